@@ -1,0 +1,107 @@
+"""What can go wrong, as one tree.
+
+    ResonaError
+    ├── InvalidInput          a field, parameter or header has a wrong value; names every one (422)
+    ├── NotFound              (404)
+    │   ├── JobNotFound
+    │   └── RunNotFound
+    ├── Refused               the state of the job does not allow it (409)
+    │   ├── JobHasEnded           pause or change of a one-time job whose run has begun or ended
+    │   ├── DateHasPassed         resume of a one-time job that is over
+    │   ├── TooManyRuns           run-now while 32 runs are unfinished
+    │   ├── KeyIsTaken            a job key that exists
+    │   └── RequestUnderWay       the same Idempotency-Key, the first request not yet answered
+    ├── NotCurrent            If-Match names another revision (412)
+    └── Unavailable           a part Resona needs does not answer (503); `unknown` when nobody can tell whether it took effect
+
+A target that fails is data (`domain.run.Outcome`), never an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class ResonaError(Exception):
+    """The root of every error that Resona raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One wrong value: `field` is a dotted path (`trigger.cron`), `message` says what is allowed."""
+
+    field: str
+    message: str
+
+
+class InvalidInput(ResonaError):
+    """One or more fields have wrong values. `errors` is never empty."""
+
+    def __init__(self, errors: Iterable[FieldError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(f"{error.field}: {error.message}" if error.field else error.message for error in self.errors))
+
+    @classmethod
+    def of(cls, field: str, message: str) -> InvalidInput:
+        """Make the error for a single field."""
+        return cls([FieldError(field, message)])
+
+
+class NotFound(ResonaError):
+    """There is no such thing for this tenant."""
+
+
+class JobNotFound(NotFound):
+    def __init__(self) -> None:
+        # Without the id, so that a foreign, a deleted and a never given id answer with the same bytes.
+        super().__init__("there is no such job")
+
+
+class RunNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("there is no such run")
+
+
+class Refused(ResonaError):
+    """The state of the job does not allow it."""
+
+
+class JobHasEnded(Refused):
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}: the run of this one-time job has begun or ended; give it a new trigger")
+
+
+class DateHasPassed(Refused):
+    def __init__(self) -> None:
+        super().__init__("the date of this one-time job has passed; give it a new trigger")
+
+
+class TooManyRuns(Refused):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} runs of this job are unfinished; wait until one has ended")
+
+
+class KeyIsTaken(Refused):
+    def __init__(self, key: str) -> None:
+        super().__init__(f"a job with the key {key!r} exists; change it, or use PUT /jobs/key:{key}")
+
+
+class RequestUnderWay(Refused):
+    def __init__(self) -> None:
+        super().__init__("the first request with this Idempotency-Key is still under way; repeat it in a moment")
+
+
+class NotCurrent(ResonaError):
+    def __init__(self) -> None:
+        super().__init__("the job has changed since it was read; read it again")
+
+
+class Unavailable(ResonaError):
+    """`part` names what does not answer; `unknown` is True when the change may have been made."""
+
+    def __init__(self, part: str, *, unknown: bool = False) -> None:
+        self.part = part
+        self.unknown = unknown
+        sentence = "nobody can tell whether the change was made: repeat with the same Idempotency-Key" if unknown else "nothing was changed: try again"
+        super().__init__(f"{part} is unavailable; {sentence}")
