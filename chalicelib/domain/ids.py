@@ -1,0 +1,100 @@
+"""Names of things: jobs, runs, schedules.
+
+A job's id is `job_` and a ULID. A run's id is a function of its job and its key:
+`run_<ULID of the job>-<key>`, where the key is `<generation>-<due time>` for an occurrence
+and a ULID for a manual run. So the same occurrence has the same run id in every attempt, whoever makes it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ulid import ULID
+
+JOB_ID = re.compile(r"job_[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
+_COMPACT = "%Y%m%dT%H%M%SZ"
+_SCHEDULED = re.compile(r"([1-9][0-9]{0,9})-([0-9]{8}T[0-9]{6}Z)", re.ASCII)
+_MANUAL = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
+
+
+def new_job_id(now: datetime) -> str:
+    """Return a fresh id; ids sort by creation, to the millisecond."""
+    return f"job_{ULID.from_datetime(now)}"
+
+
+def new_token(now: datetime) -> str:
+    """Return a fresh token for a schedule; `token_time` reads `now` back from it."""
+    return str(ULID.from_datetime(now))
+
+
+def token_time(token: str) -> datetime:
+    """Return when a token was made, in UTC, to the millisecond."""
+    return ULID.from_str(token).datetime
+
+
+def schedule_name(job_id: str, token: str) -> str:
+    """Return the name of a job's schedule: 57 characters, within EventBridge Scheduler's 64."""
+    return f"{job_id}-{token}"
+
+
+def split_schedule_name(name: str) -> tuple[str, str]:
+    """Return (job id, token) of a schedule's name."""
+    job_id, _, token = name.partition("-")
+    return job_id, token
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """What identifies a run within its job: an occurrence (`generation`, `due_at`), or a manual run (`manual`, its ULID).
+
+    For a manual run `due_at` is the second in which it was asked for, and `generation` is 0.
+    """
+
+    due_at: datetime
+    generation: int = 0
+    manual: str | None = None
+
+    @classmethod
+    def for_manual(cls, now: datetime) -> RunKey:
+        """Make the key of a new manual run."""
+        return cls.parse(str(ULID.from_datetime(now)))
+
+    @classmethod
+    def parse(cls, text: str) -> RunKey:
+        """Read a key back. Raises ValueError for anything that `str` of a key never gives."""
+        if _MANUAL.fullmatch(text):
+            return cls(due_at=ULID.from_str(text).datetime.replace(microsecond=0), manual=text)
+        match = _SCHEDULED.fullmatch(text)
+        if not match:
+            raise ValueError("not a run key")
+        due_at = datetime.strptime(match[2], _COMPACT).replace(tzinfo=UTC)
+        return cls(due_at=due_at, generation=int(match[1]))
+
+    def __str__(self) -> str:
+        return self.manual or f"{self.generation}-{self.due_at.strftime(_COMPACT)}"
+
+    @property
+    def sort(self) -> str:
+        """Return a text that sorts the runs of a job by due time, and within one second by generation, manual ones last."""
+        return f"{self.due_at.strftime(_COMPACT)}#{self.manual or format(self.generation, '010d')}"
+
+    @classmethod
+    def from_sort(cls, text: str) -> RunKey:
+        """Read a key back from its `sort`. Raises ValueError for anything else."""
+        due, _, rest = text.partition("#")
+        return cls.parse(rest if _MANUAL.fullmatch(rest) else f"{int(rest)}-{due}")
+
+
+def run_id(job_id: str, key: RunKey) -> str:
+    """Return the id of a run, the same in every attempt."""
+    return f"run_{job_id.removeprefix('job_')}-{key}"
+
+
+def run_key(job_id: str, identifier: str) -> RunKey:
+    """Return the key in a run's id. Raises ValueError when it is not an id of a run of this job."""
+    prefix = f"run_{job_id.removeprefix('job_')}-"
+    if not identifier.startswith(prefix):
+        raise ValueError("not a run of this job")
+    return RunKey.parse(identifier.removeprefix(prefix))
