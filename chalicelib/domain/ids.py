@@ -76,6 +76,11 @@ class RunKey:
         return self.manual or f"{self.generation}-{self.due_at.strftime(_COMPACT)}"
 
     @property
+    def asked_at(self) -> datetime:
+        """Return the instant that lateness is counted from: the due time, or for a manual run the millisecond of the request."""
+        return token_time(self.manual) if self.manual else self.due_at
+
+    @property
     def sort(self) -> str:
         """Return a text that sorts the runs of a job by due time, and within one second by generation, manual ones last."""
         return f"{self.due_at.strftime(_COMPACT)}#{self.manual or format(self.generation, '010d')}"

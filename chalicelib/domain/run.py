@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+
+from chalicelib.domain.ids import RunKey
 
 
 class Outcome(StrEnum):
@@ -49,3 +51,69 @@ class Exchange:
     response: Response | None = None
     error: str | None = None
     retry_after: str | None = None
+
+
+class RunStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    MISSED = "missed"
+    SKIPPED = "skipped"
+
+
+class Reason(StrEnum):
+    """Why a run ended as it did, where its attempts do not say it."""
+
+    SUPERSEDED = "superseded"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    OVERLAP = "overlap"
+    TOO_MANY_RUNS = "too_many_runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The record of a run that ended without an attempt of its own: missed, skipped, superseded.
+
+    `missed_count` occurrences, the last of them at `last_due_at`, are one missed run; both are None for other endings.
+    """
+
+    key: RunKey
+    status: RunStatus
+    at: datetime
+    reason: Reason | None = None
+    started_at: datetime | None = None
+    missed_count: int | None = None
+    last_due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an attempt's end means for its run: goes into the attempt's record. `next_attempt_at` is set while it is retrying."""
+
+    status: RunStatus
+    reason: Reason | None = None
+    next_attempt_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt, as it is kept. The record of a run's last attempt carries the run's final status in its `verdict`.
+
+    `owner` is the token under which it was written; `run_started_at` is when attempt 1 was claimed.
+    """
+
+    job_id: str
+    key: RunKey
+    number: int
+    owner: str
+    started_at: datetime
+    run_started_at: datetime
+    exchange: Exchange
+    verdict: Verdict
+
+    @property
+    def finished_at(self) -> datetime:
+        """Return when the exchange was over."""
+        return self.started_at + self.exchange.duration

@@ -1,0 +1,49 @@
+# Everything a clone needs is made here: a virtual environment, what goes into it, and the commands that use it.
+# Python 3.11 or newer is all that must be there; `make PYTHON=python3.13 test` picks one.
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+
+.PHONY: run test check format soak bench clean
+
+run: $(VENV)/serves
+	@exec $(BIN)/chalice local --stage local --no-autoreload --port $(PORT)
+
+test: $(VENV)/tests
+	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+check: $(VENV)/tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cfn-lint infra/template.yaml
+	$(BIN)/python -m pytest --no-cov tests/test_walls.py
+
+format: $(VENV)/tests
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+soak: $(VENV)/tests
+	RESONA_SOAK=1 $(BIN)/python -m pytest --numprocesses 2 --no-cov
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Resona needs Python 3.11 or newer; name one with PYTHON=, for example: make PYTHON=python3.12 run"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(VENV)/serves: requirements.txt infra/local/requirements.txt | $(BIN)/python
+	@echo "Installing what Resona needs (once)"
+	@$(PIP) --requirement infra/local/requirements.txt
+	@touch $@
+
+$(VENV)/tests: requirements.txt infra/local/requirements.txt requirements-dev.txt | $(BIN)/python
+	@echo "Installing what the tests need (once)"
+	@$(PIP) --requirement requirements-dev.txt
+	@touch $@ $(VENV)/serves

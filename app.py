@@ -1,0 +1,18 @@
+"""Resona: the Chalice app, put together. No logic lives here."""
+
+import os
+
+from chalice import Chalice
+
+from chalicelib.api import health, jobs, runs
+from chalicelib.executor import functions
+
+app = Chalice(app_name="resona")
+app.register_blueprint(functions, name_prefix="")
+for blueprint in (jobs.routes, runs.routes, health.routes):
+    app.register_blueprint(blueprint)
+
+if os.environ.get("RESONA_STAGE") == "local":
+    from infra.local.run import start
+
+    start(app)

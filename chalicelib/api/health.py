@@ -1,0 +1,16 @@
+"""The route that says Resona is there."""
+
+from __future__ import annotations
+
+from chalice import Blueprint, Response
+
+from chalicelib.api.routing import Call, answer, route
+from chalicelib.version import VERSION
+
+routes = Blueprint(__name__)
+
+
+@route(routes, "/health", "GET", open_to_all=True)
+def health(call: Call) -> Response:  # noqa: ARG001  every view takes a call
+    """Say that Resona is there; nothing is read."""
+    return answer(200, {"status": "ok", "version": VERSION})

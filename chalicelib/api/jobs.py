@@ -1,0 +1,176 @@
+"""The routes of jobs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+
+from chalice import Blueprint, Response
+
+from chalicelib.api.idempotency import Remember, once
+from chalicelib.api.routing import Call, answer, limit_of, parts, read_cursor, route, write_cursor
+from chalicelib.api.schemas import read_job, read_update
+from chalicelib.api.views import job_view, run_view
+from chalicelib.domain.errors import InvalidInput, NotCurrent
+from chalicelib.domain.history import Run
+from chalicelib.domain.ids import JOB_ID
+from chalicelib.domain.state import Status
+from chalicelib.scheduling import Edit, Job
+
+routes = Blueprint(__name__)
+
+# A list without a limit ends at so many jobs read, or at so many bytes shown.
+MOST_READ = 1000
+MOST_BYTES = 2 * 1024 * 1024
+
+
+@route(routes, "/jobs", "POST")
+def create_job(call: Call) -> Response:
+    """Register a job."""
+    document = call.document()
+    scheduling = parts.scheduling
+    draft = read_job(call.tenant, document, scheduling.clock(), scheduling.refuse_host)
+
+    def create(remember: Remember | None) -> Response:
+        job = scheduling.create(draft, (lambda job: remember(201, json.dumps(job_view(job)))) if remember else None)
+        return answer(201, job_view(job), {"Location": f"{call.url}/{job.definition.id}", "ETag": _etag(job)})
+
+    return once(call, document, create)
+
+
+@route(routes, "/jobs", "GET", query=("limit", "cursor", "status", "name", "label"))
+def list_jobs(call: Call) -> Response:
+    """List jobs, newest first."""
+    position = read_cursor(call)
+    if position is not None and not JOB_ID.fullmatch(position):
+        raise InvalidInput.of("cursor", "is not one of Resona's")
+    limit = limit_of(call, default=MOST_READ)
+    wanted = _Filter(call)
+    shown: list[str] = []
+    size, last = 0, position
+    for job, is_last in _read(call.tenant, position, MOST_READ if wanted.filters else limit):
+        if job is not None and wanted.matches(job):
+            text = json.dumps(job_view(job), ensure_ascii=False, separators=(",", ":"))
+            if shown and size + len(text.encode()) > MOST_BYTES:
+                break
+            shown.append(text)
+            size += len(text.encode())
+        if is_last:
+            last = None
+            break
+        if job is not None:
+            last = job.definition.id
+        if len(shown) == limit:
+            break
+    headers = {"Link": call.next_link(write_cursor(call, last))} if last and last != position else {}
+    return answer(200, f"[{','.join(shown)}]", headers)
+
+
+def _read(tenant: str, before: str | None, most: int) -> Iterator[tuple[Job | None, bool]]:
+    """Yield up to `most` jobs, newest first, and with each whether it is the tenant's last; (None, True) for an empty list."""
+    read = 0
+    while read < most:
+        jobs, before = parts.scheduling.page(tenant, before, min(100, most - read))
+        read += min(100, most - read)
+        for index, job in enumerate(jobs):
+            yield job, before is None and index == len(jobs) - 1
+        if before is None:
+            if not jobs:
+                yield None, True
+            return
+
+
+class _Filter:
+    """The filters of a list. Raises InvalidInput."""
+
+    def __init__(self, call: Call) -> None:
+        self.filters = [name for name in ("status", "name", "label") if name in call.query]
+        self._status = call.query.get("status")
+        self._name = call.query.get("name", "")
+        self._label, _, self._value = call.query.get("label", "").partition(":")
+        if self._status is not None and self._status not in list(Status):
+            raise InvalidInput.of("status", f"must be one of {', '.join(Status)}")
+        if "label" in call.query and not (self._label and ":" in call.query["label"]):
+            raise InvalidInput.of("label", "must be key:value")
+
+    def matches(self, job: Job) -> bool:
+        definition = job.definition
+        if self._status is not None and job.state.status != self._status:
+            return False
+        if self._label and definition.labels.get(self._label) != self._value:
+            return False
+        return definition.name.startswith(self._name)
+
+
+@route(routes, "/jobs/{job_id}", "GET")
+def get_job(call: Call, job_id: str) -> Response:
+    """Return a job."""
+    return _shown(parts.scheduling.get(call.tenant, job_id))
+
+
+def _shown(job: Job) -> Response:
+    return answer(200, job_view(job), {"ETag": _etag(job)})
+
+
+def _etag(job: Job) -> str:
+    return f'"{job.state.revision}"'
+
+
+def update_job(call: Call, job_id: str) -> Response:
+    """Change a job."""
+    document = call.document()
+    scheduling = parts.scheduling
+    current = call.header("if-match")
+
+    def edit(job: Job, now: datetime) -> Edit:
+        if current is not None and current.strip() != "*" and _etag(job) not in [tag.strip() for tag in current.split(",")]:
+            raise NotCurrent
+        return read_update(document, job, job_view(job), now, scheduling.refuse_host)
+
+    return _shown(scheduling.change(call.tenant, job_id, edit))
+
+
+@route(routes, "/jobs/{job_id}", "POST")
+def post_job(call: Call, job_id: str) -> Response:
+    """Change a job, as the original API does it."""
+    return update_job(call, job_id)
+
+
+@route(routes, "/jobs/{job_id}", "PATCH")
+def patch_job(call: Call, job_id: str) -> Response:
+    """Change a job."""
+    return update_job(call, job_id)
+
+
+@route(routes, "/jobs/{job_id}", "DELETE")
+def delete_job(call: Call, job_id: str) -> Response:
+    """Delete a job and its runs."""
+    parts.scheduling.delete(call.tenant, job_id)
+    return answer(204, None)
+
+
+@route(routes, "/jobs/{job_id}/pause", "POST")
+def pause_job(call: Call, job_id: str) -> Response:
+    """Pause a job."""
+    return _shown(parts.scheduling.pause(call.tenant, job_id))
+
+
+@route(routes, "/jobs/{job_id}/resume", "POST")
+def resume_job(call: Call, job_id: str) -> Response:
+    """Resume a paused job."""
+    return _shown(parts.scheduling.resume(call.tenant, job_id))
+
+
+@route(routes, "/jobs/{job_id}/run", "POST")
+def run_job(call: Call, job_id: str) -> Response:
+    """Run a job now."""
+
+    def run(remember: Remember | None) -> Response:
+        def record(run_job_id: str, queued: Run) -> object:
+            return remember(202, json.dumps(run_view(run_job_id, queued, with_responses=True))) if remember else None
+
+        found, queued = parts.scheduling.run_now(call.tenant, job_id, record if remember else None)  # type: ignore[arg-type]
+        return answer(202, run_view(found, queued, with_responses=True))
+
+    return once(call, None, run)

@@ -1,0 +1,61 @@
+"""Errors as clients see them: RFC 9457 problem documents."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from chalice import Response
+
+from chalicelib.api.documents import NotJson
+from chalicelib.domain.errors import InvalidInput, NotCurrent, NotFound, Refused, ResonaError, Unavailable
+from chalicelib.domain.request import BodyTooLarge
+
+# Python 3.11 still says "Unprocessable Entity" and "Request Entity Too Large"; RFC 9110 renamed both.
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
+
+class Refusal(ResonaError):
+    """An answer that the door itself gives: wrong content type, too large, no key. `status` is the answer's."""
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
+        self.status = status
+        self.headers = headers or {}
+        super().__init__(detail)
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None, **members: object) -> Response:
+    """Make a problem document."""
+    document: dict[str, Any] = {"type": "about:blank", "title": _TITLES.get(status) or HTTPStatus(status).phrase, "status": status}
+    document["detail"] = detail
+    document.update(members)
+    return Response(
+        body=json.dumps(document, ensure_ascii=False),
+        status_code=status,
+        headers={"Content-Type": "application/problem+json", **(headers or {})},
+    )
+
+
+def answer_to(error: ResonaError) -> Response:
+    """Return the answer that an error of ours stands for."""
+    detail = str(error)
+    match error:
+        case Refusal():
+            return problem(error.status, detail, error.headers)
+        case InvalidInput():
+            return problem(422, detail, errors=[{"field": wrong.field, "message": wrong.message} for wrong in error.errors])
+        case NotJson():
+            return problem(400, detail)
+        case NotFound():
+            return problem(404, detail)
+        case Refused():
+            return problem(409, detail)
+        case NotCurrent():
+            return problem(412, detail)
+        case BodyTooLarge():
+            return problem(413, detail)
+        case Unavailable():
+            return problem(503, detail, {"Retry-After": "1"}, **({"unknown": True} if error.unknown else {}))
+        case _:
+            raise error

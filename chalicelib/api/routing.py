@@ -1,0 +1,199 @@
+"""The one door: who calls, what they send, and every error as a problem document."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from chalice import Blueprint, Response
+from chalice.app import Request
+
+from chalicelib.api.documents import parse
+from chalicelib.api.problems import Refusal, answer_to, problem
+from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError
+from chalicelib.scheduling import Scheduling, assemble
+
+log = logging.getLogger("resona")
+
+MAX_REQUEST = 256 * 1024
+LOCAL_TENANT = "local"
+_HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:]{2,45}\](:[0-9]{1,5})?", re.ASCII)
+
+
+class Parts:
+    """What the routes work with: put together from the environment when it is first needed, or set by whoever serves them."""
+
+    def __init__(self) -> None:
+        self._scheduling: Scheduling | None = None
+        self.stage = ""
+
+    @property
+    def scheduling(self) -> Scheduling:
+        """Return the use cases."""
+        if self._scheduling is None:
+            self._scheduling = assemble()
+        return self._scheduling
+
+    def use(self, scheduling: Scheduling, *, stage: str) -> None:
+        """Serve with these parts: for tests and the laptop."""
+        self._scheduling, self.stage = scheduling, stage
+
+
+parts = Parts()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that has come through the door: its caller is known, its query has no unknown parameter."""
+
+    request: Request
+    tenant: str
+    query: Mapping[str, str]
+
+    def document(self) -> object:
+        """Return the body. Raises NotJson, or Refusal for what is too large or not application/json."""
+        raw = _raw_body(self.request)
+        if len(raw) > MAX_REQUEST:
+            raise Refusal(413, "the request is larger than 256 KiB")
+        content_type = self.request.headers.get("content-type", "")
+        if content_type.split(";")[0].strip().lower() != "application/json":
+            raise Refusal(415, "send the body as application/json")
+        return parse(raw)
+
+    def header(self, name: str) -> str | None:
+        """Return a header's value, None if it was not sent."""
+        value: str | None = self.request.headers.get(name)
+        return value
+
+    @property
+    def url(self) -> str:
+        """Return the URL that was called, without its query; only the path when the host is not to be trusted."""
+        path: str = self.request.context.get("path", "/")
+        host = self.header("host") or ""
+        if not _HOST.fullmatch(host):
+            return path
+        return f"{self.header('x-forwarded-proto') or 'http'}://{host}{path}"
+
+    def next_link(self, cursor: str) -> str:
+        """Return the Link header that leads to the next page, with this page's filters."""
+        query = urlencode({**self.query, "cursor": cursor})
+        return f'<{self.url}?{query}>; rel="next"'
+
+
+View = Callable[..., Response]
+
+
+def route(blueprint: Blueprint, path: str, method: str, *, query: tuple[str, ...] = (), open_to_all: bool = False) -> Callable[[View], View]:
+    """Serve a view at a path. It gets a Call, then the path's parameters; `query` names the parameters it knows.
+
+    Everything a view raises on purpose becomes a problem document here, since Chalice would make a 500 of it.
+    """
+
+    def decorate(view: View) -> View:
+        @functools.wraps(view)
+        def served(**names: str) -> Response:
+            request = blueprint.current_request
+            try:
+                tenant = "" if open_to_all else _tenant(request)
+                return view(Call(request, tenant, _query(request, query)), **names)
+            except ResonaError as error:
+                return answer_to(error)
+            except Exception as error:
+                # Whatever this is, it is ours: the client gets a problem without details, the log gets its kind and place.
+                log.exception("request.failed", extra={"error": type(error).__name__})
+                return problem(500, "Resona failed; the failure is in its log")
+
+        # Chalice names views after functions and checks content types before them; the door does that itself.
+        blueprint.route(path, methods=[method], name=f"{view.__module__}.{view.__name__}", content_types=[])(served)
+        return view
+
+    return decorate
+
+
+def _tenant(request: Request) -> str:
+    authorizer = request.context.get("authorizer") or {}
+    tenant = authorizer.get("tenant")
+    if tenant:
+        return str(tenant)
+    if parts.stage == "local":
+        return LOCAL_TENANT
+    raise Refusal(401, "send a key: Authorization: Bearer rsn_…", {"WWW-Authenticate": "Bearer"})
+
+
+def _query(request: Request, known: tuple[str, ...]) -> dict[str, str]:
+    given = request.query_params
+    if not given:
+        return {}
+    errors = []
+    values: dict[str, str] = {}
+    for name in given:
+        sent = given.getlist(name)
+        if name not in known:
+            errors.append(FieldError(name, f"unknown query parameter; known: {', '.join(known) or 'none'}"))
+        elif len(sent) != 1:
+            errors.append(FieldError(name, "give it once"))
+        else:
+            values[name] = sent[0]
+    if errors:
+        raise InvalidInput(errors)
+    return values
+
+
+def _raw_body(request: Request) -> bytes:
+    raw = request.raw_body
+    return raw if isinstance(raw, bytes) else (raw or "").encode("utf-8", "surrogatepass")
+
+
+def answer(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
+    """Make a JSON answer; `body` None makes an empty one. A str is JSON already."""
+    if body is None:
+        return Response(body="", status_code=status, headers=dict(headers or {}))
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return Response(body=text, status_code=status, headers={"Content-Type": "application/json", **(headers or {})})
+
+
+def limit_of(call: Call, default: int, most: int = 100) -> int:
+    """Return the page size asked for. Raises InvalidInput."""
+    text = call.query.get("limit")
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= most):
+        raise InvalidInput.of("limit", f"must be a whole number from 1 to {most}")
+    return int(text)
+
+
+def write_cursor(call: Call, position: str) -> str:
+    """Return an opaque cursor for a position, bound to tenant, path and filters."""
+    mark = _mark(call, position)
+    return base64.urlsafe_b64encode(f"{mark}{position}".encode()).decode().rstrip("=")
+
+
+def read_cursor(call: Call) -> str | None:
+    """Return the position that the call's cursor stands for, None if it has none. Raises Refusal (400) for a cursor that is not ours."""
+    cursor = call.query.get("cursor")
+    if cursor is None:
+        return None
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        text = ""
+    mark, position = text[:16], text[16:]
+    if not position or _mark(call, position) != mark or write_cursor(call, position) != cursor:
+        raise Refusal(400, "the cursor is not one of Resona's for this list; begin without a cursor")
+    return position
+
+
+def _mark(call: Call, position: str) -> str:
+    # Not a secret: a position opens nothing, since every page is read under the caller's own tenant.
+    filters = sorted((name, value) for name, value in call.query.items() if name not in ("cursor", "limit"))
+    bound = json.dumps([call.tenant, call.request.context.get("path"), filters, position])
+    return hashlib.sha256(bound.encode()).hexdigest()[:16]

@@ -1,0 +1,61 @@
+"""The routes of runs."""
+
+from __future__ import annotations
+
+from chalice import Blueprint, Response
+
+from chalicelib.api.problems import Refusal
+from chalicelib.api.routing import Call, answer, limit_of, parts, read_cursor, route, write_cursor
+from chalicelib.api.views import run_view
+from chalicelib.domain.errors import InvalidInput
+from chalicelib.domain.history import Run
+from chalicelib.domain.ids import RunKey
+from chalicelib.domain.run import RunStatus
+
+routes = Blueprint(__name__)
+
+# A filtered page reads at most so many runs and then ends early, with a `next`.
+MOST_READ = 1000
+
+
+@route(routes, "/jobs/{job_id}/runs", "GET", query=("limit", "cursor", "status"))
+def list_runs(call: Call, job_id: str) -> Response:
+    """List a job's runs, newest first, without their responses."""
+    limit = limit_of(call, default=50)
+    status = call.query.get("status")
+    if status is not None and status not in list(RunStatus):
+        raise InvalidInput.of("status", f"must be one of {', '.join(RunStatus)}")
+    before = _position(call)
+    shown: list[Run] = []
+    found, read, more = job_id, 0, True
+    while len(shown) < limit and read < MOST_READ and more:
+        # One more than is shown tells whether there is a next page.
+        found, runs = parts.scheduling.runs_page(call.tenant, job_id, before, limit + 1)
+        more = len(runs) > limit
+        for run in runs[:limit]:
+            if len(shown) == limit:
+                more = True
+                break
+            before = run.key
+            if status is None or run.status == status:
+                shown.append(run)
+        read += len(runs)
+    headers = {"Link": call.next_link(write_cursor(call, before.sort))} if more and before is not None else {}
+    return answer(200, [run_view(found, run, with_responses=False) for run in shown], headers)
+
+
+def _position(call: Call) -> RunKey | None:
+    position = read_cursor(call)
+    if position is None:
+        return None
+    try:
+        return RunKey.from_sort(position)
+    except ValueError as error:
+        raise Refusal(400, "the cursor is not one of Resona's for this list; begin without a cursor") from error
+
+
+@route(routes, "/jobs/{job_id}/runs/{run_id}", "GET")
+def get_run(call: Call, job_id: str, run_id: str) -> Response:
+    """Return a run with every attempt's response."""
+    found, run = parts.scheduling.run(call.tenant, job_id, run_id)
+    return answer(200, run_view(found, run, with_responses=True))

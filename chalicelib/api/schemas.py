@@ -1,0 +1,293 @@
+"""What clients send, read strictly: every wrong field is named, and nothing is ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
+
+from chalicelib.domain import cron
+from chalicelib.domain.errors import FieldError, InvalidInput
+from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.request import HostRule, Request, check, normalised
+from chalicelib.domain.retry import RetryPolicy
+from chalicelib.domain.trigger import Trigger, after_delay, at_date, describe
+from chalicelib.scheduling import Edit, Job
+
+READ_ONLY = ("id", "created_at", "updated_at", "status", "result", "next_run_time")
+
+
+def _whole(value: object) -> object:
+    # To JSON, 30 and 30.0 are the same number.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Seconds = Annotated[int, BeforeValidator(_whole)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+LabelValue = Annotated[str, StringConstraints(max_length=255)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class RequestIn(_Strict):
+    """The request to be made."""
+
+    url: str
+    method: str = "POST"
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: JsonValue = None
+
+
+class RetryIn(_Strict):
+    """How a failed run is tried again."""
+
+    max_attempts: Seconds = Field(3, ge=1, le=20)
+    initial_delay: Seconds = Field(10, ge=1, le=3600)
+    max_delay: Seconds = Field(3600, ge=1, le=86_400)
+
+
+class _Policies(_Strict):
+    timeout: Seconds = Field(30, ge=1, le=600)
+    retry: RetryIn = Field(default_factory=RetryIn)
+    overlap: Literal["allow", "skip"] = "allow"
+    misfire_grace: Annotated[Seconds, Field(ge=1, le=86_400)] | None = None
+    labels: dict[Label, LabelValue] = Field(default_factory=dict, max_length=20)
+    key: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9._-]{1,128}\z")] | None = None
+
+
+class JobIn(_Policies):
+    """A job to be registered."""
+
+    name: str = Field(min_length=1, max_length=200)
+    request: RequestIn
+    trigger: JsonValue
+
+
+class JobUpdateIn(_Policies):
+    """An update: the fields present replace the old ones whole."""
+
+    name: str = Field("", min_length=1, max_length=200)
+    request: RequestIn = Field(default_factory=lambda: RequestIn(url=""))
+    trigger: JsonValue = None
+
+
+def read_job(tenant: str, body: object, now: datetime, refuse_host: HostRule) -> Definition:
+    """Read a job to be registered, as a definition that has no id yet. Raises InvalidInput, BodyTooLarge."""
+    errors = _Errors()
+    document = errors.require_object(body)
+    errors.forbid_read_only(document, {})
+    sent = errors.validate(JobIn, document)
+    trigger = errors.collect(lambda: read_trigger(document["trigger"], now)) if "trigger" in document else None
+    request = _read_request(errors, document, refuse_host)
+    errors.raise_if_any()
+    assert sent and trigger and request  # noqa: S101  or there were errors
+    return Definition(
+        id="",
+        tenant=tenant,
+        generation=1,
+        name=sent.name,
+        created_at=now,
+        trigger=trigger,
+        request=request,
+        timeout=timedelta(seconds=sent.timeout),
+        retry=_retry(sent.retry),
+        overlap=Overlap(sent.overlap),
+        misfire_grace=_duration(sent.misfire_grace),
+        labels=sent.labels,
+        key=sent.key,
+    )
+
+
+def read_update(body: object, job: Job, view: Mapping[str, Any], now: datetime, refuse_host: HostRule) -> Edit:
+    """Read an update of `job`, whose job object is `view`. Raises InvalidInput, BodyTooLarge.
+
+    What was read can be changed and sent back: a read-only field may have the value it has, and a trigger that is the old one
+    is no new trigger, though its date may have passed.
+    """
+    errors = _Errors()
+    document = errors.require_object(body)
+    errors.forbid_read_only(document, view)
+    sent = errors.validate(JobUpdateIn, document)
+    old = job.definition
+    trigger: Trigger | None = old.trigger
+    if "trigger" in document and not _is_same_trigger(document["trigger"], old.trigger):
+        trigger = errors.collect(lambda: read_trigger(document["trigger"], now))
+    request = _read_request(errors, document, refuse_host) if "request" in document else old.request
+    if sent and "key" in document and sent.key != old.key:
+        errors.add("key", "it cannot be changed")
+    errors.raise_if_any()
+    assert sent and trigger and request  # noqa: S101  or there were errors
+    given = document.keys()
+    new = replace(
+        old,
+        name=sent.name if "name" in given else old.name,
+        trigger=trigger,
+        request=request,
+        timeout=timedelta(seconds=sent.timeout) if "timeout" in given else old.timeout,
+        retry=_retry(sent.retry) if "retry" in given else old.retry,
+        overlap=Overlap(sent.overlap) if "overlap" in given else old.overlap,
+        misfire_grace=_duration(sent.misfire_grace) if "misfire_grace" in given else old.misfire_grace,
+        labels=sent.labels if "labels" in given else old.labels,
+    )
+    is_delay = isinstance(document.get("trigger"), dict) and "delay" in document["trigger"]
+    return Edit(new, anew=is_delay)
+
+
+def _is_same_trigger(sent: object, trigger: Trigger) -> bool:
+    described = describe(trigger)
+    return sent == described or sent == described["fields"]
+
+
+def read_trigger(sent: object, now: datetime) -> Trigger:
+    """Read a trigger: exactly one of delay, date and cron, or the form in which the API returns it. Raises InvalidInput."""
+    if not isinstance(sent, dict):
+        raise InvalidInput.of("trigger", "must be an object with exactly one of delay, date, cron")
+    if "type" in sent or "fields" in sent:
+        sent = _unwrap(sent)
+    unknown = [FieldError(f"trigger.{name}", "unknown field") for name in sent if name not in ("delay", "date", "cron", "timezone")]
+    if unknown:
+        raise InvalidInput(unknown)
+    kinds = [name for name in ("delay", "date", "cron") if name in sent]
+    if len(kinds) != 1:
+        raise InvalidInput.of("trigger", "give exactly one of delay, date, cron")
+    timezone = sent.get("timezone")
+    if "timezone" in sent and not isinstance(timezone, str):
+        raise InvalidInput.of("trigger.timezone", "must be the name of a time zone, such as Europe/Berlin")
+    return _READERS[kinds[0]](sent[kinds[0]], timezone, now)
+
+
+def _unwrap(sent: dict[str, Any]) -> dict[str, Any]:
+    unknown = [FieldError(f"trigger.{name}", "unknown field") for name in sent if name not in ("type", "fields")]
+    if unknown:
+        raise InvalidInput(unknown)
+    kind, fields = sent.get("type"), sent.get("fields")
+    if kind not in ("one-time", "cron"):
+        raise InvalidInput.of("trigger.type", "must be one-time or cron")
+    wanted = "date" if kind == "one-time" else "cron"
+    if not isinstance(fields, dict) or wanted not in fields:
+        raise InvalidInput.of("trigger.fields", f"must be an object with {wanted}")
+    unknown = [FieldError(f"trigger.fields.{name}", "unknown field") for name in fields if name not in (wanted, "timezone")]
+    if unknown:
+        raise InvalidInput(unknown)
+    return fields
+
+
+def _read_delay(value: object, timezone: str | None, now: datetime) -> Trigger:
+    if timezone is not None:
+        raise InvalidInput.of("trigger.timezone", "goes with cron, or with a date that has no offset; a delay has no time zone")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInput.of("trigger.delay", "must be a number of seconds from 0 to 31536000")
+    return after_delay(value, now)
+
+
+def _read_date(value: object, timezone: str | None, now: datetime) -> Trigger:
+    if not isinstance(value, str):
+        raise InvalidInput.of("trigger.date", "must be an ISO 8601 date and time, such as 2026-12-01T10:00:00Z")
+    return at_date(value, timezone, now)
+
+
+def _read_cron(value: object, timezone: str | None, now: datetime) -> Trigger:  # noqa: ARG001  the signature of a reader
+    if not isinstance(value, str):
+        raise InvalidInput.of("trigger.cron", "must be a cron expression of five fields, such as 0 9 * * 1-5")
+    return cron.parse(value, "UTC" if timezone is None else timezone)
+
+
+_READERS: dict[str, Callable[[Any, str | None, datetime], Trigger]] = {"delay": _read_delay, "date": _read_date, "cron": _read_cron}
+
+
+def _read_request(errors: _Errors, document: Mapping[str, Any], refuse_host: HostRule) -> Request | None:
+    """Check the request by itself, so that its errors are named beside those of the rest."""
+    try:
+        sent = RequestIn.model_validate(document.get("request"))
+    except ValidationError:
+        # The model of the whole body has named what is wrong here.
+        return None
+    request = Request(sent.url, normalised(sent.method), sent.headers, sent.body)
+    errors.collect(lambda: check(request, refuse_host=refuse_host))
+    return request
+
+
+def _retry(sent: RetryIn) -> RetryPolicy:
+    return RetryPolicy(sent.max_attempts, timedelta(seconds=sent.initial_delay), timedelta(seconds=sent.max_delay))
+
+
+def _duration(seconds: int | None) -> timedelta | None:
+    return timedelta(seconds=seconds) if seconds is not None else None
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_Value = TypeVar("_Value")
+
+
+class _Errors:
+    """Gathers what is wrong with a body, so that one answer names everything."""
+
+    def __init__(self) -> None:
+        self._errors: list[FieldError] = []
+
+    def add(self, field: str, message: str) -> None:
+        self._errors.append(FieldError(field, message))
+
+    def require_object(self, body: object) -> dict[str, Any]:
+        if not isinstance(body, dict):
+            raise InvalidInput.of("", "the body must be a JSON object")
+        return body
+
+    def forbid_read_only(self, document: Mapping[str, Any], view: Mapping[str, Any]) -> None:
+        for name in READ_ONLY:
+            if name in document and (name not in view or document[name] != view[name]):
+                self.add(name, "is read-only")
+
+    def validate(self, model: type[_Model], document: Mapping[str, Any]) -> _Model | None:
+        """Return the document as the model reads it, or None and gather what is wrong."""
+        known = {name: value for name, value in document.items() if name not in READ_ONLY}
+        try:
+            sent = model.model_validate(known)
+        except ValidationError as error:
+            self._errors += [_field_error(wrong) for wrong in error.errors(include_url=False)]
+            return None
+        retry = getattr(sent, "retry", None)
+        if isinstance(retry, RetryIn) and retry.max_delay < retry.initial_delay:
+            self.add("retry.max_delay", "must not be less than initial_delay")
+        return sent
+
+    def collect(self, read: Callable[[], _Value]) -> _Value | None:
+        """Return what `read` returns, or None and gather what it refuses."""
+        try:
+            return read()
+        except InvalidInput as error:
+            self._errors += error.errors
+            return None
+
+    def raise_if_any(self) -> None:
+        if self._errors:
+            raise InvalidInput(self._errors)
+
+
+def _field_error(wrong: ErrorDetails) -> FieldError:
+    """Say in a sentence of ours what pydantic found."""
+    context = wrong.get("ctx", {})
+    # A path may end in what pydantic calls a part of the type; what the client wrote has only names.
+    field = ".".join(str(part) for part in wrong["loc"] if part != "[key]")
+    sentences = {
+        "missing": "is required",
+        "extra_forbidden": "unknown field",
+        "string_type": "must be a string",
+        "int_type": "must be a whole number",
+        "dict_type": "must be an object",
+        "model_type": "must be an object",
+        "string_too_short": f"must have at least {context.get('min_length')} character",
+        "string_too_long": f"must have at most {context.get('max_length')} characters",
+        "too_long": f"must have at most {context.get('max_length')} entries",
+        "greater_than_equal": f"must be at least {context.get('ge')}",
+        "less_than_equal": f"must be at most {context.get('le')}",
+        "literal_error": f"must be {context.get('expected')}",
+        "string_pattern_mismatch": "must be 1 to 128 of A-Z a-z 0-9 . _ -",
+    }
+    return FieldError(field, sentences.get(wrong["type"], wrong["msg"]))

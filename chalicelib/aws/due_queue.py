@@ -1,0 +1,48 @@
+"""The due queue: messages that say which run has something to do, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from chalicelib.aws.clients import call
+from chalicelib.aws.records import dump_due
+from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.state import Due
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+
+_PART = "the due queue"
+_LONGEST_DELAY = 900
+
+
+class DueQueue:
+    """An SQS standard queue, fair by tenant: one tenant's burst does not hold up another's messages."""
+
+    def __init__(self, client: SQSClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def send(self, dues: Sequence[Due], now: datetime) -> None:
+        """Send a message for each, to arrive at its time, less the fraction of a second that SQS cannot wait.
+
+        Sending twice is harmless. Raises Unavailable if any was not taken.
+        """
+        for start in range(0, len(dues), 10):
+            entries = [_entry(index, due, now) for index, due in enumerate(dues[start : start + 10])]
+            answer = call(_PART, lambda entries=entries: self._client.send_message_batch(QueueUrl=self._url, Entries=entries), writes=True)  # type: ignore[misc]
+            if answer.get("Failed"):
+                raise Unavailable(_PART, unknown=True)
+
+
+def _entry(index: int, due: Due, now: datetime) -> SendMessageBatchRequestEntryTypeDef:
+    delay = int((due.at - now).total_seconds())
+    return {
+        "Id": str(index),
+        "MessageBody": dump_due(due),
+        "DelaySeconds": max(0, min(delay, _LONGEST_DELAY)),
+        "MessageGroupId": due.tenant,
+    }

@@ -1,0 +1,195 @@
+"""The table of run records: one item an attempt, newest run last in sort order; kept for a time, then forgotten.
+
+    job_id   hash
+    sort     range: <RunKey.sort>#<attempt number, two digits>, or #99 for an ending without an attempt
+    owner    the token under which the attempt was recorded
+    record   JSON
+    expires_at   DynamoDB's time to live, in seconds; items past it are not shown, though DynamoDB may take days to delete them
+
+A job's records share a partition of their own, so one job's history never slows another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from chalicelib.aws.clients import call, code_of
+from chalicelib.aws.records import dump_attempt, dump_ending, load_attempt, load_ending
+from chalicelib.domain.ids import RunKey
+from chalicelib.domain.run import AttemptRecord, Ending
+from chalicelib.domain.state import LastRun
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_PART = "the run history"
+_ENDING = 99
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecords:
+    """What is on record of one run: its attempts in order, and its ending if it ended without one."""
+
+    key: RunKey
+    attempts: tuple[AttemptRecord, ...] = ()
+    ending: Ending | None = None
+
+
+class RunStore:
+    """Attempts and endings. Who calls has made sure that the job is the tenant's."""
+
+    def __init__(self, client: DynamoDBClient, table: str, retention: timedelta) -> None:
+        self._client = client
+        self._table = table
+        self._retention = retention
+
+    def record(self, record: AttemptRecord) -> bool:
+        """Write an attempt's record, again if its verdict changed. False if another owner's record of it is there."""
+        unrecorded_or_own = "attribute_not_exists(job_id) OR #owner = :owner"
+        item = self._item(record.job_id, record.key, record.number, record.finished_at, dump_attempt(record))
+        item["owner"] = {"S": record.owner}
+        try:
+            call(
+                _PART,
+                lambda: self._client.put_item(
+                    TableName=self._table,
+                    Item=item,
+                    ConditionExpression=unrecorded_or_own,
+                    ExpressionAttributeNames={"#owner": "owner"},
+                    ExpressionAttributeValues={":owner": {"S": record.owner}},
+                ),
+                writes=True,
+            )
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+            return False
+        return True
+
+    def attempt(self, job_id: str, key: RunKey, number: int) -> AttemptRecord | None:
+        """Return the record of an attempt, None if there is none. Read consistently."""
+        answer = call(
+            _PART,
+            lambda: self._client.get_item(
+                TableName=self._table,
+                Key={"job_id": {"S": job_id}, "sort": {"S": _sort(key, number)}},
+                ConsistentRead=True,
+            ),
+        )
+        item = answer.get("Item")
+        return _attempt(job_id, item) if item else None
+
+    def last_attempts(self, wanted: Sequence[tuple[str, LastRun]], now: datetime) -> dict[str, AttemptRecord]:
+        """Return, by job id, the last attempt of each job's last run; those that have expired are left out."""
+        found: dict[str, AttemptRecord] = {}
+        keys = [{"job_id": {"S": job_id}, "sort": {"S": _sort(last.key, last.attempt)}} for job_id, last in wanted]
+        for start in range(0, len(keys), 100):
+            for item in self._batch(keys[start : start + 100]):
+                if _lives(item, now):
+                    found[item["job_id"]["S"]] = _attempt(item["job_id"]["S"], item)
+        return found
+
+    def _batch(self, keys: list[Any]) -> Iterable[dict[str, Any]]:
+        while keys:
+            request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": True}}
+            answer: Any = call(_PART, lambda request=request: self._client.batch_get_item(RequestItems=request))  # type: ignore[misc]
+            yield from answer["Responses"].get(self._table, [])
+            keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+
+    def run(self, job_id: str, key: RunKey, now: datetime) -> RunRecords | None:
+        """Return what is on record of one run, None if nothing is."""
+        values = {":job": {"S": job_id}, ":run": {"S": f"{key.sort}#"}}
+        items = self._query("job_id = :job AND begins_with(sort, :run)", values, forward=True, limit=None)
+        return next(iter(_gather(job_id, [item for item in items if _lives(item, now)])), None)
+
+    def page(self, job_id: str, before: RunKey | None, limit: int, now: datetime) -> list[RunRecords]:
+        """Return up to `limit` runs on record, newest first, that sort before the given one; None begins with the newest."""
+        gathered: list[RunRecords] = []
+        while len(gathered) < limit:
+            items = self._before(job_id, before, limit - len(gathered))
+            if not items:
+                break
+            gathered += _gather(job_id, [item for item in items if _lives(item, now)])
+            before = _key(items[-1]["sort"]["S"])
+        return gathered
+
+    def _before(self, job_id: str, before: RunKey | None, limit: int) -> list[dict[str, Any]]:
+        """Return the items of whole runs, newest first: at least one run, if there is any."""
+        values = {":job": {"S": job_id}, ":before": {"S": before.sort if before else "~"}}
+        items = self._query("job_id = :job AND sort < :before", values, forward=False, limit=limit)
+        if len(items) < limit:
+            return items
+        # The last run of the page may go on below it.
+        key = _key(items[-1]["sort"]["S"])
+        values = {":job": {"S": job_id}, ":run": {"S": f"{key.sort}#"}}
+        whole = self._query("job_id = :job AND begins_with(sort, :run)", values, forward=False, limit=None)
+        return [item for item in items if _key(item["sort"]["S"]) != key] + whole
+
+    def _query(self, condition: str, values: dict[str, Any], *, forward: bool, limit: int | None) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        more: dict[str, Any] = {"Limit": limit} if limit is not None else {}
+        while True:
+            answer: Any = call(
+                _PART,
+                lambda more=more: self._client.query(  # type: ignore[misc]
+                    TableName=self._table,
+                    KeyConditionExpression=condition,
+                    ExpressionAttributeValues=values,
+                    ScanIndexForward=forward,
+                    ConsistentRead=True,
+                    **more,
+                ),
+            )
+            items += answer["Items"]
+            start = answer.get("LastEvaluatedKey")
+            if start is None or (limit is not None and len(items) >= limit):
+                return items
+            more = {**more, "ExclusiveStartKey": start}
+
+    def ending_item(self, job_id: str, ending: Ending) -> dict[str, Any]:
+        """Return the part of a transaction that puts an ending on record."""
+        item = self._item(job_id, ending.key, _ENDING, ending.at, dump_ending(ending))
+        return {"Put": {"TableName": self._table, "Item": item}}
+
+    def _item(self, job_id: str, key: RunKey, number: int, at: datetime, record: str) -> dict[str, Any]:
+        return {
+            "job_id": {"S": job_id},
+            "sort": {"S": _sort(key, number)},
+            "record": {"S": record},
+            "expires_at": {"N": str(int((at + self._retention).timestamp()))},
+        }
+
+
+def _sort(key: RunKey, number: int) -> str:
+    return f"{key.sort}#{number:02d}"
+
+
+def _key(sort: str) -> RunKey:
+    return RunKey.from_sort(sort.rpartition("#")[0])
+
+
+def _lives(item: dict[str, Any], now: datetime) -> bool:
+    return int(item["expires_at"]["N"]) > now.timestamp()
+
+
+def _attempt(job_id: str, item: dict[str, Any]) -> AttemptRecord:
+    sort = item["sort"]["S"]
+    return load_attempt(job_id, _key(sort), int(sort.rpartition("#")[2]), item["owner"]["S"], item["record"]["S"])
+
+
+def _gather(job_id: str, items: Sequence[dict[str, Any]]) -> list[RunRecords]:
+    """Put items, in whatever order of runs they come, together as runs in that order."""
+    by_key: dict[RunKey, list[dict[str, Any]]] = {}
+    for item in items:
+        by_key.setdefault(_key(item["sort"]["S"]), []).append(item)
+    runs = []
+    for key, parts in by_key.items():
+        ending = next((load_ending(key, part["record"]["S"]) for part in parts if part["sort"]["S"].endswith(f"#{_ENDING}")), None)
+        attempts = [_attempt(job_id, part) for part in parts if not part["sort"]["S"].endswith(f"#{_ENDING}")]
+        runs.append(RunRecords(key, tuple(sorted(attempts, key=lambda attempt: attempt.number)), ending))
+    return runs

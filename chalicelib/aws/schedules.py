@@ -1,0 +1,77 @@
+"""The jobs' schedules in EventBridge Scheduler: made once, never updated, deleted when nothing carries their token."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from chalicelib.aws.clients import call, code_of
+from chalicelib.aws.expression import to_eventbridge
+from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.ids import schedule_name
+from chalicelib.domain.trigger import OneTime, Trigger
+
+if TYPE_CHECKING:
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+
+_PART = "EventBridge Scheduler"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a schedule invokes, and with which role."""
+
+    function_arn: str
+    role_arn: str
+
+
+class Schedules:
+    """One schedule a job, named `<job id>-<token>`. Its input carries its name and the scheduled time, nothing a user wrote."""
+
+    def __init__(self, client: EventBridgeSchedulerClient, group: str, target: Target) -> None:
+        self._client = client
+        self._group = group
+        self._target = target
+
+    def create(self, job_id: str, token: str, trigger: Trigger) -> None:
+        """Make the schedule that wakes the executor two minutes before each occurrence. Making it twice is one success.
+
+        Raises Unavailable, whatever the reason: a job without a schedule is armed by the sweeper.
+        """
+        expression, timezone = to_eventbridge(trigger)
+        name = schedule_name(job_id, token)
+        try:
+            call(
+                _PART,
+                lambda: self._client.create_schedule(
+                    Name=name,
+                    GroupName=self._group,
+                    ClientToken=name,
+                    ScheduleExpression=expression,
+                    ScheduleExpressionTimezone=timezone,
+                    FlexibleTimeWindow={"Mode": "OFF"},
+                    ActionAfterCompletion="DELETE" if isinstance(trigger, OneTime) else "NONE",
+                    Target={
+                        "Arn": self._target.function_arn,
+                        "RoleArn": self._target.role_arn,
+                        "Input": json.dumps({"schedule": name, "scheduled_time": "<aws.scheduler.scheduled-time>"}),
+                        # A wake that is late by more than this has been overtaken by the sweeper.
+                        "RetryPolicy": {"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 10},
+                    },
+                ),
+                writes=True,
+            )
+        except ClientError as error:
+            if code_of(error) != "ConflictException":
+                raise Unavailable(_PART) from error
+
+    def delete(self, job_id: str, token: str) -> None:
+        """Delete a schedule; one that is gone is a success. Raises Unavailable."""
+        try:
+            call(_PART, lambda: self._client.delete_schedule(Name=schedule_name(job_id, token), GroupName=self._group))
+        except ClientError as error:
+            if code_of(error) != "ResourceNotFoundException":
+                raise Unavailable(_PART) from error

@@ -1,0 +1,64 @@
+"""Settings, read from the environment once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+class SettingMissing(Exception):
+    """A setting is absent or has a wrong value; the sentence names the variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What differs from one deployment to another. Each field is the variable `RESONA_<FIELD IN UPPER CASE>`."""
+
+    stage: str
+    """`local`, `dev`, `prod` or a name of your own; `local` alone needs no keys."""
+    jobs_table: str
+    """The DynamoDB table of definitions and states."""
+    runs_table: str
+    """The DynamoDB table of run records."""
+    due_queue_url: str
+    """The SQS queue of what is due."""
+    schedule_group: str
+    """The EventBridge Scheduler group of the jobs' schedules."""
+    wake_function_arn: str
+    """The Lambda function that schedules invoke."""
+    scheduler_role_arn: str
+    """The role with which EventBridge Scheduler invokes it."""
+    run_retention: timedelta = timedelta(days=30)
+    """`RESONA_RUN_RETENTION` in days, 1 to 365: how long runs are kept."""
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings. Raises SettingMissing, naming the variable and what it should hold."""
+    return Settings(
+        stage=_text(environ, "RESONA_STAGE"),
+        jobs_table=_text(environ, "RESONA_JOBS_TABLE"),
+        runs_table=_text(environ, "RESONA_RUNS_TABLE"),
+        due_queue_url=_text(environ, "RESONA_DUE_QUEUE_URL"),
+        schedule_group=_text(environ, "RESONA_SCHEDULE_GROUP"),
+        wake_function_arn=_text(environ, "RESONA_WAKE_FUNCTION_ARN"),
+        scheduler_role_arn=_text(environ, "RESONA_SCHEDULER_ROLE_ARN"),
+        run_retention=timedelta(days=_number(environ, "RESONA_RUN_RETENTION", default=30, least=1, most=365)),
+    )
+
+
+def _text(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "")
+    if not value:
+        raise SettingMissing(f"the environment variable {name} is not set")
+    return value
+
+
+def _number(environ: Mapping[str, str], name: str, *, default: int, least: int, most: int) -> int:
+    text = environ.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise SettingMissing(f"the environment variable {name} must be a whole number from {least} to {most}, not {text!r}")
+    return int(text)

@@ -1,0 +1,108 @@
+"""Lambda doorways: wake (from EventBridge Scheduler), deliver (from the due queue), sweep (every minute). Events in, firing out.
+
+Lambda imports this module by itself, without `app.py`: no routes and no pydantic come with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import cache, partial
+
+from chalice import Blueprint, Rate
+from chalice.app import CloudWatchEvent, SQSEvent, SQSRecord
+
+from chalicelib.aws import clients
+from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.job_store import JobStore
+from chalicelib.aws.records import load_due
+from chalicelib.aws.run_store import RunStore
+from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.config import read_settings
+from chalicelib.domain.instant import parse_instant
+from chalicelib.firing import Firing, Send
+from chalicelib.outbound.address_guard import PUBLIC, Guard
+from chalicelib.outbound.send import send
+from chalicelib.scheduling import Arming, utc_now
+
+log = logging.getLogger("resona")
+functions = Blueprint(__name__)
+
+# The sweeper ends in time for the next minute's, and for its function's timeout.
+_SWEEP_TIME = timedelta(seconds=45)
+
+
+def assemble(guard: Guard = PUBLIC) -> Firing:
+    """Put the executor's parts together from the environment. Raises SettingMissing."""
+    settings = read_settings()
+    dynamodb = clients.dynamodb()
+    jobs = JobStore(dynamodb, settings.jobs_table)
+    queue = DueQueue(clients.sqs(), settings.due_queue_url)
+    outbound: Send = partial(send, guard=guard)
+    return Firing(
+        jobs=jobs,
+        runs=RunStore(dynamodb, settings.runs_table, settings.run_retention),
+        schedules=Schedules(clients.scheduler(), settings.schedule_group, Target(settings.wake_function_arn, settings.scheduler_role_arn)),
+        queue=queue,
+        arming=Arming(jobs, queue, utc_now),
+        send=outbound,
+        clock=utc_now,
+        sleep=time.sleep,
+    )
+
+
+firing = cache(assemble)
+
+
+@functions.lambda_function(name="wake")
+def wake(event: dict[str, str], context: object) -> None:  # noqa: ARG001  Lambda's signature
+    """Be woken by a job's schedule, two minutes before an occurrence."""
+    on_wake(event, firing())
+
+
+@functions.on_sqs_message(queue=os.environ.get("RESONA_DUE_QUEUE", "resona-due"), batch_size=10, name="deliver")
+def deliver(event: SQSEvent) -> None:
+    """Be given up to ten messages of the due queue."""
+    on_messages(event, firing())
+
+
+@functions.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
+def sweep(event: CloudWatchEvent) -> None:  # noqa: ARG001  Chalice's signature
+    """Look for what is overdue, once a minute."""
+    on_sweep(firing())
+
+
+def on_wake(event: dict[str, str], parts: Firing) -> None:
+    """Wake for the schedule and the time that its input names."""
+    parts.wake(event["schedule"], parse_instant(event["scheduled_time"]))
+
+
+def on_messages(event: SQSEvent, parts: Firing) -> None:
+    """Fire every message of a batch side by side, so that a slow target delays nobody and waiting is paid once.
+
+    What fails raises at the end, and the queue delivers the whole batch again: what was done already is left alone then.
+    """
+    records = list(event)
+    if len(records) == 1:
+        _fire(records[0], parts)
+        return
+    with ThreadPoolExecutor(len(records)) as threads:
+        for done in [threads.submit(_fire, record, parts) for record in records]:
+            done.result()
+
+
+def _fire(record: SQSRecord, parts: Firing) -> None:
+    try:
+        due = load_due(record.body)
+    except (ValueError, KeyError, TypeError):
+        log.error("message.unreadable", extra={"message_id": record.to_dict().get("messageId")})
+        return
+    parts.fire(due)
+
+
+def on_sweep(parts: Firing) -> int:
+    """Arm what is overdue; return how many jobs were."""
+    return parts.sweep(parts.clock() + _SWEEP_TIME)

@@ -1,0 +1,236 @@
+"""Use cases of a firing: wake, fire, sweep.
+
+fire = sleep to the due time, claim, send, record, finish. The claim and the finish are compare-and-swap writes of the state;
+the record stands between them, so that whoever finds a lost attempt can tell whether it was sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.job_store import WATCH_SHARDS, JobStore, StateChanged
+from chalicelib.aws.run_store import RunStore
+from chalicelib.aws.schedules import Schedules
+from chalicelib.domain import claiming
+from chalicelib.domain.claiming import Ended, Settle
+from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.ids import run_id, split_schedule_name, token_time
+from chalicelib.domain.instant import format_instant
+from chalicelib.domain.job import Definition
+from chalicelib.domain.request import Request
+from chalicelib.domain.retry import MAX_JITTER
+from chalicelib.domain.run import AttemptRecord, Exchange, Outcome
+from chalicelib.domain.state import Due, Leave, OpenRun, State, Step
+from chalicelib.scheduling import Arming
+
+log = logging.getLogger("resona")
+
+# SQS waits in whole seconds; the executor sleeps the rest. What is further away goes back to the queue.
+_LONGEST_SLEEP = timedelta(seconds=2)
+# A claimed attempt is sent only if its lease outlasts its timeout by this much.
+_LEASE_TO_SPARE = timedelta(seconds=2)
+# Before this age a schedule that no state carries may belong to a commit that is still under way.
+_LEFTOVER_AGE = timedelta(minutes=15)
+_TRIES = 20
+_SWEEP_PAGE = 100
+_SWEEP_THREADS = 8
+
+
+class Send(Protocol):
+    """Make one HTTP exchange; never raise for what the network or the target does."""
+
+    def __call__(self, request: Request, *, run_headers: Mapping[str, str], timeout: timedelta) -> Exchange: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """The use cases of the executor, and what they need. `clock` gives aware UTC; `sleep` takes seconds."""
+
+    jobs: JobStore
+    runs: RunStore
+    schedules: Schedules
+    queue: DueQueue
+    arming: Arming
+    send: Send
+    clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
+
+    def wake(self, schedule: str, scheduled_at: datetime) -> None:
+        """Send the message that a schedule's wake stands for. A schedule that no state carries is a leftover and is deleted.
+
+        Raises Unavailable: Lambda then invokes again.
+        """
+        job_id, token = split_schedule_name(schedule)
+        loaded = self.jobs.load(job_id)
+        now = self.clock()
+        if loaded is None or loaded[1].token != token:
+            if now - token_time(token) > _LEFTOVER_AGE:
+                log.info("leftover.deleted", extra={"job_id": job_id})
+                self.schedules.delete(job_id, token)
+            return
+        due = claiming.wake(*loaded, scheduled_at)
+        if due is not None:
+            self.queue.send([due], now)
+
+    def fire(self, due: Due) -> None:
+        """Do what a message asks for, if it is still to be done. Raises Unavailable: the queue then delivers again."""
+        wait = due.at - self.clock()
+        if wait > _LONGEST_SLEEP:
+            self.queue.send([due], self.clock())
+            return
+        if wait > timedelta(0):
+            self.sleep(wait.total_seconds())
+        claimed = self._claim(due)
+        if claimed is not None:
+            self._attempt(*claimed)
+
+    def _claim(self, due: Due) -> tuple[Definition, State, OpenRun] | None:
+        """Claim the attempt that is due; None if there is nothing to send."""
+        loaded, key = self.jobs.load(due.job_id), due.key
+        for _ in range(_TRIES):
+            if loaded is None:
+                log.info("claim.left", extra={"job_id": due.job_id, "why": "the job is gone"})
+                return None
+            definition, state = loaded
+            now = self.clock()
+            decision = claiming.claim(definition, state, key, uuid.uuid4().hex, now)
+            if isinstance(decision, Leave):
+                log.info("claim.left", extra={"job_id": due.job_id, "run": str(key), "why": decision.why})
+                return None
+            if isinstance(decision, Settle):
+                self._settle(definition, state, decision.run)
+                return None
+            try:
+                self.jobs.save(decision.state, [self.runs.ending_item(due.job_id, ending) for ending in decision.ended], now=now)
+            except StateChanged:
+                loaded = self.jobs.load(due.job_id)
+                continue
+            self._log_endings(decision)
+            self.arming.arm(decision.state, decision.arm)
+            if decision.send is not None:
+                return definition, decision.state, decision.send
+            if decision.again is None:
+                return None
+            loaded, key = (definition, decision.state), decision.again.key
+        raise Unavailable("the job")
+
+    def _log_endings(self, step: Step) -> None:
+        for ending in step.ended:
+            fields = {"job_id": step.state.job_id, "run": str(ending.key), "reason": ending.reason, "missed": ending.missed_count}
+            log.info(f"run.{ending.status}", extra=fields)
+
+    def _attempt(self, definition: Definition, state: State, run: OpenRun) -> None:
+        started_at = self.clock()
+        if run.lease_until is None or run.lease_until - started_at < definition.timeout + _LEASE_TO_SPARE:
+            # Whoever settles this attempt records it as unknown, and the run is tried again.
+            log.warning("attempt.abandoned", extra={"job_id": definition.id, "run": str(run.key), "attempt": run.attempt})
+            return
+        identifier = run_id(definition.id, run.key)
+        headers = {
+            "Idempotency-Key": identifier,
+            "Resona-Job-Id": definition.id,
+            "Resona-Run-Id": identifier,
+            "Resona-Attempt": str(run.attempt),
+            "Resona-Scheduled-Time": format_instant(run.key.due_at),
+        }
+        exchange = self.send(definition.request, run_headers=headers, timeout=definition.timeout)
+        fields = {
+            "job_id": definition.id,
+            "run": str(run.key),
+            "attempt": run.attempt,
+            "outcome": exchange.outcome,
+            "status_code": exchange.status_code,
+            "duration_ms": round(exchange.duration.total_seconds() * 1000),
+            "lateness_ms": round((started_at - run.key.asked_at).total_seconds() * 1000),
+        }
+        log.info("attempt.ended", extra=fields)
+        self._conclude(definition, state, run, _Attempt(str(run.owner), started_at, exchange))
+
+    def _settle(self, definition: Definition, state: State, run: OpenRun) -> None:
+        """Finish an attempt whose lease is over: by its record if there is one, else as unknown."""
+        found = self.runs.attempt(definition.id, run.key, run.attempt)
+        if found is None:
+            now = self.clock()
+            lost = Exchange(Outcome.UNKNOWN, timedelta(0), error="the executor died; whether the request was sent is not known")
+            attempt = _Attempt(uuid.uuid4().hex, now, lost)
+        else:
+            attempt = _Attempt(found.owner, found.started_at, found.exchange, recorded=found)
+        self._conclude(definition, state, run, attempt)
+
+    def _conclude(self, definition: Definition, state: State, run: OpenRun, attempt: _Attempt) -> None:
+        """Record the attempt, then finish the state; again if somebody else wrote the state in between."""
+        jitter = random.uniform(0, MAX_JITTER)
+        exchange = attempt.exchange
+        ended = Ended(exchange.outcome, attempt.started_at + exchange.duration, exchange.status_code, exchange.retry_after)
+        recorded = attempt.recorded
+        for _ in range(_TRIES):
+            now = self.clock()
+            decision = claiming.finish(definition.trigger, definition.retry, state, run, ended, jitter, now)
+            if isinstance(decision, Leave) or decision.verdict is None:
+                return
+            started_at = run.started_at or attempt.started_at
+            record = AttemptRecord(
+                definition.id, run.key, run.attempt, attempt.owner, attempt.started_at, started_at, exchange, decision.verdict
+            )
+            if record != recorded and not self.runs.record(record):
+                return
+            recorded = record
+            try:
+                self.jobs.save(decision.state, now=now)
+            except StateChanged as changed:
+                if changed.current is None:
+                    return
+                state = changed.current
+                continue
+            log.info(f"run.{decision.verdict.status}", extra={"job_id": definition.id, "run": str(run.key), "reason": decision.verdict.reason})
+            self.arming.arm(decision.state, decision.arm)
+            return
+        raise Unavailable("the job")
+
+    def sweep(self, until: datetime) -> int:
+        """Arm what is overdue, shard by shard, for as long as `until` has not come; return how many jobs were overdue."""
+        with ThreadPoolExecutor(_SWEEP_THREADS) as threads:
+            return sum(threads.map(lambda shard: self._sweep_shard(shard, until), range(WATCH_SHARDS)))
+
+    def _sweep_shard(self, shard: int, until: datetime) -> int:
+        swept = 0
+        while self.clock() < until:
+            overdue = self.jobs.overdue(shard, self.clock(), _SWEEP_PAGE)
+            moved = sum(self._sweep_job(job_id) for job_id in overdue)
+            swept += moved
+            # The index may lag: a page of which nothing could be moved on would come again and again.
+            if len(overdue) < _SWEEP_PAGE or not moved:
+                break
+        return swept
+
+    def _sweep_job(self, job_id: str) -> bool:
+        state = self.jobs.state(job_id)
+        now = self.clock()
+        decision = claiming.sweep(state, now) if state is not None else Leave("the job is gone")
+        if isinstance(decision, Leave):
+            return False
+        try:
+            self.jobs.save(decision.state, now=now)
+        except StateChanged:
+            return False
+        log.warning("overdue.armed", extra={"job_id": job_id, "messages": len(decision.arm)})
+        self.arming.arm(decision.state, decision.arm)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """An attempt to be concluded: who records it, when it began, what came of it, and what is on record already."""
+
+    owner: str
+    started_at: datetime
+    exchange: Exchange
+    recorded: AttemptRecord | None = None

@@ -1,0 +1,315 @@
+"""Use cases of a job: create, change, pause, resume, run now, delete, read; and `arm`, which firing shares.
+
+A schedule is made before the commit and named by a token that the committed state carries; messages are sent after it. Whatever
+fails around the commit leaves an intention too many or too few, and both are harmless: leftovers delete themselves, and the
+sweeper arms what nothing else will.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from chalicelib.aws import clients
+from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.job_store import AlreadyAnswered, Idempotency, JobStore, StateChanged
+from chalicelib.aws.run_store import RunStore
+from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.config import read_settings
+from chalicelib.domain import changing
+from chalicelib.domain.errors import JobNotFound, KeyIsTaken, RunNotFound, Unavailable
+from chalicelib.domain.history import Run, merged, recorded, unfinished
+from chalicelib.domain.ids import JOB_ID, RunKey, new_job_id, new_token, run_key
+from chalicelib.domain.job import Definition
+from chalicelib.domain.request import HostRule, refuse_private_host
+from chalicelib.domain.run import AttemptRecord
+from chalicelib.domain.state import Due, State, Status, Step, uncovered
+from chalicelib.domain.trigger import Trigger
+
+log = logging.getLogger("resona")
+
+# How often a change is decided anew when others write the same job between its read and its write.
+_TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it is shown. `result` is the last attempt of the run that `state.last_run` names, None if there is none."""
+
+    definition: Definition
+    state: State
+    result: AttemptRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A definition as an update leaves it. `anew`: its trigger was written anew, even if it comes to the same date."""
+
+    definition: Definition
+    anew: bool = False
+
+
+class Arming:
+    """Make things come due. Nothing here raises: what cannot be armed is left, uncovered, to the sweeper."""
+
+    def __init__(self, jobs: JobStore, queue: DueQueue, clock: Callable[[], datetime]) -> None:
+        self._jobs = jobs
+        self._queue = queue
+        self._clock = clock
+
+    def arm(self, state: State, dues: Sequence[Due]) -> None:
+        """Send a message for each, after `state` was committed."""
+        if not dues:
+            return
+        now = self._clock()
+        try:
+            self._queue.send(dues, now)
+        except Unavailable:
+            log.warning("arm.failed", extra={"job_id": state.job_id})
+            self._uncover(state, dues, now)
+
+    def _uncover(self, state: State, dues: Sequence[Due], now: datetime) -> None:
+        """Take back that messages stand for these, so that the sweeper arms them in its next minute and not after a grace."""
+        try:
+            self._jobs.save(uncovered(state, dues), now=now)
+        except (StateChanged, Unavailable):
+            log.warning("uncover.failed", extra={"job_id": state.job_id})
+
+
+class Scheduling:
+    """The use cases of the API. `refuse_host` says which hosts a job's URL may not name."""
+
+    def __init__(
+        self,
+        jobs: JobStore,
+        runs: RunStore,
+        schedules: Schedules,
+        arming: Arming,
+        clock: Callable[[], datetime],
+        refuse_host: HostRule,
+    ) -> None:
+        self.jobs = jobs
+        self.runs = runs
+        self.clock = clock
+        self.refuse_host = refuse_host
+        self._schedules = schedules
+        self._arming = arming
+
+    def create(self, draft: Definition, idempotency: Callable[[Job], Idempotency] | None = None) -> Job:
+        """Register a job. `draft` is its definition without a name of its own: id and times are given here.
+
+        Raises KeyIsTaken, AlreadyAnswered, Unavailable.
+        """
+        now = self.clock()
+        definition = replace(draft, id=new_job_id(now), generation=1, created_at=now.replace(microsecond=0))
+        due_at = changing.first_due_at(definition.trigger, now)
+        wants_schedule = changing.wants_schedule(definition.trigger, Status.ACTIVE, due_at, now)
+        token = self._schedule(definition.id, definition.trigger, now) if wants_schedule else None
+        step = changing.create(definition, token, now)
+        job = Job(definition, step.state)
+        try:
+            self.jobs.add(definition, step.state, idempotency(job) if idempotency else None, now)
+        except (KeyIsTaken, AlreadyAnswered):
+            self._unschedule(definition.id, token)
+            raise
+        log.info("job.created", extra={"job_id": definition.id})
+        self._arming.arm(step.state, step.arm)
+        return job
+
+    def get(self, tenant: str, reference: str) -> Job:
+        """Return a job by its id or `key:<key>`. Raises JobNotFound."""
+        definition, state = self.jobs.get(tenant, self.resolve(tenant, reference))
+        return self._with_results([(definition, state)])[0]
+
+    def resolve(self, tenant: str, reference: str) -> str:
+        """Return the id that a path names. Raises JobNotFound, before anything is read, for what cannot be an id."""
+        if reference.startswith("key:"):
+            return self.jobs.find_key(tenant, reference.removeprefix("key:"))
+        if not JOB_ID.fullmatch(reference):
+            raise JobNotFound
+        return reference
+
+    def page(self, tenant: str, before: str | None, limit: int) -> tuple[list[Job], str | None]:
+        """Return up to `limit` of the tenant's jobs, newest first, and the id to go on before, None at the end."""
+        pairs, following = self.jobs.page(tenant, before, limit)
+        return self._with_results(pairs), following
+
+    def _with_results(self, pairs: Sequence[tuple[Definition, State]]) -> list[Job]:
+        wanted = [(state.job_id, state.last_run) for _, state in pairs if state.last_run]
+        results = self.runs.last_attempts(wanted, self.clock()) if wanted else {}
+        return [Job(definition, state, results.get(state.job_id)) for definition, state in pairs]
+
+    def change(self, tenant: str, reference: str, edit: Callable[[Job, datetime], Edit]) -> Job:
+        """Change a job. `edit` makes the new definition from the job as it is read, again if somebody else was first.
+
+        Raises JobNotFound, JobHasEnded, Unavailable, and what `edit` raises.
+        """
+        job_id = self.resolve(tenant, reference)
+        for _ in range(_TRIES):
+            job = self.get(tenant, job_id)
+            now = self.clock()
+            changed = self._try_change(job, edit(job, now), now)
+            if changed is not None:
+                return changed
+        raise Unavailable("the job")
+
+    def _try_change(self, job: Job, edit: Edit, now: datetime) -> Job | None:
+        old, new, state = job.definition, edit.definition, job.state
+        # The decision is made once without a schedule, to learn what it comes to, and to be refused before anything is made.
+        _, planned = changing.change(old, new, state, state.token, now, anew=edit.anew)
+        is_new_trigger = edit.anew or new.trigger != old.trigger
+        token = None if is_new_trigger else state.token
+        if token is None and changing.wants_schedule(new.trigger, planned.state.status, planned.state.next_due_at, now):
+            token = self._schedule(state.job_id, new.trigger, now)
+        definition, step = changing.change(old, new, state, token, now, anew=edit.anew)
+        if not self._commit(lambda: self.jobs.replace(definition, step.state), state, token):
+            return None
+        self._arming.arm(step.state, step.arm)
+        return replace(job, definition=definition, state=step.state)
+
+    def _commit(self, write: Callable[[], None], state: State, token: str | None) -> bool:
+        """Write, then delete the schedule that the job no longer carries; False, and the new one deleted, if somebody was first.
+
+        Raises JobNotFound if the job is gone.
+        """
+        made = token if token != state.token else None
+        try:
+            write()
+        except StateChanged as changed:
+            self._unschedule(state.job_id, made)
+            if changed.current is None:
+                raise JobNotFound from changed
+            return False
+        if state.token != token:
+            self._unschedule(state.job_id, state.token)
+        return True
+
+    def pause(self, tenant: str, reference: str) -> Job:
+        """Pause a job; a paused one stays as it is. Raises JobNotFound, JobHasEnded, Unavailable."""
+        return self._decide(tenant, reference, lambda _, state, now: changing.pause(state, now))
+
+    def resume(self, tenant: str, reference: str) -> Job:
+        """Resume a paused job; an active one stays as it is. Raises JobNotFound, DateHasPassed, JobHasEnded, Unavailable."""
+        return self._decide(tenant, reference, self._resumed)
+
+    def _resumed(self, definition: Definition, state: State, now: datetime) -> Step | None:
+        planned = changing.resume(definition, state, None, now)
+        if planned is None or not changing.wants_schedule(definition.trigger, planned.state.status, planned.state.next_due_at, now):
+            return planned
+        return changing.resume(definition, state, self._schedule(state.job_id, definition.trigger, now), now)
+
+    def _decide(self, tenant: str, reference: str, decide: Callable[[Definition, State, datetime], Step | None]) -> Job:
+        job_id = self.resolve(tenant, reference)
+        for _ in range(_TRIES):
+            job = self.get(tenant, job_id)
+            now = self.clock()
+            step = decide(job.definition, job.state, now)
+            if step is None:
+                return job
+            decided = step
+            if self._commit(lambda decided=decided, now=now: self.jobs.save(decided.state, now=now), job.state, decided.state.token):  # type: ignore[misc]
+                self._arming.arm(decided.state, decided.arm)
+                return replace(job, state=decided.state)
+        raise Unavailable("the job")
+
+    def run_now(self, tenant: str, reference: str, idempotency: Callable[[str, Run], Idempotency] | None = None) -> tuple[str, Run]:
+        """Queue a manual run, and return the job's id and the run. Raises JobNotFound, TooManyRuns, AlreadyAnswered, Unavailable."""
+        job_id = self.resolve(tenant, reference)
+        for _ in range(_TRIES):
+            _, state = self.jobs.get(tenant, job_id)
+            now = self.clock()
+            key = RunKey.for_manual(now)
+            step = changing.run_now(state, key, now)
+            run = unfinished(next(run for run in step.state.runs if run.key == key), None)
+            try:
+                self.jobs.save(step.state, idempotency=idempotency(job_id, run) if idempotency else None, now=now)
+            except StateChanged as changed:
+                if changed.current is None:
+                    raise JobNotFound from changed
+                continue
+            self._arming.arm(step.state, step.arm)
+            return job_id, run
+        raise Unavailable("the job")
+
+    def delete(self, tenant: str, reference: str) -> None:
+        """Delete a job and, with it, its runs. Raises JobNotFound, Unavailable."""
+        job_id = self.resolve(tenant, reference)
+        for _ in range(_TRIES):
+            definition, state = self.jobs.get(tenant, job_id)
+            try:
+                self.jobs.remove(definition, state)
+            except StateChanged as changed:
+                if changed.current is not None:
+                    continue
+            log.info("job.deleted", extra={"job_id": job_id})
+            self._unschedule(job_id, state.token)
+            return
+        raise Unavailable("the job")
+
+    def runs_page(self, tenant: str, reference: str, before: RunKey | None, limit: int) -> tuple[str, list[Run]]:
+        """Return the job's id and up to `limit` of its runs, newest first, that sort before the given one. Raises JobNotFound."""
+        job_id = self.resolve(tenant, reference)
+        _, state = self.jobs.get(tenant, job_id)
+        on_record = [recorded(run.key, run.attempts, run.ending) for run in self.runs.page(job_id, before, limit, self.clock())]
+        in_range = [run for run in state.runs if before is None or run.key.sort < before.sort]
+        return job_id, merged(in_range, on_record, limit)
+
+    def run(self, tenant: str, reference: str, run_id: str) -> tuple[str, Run]:
+        """Return the job's id and one of its runs. Raises JobNotFound, RunNotFound."""
+        job_id = self.resolve(tenant, reference)
+        _, state = self.jobs.get(tenant, job_id)
+        try:
+            key = run_key(job_id, run_id)
+        except ValueError as error:
+            raise RunNotFound from error
+        found = self.runs.run(job_id, key, self.clock())
+        on_record = recorded(found.key, found.attempts, found.ending) if found else None
+        open_run = state.find(key)
+        if open_run is not None:
+            return job_id, unfinished(open_run, on_record)
+        if on_record is None:
+            raise RunNotFound
+        return job_id, on_record
+
+    def _schedule(self, job_id: str, trigger: Trigger, now: datetime) -> str | None:
+        """Make a schedule and return its token; None if none could be made, and then the sweeper arms the job."""
+        token = new_token(now)
+        try:
+            self._schedules.create(job_id, token, trigger)
+        except Unavailable:
+            log.warning("schedule.failed", extra={"job_id": job_id})
+            return None
+        return token
+
+    def _unschedule(self, job_id: str, token: str | None) -> None:
+        """Delete a schedule if it can be deleted now; one that stays deletes itself when it fires."""
+        if token is None:
+            return
+        try:
+            self._schedules.delete(job_id, token)
+        except Unavailable:
+            log.warning("unschedule.failed", extra={"job_id": job_id})
+
+
+def assemble(refuse_host: HostRule = refuse_private_host) -> Scheduling:
+    """Put the API's parts together from the environment. Raises SettingMissing."""
+    settings = read_settings()
+    dynamodb = clients.dynamodb()
+    jobs = JobStore(dynamodb, settings.jobs_table)
+    queue = DueQueue(clients.sqs(), settings.due_queue_url)
+    target = Target(settings.wake_function_arn, settings.scheduler_role_arn)
+    return Scheduling(
+        jobs=jobs,
+        runs=RunStore(dynamodb, settings.runs_table, settings.run_retention),
+        schedules=Schedules(clients.scheduler(), settings.schedule_group, target),
+        arming=Arming(jobs, queue, utc_now),
+        clock=utc_now,
+        refuse_host=refuse_host,
+    )
+
+
+def utc_now() -> datetime:
+    """Return the time, aware and in UTC."""
+    return datetime.now(UTC)

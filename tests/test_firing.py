@@ -1,0 +1,353 @@
+"""A firing from end to end: the real stores and use cases on a cloud in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from chalicelib.domain.cron import parse
+from chalicelib.domain.errors import JobHasEnded, JobNotFound
+from chalicelib.domain.ids import RunKey, run_id
+from chalicelib.domain.job import Overlap
+from chalicelib.domain.request import Request
+from chalicelib.domain.retry import RetryPolicy
+from chalicelib.domain.run import Exchange, Outcome, Reason, RunStatus
+from chalicelib.domain.state import Due, Status
+from chalicelib.domain.trigger import OneTime
+from chalicelib.scheduling import Edit
+from tests.cloud import client_error
+from tests.world import START, World, ok, status
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def at(**duration: float) -> OneTime:
+    return OneTime((START + timedelta(**duration)).replace(microsecond=0))
+
+
+MINUTELY = parse("* * * * *")
+
+
+def lateness(world: World) -> list[float]:
+    return [(sent.at - datetime.fromisoformat(sent.headers["Resona-Scheduled-Time"])).total_seconds() for sent in world.sent]
+
+
+def test_a_one_time_job_fires_on_the_second_and_is_completed(world: World) -> None:
+    job_id = world.create(at(seconds=6))
+    world.advance(seconds=10)
+    assert lateness(world) == [0]
+    job = world.job(job_id)
+    assert job.state.status is Status.COMPLETED
+    assert job.state.next_run_time is None
+    assert job.result.exchange.status_code == 200
+    assert not world.cloud.messages
+
+
+def test_a_job_due_in_an_hour_is_woken_by_its_schedule(world: World) -> None:
+    world.sweeps = False
+    job_id = world.create(at(hours=1))
+    assert len(world.cloud.schedules) == 1
+    world.advance(hours=2)
+    assert lateness(world) == [0]
+    assert world.job(job_id).state.status is Status.COMPLETED
+    assert not world.cloud.schedules
+
+
+def test_without_schedules_the_sweeper_arms_on_time(world: World) -> None:
+    def refuse(operation: str, request: dict[str, object]) -> None:
+        if operation == "CreateSchedule":
+            raise client_error("InternalServerException", operation, 500)
+
+    world.cloud.before = refuse
+    world.create(at(hours=1))
+    world.create(parse("0 * * * *"))
+    world.advance(hours=3, minutes=1)
+    assert lateness(world) == pytest.approx([0] * 4, abs=0.1)
+
+
+def test_a_minutely_cron_fires_every_minute_once(world: World) -> None:
+    job_id = world.create(MINUTELY)
+    world.advance(minutes=10)
+    assert lateness(world) == pytest.approx([0] * 10, abs=0.5)
+    assert len({sent.headers["Resona-Run-Id"] for sent in world.sent}) == 10
+    assert [run.status for run in world.run_list(job_id)] == [RunStatus.SUCCEEDED] * 10
+
+
+def test_a_failing_target_is_tried_again_with_growing_pauses_and_the_same_key(world: World) -> None:
+    answers = iter([status(500), status(503), ok()])
+    world.target = lambda sent: next(answers)
+    job_id = world.create(at(seconds=5))
+    world.advance(minutes=5)
+    assert [sent.headers["Resona-Attempt"] for sent in world.sent] == ["1", "2", "3"]
+    assert len({sent.headers["Idempotency-Key"] for sent in world.sent}) == 1
+    first, second, third = (sent.at for sent in world.sent)
+    assert timedelta(seconds=10) <= second - first <= timedelta(seconds=11.1)
+    assert timedelta(seconds=20) <= third - second <= timedelta(seconds=22.1)
+    (run,) = world.run_list(job_id)
+    assert [attempt.exchange.status_code for attempt in run.attempts] == [500, 503, 200]
+    assert run.status is RunStatus.SUCCEEDED
+    assert world.job(job_id).state.status is Status.COMPLETED
+
+
+def test_attempts_end_at_max_attempts(world: World) -> None:
+    world.target = lambda sent: status(500)
+    job_id = world.create(at(seconds=5), retry=RetryPolicy(2, timedelta(seconds=1), timedelta(seconds=1)))
+    world.advance(minutes=5)
+    assert len(world.sent) == 2
+    (run,) = world.run_list(job_id)
+    assert (run.status, run.reason) == (RunStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED)
+    assert world.job(job_id).state.status is Status.FAILED
+
+
+def test_a_status_that_will_not_pass_is_not_tried_again(world: World) -> None:
+    world.target = lambda sent: status(404)
+    job_id = world.create(at(seconds=5))
+    world.advance(minutes=5)
+    assert len(world.sent) == 1
+    assert world.job(job_id).state.status is Status.FAILED
+
+
+def test_retry_after_is_honoured_up_to_max_delay(world: World) -> None:
+    answers = iter([status(429, retry_after="30"), status(429, retry_after="9999"), ok()])
+    world.target = lambda sent: next(answers)
+    world.create(at(seconds=5), retry=RetryPolicy(3, timedelta(seconds=1), timedelta(seconds=60)))
+    world.advance(minutes=5)
+    first, second, third = (sent.at for sent in world.sent)
+    assert timedelta(seconds=30) <= second - first <= timedelta(seconds=33.1)
+    assert timedelta(seconds=60) <= third - second <= timedelta(seconds=66.1)
+
+
+def test_a_retry_later_than_a_queue_can_wait_is_armed_by_the_sweeper(world: World) -> None:
+    answers = iter([status(500), ok()])
+    world.target = lambda sent: next(answers)
+    world.create(at(seconds=5), retry=RetryPolicy(2, timedelta(hours=1), timedelta(hours=1)))
+    world.advance(hours=2)
+    first, second = (sent.at for sent in world.sent)
+    assert timedelta(hours=1) <= second - first <= timedelta(hours=1.1, seconds=1)
+
+
+def test_a_job_paused_in_the_last_half_second_does_not_fire(world: World) -> None:
+    job_id = world.create(at(seconds=6))
+    (name,) = world.cloud.messages
+    world.now = world.cloud.messages[name].visible_at
+    original = world.firing.sleep
+
+    def pause_meanwhile(seconds: float) -> None:
+        world.scheduling.pause("tenant", job_id)
+        original(seconds)
+
+    object.__setattr__(world.firing, "sleep", pause_meanwhile)
+    world.deliver(name)
+    world.advance(minutes=10)
+    assert world.sent == []
+    assert world.job(job_id).state.next_run_time is None
+    assert world.run_list(job_id) == []
+
+
+def test_a_deleted_job_does_not_fire(world: World) -> None:
+    near, far, cron = world.create(at(seconds=6)), world.create(at(hours=1)), world.create(MINUTELY)
+    for job_id in (near, far, cron):
+        world.scheduling.delete("tenant", job_id)
+    world.advance(hours=2)
+    assert world.sent == []
+    with pytest.raises(JobNotFound):
+        world.job(near)
+    assert world.cloud.schedules == {}
+
+
+def test_a_resumed_cron_fires_at_its_next_time(world: World) -> None:
+    job_id = world.create(MINUTELY)
+    world.scheduling.pause("tenant", job_id)
+    world.advance(minutes=5)
+    assert world.sent == []
+    world.scheduling.resume("tenant", job_id)
+    world.advance(minutes=3)
+    assert lateness(world) == pytest.approx([0] * 3, abs=0.5)
+
+
+def test_a_retry_of_a_paused_job_ends_as_superseded(world: World) -> None:
+    world.target = lambda sent: status(500)
+    job_id = world.create(at(seconds=5))
+    world.advance(seconds=8)
+    world.scheduling.pause("tenant", job_id)
+    world.advance(minutes=5)
+    assert len(world.sent) == 1
+    (run,) = world.run_list(job_id)
+    assert (run.status, run.reason, len(run.attempts)) == (RunStatus.FAILED, Reason.SUPERSEDED, 1)
+    assert world.job(job_id).result.exchange.status_code == 500
+
+
+def test_a_manual_run_outlives_a_pause_but_not_a_delete(world: World) -> None:
+    answers = iter([status(500), ok(), status(500)])
+    world.target = lambda sent: next(answers)
+    job_id = world.create(at(hours=1))
+    _, queued = world.scheduling.run_now("tenant", job_id)
+    assert queued.status is RunStatus.QUEUED
+    world.advance(seconds=3)
+    world.scheduling.pause("tenant", job_id)
+    world.advance(minutes=1)
+    assert [sent.headers["Resona-Attempt"] for sent in world.sent] == ["1", "2"]
+    assert world.job(job_id).result.exchange.status_code == 200
+    assert world.job(job_id).state.status is Status.PAUSED
+    world.scheduling.run_now("tenant", job_id)
+    world.advance(seconds=3)
+    world.scheduling.delete("tenant", job_id)
+    world.advance(minutes=5)
+    assert len(world.sent) == 3
+
+
+def test_a_duplicated_message_is_sent_once(world: World) -> None:
+    job_id = world.create(at(seconds=6))
+    due = Due(job_id, "tenant", RunKey(at(seconds=6).date, 1), at(seconds=6).date)
+    world.queue.send([due, due, due], world.now)
+    world.advance(minutes=5)
+    assert len(world.sent) == 1
+
+
+def test_a_lost_message_is_found_by_the_sweeper(world: World) -> None:
+    job_id = world.create(at(seconds=6))
+    world.cloud.messages.clear()
+    world.advance(minutes=3)
+    assert len(world.sent) == 1
+    assert timedelta(seconds=30) <= world.sent[0].at - at(seconds=6).date <= timedelta(seconds=92)
+    assert world.job(job_id).state.status is Status.COMPLETED
+
+
+def test_a_message_that_could_not_be_sent_is_armed_by_the_next_sweep(world: World) -> None:
+    def refuse(operation: str, request: dict[str, object]) -> None:
+        if operation == "SendMessageBatch" and world.now < START + timedelta(seconds=10):
+            raise client_error("InternalError", operation, 500)
+
+    world.cloud.before = refuse
+    world.create(at(seconds=70))
+    world.advance(minutes=3)
+    assert lateness(world) == [0]
+
+
+def test_an_executor_that_died_after_its_claim_leaves_unknown_on_record_and_is_tried_again(world: World) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(sent: object) -> Exchange:
+        raise Killed
+
+    world.target = die  # type: ignore[assignment]
+    job_id = world.create(at(seconds=6))
+    with pytest.raises(Killed):
+        world.advance(seconds=10)
+    world.target = lambda sent: ok()
+    world.advance(minutes=5)
+    (run,) = world.run_list(job_id)
+    assert [attempt.exchange.outcome for attempt in run.attempts] == [Outcome.UNKNOWN, Outcome.SUCCESS]
+    assert world.job(job_id).state.status is Status.COMPLETED
+
+
+def test_an_attempt_that_was_recorded_but_not_finished_is_only_finished(world: World) -> None:
+    class Killed(BaseException):
+        pass
+
+    puts = []
+
+    def die_at_finish(operation: str, request: dict[str, object]) -> None:
+        if operation == "PutItem" and request["TableName"] == "jobs":
+            puts.append(operation)
+            if len(puts) == 2:
+                raise Killed
+
+    world.cloud.before = die_at_finish
+    job_id = world.create(at(seconds=6))
+    with pytest.raises(Killed):
+        world.advance(seconds=10)
+    world.advance(minutes=5)
+    assert len(world.sent) == 1
+    (run,) = world.run_list(job_id)
+    assert run.status is RunStatus.SUCCEEDED
+    assert world.job(job_id).state.status is Status.COMPLETED
+
+
+def test_a_firing_later_than_its_grace_is_recorded_as_missed(world: World) -> None:
+    job_id = world.create(at(seconds=6), misfire_grace=timedelta(seconds=60))
+    world.now += timedelta(seconds=120)
+    world.advance(minutes=5)
+    assert world.sent == []
+    (run,) = world.run_list(job_id)
+    assert (run.status, run.missed_count) == (RunStatus.MISSED, 1)
+    assert world.job(job_id).state.status is Status.FAILED
+
+
+def test_a_row_of_missed_occurrences_is_one_run_with_a_count(world: World) -> None:
+    job_id = world.create(MINUTELY)
+    world.now += timedelta(minutes=30)
+    world.advance(seconds=50)
+    missed, *rest = reversed(world.run_list(job_id))
+    assert (missed.status, missed.missed_count) == (RunStatus.MISSED, 29)
+    assert [run.status for run in rest] == [RunStatus.SUCCEEDED] * len(rest)
+    assert len(rest) >= 1
+
+
+def test_a_one_time_job_without_grace_is_sent_however_late(world: World) -> None:
+    world.create(at(seconds=6))
+    world.now += timedelta(days=3)
+    world.advance(minutes=5)
+    assert len(world.sent) == 1
+
+
+def test_overlap_skip_records_what_it_passes_over(world: World) -> None:
+    world.target = lambda sent: status(500)
+    job_id = world.create(MINUTELY, overlap=Overlap.SKIP, retry=RetryPolicy(2, timedelta(seconds=90), timedelta(seconds=90)))
+    world.advance(minutes=2, seconds=30)
+    newest = world.run_list(job_id)[0]
+    assert (newest.status, newest.reason) == (RunStatus.SKIPPED, Reason.OVERLAP)
+
+
+def test_at_most_32_runs_are_unfinished(world: World) -> None:
+    world.target = lambda sent: status(500)
+    job_id = world.create(MINUTELY, retry=RetryPolicy(2, timedelta(hours=1), timedelta(hours=1)))
+    world.advance(minutes=34)
+    assert len(world.state(job_id).runs) == 32
+    newest = world.run_list(job_id)[0]
+    assert (newest.status, newest.reason) == (RunStatus.SKIPPED, Reason.TOO_MANY_RUNS)
+
+
+def test_a_replaced_trigger_fires_only_anew(world: World) -> None:
+    job_id = world.create(at(seconds=6))
+    world.scheduling.change("tenant", job_id, lambda job, now: Edit(replace(job.definition, trigger=at(seconds=20))))
+    world.advance(minutes=5)
+    assert [sent.at for sent in world.sent] == [at(seconds=20).date]
+    assert world.sent[0].headers["Resona-Run-Id"] == run_id(job_id, RunKey(at(seconds=20).date, 2))
+
+
+def test_a_changed_request_is_sent_at_the_old_time(world: World) -> None:
+    job_id = world.create(at(seconds=6))
+    changed = Request("https://example.com/changed", "PUT", {}, None)
+    world.scheduling.change("tenant", job_id, lambda job, now: Edit(replace(job.definition, request=changed)))
+    world.advance(minutes=5)
+    assert [(sent.at, sent.request.url) for sent in world.sent] == [(at(seconds=6).date, "https://example.com/changed")]
+
+
+def test_a_finished_one_time_job_takes_a_new_request_only_with_a_new_trigger(world: World) -> None:
+    job_id = world.create(at(seconds=6))
+    world.advance(minutes=1)
+    changed = Request("https://example.com/changed", "PUT", {}, None)
+    with pytest.raises(JobHasEnded):
+        world.scheduling.change("tenant", job_id, lambda job, now: Edit(replace(job.definition, request=changed)))
+    again = OneTime((world.now + timedelta(seconds=5)).replace(microsecond=0))
+    world.scheduling.change("tenant", job_id, lambda job, now: Edit(replace(job.definition, request=changed, trigger=again)))
+    world.advance(minutes=1)
+    assert [sent.request.url for sent in world.sent] == ["https://example.com/hook", "https://example.com/changed"]
+
+
+def test_a_leftover_schedule_deletes_itself(world: World) -> None:
+    job_id = world.create(parse("0 * * * *"))
+    (name,) = world.cloud.schedules
+    schedule = dict(world.cloud.schedules[name])
+    world.scheduling.pause("tenant", job_id)
+    world.cloud.schedules[name] = schedule
+    world.advance(hours=2)
+    assert world.sent == []
+    assert world.cloud.schedules == {}

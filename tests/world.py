@@ -1,0 +1,155 @@
+"""Resona's real parts on a cloud in memory, with a clock that a test moves.
+
+Nothing waits: `advance_to` goes from event to event (a message becomes visible, a schedule wakes, the sweeper's minute) and calls
+the executor's use cases as AWS would. Targets answer what `target` returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.job_store import JobStore
+from chalicelib.aws.records import load_due
+from chalicelib.aws.run_store import RunStore
+from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.domain.job import Definition
+from chalicelib.domain.request import Request
+from chalicelib.domain.run import Exchange, Outcome, Response
+from chalicelib.domain.trigger import Trigger
+from chalicelib.firing import Firing
+from chalicelib.scheduling import Arming, Scheduling
+from infra.local import eventbridge
+from tests.cloud import SQS, Cloud, DynamoDB, Scheduler
+
+START = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
+VISIBILITY = timedelta(seconds=720)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request as a target saw it."""
+
+    at: datetime
+    request: Request
+    headers: Mapping[str, str]
+
+
+def ok(body: str = "ok") -> Exchange:
+    return Exchange(Outcome.SUCCESS, timedelta(milliseconds=40), 200, Response({"content-type": "text/plain"}, body, truncated=False))
+
+
+def status(code: int, **members: Any) -> Exchange:
+    return Exchange(Outcome.HTTP_ERROR, timedelta(milliseconds=40), code, Response({}, "", truncated=False), error=f"{code}", **members)
+
+
+class World:
+    """One deployment. `target` is called with each request and returns what came of it."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self.now = start
+        self.sent: list[Sent] = []
+        self.target: Callable[[Sent], Exchange] = lambda sent: ok()
+        self.sweeps = True
+        self.wakes = True
+        self.cloud = Cloud(lambda: self.now)
+        dynamodb: Any = DynamoDB(self.cloud)
+        queue_client: Any = SQS(self.cloud)
+        scheduler: Any = Scheduler(self.cloud)
+        self.jobs = JobStore(dynamodb, "jobs")
+        self.runs = RunStore(dynamodb, "runs", timedelta(days=30))
+        self.queue = DueQueue(queue_client, "due")
+        self.schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"))
+        self.arming = Arming(self.jobs, self.queue, self.clock)
+        self.scheduling = Scheduling(self.jobs, self.runs, self.schedules, self.arming, self.clock, lambda host: None)
+        self.firing = Firing(
+            jobs=self.jobs,
+            runs=self.runs,
+            schedules=self.schedules,
+            queue=self.queue,
+            arming=self.arming,
+            send=self._send,
+            clock=self.clock,
+            sleep=self._sleep,
+        )
+        self._swept_at = start
+        self._woken: dict[str, datetime] = {}
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def _send(self, request: Request, *, run_headers: Mapping[str, str], timeout: timedelta) -> Exchange:
+        sent = Sent(self.now, request, run_headers)
+        self.sent.append(sent)
+        exchange = self.target(sent)
+        self.now += exchange.duration
+        return exchange
+
+    def create(self, trigger: Trigger, **fields: Any) -> str:
+        """Register a job and return its id."""
+        request = fields.pop("request", Request("https://example.com/hook", "POST", {}, {"n": 1}))
+        draft = Definition("", "tenant", 1, "job", self.now, trigger, request, **fields)
+        return self.scheduling.create(draft).definition.id
+
+    def advance(self, **duration: float) -> None:
+        """Let time pass."""
+        self.advance_to(self.now + timedelta(**duration))
+
+    def advance_to(self, until: datetime) -> None:
+        """Let time pass, and everything happen that is due until then."""
+        while True:
+            at, event = self._next_event()
+            if at > until:
+                break
+            self.now = max(self.now, at)
+            event()
+        self.now = max(self.now, until)
+
+    def _next_event(self) -> tuple[datetime, Callable[[], None]]:
+        events: list[tuple[datetime, int, Callable[[], None]]] = [(self._swept_at + timedelta(minutes=1), 2, self.sweep)]
+        for name, message in self.cloud.messages.items():
+            events.append((message.visible_at, 1, lambda name=name: self.deliver(name)))  # type: ignore[misc]
+        if self.wakes:
+            for name, schedule in self.cloud.schedules.items():
+                after = self._woken.get(name, schedule["made_at"])
+                at = eventbridge.next_fire(schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"], after)
+                if at is not None:
+                    events.append((at, 0, lambda name=name, at=at: self.wake(name, at)))  # type: ignore[misc]
+        at, _, event = min(events, key=lambda event: event[:2])
+        return at, event
+
+    def sweep(self) -> None:
+        """Let the sweeper look once."""
+        self._swept_at = max(self.now, self._swept_at + timedelta(minutes=1))
+        if self.sweeps:
+            self.firing.sweep(self.now + timedelta(seconds=45))
+
+    def deliver(self, name: str) -> None:
+        """Deliver one message, and delete it unless its handling failed."""
+        message = self.cloud.messages[name]
+        message.visible_at = self.now + VISIBILITY
+        message.count += 1
+        self.firing.fire(load_due(message.body))
+        self.cloud.messages.pop(name, None)
+
+    def wake(self, name: str, at: datetime) -> None:
+        """Let a schedule wake the executor for its time `at`."""
+        self._woken[name] = at
+        if self.cloud.schedules[name]["ActionAfterCompletion"] == "DELETE":
+            del self.cloud.schedules[name]
+        self.firing.wake(name, at)
+
+    def job(self, job_id: str) -> Any:
+        return self.scheduling.get("tenant", job_id)
+
+    def state(self, job_id: str) -> Any:
+        return self.jobs.state(job_id)
+
+    def run_list(self, job_id: str) -> Any:
+        return self.scheduling.runs_page("tenant", job_id, None, 100)[1]
