@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cache, partial
 
-from chalice import Blueprint, Rate
-from chalice.app import CloudWatchEvent, SQSEvent, SQSRecord
+from chalice.app import Blueprint, CloudWatchEvent, Rate, SQSEvent, SQSRecord
 
 from chalicelib.aws import clients
 from chalicelib.aws.due_queue import DueQueue

@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from chalicelib.aws.due_queue import DueQueue
-from chalicelib.aws.job_store import WATCH_SHARDS, JobStore, StateChanged
+from chalicelib.aws.job_items import WATCH_SHARDS
+from chalicelib.aws.job_store import JobStore, StateChanged
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules
 from chalicelib.domain import claiming
@@ -190,7 +191,9 @@ class Firing:
                     return
                 state = changed.current
                 continue
-            log.info(f"run.{decision.verdict.status}", extra={"job_id": definition.id, "run": str(run.key), "reason": decision.verdict.reason})
+            log.info(
+                f"run.{decision.verdict.status}", extra={"job_id": definition.id, "run": str(run.key), "reason": decision.verdict.reason}
+            )
             self.arming.arm(decision.state, decision.arm)
             return
         raise Unavailable("the job")

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 
 from chalicelib.aws import clients
 from chalicelib.aws.due_queue import DueQueue
-from chalicelib.aws.job_store import AlreadyAnswered, Idempotency, JobStore, StateChanged
+from chalicelib.aws.job_items import Idempotency
+from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.config import read_settings

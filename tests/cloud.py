@@ -135,7 +135,9 @@ class DynamoDB:
     def transact_write_items(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
             writes = request["TransactItems"]
-            keyed = [(write.get("Put") or write["Delete"], (write.get("Put") or {}).get("Item") or write["Delete"]["Key"]) for write in writes]
+            keyed = [
+                (write.get("Put") or write["Delete"], (write.get("Put") or {}).get("Item") or write["Delete"]["Key"]) for write in writes
+            ]
             refusals = [self._refusal(inner, item) for inner, item in keyed]
             if any(refusals):
                 reasons = [refusal or {"Code": "None"} for refusal in refusals]

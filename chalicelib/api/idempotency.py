@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 
-from chalice import Response
+from chalice.app import Response
 
 from chalicelib.api.routing import Call, answer, parts
-from chalicelib.aws.job_store import AlreadyAnswered, Answered, Idempotency
+from chalicelib.aws.job_items import Answered, Idempotency
+from chalicelib.aws.job_store import AlreadyAnswered
 from chalicelib.domain.errors import InvalidInput, RequestUnderWay
 
 _KEPT = timedelta(hours=24)
@@ -38,9 +39,8 @@ def once(call: Call, document: object, act: Callable[[Remember | None], Response
         first = scheduling.jobs.answered(name, scheduling.clock())
         if first is not None:
             return _replay(first, fingerprint)
-        expires_at = scheduling.clock() + _KEPT
         try:
-            return act(lambda status, body: Idempotency(name, Answered(fingerprint, status, body), expires_at))
+            return act(lambda status, body: Idempotency(name, Answered(fingerprint, status, body), scheduling.clock() + _KEPT))
         except AlreadyAnswered:
             # The same key came twice at once, and the other was first: its answer is there now.
             continue

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 
-from chalice import Blueprint, Response
+from chalice.app import Blueprint, Response
 
 from chalicelib.api.idempotency import Remember, once
-from chalicelib.api.routing import Call, answer, limit_of, parts, read_cursor, route, write_cursor
+from chalicelib.api.routing import Call, NotACursor, answer, limit_of, parts, read_cursor, route, write_cursor
 from chalicelib.api.schemas import read_job, read_update
 from chalicelib.api.views import job_view, run_view
 from chalicelib.domain.errors import InvalidInput, NotCurrent
@@ -44,41 +44,41 @@ def list_jobs(call: Call) -> Response:
     """List jobs, newest first."""
     position = read_cursor(call)
     if position is not None and not JOB_ID.fullmatch(position):
-        raise InvalidInput.of("cursor", "is not one of Resona's")
+        raise NotACursor
     limit = limit_of(call, default=MOST_READ)
     wanted = _Filter(call)
     shown: list[str] = []
-    size, last = 0, position
-    for job, is_last in _read(call.tenant, position, MOST_READ if wanted.filters else limit):
-        if job is not None and wanted.matches(job):
+    size, following = 0, None
+    # Without a filter one job more than is shown is read: it tells whether there is a next page.
+    for job, place in _read(call.tenant, position, MOST_READ if wanted.filters else limit + 1):
+        if job is None:
+            following = place
+            break
+        if wanted.matches(job):
             text = json.dumps(job_view(job), ensure_ascii=False, separators=(",", ":"))
-            if shown and size + len(text.encode()) > MOST_BYTES:
+            size += len(text.encode())
+            if len(shown) == limit or (shown and size > MOST_BYTES):
+                following = position
                 break
             shown.append(text)
-            size += len(text.encode())
-        if is_last:
-            last = None
-            break
-        if job is not None:
-            last = job.definition.id
-        if len(shown) == limit:
-            break
-    headers = {"Link": call.next_link(write_cursor(call, last))} if last and last != position else {}
+        position = place
+    headers = {"Link": call.next_link(write_cursor(call, following))} if following else {}
     return answer(200, f"[{','.join(shown)}]", headers)
 
 
-def _read(tenant: str, before: str | None, most: int) -> Iterator[tuple[Job | None, bool]]:
-    """Yield up to `most` jobs, newest first, and with each whether it is the tenant's last; (None, True) for an empty list."""
+def _read(tenant: str, before: str | None, most: int) -> Iterator[tuple[Job | None, str]]:
+    """Yield up to `most` jobs, newest first, each with its id; (None, where to go on) if there are more."""
     read = 0
     while read < most:
-        jobs, before = parts.scheduling.page(tenant, before, min(100, most - read))
-        read += min(100, most - read)
-        for index, job in enumerate(jobs):
-            yield job, before is None and index == len(jobs) - 1
+        page = min(100, most - read)
+        jobs, before = parts.scheduling.page(tenant, before, page)
+        read += page
+        for job in jobs:
+            yield job, job.definition.id
         if before is None:
-            if not jobs:
-                yield None, True
             return
+    if before is not None:
+        yield None, before
 
 
 class _Filter:

@@ -6,7 +6,7 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from chalice import Response
+from chalice.app import Response
 
 from chalicelib.api.documents import NotJson
 from chalicelib.domain.errors import InvalidInput, NotCurrent, NotFound, Refused, ResonaError, Unavailable

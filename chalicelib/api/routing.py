@@ -11,11 +11,9 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
-from chalice import Blueprint, Response
-from chalice.app import Request
+from chalice.app import Blueprint, Request, Response
 
 from chalicelib.api.documents import parse
 from chalicelib.api.problems import Refusal, answer_to, problem
@@ -92,7 +90,9 @@ class Call:
 View = Callable[..., Response]
 
 
-def route(blueprint: Blueprint, path: str, method: str, *, query: tuple[str, ...] = (), open_to_all: bool = False) -> Callable[[View], View]:
+def route(
+    blueprint: Blueprint, path: str, method: str, *, query: tuple[str, ...] = (), open_to_all: bool = False
+) -> Callable[[View], View]:
     """Serve a view at a path. It gets a Call, then the path's parameters; `query` names the parameters it knows.
 
     Everything a view raises on purpose becomes a problem document here, since Chalice would make a 500 of it.
@@ -171,6 +171,13 @@ def limit_of(call: Call, default: int, most: int = 100) -> int:
     return int(text)
 
 
+class NotACursor(Refusal):
+    """A cursor that Resona did not give out for this list (400)."""
+
+    def __init__(self) -> None:
+        super().__init__(400, "the cursor is not one of Resona's for this list; begin without a cursor")
+
+
 def write_cursor(call: Call, position: str) -> str:
     """Return an opaque cursor for a position, bound to tenant, path and filters."""
     mark = _mark(call, position)
@@ -178,7 +185,7 @@ def write_cursor(call: Call, position: str) -> str:
 
 
 def read_cursor(call: Call) -> str | None:
-    """Return the position that the call's cursor stands for, None if it has none. Raises Refusal (400) for a cursor that is not ours."""
+    """Return the position that the call's cursor stands for, None if it has none. Raises NotACursor."""
     cursor = call.query.get("cursor")
     if cursor is None:
         return None
@@ -188,7 +195,7 @@ def read_cursor(call: Call) -> str | None:
         text = ""
     mark, position = text[:16], text[16:]
     if not position or _mark(call, position) != mark or write_cursor(call, position) != cursor:
-        raise Refusal(400, "the cursor is not one of Resona's for this list; begin without a cursor")
+        raise NotACursor
     return position
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from chalice import Blueprint, Response
+from chalice.app import Blueprint, Response
 
-from chalicelib.api.problems import Refusal
-from chalicelib.api.routing import Call, answer, limit_of, parts, read_cursor, route, write_cursor
+from chalicelib.api.routing import Call, NotACursor, answer, limit_of, parts, read_cursor, route, write_cursor
 from chalicelib.api.views import run_view
 from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.history import Run
@@ -51,7 +50,7 @@ def _position(call: Call) -> RunKey | None:
     try:
         return RunKey.from_sort(position)
     except ValueError as error:
-        raise Refusal(400, "the cursor is not one of Resona's for this list; begin without a cursor") from error
+        raise NotACursor from error
 
 
 @route(routes, "/jobs/{job_id}/runs/{run_id}", "GET")

@@ -14,17 +14,25 @@ Beside them lie the names that must be unique: an item `key#<tenant>#<key>` for 
 
 from __future__ import annotations
 
-import uuid
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import call, cancellation_reasons, code_of
-from chalicelib.aws.records import dump_definition, dump_state, load_definition, load_state, sortable
+from chalicelib.aws.job_items import (
+    Answered,
+    Idempotency,
+    key_name,
+    put_answer,
+    put_definition,
+    put_key,
+    put_state,
+    read_definition,
+    read_state,
+)
+from chalicelib.aws.records import sortable
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, ResonaError, Unavailable
 from chalicelib.domain.job import Definition
 from chalicelib.domain.state import State
@@ -34,8 +42,6 @@ if TYPE_CHECKING:
 
 _PART = "the job table"
 _READS = 5
-# One index partition takes 1,000 writes a second, and a firing makes four there.
-WATCH_SHARDS = 16
 
 
 class StateChanged(ResonaError):
@@ -48,24 +54,6 @@ class StateChanged(ResonaError):
 
 class AlreadyAnswered(ResonaError):
     """A request with this Idempotency-Key has been answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The first answer to a request with an Idempotency-Key. `fingerprint` tells whether a repeat is the same request."""
-
-    fingerprint: str
-    status: int
-    body: str
-
-
-@dataclass(frozen=True, slots=True)
-class Idempotency:
-    """An Idempotency-Key as the tables know it: `name` is unique for tenant, method, path and key."""
-
-    name: str
-    answered: Answered
-    expires_at: datetime
 
 
 class JobStore:
@@ -88,7 +76,7 @@ class JobStore:
             items = self._items(job_id)
             if "definition" not in items or "state" not in items:
                 return None
-            definition, state = _definition(items["definition"]), _state(items["state"])
+            definition, state = read_definition(items["definition"]), read_state(items["state"])
             # The query may have seen one item before a change and the other after it.
             if definition.generation == state.defined_in:
                 return definition, state
@@ -109,11 +97,11 @@ class JobStore:
     def state(self, job_id: str) -> State | None:
         """Return a job's state alone, read consistently; None if there is no such job."""
         item = self._item(job_id, "state")
-        return _state(item) if item else None
+        return read_state(item) if item else None
 
     def find_key(self, tenant: str, key: str) -> str:
         """Return the id of the tenant's job with this key. Raises JobNotFound."""
-        item = self._item(_key_name(tenant, key), "name")
+        item = self._item(key_name(tenant, key), "name")
         if item is None:
             raise JobNotFound
         return str(item["job_id"]["S"])
@@ -128,31 +116,29 @@ class JobStore:
     def _item(self, name: str, part: str) -> dict[str, Any] | None:
         answer: Any = call(
             _PART,
-            lambda: self._client.get_item(
-                TableName=self._table, Key={"id": {"S": name}, "part": {"S": part}}, ConsistentRead=True
-            ),
+            lambda: self._client.get_item(TableName=self._table, Key={"id": {"S": name}, "part": {"S": part}}, ConsistentRead=True),
         )
         item: dict[str, Any] | None = answer.get("Item")
         return item
 
     def add(self, definition: Definition, state: State, idempotency: Idempotency | None, now: datetime) -> None:
         """Write a new job, all or nothing. Raises KeyIsTaken, AlreadyAnswered."""
-        items = [self._put_state(state), self._put_definition(definition)]
+        items = [put_state(self._table, state), put_definition(self._table, definition)]
         if definition.key is not None:
-            items.append(self._put_key(definition.tenant, definition.key, definition.id))
+            items.append(put_key(self._table, definition.tenant, definition.key, definition.id))
         if idempotency:
-            items.append(self._put_answer(idempotency, now))
+            items.append(put_answer(self._table, idempotency, now))
         self._transact(items, key=definition.key)
 
     def replace(self, definition: Definition, state: State) -> None:
         """Write a changed definition with its state, all or nothing. Raises StateChanged."""
-        self._transact([self._put_state(state), self._put_definition(definition)])
+        self._transact([put_state(self._table, state), put_definition(self._table, definition)])
 
     def save(self, state: State, beside: Sequence[dict[str, Any]] = (), idempotency: Idempotency | None = None, *, now: datetime) -> None:
         """Write the next revision of a state, and what must stand or fall with it. Raises StateChanged, AlreadyAnswered."""
-        put = self._put_state(state)
+        put = put_state(self._table, state)
         if beside or idempotency:
-            answer = [self._put_answer(idempotency, now)] if idempotency else []
+            answer = [put_answer(self._table, idempotency, now)] if idempotency else []
             self._transact([put, *beside, *answer])
             return
         try:
@@ -160,7 +146,8 @@ class JobStore:
         except ClientError as error:
             if code_of(error) != "ConditionalCheckFailedException":
                 raise
-            self._check_refusal(error.response.get("Item"), put)
+            item: Any = error.response.get("Item")
+            self._check_refusal(item, put)
 
     def remove(self, definition: Definition, state: State) -> None:
         """Delete a job, all or nothing, if its state is still this one. Raises StateChanged."""
@@ -174,7 +161,7 @@ class JobStore:
             {"Delete": {"TableName": self._table, "Key": {"id": {"S": state.job_id}, "part": {"S": "definition"}}}},
         ]
         if definition.key is not None:
-            key = {"id": {"S": _key_name(definition.tenant, definition.key)}, "part": {"S": "name"}}
+            key = {"id": {"S": key_name(definition.tenant, definition.key)}, "part": {"S": "name"}}
             items.append({"Delete": {"TableName": self._table, "Key": key}})
         self._transact(items)
 
@@ -209,7 +196,7 @@ class JobStore:
             for job_id in ids[start : start + 50]:
                 definition, state = items.get((job_id, "definition")), items.get((job_id, "state"))
                 if definition and state:
-                    pairs.append((_definition(definition), _state(state)))
+                    pairs.append((read_definition(definition), read_state(state)))
         # A batch reads each item by itself; a pair torn by a change in between is read again as one.
         return [pair for pair in (self._whole(pair) for pair in pairs) if pair is not None]
 
@@ -241,60 +228,10 @@ class JobStore:
         )
         return [item["id"]["S"] for item in answer["Items"]]
 
-    def _put_state(self, state: State) -> dict[str, Any]:
-        item = {
-            "id": {"S": state.job_id},
-            "part": {"S": "state"},
-            "revision": {"N": str(state.revision)},
-            "write_token": {"S": uuid.uuid4().hex},
-            "state": {"S": dump_state(state)},
-        }
-        if state.watch_at is not None:
-            item["watch_at"] = {"S": sortable(state.watch_at)}
-            item["watch_shard"] = {"S": str(zlib.crc32(state.job_id.encode()) % WATCH_SHARDS)}
-        put: dict[str, Any] = {"TableName": self._table, "Item": item, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-        if state.revision == 1:
-            put["ConditionExpression"] = "attribute_not_exists(id)"
-        else:
-            put["ConditionExpression"] = "revision = :read"
-            put["ExpressionAttributeValues"] = {":read": {"N": str(state.revision - 1)}}
-        return {"Put": put}
-
-    def _put_definition(self, definition: Definition) -> dict[str, Any]:
-        item = {
-            "id": {"S": definition.id},
-            "part": {"S": "definition"},
-            "tenant": {"S": definition.tenant},
-            "definition": {"S": dump_definition(definition)},
-        }
-        return {"Put": {"TableName": self._table, "Item": item}}
-
-    def _put_key(self, tenant: str, key: str, job_id: str) -> dict[str, Any]:
-        item = {"id": {"S": _key_name(tenant, key)}, "part": {"S": "name"}, "job_id": {"S": job_id}}
-        return {"Put": {"TableName": self._table, "Item": item, "ConditionExpression": "attribute_not_exists(id)"}}
-
-    def _put_answer(self, idempotency: Idempotency, now: datetime) -> dict[str, Any]:
-        answered = idempotency.answered
-        item = {
-            "id": {"S": idempotency.name},
-            "part": {"S": "answer"},
-            "fingerprint": {"S": answered.fingerprint},
-            "status": {"N": str(answered.status)},
-            "body": {"S": answered.body},
-            "expires_at": {"N": str(int(idempotency.expires_at.timestamp()))},
-        }
-        absent_or_expired = "attribute_not_exists(id) OR expires_at <= :now"
-        put = {
-            "TableName": self._table,
-            "Item": item,
-            "ConditionExpression": absent_or_expired,
-            "ExpressionAttributeValues": {":now": {"N": str(int(now.timestamp()))}},
-        }
-        return {"Put": put}
-
     def _transact(self, items: list[dict[str, Any]], *, key: str | None = None) -> None:
+        writes: Any = items
         try:
-            call(_PART, lambda: self._client.transact_write_items(TransactItems=items), writes=True)
+            call(_PART, lambda: self._client.transact_write_items(TransactItems=writes), writes=True)
         except ClientError as error:
             reasons = cancellation_reasons(error)
             if not reasons:
@@ -323,18 +260,4 @@ class JobStore:
         if "Delete" in write and not item:
             # Deleted already: by our own lost try, or by someone else to the same end.
             raise StateChanged(None)
-        raise StateChanged(_state(item) if item else None)
-
-
-def _key_name(tenant: str, key: str) -> str:
-    return f"key#{tenant}#{key}"
-
-
-def _definition(item: dict[str, Any]) -> Definition:
-    return load_definition(item["definition"]["S"])
-
-
-def _state(item: dict[str, Any]) -> State:
-    watch_at = item.get("watch_at")
-    at = datetime.strptime(watch_at["S"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC) if watch_at else None
-    return load_state(item["id"]["S"], int(item["revision"]["N"]), at, item["state"]["S"])
+        raise StateChanged(read_state(item) if item else None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from chalicelib.domain.cron import Cron
 from chalicelib.domain.errors import DateHasPassed, JobHasEnded, TooManyRuns
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition
@@ -24,7 +25,7 @@ from chalicelib.domain.state import (
     run_due,
     written,
 )
-from chalicelib.domain.trigger import Cron, OneTime, Trigger
+from chalicelib.domain.trigger import OneTime, Trigger
 
 
 def wants_schedule(trigger: Trigger, status: Status, due_at: datetime | None, now: datetime) -> bool:

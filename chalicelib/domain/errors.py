@@ -103,5 +103,5 @@ class Unavailable(ResonaError):
     def __init__(self, part: str, *, unknown: bool = False) -> None:
         self.part = part
         self.unknown = unknown
-        sentence = "nobody can tell whether the change was made: repeat with the same Idempotency-Key" if unknown else "nothing was changed: try again"
-        super().__init__(f"{part} is unavailable; {sentence}")
+        lost = "nobody can tell whether the change was made: repeat with the same Idempotency-Key"
+        super().__init__(f"{part} is unavailable; {lost if unknown else 'nothing was changed: try again'}")

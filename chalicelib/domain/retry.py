@@ -54,4 +54,5 @@ def parse_retry_after(value: str | None, now: datetime) -> timedelta:
         return timedelta(0)
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)
-    return max(until - now, timedelta(0))
+    pause: timedelta = until - now
+    return max(pause, timedelta(0))

@@ -49,7 +49,9 @@ class Api:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def call(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None, *, raw: bytes | None = None) -> Answer:
+    def call(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None, *, raw: bytes | None = None
+    ) -> Answer:
         sent = {"Host": "localhost:8000", **(headers or {})}
         if raw is None and body is not None:
             raw = json.dumps(body).encode()

@@ -131,7 +131,10 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"colour": "red"}, ["colour"]),
     ({"id": "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K"}, ["id"]),
     ({"status": "active"}, ["status"]),
-    ({"name": 5, "colour": 1, "trigger": {"delay": "x"}, "request": {"url": "ftp://x"}}, ["colour", "name", "request.url", "trigger.delay"]),
+    (
+        {"name": 5, "colour": 1, "trigger": {"delay": "x"}, "request": {"url": "ftp://x"}},
+        ["colour", "name", "request.url", "trigger.delay"],
+    ),
 ]
 
 
@@ -154,7 +157,19 @@ def test_an_explicit_null_is_not_a_missing_field(api: Api) -> None:
     assert api.post("/jobs", body).status == 201
 
 
-BAD_JSON = [b"", b"{", b"nul", b"{'a': 1}", b'{"name": "a", "name": "b"}', b"[NaN]", b"[Infinity]", b"[1e400]", b'"\\ud800"', b"\xff\xfe", b"[" * 33 + b"]" * 33]
+BAD_JSON = [
+    b"",
+    b"{",
+    b"nul",
+    b"{'a': 1}",
+    b'{"name": "a", "name": "b"}',
+    b"[NaN]",
+    b"[Infinity]",
+    b"[1e400]",
+    b'"\\ud800"',
+    b"\xff\xfe",
+    b"[" * 33 + b"]" * 33,
+]
 BAD_JSON += [b"[" * 100_000, b'{"a":' * 50_000, b"1" * 5000, b'"\x00"']
 
 
@@ -170,7 +185,9 @@ def test_json_that_is_no_object_is_refused(api: Api, raw: bytes) -> None:
     assert api.post("/jobs", raw=raw).fields == [""]
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "", "multipart/form-data"])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "", "multipart/form-data"]
+)
 def test_only_json_is_taken(api: Api, content_type: str) -> None:
     answer = api.post("/jobs", job(), headers={"Content-Type": content_type})
     assert answer.status == 415

@@ -1,0 +1,109 @@
+"""The walls of the house: who imports whom, and what a Lambda function loads."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "chalicelib"
+
+# Room → what of the house it may import. What is not named here has no place.
+MAY_IMPORT = {
+    "config": set[str](),
+    "version": set[str](),
+    "domain": {"domain"},
+    "aws": {"aws", "domain", "config"},
+    "outbound": {"outbound", "domain", "version"},
+    "scheduling": {"aws", "domain", "config"},
+    "firing": {"aws", "domain", "scheduling", "outbound"},
+    "executor": {"firing", "scheduling", "aws", "outbound", "domain", "config"},
+    "api": {"api", "scheduling", "aws.job_store", "aws.job_items", "domain", "version"},
+}
+
+# Dependency → the rooms that may import it.
+OWNED_BY = {
+    "boto3": {"aws"},
+    "botocore": {"aws"},
+    "mypy_boto3_dynamodb": {"aws"},
+    "mypy_boto3_sqs": {"aws"},
+    "mypy_boto3_scheduler": {"aws"},
+    "requests": {"outbound"},
+    "urllib3": {"outbound"},
+    "pydantic": {"api"},
+    "pydantic_core": {"api"},
+    "chalice": {"api", "executor"},
+    "croniter": {"domain"},
+    "tzdata": {"domain"},
+    "ulid": {"domain"},
+}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Return the dotted names that a module imports, `from a.b import c` as a.b.c."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
+    room = room_of(path)
+    for name in imported(path):
+        top, _, rest = name.partition(".")
+        assert top not in ("infra", "tests", "app"), f"{path.name} imports {name}"
+        if top == "chalicelib":
+            allowed = MAY_IMPORT[room]
+            assert any(rest == one or rest.startswith(f"{one}.") for one in allowed), f"{path.name} imports {name}"
+        elif top not in sys.stdlib_module_names:
+            assert room in OWNED_BY.get(top, set()), f"{path.name} imports {name}, which belongs to {OWNED_BY.get(top)}"
+
+
+def test_every_package_has_an_empty_init() -> None:
+    for folder in [PACKAGE, *(path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__")]:
+        assert (folder / "__init__.py").read_text() == ""
+
+
+def loaded_by(module: str) -> set[str]:
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_executor_loads_no_pydantic_and_no_routes() -> None:
+    loaded = loaded_by("chalicelib.executor")
+    assert not {name for name in loaded if name.split(".")[0] in ("pydantic", "pydantic_core", "app", "infra", "moto")}
+    assert not {name for name in loaded if name.startswith("chalicelib.api")}
+
+
+def test_the_api_loads_no_local_cloud() -> None:
+    assert not {name for name in loaded_by("app") if name.split(".")[0] in ("infra", "moto", "pytest")}
+
+
+def test_the_requirements_are_pinned_exactly() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt", "infra/local/requirements.txt"):
+        for line in (ROOT / name).read_text().splitlines():
+            requirement = line.partition("#")[0].strip()
+            assert not requirement or requirement.startswith("-r ") or "==" in requirement, f"{name}: {line}"
+
+
+def test_no_module_of_the_project_is_too_long_to_do_one_thing() -> None:
+    for path in modules():
+        assert len(path.read_text().splitlines()) <= 330, f"{path.name} does too much"
