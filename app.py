@@ -2,12 +2,12 @@
 
 import os
 
-from chalice import Chalice
+from chalice.app import Chalice
 
 from chalicelib.api import health, jobs, runs
 from chalicelib.executor import functions
 
-app = Chalice(app_name="resona")
+app = Chalice(app_name="resona", configure_logs=False)
 app.register_blueprint(functions, name_prefix="")
 for blueprint in (jobs.routes, runs.routes, health.routes):
     app.register_blueprint(blueprint)

@@ -1,0 +1,143 @@
+"""DynamoDB on a laptop: moto's tables, one lock over them, transactions that are transactions, and every write in the journal.
+
+moto's own TransactWriteItems puts a copy of the whole table back when it is refused, and so undoes what others wrote meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+
+from moto.dynamodb.comparisons import get_filter_expression
+from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
+
+from infra.local.journal import Journal
+from infra.local.wire import ACCOUNT, REGION, Forward, Reply, Request, json_error
+
+_KIND = "item"
+_LARGEST_ITEM = 400 * 1024
+_TOKEN_LIFE_SECONDS = 600
+_WRITES = {"PutItem", "UpdateItem", "DeleteItem"}
+
+
+class DynamoDB:
+    """Answers DynamoDB's requests, most of them by moto."""
+
+    def __init__(self, forward: Forward, journal: Journal) -> None:
+        self._forward = forward
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._tokens: dict[str, float] = {}
+
+    @property
+    def _backend(self) -> DynamoDBBackend:
+        return dynamodb_backends[ACCOUNT][REGION]
+
+    def restore(self) -> None:
+        """Put what the journal knows back, except what has expired."""
+        now = time.time()
+        gone = []
+        for name, item in self._journal.read(_KIND):
+            table = name.partition("/")[0]
+            expires_at = item.get("expires_at", {}).get("N")
+            if expires_at is not None and float(expires_at) < now:
+                gone.append((_KIND, name, None))
+            else:
+                self._backend.put_item(table, item)
+        self._journal.write(gone)
+
+    def answer(self, request: Request, operation: str) -> Reply:
+        """Answer a request for `operation`, such as PutItem."""
+        with self._lock:
+            if operation == "TransactWriteItems":
+                return self._transact(json.loads(request.body))
+            if operation not in _WRITES:
+                return self._forward(request)
+            sent = json.loads(request.body)
+            if operation == "PutItem" and _is_too_large(sent["Item"]):
+                return json_error("ValidationException", "Item size has exceeded the maximum allowed size")
+            reply = self._forward(request)
+            if reply.status == 200:
+                self._keep([self._change(sent["TableName"], sent.get("Item") or sent["Key"])])
+            return reply
+
+    def _change(self, table: str, keyed: dict[str, Any]) -> tuple[str, str, Any]:
+        key = self._key(table, keyed)
+        name = "/".join([table, *(str(next(iter(value.values()))) for value in key.values())])
+        return _KIND, name, self._current(table, key)
+
+    def _keep(self, changes: list[tuple[str, str, Any]]) -> None:
+        self._journal.write(changes)
+
+    def _key(self, table: str, keyed: dict[str, Any]) -> dict[str, Any]:
+        names = self._backend.get_table(table)
+        return {name: keyed[name] for name in (names.hash_key_attr, names.range_key_attr) if name}
+
+    def _current(self, table: str, key: dict[str, Any]) -> dict[str, Any] | None:
+        item = self._backend.get_item(table, key)
+        attributes: dict[str, Any] | None = item.to_json()["Attributes"] if item else None
+        return attributes
+
+    def _transact(self, sent: dict[str, Any]) -> Reply:
+        token, now = sent.get("ClientRequestToken"), time.monotonic()
+        self._tokens = {known: at for known, at in self._tokens.items() if now - at < _TOKEN_LIFE_SECONDS}
+        if token in self._tokens:
+            return Reply(200, b"{}")
+        writes = [next(iter(write.items())) for write in sent["TransactItems"]]
+        keys = [(write["TableName"], self._key(write["TableName"], write.get("Item") or write["Key"])) for _, write in writes]
+        refusal = self._validate(writes, keys)
+        if refusal:
+            return json_error("ValidationException", refusal)
+        reasons = [self._reason(write, *key) for (_, write), key in zip(writes, keys, strict=True)]
+        if any(reason["Code"] != "None" for reason in reasons):
+            codes = ", ".join(reason["Code"] for reason in reasons)
+            sentence = f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]"
+            return json_error("TransactionCanceledException", sentence, CancellationReasons=reasons)
+        for (kind, write), (table, key) in zip(writes, keys, strict=True):
+            self._apply(kind, write, table, key)
+        self._keep([self._change(table, key) for (kind, _), (table, key) in zip(writes, keys, strict=True) if kind != "ConditionCheck"])
+        if token:
+            self._tokens[token] = now
+        return Reply(200, b"{}")
+
+    def _validate(self, writes: list[tuple[str, dict[str, Any]]], keys: list[tuple[str, dict[str, Any]]]) -> str | None:
+        if not 1 <= len(writes) <= 100:
+            return "Member must have length between 1 and 100"
+        if any(one in keys[:index] for index, one in enumerate(keys)):
+            return "Transaction request cannot include multiple operations on one item"
+        if any("Item" in write and _is_too_large(write["Item"]) for _, write in writes):
+            return "Item size has exceeded the maximum allowed size"
+        return None
+
+    def _reason(self, write: dict[str, Any], table: str, key: dict[str, Any]) -> dict[str, Any]:
+        condition = write.get("ConditionExpression")
+        if condition is None:
+            return {"Code": "None"}
+        names, values = write.get("ExpressionAttributeNames"), write.get("ExpressionAttributeValues")
+        item = self._backend.get_item(table, key)
+        if get_filter_expression(condition, names, values).expr(item):
+            return {"Code": "None"}
+        reason: dict[str, Any] = {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}
+        if item is not None and write.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD":
+            reason["Item"] = item.to_json()["Attributes"]
+        return reason
+
+    def _apply(self, kind: str, write: dict[str, Any], table: str, key: dict[str, Any]) -> None:
+        if kind == "Put":
+            self._backend.put_item(table, write["Item"])
+        elif kind == "Delete":
+            self._backend.delete_item(table, key)
+        elif kind == "Update":
+            self._backend.update_item(
+                table,
+                key,
+                update_expression=write["UpdateExpression"],
+                expression_attribute_names=write.get("ExpressionAttributeNames", {}),
+                expression_attribute_values=write.get("ExpressionAttributeValues", {}),
+            )
+
+
+def _is_too_large(item: dict[str, Any]) -> bool:
+    return len(json.dumps(item, ensure_ascii=False).encode()) > _LARGEST_ITEM

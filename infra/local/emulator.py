@@ -1,0 +1,154 @@
+"""The laptop's cloud: a process that plays DynamoDB, SQS and EventBridge Scheduler, by moto, on 127.0.0.1.
+
+    python -m infra.local.emulator <folder> <stage>
+
+It prints `ready <port>` when it serves, and ends when its standard input does, so that it never outlives who started it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from infra.local.wire import ACCOUNT, REGION, Reply, Request
+
+# moto signs nothing and needs none of the user's own credentials.
+os.environ.update(AWS_ACCESS_KEY_ID="laptop", AWS_SECRET_ACCESS_KEY="laptop", AWS_DEFAULT_REGION=REGION, MOTO_ACCOUNT_ID=ACCOUNT)  # noqa: S106
+
+from moto.dynamodb.models import dynamodb_backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.scheduler.models import scheduler_backends
+from moto.sqs.models import sqs_backends
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.test import run_wsgi_app
+from werkzeug.wrappers import Request as WsgiRequest
+
+from infra.local.dynamodb import DynamoDB
+from infra.local.journal import Journal, StateInUse
+from infra.local.queue import Queue
+from infra.local.schedules import Schedules
+from infra.local.template import Template, read_template
+
+StartResponse = Callable[[str, list[tuple[str, str]]], object]
+
+
+class Cloud:
+    """The WSGI app: each service's requests go to its stand-in, which goes to moto."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self.dynamodb = DynamoDB(self.forward, journal)
+        self.queue = Queue(self.forward, journal)
+        self.schedules = Schedules(self.forward, journal)
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve a request."""
+        wsgi = WsgiRequest(environ)
+        request = Request(wsgi.method, wsgi.path, dict(parse_qsl(wsgi.query_string.decode())), wsgi.get_data(), environ)
+        reply = self.answer(request)
+        headers = {**reply.headers, "Content-Length": str(len(reply.body))}
+        start_response(f"{reply.status} -", list(headers.items()))
+        return [reply.body]
+
+    def answer(self, request: Request) -> Reply:
+        """Answer a request."""
+        service, _, operation = request.environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
+        if service.startswith("DynamoDB"):
+            return self.dynamodb.answer(request, operation)
+        if service == "AmazonSQS":
+            return self.queue.answer(request, operation)
+        if request.path.startswith("/schedule"):
+            return self.schedules.answer(request)
+        if request.path == "/laptop/schedules":
+            body = json.dumps(self.schedules.read(int(request.query.get("version", "-1")))).encode()
+            return Reply(200, body, {"Content-Type": "application/json"})
+        return self.forward(request)
+
+    def forward(self, request: Request) -> Reply:
+        """Let moto answer."""
+        environ = {**request.environ, "wsgi.input": io.BytesIO(request.body), "CONTENT_LENGTH": str(len(request.body))}
+        chunks, status, headers = run_wsgi_app(self._moto, environ, buffered=True)
+        kept = {name: value for name, value in headers.items() if name.lower() not in ("content-length", "connection")}
+        return Reply(int(status.split()[0]), b"".join(chunks), kept)
+
+
+class _Handler(WSGIRequestHandler):
+    """Keeps connections open, as boto3 likes them, and keeps quiet."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log nothing."""
+
+
+def furnish(cloud: Cloud, template: Template) -> None:
+    """Make what the template describes, then put back what the journal knows."""
+    _make_tables(template)
+    _make_queues(template)
+    scheduler_backends[ACCOUNT][REGION].create_schedule_group(template.group, [])
+    cloud.dynamodb.restore()
+    cloud.queue.restore()
+    cloud.schedules.restore()
+
+
+def _make_tables(template: Template) -> None:
+    for table in template.tables:
+        indexes = [{**index, "Projection": index["Projection"]} for index in table.get("GlobalSecondaryIndexes", [])]
+        dynamodb_backends[ACCOUNT][REGION].create_table(
+            table["TableName"],
+            schema=table["KeySchema"],
+            throughput=None,
+            attr=table["AttributeDefinitions"],
+            global_indexes=indexes or None,
+            indexes=None,
+            streams=None,
+            billing_mode=table["BillingMode"],
+            sse_specification=None,
+            tags=[],
+            deletion_protection_enabled=False,
+            warm_throughput=None,
+        )
+
+
+def _make_queues(template: Template) -> None:
+    backend = sqs_backends[ACCOUNT][REGION]
+    for queue in template.queues:
+        attributes = {name: str(queue[name]) for name in ("VisibilityTimeout", "MessageRetentionPeriod") if name in queue}
+        backend.create_queue(queue["QueueName"], None, **attributes)
+    for name, (dead, count) in template.redrives.items():
+        policy = {"deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{dead}", "maxReceiveCount": count}
+        backend.set_queue_attributes(name, {"RedrivePolicy": json.dumps(policy)})
+
+
+def main(folder: str, stage: str) -> int:
+    """Serve until standard input ends."""
+    # Ctrl-C reaches every process of the terminal; this one ends after the one that uses it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        journal = Journal(Path(folder) / f"{stage}.sqlite")
+    except StateInUse as error:
+        print(f"failed {error}", flush=True)
+        return 1
+    cloud = Cloud(journal)
+    furnish(cloud, read_template(stage))
+    server = make_server("127.0.0.1", 0, cloud, threaded=True, request_handler=_Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(f"ready {server.server_port}", flush=True)
+    sys.stdin.read()
+    journal.close()
+    return 0
+
+
+if __name__ == "__main__":
+    # Without the interpreter's farewell: a thread in the middle of an answer is of no interest to anybody any more.
+    os._exit(main(sys.argv[1], sys.argv[2]))

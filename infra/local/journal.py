@@ -1,0 +1,62 @@
+"""What the laptop's cloud keeps: one row a thing, in a SQLite file.
+
+A row is written before its write is answered. SQLite's write-ahead log is in the system's hands then, so a killed process loses
+nothing that was acknowledged; only a failing machine could lose its last moments.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+class StateInUse(Exception):
+    """Another process serves from the same file."""
+
+
+class Journal:
+    """Things by kind and name. Safe to use from many threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file. Raises StateInUse."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
+        try:
+            # Held as long as the process lives, and given back by the system however it ends.
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self._database.execute("CREATE TABLE IF NOT EXISTS things (kind TEXT, name TEXT, value TEXT, PRIMARY KEY (kind, name)) WITHOUT ROWID")
+            self._database.execute("BEGIN EXCLUSIVE")
+            self._database.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise StateInUse(f"{path} is in use: is another Resona running here? Stop it, or set RESONA_HOME to another folder") from error
+
+    def write(self, changes: list[tuple[str, str, Any]]) -> None:
+        """Keep the value of each (kind, name), all or nothing; None forgets it."""
+        with self._lock:
+            self._database.execute("BEGIN")
+            for kind, name, value in changes:
+                if value is None:
+                    self._database.execute("DELETE FROM things WHERE kind = ? AND name = ?", (kind, name))
+                else:
+                    text = json.dumps(value, ensure_ascii=False)
+                    self._database.execute("INSERT OR REPLACE INTO things VALUES (?, ?, ?)", (kind, name, text))
+            self._database.execute("COMMIT")
+
+    def read(self, kind: str) -> Iterator[tuple[str, Any]]:
+        """Yield (name, value) of everything of a kind."""
+        with self._lock:
+            rows = self._database.execute("SELECT name, value FROM things WHERE kind = ?", (kind,)).fetchall()
+        for name, text in rows:
+            yield name, json.loads(text)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._database.close()

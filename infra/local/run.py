@@ -1,0 +1,201 @@
+"""What `app.py` calls on a laptop: the cloud as a child process, the clock as threads, and a server that behaves like the gateway.
+
+Nothing starts when `app` is imported; it starts when `chalice local` makes its server, and so not for package or deploy.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import chalice.local
+from chalice.app import Chalice, SQSEvent
+
+from chalicelib import executor, scheduling
+from chalicelib.api.routing import parts
+from chalicelib.aws import clients
+from chalicelib.config import read_settings
+from infra.local.clock import Clock, Context, Doorways, Faults
+from infra.local.gateway import Handler, Server
+from infra.local.guard import LOCAL
+from infra.local.template import read_template
+from infra.local.wire import ACCOUNT, REGION
+
+ROOT = Path(__file__).parent.parent.parent
+STAGE = "local"
+
+
+class Cloud:
+    """The emulator's process. It ends when this one does, however that comes about: its standard input is a pipe from here."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start it, and wait until it serves. Exits with a sentence if it cannot."""
+        self._process = subprocess.Popen(  # noqa: S603  our own module
+            [sys.executable, "-m", "infra.local.emulator", str(folder), STAGE],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None  # noqa: S101  it is a pipe
+        word, _, rest = self._process.stdout.readline().strip().partition(" ")
+        if word != "ready":
+            sys.exit(rest or "the laptop's cloud did not start; what it said stands above")
+        self.endpoint = f"http://127.0.0.1:{rest}"
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+
+def start(app: Chalice) -> None:
+    """Have `chalice local` serve with all of Resona inside."""
+    del app  # Chalice hands it to the server itself
+    chalice.local.LocalDevServer = LocalServer
+
+
+class LocalServer(chalice.local.LocalDevServer):  # type: ignore[misc]  # Chalice's local server has no types
+    """Chalice's development server, with the cloud and the clock beside it."""
+
+    def __init__(self, app_object: Chalice, config: Any, host: str, port: int) -> None:
+        quiet_logs()
+        # First, so that a port in use is told before anything has started.
+        try:
+            super().__init__(app_object, config, host, port, Handler, Server)
+        except OSError as error:
+            sys.exit(f"port {port} is in use ({error.strerror}); serve on another one: make run PORT={port + 1}")
+        self._cloud = Cloud(home())
+        atexit.register(self._cloud.stop)
+        os.environ.update(environment(self._cloud.endpoint))
+        parts.use(scheduling.assemble(refuse_host=LOCAL.refuse_host), stage=STAGE)
+        self._clock = Clock(
+            self._cloud.endpoint,
+            clients.sqs(),
+            read_settings().due_queue_url,
+            clients.scheduler(),
+            doorways(),
+            Faults(jitter=_is_on("RESONA_JITTER"), duplicates=_is_on("RESONA_DUPLICATES")),
+        )
+
+    def serve_forever(self) -> None:
+        """Serve until Ctrl-C or SIGTERM, then end everything."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _interrupt)
+        self._clock.start()
+        greet(f"http://localhost:{self.port}")
+        try:
+            self.server.serve_forever(poll_interval=0.1)
+        except KeyboardInterrupt:
+            print("\nStopping.", flush=True)
+            # A second Ctrl-C must not interrupt the end.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        finally:
+            self._clock.stop()
+            self._cloud.stop()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _is_on(name: str) -> bool:
+    return os.environ.get(name, "") not in ("", "0", "false", "off", "no")
+
+
+def home() -> Path:
+    """Return where jobs and runs are kept: RESONA_HOME, else `.resona` in the project.
+
+    Under Chalice's autoreload it lies outside the project: the reloader restarts the server at every change of a file within.
+    """
+    chosen = os.environ.get("RESONA_HOME")
+    if chosen:
+        return Path(chosen)
+    if os.environ.get("CHALICE_WORKER"):
+        return Path.home() / ".resona" / hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
+    return ROOT / ".resona"
+
+
+def environment(endpoint: str) -> dict[str, str]:
+    """Return the environment of a stage whose cloud is at `endpoint`."""
+    template = read_template(STAGE)
+    jobs, runs = (table["TableName"] for table in template.tables)
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "laptop",
+        "AWS_SECRET_ACCESS_KEY": "laptop",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "RESONA_STAGE": STAGE,
+        "RESONA_JOBS_TABLE": jobs,
+        "RESONA_RUNS_TABLE": runs,
+        "RESONA_DUE_QUEUE_URL": f"{endpoint}/{ACCOUNT}/{template.queues[0]['QueueName']}",
+        "RESONA_SCHEDULE_GROUP": template.group,
+        "RESONA_WAKE_FUNCTION_ARN": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:resona-{STAGE}-wake",
+        "RESONA_SCHEDULER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/resona-{STAGE}-scheduler",
+    }
+
+
+def doorways() -> Doorways:
+    """Return the executor's functions, with the laptop's guard: they may call private addresses, which nothing deployed can."""
+    firing = executor.assemble(guard=LOCAL)
+
+    def deliver(event: dict[str, Any], context: Context) -> object:
+        return executor.on_messages(SQSEvent(event, context), firing)
+
+    return Doorways(
+        wake=lambda event, context: executor.on_wake(event, firing),  # noqa: ARG005  a doorway's signature
+        deliver=deliver,
+        sweep=lambda event, context: executor.on_sweep(firing),  # noqa: ARG005  a doorway's signature
+    )
+
+
+class _Line(logging.Formatter):
+    """An event and its fields on one line."""
+
+    _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = (f"{name}={value}" for name, value in vars(record).items() if name not in self._OWN and value is not None)
+        line = " ".join([self.formatTime(record, "%H:%M:%S"), record.getMessage(), *fields])
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def quiet_logs() -> None:
+    """Show what happens to jobs, and of libraries only what is wrong."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_Line())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("resona").setLevel(logging.INFO)
+
+
+def greet(url: str) -> None:
+    """Say where Resona listens, and what to try first."""
+    print(
+        f"""
+Resona listens on {url} (Ctrl-C stops everything). Try a job that is due in 5 seconds:
+
+curl -s {url}/jobs -H 'Content-Type: application/json' -d '{{"name": "My first job", "request": {{"url": "{url}/health", "method": "GET"}}, "trigger": {{"delay": 5}}}}'
+
+and then what came of it:
+
+curl -s {url}/jobs
+""",
+        flush=True,
+    )
+
+
