@@ -246,4 +246,3 @@ def wake(definition: Definition, state: State, scheduled_at: datetime) -> Due | 
     due_at = scheduled_at + WAKE_AHEAD
     occurs = trigger.next_after(due_at - timedelta(seconds=1)) == due_at
     return occurrence_due(state, due_at) if occurs else None
-

@@ -211,7 +211,6 @@ def run_due(state: State, run: OpenRun, at: datetime) -> Due:
     return Due(state.job_id, state.tenant, run.key, at)
 
 
-
 def uncovered(state: State, dues: Iterable[Due]) -> State:
     """Return the state that takes back its messages for these, so that the sweeper arms them at its next look."""
     keys = {due.key for due in dues}

@@ -263,5 +263,3 @@ class Clock:
             log.exception("deliver failed")
         finally:
             self._free.release()
-
-

@@ -197,5 +197,3 @@ curl -s {url}/jobs
 """,
         flush=True,
     )
-
-

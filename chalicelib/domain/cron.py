@@ -1,0 +1,280 @@
+"""Cron expressions: five fields as Vixie cron reads them, in a time zone.
+
+An instant is an occurrence if the clock on the wall shows a time that the fields name, for the first time: a time that a spring change
+skips does not occur, one that an autumn change repeats occurs at its first passing. A cron that runs in every hour of the day occurs
+at both passings.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from chalicelib.domain import zones
+from chalicelib.domain.errors import InvalidInput
+
+_MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
+# The rarest cron, a 29 February on a given day of the week, comes again within 40 years.
+_HORIZON = timedelta(days=366 * 45)
+
+_NICKNAMES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_MONTHS = {
+    name: number for number, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+}
+_WEEKDAYS = {name: number for number, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])}
+_LONGEST_MONTH = dict.fromkeys(range(1, 13), 31) | dict.fromkeys((4, 6, 9, 11), 30) | {2: 29}
+_ITEM = re.compile(r"(?:(?P<star>\*)|(?P<first>[0-9]+|[a-z]+)(?:-(?P<last>[0-9]+|[a-z]+))?)(?:/(?P<step>[0-9]+))?", re.ASCII)
+_LONGEST = 200
+
+# What other dialects write, and what to write here instead.
+_FOREIGN = {
+    "?": "'?' is of other dialects; write *",
+    "#": "'#' (the n-th weekday of a month) is not possible; register the days of the month instead, such as 8-14",
+    "l": "'L' (the last day) is not possible; write a day of the month from 1 to 31",
+    "w": "'W' (the nearest weekday) is not possible; write days of the week such as 1-5",
+    "h": "'H' (a hashed time) is not possible; write the time you want",
+    "r": "'R' (a random time) is not possible; write the time you want",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    name: str
+    least: int
+    most: int
+    names: dict[str, int]
+
+
+_KINDS = (
+    _Kind("minute", 0, 59, {}),
+    _Kind("hour", 0, 23, {}),
+    _Kind("day of month", 1, 31, {}),
+    _Kind("month", 1, 12, _MONTHS),
+    _Kind("day of week", 0, 7, _WEEKDAYS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What the fields of an expression name, sorted; days of the week from 0, Sunday.
+
+    `both_days`: an occurrence must match day of month and day of week; otherwise either will do. Vixie cron decides it by whether
+    one of the two begins with a star (`*/2` does).
+    """
+
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    both_days: bool
+
+    @property
+    def every_hour(self) -> bool:
+        """Say whether it runs in every hour of the day."""
+        return len(self.hours) == 24
+
+    def on(self, day: date) -> bool:
+        """Say whether it runs on a day."""
+        if day.month not in self.months:
+            return False
+        matches = (day.day in self.days, day.isoweekday() % 7 in self.weekdays)
+        return all(matches) if self.both_days else any(matches)
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """A cron expression in a time zone, both as the user wrote them."""
+
+    expression: str
+    timezone: str
+
+    @property
+    def fields(self) -> Fields:
+        """Return what its fields name."""
+        return _read(self.expression)
+
+    def next_after(self, after: datetime) -> datetime | None:
+        """Return the first occurrence strictly after an instant, in UTC; None if none comes in 45 years, or before the year 9999."""
+        fields, place = self.fields, zones.zone(self.timezone)
+        try:
+            if fields.every_hour:
+                return _next_instant(fields, place, after.astimezone(UTC))
+            return _next_wall_time(fields, place, after.astimezone(UTC))
+        except OverflowError:
+            return None
+
+
+def _next_wall_time(fields: Fields, place: ZoneInfo, after: datetime) -> datetime | None:
+    start = after.astimezone(place).replace(tzinfo=None)
+    for wall in _wall_times(fields, start):
+        # Where a change has repeated an hour, wall times after `start` may have had their first passing before it.
+        at = zones.to_utc(wall, place)
+        if at > after and zones.exists(wall, place):
+            return at
+    return None
+
+
+def _wall_times(fields: Fields, start: datetime) -> Iterator[datetime]:
+    """Yield the wall-clock times that the fields name from the minute of `start` on, in order."""
+    day, end = start.date(), start.date() + min(_HORIZON, date.max - start.date())
+    earliest = time(start.hour, start.minute)
+    while day < end:
+        if fields.on(day):
+            for hour in fields.hours[bisect_left(fields.hours, earliest.hour) :]:
+                first = bisect_left(fields.minutes, earliest.minute) if hour == earliest.hour else 0
+                for minute in fields.minutes[first:]:
+                    yield datetime.combine(day, time(hour, minute))
+        day += _DAY
+        earliest = time(0)
+
+
+def _next_instant(fields: Fields, place: ZoneInfo, after: datetime) -> datetime | None:
+    """Go from minute to minute, and past days on which it does not run."""
+    minutes = frozenset(fields.minutes)
+    at = after.replace(second=0, microsecond=0) + _MINUTE
+    end = at + min(_HORIZON, datetime.max.replace(tzinfo=UTC) - at - _DAY)
+    while at < end:
+        wall = at.astimezone(place)
+        if not fields.on(wall.date()):
+            midnight = datetime.combine(wall.date() + _DAY, time(0), tzinfo=place)
+            # A day on which the clocks change is gone through minute by minute: they may go back over midnight.
+            at = midnight.astimezone(UTC) if midnight.utcoffset() == wall.utcoffset() else at + _MINUTE
+        elif wall.minute in minutes:
+            return at
+        else:
+            at += _MINUTE
+    return None
+
+
+def wake_is_certain(cron: Cron, due: datetime) -> bool:
+    """Say whether a schedule set for two minutes before an occurrence, on the wall, is sure to wake two minutes before it.
+
+    Not if a clock change skips or repeats that time, or lies between the two. A cron that runs in every hour is scheduled in UTC.
+    """
+    if cron.fields.every_hour:
+        return True
+    place = zones.zone(cron.timezone)
+    wall = due.astimezone(place).replace(tzinfo=None) - 2 * _MINUTE
+    if not zones.exists(wall, place) or zones.occurs_twice(wall, place):
+        return False
+    return zones.to_utc(wall, place) == due - 2 * _MINUTE
+
+
+def parse(expression: str, timezone: str = "UTC") -> Cron:
+    """Read a cron as a user writes it. Raises InvalidInput, naming trigger.cron or trigger.timezone."""
+    check_zone(timezone)
+    text = expression.strip(" \t")
+    if len(text) > _LONGEST:
+        raise _refused(f"has more than {_LONGEST} characters")
+    fields = _read(text)
+    if not _can_fire(fields):
+        raise _refused("never fires: none of these months has such a day")
+    return Cron(text, timezone)
+
+
+def check_zone(name: str) -> None:
+    """Refuse what is not a zone's name. Raises InvalidInput, naming trigger.timezone."""
+    if name in zones.names():
+        return
+    meant = zones.suggestion(name) if len(name) <= 64 else None
+    hint = f"did you mean {meant}?" if meant else "give an IANA name, such as Europe/Berlin"
+    raise InvalidInput.of("trigger.timezone", f"is not a known time zone; {hint}")
+
+
+def _refused(sentence: str) -> InvalidInput:
+    return InvalidInput.of("trigger.cron", sentence)
+
+
+@lru_cache(maxsize=4096)
+def _read(expression: str) -> Fields:
+    text = expression.lower()
+    if text.startswith("@"):
+        if text not in _NICKNAMES:
+            raise _refused(f"such a nickname is not known; write one of {', '.join(_NICKNAMES)}, or five fields")
+        text = _NICKNAMES[text]
+    parts = re.split(r"[ \t]+", text) if text else []
+    if len(parts) != 5:
+        hint = "; seconds and years are not possible" if len(parts) in (6, 7) else ""
+        raise _refused(f"must have five fields (minute, hour, day of month, month, day of week), not {len(parts)}{hint}")
+    minutes, hours, days, months, weekdays = (_values(part, kind) for part, kind in zip(parts, _KINDS, strict=True))
+    both_days = parts[2].startswith("*") or parts[4].startswith("*")
+    sundays = frozenset(day % 7 for day in weekdays)
+    return Fields(tuple(sorted(minutes)), tuple(sorted(hours)), frozenset(days), frozenset(months), sundays, both_days)
+
+
+def _values(text: str, kind: _Kind) -> set[int]:
+    values: set[int] = set()
+    for item in text.split(","):
+        values |= _item_values(item, kind)
+    return values
+
+
+def _item_values(item: str, kind: _Kind) -> set[int]:
+    match = _ITEM.fullmatch(item)
+    if match is None:
+        raise _refused(f"{kind.name}: {_why_not(item, kind)}")
+    first, last, step = match["first"], match["last"], match["step"]
+    most = kind.most
+    if match["star"]:
+        # A star's days of the week end on Saturday: 7 is Sunday's other name.
+        low, high = kind.least, 6 if kind.name == "day of week" else most
+    else:
+        low = _number(first, kind)
+        high = _number(last, kind) if last is not None else (most if step else low)
+        if last is not None and kind.names and last == "sun" and low > 0:
+            high = 7
+    if high < low:
+        raise _refused(f"{kind.name}: the range {first}-{last} runs backward; write {first}-{most},{kind.least}-{last}")
+    width = int(step[:6]) if step else 1
+    if width == 0:
+        raise _refused(f"{kind.name}: a step must be at least 1")
+    count = 7 if kind.name == "day of week" else most - kind.least + 1
+    if width > count:
+        raise _refused(f"{kind.name}: a step of {step[:6]} is more than the {count} there are; {_step_hint(kind)}")
+    return set(range(low, high + 1, width))
+
+
+def _step_hint(kind: _Kind) -> str:
+    if kind.name == "minute":
+        return "for every hour and a half register two jobs, such as 0 */3 * * * and 30 1-23/3 * * *"
+    return f"write the {kind.name} by itself"
+
+
+def _number(text: str, kind: _Kind) -> int:
+    if not text.isdigit():
+        if text not in kind.names:
+            raise _refused(f"{kind.name}: {_why_not(text, kind)}")
+        return kind.names[text]
+    number = int(text[:6])
+    if not kind.least <= number <= kind.most:
+        raise _refused(f"{kind.name}: {text[:6]} is not from {kind.least} to {kind.most}")
+    return number
+
+
+def _why_not(item: str, kind: _Kind) -> str:
+    for sign, sentence in _FOREIGN.items():
+        if sign in item and not any(name in item for name in kind.names if sign in name):
+            return sentence
+    shown = item if item.isascii() and item.isprintable() and len(item) <= 20 else "this"
+    names = f", or names such as {next(iter(kind.names)).upper()}" if kind.names else ""
+    return f"{shown!r} is not possible; write numbers from {kind.least} to {kind.most}{names}, as 1,2 or 1-5 or */2"
+
+
+def _can_fire(fields: Fields) -> bool:
+    if not fields.both_days and fields.weekdays:
+        return True
+    return any(day <= _LONGEST_MONTH[month] for month in fields.months for day in fields.days)

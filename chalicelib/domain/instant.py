@@ -1,0 +1,23 @@
+"""Instants as texts: due times in whole seconds, measured times in milliseconds, always UTC with `Z`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def format_instant(at: datetime) -> str:
+    """Write a due time: `2026-12-01T10:00:00Z`. A fraction of a second is left out."""
+    return at.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+
+
+def format_measured(at: datetime) -> str:
+    """Write a measured time: `2026-12-01T10:00:00.187Z`. What is below a millisecond is left out."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def parse_instant(text: str) -> datetime:
+    """Read either back. Raises ValueError for what neither writes."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("an instant names its offset")
+    return at.astimezone(UTC)

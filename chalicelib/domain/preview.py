@@ -1,0 +1,71 @@
+"""What a trigger will do, in times and in words, without a job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from chalicelib.domain import zones
+from chalicelib.domain.cron import Cron
+from chalicelib.domain.trigger import Trigger
+
+_DAY = timedelta(days=1)
+_MOST_NOTES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The next times, in UTC, and what daylight saving does to them."""
+
+    times: tuple[datetime, ...]
+    notes: tuple[str, ...]
+
+
+def preview(trigger: Trigger, after: datetime, count: int) -> Preview:
+    """Return up to `count` occurrences strictly after an instant, and a note for each day on which a clock change touches them."""
+    times: list[datetime] = []
+    at = trigger.next_after(after)
+    while at is not None and len(times) < count:
+        times.append(at)
+        at = trigger.next_after(at)
+    if not isinstance(trigger, Cron) or not times:
+        return Preview(tuple(times), ())
+    place = zones.zone(trigger.timezone)
+    days = _days_of_change(place, after.astimezone(place).date(), times[-1].astimezone(place).date())
+    notes = (note for day in days for note in _notes(trigger, place, day))
+    return Preview(tuple(times), tuple(notes)[:_MOST_NOTES])
+
+
+def _days_of_change(place: ZoneInfo, first: date, last: date) -> Iterator[date]:
+    day = first
+    while day <= last:
+        following = day + _DAY
+        if datetime.combine(day, time(0), place).utcoffset() != datetime.combine(following, time(0), place).utcoffset():
+            yield day
+        day = following
+
+
+def _notes(cron: Cron, place: ZoneInfo, day: date) -> Iterator[str]:
+    fields = cron.fields
+    if not fields.on(day):
+        return
+    walls = [datetime.combine(day, time(hour, minute)) for hour in fields.hours for minute in fields.minutes]
+    skipped = [wall for wall in walls if not zones.exists(wall, place)]
+    repeated = [wall for wall in walls if zones.occurs_twice(wall, place)]
+    on = f"On {day.day} {day:%B %Y}"
+    if skipped:
+        subject = _in_words(skipped, "does not exist", "do not exist")
+        consequence = "no run that day" if len(skipped) == len(walls) else ("no run then" if len(skipped) == 1 else "no runs then")
+        yield f"{on} {subject} in {cron.timezone}: {consequence}"
+    if repeated:
+        subject = _in_words(repeated, "occurs twice", "occur twice")
+        one = "it runs" if len(repeated) == 1 else "they run"
+        yield f"{on} {subject} in {cron.timezone}: {one} {'both times' if fields.every_hour else 'once, the first time'}"
+
+
+def _in_words(walls: list[datetime], singular: str, plural: str) -> str:
+    if len(walls) == 1:
+        return f"the time {walls[0]:%H:%M} {singular}"
+    return f"the times from {walls[0]:%H:%M} to {walls[-1]:%H:%M} {plural}"

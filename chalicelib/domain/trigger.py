@@ -1,0 +1,113 @@
+"""Triggers: when a job is due. `delay` is a way to write a date."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib.domain import zones
+from chalicelib.domain.cron import Cron, check_zone
+from chalicelib.domain.errors import InvalidInput
+from chalicelib.domain.instant import format_instant, parse_instant
+
+# A schedule wakes so long before an occurrence: EventBridge Scheduler may take 59 s, and a cold start some more.
+WAKE_AHEAD = timedelta(minutes=2)
+LONGEST_DELAY_SECONDS = 31_536_000
+_PAST_ALLOWED = timedelta(seconds=60)
+_YEARS_AHEAD = 10
+
+_DATE = re.compile(
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:[.,](?P<fraction>[0-9]{1,30}))?"
+    r"(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OneTime:
+    """One date, in UTC, a whole second."""
+
+    date: datetime
+
+    def next_after(self, after: datetime) -> datetime | None:
+        """Return the date if it comes strictly after, else None."""
+        return self.date if self.date > after else None
+
+
+Trigger = OneTime | Cron
+
+
+def after_delay(delay: float, now: datetime) -> OneTime:
+    """Return the trigger of a delay in seconds: now plus delay, rounded up to a whole second. Raises InvalidInput."""
+    if not math.isfinite(delay) or not 0 <= delay <= LONGEST_DELAY_SECONDS:
+        raise InvalidInput.of("trigger.delay", f"must be from 0 to {LONGEST_DELAY_SECONDS} seconds (a year)")
+    return OneTime(_rounded_up(now + timedelta(seconds=delay)))
+
+
+def _rounded_up(at: datetime) -> datetime:
+    whole = at.astimezone(UTC).replace(microsecond=0)
+    return whole if at.microsecond == 0 else whole + timedelta(seconds=1)
+
+
+def at_date(text: str, timezone: str | None, now: datetime) -> OneTime:
+    """Return the trigger of an ISO 8601 date and time, in `timezone` (None: UTC) if it has no offset. Raises InvalidInput."""
+    if timezone is not None:
+        check_zone(timezone)
+    match = _DATE.fullmatch(text)
+    if match is None:
+        raise _refused("must be a date and time as 2026-12-01T10:00:00Z, 2026-12-01T10:00:00+01:00, or without offset and with timezone")
+    if match["offset"] and timezone is not None:
+        raise InvalidInput.of("trigger.timezone", "goes with a date that has no offset; this one has")
+    try:
+        wall = datetime.fromisoformat(f"{match['day']}T{match['time']}")
+        at = _with_offset(wall, match["offset"]) if match["offset"] else _in_zone(wall, timezone or "UTC")
+        if match["fraction"] and int(match["fraction"]):
+            at += timedelta(seconds=1)
+    except (ValueError, OverflowError) as error:
+        raise _refused("there is no such date and time") from error
+    return OneTime(_in_reach(at, now))
+
+
+def _refused(sentence: str) -> InvalidInput:
+    return InvalidInput.of("trigger.date", sentence)
+
+
+def _with_offset(wall: datetime, offset: str) -> datetime:
+    text = "+00:00" if offset in "Zz" else offset
+    return datetime.fromisoformat(wall.isoformat() + text).astimezone(UTC)
+
+
+def _in_zone(wall: datetime, timezone: str) -> datetime:
+    place = zones.zone(timezone)
+    if not zones.exists(wall, place):
+        following = zones.first_after_gap(wall, place)
+        raise _refused(f"the clocks of {timezone} skip this time; the next that exists is {following.isoformat()}")
+    return zones.to_utc(wall, place)
+
+
+def _in_reach(at: datetime, now: datetime) -> datetime:
+    if now - at > _PAST_ALLOWED:
+        raise _refused("has passed; give a date to come")
+    # 29 February has no tenth anniversary; 1 March comes in its place.
+    day = now.replace(day=1, month=3) if (now.month, now.day) == (2, 29) else now
+    if at > day.replace(year=now.year + _YEARS_AHEAD):
+        raise _refused(f"is more than {_YEARS_AHEAD} years ahead")
+    return at
+
+
+def describe(trigger: Trigger) -> dict[str, Any]:
+    """Return a trigger as the API shows it: its type and its fields."""
+    if isinstance(trigger, OneTime):
+        return {"type": "one-time", "fields": {"date": format_instant(trigger.date)}}
+    return {"type": "cron", "fields": {"cron": trigger.expression, "timezone": trigger.timezone}}
+
+
+def restore(described: dict[str, Any]) -> Trigger:
+    """Return the trigger that `describe` described. What is stored is trusted, and not measured against the clock."""
+    fields = described["fields"]
+    if described["type"] == "one-time":
+        return OneTime(parse_instant(fields["date"]))
+    return Cron(fields["cron"], fields["timezone"])
