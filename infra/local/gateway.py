@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
@@ -45,7 +44,7 @@ class Handler(ChaliceRequestHandler):  # type: ignore[misc]  # Chalice's local s
     def _generic_handle(self) -> None:
         try:
             self._handle()
-        except (ConnectionError, socket.timeout):
+        except (TimeoutError, ConnectionError):
             self.close_connection = True
         except BadRequest as error:
             # What is left of the body cannot be told from the next request.
@@ -145,5 +144,5 @@ class Handler(ChaliceRequestHandler):  # type: ignore[misc]  # Chalice's local s
         if body and status != 204 and self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  http.server's name
+    def log_message(self, format: str, *args: object) -> None:
         """Log nothing: what happens to jobs is logged where it happens."""

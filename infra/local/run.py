@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import chalice.local
@@ -108,7 +107,7 @@ class LocalServer(chalice.local.LocalDevServer):  # type: ignore[misc]  # Chalic
             self._cloud.stop()
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
