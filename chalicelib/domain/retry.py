@@ -35,7 +35,7 @@ def next_attempt_at(policy: RetryPolicy, attempt: int, finished_at: datetime, re
     delay = min(max_delay, max(initial_delay * 2 ** (attempt - 1), Retry-After)) * (1 + jitter), with jitter in [0, 0.1].
     """
     # The exponent is capped where it can no longer matter: 3600 s is the longest first delay, 86,400 s the longest of all.
-    backoff = policy.initial_delay * 2 ** min(attempt - 1, 20)
+    backoff = policy.initial_delay * int(2 ** min(attempt - 1, 20))
     wished = parse_retry_after(retry_after, finished_at)
     delay = min(max(backoff, wished), policy.max_delay)
     return finished_at + delay * (1 + jitter)

@@ -141,7 +141,6 @@ def main(folder: str, stage: str) -> int:
     cloud = Cloud(journal)
     furnish(cloud, read_template(stage))
     server = make_server("127.0.0.1", 0, cloud, threaded=True, request_handler=_Handler)
-    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"ready {server.server_port}", flush=True)
     sys.stdin.read()

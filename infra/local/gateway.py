@@ -28,13 +28,13 @@ class BadRequest(Exception):
         super().__init__(detail)
 
 
-class Server(ThreadedHTTPServer):  # type: ignore[misc]  # Chalice's local server has no types
+class Server(ThreadedHTTPServer):
     """Accepts as many connections at once as a burst brings."""
 
     request_queue_size = 1024
 
 
-class Handler(ChaliceRequestHandler):  # type: ignore[misc]  # Chalice's local server has no types
+class Handler(ChaliceRequestHandler):
     """Answers every request, whatever it is, with a JSON document."""
 
     disable_nagle_algorithm = True

@@ -104,5 +104,5 @@ class Queue:
         return reply
 
     def _visibility(self, sent: dict[str, Any]) -> float:
-        queue = self._backend.get_queue(sent["QueueUrl"].rpartition("/")[2])
-        return float(queue.visibility_timeout or 30)
+        queue: Any = self._backend.get_queue(sent["QueueUrl"].rpartition("/")[2])
+        return float(queue.visibility_timeout)

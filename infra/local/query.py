@@ -1,0 +1,74 @@
+"""The requests of DynamoDB that a firing makes, and Query: moto sorts its whole table for each, which takes longer than a firing may."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from moto.dynamodb.models.dynamo_type import DynamoType, Item
+from moto.dynamodb.models.table import Table
+from moto.dynamodb.parsing.key_condition_expression import parse_expression
+
+_WRITE = frozenset(
+    "TableName Item Key ConditionExpression ExpressionAttributeValues ExpressionAttributeNames ReturnValuesOnConditionCheckFailure".split()
+)
+_KNOWN = {
+    "Query": frozenset(
+        "TableName IndexName KeyConditionExpression ExpressionAttributeValues ExpressionAttributeNames ScanIndexForward Limit "
+        "ExclusiveStartKey ConsistentRead".split()
+    ),
+    "GetItem": frozenset({"TableName", "Key", "ConsistentRead"}),
+    "PutItem": _WRITE,
+    "DeleteItem": _WRITE,
+}
+
+
+def is_simple(operation: str, sent: dict[str, Any]) -> bool:
+    """Say whether a request asks for nothing but what is answered here; moto answers the others."""
+    return operation in _KNOWN and sent.keys() <= _KNOWN[operation]
+
+
+def query(table: Table, sent: dict[str, Any]) -> dict[str, Any]:
+    """Answer a Query."""
+    index = next((index for index in table.all_indexes() if index.name == sent.get("IndexName")), None)
+    schema: Any = index.schema if index else table.schema
+    (hash_condition,), ranges, *_ = parse_expression(
+        key_condition_expression=sent["KeyConditionExpression"],
+        expression_attribute_names=sent.get("ExpressionAttributeNames", {}),
+        expression_attribute_values=sent.get("ExpressionAttributeValues", {}),
+        schema=schema,
+    )
+    hash_name, hash_value = hash_condition[0], _typed(hash_condition[1])
+    names = [key["AttributeName"] for key in schema] + [key["AttributeName"] for key in table.schema]
+    found = [item.attrs for item in _partition(table, hash_value, whole=index is not None) if all(name in item.attrs for name in names)]
+    found = [attributes for attributes in found if attributes[hash_name] == hash_value]
+    for name, comparison, values in ranges:
+        found = [attributes for attributes in found if attributes[name].compare(comparison, [_typed(value) for value in values])]
+    forward = sent.get("ScanIndexForward", True)
+    found.sort(key=lambda attributes: _place(attributes, names), reverse=not forward)
+    start = sent.get("ExclusiveStartKey")
+    if start is not None:
+        after = _place({name: DynamoType(value) for name, value in start.items()}, names)
+        found = [
+            attributes for attributes in found if (_place(attributes, names) > after if forward else _place(attributes, names) < after)
+        ]
+    limit = sent.get("Limit", len(found) + 1)
+    answer: dict[str, Any] = {"Items": [{name: value.to_json() for name, value in attributes.items()} for attributes in found[:limit]]}
+    if len(found) >= limit:
+        answer["LastEvaluatedKey"] = {name: found[limit - 1][name].to_json() for name in dict.fromkeys(names)}
+    if index is not None and index.projection.get("ProjectionType") == "KEYS_ONLY":
+        answer["Items"] = [{name: item[name] for name in dict.fromkeys(names)} for item in answer["Items"]]
+    return {**answer, "Count": len(answer["Items"]), "ScannedCount": len(answer["Items"])}
+
+
+def _typed(value: Any) -> DynamoType:
+    return value if isinstance(value, DynamoType) else DynamoType(value)
+
+
+def _partition(table: Table, hash_value: DynamoType, *, whole: bool) -> list[Item]:
+    partitions: Any = table.items.values() if whole else [table.items.get(hash_value, {})]
+    return [item for partition in partitions for item in partition.values()]
+
+
+def _place(attributes: dict[str, DynamoType], names: list[str]) -> tuple[Any, ...]:
+    return tuple(Decimal(attributes[name].value) if attributes[name].type == "N" else attributes[name].value for name in names)
