@@ -95,14 +95,18 @@ class Firing:
 
     def _claim(self, due: Due) -> tuple[Definition, State, OpenRun] | None:
         """Claim the attempt that is due; None if there is nothing to send."""
-        loaded, key = self.jobs.load(due.job_id), due.key
+        loaded, key, owner = self.jobs.load(due.job_id), due.key, uuid.uuid4().hex
         for _ in range(_TRIES):
             if loaded is None:
                 log.info("claim.left", extra={"job_id": due.job_id, "why": "the job is gone"})
                 return None
             definition, state = loaded
             now = self.clock()
-            decision = claiming.claim(definition, state, key, uuid.uuid4().hex, now)
+            won = next((run for run in state.runs if run.owner == owner), None)
+            if won is not None:
+                # A write of ours whose answer was lost has taken effect after all.
+                return definition, state, won
+            decision = claiming.claim(definition, state, key, owner, now)
             if isinstance(decision, Leave):
                 log.info("claim.left", extra={"job_id": due.job_id, "run": str(key), "why": decision.why})
                 return None
@@ -112,6 +116,11 @@ class Firing:
             try:
                 self.jobs.save(decision.state, [self.runs.ending_item(due.job_id, ending) for ending in decision.ended], now=now)
             except StateChanged:
+                loaded = self.jobs.load(due.job_id)
+                continue
+            except Unavailable as error:
+                if not error.unknown:
+                    raise
                 loaded = self.jobs.load(due.job_id)
                 continue
             self._log_endings(decision)

@@ -25,7 +25,7 @@ _CONFIG = Config(
     connect_timeout=1,
     read_timeout=3,
     retries={"mode": "standard", "total_max_attempts": 3},
-    max_pool_connections=32,
+    max_pool_connections=64,
     tcp_keepalive=True,
     parameter_validation=False,
 )

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -74,11 +75,7 @@ class LocalServer(chalice.local.LocalDevServer):
 
     def __init__(self, app_object: Chalice, config: Any, host: str, port: int) -> None:
         quiet_logs()
-        # First, so that a port in use is told before anything has started.
-        try:
-            super().__init__(app_object, config, host, port, Handler, Server)
-        except OSError as error:
-            sys.exit(f"port {port} is in use ({error.strerror}); serve on another one: make run PORT={port + 1}")
+        check_port(host, port)
         self._cloud = Cloud(home())
         atexit.register(self._cloud.stop)
         os.environ.update(environment(self._cloud.endpoint))
@@ -91,6 +88,8 @@ class LocalServer(chalice.local.LocalDevServer):
             doorways(),
             Faults(jitter=_is_on("RESONA_JITTER"), duplicates=_is_on("RESONA_DUPLICATES")),
         )
+        # Last, so that whoever connects is served.
+        super().__init__(app_object, config, host, port, Handler, Server)
 
     def serve_forever(self) -> None:
         """Serve until Ctrl-C or SIGTERM, then end everything."""
@@ -107,6 +106,16 @@ class LocalServer(chalice.local.LocalDevServer):
         finally:
             self._clock.stop()
             self._cloud.stop()
+
+
+def check_port(host: str, port: int) -> None:
+    """Exit with a sentence if the port is in use, before anything has started."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            sys.exit(f"port {port} cannot be served on ({error.strerror}); choose another one: make run PORT={port % 65535 + 1}")
 
 
 def _interrupt(*_: object) -> None:
@@ -182,6 +191,7 @@ def quiet_logs() -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Line())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     logging.getLogger("resona").setLevel(logging.INFO)
 
 
