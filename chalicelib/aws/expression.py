@@ -71,7 +71,8 @@ def _written(cron: Cron, minutes: set[int], hours: set[int], shifts: set[int]) -
     days, weekdays = "*", "?"
     is_by_weekday = fields.weekdays != _ALL_WEEKDAYS
     is_by_day = fields.days != _ALL_DAYS
-    if is_by_weekday and (fields.both_days or not is_by_day):
+    # Where either kind of day will do, AWS's language can only say: every day.
+    if is_by_weekday and fields.both_days:
         days, weekdays = "?", _list({(day + shift) % 7 + 1 for day in fields.weekdays for shift in shifts}, 1, 7)
     elif is_by_day and fields.both_days:
         days = _list({other for day in fields.days for shift in shifts for other in _moved(day, shift)}, 1, 31)

@@ -21,6 +21,8 @@ from chalicelib.domain.errors import InvalidInput
 _MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
 # The rarest cron, a 29 February on a given day of the week, comes again within 40 years.
 _HORIZON = timedelta(days=366 * 45)
+# From when on today's rules of zones are asked whether a cron fires at all: a fixed date, for an answer that never changes.
+_RULES_FROM = datetime(2026, 1, 1, tzinfo=UTC)
 
 _NICKNAMES = {
     "@hourly": "0 * * * *",
@@ -40,14 +42,14 @@ _ITEM = re.compile(r"(?:(?P<star>\*)|(?P<first>[0-9]+|[a-z]+)(?:-(?P<last>[0-9]+
 _LONGEST = 200
 
 # What other dialects write, and what to write here instead.
-_FOREIGN = {
-    "?": "'?' is of other dialects; write *",
-    "#": "'#' (the n-th weekday of a month) is not possible; register the days of the month instead, such as 8-14",
-    "l": "'L' (the last day) is not possible; write a day of the month from 1 to 31",
-    "w": "'W' (the nearest weekday) is not possible; write days of the week such as 1-5",
-    "h": "'H' (a hashed time) is not possible; write the time you want",
-    "r": "'R' (a random time) is not possible; write the time you want",
-}
+_FOREIGN = (
+    (re.compile(r".*\?.*"), "'?' is of other dialects; write *"),
+    (re.compile(r".*#.*"), "'#' (the n-th weekday of a month) is not possible; register the days of the month instead, such as 8-14"),
+    (re.compile(r"l([-+].*)?|[0-9]+l|(sun|mon|tue|wed|thu|fri|sat)l"), "'L' (the last day) is not possible; write a day from 1 to 28"),
+    (re.compile(r"l?w|[0-9]+w"), "'W' (the nearest weekday) is not possible; write days of the week such as 1-5"),
+    (re.compile(r"h([(/].*)?"), "'H' (a hashed time) is not possible; write the time you want"),
+    (re.compile(r"r([(/].*)?"), "'R' (a random time) is not possible; write the time you want"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,17 @@ class Fields:
         matches = (day.day in self.days, day.isoweekday() % 7 in self.weekdays)
         return all(matches) if self.both_days else any(matches)
 
+    def days_between(self, first: date, end: date) -> Iterator[date]:
+        """Yield the days on which it runs from `first` to the one before `end`."""
+        day = first
+        while day < end:
+            if day.month in self.months:
+                if self.on(day):
+                    yield day
+                day += _DAY
+            else:
+                day = (day.replace(day=28) + 4 * _DAY).replace(day=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Cron:
@@ -130,16 +143,12 @@ def _next_wall_time(fields: Fields, place: ZoneInfo, after: datetime) -> datetim
 
 def _wall_times(fields: Fields, start: datetime) -> Iterator[datetime]:
     """Yield the wall-clock times that the fields name from the minute of `start` on, in order."""
-    day, end = start.date(), start.date() + min(_HORIZON, date.max - start.date())
-    earliest = time(start.hour, start.minute)
-    while day < end:
-        if fields.on(day):
-            for hour in fields.hours[bisect_left(fields.hours, earliest.hour) :]:
-                first = bisect_left(fields.minutes, earliest.minute) if hour == earliest.hour else 0
-                for minute in fields.minutes[first:]:
-                    yield datetime.combine(day, time(hour, minute))
-        day += _DAY
-        earliest = time(0)
+    for day in fields.days_between(start.date(), start.date() + min(_HORIZON, date.max - start.date())):
+        earliest = time(start.hour, start.minute) if day == start.date() else time(0)
+        for hour in fields.hours[bisect_left(fields.hours, earliest.hour) :]:
+            first = bisect_left(fields.minutes, earliest.minute) if hour == earliest.hour else 0
+            for minute in fields.minutes[first:]:
+                yield datetime.combine(day, time(hour, minute))
 
 
 def _next_instant(fields: Fields, place: ZoneInfo, after: datetime) -> datetime | None:
@@ -183,7 +192,11 @@ def parse(expression: str, timezone: str = "UTC") -> Cron:
     fields = _read(text)
     if not _can_fire(fields):
         raise _refused("never fires: none of these months has such a day")
-    return Cron(text, timezone)
+    cron = Cron(text, timezone)
+    # A Sunday of the last week of March at 02:30 exists everywhere but where the clocks change then, year after year.
+    if cron.next_after(_RULES_FROM) is None:
+        raise _refused(f"never fires: the clocks of {timezone} skip this time on every such day")
+    return cron
 
 
 def check_zone(name: str) -> None:
@@ -239,12 +252,12 @@ def _item_values(item: str, kind: _Kind) -> set[int]:
             high = 7
     if high < low:
         raise _refused(f"{kind.name}: the range {first}-{last} runs backward; write {first}-{most},{kind.least}-{last}")
-    width = int(step[:6]) if step else 1
+    width = int(step) if step else 1
     if width == 0:
         raise _refused(f"{kind.name}: a step must be at least 1")
     count = 7 if kind.name == "day of week" else most - kind.least + 1
     if width > count:
-        raise _refused(f"{kind.name}: a step of {step[:6]} is more than the {count} there are; {_step_hint(kind)}")
+        raise _refused(f"{kind.name}: a step of {_shown(step)} is more than the {count} there are; {_step_hint(kind)}")
     return set(range(low, high + 1, width))
 
 
@@ -259,19 +272,27 @@ def _number(text: str, kind: _Kind) -> int:
         if text not in kind.names:
             raise _refused(f"{kind.name}: {_why_not(text, kind)}")
         return kind.names[text]
-    number = int(text[:6])
+    number = int(text)
     if not kind.least <= number <= kind.most:
-        raise _refused(f"{kind.name}: {text[:6]} is not from {kind.least} to {kind.most}")
+        raise _refused(f"{kind.name}: {_shown(text)} is not from {kind.least} to {kind.most}")
     return number
 
 
+def _shown(digits: str) -> str:
+    return digits if len(digits) <= 6 else f"{digits[:6]}…"
+
+
 def _why_not(item: str, kind: _Kind) -> str:
-    for sign, sentence in _FOREIGN.items():
-        if sign in item and not any(name in item for name in kind.names if sign in name):
+    for form, sentence in _FOREIGN:
+        if form.fullmatch(item):
             return sentence
-    shown = item if item.isascii() and item.isprintable() and len(item) <= 20 else "this"
+    if item[:3] in kind.names and item.isalpha():
+        return f"names have three letters; write {item[:3].upper()}"
+    if not item:
+        return "a value is missing beside a comma"
+    shown = f"'{item}'" if item.isascii() and item.isprintable() and len(item) <= 20 else "this"
     names = f", or names such as {next(iter(kind.names)).upper()}" if kind.names else ""
-    return f"{shown!r} is not possible; write numbers from {kind.least} to {kind.most}{names}, as 1,2 or 1-5 or */2"
+    return f"{shown} is not possible; write numbers from {kind.least} to {kind.most}{names}, as 1,2 or 1-5 or */2"
 
 
 def _can_fire(fields: Fields) -> bool:

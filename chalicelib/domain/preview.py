@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from chalicelib.domain import zones
@@ -26,34 +27,32 @@ class Preview:
 def preview(trigger: Trigger, after: datetime, count: int) -> Preview:
     """Return up to `count` occurrences strictly after an instant, and a note for each day on which a clock change touches them."""
     times: list[datetime] = []
-    at = trigger.next_after(after)
-    while at is not None and len(times) < count:
-        times.append(at)
-        at = trigger.next_after(at)
+    while len(times) < count:
+        following = trigger.next_after(times[-1] if times else after)
+        if following is None:
+            break
+        times.append(following)
     if not isinstance(trigger, Cron) or not times:
         return Preview(tuple(times), ())
     place = zones.zone(trigger.timezone)
-    days = _days_of_change(place, after.astimezone(place).date(), times[-1].astimezone(place).date())
-    notes = (note for day in days for note in _notes(trigger, place, day))
-    return Preview(tuple(times), tuple(notes)[:_MOST_NOTES])
+    first, last = after.astimezone(place).date(), times[-1].astimezone(place).date()
+    days = (day for day in trigger.fields.days_between(first, last + _DAY) if _is_day_of_change(place, day))
+    notes = (note for day in days for note in _notes(trigger, place, day, after, times[-1]))
+    return Preview(tuple(times), tuple(islice(notes, _MOST_NOTES)))
 
 
-def _days_of_change(place: ZoneInfo, first: date, last: date) -> Iterator[date]:
-    day = first
-    while day <= last:
-        following = day + _DAY
-        if datetime.combine(day, time(0), place).utcoffset() != datetime.combine(following, time(0), place).utcoffset():
-            yield day
-        day = following
+def _is_day_of_change(place: ZoneInfo, day: date) -> bool:
+    return datetime.combine(day, time(0), place).utcoffset() != datetime.combine(day + _DAY, time(0), place).utcoffset()
 
 
-def _notes(cron: Cron, place: ZoneInfo, day: date) -> Iterator[str]:
+def _notes(cron: Cron, place: ZoneInfo, day: date, after: datetime, last: datetime) -> Iterator[str]:
     fields = cron.fields
-    if not fields.on(day):
-        return
     walls = [datetime.combine(day, time(hour, minute)) for hour in fields.hours for minute in fields.minutes]
     skipped = [wall for wall in walls if not zones.exists(wall, place)]
     repeated = [wall for wall in walls if zones.occurs_twice(wall, place)]
+    # What lies wholly before or after these times is no concern of theirs.
+    skipped = skipped if any(after < zones.to_utc(wall, place) < last for wall in skipped) else []
+    repeated = repeated if any(zones.to_utc(wall, place) <= last and after < _second_passing(wall, place) for wall in repeated) else []
     on = f"On {day.day} {day:%B %Y}"
     if skipped:
         subject = _in_words(skipped, "does not exist", "do not exist")
@@ -63,6 +62,10 @@ def _notes(cron: Cron, place: ZoneInfo, day: date) -> Iterator[str]:
         subject = _in_words(repeated, "occurs twice", "occur twice")
         one = "it runs" if len(repeated) == 1 else "they run"
         yield f"{on} {subject} in {cron.timezone}: {one} {'both times' if fields.every_hour else 'once, the first time'}"
+
+
+def _second_passing(wall: datetime, place: ZoneInfo) -> datetime:
+    return wall.replace(tzinfo=place, fold=1).astimezone(UTC)
 
 
 def _in_words(walls: list[datetime], singular: str, plural: str) -> str:

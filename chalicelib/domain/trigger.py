@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,7 @@ _PAST_ALLOWED = timedelta(seconds=60)
 _YEARS_AHEAD = 10
 
 _DATE = re.compile(
-    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:[.,](?P<fraction>[0-9]{1,30}))?"
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,](?P<fraction>[0-9]{1,30}))?)?)"
     r"(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?",
     re.ASCII,
 )
@@ -42,7 +41,8 @@ Trigger = OneTime | Cron
 
 def after_delay(delay: float, now: datetime) -> OneTime:
     """Return the trigger of a delay in seconds: now plus delay, rounded up to a whole second. Raises InvalidInput."""
-    if not math.isfinite(delay) or not 0 <= delay <= LONGEST_DELAY_SECONDS:
+    # A comparison with NaN is false, and one with a whole number of 400 digits does not overflow.
+    if not 0 <= delay <= LONGEST_DELAY_SECONDS:
         raise InvalidInput.of("trigger.delay", f"must be from 0 to {LONGEST_DELAY_SECONDS} seconds (a year)")
     return OneTime(_rounded_up(now + timedelta(seconds=delay)))
 
@@ -62,7 +62,7 @@ def at_date(text: str, timezone: str | None, now: datetime) -> OneTime:
     if match["offset"] and timezone is not None:
         raise InvalidInput.of("trigger.timezone", "goes with a date that has no offset; this one has")
     try:
-        wall = datetime.fromisoformat(f"{match['day']}T{match['time']}")
+        wall = datetime.fromisoformat(f"{match['day']}T{re.split('[.,]', match['time'])[0]}")
         at = _with_offset(wall, match["offset"]) if match["offset"] else _in_zone(wall, timezone or "UTC")
         if match["fraction"] and int(match["fraction"]):
             at += timedelta(seconds=1)

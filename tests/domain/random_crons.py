@@ -1,0 +1,52 @@
+"""Crons at random: of every form that is allowed, and dense enough that a window of days holds some occurrences."""
+
+from __future__ import annotations
+
+import os
+import random
+
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_WEEKDAYS = "sun mon tue wed thu fri sat".split()
+IS_SOAK = bool(os.environ.get("RESONA_SOAK"))
+
+
+def _item(dice: random.Random, least: int, most: int, names: list[str]) -> str:
+    def shown(number: int) -> str:
+        if names and number - least < len(names) and dice.random() < 0.3:
+            return dice.choice([str.upper, str.lower, str.title])(names[number - least])
+        return str(number)
+
+    first = dice.randint(least, most)
+    kind = dice.randrange(6)
+    width = most - least + 1 - (most == 7)
+    if kind <= 1:
+        return shown(first)
+    if kind == 2:
+        return f"*/{dice.randint(1, width)}"
+    if kind == 3:
+        return f"{shown(first)}/{dice.randint(1, width)}"
+    last = dice.randint(first, most)
+    return f"{shown(first)}-{shown(last)}" + (f"/{dice.randint(1, width)}" if kind == 5 else "")
+
+
+def _field(dice: random.Random, least: int, most: int, names: list[str], star: float) -> str:
+    if dice.random() < star:
+        return "*"
+    return ",".join(_item(dice, least, most, names) for _ in range(dice.choice((1, 1, 1, 2, 3))))
+
+
+def random_cron(dice: random.Random) -> str:
+    """Return an expression; one in five runs in every hour."""
+    hour = dice.choice(("*", "0-23", "*/1", "0-11,12-23")) if dice.random() < 0.2 else _field(dice, 0, 23, [], 0.1)
+    if dice.random() < 0.3:
+        # The hours in which clocks change.
+        hour = dice.choice(("0-3", "1,2,3", "23,0,1", "2", "*/2", "1-2"))
+    return " ".join(
+        (
+            _field(dice, 0, 59, [], 0.1),
+            hour,
+            _field(dice, 1, 31, [], 0.6),
+            _field(dice, 1, 12, _MONTHS, 0.8),
+            _field(dice, 0, 7, _WEEKDAYS, 0.6),
+        )
+    )

@@ -1,0 +1,279 @@
+"""Crons: what they name, when they occur, and how they are refused."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.domain.cron import Cron, parse
+from chalicelib.domain.errors import InvalidInput
+from tests.domain.cron_oracle import ZONES, changes, occurrences
+from tests.domain.random_crons import IS_SOAK, random_cron
+
+CASES = 200_000 if IS_SOAK else 5_200
+SHARES = 20 if IS_SOAK else 4
+MOST_COMPARED = 40
+HALF_WINDOW = timedelta(hours=36)
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def first(cron: str, zone: str, after: str, count: int = 1) -> list[str]:
+    """Return so many occurrences as texts, in UTC."""
+    read, at, found = parse(cron, zone), utc(after), []
+    while len(found) < count:
+        at = read.next_after(at)
+        found.append(f"{at:%Y-%m-%d %H:%M}")
+    return found
+
+
+def walked(cron: Cron, start: datetime, last: datetime, most: int) -> list[datetime]:
+    found: list[datetime] = []
+    at = cron.next_after(start)
+    while at is not None and at <= last and len(found) < most:
+        found.append(at)
+        at = cron.next_after(at)
+    return found
+
+
+def random_parse(dice: random.Random, zone: str) -> Cron:
+    while True:
+        try:
+            return parse(random_cron(dice), zone)
+        except InvalidInput as error:
+            assert "never fires" in str(error), error
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_random_crons_occur_when_the_oracle_says_so(share: int) -> None:
+    dice, found = random.Random(share), 0
+    for number in range(CASES // SHARES):
+        zone = ZONES[number % len(ZONES)]
+        cron = random_parse(dice, zone)
+        change = dice.choice(changes(zone))
+        begin, end = change - HALF_WINDOW, change + HALF_WINDOW
+        start = begin + timedelta(seconds=dice.randrange(int(HALF_WINDOW.total_seconds() * 1.2)))
+        expected = [at for at in occurrences(cron.expression, zone, begin, end) if at > start][:MOST_COMPARED]
+        assert walked(cron, start, end, MOST_COMPARED) == expected, (cron, start)
+        found += len(expected)
+    # Windows without an occurrence would prove nothing.
+    assert found > CASES // SHARES * 5
+
+
+@pytest.mark.parametrize(
+    ("cron", "after", "expected"),
+    [
+        ("10/20 9 * * *", "2026-01-01", ["2026-01-01 09:10", "2026-01-01 09:30", "2026-01-01 09:50"]),
+        ("0 0 * * 0", "2026-01-01", ["2026-01-04 00:00"]),
+        ("0 0 * * 7", "2026-01-01", ["2026-01-04 00:00"]),
+        ("0 0 * * 5-7", "2026-01-01", ["2026-01-02 00:00", "2026-01-03 00:00", "2026-01-04 00:00"]),
+        ("0 0 * * FRI-sun", "2026-01-01", ["2026-01-02 00:00", "2026-01-03 00:00", "2026-01-04 00:00"]),
+        ("0 0 * * 5/2", "2026-01-01", ["2026-01-02 00:00", "2026-01-04 00:00", "2026-01-09 00:00"]),
+        ("0 0 1 Jan,jul *", "2026-01-01", ["2026-07-01 00:00", "2027-01-01 00:00"]),
+        ("0 0 29 2 *", "2026-01-01", ["2028-02-29 00:00", "2032-02-29 00:00"]),
+        ("0 0 29 2 *", "2096-03-01", ["2104-02-29 00:00"]),
+        ("0 0 29 2 */7", "2072-03-01", ["2088-02-29 00:00", "2128-02-29 00:00"]),
+        ("0 0 31 * *", "2026-01-31", ["2026-03-31 00:00", "2026-05-31 00:00"]),
+        ("  30\t4  * * * ", "2026-01-01", ["2026-01-01 04:30"]),
+        ("0000005 4 * * *", "2026-01-01", ["2026-01-01 04:05"]),
+    ],
+)
+def test_fields_name_what_they_name(cron: str, after: str, expected: list[str]) -> None:
+    assert first(cron, "UTC", after, len(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    ("cron", "expected"),
+    [
+        # 1 January 2026 is a Thursday. Either day will do, unless one of them begins with a star.
+        ("0 0 13 * 5", ["01-02", "01-09", "01-13", "01-16"]),
+        ("0 0 */2 * 1", ["01-05", "01-19", "02-09", "02-23"]),
+        ("0 0 13 * */5", ["02-13", "03-13", "09-13", "11-13"]),
+        ("0 0 1-7 * *", ["01-02", "01-03", "01-04", "01-05"]),
+        ("0 0 1-31 * 1-5", ["01-02", "01-03", "01-04", "01-05"]),
+        ("0 0 5 * 0-6", ["01-02", "01-03", "01-04", "01-05"]),
+    ],
+)
+def test_days_meet_as_vixie_cron_has_it(cron: str, expected: list[str]) -> None:
+    assert [at[5:10] for at in first(cron, "UTC", "2026-01-01", 4)] == expected
+
+
+@pytest.mark.parametrize(
+    ("nickname", "expected"),
+    [
+        ("@hourly", "2026-01-01 01:00"),
+        ("@daily", "2026-01-02 00:00"),
+        ("@midnight", "2026-01-02 00:00"),
+        ("@Weekly", "2026-01-04 00:00"),
+        ("@monthly", "2026-02-01 00:00"),
+        ("@yearly", "2027-01-01 00:00"),
+        ("@ANNUALLY", "2027-01-01 00:00"),
+    ],
+)
+def test_nicknames_stand_for_fields(nickname: str, expected: str) -> None:
+    assert first(nickname, "UTC", "2026-01-01") == [expected]
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "after", "expected"),
+    [
+        ("30 2 * * *", "Europe/Berlin", "2027-03-27 12:00", ["2027-03-29 00:30"]),
+        ("0,30 1-3 * * *", "Europe/Berlin", "2027-03-28 00:00", ["2027-03-28 00:30", "2027-03-28 01:00", "2027-03-28 01:30"]),
+        ("15 2 * * *", "Australia/Lord_Howe", "2026-10-03 12:00", ["2026-10-04 15:15"]),
+        ("30 0 * * *", "Africa/Cairo", "2026-04-23 12:00", ["2026-04-24 21:30"]),
+    ],
+)
+def test_a_skipped_time_does_not_occur(cron: str, zone: str, after: str, expected: list[str]) -> None:
+    assert first(cron, zone, after, len(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "after", "expected"),
+    [
+        ("30 2 * * *", "Europe/Berlin", "2027-10-30 12:00", ["2027-10-31 00:30", "2027-11-01 01:30"]),
+        # From within the second passing there is nothing to catch up on.
+        ("30 2 * * *", "Europe/Berlin", "2027-10-31 01:10", ["2027-11-01 01:30"]),
+        ("45 1 * * *", "Australia/Lord_Howe", "2026-04-04 12:00", ["2026-04-04 14:45", "2026-04-05 15:15"]),
+        ("30 23 * * *", "Africa/Cairo", "2026-10-29 12:00", ["2026-10-29 20:30", "2026-10-30 21:30"]),
+    ],
+)
+def test_a_repeated_time_occurs_once_at_its_first_passing(cron: str, zone: str, after: str, expected: list[str]) -> None:
+    assert first(cron, zone, after, len(expected)) == expected
+
+
+@pytest.mark.parametrize("hours", ["*", "0-23", "*/1", "0/1", "12-23,0-11"])
+def test_a_cron_of_every_hour_goes_on_through_a_repeated_hour(hours: str) -> None:
+    found = first(f"30 {hours} * * *", "Europe/Berlin", "2027-10-31 00:00", 3)
+    assert found == ["2027-10-31 00:30", "2027-10-31 01:30", "2027-10-31 02:30"]
+
+
+def test_a_cron_of_all_hours_but_one_does_not() -> None:
+    assert first("30 0-22 * * *", "Europe/Berlin", "2027-10-31 00:00", 2) == ["2027-10-31 00:30", "2027-10-31 02:30"]
+
+
+def test_a_cron_of_every_hour_on_the_day_before_reaches_into_the_hour_that_comes_again() -> None:
+    # In Cairo the last hour of 29 October 2026 comes twice.
+    assert first("0 * 29 10 *", "Africa/Cairo", "2026-10-29 19:30", 3) == ["2026-10-29 20:00", "2026-10-29 21:00", "2027-10-28 22:00"]
+
+
+def test_an_occurrence_comes_strictly_after() -> None:
+    cron = parse("0 9 * * *")
+    nine = utc("2026-01-01 09:00")
+    assert cron.next_after(nine) == nine + timedelta(days=1)
+    assert cron.next_after(nine - timedelta(microseconds=1)) == nine
+
+
+def test_after_the_end_of_time_nothing_occurs() -> None:
+    for cron in (parse("0 9 * * *"), parse("* * * * *"), parse("* * * * *", "Asia/Tokyo"), parse("0 9 * * *", "America/New_York")):
+        assert cron.next_after(datetime.max.replace(tzinfo=UTC)) is None
+        assert cron.next_after(datetime(9999, 12, 31, 10, tzinfo=UTC)) is None
+
+
+REFUSALS = [
+    ("", "must have five fields (minute, hour, day of month, month, day of week), not 0"),
+    ("* * * *", "must have five fields (minute, hour, day of month, month, day of week), not 4"),
+    ("0 * * * * *", "not 6; seconds and years are not possible"),
+    ("0 0 * * * ? 2026", "not 7; seconds and years are not possible"),
+    ("1 " * 101, "has more than 200 characters"),
+    ("@reboot", "such a nickname is not known; write one of @hourly, @daily,"),
+    ("@every 5m", "such a nickname is not known"),
+    ("60 * * * *", "minute: 60 is not from 0 to 59"),
+    ("* 24 * * *", "hour: 24 is not from 0 to 23"),
+    ("* * 0 * *", "day of month: 0 is not from 1 to 31"),
+    ("* * * 13 *", "month: 13 is not from 1 to 12"),
+    ("* * * * 8", "day of week: 8 is not from 0 to 7"),
+    ("99999999999 * * * *", "minute: 999999… is not from 0 to 59"),
+    ("5-1 * * * *", "minute: the range 5-1 runs backward; write 5-59,0-1"),
+    ("0 0 * * fri-mon", "day of week: the range fri-mon runs backward; write fri-7,0-mon"),
+    ("*/0 * * * *", "minute: a step must be at least 1"),
+    ("*/90 * * * *", "minute: a step of 90 is more than the 60 there are; for every hour and a half register two jobs"),
+    ("0 */36 * * *", "hour: a step of 36 is more than the 24 there are; write the hour by itself"),
+    ("0 0 30 2 *", "never fires: none of these months has such a day"),
+    ("0 0 31 2,4,6,9,11 *", "never fires: none of these months has such a day"),
+    ("0 0 ? * 1", "day of month: '?' is of other dialects; write *"),
+    ("0 0 L * *", "day of month: 'L' (the last day) is not possible; write a day from 1 to 28"),
+    ("0 0 L-3 * *", "day of month: 'L' (the last day)"),
+    ("0 0 * * 5L", "day of week: 'L' (the last day)"),
+    ("0 0 * * friL", "day of week: 'L' (the last day)"),
+    ("0 0 15W * *", "day of month: 'W' (the nearest weekday) is not possible; write days of the week such as 1-5"),
+    ("0 0 LW * *", "day of month: 'W' (the nearest weekday)"),
+    (
+        "0 0 * * MON#2",
+        "day of week: '#' (the n-th weekday of a month) is not possible; register the days of the month instead, such as 8-14",
+    ),
+    ("H * * * *", "minute: 'H' (a hashed time) is not possible; write the time you want"),
+    ("H(0-29)/10 * * * *", "minute: 'H' (a hashed time)"),
+    ("R * * * *", "minute: 'R' (a random time) is not possible; write the time you want"),
+    ("0 0 * * thursday", "day of week: names have three letters; write THU"),
+    ("0 0 1 march *", "month: names have three letters; write MAR"),
+    ("0 0 1 foo *", "month: 'foo' is not possible; write numbers from 1 to 12, or names such as JAN, as 1,2 or 1-5 or */2"),
+    ("0 0 1,,2 * *", "day of month: a value is missing beside a comma"),
+    ("-5 * * * *", "minute: '-5' is not possible; write numbers from 0 to 59"),
+    ("1.5 * * * *", "minute: '1.5' is not possible"),
+    ("*5 * * * *", "minute: '*5' is not possible"),
+    ("\u0665 * * * *", "minute: this is not possible"),
+    ("0 0 * * *\n", "day of week: this is not possible"),
+]
+
+
+@pytest.mark.parametrize(("cron", "sentence"), REFUSALS)
+def test_a_cron_is_refused_with_its_reason(cron: str, sentence: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse(cron)
+    [error] = caught.value.errors
+    assert error.field == "trigger.cron"
+    assert sentence in error.message
+
+
+def test_what_a_refusal_proposes_is_possible() -> None:
+    for cron in ("5-59,0-1 * * * *", "0 0 * * fri-7,0-mon", "0 */3 * * *", "30 1-23/3 * * *"):
+        parse(cron)
+
+
+def test_a_cron_whose_every_time_is_skipped_never_fires() -> None:
+    # Every Sunday from 25 to 31 March is the day on which Berlin's clocks skip 02:30.
+    with pytest.raises(InvalidInput, match="never fires: the clocks of Europe/Berlin skip this time on every such day"):
+        parse("30 2 25-31 3 */7", "Europe/Berlin")
+    assert first("30 2 25-31 3 */7", "UTC", "2026-01-01") == ["2026-03-29 02:30"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "sentence"),
+    [
+        ("europe/berlin", "is not a known time zone; did you mean Europe/Berlin?"),
+        ("America/new york", "is not a known time zone; did you mean America/New_York?"),
+        ("Europe/Atlantis", "is not a known time zone; give an IANA name, such as Europe/Berlin"),
+        ("../../etc/passwd", "is not a known time zone; give an IANA name"),
+        ("", "is not a known time zone; give an IANA name"),
+        ("+02:00", "is not a known time zone; give an IANA name"),
+        ("x" * 100_000, "is not a known time zone; give an IANA name"),
+    ],
+)
+def test_a_zone_is_refused_with_its_reason(zone: str, sentence: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse("0 0 * * *", zone)
+    [error] = caught.value.errors
+    assert error.field == "trigger.timezone"
+    assert sentence in error.message
+
+
+def test_random_texts_are_read_or_refused_in_time() -> None:
+    dice = random.Random(1)
+    letters = "0123456789*/-,,  \t@?#LWHRabjnmosuedywtfri\u00e9\u0665\x00\n"
+    for _ in range(100_000 if IS_SOAK else 3_000):
+        text = "".join(dice.choice(letters) for _ in range(dice.randrange(30)))
+        if dice.random() < 0.7:
+            # Near misses: one character of a good cron is changed.
+            good = random_cron(dice)
+            at = dice.randrange(len(good))
+            text = good[:at] + dice.choice(letters) + good[at + 1 :]
+        try:
+            cron = parse(text, "Europe/Berlin")
+        except InvalidInput as error:
+            assert all(wrong.field == "trigger.cron" and wrong.message for wrong in error.errors)
+        else:
+            assert cron.next_after(datetime(2026, 1, 1, tzinfo=UTC)) is not None
