@@ -54,13 +54,15 @@ _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 def classify(address: IpAddress) -> AddressClass:
     """Say what an address is. An IPv6 address with a scope, or outside 2000::/3 (the embedded forms of IPv4 among them), is not public."""
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        return AddressClass.NOT_PUBLIC
     if _is_in(address, _LOOPBACK):
         return AddressClass.LOOPBACK
     if _is_in(address, _PRIVATE):
         return AddressClass.PRIVATE
     if _is_in(address, _NOT_PUBLIC):
         return AddressClass.NOT_PUBLIC
-    if isinstance(address, ipaddress.IPv6Address) and (address.scope_id is not None or address not in _GLOBAL_UNICAST):
+    if address.version == 6 and address not in _GLOBAL_UNICAST:
         return AddressClass.NOT_PUBLIC
     return AddressClass.PUBLIC
 

@@ -23,106 +23,24 @@ HostRule = Callable[[str], str | None]
 
 _LONGEST_URL = 2048
 _URL = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<authority>[^/?#]*)(?P<rest>[/?].*)?", re.ASCII)
-_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _CONTROL_ESCAPE = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])", re.ASCII)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
 _PRIVATE_SUFFIXES = ("localhost", "local", "internal", "home.arpa", "onion")
 # The Fetch standard's bad ports, and two of stores that take commands from anyone.
-_BAD_PORTS = frozenset(
-    int(port)
-    for port in [
-        "0",
-        "1",
-        "7",
-        "9",
-        "11",
-        "13",
-        "15",
-        "17",
-        "19",
-        "20",
-        "21",
-        "22",
-        "23",
-        "25",
-        "37",
-        "42",
-        "43",
-        "53",
-        "69",
-        "77",
-        "79",
-        "87",
-        "95",
-        "101",
-        "102",
-        "103",
-        "104",
-        "109",
-        "110",
-        "111",
-        "113",
-        "115",
-        "117",
-        "119",
-        "123",
-        "135",
-        "137",
-        "139",
-        "143",
-        "161",
-        "179",
-        "389",
-        "427",
-        "465",
-        "512",
-        "513",
-        "514",
-        "515",
-        "526",
-        "530",
-        "531",
-        "532",
-        "540",
-        "548",
-        "554",
-        "556",
-        "563",
-        "587",
-        "601",
-        "636",
-        "989",
-        "990",
-        "993",
-        "995",
-        "1719",
-        "1720",
-        "1723",
-        "2049",
-        "3659",
-        "4045",
-        "4190",
-        "5060",
-        "5061",
-        "6000",
-        "6379",
-        "6566",
-        "6665",
-        "6666",
-        "6667",
-        "6668",
-        "6669",
-        "6679",
-        "6697",
-        "10080",
-        "11211",
-    ]
-)
+# fmt: off
+_BAD_PORTS = frozenset([
+    0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110, 111, 113, 115,
+    117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587,
+    601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669,
+    6679, 6697, 10080, 11211,
+])
+# fmt: on
 
 _MOST_HEADERS, _LONGEST_NAME, _LONGEST_VALUE, _LARGEST_HEADERS = 50, 128, 4096, 16 * 1024
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?|", re.ASCII)
+_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?|", re.ASCII)
 _OURS = frozenset(
     [
         "host",
@@ -180,7 +98,8 @@ def check(request: Request, *, refuse_host: HostRule | None = None) -> None:
     size = 0
     try:
         size = len(payload(request)[0] or b"")
-    except ValueError:
+    except (TypeError, ValueError, RecursionError):
+        # Not JSON at all, NaN or a lone surrogate, nested too deeply: rows may be older than the door that refuses them.
         errors.append(FieldError("request.body", "must be a JSON value of whole characters and finite numbers"))
     if errors:
         raise InvalidInput(errors)
@@ -189,7 +108,7 @@ def check(request: Request, *, refuse_host: HostRule | None = None) -> None:
 
 
 def _errors(request: Request, refuse_host: HostRule) -> Iterator[FieldError]:
-    why = _why_not_url(request.url, refuse_host)
+    why = _why_not_url(request.url, refuse_host) if isinstance(request.url, str) else "must be a string"
     if why:
         yield FieldError("request.url", why)
     if request.method not in METHODS:
@@ -200,10 +119,10 @@ def _errors(request: Request, refuse_host: HostRule) -> Iterator[FieldError]:
 
 
 def _why_not_url(url: str, refuse_host: HostRule) -> str | None:
-    if not all("\x21" <= sign <= "\x7e" for sign in url):
-        return "must be of visible ASCII characters; write others percent-encoded, and names beyond ASCII as xn--"
     if len(url) > _LONGEST_URL:
         return f"must have at most {_LONGEST_URL} characters"
+    if not all("\x21" <= sign <= "\x7e" for sign in url):
+        return "must be of visible ASCII characters; write others percent-encoded, and names beyond ASCII as xn--"
     match = _URL.fullmatch(url)
     if match is None or match["scheme"].lower() not in ("http", "https"):
         return "must be an absolute URL that begins with http:// or https:// and has no fragment"
@@ -212,8 +131,8 @@ def _why_not_url(url: str, refuse_host: HostRule) -> str | None:
     rest = match["rest"] or ""
     if "#" in rest:
         return "must have no fragment"
-    if _CONTROL_ESCAPE.search(rest) or _BAD_ESCAPE.search(rest):
-        return "must have no percent-encoded control character, and no % that encodes nothing"
+    if _CONTROL_ESCAPE.search(rest.partition("?")[0]) or _BAD_ESCAPE.search(rest):
+        return "must have no percent-encoded control character in its path, and no % that encodes nothing"
     if "@" in match["authority"]:
         return "must have no user name or password; send them in a header"
     return _why_not_authority(url, match["authority"], refuse_host)
@@ -226,7 +145,7 @@ def _why_not_authority(url: str, authority: str, refuse_host: HostRule) -> str |
     host, port = match["host"], match["port"]
     if port is not None and (int(port) in _BAD_PORTS or int(port) > 65535):
         return f"the port {port} may not be called"
-    why = _why_not_host(host)
+    why = malformed_host(host)
     if why:
         return why
     split = urlsplit(url)
@@ -235,7 +154,8 @@ def _why_not_authority(url: str, authority: str, refuse_host: HostRule) -> str |
     return refuse_host(host.lower())
 
 
-def _why_not_host(host: str) -> str | None:
+def malformed_host(host: str) -> str | None:
+    """Say why a host is neither a plain name nor a plain address, None if it is one. IPv6 stands in brackets."""
     if host.startswith("["):
         return None if as_address(host) is not None else "must name an IPv6 address as in [2606:4700::1111]"
     labels = host.split(".")
@@ -258,6 +178,9 @@ def as_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
 
 def refuse_private_host(host: str) -> str | None:
     """Say why a host is not one of the public Internet, None if it may be: names are judged again when they have been resolved."""
+    why = malformed_host(host)
+    if why:
+        return why
     address = as_address(host)
     if address is not None:
         return None if classify(address) is AddressClass.PUBLIC else "must name a public address"
@@ -268,10 +191,12 @@ def refuse_private_host(host: str) -> str | None:
     return None
 
 
-def _header_errors(headers: Mapping[str, str]) -> Iterator[FieldError]:
-    if len(headers) > _MOST_HEADERS or sum(len(name) + len(value) for name, value in headers.items()) > _LARGEST_HEADERS:
-        yield FieldError("request.headers", f"must be at most {_MOST_HEADERS}, and {_LARGEST_HEADERS} bytes in all")
+def _header_errors(headers: object) -> Iterator[FieldError]:
+    if not isinstance(headers, Mapping):
+        yield FieldError("request.headers", "must be an object of strings")
         return
+    if len(headers) > _MOST_HEADERS or sum(len(str(name)) + len(str(value)) for name, value in headers.items()) > _LARGEST_HEADERS:
+        yield FieldError("request.headers", f"must be at most {_MOST_HEADERS}, and {_LARGEST_HEADERS} bytes in all")
     seen: set[str] = set()
     for name, value in headers.items():
         why = _why_not_header(name, value, seen)
@@ -281,14 +206,16 @@ def _header_errors(headers: Mapping[str, str]) -> Iterator[FieldError]:
         seen.add(name.lower())
 
 
-def _why_not_header(name: str, value: str, seen: set[str]) -> str | None:
+def _why_not_header(name: str, value: object, seen: set[str]) -> str | None:
     lower = name.lower()
+    # Servers in the tradition of CGI read Content_Length as Content-Length.
+    plain = lower.replace("_", "-")
     if not _TOKEN.fullmatch(name) or len(name) > _LONGEST_NAME:
         return f"the name must be 1 to {_LONGEST_NAME} letters, digits and hyphens"
     if lower in seen:
         return "stands twice, but for upper and lower case"
-    if lower in _OURS or lower.startswith(_OUR_PREFIXES):
+    if plain in _OURS or plain.startswith(_OUR_PREFIXES):
         return "is set by Resona or by the connection, and not yours to set"
-    if len(value) > _LONGEST_VALUE or not _VALUE.fullmatch(value):
+    if not isinstance(value, str) or len(value) > _LONGEST_VALUE or not _VALUE.fullmatch(value):
         return f"the value must be at most {_LONGEST_VALUE} visible ASCII characters, with spaces only between them"
     return None

@@ -1,0 +1,28 @@
+"""Read attacks.json: what strangers try, and what is to come of it.
+
+Long runs are written as `{"pieces": ["text", ["x", 16384]]}`, and objects with such names as `{"pairs": [[name, value]]}`.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+def load(kind: str) -> list[Any]:
+    """Return the attacks of one kind: urls, dns, headers, methods, bodies, servers."""
+    return list(_corpus()[kind])
+
+
+@cache
+def _corpus() -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((Path(__file__).parent / "attacks.json").read_text(), object_hook=_unfold)
+    return read
+
+
+def _unfold(found: dict[str, Any]) -> Any:
+    if found.keys() == {"pieces"}:
+        return "".join(piece if isinstance(piece, str) else piece[0] * piece[1] for piece in found["pieces"])
+    return dict(found["pairs"]) if found.keys() == {"pairs"} else found
