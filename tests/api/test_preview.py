@@ -1,0 +1,149 @@
+"""POST /triggers/preview."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Answer, Api
+
+# The clock of these tests shows 2026-11-23T10:00:00.25Z.
+
+
+def preview(api: Api, trigger: object, **fields: Any) -> Answer:
+    return api.post("/triggers/preview", {"trigger": trigger, **fields})
+
+
+def test_a_cron_is_shown_with_its_next_ten_times(api: Api) -> None:
+    answer = preview(api, {"cron": "0 9 * * 1-5", "timezone": "Europe/Berlin"})
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json == {
+        "trigger": {"type": "cron", "fields": {"cron": "0 9 * * 1-5", "timezone": "Europe/Berlin"}},
+        "next_run_times": [
+            *(f"2026-11-{day}T08:00:00Z" for day in (24, 25, 26, 27, 30)),
+            *(f"2026-12-0{day}T08:00:00Z" for day in (1, 2, 3, 4, 7)),
+        ],
+        "notes": [],
+    }
+
+
+def test_nothing_is_registered(api: Api) -> None:
+    preview(api, {"cron": "* * * * *"})
+    assert api.get("/jobs").json == []
+    assert api.world.cloud.schedules == {}
+
+
+def test_notes_say_what_daylight_saving_does(api: Api) -> None:
+    body = preview(api, {"cron": "30 2 * * *", "timezone": "Europe/Berlin"}, after="2027-03-26T12:00:00+01:00", count=2).json
+    assert body["next_run_times"] == ["2027-03-27T01:30:00Z", "2027-03-29T00:30:00Z"]
+    assert body["notes"] == ["On 28 March 2027 the time 02:30 does not exist in Europe/Berlin: no run that day"]
+
+
+def test_times_come_strictly_after(api: Api) -> None:
+    body = preview(api, {"cron": "0 9 * * *"}, after="2027-01-01T09:00:00Z", count=1).json
+    assert body["next_run_times"] == ["2027-01-02T09:00:00Z"]
+    body = preview(api, {"cron": "0 9 * * *"}, after="2027-01-01T09:59:59.9999999+01:00", count=1).json
+    assert body["next_run_times"] == ["2027-01-01T09:00:00Z"]
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1, 1), (100, 100), (5.0, 5)])
+def test_as_many_times_are_shown_as_are_asked_for(api: Api, count: object, shown: int) -> None:
+    assert len(preview(api, {"cron": "* * * * *"}, count=count).json["next_run_times"]) == shown
+
+
+@pytest.mark.parametrize(
+    ("trigger", "date"),
+    [
+        ({"date": "2026-12-01T10:00:00+02:00"}, "2026-12-01T08:00:00Z"),
+        ({"date": "2026-12-01T10:00:00", "timezone": "America/New_York"}, "2026-12-01T15:00:00Z"),
+        ({"delay": 5}, "2026-11-23T10:00:06Z"),
+        ({"delay": 0}, "2026-11-23T10:00:01Z"),
+        # A date that has just passed is due at once, as for a job.
+        ({"date": "2026-11-23T09:59:30Z"}, "2026-11-23T09:59:30Z"),
+    ],
+)
+def test_a_date_is_shown_once(api: Api, trigger: dict[str, Any], date: str) -> None:
+    body = preview(api, trigger).json
+    assert body == {"trigger": {"type": "one-time", "fields": {"date": date}}, "next_run_times": [date], "notes": []}
+    assert api.register(trigger=trigger)["next_run_time"] == date
+
+
+def test_a_delay_of_nothing_on_the_full_second_is_due_now(api: Api) -> None:
+    api.world.advance(seconds=0.75)
+    assert preview(api, {"delay": 0}).json["next_run_times"] == ["2026-11-23T10:00:01Z"]
+
+
+def test_after_its_date_nothing_comes(api: Api) -> None:
+    assert preview(api, {"date": "2026-12-01T10:00:00Z"}, after="2026-12-01T10:00:00Z").json["next_run_times"] == []
+
+
+def test_a_returned_trigger_can_be_sent(api: Api) -> None:
+    shown = preview(api, {"cron": "@daily", "timezone": "US/Eastern"}).json
+    assert preview(api, shown["trigger"]).json == shown
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "",
+        "tomorrow",
+        "2026-12-01",
+        "2026-12-01T10:00:00",
+        "2026-12-01 10:00:00Z",
+        "2026-13-01T10:00:00Z",
+        "2026-12-01T10:00:00+25:00",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "2026-12-01T10:00:00Z\n",
+        None,
+        1_764_583_200,
+        True,
+        ["2026-12-01T10:00:00Z"],
+    ],
+)
+def test_after_is_an_instant_with_its_offset(api: Api, after: object) -> None:
+    answer = preview(api, {"cron": "0 9 * * *"}, after=after)
+    assert answer.fields == ["after"]
+    assert "after: must be an instant with its offset" in answer.problem["detail"]
+
+
+@pytest.mark.parametrize("count", [0, 101, -1, 1.5, 10**400, "10", True, None, [10]])
+def test_count_is_a_whole_number_from_1_to_100(api: Api, count: object) -> None:
+    assert preview(api, {"cron": "0 9 * * *"}, count=count).fields == ["count"]
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, ["trigger"]),
+        ([], [""]),
+        (None, None),
+        ({"trigger": None}, ["trigger"]),
+        ({"trigger": {}}, ["trigger"]),
+        ({"trigger": {"cron": "0 9 * * *", "delay": 5}}, ["trigger"]),
+        ({"trigger": {"cron": "0 9 * * *", "at": "noon"}}, ["trigger.at"]),
+        ({"trigger": {"cron": "60 9 * * *"}}, ["trigger.cron"]),
+        ({"trigger": {"cron": "0 9 * * *", "timezone": "Mars"}}, ["trigger.timezone"]),
+        ({"trigger": {"date": "2026-11-23T09:58:00Z"}}, ["trigger.date"]),
+        ({"trigger": {"delay": 10**400}}, ["trigger.delay"]),
+        ({"trigger": {"delay": -1}}, ["trigger.delay"]),
+        ({"trigger": {"delay": 5}, "name": "x", "limit": 3}, ["limit", "name"]),
+        ({"trigger": {"cron": "bogus"}, "after": "now", "count": 0, "x": 1}, ["after", "count", "trigger.cron", "x"]),
+    ],
+)
+def test_every_wrong_field_is_named(api: Api, body: object, fields: list[str] | None) -> None:
+    answer = api.post("/triggers/preview", body)
+    if fields is None:
+        assert answer.status in (400, 415)
+    else:
+        assert answer.fields == fields
+
+
+def test_the_far_past_and_the_far_future_are_answered(api: Api) -> None:
+    assert preview(api, {"cron": "* * * * *", "timezone": "Asia/Tokyo"}, after="9999-12-31T23:59:00Z").json["next_run_times"] == []
+    for cron in ("0 0 29 2 */7", "30 * 29 2 */7"):
+        answer = preview(api, {"cron": cron, "timezone": "Europe/Berlin"}, after="0001-01-02T00:00:00Z", count=100)
+        assert len(answer.json["next_run_times"]) > 50
+        assert len(answer.json["notes"]) <= 20
