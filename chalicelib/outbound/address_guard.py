@@ -87,8 +87,10 @@ PUBLIC = Guard(refuse_private_host, refuse_private_address)
 def connect(guard: Guard, host: str, port: int, until: float) -> socket.socket:
     """Return a socket that is connected to an address of the host that may be called. Raises Failure."""
     sentence = "the host could not be connected"
-    for address in guard.addresses(host, port, until):
-        remaining = until - time.monotonic()
+    addresses = guard.addresses(host, port, until)
+    for tried, address in enumerate(addresses):
+        # Each has its share of the time that is left: an address that swallows everything must leave some for the next.
+        remaining = (until - time.monotonic()) / (len(addresses) - tried)
         if remaining <= 0:
             break
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6

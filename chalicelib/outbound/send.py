@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import codecs
 import contextlib
+import http.client
+import io
 import logging
 import os
 import socket
@@ -21,6 +23,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -32,7 +35,13 @@ from chalicelib.version import VERSION
 
 log = logging.getLogger("resona")
 
+# They write URLs, query strings included, at DEBUG, and at WARNING when a header of the answer is malformed.
+for _talkative in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_talkative).setLevel(logging.CRITICAL + 1)
+
 READ_AT_MOST = 64 * 1024
+# All bytes of an answer: headers, interim answers and the frames of chunks included, which the libraries read without an end.
+RECEIVE_AT_MOST = 1024 * 1024
 KEEP_BODY = 16 * 1024
 KEEP_HEADERS = 8 * 1024
 _NOT_KEPT = frozenset({"set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate"})
@@ -52,13 +61,15 @@ def send(request: Request, *, run_headers: Mapping[str, str], timeout: timedelta
             raise Failure(Outcome.BLOCKED, "the URL is read differently by different readers")
         with wire.watched():
             found = _exchange(request, _headers(request, run_headers), wire)
-    except ResonaError:
-        found = Exchange(Outcome.BLOCKED, wire.elapsed, error="the request may not be sent; update the job to see why")
+    except ResonaError as refused:
+        # Its sentence is ours: names of fields and rules, no values.
+        found = Exchange(Outcome.BLOCKED, wire.elapsed, error=f"the request may not be sent: {refused}"[:500])
     except Failure as failure:
         found = Exchange(failure.outcome, wire.elapsed, error=failure.sentence)
     except Exception as error:
         # Libraries raise nearly anything at what strangers send: which kind says what it was, its text would name addresses.
-        log.info("exchange.broke", extra={"error": type(error).__name__})
+        known = isinstance(error, requests.RequestException | HTTPError | http.client.HTTPException | OSError)
+        log.log(logging.INFO if known else logging.ERROR, "exchange.broke", extra={"error": type(error).__name__})
         found = _failed(error, wire)
     if wire.is_over:
         # What was parsed after the connection was cut means nothing: http.client may call it 200 with an empty body.
@@ -120,8 +131,47 @@ class _Wire:
                     self._cut.shutdown(socket.SHUT_RDWR)
 
 
+class _Bounded(io.RawIOBase):
+    """What comes over a connection, and no more of it than an answer may have."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+        self._left = RECEIVE_AT_MOST
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        count = self._raw.readinto(buffer)
+        self._left -= count or 0
+        if self._left < 0:
+            raise Failure(Outcome.PROTOCOL_ERROR, "the answer's headers, or what frames its body, have no end")
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    """http.client's answer, read within bounds, and after every interim answer: http.client passes over 100 only."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **members: Any) -> None:
+        super().__init__(sock, *args, **members)
+        self.fp = io.BufferedReader(_Bounded(self.fp.detach()))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 101 < status < 200:
+                return version, status, reason
+            while self.fp.readline(65_537).strip():
+                pass
+
+
 class _Plain(HTTPConnection):
     wire: _Wire
+    response_class = _Answer
 
     def _new_conn(self) -> socket.socket:
         return self.wire.connect(self._dns_host, self.port)
@@ -129,6 +179,7 @@ class _Plain(HTTPConnection):
 
 class _Secure(HTTPSConnection):
     wire: _Wire
+    response_class = _Answer
 
     def _new_conn(self) -> socket.socket:
         return self.wire.connect(self._dns_host, self.port or 443)
@@ -215,16 +266,16 @@ def _check_framing(raw: HTTPResponse) -> None:
     lengths = raw.headers.getlist("content-length")
     if not 100 <= raw.status <= 599:
         raise Failure(Outcome.PROTOCOL_ERROR, "the answer has a status outside 100 to 599")
-    if len(lengths) > 1 or not all(length.isascii() and length.isdigit() for length in lengths):
-        raise Failure(Outcome.PROTOCOL_ERROR, "the answer has a malformed or repeated Content-Length")
+    if len(lengths) > 1 or not all(length.isascii() and length.isdigit() and len(length) <= 18 for length in lengths):
+        raise Failure(Outcome.PROTOCOL_ERROR, "the answer has a malformed, absurd or repeated Content-Length")
 
 
 def _kept_headers(raw: HTTPResponse) -> tuple[dict[str, str], bool]:
     """Return the headers that are kept, and whether there were more than fit."""
     kept: dict[str, str] = {}
     size = 0
-    for name, value in raw.headers.items():
-        lower = name.lower()
+    for name in raw.headers:
+        lower, value = name.lower(), raw.headers[name]
         if lower in _NOT_KEPT:
             continue
         size += len(lower) + len(value.encode("utf-8", "replace"))
@@ -251,6 +302,9 @@ def _failed(error: BaseException, wire: _Wire) -> Exchange:
         return Exchange(failure.outcome, wire.elapsed, error=failure.sentence)
     if any(isinstance(cause, TimeoutError | requests.Timeout) for cause in causes):
         return Exchange(Outcome.TIMEOUT, wire.elapsed, error="no whole answer in time")
+    if any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in causes):
+        # Nothing is wrong with its TLS: it went away in the middle of it, and may be back.
+        return Exchange(Outcome.CONNECTION_FAILED, wire.elapsed, error="the connection was closed while TLS was being set up")
     if any(isinstance(cause, ssl.SSLError | ssl.CertificateError) for cause in causes):
         return Exchange(
             Outcome.TLS_FAILED, wire.elapsed, error="the TLS connection could not be made: the certificate or the protocol is refused"

@@ -7,7 +7,7 @@ clouds give out credentials.
 from __future__ import annotations
 
 from chalicelib.domain.address import AddressClass, IpAddress, classify
-from chalicelib.domain.request import as_address
+from chalicelib.domain.request import as_address, malformed_host
 from chalicelib.outbound.address_guard import Guard
 
 _ALLOWED = (AddressClass.PUBLIC, AddressClass.PRIVATE, AddressClass.LOOPBACK)
@@ -21,6 +21,9 @@ def refuse_address(address: IpAddress) -> str | None:
 
 def refuse_host(host: str) -> str | None:
     """Say why a host may not be called even from a laptop, None if it may."""
+    why = malformed_host(host)
+    if why:
+        return why
     address = as_address(host)
     return "must name a public, a private or a loopback address" if address is not None and refuse_address(address) else None
 

@@ -1,0 +1,167 @@
+"""Servers on loopback that do what a script says, however hostile, and TLS certificates of any kind."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+# Servers outlive the timeouts of the tests, and no test.
+LIFETIME = 6.0
+
+
+@dataclass
+class Server:
+    """One that is listening. `seen` are the requests that came, as bytes; `names` are what TLS clients asked for."""
+
+    port: int
+    seen: list[bytes] = field(default_factory=list)
+    names: list[str | None] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def serving(
+    script: list[dict[str, Any]] | Callable[[socket.socket], None], context: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+) -> Iterator[Server]:
+    """Answer every connection by the script until the end of the block."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family, backlog=256) as listener:
+        server = Server(listener.getsockname()[1])
+        over = threading.Event()
+        if context is not None:
+            context.sni_callback = lambda sock, name, context: server.names.append(name)
+
+        def answer(sock: socket.socket) -> None:
+            with contextlib.suppress(OSError), sock:
+                sock.settimeout(LIFETIME)
+                wrapped = context.wrap_socket(sock, server_side=True) if context else sock
+                with wrapped:
+                    server.seen.append(_read_request(wrapped))
+                    if callable(script):
+                        script(wrapped)
+                    else:
+                        play(script, wrapped, over)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    sock, _ = listener.accept()
+                    threading.Thread(target=answer, args=(sock,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield server
+        over.set()
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def _read_request(sock: socket.socket) -> bytes:
+    seen = b""
+    while b"\r\n\r\n" not in seen:
+        piece = sock.recv(65536)
+        if not piece:
+            return seen
+        seen += piece
+    head, _, body = seen.partition(b"\r\n\r\n")
+    lengths = [line.partition(b":")[2] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+    while lengths and len(body) < int(lengths[0]):
+        body += sock.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def play(script: list[dict[str, Any]], sock: socket.socket, over: threading.Event) -> None:
+    """Do what the steps of a script say, one after the other."""
+    until = time.monotonic() + LIFETIME
+    for step in script:
+        data = bytes.fromhex(step["send_hex"]) if "send_hex" in step else step.get("send", "").encode()
+        again = bytes.fromhex(step["repeat_hex"]) * 1000 if "repeat_hex" in step else step.get("repeat", "").encode()
+        for _ in range(step.get("times", 1)):
+            sock.sendall(data)
+        while again and time.monotonic() < until:
+            sock.sendall(again)
+            if over.wait(step.get("every_ms", 0) / 1000):
+                return
+        for byte in step.get("drip", ""):
+            sock.sendall(byte.encode())
+            if over.wait(step["every_ms"] / 1000):
+                return
+        time.sleep(step.get("wait_ms", 0) / 1000)
+        if "hang" in step:
+            over.wait(LIFETIME)
+        if "reset" in step:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@dataclass
+class Authority:
+    """A certificate authority that nobody trusts unless told to."""
+
+    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+
+    def __post_init__(self) -> None:
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "An authority of the tests")])
+        self.certificate = self._made(self.name, self.key, self.name, days=(-1, 1), is_authority=True)
+
+    @property
+    def pem(self) -> str:
+        return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    def context(self, *hosts: str, days: tuple[int, int] = (-1, 1), self_signed: bool = False) -> ssl.SSLContext:
+        """Return the context of a server whose certificate is for these hosts."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A server of the tests")])
+        certificate = self._made(subject, key, subject if self_signed else self.name, hosts, days, signer=key if self_signed else self.key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with _files(certificate, key) as (chain, private):
+            context.load_cert_chain(chain, private)
+        return context
+
+    def _made(
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        issuer: x509.Name,
+        hosts: tuple[str, ...] = (),
+        days: tuple[int, int] = (-1, 1),
+        is_authority: bool = False,
+        signer: ec.EllipticCurvePrivateKey | None = None,
+    ) -> x509.Certificate:
+        now = datetime.datetime.now(datetime.UTC)
+        builder = x509.CertificateBuilder(
+            issuer,
+            subject,
+            key.public_key(),
+            x509.random_serial_number(),
+            now + datetime.timedelta(days[0]),
+            now + datetime.timedelta(days[1]),
+        ).add_extension(x509.BasicConstraints(is_authority, None), critical=True)
+        if hosts:
+            names = [x509.IPAddress(ipaddress.ip_address(host)) if host[-1].isdigit() else x509.DNSName(host) for host in hosts]
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(signer or self.key, hashes.SHA256())
+
+
+@contextlib.contextmanager
+def _files(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Iterator[tuple[str, str]]:
+    # The standard library reads certificates from files only.
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        chain, private = Path(folder, "chain.pem"), Path(folder, "key.pem")
+        chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        private.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        yield str(chain), str(private)

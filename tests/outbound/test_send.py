@@ -1,0 +1,487 @@
+"""One exchange with anybody: whatever the other side does, it ends in time, within bounds, and as an outcome."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import logging
+import os
+import socket
+import threading
+import time
+import tracemalloc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib.domain.request import Request, malformed_host
+from chalicelib.domain.run import Exchange, Outcome
+from chalicelib.outbound import send as module
+from chalicelib.outbound.address_guard import PUBLIC, Guard
+from chalicelib.outbound.send import send
+from tests.outbound import attacks
+from tests.outbound.servers import Authority, Server, serving
+
+TIMEOUT = timedelta(seconds=0.7)
+LEEWAY = timedelta(milliseconds=250)
+OK = [{"send": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"}]
+LOOPBACK = Guard(malformed_host, lambda address: None if address.is_loopback else "not loopback", lambda host, port: addresses("127.0.0.1"))
+
+
+def addresses(*written: str) -> list[Any]:
+    return [ipaddress.ip_address(one) for one in written]
+
+
+def call(port: int, path: str = "/", *, guard: Guard = LOOPBACK, host: str = "127.0.0.1", scheme: str = "http", **members: Any) -> Exchange:
+    timeout = members.pop("timeout", TIMEOUT)
+    run_headers = members.pop("run_headers", {})
+    request = Request(f"{scheme}://{host}:{port}{path}", **{"method": "POST", "headers": {}, **members})
+    return send(request, run_headers=run_headers, timeout=timeout, guard=guard)
+
+
+def seen_by(server: Server) -> tuple[str, dict[str, str], bytes]:
+    """Return the request line, the headers and the body that a server saw."""
+    head, _, body = server.seen[-1].partition(b"\r\n\r\n")
+    line, *lines = head.decode().split("\r\n")
+    pairs = [one.split(": ", 1) for one in lines]
+    headers = {name.lower(): value for name, value in pairs}
+    assert len(headers) == len(pairs), "a header was sent twice"
+    return line, headers, body
+
+
+# What servers answer
+
+
+@pytest.mark.parametrize("attack", attacks.load("servers"), ids=lambda attack: attack["name"])
+def test_whatever_a_server_answers_becomes_an_outcome_in_time_and_within_bounds(attack: Any) -> None:
+    with serving(attack["script"]) as server:
+        began = time.monotonic()
+        exchange = call(server.port, method=attack.get("method", "POST"))
+        took = timedelta(seconds=time.monotonic() - began)
+    assert exchange.outcome == attack["outcome"], exchange.error
+    assert took < TIMEOUT + LEEWAY
+    assert timedelta(0) < exchange.duration <= took
+    if attack["outcome"] in ("success", "http_error"):
+        assert exchange.response is not None
+        assert exchange.status_code == attack["status"]
+        assert exchange.response.truncated == attack.get("truncated", exchange.response.truncated)
+        assert exchange.response.body == attack.get("body", exchange.response.body)
+        assert exchange.response.encoding == attack.get("encoding")
+        assert len(exchange.response.body) <= 16_384 * 4 / 3 + 4
+        assert sum(len(name) + len(value) for name, value in exchange.response.headers.items()) <= 8192
+        assert not {"set-cookie", "www-authenticate"} & exchange.response.headers.keys()
+    else:
+        assert (exchange.status_code, exchange.response, exchange.retry_after) == (None, None, None)
+    assert (exchange.error is None) == (exchange.outcome is Outcome.SUCCESS)
+    if exchange.error:
+        assert not any(
+            told in exchange.error for told in ("127.0.0.1", str(server.port), "Errno", "Error", "Exception", "urllib3", "object")
+        )
+
+
+@pytest.mark.parametrize("attack", [one for one in attacks.load("servers") if "repeat" in str(one)], ids=lambda attack: attack["name"])
+def test_whatever_is_endless_takes_little_memory(attack: Any) -> None:
+    with serving(attack["script"]) as server:
+        call(server.port)
+        tracemalloc.start()
+        try:
+            call(server.port)
+            assert tracemalloc.get_traced_memory()[1] < 5_000_000
+        finally:
+            tracemalloc.stop()
+
+
+def test_a_hundred_hostile_servers_at_once_do_not_disturb_each_other() -> None:
+    hostile = [one for one in attacks.load("servers") if one["outcome"] == "timeout"]
+    timeout = timedelta(seconds=3)
+    with (
+        serving([{"hang": True}]) as silent,
+        serving(hostile[1]["script"]) as dripping,
+        serving(OK) as kind,
+        ThreadPoolExecutor(100) as threads,
+    ):
+        ports = [silent.port] * 40 + [dripping.port] * 40 + [kind.port] * 20
+        done = list(threads.map(lambda port: call(port, timeout=timeout), ports))
+    assert [exchange.outcome for exchange in done] == [Outcome.TIMEOUT] * 80 + [Outcome.SUCCESS] * 20
+    assert all(exchange.duration < timeout + LEEWAY for exchange in done), max(exchange.duration for exchange in done)
+    # Long before the others were cut.
+    assert all(exchange.duration < timeout / 2 for exchange in done[80:])
+
+
+def test_a_timeout_leaves_no_thread_and_no_socket_behind() -> None:
+    with serving([{"hang": True}]) as server:
+        call(server.port, timeout=timedelta(seconds=0.05))
+        before = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(20):
+            call(server.port, timeout=timedelta(seconds=0.02))
+        after = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+    # The server's own threads and sockets, one of each a call, end with it.
+    assert after[0] <= before[0] + 20
+    assert after[1] <= before[1] + 20
+
+
+def test_retry_after_is_handed_on_as_it_came_and_capped() -> None:
+    for sent, kept in [("7", "7"), ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:28:00 GMT"), ("9" * 5000, "9" * 100)]:
+        with serving([{"send": f"HTTP/1.1 503 No\r\nRetry-After: {sent}\r\nContent-Length: 0\r\n\r\n"}]) as server:
+            assert call(server.port).retry_after == kept
+
+
+def test_headers_are_kept_in_lower_case_without_secrets_of_the_connection() -> None:
+    answer = "HTTP/1.1 401 No\r\nX-One: 1\r\nx-one: 2\r\nSet-Cookie: a=b\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n"
+    with serving([{"send": answer}]) as server:
+        exchange = call(server.port)
+    assert exchange.response is not None
+    assert exchange.response.headers == {"x-one": "1, 2", "content-length": "0"}
+
+
+def test_a_compressed_body_is_kept_as_it_came() -> None:
+    body = bytes.fromhex("1f8b0800000000000003cbcf0600")
+    script = [{"send": f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"}, {"send_hex": body.hex()}]
+    with serving(script) as server:
+        exchange = call(server.port)
+    assert exchange.response is not None
+    assert (base64.b64decode(exchange.response.body), exchange.response.encoding) == (body, "base64")
+
+
+def test_an_answer_before_the_whole_request_was_read_counts() -> None:
+    def early(sock: socket.socket) -> None:
+        sock.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with serving(early) as server:
+        assert call(server.port, body="x" * 65_536).status_code == 413
+
+
+def test_nothing_of_a_url_or_an_answer_gets_into_the_logs(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    for attack in attacks.load("servers"):
+        if attack["outcome"] != "timeout":
+            with serving(attack["script"]) as server:
+                call(server.port, "/c4n4ry-path?q=c4n4ry-query", headers={"X": "c4n4ry-header"} if "method" not in attack else {})
+    with serving([{"send": "HTTP/1.1 200 OK\r\nc4n4ry-line\r\nX: c4n4ry\r\n\r\nc4n4ry"}]) as server:
+        call(server.port)
+    text = "\n".join(f"{record.getMessage()} {record.exc_text} {record.__dict__}" for record in caplog.records)
+    assert "c4n4ry" not in text
+
+
+# What is sent
+
+
+def test_the_request_is_sent_as_it_was_registered() -> None:
+    headers = {"X-Custom": "a  b", "Authorization": "Bearer t"}
+    with serving(OK) as server:
+        exchange = call(server.port, "/a/../b%20c/%7e?q=%0A&x[]=1", method="PUT", headers=headers, body={"n": [1, "é"]})
+    line, sent, body = seen_by(server)
+    assert exchange.outcome is Outcome.SUCCESS
+    assert line == "PUT /a/../b%20c/%7e?q=%0A&x[]=1 HTTP/1.1" or line == "PUT /a/../b%20c/%7E?q=%0A&x%5B%5D=1 HTTP/1.1"
+    assert body == '{"n":[1,"é"]}'.encode()
+    assert sent["host"] == f"127.0.0.1:{server.port}"
+    assert (sent["x-custom"], sent["authorization"], sent["content-type"]) == ("a  b", "Bearer t", "application/json")
+    assert (sent["content-length"], sent["accept-encoding"]) == (str(len(body)), "identity")
+    assert sent["user-agent"] == "Resona/0.1.0"
+
+
+def test_a_post_without_a_body_says_that_it_has_none() -> None:
+    with serving(OK) as server:
+        call(server.port)
+    _, sent, body = seen_by(server)
+    assert (sent["content-length"], body) == ("0", b"")
+    assert "content-type" not in sent
+
+
+def test_a_get_has_no_length_and_no_type() -> None:
+    with serving(OK) as server:
+        call(server.port, method="GET")
+    assert not {"content-length", "content-type", "transfer-encoding"} & seen_by(server)[1].keys()
+
+
+def test_a_string_is_sent_as_it_is_and_a_type_of_the_users_own_stays() -> None:
+    with serving(OK) as server:
+        call(server.port, body="a=b", headers={"content-TYPE": "application/x-www-form-urlencoded"})
+        assert seen_by(server)[1]["content-type"] == "application/x-www-form-urlencoded"
+        call(server.port, body={"a": 1}, headers={"Content-Type": "application/cloudevents+json"})
+        assert seen_by(server)[1]["content-type"] == "application/cloudevents+json"
+        call(server.port, body="a=b")
+    _, sent, body = seen_by(server)
+    assert body == b"a=b"
+    assert "content-type" not in sent
+
+
+def test_the_headers_of_the_run_are_sent_and_only_the_idempotency_key_is_the_users_to_change() -> None:
+    run_headers = {"Idempotency-Key": "run_1", "Resona-Job-Id": "job_1", "webhook-id": "run_1"}
+    with serving(OK) as server:
+        call(server.port, run_headers=run_headers)
+        sent = seen_by(server)[1]
+        assert (sent["idempotency-key"], sent["resona-job-id"], sent["webhook-id"]) == ("run_1", "job_1", "run_1")
+        call(server.port, run_headers=run_headers, headers={"idempotency-key": "mine"})
+        assert seen_by(server)[1]["idempotency-key"] == "mine"
+        # A row from before the rule: it is not sent at all.
+        assert call(server.port, run_headers=run_headers, headers={"Resona-Job-Id": "forged"}).outcome is Outcome.BLOCKED
+
+
+def test_a_user_agent_of_the_users_own_gets_ours_appended() -> None:
+    with serving(OK) as server:
+        call(server.port, headers={"user-agent": "mine/2"})
+    assert seen_by(server)[1]["user-agent"] == "mine/2 Resona/0.1.0"
+
+
+def test_neither_proxies_nor_netrc_nor_other_settings_of_the_environment_are_used(tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login a password b\n")
+    dead = "http://127.0.0.1:1"
+    changed = {"HTTP_PROXY": dead, "http_proxy": dead, "ALL_PROXY": dead, "NETRC": str(netrc), "REQUESTS_CA_BUNDLE": str(netrc)}
+    kept = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        with serving(OK) as server:
+            exchange = call(server.port)
+    finally:
+        for name, value in kept.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    assert exchange.outcome is Outcome.SUCCESS
+    assert "authorization" not in seen_by(server)[1]
+
+
+def test_nothing_is_sent_twice_and_no_cookie_comes_back() -> None:
+    cookie = "HTTP/1.1 503 No\r\nSet-Cookie: a=b; Path=/\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
+    with serving([{"send": cookie}]) as server:
+        call(server.port)
+        assert len(server.seen) == 1
+        call(server.port)
+        assert "cookie" not in seen_by(server)[1]
+    with serving([]) as server:
+        call(server.port)
+        assert len(server.seen) == 1
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with serving(OK) as target, serving([{"send": f"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:{target.port}/\r\n\r\n"}]) as server:
+        exchange = call(server.port)
+    assert (exchange.outcome, exchange.status_code, target.seen) == (Outcome.HTTP_ERROR, 307, [])
+
+
+# To whom it is sent
+
+
+@pytest.mark.parametrize("attack", attacks.load("dns"), ids=lambda attack: ",".join(attack["answers"]))
+def test_one_address_that_is_not_public_refuses_them_all(attack: Any, opened: list[Any]) -> None:
+    guard = replace(PUBLIC, resolve=lambda host, port: addresses(*attack["answers"]))
+    if attack["accepted"]:
+        assert set(guard.addresses("example.com", 80, time.monotonic() + 1)) == set(addresses(*attack["answers"]))
+    else:
+        exchange = send(Request("http://example.com/", "GET", {}), run_headers={}, timeout=TIMEOUT, guard=guard)
+        assert exchange.outcome is Outcome.BLOCKED
+        assert not any(answer in str(exchange.error) for answer in attack["answers"])
+    assert list(opened) == []
+
+
+@pytest.mark.parametrize(
+    "attack", [one for one in attacks.load("urls") if not one["accepted"]], ids=lambda attack: ascii(attack["url"])[:60]
+)
+def test_a_url_that_is_refused_when_written_is_refused_when_sent(attack: Any, opened: list[Any]) -> None:
+    asked: list[str] = []
+    guard = replace(PUBLIC, resolve=lambda host, port: asked.append(host) or [])  # type: ignore[func-returns-value]
+    exchange = send(Request(attack["url"], "GET", {}), run_headers={}, timeout=TIMEOUT, guard=guard)
+    assert exchange.outcome is Outcome.BLOCKED
+    assert (asked, list(opened)) == ([], [])
+    assert attack["url"] == "" or attack["url"] not in str(exchange.error)
+
+
+def test_the_connection_goes_to_the_address_that_was_judged_and_to_no_other(opened: list[Any]) -> None:
+    """A name that resolves to something else the second time is asked but once."""
+    answers = iter([addresses("127.0.0.1"), addresses("169.254.169.254")])
+    with serving(OK) as server:
+        exchange = call(server.port, host="rebind.example.com", guard=replace(LOOPBACK, resolve=lambda host, port: next(answers)))
+    assert exchange.outcome is Outcome.SUCCESS
+    assert list(opened) == addresses("127.0.0.1")
+    assert seen_by(server)[1]["host"] == f"rebind.example.com:{server.port}"
+
+
+def test_the_librarys_own_way_to_connect_is_never_taken(opened: list[Any]) -> None:
+    """urllib3 would resolve `localhost` itself and reach the server; the guard's resolver knows of no address."""
+    with serving(OK) as server:
+        exchange = call(server.port, host="localhost", guard=replace(LOOPBACK, resolve=lambda host, port: []))
+    assert (exchange.outcome, server.seen, list(opened)) == (Outcome.DNS_FAILED, [], [])
+
+
+def test_the_next_address_is_tried_when_the_first_does_not_answer() -> None:
+    with serving(OK) as server:
+        guard = replace(LOOPBACK, resolve=lambda host, port: addresses("127.0.0.9", "127.0.0.1"))
+        assert call(server.port, host="two.example.com", guard=guard).outcome is Outcome.SUCCESS
+
+
+def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
+    with serving(OK) as server, _swallowing("127.0.0.3", server.port):
+        guard = replace(LOOPBACK, resolve=lambda host, port: addresses("127.0.0.3", "127.0.0.1"))
+        exchange = call(server.port, host="two.example.com", guard=guard, timeout=timedelta(seconds=2))
+    assert exchange.outcome is Outcome.SUCCESS
+
+
+def _swallowing(host: str, port: int) -> Any:
+    """Listen with a full backlog: whoever connects then waits for ever, as at a firewall that drops packets."""
+    import contextlib
+
+    @contextlib.contextmanager
+    def full() -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(socket.socket())
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            listener.listen(0)
+            for _ in range(4):
+                sock = stack.enter_context(socket.socket())
+                sock.setblocking(False)
+                sock.connect_ex((host, port))
+            yield
+
+    return full()
+
+
+def test_an_ipv6_address_is_called_with_brackets_in_its_host_header() -> None:
+    with serving(OK, host="::1") as server:
+        exchange = call(server.port, host="[::1]", guard=replace(LOOPBACK, resolve=lambda host, port: addresses(host)))
+    assert exchange.outcome is Outcome.SUCCESS
+    assert seen_by(server)[1]["host"] == f"[::1]:{server.port}"
+
+
+def test_a_port_where_nobody_listens_is_a_connection_that_failed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    assert call(port).outcome is Outcome.CONNECTION_FAILED
+
+
+def test_a_name_that_does_not_resolve_is_dns_failed() -> None:
+    def fail(host: str, port: int) -> list[Any]:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    exchange = call(80, host="nobody.example.com", guard=replace(LOOPBACK, resolve=fail))
+    assert (exchange.outcome, exchange.error) == (Outcome.DNS_FAILED, "the host's name could not be resolved")
+
+
+def test_a_resolver_that_hangs_is_not_waited_for() -> None:
+    over = threading.Event()
+    exchange = call(80, host="slow.example.com", guard=replace(LOOPBACK, resolve=lambda host, port: (over.wait(5) and []) or []))
+    over.set()
+    assert exchange.outcome is Outcome.TIMEOUT
+    assert exchange.duration < TIMEOUT + LEEWAY
+
+
+# TLS
+
+AUTHORITY = Authority()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trusted() -> None:
+    """Trust the tests' authority beside the public ones."""
+    module._tls().load_verify_locations(cadata=AUTHORITY.pem)
+
+
+def secure(server: Server, host: str = "api.example.com", **members: Any) -> Exchange:
+    return call(server.port, host=host, scheme="https", timeout=timedelta(seconds=2), **members)
+
+
+def test_sni_host_and_certificate_are_the_urls_though_the_connection_is_to_an_address() -> None:
+    with serving(OK, AUTHORITY.context("api.example.com")) as server:
+        assert secure(server).outcome is Outcome.SUCCESS
+    assert server.names == ["api.example.com"]
+    assert seen_by(server)[1]["host"] == f"api.example.com:{server.port}"
+
+
+def test_a_certificate_for_an_address_is_taken_for_the_address() -> None:
+    with serving(OK, AUTHORITY.context("127.0.0.1")) as server:
+        assert secure(server, "127.0.0.1").outcome is Outcome.SUCCESS
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        AUTHORITY.context("other.example.com"),
+        AUTHORITY.context("127.0.0.1"),
+        AUTHORITY.context("*.com"),
+        AUTHORITY.context("api.example.com", days=(-3, -1)),
+        AUTHORITY.context("api.example.com", days=(1, 3)),
+        AUTHORITY.context("api.example.com", self_signed=True),
+        Authority().context("api.example.com"),
+    ],
+    ids=["another name", "the address only", "too wide", "expired", "not yet valid", "self-signed", "unknown authority"],
+)
+def test_a_certificate_that_does_not_hold_is_tls_failed_and_nothing_is_sent(context: Any) -> None:
+    with serving(OK, context) as server:
+        exchange = secure(server)
+    assert exchange.outcome is Outcome.TLS_FAILED
+    assert server.seen in ([], [b""])
+
+
+def test_a_server_that_speaks_no_tls_is_tls_failed() -> None:
+    with serving(lambda sock: None) as server:
+        # It reads the greeting as a request that never ends: answer at once instead.
+        pass
+    with _banner(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+        assert call(port, host="api.example.com", scheme="https").outcome is Outcome.TLS_FAILED
+    assert server.seen == []
+
+
+def test_a_handshake_that_hangs_ends_in_time() -> None:
+    with serving(OK) as server:
+        exchange = call(server.port, host="api.example.com", scheme="https")
+    assert exchange.outcome is Outcome.TIMEOUT
+    assert exchange.duration < TIMEOUT + LEEWAY
+
+
+def test_a_handshake_that_is_cut_is_a_connection_that_failed() -> None:
+    """A server that is just restarting: it is tried again, as no TLS failure is."""
+    with _banner(b"") as port:
+        assert call(port, host="api.example.com", scheme="https").outcome is Outcome.CONNECTION_FAILED
+
+
+def _banner(greeting: bytes) -> Any:
+    import contextlib
+
+    @contextlib.contextmanager
+    def greeting_once() -> Iterator[int]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def greet() -> None:
+                sock, _ = listener.accept()
+                with sock:
+                    sock.sendall(greeting)
+                    sock.recv(65536)
+
+            threading.Thread(target=greet, daemon=True).start()
+            yield listener.getsockname()[1]
+
+    return greeting_once()
+
+
+def test_a_body_drip_through_tls_ends_in_time() -> None:
+    script = [{"send": "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"}, {"repeat": "a", "every_ms": 50}]
+    with serving(script, AUTHORITY.context("api.example.com")) as server:
+        exchange = call(server.port, host="api.example.com", scheme="https")
+    assert exchange.outcome is Outcome.TIMEOUT
+    assert exchange.duration < TIMEOUT + LEEWAY
+
+
+# Rows older than the rules
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request("http://127.0.0.1/", "TRACE", {}),
+        Request("http://127.0.0.1/", "GET", {"Host": "x"}),
+        Request("http://127.0.0.1/", "GET", {"X": "a\r\nb"}),
+        Request("http://127.0.0.1/", "GET", {}, "body"),
+        Request("http://127.0.0.1/", "POST", {}, float("nan")),
+        Request("http://127.0.0.1/", "POST", {}, "x" * 65_537),
+        Request("http://127.0.0.1/", "POST", {}, "\ud800"),
+    ],
+    ids=["method", "reserved header", "split header", "body of GET", "NaN", "too large", "surrogate"],
+)
+def test_what_would_be_refused_today_is_blocked(request_: Request, opened: list[Any]) -> None:
+    exchange = send(request_, run_headers={}, timeout=TIMEOUT, guard=LOOPBACK)
+    assert (exchange.outcome, list(opened)) == (Outcome.BLOCKED, [])
