@@ -170,7 +170,9 @@ def _is_weekday(text: str, day: date) -> bool:
         return is_last and number == _number(text[:-1], 1, 7, _WEEKDAYS)
     if "#" in text:
         weekday, _, nth = text.partition("#")
-        return number == _number(weekday, 1, 7, _WEEKDAYS) and (day.day - 1) // 7 + 1 == _number(nth, 1, 5, None)
+        # Both are read before either is compared: a wrong one is refused, whatever the day.
+        wanted = (_number(weekday, 1, 7, _WEEKDAYS), _number(nth, 1, 5, None))
+        return wanted == (number, (day.day - 1) // 7 + 1)
     return number in _numbers(text, 1, 7, _WEEKDAYS)
 
 
