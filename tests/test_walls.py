@@ -37,7 +37,7 @@ OWNED_BY = {
     "pydantic": {"api"},
     "pydantic_core": {"api"},
     "chalice": {"api", "executor"},
-    "croniter": {"domain"},
+    "certifi": {"outbound"},
     "tzdata": {"domain"},
     "ulid": {"domain"},
 }

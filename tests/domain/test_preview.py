@@ -1,0 +1,135 @@
+"""What a trigger will do, in times and in words."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.domain.cron import parse
+from chalicelib.domain.preview import preview
+from chalicelib.domain.trigger import OneTime
+from tests.domain.cron_oracle import ZONES, changes
+from tests.domain.test_cron import random_parse
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def notes(cron: str, zone: str, after: str, count: int = 100) -> list[str]:
+    return list(preview(parse(cron, zone), utc(after), count).notes)
+
+
+def test_as_many_times_as_asked_come_in_order() -> None:
+    cron = parse("*/20 9 * * *", "Europe/Berlin")
+    assert [f"{at:%d %H:%M}" for at in preview(cron, utc("2026-01-01"), 4).times] == ["01 08:00", "01 08:20", "01 08:40", "02 08:00"]
+
+
+def test_a_date_comes_once_and_without_notes() -> None:
+    trigger = OneTime(utc("2027-03-28 01:30"))
+    assert preview(trigger, utc("2027-03-28"), 10).times == (trigger.date,)
+    assert preview(trigger, trigger.date, 10).times == ()
+    assert preview(trigger, utc("2027-03-28"), 10).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "after", "sentence"),
+    [
+        (
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2027-03-26",
+            "On 28 March 2027 the time 02:30 does not exist in Europe/Berlin: no run that day",
+        ),
+        (
+            "30 2,4 * * *",
+            "Europe/Berlin",
+            "2027-03-26",
+            "On 28 March 2027 the time 02:30 does not exist in Europe/Berlin: no run then",
+        ),
+        (
+            "*/15 2 * * *",
+            "Europe/Berlin",
+            "2027-03-26",
+            "On 28 March 2027 the times from 02:00 to 02:45 do not exist in Europe/Berlin: no run that day",
+        ),
+        (
+            "*/15 1-3 * * *",
+            "Europe/Berlin",
+            "2027-03-26",
+            "On 28 March 2027 the times from 02:00 to 02:45 do not exist in Europe/Berlin: no runs then",
+        ),
+        (
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2027-10-29",
+            "On 31 October 2027 the time 02:30 occurs twice in Europe/Berlin: it runs once, the first time",
+        ),
+        (
+            "*/15 1-3 * * *",
+            "Europe/Berlin",
+            "2027-10-29",
+            "On 31 October 2027 the times from 02:00 to 02:45 occur twice in Europe/Berlin: they run once, the first time",
+        ),
+        (
+            "30 * * * *",
+            "Europe/Berlin",
+            "2027-10-30",
+            "On 31 October 2027 the time 02:30 occurs twice in Europe/Berlin: it runs both times",
+        ),
+        (
+            "*/10 * * * *",
+            "Australia/Lord_Howe",
+            "2026-04-04 10:00",
+            "On 5 April 2026 the times from 01:30 to 01:50 occur twice in Australia/Lord_Howe: they run both times",
+        ),
+        (
+            "0 0 * * *",
+            "Africa/Cairo",
+            "2026-04-22",
+            "On 24 April 2026 the time 00:00 does not exist in Africa/Cairo: no run that day",
+        ),
+    ],
+)
+def test_a_note_says_what_a_clock_change_does(cron: str, zone: str, after: str, sentence: str) -> None:
+    assert notes(cron, zone, after)[:1] == [sentence]
+
+
+def test_there_is_no_note_where_nothing_is_touched() -> None:
+    assert notes("30 4 * * *", "Europe/Berlin", "2027-01-01", 100) == []
+    assert notes("30 2 * * 1-5", "Europe/Berlin", "2027-01-01", 100) == []
+    assert notes("30 2 * * *", "Asia/Kolkata", "2027-01-01", 100) == []
+    assert notes("* * * * *", "UTC", "2027-03-28", 100) == []
+
+
+def test_what_lies_before_or_after_the_times_is_not_noted() -> None:
+    # The night of the change is over, or the last time shown comes before it.
+    assert notes("0 */2 * * *", "Europe/Berlin", "2027-03-28 09:00", 2) == []
+    assert notes("0 */2 * * *", "Europe/Berlin", "2027-03-27 22:00", 1) == []
+    assert len(notes("0 */2 * * *", "Europe/Berlin", "2027-03-27 22:00", 2)) == 1
+    assert notes("30 2 * * *", "Europe/Berlin", "2027-10-31 09:00", 5) == []
+
+
+def test_notes_are_at_most_twenty() -> None:
+    found = notes("30 2 * 3,10 0", "Europe/Berlin", "2026-01-01", 100)
+    assert 10 < len(found) <= 20
+    assert len(notes("30 2 25-31 3,10 */7", "Europe/Berlin", "2026-01-01", 100)) == 20
+
+
+def test_notes_and_times_agree_around_every_change() -> None:
+    dice, noted = random.Random(3), 0
+    for number in range(400):
+        zone = ZONES[number % len(ZONES)]
+        cron = random_parse(dice, zone)
+        change = dice.choice(changes(zone))
+        shown = preview(cron, change - timedelta(hours=30), 100)
+        noted += len(shown.notes)
+        assert list(shown.times) == sorted(set(shown.times))
+        for note in shown.notes:
+            assert f"in {zone}: " in note
+            assert note.endswith(("no run that day", "no run then", "no runs then", "once, the first time", "both times"))
+        if any("both times" in note for note in shown.notes):
+            assert cron.fields.every_hour
+    assert noted > 20
