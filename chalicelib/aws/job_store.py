@@ -244,12 +244,12 @@ class JobStore:
         if 0 in refused:
             self._check_refusal(reasons[0].get("Item"), items[0])
             return
-        for index in refused:
-            part = items[index]["Put"]["Item"]["part"]["S"]
-            if part == "answer":
-                raise AlreadyAnswered
-            if part == "name" and key is not None:
-                raise KeyIsTaken(key)
+        parts = {items[index]["Put"]["Item"]["part"]["S"] for index in refused}
+        # A repeated create finds its key taken by its own first try: what it must be told is its answer.
+        if "answer" in parts:
+            raise AlreadyAnswered
+        if "name" in parts and key is not None:
+            raise KeyIsTaken(key)
         raise Unavailable(_PART)
 
     def _check_refusal(self, item: dict[str, Any] | None, write: dict[str, Any]) -> None:
