@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cache, partial
 
@@ -84,22 +83,18 @@ def on_messages(event: SQSEvent, parts: Firing) -> None:
 
     What fails raises at the end, and the queue delivers the whole batch again: what was done already is left alone then.
     """
-    records = list(event)
-    if len(records) == 1:
-        _fire(records[0], parts)
-        return
-    with ThreadPoolExecutor(len(records)) as threads:
-        for done in [threads.submit(_fire, record, parts) for record in records]:
-            done.result()
+    parts.side_by_side([partial(_fire, record, parts) for record in event])
 
 
-def _fire(record: SQSRecord, parts: Firing) -> None:
+def _fire(record: SQSRecord, parts: Firing) -> int:
+    """Fire for one message; return how many were fired, 0 for one that cannot be read."""
     try:
         due = load_due(record.body)
     except (ValueError, KeyError, TypeError):
         log.error("message.unreadable", extra={"message_id": record.to_dict().get("messageId")})
-        return
+        return 0
     parts.fire(due)
+    return 1
 
 
 def on_sweep(parts: Firing) -> int:

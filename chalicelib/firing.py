@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import random
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from chalicelib.aws.due_queue import DueQueue
@@ -42,13 +43,26 @@ _LEASE_TO_SPARE = timedelta(seconds=2)
 _LEFTOVER_AGE = timedelta(minutes=15)
 _TRIES = 20
 _SWEEP_PAGE = 100
-_SWEEP_THREADS = 8
 
 
 class Send(Protocol):
     """Make one HTTP exchange; never raise for what the network or the target does."""
 
     def __call__(self, request: Request, *, run_headers: Mapping[str, str], timeout: timedelta) -> Exchange: ...
+
+
+class SideBySide(Protocol):
+    """Make calls side by side and return what they return, in order, once all are done; raise what the first of them raised."""
+
+    def __call__(self, calls: Sequence[Callable[[], int]]) -> list[int]: ...
+
+
+def in_threads(calls: Sequence[Callable[[], int]]) -> list[int]:
+    """Make calls side by side in threads."""
+    if len(calls) < 2:
+        return [call() for call in calls]
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return [done.result() for done in [threads.submit(call) for call in calls]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,7 @@ class Firing:
     send: Send
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
+    side_by_side: SideBySide = in_threads
 
     def wake(self, schedule: str, scheduled_at: datetime) -> None:
         """Send the message that a schedule's wake stands for. A schedule that no state carries is a leftover and is deleted.
@@ -209,8 +224,7 @@ class Firing:
 
     def sweep(self, until: datetime) -> int:
         """Arm what is overdue, shard by shard, for as long as `until` has not come; return how many jobs were overdue."""
-        with ThreadPoolExecutor(_SWEEP_THREADS) as threads:
-            return sum(threads.map(lambda shard: self._sweep_shard(shard, until), range(WATCH_SHARDS)))
+        return sum(self.side_by_side([partial(self._sweep_shard, shard, until) for shard in range(WATCH_SHARDS)]))
 
     def _sweep_shard(self, shard: int, until: datetime) -> int:
         swept = 0

@@ -55,6 +55,13 @@ class Cloud:
         self.after(operation, request)
         return copy.deepcopy(answer)
 
+    def items(self, table: str, index: str | None) -> dict[tuple[str, ...], Item]:
+        """Return what a query sees. An index may lag; here it does not."""
+        return self.tables.setdefault(table, {})
+
+    def written(self, table: str, key: tuple[str, ...], old: Item | None, new: Item | None) -> None:
+        """Be told of each item that was written; `new` is None when it was deleted."""
+
 
 KEYS = {"jobs": ("id", "part"), "runs": ("job_id", "sort")}
 INDEXES = {"by_tenant": ("tenant", "id"), "by_watch": ("watch_shard", "watch_at")}
@@ -126,11 +133,15 @@ class DynamoDB:
 
     def _apply(self, write: dict[str, Any]) -> None:
         if "Put" in write:
-            request = write["Put"]
-            self._table(request["TableName"])[self._key(request["TableName"], request["Item"])] = copy.deepcopy(request["Item"])
+            request, new = write["Put"], copy.deepcopy(write["Put"]["Item"])
         else:
-            request = write["Delete"]
-            self._table(request["TableName"]).pop(self._key(request["TableName"], request["Key"]), None)
+            request, new = write["Delete"], None
+        name = request["TableName"]
+        key, table = self._key(name, request.get("Item") or request["Key"]), self._table(name)
+        old = table.pop(key, None)
+        if new is not None:
+            table[key] = new
+        self._cloud.written(name, key, old, new)
 
     def transact_write_items(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
@@ -173,7 +184,7 @@ class DynamoDB:
         index = request.get("IndexName")
         order = (*INDEXES[index], *KEYS[table]) if index else KEYS[table]
         values = request["ExpressionAttributeValues"]
-        items = [item for item in self._table(table).values() if all(name in item for name in order)]
+        items = [item for item in self._cloud.items(table, index).values() if all(name in item for name in order)]
         items = [item for item in items if holds(request["KeyConditionExpression"], item, values, {})]
         forward = request.get("ScanIndexForward", True)
 

@@ -98,6 +98,17 @@ def call(part: str, request: Callable[[], _Answer], *, writes: bool = False, sle
     raise Unavailable(part, unknown=unknown)
 
 
+class Caller:
+    """`call` for one part; `sleep` takes seconds."""
+
+    def __init__(self, part: str, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._part = part
+        self._sleep = sleep
+
+    def __call__(self, request: Callable[[], _Answer], *, writes: bool = False) -> _Answer:
+        return call(self._part, request, writes=writes, sleep=self._sleep)
+
+
 def _is_passing(error: ClientError) -> bool:
     """Say whether the request was refused for load or conflict alone: a failed condition beside it is an answer."""
     if code_of(error) in _CONFLICTS | _THROTTLES:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from chalicelib.aws.clients import call
+from chalicelib.aws.clients import Caller
 from chalicelib.aws.records import dump_due
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.state import Due
@@ -22,8 +23,9 @@ _LONGEST_DELAY = 900
 class DueQueue:
     """An SQS standard queue, fair by tenant: one tenant's burst does not hold up another's messages."""
 
-    def __init__(self, client: SQSClient, url: str) -> None:
+    def __init__(self, client: SQSClient, url: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._client = client
+        self._call = Caller(_PART, sleep)
         self._url = url
 
     def send(self, dues: Sequence[Due], now: datetime) -> None:
@@ -33,7 +35,7 @@ class DueQueue:
         """
         for start in range(0, len(dues), 10):
             entries = [_entry(index, due, now) for index, due in enumerate(dues[start : start + 10])]
-            answer = call(_PART, lambda entries=entries: self._client.send_message_batch(QueueUrl=self._url, Entries=entries), writes=True)  # type: ignore[misc]
+            answer = self._call(lambda entries=entries: self._client.send_message_batch(QueueUrl=self._url, Entries=entries), writes=True)  # type: ignore[misc]
             if answer.get("Failed"):
                 raise Unavailable(_PART, unknown=True)
 

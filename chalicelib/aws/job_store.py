@@ -14,13 +14,14 @@ Beside them lie the names that must be unique: an item `key#<tenant>#<key>` for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.clients import call, cancellation_reasons, code_of
+from chalicelib.aws.clients import Caller, cancellation_reasons, code_of
 from chalicelib.aws.job_items import (
     Answered,
     Idempotency,
@@ -59,8 +60,9 @@ class AlreadyAnswered(ResonaError):
 class JobStore:
     """Definitions and states. What serves the API takes the tenant first, and does not find another's job."""
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._client = client
+        self._call = Caller(_PART, sleep)
         self._table = table
 
     def get(self, tenant: str, job_id: str) -> tuple[Definition, State]:
@@ -83,8 +85,7 @@ class JobStore:
         raise Unavailable(_PART)
 
     def _items(self, job_id: str) -> dict[str, dict[str, Any]]:
-        answer: Any = call(
-            _PART,
+        answer: Any = self._call(
             lambda: self._client.query(
                 TableName=self._table,
                 KeyConditionExpression="id = :id",
@@ -114,8 +115,7 @@ class JobStore:
         return Answered(item["fingerprint"]["S"], int(item["status"]["N"]), item["body"]["S"])
 
     def _item(self, name: str, part: str) -> dict[str, Any] | None:
-        answer: Any = call(
-            _PART,
+        answer: Any = self._call(
             lambda: self._client.get_item(TableName=self._table, Key={"id": {"S": name}, "part": {"S": part}}, ConsistentRead=True),
         )
         item: dict[str, Any] | None = answer.get("Item")
@@ -142,7 +142,7 @@ class JobStore:
             self._transact([put, *beside, *answer])
             return
         try:
-            call(_PART, lambda: self._client.put_item(**put["Put"]), writes=True)
+            self._call(lambda: self._client.put_item(**put["Put"]), writes=True)
         except ClientError as error:
             if code_of(error) != "ConditionalCheckFailedException":
                 raise
@@ -173,8 +173,7 @@ class JobStore:
         more: dict[str, Any] = {}
         if before is not None:
             more = {"ExclusiveStartKey": {"tenant": {"S": tenant}, "id": {"S": before}, "part": {"S": "definition"}}}
-        answer: Any = call(
-            _PART,
+        answer: Any = self._call(
             lambda: self._client.query(
                 TableName=self._table,
                 IndexName="by_tenant",
@@ -208,7 +207,7 @@ class JobStore:
         found: dict[tuple[str, str], dict[str, Any]] = {}
         while keys:
             request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": True}}
-            answer: Any = call(_PART, lambda request=request: self._client.batch_get_item(RequestItems=request))  # type: ignore[misc]
+            answer: Any = self._call(lambda request=request: self._client.batch_get_item(RequestItems=request))  # type: ignore[misc]
             for item in answer["Responses"].get(self._table, []):
                 found[item["id"]["S"], item["part"]["S"]] = item
             keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
@@ -216,8 +215,7 @@ class JobStore:
 
     def overdue(self, shard: int, now: datetime, limit: int) -> list[str]:
         """Return the ids of up to `limit` jobs of a shard whose `watch_at` has come, the longest overdue first."""
-        answer: Any = call(
-            _PART,
+        answer: Any = self._call(
             lambda: self._client.query(
                 TableName=self._table,
                 IndexName="by_watch",
@@ -231,7 +229,7 @@ class JobStore:
     def _transact(self, items: list[dict[str, Any]], *, key: str | None = None) -> None:
         writes: Any = items
         try:
-            call(_PART, lambda: self._client.transact_write_items(TransactItems=writes), writes=True)
+            self._call(lambda: self._client.transact_write_items(TransactItems=writes), writes=True)
         except ClientError as error:
             reasons = cancellation_reasons(error)
             if not reasons:

@@ -11,14 +11,15 @@ A job's records share a partition of their own, so one job's history never slows
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.clients import call, code_of
+from chalicelib.aws.clients import Caller, code_of
 from chalicelib.aws.records import dump_attempt, dump_ending, load_attempt, load_ending
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.run import AttemptRecord, Ending
@@ -43,8 +44,9 @@ class RunRecords:
 class RunStore:
     """Attempts and endings. Who calls has made sure that the job is the tenant's."""
 
-    def __init__(self, client: DynamoDBClient, table: str, retention: timedelta) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, retention: timedelta, sleep: Callable[[float], None] = time.sleep) -> None:
         self._client = client
+        self._call = Caller(_PART, sleep)
         self._table = table
         self._retention = retention
 
@@ -54,8 +56,7 @@ class RunStore:
         item = self._item(record.job_id, record.key, record.number, record.finished_at, dump_attempt(record))
         item["owner"] = {"S": record.owner}
         try:
-            call(
-                _PART,
+            self._call(
                 lambda: self._client.put_item(
                     TableName=self._table,
                     Item=item,
@@ -73,8 +74,7 @@ class RunStore:
 
     def attempt(self, job_id: str, key: RunKey, number: int) -> AttemptRecord | None:
         """Return the record of an attempt, None if there is none. Read consistently."""
-        answer = call(
-            _PART,
+        answer = self._call(
             lambda: self._client.get_item(
                 TableName=self._table,
                 Key={"job_id": {"S": job_id}, "sort": {"S": _sort(key, number)}},
@@ -97,7 +97,7 @@ class RunStore:
     def _batch(self, keys: list[Any]) -> Iterable[dict[str, Any]]:
         while keys:
             request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": True}}
-            answer: Any = call(_PART, lambda request=request: self._client.batch_get_item(RequestItems=request))  # type: ignore[misc]
+            answer: Any = self._call(lambda request=request: self._client.batch_get_item(RequestItems=request))  # type: ignore[misc]
             yield from answer["Responses"].get(self._table, [])
             keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
 
@@ -134,8 +134,7 @@ class RunStore:
         items: list[dict[str, Any]] = []
         more: dict[str, Any] = {"Limit": limit} if limit is not None else {}
         while True:
-            answer: Any = call(
-                _PART,
+            answer: Any = self._call(
                 lambda more=more: self._client.query(  # type: ignore[misc]
                     TableName=self._table,
                     KeyConditionExpression=condition,

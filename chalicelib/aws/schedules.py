@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.clients import call, code_of
+from chalicelib.aws.clients import Caller, code_of
 from chalicelib.aws.expression import to_eventbridge
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import schedule_name
@@ -31,8 +33,9 @@ class Target:
 class Schedules:
     """One schedule a job, named `<job id>-<token>`. Its input carries its name and the scheduled time, nothing a user wrote."""
 
-    def __init__(self, client: EventBridgeSchedulerClient, group: str, target: Target) -> None:
+    def __init__(self, client: EventBridgeSchedulerClient, group: str, target: Target, sleep: Callable[[float], None] = time.sleep) -> None:
         self._client = client
+        self._call = Caller(_PART, sleep)
         self._group = group
         self._target = target
 
@@ -44,8 +47,7 @@ class Schedules:
         expression, timezone = to_eventbridge(trigger)
         name = schedule_name(job_id, token)
         try:
-            call(
-                _PART,
+            self._call(
                 lambda: self._client.create_schedule(
                     Name=name,
                     GroupName=self._group,
@@ -71,7 +73,7 @@ class Schedules:
     def delete(self, job_id: str, token: str) -> None:
         """Delete a schedule; one that is gone is a success. Raises Unavailable."""
         try:
-            call(_PART, lambda: self._client.delete_schedule(Name=schedule_name(job_id, token), GroupName=self._group))
+            self._call(lambda: self._client.delete_schedule(Name=schedule_name(job_id, token), GroupName=self._group))
         except ClientError as error:
             if code_of(error) != "ResourceNotFoundException":
                 raise Unavailable(_PART) from error
