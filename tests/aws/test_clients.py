@@ -1,0 +1,187 @@
+"""What AWS's errors mean: what passes is tried again, what was decided is told, and what is lost is said to be unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
+
+from chalicelib.aws import clients
+from chalicelib.aws.clients import call, cancellation_reasons, code_of
+from chalicelib.domain.errors import Unavailable
+from tests.cloud import client_error
+
+PASSING = [
+    "TransactionConflictException",
+    "TransactionInProgressException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+    "Throttling",
+    "RequestThrottled",
+    "TooManyRequestsException",
+]
+
+
+def cancelled(*codes: str) -> ClientError:
+    reasons = [{"Code": code} for code in codes]
+    return client_error("TransactionCanceledException", "TransactWriteItems", CancellationReasons=reasons)
+
+
+def retried_by_the_sdk(code: str, times: int) -> ClientError:
+    error = client_error(code, "PutItem")
+    error.response["ResponseMetadata"]["RetryAttempts"] = times
+    return error
+
+
+class Service:
+    """Fails with these errors, one a request, and then answers "ok"."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = list(errors)
+        self.requests = 0
+
+    def __call__(self) -> str:
+        self.requests += 1
+        if self._errors:
+            raise self._errors.pop(0)
+        return "ok"
+
+
+class Pauses(list[float]):
+    """Sleeps not at all, and remembers how long it was asked to."""
+
+    def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+
+def unavailable(request: Callable[[], object], *, writes: bool) -> Unavailable:
+    with pytest.raises(Unavailable) as raised:
+        call("a part", request, writes=writes, sleep=Pauses())
+    assert raised.value.part == "a part"
+    assert raised.value.__cause__ is None or isinstance(raised.value.__cause__, (ClientError, BotoCoreError))
+    return raised.value
+
+
+def test_an_answer_is_given_without_a_pause() -> None:
+    pauses = Pauses()
+    assert call("a part", Service(), sleep=pauses) == "ok"
+    assert pauses == []
+
+
+@pytest.mark.parametrize("code", PASSING)
+def test_conflicts_and_throttles_are_tried_again(code: str) -> None:
+    service, pauses = Service(client_error(code, "PutItem"), client_error(code, "PutItem")), Pauses()
+    assert call("a part", service, writes=True, sleep=pauses) == "ok"
+    assert (service.requests, len(pauses)) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "codes", [("TransactionConflict",), ("None", "TransactionConflict"), ("ThrottlingError", "None"), ("ProvisionedThroughputExceeded",)]
+)
+def test_a_transaction_cancelled_by_conflicts_alone_is_tried_again(codes: tuple[str, ...]) -> None:
+    service = Service(cancelled(*codes))
+    assert call("a part", service, writes=True, sleep=Pauses()) == "ok"
+    assert service.requests == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        client_error("ConditionalCheckFailedException", "PutItem"),
+        cancelled("ConditionalCheckFailed", "None"),
+        cancelled("TransactionConflict", "ConditionalCheckFailed"),
+        cancelled("ValidationError", "None"),
+        client_error("ValidationException", "PutItem"),
+        client_error("AccessDeniedException", "PutItem"),
+        client_error("ConflictException", "CreateSchedule", 409),
+        client_error("ResourceNotFoundException", "DeleteSchedule", 404),
+    ],
+)
+def test_what_was_decided_is_told_at_once(error: ClientError) -> None:
+    service, pauses = Service(error), Pauses()
+    with pytest.raises(ClientError) as raised:
+        call("a part", service, writes=True, sleep=pauses)
+    assert raised.value is error
+    assert (service.requests, pauses) == (1, [])
+
+
+def test_a_failed_condition_after_a_conflict_is_told() -> None:
+    refused = client_error("ConditionalCheckFailedException", "PutItem")
+    with pytest.raises(ClientError) as raised:
+        call("a part", Service(client_error("TransactionConflictException", "PutItem"), refused), writes=True, sleep=Pauses())
+    assert raised.value is refused
+
+
+def test_the_tries_end_and_nothing_has_been_written_then() -> None:
+    service = Service(*[client_error("ThrottlingException", "PutItem")] * 100)
+    assert not unavailable(service, writes=True).unknown
+    assert service.requests == 6
+
+
+def test_a_throttle_after_the_sdks_own_tries_may_hide_a_write() -> None:
+    """One of the SDK's tries may have timed out after its effect, before the last one was throttled."""
+    lost = [retried_by_the_sdk("ThrottlingException", 2)]
+    plain = [client_error("ThrottlingException", "PutItem")]
+    assert unavailable(Service(*lost * 6), writes=True).unknown
+    assert unavailable(Service(*lost, *plain * 5), writes=True).unknown
+    assert not unavailable(Service(*lost * 6), writes=False).unknown
+    assert not unavailable(Service(*[retried_by_the_sdk("ThrottlingException", 0)] * 6), writes=True).unknown
+
+
+@pytest.mark.parametrize("writes", [True, False])
+@pytest.mark.parametrize(
+    "error",
+    [
+        client_error("InternalServerError", "PutItem", 500),
+        client_error("ServiceUnavailable", "PutItem", 503),
+        EndpointConnectionError(endpoint_url="https://example.com"),
+        ReadTimeoutError(endpoint_url="https://example.com"),
+        NoCredentialsError(),
+    ],
+)
+def test_a_service_that_does_not_answer_is_unavailable_and_a_write_to_it_unknown(error: Exception, writes: bool) -> None:
+    service = Service(error)
+    raised = unavailable(service, writes=writes)
+    assert raised.unknown is writes
+    assert raised.__cause__ is error
+    assert service.requests == 1
+
+
+def test_what_is_no_error_of_aws_is_left_alone() -> None:
+    with pytest.raises(ZeroDivisionError):
+        call("a part", Service(ZeroDivisionError()), writes=True, sleep=Pauses())
+
+
+def test_the_pauses_grow_and_stay_short() -> None:
+    for _ in range(50):
+        pauses = Pauses()
+        with pytest.raises(Unavailable):
+            call("a part", Service(*[client_error("Throttling", "Query")] * 6), sleep=pauses)
+        assert len(pauses) == 5, "nobody waits after the last try"
+        assert all(earlier <= later for earlier, later in pairwise(pauses))
+        assert 0 < pauses[0] <= 0.02
+        assert sum(pauses) <= 0.62
+
+
+def test_the_pauses_of_two_callers_differ() -> None:
+    first, second = Pauses(), Pauses()
+    for pauses in (first, second):
+        call("a part", Service(client_error("Throttling", "Query")), sleep=pauses)
+    assert first != second
+
+
+def test_an_error_without_a_code_or_reasons_has_none() -> None:
+    bare = ClientError({}, "PutItem")
+    assert (code_of(bare), cancellation_reasons(bare)) == ("", [])
+    assert cancellation_reasons(cancelled("None")) == [{"Code": "None"}]
+
+
+@pytest.mark.parametrize("make", [clients.dynamodb, clients.sqs, clients.scheduler])
+def test_a_client_gives_up_before_the_gateway_does(make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    config = make().meta.config
+    assert (config.connect_timeout + config.read_timeout) * config.retries["total_max_attempts"] < 29 / 2
