@@ -1,0 +1,65 @@
+"""Settings: read once, and missing ones named."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.config import SettingMissing, Settings, read_settings
+
+ENVIRON = {
+    "RESONA_STAGE": "dev",
+    "RESONA_JOBS_TABLE": "resona-dev-jobs",
+    "RESONA_RUNS_TABLE": "resona-dev-runs",
+    "RESONA_DUE_QUEUE_URL": "https://sqs.example.com/resona-dev-due",
+    "RESONA_SCHEDULE_GROUP": "resona-dev",
+    "RESONA_WAKE_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:resona-dev-wake",
+    "RESONA_SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/resona-dev-scheduler",
+}
+
+
+def test_each_field_is_the_variable_of_its_name() -> None:
+    settings = dataclasses.asdict(read_settings({**ENVIRON, "RESONA_RUN_RETENTION": "7"}))
+    assert settings.pop("run_retention") == timedelta(days=7)
+    assert {f"RESONA_{name.upper()}": value for name, value in settings.items()} == ENVIRON
+
+
+@pytest.mark.parametrize("name", ENVIRON)
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_missing_setting_is_named(name: str, value: str | None) -> None:
+    environ = {key: text for key, text in ENVIRON.items() if key != name} | ({} if value is None else {name: value})
+    with pytest.raises(SettingMissing, match=f"^the environment variable {name} is not set$"):
+        read_settings(environ)
+
+
+def test_runs_are_kept_for_a_month_unless_said_otherwise() -> None:
+    assert read_settings(ENVIRON).run_retention == timedelta(days=30)
+    assert read_settings({**ENVIRON, "RESONA_RUN_RETENTION": ""}).run_retention == timedelta(days=30)
+
+
+@pytest.mark.parametrize("days", [1, 30, 365])
+def test_runs_may_be_kept_for_a_day_to_a_year(days: int) -> None:
+    assert read_settings({**ENVIRON, "RESONA_RUN_RETENTION": str(days)}).run_retention == timedelta(days=days)
+
+
+@pytest.mark.parametrize("text", ["0", "366", "-1", "1.5", "1e2", "30 days", " 30", "٣", "+7", "99999999999999999999"])
+def test_a_wrong_number_is_refused_and_shown(text: str) -> None:
+    with pytest.raises(SettingMissing) as refused:
+        read_settings({**ENVIRON, "RESONA_RUN_RETENTION": text})
+    assert str(refused.value) == f"the environment variable RESONA_RUN_RETENTION must be a whole number from 1 to 365, not {text!r}"
+
+
+def test_the_environment_is_read_when_asked_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRON.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RESONA_STAGE", "prod")
+    assert read_settings().stage == "prod"
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = read_settings(ENVIRON)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.stage = "prod"  # type: ignore[misc]
+    assert isinstance(settings, Settings)
