@@ -1,0 +1,121 @@
+"""The due queue: one message each, at its time less a fraction, ten at a time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.records import load_due
+from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.ids import RunKey
+from chalicelib.domain.state import Due
+from tests.cloud import SQS, Cloud, client_error
+
+NOW = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
+
+
+class OneRefused(SQS):
+    """Takes all messages of a batch but one, with an answer that is a success."""
+
+    def send_message_batch(self, **request: Any) -> dict[str, Any]:
+        *taken, refused = request["Entries"]
+        answer = super().send_message_batch(**{**request, "Entries": taken})
+        return {**answer, "Failed": [{"Id": refused["Id"], "Code": "InternalError", "SenderFault": False}]}
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    return Cloud(lambda: NOW)
+
+
+def queue(cloud: Cloud, client: type[SQS] = SQS) -> DueQueue:
+    made: Any = client(cloud)
+    return DueQueue(made, "https://sqs.example.com/due")
+
+
+def due(seconds: float, tenant: str = "tenant") -> Due:
+    return Due("job_x", tenant, RunKey(NOW.replace(microsecond=0), 1), NOW + timedelta(seconds=seconds))
+
+
+def delays(cloud: Cloud) -> list[float]:
+    return [(message.visible_at - NOW).total_seconds() for message in cloud.messages.values()]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "delay"),
+    [
+        (0, 0),
+        (0.999, 0),
+        (1, 1),
+        (5.75, 5),
+        (899.999, 899),
+        (900, 900),
+        (900.5, 900),
+        (901, 900),
+        (86_400 * 365, 900),
+        (-0.5, 0),
+        (-1, 0),
+        (-86_400, 0),
+    ],
+)
+def test_a_message_comes_never_later_than_its_time_and_less_than_a_second_before(cloud: Cloud, seconds: float, delay: int) -> None:
+    """The executor sleeps the rest. What is further away than SQS can wait comes early, and goes back to the queue."""
+    queue(cloud).send([due(seconds)], NOW)
+    assert delays(cloud) == [delay]
+
+
+def test_a_message_says_what_is_due_and_is_fair_by_tenant(cloud: Cloud) -> None:
+    sent = [due(1, "one"), due(2, "other")]
+    queue(cloud).send(sent, NOW)
+    assert [load_due(message.body) for message in cloud.messages.values()] == sent
+    assert [message.group for message in cloud.messages.values()] == ["one", "other"]
+
+
+def test_nothing_to_send_asks_for_nothing(cloud: Cloud) -> None:
+    queue(cloud).send([], NOW)
+    assert cloud.calls == []
+
+
+def test_more_than_ten_go_in_batches_of_ten(cloud: Cloud) -> None:
+    sizes = []
+
+    def count(operation: str, request: dict[str, Any]) -> None:
+        sizes.append(len(request["Entries"]))
+        assert request["QueueUrl"] == "https://sqs.example.com/due"
+        assert len({entry["Id"] for entry in request["Entries"]}) == len(request["Entries"])
+
+    cloud.before = count
+    queue(cloud).send([due(seconds) for seconds in range(33)], NOW)
+    assert sizes == [10, 10, 10, 3]
+    assert delays(cloud) == list(range(33))
+
+
+def test_a_batch_of_which_one_was_not_taken_has_failed(cloud: Cloud) -> None:
+    with pytest.raises(Unavailable, match=r"^the due queue is unavailable") as raised:
+        queue(cloud, OneRefused).send([due(1), due(2), due(3)], NOW)
+    assert raised.value.unknown
+    assert delays(cloud) == [1, 2]
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_queue_that_does_not_answer_is_unavailable(cloud: Cloud, status: int) -> None:
+    def fail(operation: str, request: dict[str, Any]) -> None:
+        raise client_error("InternalError", operation, status)
+
+    cloud.before = fail
+    with pytest.raises(Unavailable, match=r"^the due queue is unavailable") as raised:
+        queue(cloud).send([due(1)], NOW)
+    assert raised.value.unknown
+
+
+def test_a_throttled_batch_is_sent_again(cloud: Cloud) -> None:
+    def throttle(operation: str, request: dict[str, Any]) -> None:
+        cloud.before = lambda operation, request: None
+        raise client_error("RequestThrottled", operation, 403)
+
+    cloud.before = throttle
+    queue(cloud).send([due(1)], NOW)
+    assert delays(cloud) == [1]
