@@ -13,6 +13,7 @@ from cronsim import CronSim
 
 from chalicelib.domain.cron import Cron, parse
 from tests.aws.test_expression import check
+from tests.bench.idle_wakes import cost
 from tests.domain.cron_oracle import changes, place
 from tests.domain.real_crons import REAL_CRONS
 from tests.domain.test_cron import walked
@@ -191,3 +192,24 @@ def test_real_crons_are_woken_for_two_minutes_ahead(zone: str) -> None:
             certain, uncertain = certain + found[0], uncertain + found[1]
     assert certain > len(REAL_CRONS) * WOKEN
     assert uncertain < certain / 100
+
+
+@pytest.mark.parametrize("zone", RULES)
+def test_a_real_cron_that_fires_daily_or_more_rarely_wakes_at_most_once_a_day(zone: str) -> None:
+    crons = [parse(expression, zone) for expression in REAL_CRONS]
+    daily = [cron for cron in crons if len(cron.fields.hours) * len(cron.fields.minutes) == 1]
+    assert len(daily) > 150
+    for cron in daily:
+        counted = cost(cron)
+        assert counted.occurrences <= counted.wakes + 1, counted
+        assert counted.wakes <= 366, counted
+
+
+def test_a_year_is_counted_as_if_one_by_one() -> None:
+    monthly = cost(parse("0 0 1 * *", "Europe/Berlin"))
+    # It wakes on every 28th, 29th, 30th and 31st that 2027 has: four in seven months, three in four, one in February.
+    assert (monthly.occurrences, monthly.wakes, monthly.idle) == (12, 7 * 4 + 4 * 3 + 1, 29)
+    twice_daily = parse("30 2,3 * * *", "Europe/Berlin")
+    first, last = datetime(2026, 12, 31, 22, tzinfo=UTC), datetime(2027, 12, 31, 22, tzinfo=UTC)
+    # One is skipped on 28 March.
+    assert cost(twice_daily).occurrences == len(walked(twice_daily, first, last, 999)) == 729
