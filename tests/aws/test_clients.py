@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 
 from chalicelib.aws import clients
-from chalicelib.aws.clients import call, cancellation_reasons, code_of
+from chalicelib.aws.clients import Caller, call, cancellation_reasons, code_of
 from chalicelib.domain.errors import Unavailable
 from tests.cloud import client_error
 
@@ -172,6 +172,17 @@ def test_the_pauses_of_two_callers_differ() -> None:
     for pauses in (first, second):
         call("a part", Service(client_error("Throttling", "Query")), sleep=pauses)
     assert first != second
+
+
+def test_a_caller_calls_for_its_part_and_sleeps_as_it_was_told() -> None:
+    pauses = Pauses()
+    caller = Caller("the part", pauses)
+    assert caller(Service(client_error("Throttling", "Query"))) == "ok"
+    assert len(pauses) == 1
+    for writes in (True, False):
+        with pytest.raises(Unavailable, match="the part") as raised:
+            caller(Service(client_error("InternalServerError", "PutItem", 500)), writes=writes)
+        assert raised.value.unknown is writes
 
 
 def test_an_error_without_a_code_or_reasons_has_none() -> None:

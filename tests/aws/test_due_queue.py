@@ -33,7 +33,7 @@ def cloud() -> Cloud:
 
 def queue(cloud: Cloud, client: type[SQS] = SQS) -> DueQueue:
     made: Any = client(cloud)
-    return DueQueue(made, "https://sqs.example.com/due")
+    return DueQueue(made, "https://sqs.example.com/due", lambda seconds: None)
 
 
 def due(seconds: float, tenant: str = "tenant") -> Due:

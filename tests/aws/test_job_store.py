@@ -41,7 +41,7 @@ def client(cloud: Cloud) -> DynamoDB:
 
 @pytest.fixture
 def jobs(client: Any) -> JobStore:
-    return JobStore(client, "jobs")
+    return JobStore(client, "jobs", sleep=lambda seconds: None)
 
 
 def definition(job_id: str = JOB, **fields: Any) -> Definition:

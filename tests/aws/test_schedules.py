@@ -33,7 +33,9 @@ def cloud() -> Cloud:
 @pytest.fixture
 def schedules(cloud: Cloud) -> Schedules:
     client: Any = Scheduler(cloud)
-    return Schedules(client, "group", Target("arn:aws:lambda:::function:wake", "arn:aws:iam::123456789012:role/scheduler"))
+    return Schedules(
+        client, "group", Target("arn:aws:lambda:::function:wake", "arn:aws:iam::123456789012:role/scheduler"), lambda seconds: None
+    )
 
 
 def fail(cloud: Cloud, code: str, status: int) -> None:
