@@ -7,22 +7,46 @@ capacities, and the order in which a batch is answered.
 
 from __future__ import annotations
 
+import ast
 import copy
+import random
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import xform_name
 from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
+from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 
 from chalicelib.aws import clients
+from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.job_items import WATCH_SHARDS, Answered, Idempotency
+from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
+from chalicelib.aws.records import dump_due
+from chalicelib.aws.run_store import RunStore
+from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.domain.cron import parse
+from chalicelib.domain.errors import JobNotFound, KeyIsTaken, ResonaError
+from chalicelib.domain.ids import RunKey, new_job_id, new_token
+from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.request import Request
+from chalicelib.domain.retry import RetryPolicy
+from chalicelib.domain.run import AttemptRecord, Ending, Exchange, Outcome, Response, RunStatus, Verdict
+from chalicelib.domain.state import Due, LastRun, State, Status
+from chalicelib.domain.trigger import OneTime, Trigger
+from chalicelib.scheduling import Edit
 from infra.local.template import read_template
 from tests import cloud as memory
+from tests.world import World, ok, status
 
 NOW = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
 ROLE, FUNCTION = "arn:aws:iam::123456789012:role/resona", "arn:aws:lambda:eu-central-1:123456789012:function:resona"
@@ -150,6 +174,9 @@ def outcome(client: Any, operation: str, request: dict[str, Any]) -> Any:
         reasons = [{name: reason[name] for name in ("Code", "Item") if name in reason} for reason in clients.cancellation_reasons(error)]
         return clients.code_of(error), error.response.get("Item"), reasons
     kept = {name: answer[name] for name in ("Item", "Items", "LastEvaluatedKey", "UnprocessedKeys") if name in answer}
+    for name in ("Successful", "Failed"):
+        if answer.get(name):
+            kept[name] = [entry["Id"] for entry in answer[name]]
     if "Responses" in answer:
         kept["Responses"] = {table: sorted(items, key=repr) for table, items in answer["Responses"].items()}
     return kept
@@ -159,9 +186,6 @@ def code(client: Any, operation: str, **request: Any) -> str | None:
     """Return the code with which a request is refused, None if it is not."""
     answer = outcome(client, operation, request)
     return answer[0] if isinstance(answer, tuple) else None
-
-
-# ---- DynamoDB, one request at a time
 
 
 def s(text: str) -> dict[str, str]:
@@ -358,9 +382,6 @@ def test_a_batch_of_more_than_a_hundred_keys_is_refused(cloud: Side) -> None:
     assert code(cloud.dynamodb, "batch_get_item", RequestItems={"jobs": {"Keys": keys}}) == "ValidationException"
 
 
-# ---- DynamoDB's queries
-
-
 def query(condition: str, index: str | None = None, table: str = "jobs", **values: str) -> dict[str, Any]:
     request: dict[str, Any] = {
         "TableName": table,
@@ -508,9 +529,6 @@ def test_an_index_cannot_be_read_consistently(cloud: Side) -> None:
     assert code(cloud.dynamodb, "query", **request) == "ValidationException"
 
 
-# ---- DynamoDB, any requests in any order
-
-
 IDS, PARTS, SORTS, TIMES = "ab", ("definition", "state"), ("1#1", "1#2", "2#1", "3"), ("T1", "T2", "T3")
 numbers = st.integers(1, 3).map(n)
 
@@ -625,14 +643,462 @@ EVERYTHING = [
 
 # The items at one place of an index come in the order of their keys, here as in moto; AWS promises none, and the code asks for none.
 @settings(derandomize=True, database=None, deadline=None, max_examples=120)
-@given(made=st.lists(requests, min_size=4, max_size=16))
-def test_any_requests_in_any_order_get_the_same_answers(aws: tuple[Any, Any, Any], made: list[Requested]) -> None:
+@given(asked=st.lists(requests, min_size=4, max_size=16))
+def test_any_requests_in_any_order_get_the_same_answers(aws: tuple[Any, Any, Any], asked: list[Requested]) -> None:
     with in_moto(aws) as moto:
         mine = in_memory()
-        for operation, request in made:
+        for operation, request in asked:
             if operation == "query":
                 assert pages(mine, request) == pages(moto, request), request
             else:
                 assert outcome(mine.dynamodb, operation, request) == outcome(moto.dynamodb, operation, request), (operation, request)
         for request in EVERYTHING:
             assert pages(mine, request) == pages(moto, request), request
+
+
+def entry(number: int, delay: int = 0) -> dict[str, Any]:
+    return {"Id": str(number), "MessageBody": f"body {number}", "DelaySeconds": delay, "MessageGroupId": f"group {number % 2}"}
+
+
+def send(cloud: Side, *entries: dict[str, Any]) -> Any:
+    return outcome(cloud.sqs, "send_message_batch", {"QueueUrl": cloud.queue, "Entries": list(entries)})
+
+
+def test_a_batch_of_messages_is_taken_entry_by_entry_and_each_waits_its_own_delay(cloud: Side) -> None:
+    entries = [entry(number, delay) for number, delay in enumerate((0, 1, 0, 60, 900))]
+    assert send(cloud, *entries) == {"Successful": ["0", "1", "2", "3", "4"]}
+    assert cloud.delayed() == 3
+    assert sorted(cloud.waiting()) == [("body 0", "group 0"), ("body 2", "group 0")]
+
+
+def test_a_message_sent_twice_is_there_twice(cloud: Side) -> None:
+    for _ in range(2):
+        send(cloud, entry(1))
+    assert cloud.waiting() == [("body 1", "group 1")] * 2
+
+
+@drift("tests/cloud.py takes any number of entries, under any names")
+@pytest.mark.parametrize(
+    ("entries", "refusal"),
+    [
+        ([], "EmptyBatchRequest"),
+        ([entry(number) for number in range(11)], "TooManyEntriesInBatchRequest"),
+        ([entry(1), entry(1)], "BatchEntryIdsNotDistinct"),
+    ],
+)
+def test_a_malformed_batch_of_messages_is_refused_as_a_whole(cloud: Side, entries: list[dict[str, Any]], refusal: str) -> None:
+    assert send(cloud, *entries) == (f"AWS.SimpleQueueService.{refusal}", None, [])
+    assert cloud.waiting() == []
+
+
+@drift("tests/cloud.py takes any delay")
+def test_an_entry_that_would_wait_longer_than_15_minutes_fails_alone(cloud: Side) -> None:
+    assert send(cloud, entry(0), entry(1, 901)) == {"Successful": ["0"], "Failed": ["1"]}
+    assert len(cloud.waiting()) == 1
+    assert cloud.delayed() == 0
+
+
+def schedule(name: str, token: str) -> dict[str, Any]:
+    return {
+        "Name": name,
+        "GroupName": "group",
+        "ClientToken": token,
+        "ScheduleExpression": "at(2030-01-01T00:00:00)",
+        "ScheduleExpressionTimezone": "UTC",
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "ActionAfterCompletion": "DELETE",
+        "Target": {"Arn": FUNCTION, "RoleArn": ROLE, "Input": "{}"},
+    }
+
+
+def test_a_name_is_taken_until_its_schedule_is_deleted(cloud: Side) -> None:
+    # With the same ClientToken AWS may answer the first success again, which neither cloud does: so each here has its own.
+    assert code(cloud.scheduler, "create_schedule", **schedule("a", "1")) is None
+    assert code(cloud.scheduler, "create_schedule", **schedule("a", "2")) == "ConflictException"
+    assert code(cloud.scheduler, "create_schedule", **schedule("b", "3")) is None
+    assert code(cloud.scheduler, "delete_schedule", Name="a", GroupName="group") is None
+    assert code(cloud.scheduler, "delete_schedule", Name="a", GroupName="group") == "ResourceNotFoundException"
+    assert code(cloud.scheduler, "create_schedule", **schedule("a", "4")) is None
+
+
+def test_a_schedule_that_never_was_is_not_found(cloud: Side) -> None:
+    assert code(cloud.scheduler, "delete_schedule", Name="a", GroupName="group") == "ResourceNotFoundException"
+
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Stores:
+    jobs: JobStore
+    runs: RunStore
+    queue: DueQueue
+    schedules: Schedules
+
+
+class Repeating:
+    """A client whose every write is made twice, as the SDK does when the first answer was lost."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def put_item(self, **request: Any) -> Any:
+        self._client.put_item(**request)
+        return self._client.put_item(**request)
+
+    def transact_write_items(self, **request: Any) -> Any:
+        self._client.transact_write_items(**request)
+        return self._client.transact_write_items(**request)
+
+
+def on(dynamodb: Any, cloud: Side) -> Stores:
+    return Stores(
+        JobStore(dynamodb, "jobs"),
+        RunStore(dynamodb, "runs", 30 * DAY),
+        DueQueue(cloud.sqs, cloud.queue),
+        Schedules(cloud.scheduler, "group", Target(FUNCTION, ROLE)),
+    )
+
+
+@pytest.fixture
+def stores(cloud: Side) -> Stores:
+    return on(cloud.dynamodb, cloud)
+
+
+@pytest.fixture
+def repeating(cloud: Side) -> Stores:
+    return on(Repeating(cloud.dynamodb), cloud)
+
+
+def new_job(minute: int = 0, key: str | None = None, **fields: Any) -> tuple[Definition, State]:
+    at = NOW + timedelta(minutes=minute)
+    definition = Definition(
+        new_job_id(at), "tenant", 1, "job", at, OneTime(at.replace(microsecond=0) + DAY), Request("https://example.com", "GET", {}), key=key
+    )
+    return definition, State(definition.id, "tenant", 1, 1, 1, Status.ACTIVE, at, watch_at=at, **fields)
+
+
+def remembered(name: str, expires_at: datetime) -> Idempotency:
+    return Idempotency(name, Answered("fingerprint", 201, "{}"), expires_at)
+
+
+def following(state: State, **fields: Any) -> State:
+    return replace(state, revision=state.revision + 1, **fields)
+
+
+def test_a_new_job_is_found_by_id_and_by_key_and_by_nobody_else(stores: Stores) -> None:
+    definition, state = new_job(key="nightly")
+    stores.jobs.add(definition, state, remembered("idempotency#1", NOW + DAY), NOW)
+    assert stores.jobs.get("tenant", definition.id) == stores.jobs.load(definition.id) == (definition, state)
+    assert stores.jobs.state(definition.id) == state
+    assert stores.jobs.find_key("tenant", "nightly") == definition.id
+    assert stores.jobs.answered("idempotency#1", NOW) == Answered("fingerprint", 201, "{}")
+    assert stores.jobs.answered("idempotency#1", NOW + DAY) is None
+    assert stores.jobs.load("job_none") is stores.jobs.state("job_none") is stores.jobs.answered("idempotency#2", NOW) is None
+    with pytest.raises(JobNotFound):
+        stores.jobs.get("other", definition.id)
+    with pytest.raises(JobNotFound):
+        stores.jobs.find_key("other", "nightly")
+
+
+def test_a_taken_key_or_an_answered_request_keeps_a_job_out(stores: Stores) -> None:
+    definition, state = new_job(key="nightly")
+    stores.jobs.add(definition, state, remembered("idempotency#1", NOW + DAY), NOW)
+    second = new_job(1, key="nightly")
+    with pytest.raises(KeyIsTaken):
+        stores.jobs.add(*second, None, NOW)
+    third = new_job(2)
+    with pytest.raises(AlreadyAnswered):
+        stores.jobs.add(*third, remembered("idempotency#1", NOW + 2 * DAY), NOW)
+    assert stores.jobs.load(second[0].id) is stores.jobs.load(third[0].id) is None
+    stores.jobs.add(*third, remembered("idempotency#1", NOW + 2 * DAY), NOW + DAY)
+    assert stores.jobs.load(third[0].id) == third
+
+
+def test_only_the_next_revision_of_a_state_is_saved(stores: Stores) -> None:
+    definition, state = new_job()
+    stores.jobs.add(definition, state, None, NOW)
+    second = following(state, watch_at=None)
+    stores.jobs.save(second, now=NOW)
+    with pytest.raises(StateChanged) as changed:
+        stores.jobs.save(following(state, sweeps=1), now=NOW)
+    assert changed.value.current == second
+    key = RunKey(NOW.replace(microsecond=0), 1)
+    beside = [stores.runs.ending_item(definition.id, Ending(key, RunStatus.SKIPPED, NOW))]
+    with pytest.raises(StateChanged) as changed:
+        stores.jobs.save(following(state, sweeps=1), beside, now=NOW)
+    assert changed.value.current == second
+    assert stores.runs.run(definition.id, key, NOW) is None
+    stores.jobs.save(following(second), beside, remembered("idempotency#1", NOW + DAY), now=NOW)
+    assert stores.runs.run(definition.id, key, NOW).ending == Ending(key, RunStatus.SKIPPED, NOW)
+    with pytest.raises(AlreadyAnswered):
+        stores.jobs.save(following(following(second)), beside, remembered("idempotency#1", NOW + DAY), now=NOW)
+    assert stores.jobs.state(definition.id) == following(second)
+
+
+def test_a_definition_is_replaced_with_its_state_or_not_at_all(stores: Stores) -> None:
+    definition, state = new_job()
+    stores.jobs.add(definition, state, None, NOW)
+    changed = replace(definition, name="other", generation=2), following(state, generation=2, defined_in=2)
+    stores.jobs.replace(*changed)
+    assert stores.jobs.load(definition.id) == changed
+    with pytest.raises(StateChanged):
+        stores.jobs.replace(definition, following(state))
+    assert stores.jobs.load(definition.id) == changed
+
+
+def test_a_job_is_removed_with_its_key_if_its_state_is_still_the_same(stores: Stores) -> None:
+    definition, state = new_job(key="nightly")
+    stores.jobs.add(definition, state, None, NOW)
+    second = following(state)
+    stores.jobs.save(second, now=NOW)
+    with pytest.raises(StateChanged) as changed:
+        stores.jobs.remove(definition, state)
+    assert changed.value.current == second
+    assert stores.jobs.load(definition.id) == (definition, second)
+    stores.jobs.remove(definition, second)
+    assert stores.jobs.load(definition.id) is None
+    with pytest.raises(JobNotFound):
+        stores.jobs.find_key("tenant", "nightly")
+    for write in (lambda: stores.jobs.remove(definition, second), lambda: stores.jobs.save(following(second), now=NOW)):
+        with pytest.raises(StateChanged) as changed:
+            write()
+        assert changed.value.current is None
+
+
+def test_a_write_whose_answer_was_lost_and_which_was_made_again_is_one_success(stores: Stores, repeating: Stores) -> None:
+    definition, state = new_job(key="nightly")
+    repeating.jobs.add(definition, state, remembered("idempotency#1", NOW + DAY), NOW)
+    second, third, fourth = (following(replace(state, revision=revision)) for revision in (1, 2, 3))
+    repeating.jobs.save(second, now=NOW)
+    repeating.jobs.save(third, [stores.runs.ending_item(definition.id, Ending(RunKey(NOW, 1), RunStatus.SKIPPED, NOW))], now=NOW)
+    repeating.jobs.replace(definition, fourth)
+    assert stores.jobs.load(definition.id) == (definition, fourth)
+    with pytest.raises(StateChanged) as changed:
+        repeating.jobs.remove(definition, fourth)
+    assert changed.value.current is None
+    assert stores.jobs.load(definition.id) is None
+
+
+def test_a_list_of_jobs_goes_on_where_its_last_page_ended_even_if_that_job_is_gone(stores: Stores) -> None:
+    made = [new_job(minute) for minute in range(5)]
+    for definition, state in made:
+        stores.jobs.add(definition, state, None, NOW)
+    newest_first = list(reversed(made))
+    first, before = stores.jobs.page("tenant", None, 2)
+    assert first == newest_first[:2]
+    stores.jobs.remove(*first[-1])
+    second, before = stores.jobs.page("tenant", before, 3)
+    assert second == newest_first[2:]
+    assert stores.jobs.page("tenant", before, 3) == ([], None)
+    assert stores.jobs.page("other", None, 3) == ([], None)
+
+
+def test_jobs_are_overdue_when_their_time_has_come_the_longest_first(stores: Stores) -> None:
+    made = [new_job(minute) for minute in (3, 1, 2, 60)]
+    for definition, state in made:
+        stores.jobs.add(definition, state, None, NOW)
+    at = NOW + timedelta(minutes=3)
+    due = {state.job_id for _, state in made[:3]}
+    assert {job_id for shard in range(WATCH_SHARDS) for job_id in stores.jobs.overdue(shard, at, 10)} == due
+    for shard in range(WATCH_SHARDS):
+        times = [stores.jobs.state(job_id).watch_at for job_id in stores.jobs.overdue(shard, at, 10)]
+        assert times == sorted(times)
+        assert stores.jobs.overdue(shard, at, 1) == stores.jobs.overdue(shard, at, 10)[:1]
+
+
+def attempt(minute: int, number: int = 1, owner: str = "x", body: str = "") -> AttemptRecord:
+    at = NOW + timedelta(minutes=minute)
+    exchange = Exchange(Outcome.SUCCESS, timedelta(milliseconds=40), 200, Response({}, body, truncated=False))
+    return AttemptRecord("job", RunKey(at.replace(microsecond=0), 1), number, owner, at, at, exchange, Verdict(RunStatus.SUCCEEDED))
+
+
+def test_an_attempt_is_recorded_again_by_its_owner_alone(stores: Stores) -> None:
+    first = attempt(0)
+    later = replace(first, verdict=Verdict(RunStatus.FAILED))
+    assert stores.runs.attempt("job", first.key, 1) is None
+    assert stores.runs.record(first)
+    assert stores.runs.record(later)
+    assert not stores.runs.record(replace(first, owner="y"))
+    assert stores.runs.attempt("job", first.key, 1) == later
+
+
+def test_runs_are_paged_whole_newest_first_whatever_the_limit(stores: Stores) -> None:
+    records = [attempt(minute, number) for minute in range(5) for number in range(1, 4)]
+    for record in records:
+        assert stores.runs.record(record)
+    found, before = [], None
+    while page := stores.runs.page("job", before, 2, NOW):
+        found += page
+        before = page[-1].key
+    assert [run.key for run in found] == [attempt(minute).key for minute in (4, 3, 2, 1, 0)]
+    assert [list(run.attempts) for run in reversed(found)] == [records[start : start + 3] for start in range(0, 15, 3)]
+    assert stores.runs.page("job", None, 2, NOW + 31 * DAY) == []
+    assert stores.runs.page("other", None, 2, NOW) == []
+
+
+def test_a_run_larger_than_an_answer_is_read_to_its_end(stores: Stores) -> None:
+    records = [attempt(0, number, body="x" * 30_000) for number in range(1, 41)]
+    for record in records:
+        stores.runs.record(record)
+    assert stores.runs.run("job", records[0].key, NOW).attempts == tuple(records)
+
+
+def test_the_last_attempts_of_many_jobs_are_read_together(stores: Stores) -> None:
+    records = [replace(attempt(number), job_id=f"job {number}") for number in range(3)]
+    for record in records:
+        stores.runs.record(record)
+    wanted = [(f"job {number}", LastRun(attempt(number).key, 1)) for number in range(120)]
+    assert stores.runs.last_attempts(wanted, NOW) == {record.job_id: record for record in records}
+
+
+def test_any_number_of_messages_is_sent_in_tens(cloud: Side, stores: Stores) -> None:
+    dues = [Due(f"job {number}", "tenant", RunKey(NOW, 1), NOW + timedelta(seconds=number - 11)) for number in range(24)]
+    stores.queue.send(dues, NOW)
+    assert sorted(cloud.waiting()) == sorted((dump_due(due), "tenant") for due in dues[:12])
+    assert cloud.delayed() == 12
+    stores.queue.send([replace(dues[0], at=NOW + DAY)], NOW)
+    assert cloud.delayed() == 13
+
+
+@pytest.mark.parametrize("trigger", [OneTime(NOW.replace(microsecond=0) + DAY), parse("*/5 9-17 * * 1-5", "Europe/Berlin")])
+def test_a_schedule_is_made_once_and_deleted_once_however_often(stores: Stores, trigger: Trigger) -> None:
+    job_id, token = new_job_id(NOW), new_token(NOW)
+    for _ in range(2):
+        stores.schedules.create(job_id, token, trigger)
+    for _ in range(2):
+        stores.schedules.delete(job_id, token)
+
+
+SERVICES = {"SendMessageBatch": 1, "CreateSchedule": 2, "DeleteSchedule": 2}
+
+
+@pytest.fixture(scope="module")
+def made() -> list[Requested]:
+    """Every request that took effect while random users, random targets and random faults met Resona's real parts."""
+    chance, world, requested = random.Random(11), World(), list[Requested]()
+    world.target = lambda sent: chance.choice([ok(), ok(), status(500), status(404)])
+
+    def record(operation: str, request: dict[str, Any]) -> None:
+        if chance.random() < 0.02:
+            raise memory.client_error("InternalServerError", operation, 500)
+        requested.append((operation, copy.deepcopy(request)))
+
+    def lose_the_answer(operation: str, request: dict[str, Any]) -> None:
+        if chance.random() < 0.02:
+            raise memory.client_error("InternalServerError", operation, 500)
+
+    world.cloud.before, world.cloud.after = record, lose_the_answer
+    for _ in range(150):
+        with suppress(ResonaError):
+            act(world, chance)
+    return requested
+
+
+def act(world: World, chance: random.Random) -> None:
+    """Do one thing that a user may do, or let some seconds pass."""
+    now = world.now.replace(microsecond=0)
+    key = chance.choice(["one", "two", "three"])
+    reference, scheduling = f"key:{key}", world.scheduling
+    trigger = chance.choice([OneTime(now + timedelta(seconds=chance.choice([1, 20, 7200]))), parse("* * * * *"), parse("0 9 * * *")])
+    answer = remembered(f"idempotency#{chance.randrange(6)}", world.now + timedelta(minutes=3))
+    retry = RetryPolicy(3, timedelta(seconds=5), timedelta(seconds=20))
+    draft = Definition("", "tenant", 1, "job", now, trigger, Request("https://example.com", "POST", {}), retry=retry, key=key)
+    action = chance.choice(
+        [
+            lambda: scheduling.create(draft, chance.choice([None, lambda job: answer])),
+            lambda: scheduling.create(replace(draft, key=None, overlap=Overlap.SKIP)),
+            lambda: scheduling.change("tenant", reference, lambda job, at: Edit(replace(job.definition, trigger=trigger))),
+            lambda: scheduling.pause("tenant", reference),
+            lambda: scheduling.resume("tenant", reference),
+            lambda: scheduling.run_now("tenant", reference, chance.choice([None, lambda job_id, run: answer])),
+            lambda: scheduling.delete("tenant", reference),
+            lambda: scheduling.page("tenant", chance.choice([None, new_job_id(now)]), 3),
+            lambda: scheduling.runs_page("tenant", reference, None, 2),
+            lambda: world.advance(seconds=20),
+            lambda: world.advance(seconds=20),
+        ]
+    )
+    action()
+
+
+def expressions(request: Any) -> Iterator[dict[str, Any]]:
+    """Yield each part of a request that carries expressions."""
+    if isinstance(request, dict):
+        if any(name.endswith("Expression") for name in request):
+            yield request
+        for value in request.values():
+            yield from expressions(value)
+    elif isinstance(request, list):
+        for value in request:
+            yield from expressions(value)
+
+
+def test_whatever_the_code_asks_both_clouds_answer_alike(aws: tuple[Any, Any, Any], made: list[Requested]) -> None:
+    assert len({operation for operation, _ in made}) == 8
+    with in_moto(aws) as moto:
+        mine = in_memory()
+        for operation, request in made:
+            place, method = SERVICES.get(operation, 0), xform_name(operation)
+            answers = []
+            for side in (mine, moto):
+                here = {**request, "QueueUrl": side.queue} if "QueueUrl" in request else request
+                answers.append(outcome((side.dynamodb, side.sqs, side.scheduler)[place], method, here))
+            assert answers[0] == answers[1], (operation, request)
+
+
+def test_the_code_asks_nothing_that_the_models_of_aws_do_not_allow(aws: tuple[Any, Any, Any], made: list[Requested]) -> None:
+    # Production switches botocore's own check off, for speed; and it knows no longest text, no pattern and no enumeration.
+    for operation, request in made:
+        shape = aws[SERVICES.get(operation, 0)].meta.service_model.operation_model(operation).input_shape
+        request = {**request, "Target": {**request["Target"], "RoleArn": ROLE}} if "Target" in request else request
+        assert ParamValidator().validate(request, shape).generate_report() == "", operation
+        assert list(broken(request, shape)) == [], operation
+
+
+def broken(value: Any, shape: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what a model's longest length, pattern or enumeration forbids."""
+    rules = shape.metadata
+    if shape.type_name == "structure":
+        for name, member in value.items():
+            yield from broken(member, shape.members[name])
+    elif shape.type_name == "list":
+        for member in value:
+            yield from broken(member, shape.member)
+    elif shape.type_name == "map":
+        for member in value.values():
+            yield from broken(member, shape.value)
+    elif isinstance(value, str) and "pattern" in rules and not re.fullmatch(rules["pattern"], value):
+        yield shape.name, value
+    if "enum" in rules and value not in rules["enum"]:
+        yield shape.name, value
+    size = value if isinstance(value, int) else len(value)
+    if size > rules.get("max", size):
+        yield shape.name, value
+
+
+def test_the_code_gives_every_name_and_value_that_it_uses_and_uses_no_reserved_word(made: list[Requested]) -> None:
+    # DynamoDB refuses each of these; moto lets a value pass that nothing uses, the cloud in memory also words and names.
+    reserved = set(ReservedKeywords.get_reserved_keywords())
+    for part in (part for _, request in made for part in expressions(request)):
+        text = " ".join(part[name] for name in ("ConditionExpression", "KeyConditionExpression") if name in part)
+        assert set(re.findall(r":\w+", text)) == set(part.get("ExpressionAttributeValues", {})), text
+        assert set(re.findall(r"#\w+", text)) == set(part.get("ExpressionAttributeNames", {})), text
+        bare = set(re.findall(r"(?<![:#\w])\w+", text)) - {"AND", "OR", "attribute_not_exists", "begins_with"}
+        assert not {word.upper() for word in bare} & reserved, text
+
+
+def test_no_expression_in_the_code_is_left_unasked(made: list[Requested]) -> None:
+    asked = {part[name] for _, request in made for part in expressions(request) for name in part if name.endswith("ConditionExpression")}
+    texts = (
+        node.value
+        for path in Path(clients.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    written = {text for text in texts if re.match(r"\w+ (=|<|<=) :\w|attribute_not_exists\(|begins_with\(", text)}
+    assert len(written) > 8
+    assert asked == written
