@@ -2,22 +2,33 @@
 
 Chalice's server drops the connection on what it cannot parse, reads no chunked body, answers unknown paths with 403, leaves path
 parameters percent-encoded, and accepts at most five connections at once.
+
+A request of which two readers could make two different ones (RFC 9112, 6.3 and 11.2) is refused, and so is one that breaks off.
 """
 
 from __future__ import annotations
 
-import json
 import logging
+import re
+import socket
+import sys
+import time
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from chalice.local import ChaliceRequestHandler, LocalGatewayException, ThreadedHTTPServer
+
+from chalicelib.api.problems import problem
 
 log = logging.getLogger("resona.laptop")
 
 _LARGEST_BODY = 10 * 1024 * 1024
 _LONGEST_CHUNK_LINE = 1024
+_MOST_TRAILERS = 100
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,12}")
+# How long an answer that came before the end of its request waits for the client to have read it.
+_LINGER_SECONDS = 2
 
 
 class BadRequest(Exception):
@@ -33,6 +44,12 @@ class Server(ThreadedHTTPServer):
 
     request_queue_size = 1024
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what failed; that a client went away is no failure."""
+        del request, client_address
+        if not isinstance(sys.exc_info()[1], TimeoutError | ConnectionError):
+            log.exception("connection failed")
+
 
 class Handler(ChaliceRequestHandler):
     """Answers every request, whatever it is, with a JSON document."""
@@ -40,30 +57,64 @@ class Handler(ChaliceRequestHandler):
     disable_nagle_algorithm = True
     # An open connection that says nothing is closed after this many seconds.
     timeout = 60
+    raw_requestline: bytes
+    _is_unread = False
+
+    def parse_request(self) -> bool:
+        """Read the request line and the headers; False if they were refused."""
+        # RFC 9112, 2.2: an empty line before a request is overlooked.
+        if self.raw_requestline in (b"\r\n", b"\n"):
+            self.raw_requestline = self.rfile.readline(65537)
+        if not super().parse_request():
+            return False
+        # After a line that is no header the rest is taken for a body; a folded value would be two lines wherever it is repeated.
+        folded = any("\n" in value or "\r" in value for value in self.headers.values())
+        if self.headers.defects or folded or any(name != name.strip() for name in self.headers):
+            self.send_error(400, "a header is malformed")
+            return False
+        # http.server looks for do_GET and its like; every method is answered here, the unknown ones with 404 or 405.
+        setattr(self, f"do_{self.command}", self._generic_handle)
+        return True
+
+    def finish(self) -> None:
+        """Close; but a close while a part of the request is unread would take the answer back before the client has seen it."""
+        super().finish()
+        if not self._is_unread:
+            return
+        try:
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_LINGER_SECONDS)
+            until = time.monotonic() + _LINGER_SECONDS
+            while time.monotonic() < until and self.connection.recv(1 << 16):
+                continue
+        except OSError:
+            log.debug("a client went away")
 
     def _generic_handle(self) -> None:
         try:
             self._handle()
-        except (TimeoutError, ConnectionError):
+        except ConnectionError:
             self.close_connection = True
+        except TimeoutError:
+            self.close_connection = True
+            self._problem(408, f"the request did not arrive within {self.timeout} seconds")
         except BadRequest as error:
             # What is left of the body cannot be told from the next request.
-            self.close_connection = True
+            self.close_connection = self._is_unread = True
             self._problem(error.status, str(error))
         except Exception:
             log.exception("request failed")
             self.close_connection = True
             self._problem(500, "Resona failed; the failure is in its log")
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_PATCH = do_OPTIONS = _generic_handle  # noqa: N815  http.server's names
-
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what http.server itself refuses: a malformed request line, an unknown method, too many headers."""
+        """Answer what http.server itself refuses: a malformed request line, an unknown version, too many headers."""
         del explain
-        self.close_connection = True
-        known = code if code in list(HTTPStatus) else 400
-        status = 405 if known == 501 else known
-        self._problem(status, f"the request cannot be read: {message}" if status != 405 else "the method is not known")
+        self.close_connection = self._is_unread = True
+        # Until it has understood a request http.server takes it for one of HTTP/0.9, whose answers have no status line.
+        self.request_version = self.protocol_version
+        status = code if code in list(HTTPStatus) else 400
+        self._problem(status, f"the request cannot be read: {message or HTTPStatus(status).phrase}")
 
     def _handle(self) -> None:
         body = self._read_body()
@@ -82,9 +133,12 @@ class Handler(ChaliceRequestHandler):
     def _event(self, headers: dict[str, str], body: bytes | None) -> dict[str, Any] | None:
         """Return the event that API Gateway would make, or answer 404 or 405 and return None."""
         try:
+            # Chalice would leave out what follows a semicolon.
             event: dict[str, Any] = self.local_gateway.event_converter.create_lambda_event(
-                method=self.command, path=self.path, headers=headers, body=body
+                method=self.command, path=self.path.replace(";", "%3B"), headers=headers, body=body
             )
+            # A client of a proxy names the whole URL.
+            event["requestContext"]["path"] = urlsplit(self.path).path
         except ValueError:
             self._problem(404, "there is no such route")
             return None
@@ -96,36 +150,54 @@ class Handler(ChaliceRequestHandler):
         return event
 
     def _read_body(self) -> bytes | None:
-        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+        codings, lengths = self.headers.get_all("Transfer-Encoding", []), self.headers.get_all("Content-Length", [])
+        if codings:
+            if lengths or [coding.strip().lower() for coding in codings] != ["chunked"]:
+                raise BadRequest(400, "give a Content-Length, or chunked as the only Transfer-Encoding")
             return self._read_chunks()
-        text = self.headers.get("Content-Length", "0").strip()
+        if len({length.strip() for length in lengths}) > 1:
+            raise BadRequest(400, "Content-Length stands twice, with different values")
+        text = lengths[0].strip() if lengths else "0"
         if not (text.isascii() and text.isdigit()):
             raise BadRequest(400, "Content-Length is not a number")
         if len(text) > 12 or int(text) > _LARGEST_BODY:
             raise BadRequest(413, "the request is larger than 10 MB")
-        return self.rfile.read(int(text)) if int(text) else None
+        return self._read(int(text)) if int(text) else None
+
+    def _read(self, size: int) -> bytes:
+        data: bytes = self.rfile.read(size)
+        if len(data) < size:
+            raise BadRequest(400, "the request ended before its body did")
+        return data
 
     def _read_chunks(self) -> bytes:
-        body = b""
+        body = bytearray()
         while True:
-            line = self.rfile.readline(_LONGEST_CHUNK_LINE).split(b";")[0].strip()
-            try:
-                size = int(line, 16)
-            except ValueError as error:
-                raise BadRequest(400, "the chunked body is malformed") from error
-            if size < 0 or len(body) + size > _LARGEST_BODY:
+            match = _CHUNK_SIZE.fullmatch(self._read_chunk_line().split(b";")[0].strip())
+            if match is None:
+                raise BadRequest(400, "the chunked body is malformed")
+            size = int(match[0], 16)
+            if len(body) + size > _LARGEST_BODY:
                 raise BadRequest(413, "the request is larger than 10 MB")
             if size == 0:
-                while self.rfile.readline(_LONGEST_CHUNK_LINE).strip():
-                    continue
-                return body
-            body += self.rfile.read(size)
-            self.rfile.readline(_LONGEST_CHUNK_LINE)
+                break
+            body += self._read(size)
+            if self._read_chunk_line():
+                raise BadRequest(400, "the chunked body is malformed")
+        for _ in range(_MOST_TRAILERS):
+            if not self._read_chunk_line():
+                return bytes(body)
+        raise BadRequest(400, "the chunked body has too many trailers")
+
+    def _read_chunk_line(self) -> bytes:
+        line: bytes = self.rfile.readline(_LONGEST_CHUNK_LINE)
+        if not line.endswith(b"\n"):
+            raise BadRequest(400, "the chunked body is malformed")
+        return line.rstrip(b"\r\n")
 
     def _problem(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
-        document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
         all_headers = {"Content-Type": "application/problem+json", **(headers or {})}
-        self._write(status, all_headers, json.dumps(document, ensure_ascii=False).encode())
+        self._write(status, all_headers, problem(status, detail).body.encode())
 
     def _send(self, answer: dict[str, Any]) -> None:
         headers = {**answer.get("headers", {}), **{name: ", ".join(values) for name, values in answer.get("multiValueHeaders", {}).items()}}

@@ -1,0 +1,179 @@
+"""The laptop's server, byte by byte over real sockets: it answers whatever comes, and never reads one request as another."""
+
+from __future__ import annotations
+
+import functools
+import json
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from chalice.config import Config
+
+from app import app
+from chalicelib.api.routing import parts
+from infra.local.gateway import Handler, Server
+from tests.api.conftest import job
+from tests.world import World
+
+BODY = json.dumps(job()).encode()
+LENGTH = b"Content-Length: %d\r\n" % len(BODY)
+CHUNK = b"%x\r\n" % len(BODY) + BODY + b"\r\n"
+START = b"POST /jobs HTTP/1.1\r\nHost: localhost:8000\r\nContent-Type: application/json\r\n"
+
+
+@dataclass
+class Answer:
+    """What came back before the server closed the connection."""
+
+    raw: bytes
+
+    @property
+    def status(self) -> int:
+        return int(self.raw.split(b" ", 2)[1])
+
+    @property
+    def head(self) -> bytes:
+        return self.raw.partition(b"\r\n\r\n")[0]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.raw.partition(b"\r\n\r\n")[2])
+
+
+class Gateway:
+    """A server on a cloud in memory, and a client that sends it bytes."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.server = Server(("127.0.0.1", 0), functools.partial(Handler, app_object=app, config=Config.create()))
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.server.server_address[1]), timeout=10)
+
+    def send(self, request: bytes) -> Answer:
+        """Send bytes, say that there will be no more, and read to the end."""
+        with self.connect() as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            received = bytearray()
+            while piece := connection.recv(65536):
+                received += piece
+        return Answer(bytes(received))
+
+    @property
+    def jobs(self) -> int:
+        return len(self.world.scheduling.page("local", None, 100)[0])
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    gateway = Gateway()
+    parts.use(gateway.world.scheduling, stage="local")
+    thread = threading.Thread(target=gateway.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield gateway
+    gateway.server.shutdown()
+    thread.join()
+    gateway.server.server_close()
+    parts.use(gateway.world.scheduling, stage="")
+
+
+def test_a_body_may_come_with_its_length_or_in_chunks(gateway: Gateway) -> None:
+    chunks = b"".join(b"1;an=extension\r\n%c\r\n" % byte for byte in BODY)
+    assert gateway.send(START + LENGTH + b"\r\n" + BODY).status == 201
+    assert gateway.send(START + LENGTH + LENGTH + b"\r\n" + BODY).status == 201
+    assert gateway.send(START + b"Transfer-Encoding: Chunked\r\n\r\n" + chunks + b"0\r\nA: trailer\r\n\r\n").status == 201
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Content-Length: -1\r\n\r\n" + BODY,
+        b"Content-Length: +5\r\n\r\n" + BODY,
+        b"Content-Length: \r\n\r\n" + BODY,
+        LENGTH + b"Content-Length: 3\r\n\r\n" + BODY,
+        b"Content-Length: 3\r\n" + LENGTH + b"\r\n" + BODY,
+        LENGTH + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK + b"0\r\n\r\n",
+        b"Transfer-Encoding: xchunked\r\n\r\n" + CHUNK + b"0\r\n\r\n",
+        b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNK + b"0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n0x" + CHUNK + b"0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n-" + CHUNK + b"0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(BODY) + BODY + b"more\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n%x;%s\r\n" % (len(BODY), b"x" * 2000) + BODY + b"\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK + b"0\r\n" + b"A: trailer\r\n" * 200 + b"\r\n",
+        b"no header\r\n" + LENGTH + b"\r\n" + BODY,
+        LENGTH.replace(b":", b" :") + b"\r\n" + BODY,
+        b"X-Forwarded-Proto: https\r\n folded\r\n" + LENGTH + b"\r\n" + BODY,
+    ],
+)
+def test_what_two_readers_could_read_as_two_requests_is_refused(gateway: Gateway, rest: bytes) -> None:
+    answer = gateway.send(START + rest)
+    assert (answer.status, answer.json["status"]) == (400, 400)
+    assert b"Content-Type: application/problem+json" in answer.head
+    assert gateway.jobs == 0
+
+
+@pytest.mark.parametrize("rest", [b"Content-Length: %d\r\n\r\n" % (len(BODY) + 1) + BODY, b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK])
+def test_a_request_that_breaks_off_registers_nothing_though_it_reads_as_a_whole_document(gateway: Gateway, rest: bytes) -> None:
+    assert gateway.send(START + rest).status == 400
+    assert gateway.jobs == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET /health HTTP/2.0", 505),
+        (b"GET /health HTTP/9.9.9", 400),
+        (b"GET /he alth HTTP/1.1", 400),
+        (b"GET", 400),
+        (b"\x16\x03\x01\x02\x00\x01", 400),
+        (b"GET /" + b"x" * 70_000 + b" HTTP/1.1", 414),
+        (b"GET /health HTTP/1.1\r\nA: " + b"x" * 70_000, 431),
+        (b"GET /health HTTP/1.1" + b"\r\nA: b" * 200, 431),
+        (b"TRACE /jobs HTTP/1.1", 405),
+        (b"BREW /jobs HTTP/1.1", 405),
+        (b"BREW /coffee HTTP/1.1", 404),
+        (b"GET /jobs;of=mine HTTP/1.1", 404),
+    ],
+)
+def test_a_line_that_is_no_request_of_ours_is_answered_with_a_status_and_a_problem(gateway: Gateway, line: bytes, status: int) -> None:
+    answer = gateway.send(line + b"\r\n\r\n")
+    assert answer.raw.startswith(b"HTTP/1.1 ")
+    assert (answer.status, answer.json["status"]) == (status, status)
+    assert "None" not in answer.json["detail"]
+
+
+def test_a_method_that_is_not_possible_is_told_which_are(gateway: Gateway) -> None:
+    for method in (b"PUT", b"TRACE", b"BREW"):
+        assert b"\r\nAllow: GET, POST\r\n" in gateway.send(method + b" /jobs HTTP/1.1\r\n\r\n").head
+
+
+def test_a_body_over_10_mb_is_answered_and_not_cut_off(gateway: Gateway) -> None:
+    answer = gateway.send(START + b"Content-Length: 20000000\r\n\r\n" + b" " * 20_000_000)
+    assert (answer.status, answer.json["title"]) == (413, "Content Too Large")
+
+
+def test_empty_lines_before_a_request_are_overlooked(gateway: Gateway) -> None:
+    answer = gateway.send(b"GET /health HTTP/1.1\r\n\r\n\r\nGET /nowhere HTTP/1.1\r\n\r\n")
+    assert answer.raw.count(b"HTTP/1.1 200") == 1
+    assert answer.raw.count(b"HTTP/1.1 404") == 1
+
+
+def test_a_target_in_absolute_form_is_that_path(gateway: Gateway) -> None:
+    request = START.replace(b"/jobs", b"http://localhost:8000/jobs") + LENGTH + b"\r\n" + BODY
+    answer = gateway.send(request)
+    assert f"\r\nLocation: http://localhost:8000/jobs/{answer.json['id']}\r\n".encode() in answer.head
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /he", START + b"Content-Length: 500\r\n\r\n{"])
+def test_a_client_that_goes_away_leaves_no_trace(gateway: Gateway, sent: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    with gateway.connect() as connection:
+        connection.sendall(sent)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert gateway.send(b"GET /health HTTP/1.1\r\n\r\n").status == 200
+    assert capfd.readouterr().err == ""
