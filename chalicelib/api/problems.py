@@ -16,6 +16,10 @@ from chalicelib.domain.request import BodyTooLarge
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
+# So many wrong fields are told in the sentence; `errors` has them all. A body may hold tens of thousands, and Lambda answers at most 6 MB.
+_TOLD = 10
+
+
 class Refusal(ResonaError):
     """An answer that the door itself gives: wrong content type, too large, no key. `status` is the answer's."""
 
@@ -44,6 +48,8 @@ def answer_to(error: ResonaError) -> Response:
         case Refusal():
             return problem(error.status, detail, error.headers)
         case InvalidInput():
+            if len(error.errors) > _TOLD:
+                detail = f"{InvalidInput(error.errors[:_TOLD])}; and {len(error.errors) - _TOLD} more, under errors"
             return problem(422, detail, errors=[{"field": wrong.field, "message": wrong.message} for wrong in error.errors])
         case NotJson():
             return problem(400, detail)

@@ -73,13 +73,19 @@ class Call:
         return value
 
     @property
+    def path(self) -> str:
+        """Return the path that was called; a slash at its end says nothing."""
+        path: str = self.request.context.get("path", "/")
+        return path.rstrip("/")
+
+    @property
     def url(self) -> str:
         """Return the URL that was called, without its query; only the path when the host is not to be trusted."""
-        path: str = self.request.context.get("path", "/")
         host = self.header("host") or ""
         if not _HOST.fullmatch(host):
-            return path
-        return f"{self.header('x-forwarded-proto') or 'http'}://{host}{path}"
+            return self.path
+        scheme = "https" if self.header("x-forwarded-proto") == "https" else "http"
+        return f"{scheme}://{host}{self.path}"
 
     def next_link(self, cursor: str) -> str:
         """Return the Link header that leads to the next page, with this page's filters."""
@@ -202,5 +208,5 @@ def read_cursor(call: Call) -> str | None:
 def _mark(call: Call, position: str) -> str:
     # Not a secret: a position opens nothing, since every page is read under the caller's own tenant.
     filters = sorted((name, value) for name, value in call.query.items() if name not in ("cursor", "limit"))
-    bound = json.dumps([call.tenant, call.request.context.get("path"), filters, position])
+    bound = json.dumps([call.tenant, call.path, filters, position])
     return hashlib.sha256(bound.encode()).hexdigest()[:16]
