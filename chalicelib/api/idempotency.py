@@ -7,13 +7,14 @@ import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from chalice.app import Response
 
 from chalicelib.api.routing import Call, answer, parts
 from chalicelib.aws.job_items import Answered, Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered
-from chalicelib.domain.errors import InvalidInput, RequestUnderWay
+from chalicelib.domain.errors import InvalidInput, KeyIsTaken, RequestUnderWay
 
 _KEPT = timedelta(hours=24)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
@@ -21,43 +22,62 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 Remember = Callable[[int, str], Idempotency]
 
 
-def once(call: Call, document: object, act: Callable[[Remember | None], Response]) -> Response:
+Headers = Callable[[Any], dict[str, str]]
+
+
+def once(call: Call, document: object, act: Callable[[Remember | None], tuple[int, Any]], headers: Headers = lambda _: {}) -> Response:
     """Answer by `act`, or as it was answered the first time.
 
+    `act` returns a status and what is shown; `headers` makes the answer's headers of what is shown, the first time and every time.
     `act` is given what makes the record of its answer (a status and a body), to be committed together with its change; None
     without a key. The record and the change stand or fall together, so a key that has no record has changed nothing.
+    Whatever depends on the time of the call, its date and its validity, is for `act` to judge: a repeat comes later.
     Raises InvalidInput for a key that is malformed or came with another value.
     """
     key = call.header("idempotency-key")
     if key is None:
-        return act(None)
+        status, shown = act(None)
+        return answer(status, shown, headers(shown))
     if not _KEY.fullmatch(key):
         raise InvalidInput.of("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
-    name, fingerprint = _name(call, key), _digest(json.dumps(document, sort_keys=True))
+    name, fingerprint = _name(call, key), _digest(json.dumps(_plain(document), sort_keys=True))
     scheduling = parts.scheduling
-    for _ in range(2):
+    for is_last in (False, True):
         first = scheduling.jobs.answered(name, scheduling.clock())
         if first is not None:
-            return _replay(first, fingerprint)
+            return _replay(first, fingerprint, headers)
         try:
-            return act(lambda status, body: Idempotency(name, Answered(fingerprint, status, body), scheduling.clock() + _KEPT))
+            status, shown = act(lambda status, body: Idempotency(name, Answered(fingerprint, status, body), scheduling.clock() + _KEPT))
+            return answer(status, shown, headers(shown))
         except AlreadyAnswered:
             # The same key came twice at once, and the other was first: its answer is there now.
             continue
+        except KeyIsTaken:
+            # By that other one, it may be.
+            if is_last:
+                raise
     raise RequestUnderWay
 
 
-def _replay(first: Answered, fingerprint: str) -> Response:
+def _replay(first: Answered, fingerprint: str, headers: Headers) -> Response:
     if first.fingerprint != fingerprint:
         raise InvalidInput.of("Idempotency-Key", "was used with another body; use a new key for a new request")
-    headers = {"Idempotency-Replayed": "true"}
-    return answer(first.status, first.body, headers)
+    return answer(first.status, first.body, {**headers(json.loads(first.body)), "Idempotency-Replayed": "true"})
+
+
+def _plain(value: object) -> object:
+    """Return a JSON value with its numbers in one form: 5, 5.0 and 0.5e1 are the same."""
+    if isinstance(value, dict):
+        return {name: _plain(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_plain(member) for member in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _name(call: Call, key: str) -> str:
     # Hashed, so that no part of it can be mistaken for another's.
-    context = call.request.context
-    return "idempotency#" + _digest(json.dumps([call.tenant, context.get("httpMethod"), context.get("path"), key]))
+    method = call.request.context.get("httpMethod")
+    return "idempotency#" + _digest(json.dumps([call.tenant, method, call.path, key]))
 
 
 def _digest(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from chalice.app import Blueprint, Response
 
@@ -30,13 +31,14 @@ def create_job(call: Call) -> Response:
     """Register a job."""
     document = call.document()
     scheduling = parts.scheduling
-    draft = read_job(call.tenant, document, scheduling.clock(), scheduling.refuse_host)
 
-    def create(remember: Remember | None) -> Response:
+    def create(remember: Remember | None) -> tuple[int, Any]:
+        draft = read_job(call.tenant, document, scheduling.clock(), scheduling.refuse_host)
         job = scheduling.create(draft, (lambda job: remember(201, json.dumps(job_view(job)))) if remember else None)
-        return answer(201, job_view(job), {"Location": f"{call.url}/{job.definition.id}", "ETag": _etag(job)})
+        return 201, job_view(job)
 
-    return once(call, document, create)
+    # Every job begins with revision 1.
+    return once(call, document, create, lambda shown: {"Location": f"{call.url}/{shown['id']}", "ETag": '"1"'})
 
 
 @route(routes, "/jobs", "GET", query=("limit", "cursor", "status", "name", "label"))
@@ -88,17 +90,18 @@ class _Filter:
         self.filters = [name for name in ("status", "name", "label") if name in call.query]
         self._status = call.query.get("status")
         self._name = call.query.get("name", "")
-        self._label, _, self._value = call.query.get("label", "").partition(":")
+        self._label = call.query.get("label")
         if self._status is not None and self._status not in list(Status):
             raise InvalidInput.of("status", f"must be one of {', '.join(Status)}")
-        if "label" in call.query and not (self._label and ":" in call.query["label"]):
+        if self._label is not None and ":" not in self._label[1:]:
             raise InvalidInput.of("label", "must be key:value")
 
     def matches(self, job: Job) -> bool:
         definition = job.definition
         if self._status is not None and job.state.status != self._status:
             return False
-        if self._label and definition.labels.get(self._label) != self._value:
+        # A label's name may hold a colon, too.
+        if self._label is not None and self._label not in (f"{name}:{value}" for name, value in definition.labels.items()):
             return False
         return definition.name.startswith(self._name)
 
@@ -166,11 +169,11 @@ def resume_job(call: Call, job_id: str) -> Response:
 def run_job(call: Call, job_id: str) -> Response:
     """Run a job now."""
 
-    def run(remember: Remember | None) -> Response:
+    def run(remember: Remember | None) -> tuple[int, Any]:
         def record(run_job_id: str, queued: Run) -> object:
             return remember(202, json.dumps(run_view(run_job_id, queued, with_responses=True))) if remember else None
 
         found, queued = parts.scheduling.run_now(call.tenant, job_id, record if remember else None)  # type: ignore[arg-type]
-        return answer(202, run_view(found, queued, with_responses=True))
+        return 202, run_view(found, queued, with_responses=True)
 
     return once(call, None, run)

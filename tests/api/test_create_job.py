@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -232,7 +233,66 @@ def test_the_same_idempotency_key_gives_the_first_answer_again(api: Api) -> None
     assert (second.status, second.json) == (201, first.json)
     assert second.headers["Idempotency-Replayed"] == "true"
     assert "Idempotency-Replayed" not in first.headers
+    assert [second.headers[name] for name in ("Location", "ETag")] == [first.headers[name] for name in ("Location", "ETag")]
     assert len(api.get("/jobs").json) == 1
+
+
+def test_a_repeat_gets_its_first_answer_though_its_date_has_passed_since(api: Api) -> None:
+    headers, body = {"Idempotency-Key": "order-1"}, job(trigger={"date": "2026-11-23T10:00:30Z"})
+    first = api.post("/jobs", body, headers=headers)
+    api.world.advance(minutes=5)
+    second = api.post("/jobs", body, headers=headers)
+    assert (second.status, second.json) == (201, first.json)
+
+
+def test_a_repeat_may_write_its_numbers_in_another_way(api: Api) -> None:
+    headers = {"Idempotency-Key": "order-1"}
+    for number in (b"60", b"60.0", b"6e1"):
+        raw = json.dumps(job(trigger={"delay": 12345})).encode().replace(b"12345", number)
+        assert api.post("/jobs", headers=headers, raw=raw).status == 201
+    assert len(api.get("/jobs").json) == 1
+
+
+def test_a_request_that_comes_twice_at_once_with_both_its_keys_gets_one_answer(api: Api) -> None:
+    headers, body = {"Idempotency-Key": "order-1"}, job(key="nightly")
+    jobs, others = api.world.scheduling.jobs, []
+    look = jobs.answered
+
+    def look_too_early(*names: Any) -> Any:
+        found = look(*names)
+        if not others:
+            others.append(None)
+            others[:] = [api.post("/jobs", body, headers=headers)]
+        return found
+
+    jobs.answered = look_too_early  # type: ignore[method-assign]
+    answer = api.post("/jobs", body, headers=headers)
+    assert (answer.status, answer.json) == (201, others[0].json)
+
+
+def test_a_key_that_another_job_has_is_refused_with_an_idempotency_key_too(api: Api) -> None:
+    api.register(key="nightly")
+    assert api.post("/jobs", job(key="nightly"), headers={"Idempotency-Key": "order-1"}).status == 409
+
+
+@pytest.mark.parametrize(
+    ("said", "scheme"), [("https", "https"), ("http", "http"), ("https\r\n X-Evil: 1", "http"), ("javascript", "http")]
+)
+def test_the_location_has_no_scheme_but_http_and_https(api: Api, said: str, scheme: str) -> None:
+    answer = api.post("/jobs", job(), headers={"X-Forwarded-Proto": said})
+    assert answer.headers["Location"] == f"{scheme}://localhost:8000/jobs/{answer.json['id']}"
+
+
+def test_the_location_is_right_whether_or_not_the_path_ends_in_a_slash(api: Api) -> None:
+    answer = api.post("/jobs/", job())
+    assert answer.headers["Location"] == f"http://localhost:8000/jobs/{answer.json['id']}"
+
+
+def test_the_sentence_about_thousands_of_wrong_fields_is_short(api: Api) -> None:
+    problem = api.post("/jobs", {**job(), **{f"field{n}": 1 for n in range(5000)}}).problem
+    assert len(problem["errors"]) == 5000
+    assert len(problem["detail"]) < 500
+    assert problem["detail"].endswith("and 4990 more, under errors")
 
 
 def test_the_same_idempotency_key_with_another_value_is_refused(api: Api) -> None:

@@ -79,7 +79,7 @@ def test_a_list_without_limit_ends_at_2_mb(api: Api) -> None:
 
 def test_filters(api: Api) -> None:
     api.register(name="nightly report", labels={"team": "billing"})
-    api.register(name="nightly sync", labels={"team": "data"})
+    api.register(name="nightly sync", labels={"team": "data", "a:b": "c"})
     paused = api.register(name="weekly", labels={"team": "billing", "tier": ""})
     api.post(f"/jobs/{paused['id']}/pause")
 
@@ -90,6 +90,7 @@ def test_filters(api: Api) -> None:
     assert names("name=nightly") == ["nightly report", "nightly sync"]
     assert names("label=team:billing") == ["nightly report", "weekly"]
     assert names("label=tier:") == ["weekly"]
+    assert names("label=a:b:c") == ["nightly sync"]
     assert names("label=team:billing&status=active") == ["nightly report"]
     assert names("name=none") == []
 
