@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
@@ -150,16 +150,22 @@ def read_trigger(sent: object, now: datetime) -> Trigger:
         raise InvalidInput.of("trigger", "must be an object with exactly one of delay, date, cron")
     if "type" in sent or "fields" in sent:
         sent = _unwrap(sent)
-    unknown = [FieldError(f"trigger.{name}", "unknown field") for name in sent if name not in ("delay", "date", "cron", "timezone")]
-    if unknown:
-        raise InvalidInput(unknown)
+    errors = _Errors()
+    unknown = [name for name in sent if name not in ("delay", "date", "cron", "timezone")]
+    errors.extend(FieldError(f"trigger.{name}", "unknown field") for name in unknown)
     kinds = [name for name in ("delay", "date", "cron") if name in sent]
-    if len(kinds) != 1:
-        raise InvalidInput.of("trigger", "give exactly one of delay, date, cron")
+    # A misspelt name is one mistake, not two.
+    if len(kinds) > 1 or not (kinds or unknown):
+        errors.add("trigger", "give exactly one of delay, date, cron")
     timezone = sent.get("timezone")
     if "timezone" in sent and not isinstance(timezone, str):
-        raise InvalidInput.of("trigger.timezone", "must be the name of a time zone, such as Europe/Berlin")
-    return _READERS[kinds[0]](sent[kinds[0]], timezone, now)
+        errors.add("trigger.timezone", "must be the name of a time zone, such as Europe/Berlin")
+        # Without its zone nobody can tell whether a date has passed.
+        timezone, kinds = None, [name for name in kinds if name != "date"]
+    trigger = errors.collect(lambda: _READERS[kinds[0]](sent[kinds[0]], timezone, now)) if len(kinds) == 1 else None
+    errors.raise_if_any()
+    assert trigger  # noqa: S101  or there were errors
+    return trigger
 
 
 def _unwrap(sent: dict[str, Any]) -> dict[str, Any]:
@@ -179,11 +185,16 @@ def _unwrap(sent: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_delay(value: object, timezone: str | None, now: datetime) -> Trigger:
+    errors, trigger = _Errors(), None
     if timezone is not None:
-        raise InvalidInput.of("trigger.timezone", "goes with cron, or with a date that has no offset; a delay has no time zone")
+        errors.add("trigger.timezone", "goes with cron, or with a date that has no offset; a delay has no time zone")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidInput.of("trigger.delay", "must be a number of seconds from 0 to 31536000")
-    return after_delay(value, now)
+        errors.add("trigger.delay", "must be a number of seconds from 0 to 31536000")
+    else:
+        trigger = errors.collect(lambda: after_delay(value, now))
+    errors.raise_if_any()
+    assert trigger  # noqa: S101  or there were errors
+    return trigger
 
 
 def _read_date(value: object, timezone: str | None, now: datetime) -> Trigger:
@@ -193,8 +204,16 @@ def _read_date(value: object, timezone: str | None, now: datetime) -> Trigger:
 
 
 def _read_cron(value: object, timezone: str | None, now: datetime) -> Trigger:  # noqa: ARG001  the signature of a reader
-    if not isinstance(value, str):
-        raise InvalidInput.of("trigger.cron", "must be a cron expression of five fields, such as 0 9 * * 1-5")
+    errors = _Errors()
+    if isinstance(value, str):
+        # Whether its zone is known or not, what is wrong with the expression itself is told.
+        errors.collect(lambda: cron.parse(value))
+    else:
+        errors.add("trigger.cron", "must be a cron expression of five fields, such as 0 9 * * 1-5")
+    if timezone is not None:
+        errors.collect(lambda: cron.check_zone(timezone))
+    errors.raise_if_any()
+    assert isinstance(value, str)  # noqa: S101  or there were errors
     return cron.parse(value, "UTC" if timezone is None else timezone)
 
 
@@ -203,14 +222,22 @@ _READERS: dict[str, Callable[[Any, str | None, datetime], Trigger]] = {"delay": 
 
 def _read_request(errors: _Errors, document: Mapping[str, Any], refuse_host: HostRule) -> Request | None:
     """Check the request by itself, so that its errors are named beside those of the rest."""
-    try:
-        sent = RequestIn.model_validate(document.get("request"))
-    except ValidationError:
-        # The model of the whole body has named what is wrong here.
+    given, named = document.get("request"), set[object]()
+    if not isinstance(given, dict):
         return None
+    try:
+        sent = RequestIn.model_validate(given)
+    except ValidationError as error:
+        # The model of the whole body has named what is wrong here; the other fields are checked all the same.
+        named = {wrong["loc"][0] for wrong in error.errors(include_url=False)}
+        sound = {name: value for name, value in given.items() if name in RequestIn.model_fields and name not in named}
+        sent = RequestIn.model_validate({"url": "", **sound})
     request = Request(sent.url, normalised(sent.method), sent.headers, sent.body)
-    errors.collect(lambda: check(request, refuse_host=refuse_host))
-    return request
+    try:
+        check(request, refuse_host=refuse_host)
+    except InvalidInput as error:
+        errors.extend(wrong for wrong in error.errors if wrong.field.split(".")[1] not in named)
+    return None if named else request
 
 
 def _retry(sent: RetryIn) -> RetryPolicy:
@@ -233,6 +260,9 @@ class _Errors:
 
     def add(self, field: str, message: str) -> None:
         self._errors.append(FieldError(field, message))
+
+    def extend(self, errors: Iterable[FieldError]) -> None:
+        self._errors += errors
 
     def require_object(self, body: object) -> dict[str, Any]:
         if not isinstance(body, dict):

@@ -19,7 +19,7 @@ routes = Blueprint(__name__)
 
 MOST_TIMES = 100
 _DEFAULT_TIMES = 10
-_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,30})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,30})?([Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII)
 
 
 @route(routes, "/triggers/preview", "POST")

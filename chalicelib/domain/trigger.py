@@ -20,7 +20,7 @@ _YEARS_AHEAD = 10
 
 _DATE = re.compile(
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,](?P<fraction>[0-9]{1,30}))?)?)"
-    r"(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?",
+    r"(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-5][0-9])?)?",
     re.ASCII,
 )
 
@@ -54,13 +54,13 @@ def _rounded_up(at: datetime) -> datetime:
 
 def at_date(text: str, timezone: str | None, now: datetime) -> OneTime:
     """Return the trigger of an ISO 8601 date and time, in `timezone` (None: UTC) if it has no offset. Raises InvalidInput."""
-    if timezone is not None:
-        check_zone(timezone)
     match = _DATE.fullmatch(text)
+    wrong = _wrong_zone(timezone, has_offset=match is not None and match["offset"] is not None)
     if match is None:
-        raise _refused("must be a date and time as 2026-12-01T10:00:00Z, 2026-12-01T10:00:00+01:00, or without offset and with timezone")
-    if match["offset"] and timezone is not None:
-        raise InvalidInput.of("trigger.timezone", "goes with a date that has no offset; this one has")
+        shape = _refused("must be a date and time as 2026-12-01T10:00:00Z, 2026-12-01T10:00:00+01:00, or without offset and with timezone")
+        raise InvalidInput([*shape.errors, *(wrong.errors if wrong else ())])
+    if wrong:
+        raise wrong
     try:
         wall = datetime.fromisoformat(f"{match['day']}T{re.split('[.,]', match['time'])[0]}")
         at = _with_offset(wall, match["offset"]) if match["offset"] else _in_zone(wall, timezone or "UTC")
@@ -73,6 +73,18 @@ def at_date(text: str, timezone: str | None, now: datetime) -> OneTime:
 
 def _refused(sentence: str) -> InvalidInput:
     return InvalidInput.of("trigger.date", sentence)
+
+
+def _wrong_zone(timezone: str | None, *, has_offset: bool) -> InvalidInput | None:
+    if timezone is None:
+        return None
+    if has_offset:
+        return InvalidInput.of("trigger.timezone", "goes with a date that has no offset; this one has")
+    try:
+        check_zone(timezone)
+    except InvalidInput as error:
+        return error
+    return None
 
 
 def _with_offset(wall: datetime, offset: str) -> datetime:

@@ -136,6 +136,17 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
         {"name": 5, "colour": 1, "trigger": {"delay": "x"}, "request": {"url": "ftp://x"}},
         ["colour", "name", "request.url", "trigger.delay"],
     ),
+    (
+        {"request": {"url": "ftp://x", "method": 5, "headers": {"Host": "x"}, "verify": False}},
+        ["request.headers.Host", "request.method", "request.url", "request.verify"],
+    ),
+    ({"request": {"method": "GET", "body": 1}}, ["request.body", "request.url"]),
+    ({"trigger": {"cron": "bad", "timezone": "Nowhere", "at": 5}}, ["trigger.at", "trigger.cron", "trigger.timezone"]),
+    ({"trigger": {"cron": 5, "timezone": 5}}, ["trigger.cron", "trigger.timezone"]),
+    ({"trigger": {"date": "bad", "timezone": "Nowhere"}}, ["trigger.date", "trigger.timezone"]),
+    ({"trigger": {"date": "2026-11-23T09:00:00", "timezone": 5}}, ["trigger.timezone"]),
+    ({"trigger": {"delay": -1, "timezone": "UTC"}}, ["trigger.delay", "trigger.timezone"]),
+    ({"trigger": {"date": "2026-12-01T10:00:00+10:99"}}, ["trigger.date"]),
 ]
 
 

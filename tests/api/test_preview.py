@@ -87,6 +87,7 @@ def test_a_returned_trigger_can_be_sent(api: Api) -> None:
 @pytest.mark.parametrize(
     "after",
     [
+        "2026-12-01T10:00:00+10:99",
         "",
         "tomorrow",
         "2026-12-01",
