@@ -279,12 +279,6 @@ def test_a_conditional_put_is_made_or_refused(
         assert stored(cloud, "a") == (old if is_there else None)
 
 
-@drift("tests/cloud.py orders before it compares, and a number has no place among texts")
-def test_a_number_equals_no_text(cloud: Side) -> None:
-    cloud.dynamodb.put_item(**put(job("a", revision=n(2))))
-    assert code(cloud.dynamodb, "put_item", **put(job("a"), "revision = :r", r=s("2"))) == "ConditionalCheckFailedException"
-
-
 def test_a_refused_put_shows_what_is_there_if_asked(cloud: Side) -> None:
     there = job("a", revision=n(2), write_token=s("x"))
     cloud.dynamodb.put_item(**put(there))
@@ -523,6 +517,17 @@ def test_an_item_of_more_than_400_kilobytes_is_refused(cloud: Side) -> None:
     assert code(cloud.dynamodb, "put_item", **put(job("a", body=s("x" * 410_000)))) == "ValidationException"
 
 
+@drift("tests/cloud.py takes any text for a key")
+@pytest.mark.parametrize("item", [job(""), job("a", ""), job("x" * 2049), job("a", "x" * 1025), job("a", tenant=s(""))])
+def test_an_item_whose_key_is_empty_or_too_long_is_refused(cloud: Side, item: dict[str, Any]) -> None:
+    assert code(cloud.dynamodb, "put_item", **put(item)) == "ValidationException"
+
+
+@drift("tests/cloud.py looks for any text")
+def test_an_empty_key_is_refused_even_to_a_reader(cloud: Side) -> None:
+    assert code(cloud.dynamodb, "get_item", TableName="jobs", Key=job("")) == "ValidationException"
+
+
 @drift("tests/cloud.py reads an index consistently")
 def test_an_index_cannot_be_read_consistently(cloud: Side) -> None:
     request = {**query("tenant = :t", "by_tenant", t="t"), "ConsistentRead": True}
@@ -637,12 +642,12 @@ EVERYTHING = [
     *(query("id = :id", id=name) for name in IDS),
     *(query("job_id = :job", table="runs", job=name) for name in IDS),
     *(query("tenant = :t", "by_tenant", t=tenant) for tenant in "tu"),
-    *(query("watch_shard = :shard AND watch_at <= :now", "by_watch", shard=shard, now="~") for shard in "01"),
+    *(query("watch_shard = :shard", "by_watch", shard=shard) for shard in "01"),
 ]
 
 
 # The items at one place of an index come in the order of their keys, here as in moto; AWS promises none, and the code asks for none.
-@settings(derandomize=True, database=None, deadline=None, max_examples=120)
+@settings(derandomize=True, database=None, deadline=None, max_examples=90)
 @given(asked=st.lists(requests, min_size=4, max_size=16))
 def test_any_requests_in_any_order_get_the_same_answers(aws: tuple[Any, Any, Any], asked: list[Requested]) -> None:
     with in_moto(aws) as moto:
@@ -995,7 +1000,24 @@ def made() -> list[Requested]:
     for _ in range(150):
         with suppress(ResonaError):
             act(world, chance)
+    world.cloud.before = lambda operation, request: requested.append((operation, copy.deepcopy(request)))
+    world.cloud.after = lambda operation, request: None
+    tour(world)
     return requested
+
+
+def tour(world: World) -> None:
+    """Meet on purpose what chance may have left out."""
+    now = world.now.replace(microsecond=0)
+    draft = Definition("", "tenant", 1, "job", now, parse("* * * * *"), Request("https://example.com", "GET", {}), key="tour")
+    job_id = world.scheduling.create(draft, lambda job: remembered("idempotency#tour", world.now + DAY)).definition.id
+    world.scheduling.run_now("tenant", job_id)
+    world.advance(minutes=3)
+    world.scheduling.pause("tenant", "key:tour")
+    assert world.scheduling.page("tenant", None, 1)[0]
+    # A page of one run reads that run whole.
+    assert world.scheduling.runs_page("tenant", job_id, None, 1)[1]
+    world.scheduling.delete("tenant", job_id)
 
 
 def act(world: World, chance: random.Random) -> None:
@@ -1089,6 +1111,39 @@ def test_the_code_gives_every_name_and_value_that_it_uses_and_uses_no_reserved_w
         assert set(re.findall(r"#\w+", text)) == set(part.get("ExpressionAttributeNames", {})), text
         bare = set(re.findall(r"(?<![:#\w])\w+", text)) - {"AND", "OR", "attribute_not_exists", "begins_with"}
         assert not {word.upper() for word in bare} & reserved, text
+
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+LONGEST_KEY = {"id": 2048, "job_id": 2048, "tenant": 2048, "watch_shard": 2048, "part": 1024, "sort": 1024, "watch_at": 1024}
+
+
+def misfits(request: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each key that DynamoDB refuses: all of Resona's are texts, neither empty nor too long."""
+    if isinstance(request, dict):
+        for name, value in request.items():
+            if name in LONGEST_KEY and not 0 < len(value.get("S", "").encode()) <= LONGEST_KEY[name]:
+                yield name, value
+            yield from misfits(value)
+    elif isinstance(request, list):
+        for value in request:
+            yield from misfits(value)
+
+
+def test_every_key_that_the_code_gives_is_a_text_that_fits(made: list[Requested]) -> None:
+    assert set(LONGEST_KEY) == {name for names in (*KEYS.values(), *memory.INDEXES.values()) for name in names}
+    assert [misfit for _, request in made for misfit in misfits(request)] == []
+
+
+@pytest.mark.xfail(
+    strict=True, reason="Scheduling.resolve takes any text for a job's key; AWS refuses one over 2048 bytes, and the user gets a 500"
+)
+def test_a_reference_longer_than_any_key_is_not_asked_for() -> None:
+    # Neither cloud refuses it, so the request itself is looked at.
+    world, requested = World(), list[Any]()
+    world.cloud.before = lambda operation, request: requested.append(copy.deepcopy(request))
+    with pytest.raises(JobNotFound):
+        world.scheduling.get("tenant", "key:" + "x" * 3000)
+    assert [misfit for request in requested for misfit in misfits(request)] == []
 
 
 def test_no_expression_in_the_code_is_left_unasked(made: list[Requested]) -> None:
