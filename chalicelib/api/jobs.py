@@ -10,10 +10,22 @@ from typing import Any
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.idempotency import Remember, once
-from chalicelib.api.routing import Call, NotACursor, answer, limit_of, parts, read_cursor, route, write_cursor
+from chalicelib.api.routing import (
+    Call,
+    NotACursor,
+    answer,
+    any_text,
+    limit_of,
+    one_of,
+    page_size,
+    parts,
+    read_cursor,
+    route,
+    write_cursor,
+)
 from chalicelib.api.schemas import read_job, read_update
 from chalicelib.api.views import job_view, run_view
-from chalicelib.domain.errors import InvalidInput, NotCurrent
+from chalicelib.domain.errors import NotCurrent
 from chalicelib.domain.history import Run
 from chalicelib.domain.ids import JOB_ID
 from chalicelib.domain.state import Status
@@ -41,7 +53,16 @@ def create_job(call: Call) -> Response:
     return once(call, document, create, lambda shown: {"Location": f"{call.url}/{shown['id']}", "ETag": '"1"'})
 
 
-@route(routes, "/jobs", "GET", query=("limit", "cursor", "status", "name", "label"))
+def _label(value: str) -> str | None:
+    return None if ":" in value[1:] else "must be key:value"
+
+
+@route(
+    routes,
+    "/jobs",
+    "GET",
+    query={"limit": page_size, "cursor": any_text, "status": one_of(Status), "name": any_text, "label": _label},
+)
 def list_jobs(call: Call) -> Response:
     """List jobs, newest first."""
     position = read_cursor(call)
@@ -84,17 +105,13 @@ def _read(tenant: str, before: str | None, most: int) -> Iterator[tuple[Job | No
 
 
 class _Filter:
-    """The filters of a list. Raises InvalidInput."""
+    """The filters of a list."""
 
     def __init__(self, call: Call) -> None:
         self.filters = [name for name in ("status", "name", "label") if name in call.query]
         self._status = call.query.get("status")
         self._name = call.query.get("name", "")
         self._label = call.query.get("label")
-        if self._status is not None and self._status not in list(Status):
-            raise InvalidInput.of("status", f"must be one of {', '.join(Status)}")
-        if self._label is not None and ":" not in self._label[1:]:
-            raise InvalidInput.of("label", "must be key:value")
 
     def matches(self, job: Job) -> bool:
         definition = job.definition

@@ -9,8 +9,9 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 from chalice.app import Blueprint, Request, Response
@@ -23,6 +24,7 @@ from chalicelib.scheduling import Scheduling, assemble
 log = logging.getLogger("resona")
 
 MAX_REQUEST = 256 * 1024
+MOST_SHOWN = 100
 LOCAL_TENANT = "local"
 _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:]{2,45}\](:[0-9]{1,5})?", re.ASCII)
 
@@ -94,12 +96,14 @@ class Call:
 
 
 View = Callable[..., Response]
+# Says why a query parameter's value is wrong, None if it is not.
+Rule = Callable[[str], str | None]
 
 
 def route(
-    blueprint: Blueprint, path: str, method: str, *, query: tuple[str, ...] = (), open_to_all: bool = False
+    blueprint: Blueprint, path: str, method: str, *, query: Mapping[str, Rule] = MappingProxyType({}), open_to_all: bool = False
 ) -> Callable[[View], View]:
-    """Serve a view at a path. It gets a Call, then the path's parameters; `query` names the parameters it knows.
+    """Serve a view at a path. It gets a Call, then the path's parameters; `query` has the parameters it knows, each with its rule.
 
     Everything a view raises on purpose becomes a problem document here, since Chalice would make a 500 of it.
     """
@@ -135,7 +139,7 @@ def _tenant(request: Request) -> str:
     raise Refusal(401, "send a key: Authorization: Bearer rsn_…", {"WWW-Authenticate": "Bearer"})
 
 
-def _query(request: Request, known: tuple[str, ...]) -> dict[str, str]:
+def _query(request: Request, known: Mapping[str, Rule]) -> dict[str, str]:
     given = request.query_params
     if not given:
         return {}
@@ -149,6 +153,8 @@ def _query(request: Request, known: tuple[str, ...]) -> dict[str, str]:
             errors.append(FieldError(name, "give it once"))
         else:
             values[name] = sent[0]
+            why = known[name](sent[0])
+            errors += [FieldError(name, why)] if why else []
     if errors:
         raise InvalidInput(errors)
     return values
@@ -167,14 +173,26 @@ def answer(status: int, body: object, headers: Mapping[str, str] | None = None) 
     return Response(body=text, status_code=status, headers={"Content-Type": "application/json", **(headers or {})})
 
 
-def limit_of(call: Call, default: int, most: int = 100) -> int:
-    """Return the page size asked for. Raises InvalidInput."""
-    text = call.query.get("limit")
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= most):
-        raise InvalidInput.of("limit", f"must be a whole number from 1 to {most}")
-    return int(text)
+def any_text(value: str) -> None:
+    """Take every value: the rule of what the view itself judges."""
+    del value
+
+
+def page_size(value: str) -> str | None:
+    """Take the sizes of a page: the rule of `limit`."""
+    is_size = value.isascii() and value.isdigit() and len(value) <= 9 and 1 <= int(value) <= MOST_SHOWN
+    return None if is_size else f"must be a whole number from 1 to {MOST_SHOWN}"
+
+
+def one_of(values: Iterable[str]) -> Rule:
+    """Return the rule that takes these values alone."""
+    known = tuple(values)
+    return lambda value: None if value in known else f"must be one of {', '.join(known)}"
+
+
+def limit_of(call: Call, default: int) -> int:
+    """Return the page size asked for, which is one by its rule."""
+    return int(call.query.get("limit", default))
 
 
 class NotACursor(Refusal):

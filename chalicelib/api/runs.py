@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from chalice.app import Blueprint, Response
 
-from chalicelib.api.routing import Call, NotACursor, answer, limit_of, parts, read_cursor, route, write_cursor
+from chalicelib.api.routing import (
+    Call,
+    NotACursor,
+    answer,
+    any_text,
+    limit_of,
+    one_of,
+    page_size,
+    parts,
+    read_cursor,
+    route,
+    write_cursor,
+)
 from chalicelib.api.views import run_view
-from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.history import Run
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.run import RunStatus
@@ -17,13 +28,11 @@ routes = Blueprint(__name__)
 MOST_READ = 1000
 
 
-@route(routes, "/jobs/{job_id}/runs", "GET", query=("limit", "cursor", "status"))
+@route(routes, "/jobs/{job_id}/runs", "GET", query={"limit": page_size, "cursor": any_text, "status": one_of(RunStatus)})
 def list_runs(call: Call, job_id: str) -> Response:
     """List a job's runs, newest first, without their responses."""
     limit = limit_of(call, default=50)
     status = call.query.get("status")
-    if status is not None and status not in list(RunStatus):
-        raise InvalidInput.of("status", f"must be one of {', '.join(RunStatus)}")
     before = _position(call)
     shown: list[Run] = []
     found, read, more = job_id, 0, True

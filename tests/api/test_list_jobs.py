@@ -105,6 +105,11 @@ def test_a_filtered_page_leads_on_with_its_filter(api: Api) -> None:
     assert [job["name"] for job in second.json] == ["even 0"]
 
 
+def test_every_wrong_parameter_is_named(api: Api) -> None:
+    answer = api.get("/jobs?limit=0&status=gone&label=team&nome=x&name=a&name=b")
+    assert answer.fields == ["label", "limit", "name", "nome", "status"]
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "status=gone", "label=team", "label=:x", "nome=x"])
 def test_a_wrong_query_is_refused(api: Api, query: str) -> None:
     answer = api.get(f"/jobs?{query}")
