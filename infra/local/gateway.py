@@ -62,8 +62,8 @@ class Handler(ChaliceRequestHandler):
 
     def parse_request(self) -> bool:
         """Read the request line and the headers; False if they were refused."""
-        # RFC 9112, 2.2: an empty line before a request is overlooked.
-        if self.raw_requestline in (b"\r\n", b"\n"):
+        # RFC 9112, 2.2: empty lines before a request are overlooked.
+        while self.raw_requestline.isspace():
             self.raw_requestline = self.rfile.readline(65537)
         if not super().parse_request():
             return False

@@ -159,7 +159,7 @@ def test_a_body_over_10_mb_is_answered_and_not_cut_off(gateway: Gateway) -> None
 
 
 def test_empty_lines_before_a_request_are_overlooked(gateway: Gateway) -> None:
-    answer = gateway.send(b"GET /health HTTP/1.1\r\n\r\n\r\nGET /nowhere HTTP/1.1\r\n\r\n")
+    answer = gateway.send(b"GET /health HTTP/1.1\r\n\r\n\r\n  \r\nGET /nowhere HTTP/1.1\r\n\r\n")
     assert answer.raw.count(b"HTTP/1.1 200") == 1
     assert answer.raw.count(b"HTTP/1.1 404") == 1
 
