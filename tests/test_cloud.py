@@ -733,6 +733,17 @@ def test_a_schedule_that_never_was_is_not_found(cloud: Side) -> None:
 DAY = timedelta(days=1)
 
 
+@pytest.mark.parametrize(("hook", "is_there"), [("before", False), ("after", True)])
+def test_a_fault_before_a_call_prevents_its_effect_and_one_after_it_hides_it(hook: str, is_there: bool) -> None:
+    def fail(operation: str, request: dict[str, Any]) -> None:
+        raise memory.client_error("InternalServerError", operation, 500)
+
+    cloud = memory.Cloud(lambda: NOW, **{hook: fail})
+    assert code(memory.DynamoDB(cloud), "put_item", **put(job("a"))) == "InternalServerError"
+    assert bool(cloud.tables.get("jobs")) is is_there
+    assert cloud.calls == ["PutItem"]
+
+
 @dataclass(frozen=True)
 class Stores:
     jobs: JobStore
