@@ -21,11 +21,11 @@ class StateInUse(Exception):
 class Journal:
     """Things by kind and name. Safe to use from many threads."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the file. Raises StateInUse."""
+    def __init__(self, path: Path, patience_seconds: float = 5) -> None:
+        """Open or make the file; who served from it before may take a moment to end. Raises StateInUse."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5)
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=patience_seconds)
         try:
             # Held as long as the process lives, and given back by the system however it ends.
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -37,11 +37,13 @@ class Journal:
             self._database.execute("BEGIN EXCLUSIVE")
             self._database.execute("COMMIT")
         except sqlite3.OperationalError as error:
+            self._database.close()
             raise StateInUse(f"{path} is in use: is another Resona running here? Stop it, or set RESONA_HOME to another folder") from error
 
     def write(self, changes: list[tuple[str, str, Any]]) -> None:
         """Keep the value of each (kind, name), all or nothing; None forgets it."""
-        with self._lock:
+        # The connection commits at the end, or rolls back: a write that failed half-way must not hold up those after it.
+        with self._lock, self._database:
             self._database.execute("BEGIN")
             for kind, name, value in changes:
                 if value is None:
@@ -49,7 +51,6 @@ class Journal:
                 else:
                     text = json.dumps(value, ensure_ascii=False)
                     self._database.execute("INSERT OR REPLACE INTO things VALUES (?, ?, ?)", (kind, name, text))
-            self._database.execute("COMMIT")
 
     def read(self, kind: str) -> Iterator[tuple[str, Any]]:
         """Yield (name, value) of everything of a kind."""
