@@ -42,6 +42,7 @@ _LEASE_TO_SPARE = timedelta(seconds=2)
 # Before this age a schedule that no state carries may belong to a commit that is still under way.
 _LEFTOVER_AGE = timedelta(minutes=15)
 _TRIES = 20
+_PAUSE_SECONDS = 1
 _SWEEP_PAGE = 100
 
 
@@ -110,17 +111,20 @@ class Firing:
 
     def _claim(self, due: Due) -> tuple[Definition, State, OpenRun] | None:
         """Claim the attempt that is due; None if there is nothing to send."""
-        loaded, key, owner = self.jobs.load(due.job_id), due.key, uuid.uuid4().hex
+        loaded, key = self.jobs.load(due.job_id), due.key
+        # Owner token → the definition that its attempt sends: a later one is not what was claimed.
+        tried: dict[str | None, Definition] = {}
         for _ in range(_TRIES):
             if loaded is None:
                 log.info("claim.left", extra={"job_id": due.job_id, "why": "the job is gone"})
                 return None
             definition, state = loaded
             now = self.clock()
-            won = next((run for run in state.runs if run.owner == owner), None)
+            won = next((run for run in state.runs if run.owner in tried), None)
             if won is not None:
                 # A write of ours whose answer was lost has taken effect after all.
-                return definition, state, won
+                return tried[won.owner], state, won
+            owner = uuid.uuid4().hex
             decision = claiming.claim(definition, state, key, owner, now)
             if isinstance(decision, Leave):
                 log.info("claim.left", extra={"job_id": due.job_id, "run": str(key), "why": decision.why})
@@ -128,6 +132,8 @@ class Firing:
             if isinstance(decision, Settle):
                 self._settle(definition, state, decision.run)
                 return None
+            if decision.send is not None:
+                tried[owner] = definition
             try:
                 self.jobs.save(decision.state, [self.runs.ending_item(due.job_id, ending) for ending in decision.ended], now=now)
             except StateChanged:
@@ -136,6 +142,8 @@ class Firing:
             except Unavailable as error:
                 if not error.unknown:
                     raise
+                # If it took effect, this is what follows from it; if it did not, this is a message too many.
+                self.arming.arm(decision.state, decision.arm)
                 loaded = self.jobs.load(due.job_id)
                 continue
             self._log_endings(decision)
@@ -191,29 +199,42 @@ class Firing:
         self._conclude(definition, state, run, attempt)
 
     def _conclude(self, definition: Definition, state: State, run: OpenRun, attempt: _Attempt) -> None:
-        """Record the attempt, then finish the state; again if somebody else wrote the state in between."""
+        """Record the attempt, then finish the state; again if somebody else wrote the state in between.
+
+        While the lease lives nobody else settles this attempt, so what is known of it is kept and tried again when a table does
+        not answer: given up, it would become `unknown`, and be sent once more.
+        """
         jitter = random.uniform(0, MAX_JITTER)
         exchange = attempt.exchange
-        ended = Ended(exchange.outcome, attempt.started_at + exchange.duration, exchange.status_code, exchange.retry_after)
         recorded = attempt.recorded
+        ended_at = attempt.started_at + exchange.duration
+        verdict = recorded.verdict if recorded else None
+        ended = Ended(exchange.outcome, ended_at, exchange.status_code, exchange.retry_after, verdict)
         for _ in range(_TRIES):
             now = self.clock()
-            decision = claiming.finish(definition.trigger, definition.retry, state, run, ended, jitter, now)
+            decision = claiming.finish(definition, state, run, ended, jitter, now)
             if isinstance(decision, Leave) or decision.verdict is None:
                 return
             started_at = run.started_at or attempt.started_at
             record = AttemptRecord(
                 definition.id, run.key, run.attempt, attempt.owner, attempt.started_at, started_at, exchange, decision.verdict
             )
-            if record != recorded and not self.runs.record(record):
-                return
-            recorded = record
             try:
+                if record != recorded and not self.runs.record(record, state.revision):
+                    return
+                recorded = record
                 self.jobs.save(decision.state, now=now)
             except StateChanged as changed:
                 if changed.current is None:
                     return
                 state = changed.current
+                continue
+            except Unavailable:
+                if run.lease_until is None or self.clock() >= run.lease_until:
+                    raise
+                # If it took effect, this is what follows from it; if it did not, this is a message too many.
+                self.arming.arm(decision.state, decision.arm)
+                self.sleep(_PAUSE_SECONDS)
                 continue
             log.info(
                 f"run.{decision.verdict.status}", extra={"job_id": definition.id, "run": str(run.key), "reason": decision.verdict.reason}
@@ -232,7 +253,7 @@ class Firing:
             overdue = self.jobs.overdue(shard, self.clock(), _SWEEP_PAGE)
             moved = sum(self._sweep_job(job_id) for job_id in overdue)
             swept += moved
-            # The index may lag: a page of which nothing could be moved on would come again and again.
+            # The index may lag, the queue may be down: a page of which nothing could be armed would come again and again.
             if len(overdue) < _SWEEP_PAGE or not moved:
                 break
         return swept
@@ -248,8 +269,7 @@ class Firing:
         except StateChanged:
             return False
         log.warning("overdue.armed", extra={"job_id": job_id, "messages": len(decision.arm)})
-        self.arming.arm(decision.state, decision.arm)
-        return True
+        return self.arming.arm(decision.state, decision.arm)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,16 +60,18 @@ class Arming:
         self._queue = queue
         self._clock = clock
 
-    def arm(self, state: State, dues: Sequence[Due]) -> None:
-        """Send a message for each, after `state` was committed."""
+    def arm(self, state: State, dues: Sequence[Due]) -> bool:
+        """Send a message for each, after `state` was committed. False if that failed."""
         if not dues:
-            return
+            return True
         now = self._clock()
         try:
             self._queue.send(dues, now)
         except Unavailable:
             log.warning("arm.failed", extra={"job_id": state.job_id})
             self._uncover(state, dues, now)
+            return False
+        return True
 
     def _uncover(self, state: State, dues: Sequence[Due], now: datetime) -> None:
         """Take back that messages stand for these, so that the sweeper arms them in its next minute and not after a grace."""

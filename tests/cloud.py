@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -67,30 +68,48 @@ KEYS = {"jobs": ("id", "part"), "runs": ("job_id", "sort")}
 INDEXES = {"by_tenant": ("tenant", "id"), "by_watch": ("watch_shard", "watch_at")}
 
 
+Clause = tuple[str, str, str]
+
+
 def holds(condition: str | None, item: Item | None, values: Item, names: dict[str, str]) -> bool:
     """Evaluate a condition expression of the few forms that Resona writes."""
     if not condition:
         return True
-    return any(all(_clause(clause, item or {}, values, names) for clause in part.split(" AND ")) for part in condition.split(" OR "))
+    return any(all(_holds(clause, item or {}, values, names) for clause in part) for part in _clauses(condition))
 
 
-def _clause(clause: str, item: Item, values: Item, names: dict[str, str]) -> bool:
-    clause = re.sub(r"#\w+", lambda match: names[match[0]], clause.strip())
-    if match := re.fullmatch(r"attribute_not_exists\((\w+)\)", clause):
-        return match[1] not in item
-    if match := re.fullmatch(r"begins_with\((\w+), (:\w+)\)", clause):
-        return _value(item.get(match[1])).startswith(_value(values[match[2]]))
-    match = re.fullmatch(r"(\w+) (=|<|<=) (:\w+)", clause)
-    assert match, f"the cloud in memory does not know the condition {clause!r}"
-    if match[1] not in item:
+@cache
+def _clauses(condition: str) -> list[list[Clause]]:
+    return [[_clause(clause.strip()) for clause in part.split(" AND ")] for part in condition.split(" OR ")]
+
+
+def _clause(text: str) -> Clause:
+    """Return (operator, attribute, name of the value)."""
+    if match := re.fullmatch(r"attribute_not_exists\((\w+)\)", text):
+        return "absent", match[1], ""
+    if match := re.fullmatch(r"begins_with\((\w+), (:\w+)\)", text):
+        return "begins", match[1], match[2]
+    match = re.fullmatch(r"(#?\w+) (=|<|<=) (:\w+)", text)
+    assert match, f"the cloud in memory does not know the condition {text!r}"
+    return match[2], match[1], match[3]
+
+
+def _holds(clause: Clause, item: Item, values: Item, names: dict[str, str]) -> bool:
+    operator, attribute, value = clause
+    attribute = names.get(attribute, attribute)
+    if operator == "absent":
+        return attribute not in item
+    if attribute not in item:
         return False
-    left, right = _value(item[match[1]]), _value(values[match[3]])
-    return {"=": left == right, "<": left < right, "<=": left <= right}[match[2]]
+    left, right = _value(item[attribute]), _value(values[value])
+    if operator == "=":
+        return bool(left == right)
+    if operator == "begins":
+        return bool(left.startswith(right))
+    return bool(left < right or (operator == "<=" and left == right))
 
 
-def _value(attribute: dict[str, Any] | None) -> Any:
-    if attribute is None:
-        return ""
+def _value(attribute: dict[str, Any]) -> Any:
     return int(attribute["N"]) if "N" in attribute else attribute["S"]
 
 
@@ -128,12 +147,12 @@ class DynamoDB:
             return None
         reason: dict[str, Any] = {"Code": "ConditionalCheckFailed"}
         if item is not None and request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD":
-            reason["Item"] = copy.deepcopy(item)
+            reason["Item"] = {name: dict(value) for name, value in item.items()}
         return reason
 
     def _apply(self, write: dict[str, Any]) -> None:
         if "Put" in write:
-            request, new = write["Put"], copy.deepcopy(write["Put"]["Item"])
+            request, new = write["Put"], {name: dict(value) for name, value in write["Put"]["Item"].items()}
         else:
             request, new = write["Delete"], None
         name = request["TableName"]
@@ -184,8 +203,9 @@ class DynamoDB:
         index = request.get("IndexName")
         order = (*INDEXES[index], *KEYS[table]) if index else KEYS[table]
         values = request["ExpressionAttributeValues"]
-        items = [item for item in self._cloud.items(table, index).values() if all(name in item for name in order)]
-        items = [item for item in items if holds(request["KeyConditionExpression"], item, values, {})]
+        # A key condition does not hold for an item without the key, and so not for one that a sparse index leaves out.
+        items = [item for item in self._cloud.items(table, index).values() if holds(request["KeyConditionExpression"], item, values, {})]
+        items = [item for item in items if all(name in item for name in order)]
         forward = request.get("ScanIndexForward", True)
 
         def place(item: Item) -> tuple[Any, ...]:

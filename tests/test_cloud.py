@@ -936,16 +936,18 @@ def test_an_attempt_is_recorded_again_by_its_owner_alone(stores: Stores) -> None
     first = attempt(0)
     later = replace(first, verdict=Verdict(RunStatus.FAILED))
     assert stores.runs.attempt("job", first.key, 1) is None
-    assert stores.runs.record(first)
-    assert stores.runs.record(later)
-    assert not stores.runs.record(replace(first, owner="y"))
+    assert stores.runs.record(first, 2)
+    assert stores.runs.record(first, 2)
+    assert stores.runs.record(later, 3)
+    assert not stores.runs.record(replace(first, owner="y"), 4)
+    assert not stores.runs.record(first, 2), "a late write does not undo what came in its place"
     assert stores.runs.attempt("job", first.key, 1) == later
 
 
 def test_runs_are_paged_whole_newest_first_whatever_the_limit(stores: Stores) -> None:
     records = [attempt(minute, number) for minute in range(5) for number in range(1, 4)]
     for record in records:
-        assert stores.runs.record(record)
+        assert stores.runs.record(record, 1)
     found, before = [], None
     while page := stores.runs.page("job", before, 2, NOW):
         found += page
@@ -959,14 +961,14 @@ def test_runs_are_paged_whole_newest_first_whatever_the_limit(stores: Stores) ->
 def test_a_run_larger_than_an_answer_is_read_to_its_end(stores: Stores) -> None:
     records = [attempt(0, number, body="x" * 30_000) for number in range(1, 41)]
     for record in records:
-        stores.runs.record(record)
+        stores.runs.record(record, 1)
     assert stores.runs.run("job", records[0].key, NOW).attempts == tuple(records)
 
 
 def test_the_last_attempts_of_many_jobs_are_read_together(stores: Stores) -> None:
     records = [replace(attempt(number), job_id=f"job {number}") for number in range(3)]
     for record in records:
-        stores.runs.record(record)
+        stores.runs.record(record, 1)
     wanted = [(f"job {number}", LastRun(attempt(number).key, 1)) for number in range(120)]
     assert stores.runs.last_attempts(wanted, NOW) == {record.job_id: record for record in records}
 

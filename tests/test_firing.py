@@ -351,3 +351,11 @@ def test_a_leftover_schedule_deletes_itself(world: World) -> None:
     world.advance(hours=2)
     assert world.sent == []
     assert world.cloud.schedules == {}
+
+
+def test_when_wakes_stop_coming_one_occurrence_is_late_and_the_next_are_on_time(world: World) -> None:
+    world.create(parse("*/10 * * * *"))
+    world.advance(minutes=15)
+    world.wakes = False
+    world.advance(minutes=55)
+    assert [seconds > 1 for seconds in lateness(world)] == [False, True, False, False, False, False, False]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 import zlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from chalicelib.aws.records import dump_definition, dump_state, load_definition, load_state, sortable
@@ -106,5 +106,5 @@ def read_definition(item: dict[str, Any]) -> Definition:
 def read_state(item: dict[str, Any]) -> State:
     """Read a state back from its item."""
     watch_at = item.get("watch_at")
-    at = datetime.strptime(watch_at["S"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC) if watch_at else None
+    at = datetime.fromisoformat(watch_at["S"]) if watch_at else None
     return load_state(item["id"]["S"], int(item["revision"]["N"]), at, item["state"]["S"])

@@ -37,7 +37,7 @@ def _read_needed_time(text: str) -> datetime:
 
 def sortable(at: datetime) -> str:
     """Return a text of fixed width that sorts as the instants do."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def dump_definition(definition: Definition) -> str:
@@ -101,6 +101,7 @@ def dump_state(state: State) -> str:
             "next_due_at": _time(state.next_due_at),
             "covered": state.covered,
             "token": state.token,
+            "doubted_until": _time(state.doubted_until),
             "runs": [_open_run(run) for run in state.runs] or None,
             "last_run": [str(last.key), last.attempt, _time(last.superseded_at)] if last else None,
             "sweeps": state.sweeps or None,
@@ -123,6 +124,7 @@ def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str)
         next_due_at=_read_time(raw.get("next_due_at")),
         covered=raw.get("covered", True),
         token=raw.get("token"),
+        doubted_until=_read_time(raw.get("doubted_until")),
         runs=tuple(_read_open_run(run) for run in raw.get("runs", ())),
         last_run=LastRun(RunKey.parse(last[0]), last[1], _read_time(last[2])) if last else None,
         watch_at=watch_at,

@@ -3,6 +3,7 @@
     job_id   hash
     sort     range: <RunKey.sort>#<attempt number, two digits>, or #99 for an ending without an attempt
     owner    the token under which the attempt was recorded
+    revision   that of the state which its verdict was decided on
     record   JSON
     expires_at   DynamoDB's time to live, in seconds; items past it are not shown, though DynamoDB may take days to delete them
 
@@ -50,19 +51,24 @@ class RunStore:
         self._table = table
         self._retention = retention
 
-    def record(self, record: AttemptRecord) -> bool:
-        """Write an attempt's record, again if its verdict changed. False if another owner's record of it is there."""
-        unrecorded_or_own = "attribute_not_exists(job_id) OR #owner = :owner"
+    def record(self, record: AttemptRecord, revision: int) -> bool:
+        """Write an attempt's record, again if its verdict changed. False if another owner's record of it is there, or a later one.
+
+        `revision` is that of the state which the verdict was decided on: a write that was given up on, and takes effect after all,
+        must not undo the one that came in its place.
+        """
+        absent_or_own_and_earlier = "attribute_not_exists(job_id) OR #owner = :owner AND revision <= :revision"
         item = self._item(record.job_id, record.key, record.number, record.finished_at, dump_attempt(record))
         item["owner"] = {"S": record.owner}
+        item["revision"] = {"N": str(revision)}
         try:
             self._call(
                 lambda: self._client.put_item(
                     TableName=self._table,
                     Item=item,
-                    ConditionExpression=unrecorded_or_own,
+                    ConditionExpression=absent_or_own_and_earlier,
                     ExpressionAttributeNames={"#owner": "owner"},
-                    ExpressionAttributeValues={":owner": {"S": record.owner}},
+                    ExpressionAttributeValues={":owner": {"S": record.owner}, ":revision": {"N": str(revision)}},
                 ),
                 writes=True,
             )

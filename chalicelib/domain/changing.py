@@ -76,6 +76,7 @@ def change(old: Definition, new: Definition, state: State, token: str | None, no
         status=Status.ACTIVE if is_new_trigger and state.status is not Status.PAUSED else state.status,
         updated_at=now,
         token=token,
+        doubted_until=state.doubted_until if token == state.token else None,
     )
     due_at = first_due_at(new.trigger, now) if is_new_trigger else state.next_due_at
     armed, arm = await_occurrence(changed, new.trigger, due_at, now)
@@ -92,7 +93,9 @@ def pause(state: State, now: datetime) -> Step | None:
         return None
     if state.status is not Status.ACTIVE:
         raise JobHasEnded("a job that has ended cannot be paused")
-    paused = replace(state, generation=state.generation + 1, status=Status.PAUSED, updated_at=now, token=None, covered=True)
+    paused = replace(
+        state, generation=state.generation + 1, status=Status.PAUSED, updated_at=now, token=None, doubted_until=None, covered=True
+    )
     closing, close = _hurry_superseded(paused, now)
     return Step(written(closing), arm=close)
 

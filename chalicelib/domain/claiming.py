@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition, Overlap
-from chalicelib.domain.retry import RetryPolicy, is_retried, next_attempt_at
+from chalicelib.domain.retry import is_retried, next_attempt_at
 from chalicelib.domain.run import Ending, Outcome, Reason, RunStatus, Verdict
 from chalicelib.domain.state import (
     GRACE,
@@ -28,6 +28,7 @@ from chalicelib.domain.state import (
     Status,
     Step,
     await_occurrence,
+    doubting,
     occurrence_due,
     occurrence_watch_at,
     run_due,
@@ -50,12 +51,13 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How an attempt ended, as far as the rules need it."""
+    """How an attempt ended, as far as the rules need it. `verdict` is the one that is on record already, None if none is."""
 
     outcome: Outcome
     at: datetime
     status_code: int | None = None
     retry_after: str | None = None
+    verdict: Verdict | None = None
 
 
 def claim(definition: Definition, state: State, key: RunKey, owner: str, now: datetime) -> Step | Leave | Settle:
@@ -113,6 +115,7 @@ def _claim_occurrence(definition: Definition, state: State, key: RunKey, owner: 
     if now < due_at:
         return Leave("not yet")
     # From here on `due_at`, not the key's: an older occurrence that is still open is decided first.
+    state = doubting(state, due_at, now)
     missed = _missed(definition, due_at, now)
     if missed:
         last = missed[-1]
@@ -169,20 +172,25 @@ def _pass_over(definition: Definition, state: State, last: datetime, ending: End
     return Step(written(advanced), ended=(ending,), arm=arm, again=again)
 
 
-def finish(trigger: Trigger, retry: RetryPolicy, state: State, owned: OpenRun, ended: Ended, jitter: float, now: datetime) -> Step | Leave:
+def finish(definition: Definition, state: State, owned: OpenRun, ended: Ended, jitter: float, now: datetime) -> Step | Leave:
     """Decide what the end of an attempt means: the run succeeds, fails, or waits for its next attempt.
 
-    `owned` is the run as it was claimed; `trigger` and `retry` are those it was claimed with. `jitter` is in [0, 0.1].
-    A finish that finds its owner token gone changes nothing.
+    `owned` is the run as it was claimed; `definition` is the one it was claimed with, or, for an attempt that is settled by
+    someone else, a later one. `jitter` is in [0, 0.1]. A finish that finds its owner token gone changes nothing.
     """
     run = state.find(owned.key)
     if run is None or run.owner != owned.owner:
         return Leave("the attempt has another owner")
+    trigger, retry = definition.trigger, definition.retry
+    if ended.verdict is not None and ended.verdict.status is not RunStatus.RETRYING:
+        # Whoever recorded it died before the finish. What is on record as the end stays the end, whatever has changed since.
+        return _end(trigger, state, run, ended.verdict)
     if ended.outcome is Outcome.SUCCESS:
         return _end(trigger, state, run, Verdict(RunStatus.SUCCEEDED))
     if not is_retried(ended.outcome, ended.status_code):
         return _end(trigger, state, run, Verdict(RunStatus.FAILED))
-    if run.attempt >= retry.max_attempts:
+    # A later definition's policy says nothing about this run, which it has superseded.
+    if definition.generation <= run.generation and run.attempt >= retry.max_attempts:
         return _end(trigger, state, run, Verdict(RunStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED))
     if state.supersedes(run):
         return _end(trigger, state, run, Verdict(RunStatus.FAILED, Reason.SUPERSEDED))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from ulid import ULID
 
@@ -69,8 +69,7 @@ class RunKey:
         match = _SCHEDULED.fullmatch(text)
         if not match:
             raise ValueError("not a run key")
-        due_at = datetime.strptime(match[2], _COMPACT).replace(tzinfo=UTC)
-        return cls(due_at=due_at, generation=int(match[1]))
+        return cls(due_at=datetime.fromisoformat(match[2]), generation=int(match[1]))
 
     def __str__(self) -> str:
         return self.manual or f"{self.generation}-{self.due_at.strftime(_COMPACT)}"

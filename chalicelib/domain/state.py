@@ -24,6 +24,8 @@ GRACE = timedelta(seconds=30)
 SKEW = timedelta(seconds=10)
 # A schedule may miss the minute in which it is made; only wakes later than this are counted on.
 SETTLING = timedelta(minutes=1)
+# After a wake that did not come, for so long wakes are not counted on: an outage of EventBridge Scheduler makes one occurrence late.
+DOUBT = timedelta(hours=1)
 # How soon the sweeper looks again at what it has armed: doubled with every look in vain.
 SWEEP_AGAIN = timedelta(minutes=1)
 SWEEP_AGAIN_AT_MOST = timedelta(minutes=8)
@@ -81,8 +83,8 @@ class State:
 
     `revision` counts writes; `generation` counts the meanings the job has had; `defined_in` is the generation whose definition
     it goes with. `next_due_at` is the occurrence that comes next, None for a one-time job whose run has begun; a paused one-time
-    job keeps it. `covered`: a message or the schedule stands for it. `token` names the schedule, None when there is none.
-    `sweeps` counts the sweeper's looks since anything else happened.
+    job keeps it. `covered`: a message or the schedule stands for it. `token` names the schedule, None when there is none;
+    `doubted_until` is set when one of its wakes did not come. `sweeps` counts the sweeper's looks since anything else happened.
     """
 
     job_id: str
@@ -95,6 +97,7 @@ class State:
     next_due_at: datetime | None = None
     covered: bool = True
     token: str | None = None
+    doubted_until: datetime | None = None
     runs: tuple[OpenRun, ...] = ()
     last_run: LastRun | None = None
     watch_at: datetime | None = None
@@ -182,11 +185,22 @@ def await_occurrence(state: State, trigger: Trigger, due_at: datetime | None, no
     state = replace(state, next_due_at=due_at)
     if due_at is None or state.status is not Status.ACTIVE:
         return replace(state, covered=True), ()
-    if schedule_wakes_for(state.token, trigger, due_at, now):
+    if not is_doubted(state, now) and schedule_wakes_for(state.token, trigger, due_at, now):
         return replace(state, covered=True), ()
     if due_at - now <= NEAR:
         return replace(state, covered=True), (occurrence_due(state, due_at),)
     return replace(state, covered=False), ()
+
+
+def doubting(state: State, due_at: datetime, now: datetime) -> State:
+    """Return the state that no longer counts on its schedule for a while, if what it covered came due and nobody came."""
+    was_forgotten = state.token is not None and state.covered and now - due_at > GRACE
+    return replace(state, doubted_until=now + DOUBT) if was_forgotten else state
+
+
+def is_doubted(state: State, now: datetime) -> bool:
+    """Say whether the schedule's wakes are not counted on now."""
+    return state.doubted_until is not None and now < state.doubted_until
 
 
 def schedule_wakes_for(token: str | None, trigger: Trigger, due_at: datetime, now: datetime) -> bool:

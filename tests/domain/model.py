@@ -124,8 +124,7 @@ class Model:
                 break
 
     def _settled(self, node: Node, state: State, run: OpenRun, now: datetime) -> Iterator[Event]:
-        trigger, retry = self._definition(state).trigger, self._definition(state).retry
-        decision = claiming.finish(trigger, retry, state, run, Ended(Outcome.UNKNOWN, now), 0, now)
+        decision = claiming.finish(self._definition(state), state, run, Ended(Outcome.UNKNOWN, now), 0, now)
         if isinstance(decision, Step):
             lost = frozenset(out for out in node.out if out.run.key == run.key and out.run.attempt == run.attempt)
             left = replace(node, out=node.out - lost, stale=node.stale | lost)
@@ -133,10 +132,9 @@ class Model:
 
     def _finishes(self, node: Node, state: State) -> Iterator[Event]:
         now = TIMES[node.now]
-        trigger, retry = self._definition(state).trigger, self._definition(state).retry
         for out in node.out | node.stale:
             for outcome, status in ((Outcome.SUCCESS, 200), (Outcome.TIMEOUT, None), (Outcome.HTTP_ERROR, 404)):
-                decision = claiming.finish(trigger, retry, state, out.run, Ended(outcome, now, status), 0, now)
+                decision = claiming.finish(self._definition(state), state, out.run, Ended(outcome, now, status), 0, now)
                 rest = replace(node, out=node.out - {out}, stale=node.stale - {out})
                 if isinstance(decision, Leave):
                     yield Event("late finish" if out in node.stale else "refused finish", node, rest, key=out.run.key)

@@ -1,0 +1,290 @@
+"""Clients: what they do by chance, what they were told, and what must be true because they were told it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from chalicelib.domain.state import State, Status
+from tests.simulation.deployment import Answer, Deployment
+from tests.simulation.hub import Process
+from tests.simulation.observer import Violation
+
+MOST_JOBS = 4
+
+
+@dataclass
+class Told:
+    """What a client has been told: which jobs there are, which were deleted, and when."""
+
+    created_at: dict[str, float] = field(default_factory=dict)
+    delete_begun: dict[str, float] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+    by_key: dict[str, set[str]] = field(default_factory=dict)
+    runs_by_key: dict[str, set[str]] = field(default_factory=dict)
+
+
+class Clients:
+    """Clients of one deployment. Each step of each is held against what was acknowledged."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.hub = deployment.hub
+        self.told = Told()
+        self._bodies = 0
+
+    def hold(self, holds: bool, promise: str, *facts: object) -> None:
+        if not holds:
+            raise Violation(f"{promise}: {', '.join(map(str, facts))} at {self.hub.time:.3f}")
+
+    def body(self) -> str:
+        """Return a request body that no other request has: it tells which definition was sent."""
+        self._bodies += 1
+        return f"m{self._bodies}"
+
+    def draft(self, trigger: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        """Return a job to register."""
+        request = {"url": "https://example.com/hook", "body": self.body()}
+        return {"name": "job", "request": request, "trigger": trigger, "timeout": 5, **fields}
+
+    def create(self, draft: dict[str, Any], key: str | None = None) -> str | None:
+        """Register a job and return its id; with a key, ask until there is an answer."""
+        headers = {"idempotency-key": key} if key else {}
+        for _ in range(6 if key else 1):
+            answer, process = self.deployment.ask("POST", "/jobs", draft, headers)
+            if answer is not None and answer[0] == 201:
+                return self._created(answer, process, key)
+            self.hold(answer is None or answer[0] in (503, 409), "a job can be registered", answer)
+            self.hub.wait(1)
+        return None
+
+    def _created(self, answer: Answer, process: Process, key: str | None) -> str:
+        job_id = str(answer[2]["id"])
+        self.told.created_at.setdefault(job_id, self.hub.time)
+        is_replay = answer[1].get("Idempotency-Replayed") == "true"
+        story = self.deployment.observer.stories.get(job_id)
+        self.hold(story is not None and bool(story.states), "a job that was acknowledged is stored", job_id)
+        self.hold(
+            is_replay or any(state.job_id == job_id for state in process.committed), "an acknowledgement comes after the write", job_id
+        )
+        if key:
+            self.told.by_key.setdefault(key, set()).add(job_id)
+            self.hold(len(self.told.by_key[key]) == 1, "one Idempotency-Key is one job", key, self.told.by_key[key])
+        return job_id
+
+    def ask(self, method: str, job_id: str, action: str = "", body: object = None, key: str | None = None) -> Answer | None:
+        """Do something to a job, and hold what is acknowledged against what is stored."""
+        story = self.deployment.observer.story(job_id)
+        before = len(story.states)
+        if method == "DELETE":
+            self.told.delete_begun.setdefault(job_id, self.hub.time)
+        path = f"/jobs/{job_id}{action}"
+        answer, process = self.deployment.ask(method, path, body, {"idempotency-key": key} if key else {})
+        if answer is None:
+            return None
+        status = answer[0]
+        self.hold(status in (200, 201, 202, 204, 404, 409, 503), "an answer that is documented", path, answer)
+        if status == 404:
+            self.hold(job_id in self.told.delete_begun, "an acknowledged job is not lost", job_id)
+        if method == "DELETE" and status == 204:
+            self.told.deleted.add(job_id)
+            self.hold(story.is_deleted, "an acknowledged delete is done", job_id)
+        since = story.states[max(0, before - 1) :]
+        if status == 200 and method in ("POST", "PATCH"):
+            self._changed(action, since, process, body)
+        if status == 202:
+            self._queued(answer, since, key)
+        return answer
+
+    def _changed(self, action: str, since: list[State], process: Process, body: object) -> None:
+        job_id = since[0].job_id
+        wanted = {"/pause": Status.PAUSED, "/resume": Status.ACTIVE}.get(action)
+        if wanted is not None:
+            self.hold(any(state.status is wanted for state in since), "an acknowledged pause or resume is stored", job_id, action)
+            return
+        self.hold(bool(process.committed), "an acknowledged change is stored", job_id)
+        if isinstance(body, dict) and "request" in body:
+            stored = [definition.request.body for _, definition in self.deployment.observer.story(job_id).definitions]
+            self.hold(body["request"]["body"] in stored, "an acknowledged request is stored", job_id)
+
+    def _queued(self, answer: Answer, since: list[State], key: str | None) -> None:
+        identifier = str(answer[2]["id"])
+        if key:
+            self.told.runs_by_key.setdefault(key, set()).add(identifier)
+            self.hold(len(self.told.runs_by_key[key]) == 1, "one Idempotency-Key is one run", key)
+        if answer[1].get("Idempotency-Replayed") != "true":
+            queued = any(run.key.manual and identifier.endswith(run.key.manual) for state in since for run in state.runs)
+            self.hold(queued, "an acknowledged run is stored", identifier)
+
+    def list_all(self, limit: int) -> None:
+        """Go through all pages, and find every job that was there all along, once."""
+        begun = self.hub.time
+        path: str | None = f"/jobs?limit={limit}"
+        seen: list[str] = []
+        while path:
+            answer, _ = self.deployment.ask("GET", path)
+            if answer is None or answer[0] != 200:
+                return
+            seen += [job["id"] for job in answer[2]]
+            link = answer[1].get("Link", "")
+            path = link[link.index("/jobs") : link.index(">")] if link else None
+        self.hold(len(seen) == len(set(seen)), "no job is on two pages", seen)
+        there = {job_id for job_id, at in self.told.created_at.items() if at < begun - 5 and job_id not in self.told.delete_begun}
+        self.hold(there <= set(seen), "no job is on no page", there - set(seen))
+
+    def look(self, job_id: str) -> None:
+        """Read a job and its runs, and hold them against each other."""
+        answer = self.ask("GET", job_id)
+        if answer is None or answer[0] != 200:
+            return
+        result = answer[2]["result"]
+        if result and result["body"]:
+            story = self.deployment.observer.story(job_id)
+            bodies = {definition.request.body for _, definition in story.definitions}
+            self.hold(result["body"] in bodies, "a result is an answer to a request of this job", job_id)
+
+    def end(self) -> None:
+        """Hold what clients see at the end against what they were told: each job, its runs page by page, its result."""
+        for job_id in self.told.created_at:
+            if job_id in self.told.delete_begun:
+                if job_id in self.told.deleted:
+                    answer, _ = self.deployment.ask("GET", f"/jobs/{job_id}")
+                    self.hold(answer is not None and answer[0] == 404, "a deleted job is gone", job_id)
+                continue
+            answer, _ = self.deployment.ask("GET", f"/jobs/{job_id}")
+            self.hold(answer is not None and answer[0] == 200, "an acknowledged job is there", job_id, answer)
+            assert answer is not None
+            self._runs_at_the_end(job_id, answer[2])
+
+    def _runs_at_the_end(self, job_id: str, job: dict[str, Any]) -> None:
+        story = self.deployment.observer.story(job_id)
+        runs: list[dict[str, Any]] = []
+        path: str | None = f"/jobs/{job_id}/runs?limit=7"
+        while path:
+            answer, _ = self.deployment.ask("GET", path)
+            assert answer is not None
+            self.hold(answer[0] == 200, "runs are listed", path, answer)
+            runs += answer[2]
+            link = answer[1].get("Link", "")
+            path = link[link.index("/jobs") : link.index(">")] if link else None
+        shown = [run["id"] for run in runs]
+        self.hold(len(shown) == len(set(shown)), "no run is on two pages", job_id)
+        keys = {str(key) for key, _ in story.claims} | {str(key) for key in story.endings}
+        self.hold({identifier.split("-", 1)[1] for identifier in shown} == keys, "every run is on a page", job_id)
+        statuses = {run["id"]: run["status"] for run in runs}
+        self.hold(set(statuses.values()) <= {"succeeded", "failed", "missed", "skipped"}, "every run has ended", job_id, statuses)
+        sent = [run for run in runs if run["attempts"]]
+        self.hold((job["result"] is None) == (not sent), "a job that was sent has a result", job_id)
+        if job["result"]:
+            self.hold(job["result"]["status"] == statuses[job["result"]["run_id"]], "result and run agree", job_id)
+            # Newest first, and among those of one second the later generation.
+            self.hold(job["result"]["run_id"] == sent[0]["id"], "the result is that of the latest run", job_id, job["result"]["run_id"])
+
+
+class Someone:
+    """A client that does something by chance, again and again."""
+
+    def __init__(self, clients: Clients, chance: random.Random, until: float) -> None:
+        self._clients = clients
+        self._chance = chance
+        self._until = until
+        self._keys = 0
+
+    def live(self) -> None:
+        """Go on until the time is over."""
+        hub = self._clients.hub
+        acts: list[tuple[int, Callable[[], object]]] = [(4, self._create), (10, self._act), (2, self._look), (1, self._list)]
+        kinds = [act for weight, act in acts for _ in range(weight)]
+        self._create()
+        while hub.time < self._until:
+            # Now at once, now around the full minute, when occurrences come due.
+            wait = self._chance.choice((0.0, 0.05, 1, 10, 60 - hub.time % 60 + self._chance.uniform(-1, 1)))
+            hub.wait(max(0.0, wait))
+            self._chance.choice(kinds)()
+
+    def _create(self) -> None:
+        clients, chance = self._clients, self._chance
+        if len(clients.told.created_at) >= MOST_JOBS:
+            return
+        trigger: dict[str, Any] = chance.choice(
+            (
+                {"delay": 0},
+                {"delay": 3},
+                {"delay": 45},
+                {"delay": 1000},
+                {"cron": "* * * * *"},
+                {"cron": "*/2 * * * *"},
+                {"cron": "1-59/3 * * * *"},
+            )
+        )
+        fields: dict[str, Any] = {
+            "retry": {"max_attempts": chance.choice((1, 2, 3)), "initial_delay": chance.choice((1, 20)), "max_delay": 60},
+            "overlap": chance.choice(("allow", "skip")),
+            "misfire_grace": chance.choice((None, None, 30, 600)),
+        }
+        clients.create(clients.draft(trigger, **fields), self._key())
+
+    def _key(self) -> str | None:
+        self._keys += 1
+        return f"key-{id(self) if False else self._chance.randrange(1_000_000)}-{self._keys}" if self._chance.random() < 0.5 else None
+
+    def _some_job(self) -> str | None:
+        known = list(self._clients.told.created_at)
+        return self._chance.choice(known) if known else None
+
+    def _act(self) -> None:
+        job_id = self._some_job()
+        if job_id is None:
+            return
+        clients, chance = self._clients, self._chance
+        kind = chance.choice(("pause", "resume", "run", "request", "trigger", "name", "retry", "pause", "resume", "delete"))
+        if kind == "delete" and chance.random() < 0.5:
+            clients.ask("DELETE", job_id)
+        elif kind in ("pause", "resume"):
+            clients.ask("POST", job_id, f"/{kind}")
+        elif kind == "run":
+            clients.ask("POST", job_id, "/run", key=self._key())
+        elif kind == "request":
+            clients.ask("PATCH", job_id, body={"request": {"url": "https://example.com/other", "body": clients.body()}})
+        elif kind == "trigger":
+            trigger = chance.choice(({"delay": 0}, {"delay": 20}, {"delay": 1200}, {"cron": "* * * * *"}))
+            clients.ask("POST", job_id, body={"trigger": trigger})
+        elif kind == "name":
+            clients.ask("PATCH", job_id, body={"name": f"name {chance.random()}"})
+        elif kind == "retry":
+            clients.ask("PATCH", job_id, body={"retry": {"max_attempts": chance.choice((1, 4)), "initial_delay": 5, "max_delay": 5}})
+
+    def _look(self) -> None:
+        job_id = self._some_job()
+        if job_id is not None:
+            self._clients.look(job_id)
+
+    def _list(self) -> None:
+        self._clients.list_all(self._chance.choice((1, 2, 100)))
+
+
+def live_through(deployment: Deployment, clients: Clients, until: float) -> None:
+    """Let some clients live until a time."""
+    for _ in range(deployment.chance.choice((1, 2, 3))):
+        someone = Someone(clients, random.Random(deployment.chance.random()), until)
+        deployment.hub.at(deployment.chance.uniform(0, 5), lambda someone=someone: deployment.begin("client", someone.live))  # type: ignore[misc]
+
+
+def heal(deployment: Deployment, within: timedelta) -> None:
+    """Have everything go well from now on, and wait until all has come to rest. Raises Violation when it does not in time."""
+    hub = deployment.hub
+    deployment.cloud.plan.rates, deployment.cloud.plan.chosen = {}, {}
+    weather = deployment.weather
+    for name in vars(weather):
+        if name != "skew":
+            setattr(weather, name, 0)
+    until = hub.time + within.total_seconds()
+    # Half way between two minutes, when no cron is under way.
+    hub.run_until(hub.time - hub.time % 60 + 90)
+    while left := deployment.observer.rest(hub.now):
+        if hub.time > until:
+            raise Violation(f"what was healed has not come to rest: {left}")
+        hub.run_until(hub.time + 60)

@@ -1,0 +1,184 @@
+"""The cloud in memory, on virtual time, with faults at its calls."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from tests.cloud import Cloud, Item, client_error
+from tests.simulation.faults import Fault, Plan, Weather
+from tests.simulation.hub import Hub
+
+Write = tuple[str, tuple[str, ...], Item | None, Item | None]
+LONG = 700.0
+
+
+class SimulatedCloud(Cloud):
+    """A cloud whose calls take time and may fail. `observe` is given the writes of each effect, with who made them."""
+
+    def __init__(self, hub: Hub, chance: random.Random, plan: Plan, weather: Weather) -> None:
+        super().__init__(lambda: hub.now)
+        self.hub = hub
+        self.chance = chance
+        self.plan = plan
+        self.weather = weather
+        self.made = 0
+        self.met: list[tuple[int, Fault]] = []
+        self.trace: list[str] = []
+        self.digest = hashlib.blake2b(digest_size=16)
+        self.observe: Callable[[str, list[Write], dict[str, Any]], None] = lambda operation, writes, request: None
+        self.told: list[tuple[int, str, dict[str, Any]]] = []
+        self.is_verbose = False
+        self.remembers_calls = False
+        self._writes: list[Write] = []
+        self._past: list[tuple[float, Write]] = []
+        self._watched: dict[str, set[tuple[str, ...]]] = {}
+        self._lag = 0.0
+
+    def tell(self, what: str) -> None:
+        """Add a line to the history."""
+        line = f"{self.hub.time:12.6f} {self.hub.current.name:14} {what}"
+        self.digest.update(line.encode())
+        if self.is_verbose:
+            self.trace.append(line)
+
+    def called(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+        number, self.made = self.made, self.made + 1
+        fault = self.plan.fault(number, operation, request, self.chance)
+        if fault is None and request.get("IndexName") == "by_watch":
+            shard = request["ExpressionAttributeValues"][":shard"]["S"]
+            if not self._watched.get(shard) or not self._effect(operation, request, effect)["Items"]:
+                # Nothing is overdue in this shard, so nothing that comes between this call and the next makes a difference.
+                return {"Items": []}
+        if self.remembers_calls:
+            self.told.append((number, operation, request))
+        if fault is not None:
+            self.met.append((number, fault))
+        self.tell(f"{number} {operation}{f' [{fault}]' if fault else ''}")
+        self._wait()
+        if fault is not None:
+            return self._go_wrong(fault, operation, request, effect)
+        return self._go_well(operation, request, effect)
+
+    def _go_well(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+        try:
+            return self._effect(operation, request, effect)
+        finally:
+            self._wait()
+
+    def _wait(self) -> None:
+        is_slow = self.weather.slow_calls and self.chance.random() < self.weather.slow_calls
+        self.hub.current.was_slow |= bool(is_slow)
+        self.hub.wait(self.chance.uniform(0.05, 2) if is_slow else self.chance.uniform(0.001, 0.012))
+
+    def _go_wrong(self, fault: Fault, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+        if fault is Fault.STALE_INDEX:
+            self._lag = self.chance.uniform(0.1, 3)
+            return self._go_well(operation, request, effect)
+        if fault is Fault.TORN_READ:
+            return self._torn(operation, request, effect)
+        if fault is Fault.PAUSE_BEFORE:
+            self.hub.current.was_slow = True
+            self.hub.wait(self.chance.uniform(30, LONG))
+            return self._go_well(operation, request, effect)
+        if fault is Fault.KILL_BEFORE:
+            self.hub.kill()
+        if fault is Fault.ERROR_BEFORE:
+            raise client_error("InternalServerError", operation, 500)
+        if fault is Fault.THROTTLE:
+            raise client_error("ThrottlingException", operation, 400)
+        if fault is Fault.CONFLICT:
+            raise _conflict(operation, request)
+        if fault is Fault.LATE_EFFECT:
+            self.hub.current.was_slow = True
+            self._later(operation, request, effect)
+            self.hub.wait(9)
+            raise ReadTimeoutError(endpoint_url="https://cloud.example")
+        return self._go_wrong_after(fault, operation, request, effect)
+
+    def _go_wrong_after(self, fault: Fault, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+        answer = self._effect(operation, request, effect)
+        self._wait()
+        if fault is Fault.KILL_AFTER:
+            self.hub.kill()
+        if fault is Fault.ERROR_AFTER:
+            raise client_error("InternalServerError", operation, 500)
+        if fault is Fault.PAUSE_AFTER:
+            self.hub.current.was_slow = True
+            self.hub.wait(self.chance.uniform(30, LONG))
+            return answer
+        # The SDK did not hear the answer and asks again. A transaction carries a token of the SDK's own, and is done once.
+        if operation == "TransactWriteItems":
+            return answer
+        return self._go_well(operation, request, effect)
+
+    def _torn(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+        """Read the definition before the state: a query of two items is no transaction."""
+        first = self._effect(operation, request, effect)["Items"]
+        self.hub.wait(self.chance.choice((0.005, 0.05, 1)))
+        second = self._effect(operation, request, effect)["Items"]
+        definitions = [item for item in first if item["part"]["S"] == "definition"]
+        return {"Items": [*definitions, *(item for item in second if item["part"]["S"] != "definition")]}
+
+    def _later(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> None:
+        process = self.hub.current
+
+        def act() -> None:
+            self.hub.current, before = process, self.hub.current
+            try:
+                self.tell(f"{operation} takes effect late")
+                self._effect(operation, request, effect)
+            except ClientError:
+                self.tell("and is refused")
+            finally:
+                self.hub.current = before
+
+        self.hub.at(self.hub.time + self.chance.choice((0.01, 1, 5, 8.9, 12, 40)), act)
+
+    def _effect(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+        self._writes = []
+        try:
+            answer = effect()
+        except ClientError as error:
+            self.tell(f"refused: {error.response['Error']['Code']}")
+            raise
+        finally:
+            self._lag = 0.0
+        self.observe(operation, self._writes, request)
+        return answer
+
+    def written(self, table: str, key: tuple[str, ...], old: Item | None, new: Item | None) -> None:
+        write = (table, key, old, new)
+        self._writes.append(write)
+        self._past.append((self.hub.time, write))
+        if old is not None and "watch_shard" in old:
+            self._watched[old["watch_shard"]["S"]].discard(key)
+        if new is not None and "watch_shard" in new:
+            self._watched.setdefault(new["watch_shard"]["S"], set()).add(key)
+        if len(self._past) > 200:
+            del self._past[:100]
+
+    def items(self, table: str, index: str | None) -> dict[tuple[str, ...], Item]:
+        current = super().items(table, index)
+        if index is None or not self._lag:
+            return current
+        stale = dict(current)
+        for at, (written, key, old, _) in reversed(self._past):
+            if at <= self.hub.time - self._lag:
+                break
+            if written == table:
+                stale.pop(key, None)
+                if old is not None:
+                    stale[key] = old
+        return stale
+
+
+def _conflict(operation: str, request: dict[str, Any]) -> ClientError:
+    if operation == "PutItem":
+        return client_error("TransactionConflictException", operation)
+    reasons = [{"Code": "TransactionConflict"}, *({"Code": "None"} for _ in request["TransactItems"][1:])]
+    return client_error("TransactionCanceledException", operation, CancellationReasons=reasons)

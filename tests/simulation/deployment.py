@@ -1,0 +1,311 @@
+"""A deployment of Resona in virtual time: the real app and the real doorways of the executor, on the cloud in memory.
+
+The event sources behave as AWS's do: messages become visible and are polled in batches, schedules wake up to a minute late, the
+sweeper comes every minute, a function that raised is called again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import ulid
+from chalice.app import SQSEvent
+
+from app import app
+from chalicelib import executor
+from chalicelib.api.routing import parts
+from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.job_store import JobStore
+from chalicelib.aws.run_store import RunStore
+from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.ids import run_key
+from chalicelib.domain.request import Request
+from chalicelib.domain.run import Exchange, Outcome, Response
+from chalicelib.firing import Firing
+from chalicelib.scheduling import Arming, Scheduling
+from infra.local import eventbridge
+from infra.local.clock import queue_event, wake_event
+from tests.cloud import SQS, DynamoDB, Scheduler
+from tests.simulation.cloud import SimulatedCloud, Write
+from tests.simulation.faults import Plan, Weather
+from tests.simulation.hub import Hub, Killed, Process
+from tests.simulation.observer import Observer, Violation
+
+START = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
+VISIBILITY = 720.0
+DELIVER_TIMEOUT = 660.0
+API_TIMEOUT = 60.0
+RECEIVED_AT_MOST = 5
+_ORPHAN = "orphan"
+Answer = tuple[int, dict[str, str], Any]
+
+
+class Deployment:
+    """Everything that runs. `answer` is None where the client got none."""
+
+    def __init__(self, plan: Plan, weather: Weather, chance: random.Random) -> None:
+        self.chance = chance
+        self.weather = weather
+        self.hub = hub = Hub(START)
+        self.cloud = SimulatedCloud(hub, chance, plan, weather)
+        self.cloud.observe = self._observe
+        self.observer = Observer(hub)
+        self.target: Callable[[Request, Mapping[str, str]], tuple[float, Exchange]] = self._random_target
+        dynamodb: Any = DynamoDB(self.cloud)
+        queue_client: Any = SQS(self.cloud)
+        scheduler: Any = Scheduler(self.cloud)
+        jobs = JobStore(dynamodb, "jobs", hub.wait)
+        runs = RunStore(dynamodb, "runs", timedelta(days=30), hub.wait)
+        queue = DueQueue(queue_client, "due", hub.wait)
+        schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"), hub.wait)
+        arming = Arming(jobs, queue, hub.clock)
+        self.scheduling = Scheduling(jobs, runs, schedules, arming, hub.clock, lambda host: None)
+        self.firing = Firing(jobs, runs, schedules, queue, arming, self._send, hub.clock, hub.wait, hub.side_by_side)
+        self.processes = 0
+        self.killed = 0
+        self._messages_seen: set[str] = set()
+        hub.at(chance.uniform(0, 60), self._sweep)
+
+    def begin(self, kind: str, work: Callable[[], None]) -> None:
+        """Begin a process, with a clock of its own."""
+        self.hub.begin(self._process(kind), work)
+
+    def _process(self, kind: str) -> Process:
+        self.processes += 1
+        skew = self.chance.uniform(-self.weather.skew, self.weather.skew) if self.weather.skew else 0.0
+        return Process(f"{kind}#{self.processes}", skew)
+
+    def _happens(self, rate: float) -> bool:
+        return bool(rate) and self.chance.random() < rate
+
+    # The targets
+
+    def _send(self, request: Request, *, run_headers: Mapping[str, str], timeout: timedelta) -> Exchange:
+        job_id = run_headers["Resona-Job-Id"]
+        key, attempt = run_key(job_id, run_headers["Resona-Run-Id"]), int(run_headers["Resona-Attempt"])
+        took, exchange = self.target(request, run_headers)
+        until = self.hub.time + min(took, timeout.total_seconds())
+        sent = self.observer.sends(job_id, key, attempt, str(request.body), until)
+        self.cloud.tell(f"sends {run_headers['Resona-Run-Id']} attempt {attempt}")
+        if self._happens(self.weather.killed_in_flight):
+            self.hub.wait((until - self.hub.time) / 2)
+            self.hub.kill()
+        self.hub.wait(until - self.hub.time)
+        sent.exchange = exchange
+        self.cloud.tell(f"was answered {exchange.outcome} {exchange.status_code or ''}")
+        return exchange
+
+    def _random_target(self, request: Request, headers: Mapping[str, str]) -> tuple[float, Exchange]:
+        del headers
+        body = Response({}, str(request.body), truncated=False)
+        took = self.chance.uniform(0.02, 0.3)
+        if not self._happens(self.weather.failing_targets):
+            return took, Exchange(Outcome.SUCCESS, timedelta(seconds=took), 200, body)
+        kind = self.chance.randrange(4)
+        if kind == 0:
+            return took, Exchange(Outcome.HTTP_ERROR, timedelta(seconds=took), 404, body, "the target answered 404")
+        if kind == 1:
+            return 100.0, Exchange(Outcome.TIMEOUT, timedelta(seconds=5), error="too late")
+        after = self.chance.choice((None, "1", "40"))
+        return took, Exchange(Outcome.HTTP_ERROR, timedelta(seconds=took), 503, body, "the target answered 503", retry_after=after)
+
+    # What AWS does
+
+    def _observe(self, operation: str, writes: list[Write], request: dict[str, Any]) -> None:
+        self.observer.saw(writes)
+        if operation == "SendMessageBatch":
+            if self.hub.current.name == _ORPHAN:
+                raise Violation("a leftover schedule fires something")
+            for name in self.cloud.messages.keys() - self._messages_seen:
+                self._messages_seen.add(name)
+                self._sent(name)
+        elif operation == "CreateSchedule":
+            self._plan_wake(request["Name"], request, self.hub.now)
+
+    def _sent(self, name: str) -> None:
+        message = self.cloud.messages[name]
+        if self._happens(self.weather.lost_message):
+            self.cloud.tell("the message is lost")
+            del self.cloud.messages[name]
+            return
+        if self._happens(self.weather.late_message):
+            message.visible_at += timedelta(seconds=self.chance.choice((3, 40, 200, 86_400)))
+        self._poll_at(self.hub.seconds(message.visible_at), name)
+
+    def _poll_at(self, time: float, name: str) -> None:
+        self.hub.at(time + self.chance.uniform(0.005, 0.4), lambda: self._poll(name))
+
+    def _poll(self, name: str) -> None:
+        if name not in self.cloud.messages or self.cloud.messages[name].visible_at > self.hub.now:
+            return
+        visible = [other for other, message in self.cloud.messages.items() if message.visible_at <= self.hub.now and other != name]
+        names = [name, *visible[: self.chance.randrange(10)]]
+        for received in names:
+            message = self.cloud.messages[received]
+            message.count += 1
+            message.visible_at = self.hub.now + timedelta(seconds=VISIBILITY)
+            if message.count > RECEIVED_AT_MOST:
+                del self.cloud.messages[received]
+            else:
+                self._poll_at(self.hub.time + VISIBILITY, received)
+        names = [received for received in names if received in self.cloud.messages]
+        for _ in range(2 if self._happens(self.weather.doubled_message) else 1):
+            self.hub.at(self.hub.time + self.chance.uniform(0, 0.1), lambda: self._deliver(names))
+
+    def _deliver(self, names: list[str]) -> None:
+        messages = [
+            {"MessageId": name, "ReceiptHandle": name, "Body": self.cloud.messages[name].body}
+            for name in names
+            if name in self.cloud.messages
+        ]
+        if not messages:
+            return
+
+        def deliver() -> None:
+            process = self.hub.current
+            self.hub.at(self.hub.time + DELIVER_TIMEOUT, lambda: setattr(process, "is_dead", True))
+            try:
+                executor.on_messages(SQSEvent(queue_event(messages, "arn:queue"), None), self.firing)
+            except Unavailable:
+                self.cloud.tell("the batch will come again")
+                return
+            for name in names:
+                self.cloud.messages.pop(name, None)
+
+        self.begin("deliver", deliver)
+
+    def _plan_wake(self, name: str, schedule: dict[str, Any], after: datetime) -> None:
+        at = eventbridge.next_fire(schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"], after)
+        if at is None:
+            return
+        late = self.chance.uniform(0, 59)
+        self.hub.at(self.hub.seconds(at) + late, lambda: self._wake(name, schedule, at))
+
+    def _wake(self, name: str, schedule: dict[str, Any], at: datetime) -> None:
+        is_there = name in self.cloud.schedules
+        if is_there and schedule["ActionAfterCompletion"] == "DELETE":
+            del self.cloud.schedules[name]
+        elif is_there:
+            self._plan_wake(name, schedule, at)
+        if not is_there and not self._happens(self.weather.deleted_schedule_fires):
+            return
+        if self._happens(self.weather.lost_wake):
+            return
+        event = wake_event({**schedule, "Arn": name}, at)
+        late = self.chance.choice((90, 600, 86_400)) if self._happens(self.weather.late_wake) else 0
+        for _ in range(2 if self._happens(self.weather.doubled_wake) else 1):
+            self.hub.at(self.hub.time + late + self.chance.uniform(0, 0.2), lambda: self._invoke_wake(event, (60.0, 120.0)))
+
+    def _invoke_wake(self, event: dict[str, Any], again: tuple[float, ...]) -> None:
+        ended: list[bool] = []
+
+        def wake() -> None:
+            try:
+                executor.on_wake(event, self.firing)
+            except (Unavailable, Killed) as error:
+                # Lambda calls a function that raised, or died, twice more.
+                if again:
+                    self.hub.at(self.hub.time + again[0], lambda: self._invoke_wake(event, again[1:]))
+                if isinstance(error, Killed):
+                    raise
+            ended.append(True)
+
+        self.begin("wake", wake)
+
+    def _sweep(self) -> None:
+        self.hub.at(self.hub.time + 60, self._sweep)
+        if self._happens(self.weather.lost_sweep):
+            return
+        for _ in range(2 if self._happens(self.weather.second_sweeper) else 1):
+            self.hub.at(self.hub.time + self.chance.uniform(0, 0.02), lambda: self.begin("sweep", self._swept))
+
+    def _swept(self) -> None:
+        with contextlib.suppress(Unavailable):
+            executor.on_sweep(self.firing)
+
+    def sweep_of_orphans(self) -> None:
+        """Let every schedule wake that no state carries: it must send nothing, and be gone."""
+        carried = {
+            f"{story.states[-1].job_id}-{story.states[-1].token}" for story in self.observer.stories.values() if not story.is_deleted
+        }
+        for name in [name for name in self.cloud.schedules if name not in carried]:
+            # A quarter of an hour later, by this process's clock.
+            process = Process(_ORPHAN, skew=16 * 60)
+            self.hub.begin(process, lambda name=name: self.firing.wake(name, self.hub.now))  # type: ignore[misc]
+            self.hub.run_until(self.hub.time + 1)
+            if name in self.cloud.schedules:
+                raise Violation(f"a leftover schedule does not delete itself: {name}")
+
+    # Clients
+
+    def ask(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> tuple[Answer | None, Process]:
+        """Call the API as a client: its Lambda is a process of its own. The answer is None if that died."""
+        answers: list[Answer] = []
+        process = self._process("api")
+        self.hub.at(self.hub.time + API_TIMEOUT, lambda: setattr(process, "is_dead", True))
+        self.hub.invoke(process, lambda: answers.append(self._serve(method, path, body, headers)))
+        return (answers[0] if answers else None), process
+
+    def _serve(self, method: str, path: str, body: object, headers: dict[str, str] | None) -> Answer:
+        path, _, query = path.partition("?")
+        event = gateway_event(method, path, query, body, headers or {})
+        answer = app(event, None)
+        status = answer["statusCode"]
+        self.cloud.tell(f"{method} {path} is answered {status}")
+        if status == 500:
+            raise Violation(f"{method} {path}: a 500")
+        text = answer.get("body")
+        flat = {name: value[0] for name, value in answer.get("multiValueHeaders", {}).items()} | answer.get("headers", {})
+        return status, flat, json.loads(text) if text else None
+
+
+_RESOURCES = {1: "/jobs", 2: "/jobs/{job_id}", 3: "/jobs/{job_id}/%s", 4: "/jobs/{job_id}/runs/{run_id}"}
+
+
+def gateway_event(method: str, path: str, query: str, body: object, headers: dict[str, str]) -> dict[str, Any]:
+    """Return the event that API Gateway would make."""
+    segments = path.strip("/").split("/")
+    resource = _RESOURCES[len(segments)]
+    if len(segments) == 3:
+        resource = resource % segments[2]
+    names = dict(zip(("job_id", "", "run_id"), segments[1:], strict=False)) if len(segments) > 1 else {}
+    pairs = [pair.split("=", 1) for pair in query.split("&") if pair]
+    return {
+        "requestContext": {"httpMethod": method, "resourcePath": resource, "path": path, "identity": {"sourceIp": "127.0.0.1"}},
+        "headers": {"host": "localhost:8000", "content-type": "application/json", **headers},
+        "multiValueQueryStringParameters": {name: [value] for name, value in pairs} or None,
+        "pathParameters": {name: value for name, value in names.items() if name},
+        "stageVariables": None,
+        "body": json.dumps(body) if body is not None else None,
+        "isBase64Encoded": False,
+    }
+
+
+@contextlib.contextmanager
+def deployed(plan: Plan, weather: Weather, seed: object) -> Iterator[Deployment]:
+    """Deploy, with every source of chance seeded: owner tokens and ids come from `os.urandom`, jitter from `random`."""
+    chance = random.Random(str(seed))
+    entropy, urandom, state = random.Random(f"entropy {seed}"), os.urandom, random.getstate()
+    generator = ulid.default_generator
+    log = logging.getLogger("resona")
+    level = log.level
+    os.urandom = entropy.randbytes
+    ulid.default_generator = ulid.ULIDGenerator(policy=ulid.LaxMonotonicPolicy())
+    random.seed(str(seed))
+    log.setLevel(logging.CRITICAL + 1)
+    deployment = Deployment(plan, weather, chance)
+    parts.use(deployment.scheduling, stage="local")
+    try:
+        yield deployment
+    finally:
+        os.urandom, ulid.default_generator = urandom, generator
+        random.setstate(state)
+        log.setLevel(level)

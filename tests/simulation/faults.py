@@ -1,0 +1,99 @@
+"""What can go wrong at a call, and around it, and who decides that it does."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Fault(StrEnum):
+    """What goes wrong at one call of a cloud's service."""
+
+    ERROR_BEFORE = "error before the effect"
+    ERROR_AFTER = "error after the effect"
+    LATE_EFFECT = "timeout, and the effect comes later"
+    THROTTLE = "throttled"
+    CONFLICT = "transaction conflict"
+    SDK_RETRY = "the SDK repeats it in silence"
+    STALE_INDEX = "the index lags"
+    TORN_READ = "one item is read before a write and the other after it"
+    KILL_BEFORE = "killed before the effect"
+    KILL_AFTER = "killed after the effect"
+    PAUSE_BEFORE = "paused longer than a lease before the effect"
+    PAUSE_AFTER = "paused longer than a lease after the effect"
+
+
+_WRITES = frozenset({"PutItem", "TransactWriteItems", "SendMessageBatch", "CreateSchedule", "DeleteSchedule"})
+_TABLES = frozenset({"PutItem", "TransactWriteItems"})
+_OF_WRITES = frozenset({Fault.ERROR_AFTER, Fault.LATE_EFFECT, Fault.SDK_RETRY, Fault.KILL_AFTER, Fault.PAUSE_AFTER})
+
+
+def possible(operation: str, request: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield the faults that this call can meet, and that differ from each other there."""
+    for fault in Fault:
+        if fault is Fault.STALE_INDEX:
+            if "IndexName" in request:
+                yield fault
+        elif fault is Fault.TORN_READ:
+            if operation == "Query" and request["TableName"] == "jobs" and "IndexName" not in request:
+                yield fault
+        elif fault is Fault.CONFLICT:
+            if operation in _TABLES:
+                yield fault
+        elif fault not in _OF_WRITES or operation in _WRITES:
+            yield fault
+
+
+@dataclass
+class Weather:
+    """How likely things go wrong around the calls, from 0 to 1; 0 is a fine day."""
+
+    lost_message: float = 0
+    doubled_message: float = 0
+    late_message: float = 0
+    lost_wake: float = 0
+    doubled_wake: float = 0
+    late_wake: float = 0
+    second_sweeper: float = 0
+    lost_sweep: float = 0
+    deleted_schedule_fires: float = 0
+    killed_in_flight: float = 0
+    old_records: float = 0
+    skew: float = 0
+    """By how many seconds a clock may be wrong, either way."""
+    slow_calls: float = 0
+    """How many calls take up to two seconds instead of milliseconds."""
+    failing_targets: float = 0
+
+
+@dataclass
+class Plan:
+    """Which call meets which fault. `chosen` names calls by their number; `rates` lets chance decide."""
+
+    chosen: Mapping[int, Fault] = field(default_factory=dict)
+    rates: Mapping[Fault, float] = field(default_factory=dict)
+
+    def fault(self, number: int, operation: str, request: Mapping[str, Any], chance: random.Random) -> Fault | None:
+        """Return the fault of the call with this number, None if it goes well."""
+        fault = self.chosen.get(number)
+        if fault is None and self.rates:
+            fault = next((fault for fault, rate in self.rates.items() if chance.random() < rate), None)
+        return fault if fault is not None and fault in possible(operation, request) else None
+
+
+def of_seed(seed: int) -> tuple[Plan, Weather]:
+    """Return the faults and the weather of a seed. Each seed has a few kinds and not the others, so that none hides another."""
+    chance = random.Random(f"faults {seed}")
+    rates = {fault: chance.choice((0.01, 0.03, 0.1)) for fault in Fault if chance.random() < 0.25}
+    weather = Weather()
+    for name in vars(weather):
+        if chance.random() < 0.25:
+            setattr(weather, name, chance.choice((0.02, 0.1, 0.3)))
+    if weather.skew:
+        weather.skew = chance.choice((1, 5))
+    if chance.random() < 0.6:
+        weather.failing_targets = chance.choice((0.2, 0.5))
+    return Plan(rates=rates), weather

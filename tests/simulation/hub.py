@@ -1,0 +1,146 @@
+"""Virtual time, and processes that take turns in it.
+
+A process is one Lambda invocation or one client, and runs as a greenlet until it waits: for an answer from outside, for a time to
+come. Everything happens in one thread, in the order of a heap of events, so the same choices give the same history.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from greenlet import getcurrent, greenlet
+
+
+class Killed(BaseException):
+    """The process has died where it stood."""
+
+
+@dataclass(eq=False)
+class Process:
+    """Something that runs. `skew` is how many seconds its clock is ahead; `owns` holds the (run, attempt)s that it has claimed."""
+
+    name: str
+    skew: float = 0.0
+    is_dead: bool = False
+    was_slow: bool = False
+    """It has been held up: what it decides may be late by then."""
+    owns: set[tuple[str, str, int]] = field(default_factory=set)
+    committed: list[Any] = field(default_factory=list)
+
+
+class Hub:
+    """The heap of events, and the time: seconds since `start`."""
+
+    def __init__(self, start: datetime) -> None:
+        self.start = start
+        self.time = 0.0
+        self.current = Process("nobody")
+        self._nobody = self.current
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._ties = itertools.count()
+        self._main = getcurrent()
+
+    @property
+    def now(self) -> datetime:
+        """The true time."""
+        return self.start + timedelta(seconds=self.time)
+
+    def clock(self) -> datetime:
+        """Return the time as the current process's clock shows it."""
+        return self.start + timedelta(seconds=self.time + self.current.skew)
+
+    def seconds(self, at: datetime) -> float:
+        """Return an instant in seconds since the start."""
+        return (at - self.start).total_seconds()
+
+    def at(self, time: float, act: Callable[[], None]) -> None:
+        """Have something happen at a time; now, if that has passed."""
+        heapq.heappush(self._events, (max(time, self.time), next(self._ties), act))
+
+    def begin(self, process: Process, work: Callable[[], None]) -> None:
+        """Begin a process now. Its death is its own affair; whatever else it raises stops the simulation."""
+
+        def run() -> None:
+            try:
+                work()
+            except Killed:
+                process.is_dead = True
+
+        self._run(greenlet(run, self._main), process)
+
+    def invoke(self, process: Process, work: Callable[[], None]) -> None:
+        """Run another process from the current one, and wait until it has ended or died."""
+        green, caller = getcurrent(), self.current
+
+        def run() -> None:
+            try:
+                work()
+            except Killed:
+                process.is_dead = True
+            self.at(self.time, lambda: self._run(green, caller))
+
+        self.at(self.time, lambda: self._run(greenlet(run, self._main), process))
+        self._main.switch()
+
+    def _run(self, green: greenlet, process: Process) -> None:
+        before, self.current = self.current, process
+        try:
+            green.switch()
+        finally:
+            self.current = before
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass for the current process. Raises Killed if it was killed meanwhile."""
+        green, process = getcurrent(), self.current
+        self.at(self.time + seconds, lambda: self._run(green, process))
+        self._main.switch()
+        if process.is_dead:
+            raise Killed
+
+    def kill(self) -> None:
+        """Kill the current process here."""
+        self.current.is_dead = True
+        raise Killed
+
+    def side_by_side(self, calls: Sequence[Callable[[], int]]) -> list[int]:
+        """Make calls side by side, as threads of one process."""
+        if len(calls) < 2:
+            return [call() for call in calls]
+        green, process = getcurrent(), self.current
+        answers: list[int] = [0] * len(calls)
+        errors: dict[int, Exception] = {}
+        running = set(range(len(calls)))
+
+        def run(index: int) -> None:
+            try:
+                if not process.is_dead:
+                    answers[index] = calls[index]()
+            except Killed:
+                process.is_dead = True
+            except Exception as error:
+                errors[index] = error
+            running.discard(index)
+            if not running:
+                self.at(self.time, lambda: self._run(green, process))
+
+        for index in range(len(calls)):
+            child = greenlet(lambda index=index: run(index), self._main)  # type: ignore[misc]
+            self.at(self.time, lambda child=child: self._run(child, process))  # type: ignore[misc]
+        self._main.switch()
+        if process.is_dead:
+            raise Killed
+        if errors:
+            raise errors[min(errors)]
+        return answers
+
+    def run_until(self, until: float) -> None:
+        """Let everything happen that is to happen until a time."""
+        while self._events and self._events[0][0] <= until:
+            self.time, _, act = heapq.heappop(self._events)
+            act()
+        self.time = max(self.time, until)

@@ -1,0 +1,326 @@
+"""Scripted lives, each short, to be lived through again with a fault at each of their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from chalicelib.domain.request import Request
+from chalicelib.domain.run import Exchange, Outcome, Response
+from tests.simulation.clients import Clients
+from tests.simulation.deployment import Deployment, deployed
+from tests.simulation.faults import Fault, Plan, Weather, possible
+from tests.simulation.observer import Violation
+from tests.simulation.simulation import Life, finish, told
+
+Script = Callable[["Stage"], None]
+RETRY = {"max_attempts": 3, "initial_delay": 5, "max_delay": 5}
+FAR = 1000
+
+
+@dataclass
+class Stage:
+    """What a script works with: clients, and a target that answers as it is told, 200 when it is told nothing."""
+
+    clients: Clients
+    deployment: Deployment
+    answers: list[int]
+
+    def job(self, key: str | None = None, **fields: Any) -> str:
+        """Register a job, again and again if need be: by the same key, so that there is one."""
+        trigger = fields.pop("trigger", {"delay": 4})
+        job_id = self.clients.create(self.clients.draft(trigger, **fields), key or self.clients.body())
+        if job_id is None:
+            raise Violation("no job could be registered in six tries")
+        return job_id
+
+    def ask(self, *args: Any, **members: Any) -> None:
+        """Do something to a job, again if there was no answer."""
+        for _ in range(4):
+            answer = self.clients.ask(*args, **members)
+            if answer is not None and answer[0] != 503:
+                return
+            self.wait(1)
+
+    def wait(self, seconds: float) -> None:
+        self.clients.hub.wait(seconds)
+
+    def side_by_side(self, *scripts: Callable[[], None]) -> None:
+        """Have several clients act at once, and go on when all are done."""
+        done: list[int] = []
+
+        def act(script: Callable[[], None]) -> None:
+            script()
+            done.append(1)
+
+        for script in scripts:
+            self.clients.hub.at(self.clients.hub.time, lambda script=script: self.deployment.begin("client", lambda: act(script)))  # type: ignore[misc]
+        while len(done) < len(scripts):
+            self.wait(0.5)
+
+    def answer(self, request: Request, headers: Mapping[str, str]) -> tuple[float, Exchange]:
+        """Answer a request. 0 stands for a target that never does."""
+        del headers
+        status = self.answers.pop(0) if self.answers else 200
+        body = Response({}, str(request.body), truncated=False)
+        if status == 0:
+            return 100.0, Exchange(Outcome.TIMEOUT, timedelta(seconds=5), error="too late")
+        outcome = Outcome.SUCCESS if status == 200 else Outcome.HTTP_ERROR
+        return 0.1, Exchange(outcome, timedelta(seconds=0.1), status, body, None if status == 200 else f"{status}")
+
+
+def a_delay(stage: Stage) -> None:
+    stage.job()
+    stage.wait(10)
+
+
+def a_date_that_a_schedule_wakes_for(stage: Stage) -> None:
+    stage.job(trigger={"delay": FAR})
+    stage.wait(FAR + 10)
+
+
+def a_minutely_cron(stage: Stage) -> None:
+    job_id = stage.job(trigger={"cron": "* * * * *"})
+    stage.wait(150)
+    stage.ask("DELETE", job_id)
+
+
+def a_cron_that_keeps_firing(stage: Stage) -> None:
+    stage.job(trigger={"cron": "*/2 * * * *"})
+    stage.wait(260)
+
+
+def a_retry(stage: Stage) -> None:
+    stage.answers[:] = [503, 503, 200]
+    stage.job(retry=RETRY)
+    stage.wait(30)
+
+
+def a_target_that_never_answers(stage: Stage) -> None:
+    stage.answers[:] = [0, 0, 0]
+    stage.job(retry=RETRY)
+    stage.wait(40)
+
+
+def a_target_that_says_no(stage: Stage) -> None:
+    stage.answers[:] = [404]
+    stage.job(retry=RETRY)
+    stage.wait(10)
+
+
+def a_pause_before_it_is_due(stage: Stage) -> None:
+    job_id = stage.job(trigger={"delay": 6})
+    stage.ask("POST", job_id, "/pause")
+    stage.wait(20)
+
+
+def a_pause_as_it_comes_due(stage: Stage) -> None:
+    job_id = stage.job(trigger={"delay": 6})
+    stage.wait(6.3)
+    stage.ask("POST", job_id, "/pause")
+    stage.wait(10)
+
+
+def a_pause_and_a_resume_of_a_cron(stage: Stage) -> None:
+    job_id = stage.job(trigger={"cron": "* * * * *"})
+    stage.wait(65)
+    stage.ask("POST", job_id, "/pause")
+    stage.wait(65)
+    stage.ask("POST", job_id, "/resume")
+    stage.wait(65)
+    stage.ask("DELETE", job_id)
+
+
+def a_pause_and_a_resume_of_a_date(stage: Stage) -> None:
+    job_id = stage.job(trigger={"delay": FAR})
+    stage.ask("POST", job_id, "/pause")
+    stage.wait(30)
+    stage.ask("POST", job_id, "/resume")
+    stage.wait(FAR)
+
+
+def a_pause_while_a_retry_waits(stage: Stage) -> None:
+    stage.answers[:] = [503]
+    job_id = stage.job(retry={**RETRY, "initial_delay": 20, "max_delay": 20})
+    stage.wait(10)
+    stage.ask("POST", job_id, "/pause")
+    stage.wait(30)
+
+
+def a_pause_while_the_request_is_on_the_wire(stage: Stage) -> None:
+    stage.answers[:] = [0]
+    job_id = stage.job(retry=RETRY)
+    stage.wait(6)
+    stage.ask("POST", job_id, "/pause")
+    stage.wait(20)
+
+
+def a_new_request_before_it_is_due(stage: Stage) -> None:
+    job_id = stage.job(trigger={"delay": 6})
+    stage.ask("PATCH", job_id, body={"request": {"url": "https://example.com/other", "body": stage.clients.body()}})
+    stage.wait(15)
+
+
+def a_new_trigger_before_it_is_due(stage: Stage) -> None:
+    job_id = stage.job(trigger={"delay": 6})
+    stage.ask("POST", job_id, body={"trigger": {"delay": 12}})
+    stage.wait(20)
+
+
+def a_cron_becomes_a_date(stage: Stage) -> None:
+    job_id = stage.job(trigger={"cron": "* * * * *"})
+    stage.wait(65)
+    stage.ask("POST", job_id, body={"trigger": {"delay": FAR}})
+    stage.wait(FAR + 10)
+
+
+def a_policy_changes_while_a_retry_waits(stage: Stage) -> None:
+    stage.answers[:] = [503]
+    job_id = stage.job(retry={**RETRY, "initial_delay": 20, "max_delay": 20}, trigger={"cron": "* * * * *"})
+    stage.wait(65)
+    stage.ask("PATCH", job_id, body={"retry": {"max_attempts": 1}})
+    stage.wait(65)
+    stage.ask("DELETE", job_id)
+
+
+def a_delete_before_it_is_due(stage: Stage) -> None:
+    job_id = stage.job(trigger={"delay": 6})
+    stage.ask("DELETE", job_id)
+    stage.wait(15)
+
+
+def a_delete_of_a_schedule(stage: Stage) -> None:
+    job_id = stage.job(trigger={"delay": FAR})
+    stage.ask("DELETE", job_id)
+    stage.wait(FAR + 10)
+
+
+def a_delete_while_a_retry_waits(stage: Stage) -> None:
+    stage.answers[:] = [503]
+    job_id = stage.job(retry={**RETRY, "initial_delay": 20, "max_delay": 20})
+    stage.wait(10)
+    stage.ask("DELETE", job_id)
+    stage.wait(30)
+
+
+def a_run_now(stage: Stage) -> None:
+    job_id = stage.job(trigger={"delay": FAR})
+    stage.ask("POST", job_id, "/run", key="run-1")
+    stage.wait(10)
+    stage.ask("DELETE", job_id)
+
+
+def a_run_now_of_a_paused_job_is_tried_again(stage: Stage) -> None:
+    stage.answers[:] = [503, 200]
+    job_id = stage.job(trigger={"delay": FAR}, retry=RETRY)
+    stage.ask("POST", job_id, "/pause")
+    stage.ask("POST", job_id, "/run", key="run-1")
+    stage.wait(20)
+
+
+def a_key_that_comes_twice_at_once(stage: Stage) -> None:
+    draft = stage.clients.draft({"delay": 5})
+
+    def create() -> None:
+        stage.clients.create(draft, "the-same")
+
+    stage.side_by_side(create, create, create)
+    stage.wait(15)
+
+
+def two_changes_at_once(stage: Stage) -> None:
+    job_id = stage.job(trigger={"cron": "* * * * *"})
+    stage.side_by_side(
+        lambda: stage.ask("POST", job_id, body={"trigger": {"cron": "*/2 * * * *"}}),
+        lambda: stage.ask("PATCH", job_id, body={"request": {"url": "https://example.com/a", "body": stage.clients.body()}}),
+        lambda: stage.ask("POST", job_id, "/pause"),
+    )
+    stage.wait(65)
+    stage.ask("DELETE", job_id)
+
+
+def a_cron_that_does_not_overlap(stage: Stage) -> None:
+    stage.answers[:] = [503, 503]
+    job_id = stage.job(trigger={"cron": "* * * * *"}, overlap="skip", retry={**RETRY, "initial_delay": 70, "max_delay": 70})
+    stage.wait(200)
+    stage.ask("DELETE", job_id)
+
+
+def a_message_that_is_lost_past_its_grace(stage: Stage) -> None:
+    stage.job(trigger={"delay": 10}, misfire_grace=5)
+    stage.deployment.cloud.messages.clear()
+    stage.wait(150)
+
+
+def a_message_that_comes_twice(stage: Stage) -> None:
+    stage.deployment.weather.doubled_message = 1.0
+    stage.job(trigger={"delay": 4})
+    stage.wait(15)
+
+
+def a_finished_job_begins_anew(stage: Stage) -> None:
+    job_id = stage.job(trigger={"delay": 2})
+    stage.wait(8)
+    stage.ask("POST", job_id, body={"trigger": {"delay": 3}})
+    stage.wait(10)
+
+
+SCRIPTS: tuple[Script, ...] = (
+    a_delay,
+    a_date_that_a_schedule_wakes_for,
+    a_minutely_cron,
+    a_cron_that_keeps_firing,
+    a_retry,
+    a_target_that_never_answers,
+    a_target_that_says_no,
+    a_pause_before_it_is_due,
+    a_pause_as_it_comes_due,
+    a_pause_and_a_resume_of_a_cron,
+    a_pause_and_a_resume_of_a_date,
+    a_pause_while_a_retry_waits,
+    a_pause_while_the_request_is_on_the_wire,
+    a_new_request_before_it_is_due,
+    a_new_trigger_before_it_is_due,
+    a_cron_becomes_a_date,
+    a_policy_changes_while_a_retry_waits,
+    a_delete_before_it_is_due,
+    a_delete_of_a_schedule,
+    a_delete_while_a_retry_waits,
+    a_run_now,
+    a_run_now_of_a_paused_job_is_tried_again,
+    a_key_that_comes_twice_at_once,
+    two_changes_at_once,
+    a_cron_that_does_not_overlap,
+    a_message_that_is_lost_past_its_grace,
+    a_message_that_comes_twice,
+    a_finished_job_begins_anew,
+)
+
+
+def play(script: Script, chosen: Mapping[int, Fault], *, is_verbose: bool = False) -> tuple[Life, list[tuple[int, Fault]]]:
+    """Live through a script with faults at the calls that are chosen. Return also every fault that its calls could have met."""
+    with deployed(Plan(chosen=dict(chosen)), Weather(), script.__name__) as deployment:
+        clients = Clients(deployment)
+        stage = Stage(clients, deployment, [])
+        deployment.target = stage.answer
+        deployment.cloud.is_verbose = is_verbose
+        deployment.cloud.remembers_calls = not chosen
+        ended: list[bool] = []
+
+        def perform() -> None:
+            script(stage)
+            ended.append(True)
+
+        violation = None
+        deployment.observer.is_fine = not chosen
+        try:
+            deployment.begin("client", perform)
+            while not ended:
+                deployment.hub.run_until(deployment.hub.time + 30)
+            points = [(number, fault) for number, operation, request in deployment.cloud.told for fault in possible(operation, request)]
+            finish(deployment, clients)
+        except Violation as broken:
+            violation, points = str(broken), []
+        return told(deployment, 0, violation), points

@@ -1,0 +1,79 @@
+"""One simulated life of a deployment, by its seed: clients and faults by chance, then quiet, then the promises."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tests.simulation.clients import Clients, heal, live_through
+from tests.simulation.deployment import Deployment, deployed
+from tests.simulation.faults import Plan, Weather, of_seed
+from tests.simulation.observer import Violation
+
+# A lease, the longest pause of a process, a retry, and two looks of a sweeper that has doubled its step to the full.
+REST = timedelta(seconds=25 + 700 + 66 + 2 * 8 * 60 + 60)
+
+
+@dataclass(frozen=True)
+class Life:
+    """What came of it. `violation` is None when every promise was kept."""
+
+    seed: int
+    digest: str
+    calls: int
+    faults: int
+    kills: int
+    sent: int
+    commits: int
+    violation: str | None
+    trace: tuple[str, ...] = ()
+
+
+def live(seed: int, *, is_verbose: bool = False) -> Life:
+    """Live through a seed."""
+    plan, weather = of_seed(seed)
+    with deployed(plan, weather, seed) as deployment:
+        deployment.cloud.is_verbose = is_verbose
+        clients = Clients(deployment)
+        violation = None
+        try:
+            _live(deployment, clients, random.Random(f"length {seed}"))
+        except Violation as broken:
+            violation = str(broken)
+        return told(deployment, seed, violation)
+
+
+def _live(deployment: Deployment, clients: Clients, chance: random.Random) -> None:
+    until = chance.choice((60.0, 130.0, 250.0))
+    live_through(deployment, clients, until)
+    deployment.hub.run_until(until + 60)
+    finish(deployment, clients)
+
+
+def finish(deployment: Deployment, clients: Clients) -> None:
+    """Heal, wait for rest, and hold the end against the promises."""
+    heal(deployment, REST)
+    deployment.observer.ended(deployment.cloud.schedules)
+    ended: list[bool] = []
+
+    def look() -> None:
+        clients.end()
+        ended.append(True)
+
+    deployment.begin("client", look)
+    while not ended:
+        deployment.hub.run_until(deployment.hub.time + 5)
+    deployment.sweep_of_orphans()
+
+
+def told(deployment: Deployment, seed: int, violation: str | None) -> Life:
+    """Sum a life up."""
+    cloud = deployment.cloud
+    kills = sum(fault.name.startswith("KILL") for _, fault in cloud.met)
+    sent = len(deployment.observer.sent)
+    digest = cloud.digest.hexdigest()
+    return Life(seed, digest, cloud.made, len(cloud.met), kills, sent, deployment.observer.commits, violation, tuple(cloud.trace))
+
+
+__all__ = ["Life", "Plan", "Weather", "finish", "live", "told"]
