@@ -69,14 +69,17 @@ class Planner:
         self._faults = faults
         self._chance = chance
         self._next: dict[str, tuple[datetime, datetime]] = {}
+        # An `at` that has woken is listed until its function has ended and it is deleted.
+        self._done: set[str] = set()
         self._schedules: dict[str, dict[str, Any]] = {}
 
     def know(self, schedules: list[dict[str, Any]], now: datetime) -> None:
         """Take the schedules that exist now. A cron goes on from now; an `at` that has passed wakes at once."""
         self._schedules = {schedule["Arn"]: schedule for schedule in schedules}
         self._next = {arn: at for arn, at in self._next.items() if arn in self._schedules}
+        self._done &= self._schedules.keys()
         for arn, schedule in self._schedules.items():
-            if arn not in self._next:
+            if arn not in self._next and arn not in self._done:
                 made_at = datetime.fromtimestamp(schedule["made_at"], UTC)
                 is_once = schedule["ScheduleExpression"].startswith("at(")
                 # The minute of a cron that is just now is not over: a wake of 10:00 may come at 10:00:40.
@@ -87,6 +90,7 @@ class Planner:
         at = eventbridge.next_fire(schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"], after)
         if at is None or schedule.get("State") == "DISABLED":
             self._next.pop(arn, None)
+            self._done.add(arn)
             return
         jitter = timedelta(seconds=self._chance.uniform(0, 59)) if self._faults.jitter else timedelta(0)
         self._next[arn] = (at, at + jitter)
