@@ -100,6 +100,8 @@ def test_a_new_list_neither_repeats_nor_forgets_what_is_planned() -> None:
     assert wakes(plan, NOW + 10 * SECOND) == [("once", "10:00:30")]
     plan.know([once, often, schedule("at(2026-11-23T10:00:40)", "new")], NOW + 10 * SECOND)
     assert wakes(plan, *every_second(NOW + 10 * SECOND, MINUTE)) == [("new", "10:00:40"), ("often", "10:01:00")]
+    plan.know([often], NOW + 70 * SECOND)
+    assert wakes(plan, NOW + 70 * SECOND) == [], "it has woken for this minute"
 
 
 def test_a_schedule_that_was_deleted_and_made_again_wakes_again() -> None:
