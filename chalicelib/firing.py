@@ -142,8 +142,7 @@ class Firing:
             except Unavailable as error:
                 if not error.unknown:
                     raise
-                # If it took effect, this is what follows from it; if it did not, this is a message too many.
-                self.arming.arm(decision.state, decision.arm)
+                self._arm_perhaps(decision)
                 loaded = self.jobs.load(due.job_id)
                 continue
             self._log_endings(decision)
@@ -154,6 +153,16 @@ class Firing:
                 return None
             loaded, key = (definition, decision.state), decision.again.key
         raise Unavailable("the job")
+
+    def _arm_perhaps(self, step: Step) -> None:
+        """Send the messages of a step that may have been written: if it was not, they are messages too many.
+
+        A failure is not written down, as `arming.arm` would: nobody knows which state stands there now.
+        """
+        try:
+            self.queue.send(step.arm, self.clock())
+        except Unavailable:
+            log.warning("arm.failed", extra={"job_id": step.state.job_id})
 
     def _log_endings(self, step: Step) -> None:
         for ending in step.ended:
@@ -232,8 +241,7 @@ class Firing:
             except Unavailable:
                 if run.lease_until is None or self.clock() >= run.lease_until:
                     raise
-                # If it took effect, this is what follows from it; if it did not, this is a message too many.
-                self.arming.arm(decision.state, decision.arm)
+                self._arm_perhaps(decision)
                 self.sleep(_PAUSE_SECONDS)
                 continue
             log.info(
