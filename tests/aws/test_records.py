@@ -88,6 +88,7 @@ states = st.builds(
     next_due_at=st.none() | seconds,
     covered=st.booleans(),
     token=st.none() | tokens,
+    doubted_until=st.none() | instants,
     runs=st.lists(open_runs, max_size=4).map(tuple),
     last_run=st.none() | st.builds(LastRun, keys, st.integers(1, 20), st.none() | instants),
     watch_at=st.none() | instants,

@@ -201,6 +201,18 @@ def test_a_trigger_written_anew_counts_anew_also_when_it_comes_to_the_same() -> 
     assert (step.state.generation, step.state.status, step.arm) == (2, Status.ACTIVE, (due(SOON.date, 2),))
 
 
+def test_a_doubt_belongs_to_its_schedule() -> None:
+    """A schedule whose wake did not come is not counted on; a new one is, and none is doubted while there is none."""
+    old = definition(HOURLY)
+    state = fresh(old, TOKEN, doubted_until=NOW + HOUR)
+    assert change(old, replace(old, timeout=SECOND), state, TOKEN)[1].state.doubted_until == NOW + HOUR
+    assert change(old, replace(old, name="other"), state)[1].state.doubted_until == NOW + HOUR
+    assert change(old, replace(old, trigger=MINUTELY), state, NEW_TOKEN)[1].state.doubted_until is None
+    paused = changing.pause(state, NOW)
+    assert paused is not None
+    assert paused.state.doubted_until is None
+
+
 def test_a_paused_job_with_a_new_trigger_stays_paused_and_is_armed_by_nothing() -> None:
     old = definition()
     paused = changing.pause(fresh(old), NOW)

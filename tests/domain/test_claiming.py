@@ -11,12 +11,12 @@ import pytest
 from chalicelib.domain import changing, claiming
 from chalicelib.domain.claiming import LEASE_MARGIN, MISSED_AT_MOST, Ended, Settle, is_misfire
 from chalicelib.domain.cron import Cron
-from chalicelib.domain.ids import RunKey
+from chalicelib.domain.ids import RunKey, new_token
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
-from chalicelib.domain.run import Ending, Outcome, Reason, RunStatus
-from chalicelib.domain.state import GRACE, MAX_OPEN_RUNS, NEAR, SKEW, Due, LastRun, Leave, OpenRun, State, Status, Step
+from chalicelib.domain.run import Ending, Outcome, Reason, RunStatus, Verdict
+from chalicelib.domain.state import DOUBT, GRACE, MAX_OPEN_RUNS, NEAR, SKEW, Due, LastRun, Leave, OpenRun, State, Status, Step
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
 MADE = datetime(2026, 11, 23, 9, 59, 30, tzinfo=UTC)
@@ -124,6 +124,34 @@ def test_a_later_message_never_overtakes_an_occurrence_that_is_still_open() -> N
     job = definition(MINUTELY, misfire_grace=HOUR)
     run = sent(claim(job, fresh(job), DUE + MINUTE, RunKey(DUE + MINUTE, 1)))
     assert run.key == KEY
+
+
+@pytest.mark.parametrize(
+    ("late", "token", "covered", "is_doubted"),
+    [
+        (GRACE + TICK, True, True, True),
+        (GRACE, True, True, False),
+        # Without a schedule there is none to doubt; and what it did not cover it was not to wake.
+        (GRACE + TICK, False, True, False),
+        (GRACE + TICK, True, False, False),
+    ],
+)
+def test_a_schedule_whose_wake_did_not_come_is_not_counted_on_for_an_hour(
+    late: timedelta, token: bool, covered: bool, is_doubted: bool
+) -> None:
+    job = definition(Cron("*/10 * * * *", "UTC"))
+    state = fresh(job, token=new_token(MADE - HOUR) if token else None, covered=covered)
+    step = claim(job, state, DUE + late)
+    sent(step)
+    assert step.state.doubted_until == (DUE + late + DOUBT if is_doubted else None)
+    assert bool(step.arm) is (is_doubted or not token), "doubted, the next occurrence gets a message as well"
+
+
+def test_a_doubt_ends() -> None:
+    job = definition(Cron("*/10 * * * *", "UTC"))
+    doubted = fresh(job, token=new_token(MADE - HOUR), doubted_until=DUE + SECOND)
+    assert claim(job, doubted, DUE).arm
+    assert not claim(job, doubted, DUE + SECOND).arm
 
 
 def test_a_manual_run_that_is_not_unfinished_has_ended() -> None:
@@ -361,6 +389,32 @@ def test_a_failure_without_another_attempt_says_why(attempt: int, generation: in
     run = out(attempt=attempt)
     step = finish(job, fresh(job, generation=generation, defined_in=generation, runs=(run,)), run, Outcome.TIMEOUT)
     assert (step.verdict.status, step.verdict.reason, step.state.runs) == (RunStatus.FAILED, reason, ())
+
+
+@pytest.mark.parametrize("verdict", [Verdict(RunStatus.SUCCEEDED), Verdict(RunStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED)])
+def test_an_end_that_is_on_record_stays_the_end(verdict: Verdict) -> None:
+    """Whoever recorded it died before the finish; a change since then would have come to another end, or to a retry."""
+    job, run = definition(retry=RetryPolicy(20)), out()
+    state = fresh(job, generation=2, defined_in=2, runs=(run,))
+    step = claiming.finish(job, state, run, Ended(Outcome.TIMEOUT, DUE, verdict=verdict), 0, DUE)
+    assert isinstance(step, Step)
+    assert (step.verdict, step.state.runs, step.state.last_run) == (verdict, (), LastRun(KEY, 1))
+
+
+def test_a_retry_that_is_on_record_is_decided_anew() -> None:
+    job, run = definition(), out()
+    state = fresh(job, generation=2, defined_in=2, runs=(run,))
+    on_record = Verdict(RunStatus.RETRYING, next_attempt_at=DUE + SECOND)
+    step = claiming.finish(job, state, run, Ended(Outcome.TIMEOUT, DUE, verdict=on_record), 0, DUE)
+    assert isinstance(step, Step)
+    assert step.verdict == Verdict(RunStatus.FAILED, Reason.SUPERSEDED)
+
+
+def test_a_later_definition_s_policy_says_nothing_about_an_earlier_run() -> None:
+    later, run = definition(retry=RetryPolicy(1)), out()
+    state = fresh(later, generation=2, defined_in=2, runs=(run,))
+    assert finish(replace(later, generation=2), state, run, Outcome.TIMEOUT).verdict.reason is Reason.SUPERSEDED
+    assert finish(later, state, run, Outcome.TIMEOUT).verdict.reason is Reason.ATTEMPTS_EXHAUSTED
 
 
 @pytest.mark.parametrize(("outcome", "code"), [(Outcome.SUCCESS, 200), (Outcome.HTTP_ERROR, 404), (Outcome.TIMEOUT, None)])
