@@ -1,0 +1,187 @@
+"""The table of runs: an attempt has one owner, a page holds whole runs, and what has expired is not shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.aws.run_store import RunRecords, RunStore
+from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.ids import RunKey
+from chalicelib.domain.run import AttemptRecord, Ending, Exchange, Outcome, Reason, Response, RunStatus, Verdict
+from chalicelib.domain.state import LastRun
+from tests.cloud import Cloud, DynamoDB, client_error
+
+NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
+KEY = RunKey(NOW, 1)
+RETRYING, FAILED = Verdict(RunStatus.RETRYING, next_attempt_at=NOW + MINUTE), Verdict(RunStatus.FAILED, Reason.SUPERSEDED)
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    return Cloud(lambda: NOW)
+
+
+@pytest.fixture
+def runs(cloud: Cloud) -> RunStore:
+    client: Any = DynamoDB(cloud)
+    return RunStore(client, "runs", 30 * DAY, sleep=lambda seconds: None)
+
+
+def attempt(number: int = 1, key: RunKey = KEY, job_id: str = "job_x", **fields: Any) -> AttemptRecord:
+    exchange = Exchange(Outcome.HTTP_ERROR, SECOND, 500, Response({"a": "b"}, "no", truncated=False), "500", "30")
+    return replace(AttemptRecord(job_id, key, number, "me", key.due_at, key.due_at, exchange, RETRYING), **fields)
+
+
+def ended(cloud: Cloud, runs: RunStore, ending: Ending, job_id: str = "job_x") -> None:
+    """Put an ending on record, as the transaction of its state would."""
+    DynamoDB(cloud).transact_write_items(TransactItems=[runs.ending_item(job_id, ending)])
+
+
+def test_an_attempt_is_read_back_as_it_was_recorded(runs: RunStore) -> None:
+    assert runs.record(attempt(), 5)
+    assert runs.attempt("job_x", KEY, 1) == attempt()
+    assert runs.attempt("job_x", KEY, 2) is None
+    assert runs.attempt("job_y", KEY, 1) is None
+
+
+def test_another_owner_s_record_is_not_overwritten(runs: RunStore) -> None:
+    assert runs.record(attempt(), 5)
+    assert not runs.record(attempt(owner="other", verdict=FAILED), 6)
+    assert runs.attempt("job_x", KEY, 1) == attempt()
+
+
+def test_the_owner_records_again_what_a_later_state_makes_of_it(runs: RunStore) -> None:
+    assert runs.record(attempt(), 5)
+    assert runs.record(attempt(verdict=FAILED), 6)
+    assert runs.attempt("job_x", KEY, 1) == attempt(verdict=FAILED)
+    assert runs.record(attempt(verdict=FAILED), 6), "a repetition is a success"
+
+
+def test_a_write_that_was_given_up_on_does_not_undo_the_one_in_its_place(runs: RunStore) -> None:
+    assert runs.record(attempt(verdict=FAILED), 6)
+    assert not runs.record(attempt(), 5)
+    assert runs.attempt("job_x", KEY, 1) == attempt(verdict=FAILED)
+
+
+def test_a_record_that_nobody_answered_for_may_have_been_written(runs: RunStore, cloud: Cloud) -> None:
+    def fail(operation: str, request: dict[str, Any]) -> None:
+        raise client_error("InternalServerError", operation, 500)
+
+    cloud.after = fail
+    with pytest.raises(Unavailable, match="the run history") as raised:
+        runs.record(attempt(), 5)
+    assert raised.value.unknown
+
+
+def test_a_run_holds_its_attempts_in_order_and_its_ending(runs: RunStore, cloud: Cloud) -> None:
+    ending = Ending(KEY, RunStatus.FAILED, NOW + MINUTE, Reason.SUPERSEDED, started_at=NOW)
+    for number in (10, 2, 1):
+        runs.record(attempt(number), 5)
+    ended(cloud, runs, ending)
+    for other in (RunKey(NOW, 10), RunKey(NOW, 2), RunKey(NOW + SECOND, 1), RunKey.for_manual(NOW)):
+        runs.record(attempt(key=other), 5)
+    assert runs.run("job_x", KEY, NOW) == RunRecords(KEY, (attempt(1), attempt(2), attempt(10)), ending)
+    assert runs.run("job_x", RunKey(NOW - SECOND, 1), NOW) is None
+
+
+def test_what_has_expired_is_not_shown_though_it_is_still_there(runs: RunStore, cloud: Cloud) -> None:
+    """DynamoDB may take days to delete it."""
+    runs.record(attempt(), 5)
+    ended(cloud, runs, Ending(RunKey(NOW, 2), RunStatus.MISSED, NOW))
+    last = NOW + 30 * DAY
+    for key in (KEY, RunKey(NOW, 2)):
+        assert runs.run("job_x", key, last - SECOND) is not None
+    assert len(runs.page("job_x", None, 10, last - SECOND)) == 2
+    assert runs.run("job_x", RunKey(NOW, 2), last) is None
+    assert runs.run("job_x", KEY, last) is not None, "the attempt ended a second after it had begun"
+    assert runs.run("job_x", KEY, last + SECOND) is None
+    assert runs.page("job_x", None, 10, last + SECOND) == []
+    assert runs.last_attempts([("job_x", LastRun(KEY, 1))], last + SECOND) == {}
+    assert len(cloud.tables["runs"]) == 2
+
+
+def keys(count: int) -> list[RunKey]:
+    """Return so many keys, newest first."""
+    return [RunKey(NOW + number * MINUTE, 1) for number in reversed(range(count))]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 7, 100])
+def test_pages_hold_whole_runs_newest_first_and_each_once(runs: RunStore, cloud: Cloud, limit: int) -> None:
+    expected = {}
+    for place, key in enumerate(keys(7)):
+        attempts = tuple(attempt(number, key) for number in range(1, place % 4 + 1))
+        ending = Ending(key, RunStatus.SKIPPED, key.due_at, Reason.OVERLAP) if not attempts else None
+        for record in attempts:
+            runs.record(record, 5)
+        if ending:
+            ended(cloud, runs, ending)
+        expected[key] = RunRecords(key, attempts, ending)
+    runs.record(attempt(job_id="job_y"), 5)
+    shown: list[RunRecords] = []
+    before = None
+    while page := runs.page("job_x", before, limit, NOW):
+        shown += page
+        before = page[-1].key
+    assert shown == list(expected.values())
+
+
+def test_a_page_goes_on_behind_what_has_expired(runs: RunStore) -> None:
+    newest, *old = keys(6)
+    for key in old:
+        runs.record(attempt(key=key, started_at=NOW - 60 * DAY), 5)
+    runs.record(attempt(key=newest), 5)
+    runs.record(attempt(key=RunKey(NOW - DAY, 1)), 5)
+    assert [run.key for run in runs.page("job_x", None, 2, NOW)] == [newest, RunKey(NOW - DAY, 1)]
+
+
+def test_a_page_begins_below_the_run_that_it_is_given(runs: RunStore) -> None:
+    for key in keys(3):
+        runs.record(attempt(key=key), 5)
+    newest, middle, oldest = keys(3)
+    assert [run.key for run in runs.page("job_x", newest, 10, NOW)] == [middle, oldest]
+    assert runs.page("job_x", oldest, 10, NOW) == []
+
+
+def test_a_query_that_is_answered_in_parts_is_read_to_its_end(cloud: Cloud) -> None:
+    class Short(DynamoDB):
+        """Answers two items at a time, as DynamoDB does a megabyte."""
+
+        def query(self, **request: Any) -> dict[str, Any]:
+            return super().query(**{**request, "Limit": min(2, request.get("Limit", 2))})
+
+    client: Any = Short(cloud)
+    runs = RunStore(client, "runs", 30 * DAY)
+    for number in range(1, 8):
+        runs.record(attempt(number), 5)
+    for key in keys(5)[:4]:
+        runs.record(attempt(key=key), 5)
+    found = runs.run("job_x", KEY, NOW)
+    assert found is not None
+    assert len(found.attempts) == 7
+    page = runs.page("job_x", None, 5, NOW)
+    assert [(run.key, len(run.attempts)) for run in page] == [(key, 7 if key == KEY else 1) for key in keys(5)]
+
+
+def test_the_last_attempts_of_many_jobs_are_read_at_once(cloud: Cloud) -> None:
+    class Hesitant(DynamoDB):
+        """Answers seven keys of a batch at a time, and takes no more than a hundred."""
+
+        def batch_get_item(self, **request: Any) -> dict[str, Any]:
+            ((table, wanted),) = request["RequestItems"].items()
+            assert 1 <= len(wanted["Keys"]) <= 100
+            now, later = wanted["Keys"][:7], wanted["Keys"][7:]
+            done = super().batch_get_item(RequestItems={table: {**wanted, "Keys": now}})
+            return {**done, "UnprocessedKeys": {table: {**wanted, "Keys": later}} if later else {}}
+
+    client: Any = Hesitant(cloud)
+    runs = RunStore(client, "runs", 30 * DAY)
+    for number in range(130):
+        runs.record(attempt(2, job_id=f"job_{number}"), 5)
+    wanted = [(f"job_{number}", LastRun(KEY, 2)) for number in range(130)]
+    found = runs.last_attempts([*wanted, ("job_none", LastRun(KEY, 2))], NOW)
+    assert found == {f"job_{number}": attempt(2, job_id=f"job_{number}") for number in range(130)}
