@@ -8,7 +8,9 @@ sweeper arms what nothing else will.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -22,7 +24,7 @@ from chalicelib.config import read_settings
 from chalicelib.domain import changing
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, RunNotFound, Unavailable
 from chalicelib.domain.history import Run, merged, recorded, unfinished
-from chalicelib.domain.ids import JOB_ID, RunKey, new_job_id, new_token, run_key
+from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, new_token, run_key
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import HostRule, refuse_private_host
 from chalicelib.domain.run import AttemptRecord
@@ -31,8 +33,9 @@ from chalicelib.domain.trigger import Trigger
 
 log = logging.getLogger("resona")
 
-# How often a change is decided anew when others write the same job between its read and its write.
-_TRIES = 10
+# How often a change is decided anew when others write the same job between its read and its write: some four seconds in all.
+_TRIES = 20
+_LONGEST_PAUSE_SECONDS = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class Scheduling:
         arming: Arming,
         clock: Callable[[], datetime],
         refuse_host: HostRule,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.jobs = jobs
         self.runs = runs
@@ -99,6 +103,14 @@ class Scheduling:
         self.refuse_host = refuse_host
         self._schedules = schedules
         self._arming = arming
+        self._sleep = sleep
+
+    def _tries(self) -> Iterator[None]:
+        """Yield for each try of a change, and wait longer before each, so that everybody who writes the job gets through."""
+        for attempt in range(_TRIES):
+            if attempt:
+                self._sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.01 * 2**attempt)))
+            yield
 
     def create(self, draft: Definition, idempotency: Callable[[Job], Idempotency] | None = None) -> Job:
         """Register a job. `draft` is its definition without a name of its own: id and times are given here.
@@ -129,7 +141,10 @@ class Scheduling:
     def resolve(self, tenant: str, reference: str) -> str:
         """Return the id that a path names. Raises JobNotFound, before anything is read, for what cannot be an id."""
         if reference.startswith("key:"):
-            return self.jobs.find_key(tenant, reference.removeprefix("key:"))
+            key = reference.removeprefix("key:")
+            if not JOB_KEY.fullmatch(key):
+                raise JobNotFound
+            return self.jobs.find_key(tenant, key)
         if not JOB_ID.fullmatch(reference):
             raise JobNotFound
         return reference
@@ -150,7 +165,7 @@ class Scheduling:
         Raises JobNotFound, JobHasEnded, Unavailable, and what `edit` raises.
         """
         job_id = self.resolve(tenant, reference)
-        for _ in range(_TRIES):
+        for _ in self._tries():
             job = self.get(tenant, job_id)
             now = self.clock()
             changed = self._try_change(job, edit(job, now), now)
@@ -160,6 +175,8 @@ class Scheduling:
 
     def _try_change(self, job: Job, edit: Edit, now: datetime) -> Job | None:
         old, new, state = job.definition, edit.definition, job.state
+        if new == old and not edit.anew:
+            return job
         # The decision is made once without a schedule, to learn what it comes to, and to be refused before anything is made.
         _, planned = changing.change(old, new, state, state.token, now, anew=edit.anew)
         is_new_trigger = edit.anew or new.trigger != old.trigger
@@ -205,7 +222,7 @@ class Scheduling:
 
     def _decide(self, tenant: str, reference: str, decide: Callable[[Definition, State, datetime], Step | None]) -> Job:
         job_id = self.resolve(tenant, reference)
-        for _ in range(_TRIES):
+        for _ in self._tries():
             job = self.get(tenant, job_id)
             now = self.clock()
             step = decide(job.definition, job.state, now)
@@ -220,7 +237,7 @@ class Scheduling:
     def run_now(self, tenant: str, reference: str, idempotency: Callable[[str, Run], Idempotency] | None = None) -> tuple[str, Run]:
         """Queue a manual run, and return the job's id and the run. Raises JobNotFound, TooManyRuns, AlreadyAnswered, Unavailable."""
         job_id = self.resolve(tenant, reference)
-        for _ in range(_TRIES):
+        for _ in self._tries():
             _, state = self.jobs.get(tenant, job_id)
             now = self.clock()
             key = RunKey.for_manual(now)
@@ -239,7 +256,7 @@ class Scheduling:
     def delete(self, tenant: str, reference: str) -> None:
         """Delete a job and, with it, its runs. Raises JobNotFound, Unavailable."""
         job_id = self.resolve(tenant, reference)
-        for _ in range(_TRIES):
+        for _ in self._tries():
             definition, state = self.jobs.get(tenant, job_id)
             try:
                 self.jobs.remove(definition, state)

@@ -1147,9 +1147,6 @@ def test_every_key_that_the_code_gives_is_a_text_that_fits(made: list[Requested]
     assert [misfit for _, request in made for misfit in misfits(request)] == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Scheduling.resolve takes any text for a job's key; AWS refuses one over 2048 bytes, and the user gets a 500"
-)
 def test_a_reference_longer_than_any_key_is_not_asked_for() -> None:
     # Neither cloud refuses it, so the request itself is looked at.
     world, requested = World(), list[Any]()

@@ -14,6 +14,7 @@ from datetime import datetime
 from ulid import ULID
 
 JOB_ID = re.compile(r"job_[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
+JOB_KEY = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _COMPACT = "%Y%m%dT%H%M%SZ"
 _SCHEDULED = re.compile(r"([1-9][0-9]{0,9})-([0-9]{8}T[0-9]{6}Z)", re.ASCII)
 _MANUAL = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)

@@ -95,6 +95,8 @@ class LocalServer(chalice.local.LocalDevServer):
         """Serve until Ctrl-C or SIGTERM, then end everything."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _interrupt)
+            # A shell that starts it in the background of a script has Ctrl-C ignored, and Python then leaves it so.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         self._clock.start()
         greet(f"http://localhost:{self.port}")
         try:

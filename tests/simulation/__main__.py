@@ -1,4 +1,9 @@
-"""Replay a life: `python -m tests.simulation replay 1234`, or `replay a_retry 17=KILL_AFTER`; the timeline is printed."""
+"""Replay a life, or go on with the long exploration.
+
+python -m tests.simulation replay 1234                      a seed, with its timeline
+python -m tests.simulation replay a_retry 17=KILL_AFTER     a script, with faults at calls
+python -m tests.simulation soak [seconds] [seeds]           what `soak.json` has not seen yet
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import sys
 from tests.simulation.faults import Fault
 from tests.simulation.scenarios import SCRIPTS, play
 from tests.simulation.simulation import live
+from tests.simulation.soak import SEEDS, soak
 
 
 def replay(what: str, chosen: list[str]) -> int:
@@ -22,7 +28,21 @@ def replay(what: str, chosen: list[str]) -> int:
     return 1 if life.violation else 0
 
 
+def explore(seconds: float, seeds: int) -> int:
+    """Go on with the long exploration, and print what it has come to. Return 1 when a promise was broken."""
+    done = soak(seconds, seeds)
+    print(
+        f"{done.pairs} pairs of faults and {done.seeds} seeds in {done.seconds:.0f} s: {done.calls} calls, {done.faults} faults, ", end=""
+    )
+    print(f"{done.kills} kills, {done.sent} requests sent, {len(done.violations)} violations", *done.violations, sep="\n")
+    return 1 if done.violations else 0
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 3 or sys.argv[1] != "replay":
-        sys.exit(__doc__)
-    sys.exit(replay(sys.argv[2], sys.argv[3:]))
+    match sys.argv[1:]:
+        case ["replay", what, *chosen]:
+            sys.exit(replay(what, chosen))
+        case ["soak", *limits]:
+            sys.exit(explore(float(limits[0]) if limits else float("inf"), int(limits[1]) if len(limits) > 1 else SEEDS))
+        case _:
+            sys.exit(__doc__)

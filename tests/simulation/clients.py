@@ -82,7 +82,7 @@ class Clients:
         if method == "DELETE":
             self.told.delete_begun.setdefault(job_id, self.hub.time)
         path = f"/jobs/{job_id}{action}"
-        answer, process = self.deployment.ask(method, path, body, {"idempotency-key": key} if key else {})
+        answer, _ = self.deployment.ask(method, path, body, {"idempotency-key": key} if key else {})
         if answer is None:
             return None
         status = answer[0]
@@ -94,18 +94,19 @@ class Clients:
             self.hold(story.is_deleted, "an acknowledged delete is done", job_id)
         since = story.states[max(0, before - 1) :]
         if status == 200 and method in ("POST", "PATCH"):
-            self._changed(action, since, process, body)
+            self._changed(action, since, answer, body)
         if status == 202:
             self._queued(answer, since, key)
         return answer
 
-    def _changed(self, action: str, since: list[State], process: Process, body: object) -> None:
+    def _changed(self, action: str, since: list[State], answer: Answer, body: object) -> None:
         job_id = since[0].job_id
+        stored = {f'"{state.revision}"' for state in since}
+        self.hold(answer[1]["ETag"] in stored, "what is acknowledged is stored", job_id, action, answer[1]["ETag"])
         wanted = {"/pause": Status.PAUSED, "/resume": Status.ACTIVE}.get(action)
         if wanted is not None:
             self.hold(any(state.status is wanted for state in since), "an acknowledged pause or resume is stored", job_id, action)
             return
-        self.hold(bool(process.committed), "an acknowledged change is stored", job_id)
         if isinstance(body, dict) and "request" in body:
             stored = [definition.request.body for _, definition in self.deployment.observer.story(job_id).definitions]
             self.hold(body["request"]["body"] in stored, "an acknowledged request is stored", job_id)

@@ -1,0 +1,161 @@
+"""The long exploration: seeds by the million, and every pair of faults in every script. It can be stopped and goes on where it was.
+
+`python -m tests.simulation soak [seconds] [seeds]` goes on for at most so long; what it has done stands in `soak.json` beside this
+file, together with the digest of the code it was done with: other code begins anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tests.simulation.faults import Fault
+from tests.simulation.scenarios import SCRIPTS, play
+from tests.simulation.simulation import Life, live
+
+ROOT = Path(__file__).parent.parent.parent
+RECORD = Path(__file__).parent / "soak.json"
+SEEDS = 1_000_000
+CHUNK = 250
+
+
+@dataclass
+class Done:
+    """What has been lived through. `next_seed` and `next_pair` say where to go on; a pair is [script, index]."""
+
+    code: str
+    commit: str
+    next_seed: int = 0
+    next_pair: list[int] = field(default_factory=lambda: [0, 0])
+    seeds: int = 0
+    pairs: int = 0
+    calls: int = 0
+    faults: int = 0
+    kills: int = 0
+    sent: int = 0
+    seconds: float = 0.0
+    is_complete: bool = False
+    violations: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Chunk:
+    """What some lives came to."""
+
+    calls: int = 0
+    faults: int = 0
+    kills: int = 0
+    sent: int = 0
+    lives: int = 0
+    violations: list[str] = field(default_factory=list)
+
+    def add(self, life: Life, replay: str) -> None:
+        self.calls += life.calls
+        self.faults += life.faults
+        self.kills += life.kills
+        self.sent += life.sent
+        self.lives += 1
+        if life.violation:
+            self.violations.append(f"python -m tests.simulation replay {replay}: {life.violation}")
+
+
+def code_digest() -> str:
+    """Return a digest of everything that a life depends on."""
+    files = [ROOT / "app.py", ROOT / "requirements.txt", ROOT / "tests" / "cloud.py"]
+    files += sorted((ROOT / "chalicelib").rglob("*.py")) + sorted(Path(__file__).parent.glob("*.py"))
+    digest = hashlib.sha256()
+    for file in files:
+        if file != Path(__file__):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def seeds_from(first: int) -> Chunk:
+    """Live through a chunk of seeds."""
+    chunk = Chunk()
+    for seed in range(first, first + CHUNK):
+        chunk.add(live(seed), str(seed))
+    return chunk
+
+
+def pairs_of(script: int) -> list[tuple[tuple[int, Fault], tuple[int, Fault]]]:
+    """Return every pair of faults at two calls of a script, as its life without faults makes them."""
+    _, points = play(SCRIPTS[script], {})
+    return [(one, other) for one in points for other in points if one[0] < other[0]]
+
+
+def pairs_from(where: tuple[int, int]) -> Chunk:
+    """Live through a chunk of pairs."""
+    script, first = where
+    chunk = Chunk()
+    for one, other in pairs_of(script)[first : first + CHUNK]:
+        life, _ = play(SCRIPTS[script], dict((one, other)))
+        chunk.add(life, f"{SCRIPTS[script].__name__} {one[0]}={one[1].name} {other[0]}={other[1].name}")
+    return chunk
+
+
+def _pair_chunks(done: Done) -> Iterator[tuple[int, int]]:
+    for script in range(done.next_pair[0], len(SCRIPTS)):
+        begin = done.next_pair[1] if script == done.next_pair[0] else 0
+        for first in range(begin, len(pairs_of(script)), CHUNK):
+            yield script, first
+
+
+def load() -> Done:
+    """Return what was done with this code, or a beginning."""
+    code = code_digest()
+    if RECORD.exists():
+        done = Done(**json.loads(RECORD.read_text()))
+        if done.code == code:
+            return done
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return Done(code, commit.stdout.strip())
+
+
+def soak(seconds: float, seeds: int = SEEDS) -> Done:
+    """Go on for at most so many seconds, on every processor."""
+    done, began = load(), time.monotonic()
+    before = done.seconds
+    with multiprocessing.Pool(os.cpu_count()) as pool:
+
+        def note(chunk: Chunk) -> bool:
+            for name in ("calls", "faults", "kills", "sent"):
+                setattr(done, name, getattr(done, name) + getattr(chunk, name))
+            done.violations += chunk.violations
+            done.seconds = round(before + time.monotonic() - began, 1)
+            RECORD.write_text(json.dumps(asdict(done), indent=2) + "\n")
+            return time.monotonic() - began < seconds
+
+        for where, chunk in _results(pool, pairs_from, _pair_chunks(done)):
+            done.pairs += chunk.lives
+            done.next_pair = [where[0], where[1] + CHUNK]
+            if not note(chunk):
+                return done
+        done.next_pair = [len(SCRIPTS), 0]
+        for first, chunk in _results(pool, seeds_from, iter(range(done.next_seed, seeds, CHUNK))):
+            done.seeds += chunk.lives
+            done.next_seed = first + CHUNK
+            if not note(chunk):
+                return done
+        done.is_complete = done.seeds >= SEEDS
+        note(Chunk())
+    return done
+
+
+def _results(pool, work, chunks):  # type: ignore[no-untyped-def]
+    """Yield each chunk with its result, in order, with only a few begun ahead: what is begun and not noted is done again."""
+    waiting = []
+    for chunk in chunks:
+        waiting.append((chunk, pool.apply_async(work, (chunk,))))
+        if len(waiting) > 2 * (os.cpu_count() or 1):
+            first, result = waiting.pop(0)
+            yield first, result.get()
+    for first, result in waiting:
+        yield first, result.get()
