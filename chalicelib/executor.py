@@ -13,18 +13,19 @@ from functools import cache, partial
 
 from chalice.app import Blueprint, CloudWatchEvent, Rate, SQSEvent, SQSRecord
 
+from chalicelib.arming import Arming
 from chalicelib.aws import clients
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_store import JobStore
 from chalicelib.aws.records import load_due
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.clock import utc_now
 from chalicelib.config import read_settings
 from chalicelib.domain.instant import parse_instant
 from chalicelib.firing import Firing, Send
 from chalicelib.outbound.address_guard import PUBLIC, Guard
 from chalicelib.outbound.send import send
-from chalicelib.scheduling import Arming, utc_now
 
 log = logging.getLogger("resona")
 functions = Blueprint(__name__)

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
+from chalicelib.arming import Arming
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_items import WATCH_SHARDS
 from chalicelib.aws.job_store import JobStore, StateChanged
@@ -31,7 +32,6 @@ from chalicelib.domain.request import Request
 from chalicelib.domain.retry import MAX_JITTER
 from chalicelib.domain.run import AttemptRecord, Exchange, Outcome
 from chalicelib.domain.state import Due, Leave, OpenRun, State, Step
-from chalicelib.scheduling import Arming
 
 log = logging.getLogger("resona")
 

@@ -1,4 +1,4 @@
-"""Use cases of a job: create, change, pause, resume, run now, delete, read; and `arm`, which firing shares.
+"""Use cases of a job: create, change, pause, resume, run now, delete, read.
 
 A schedule is made before the commit and named by a token that the committed state carries; messages are sent after it. Whatever
 fails around the commit leaves an intention too many or too few, and both are harmless: leftovers delete themselves, and the
@@ -12,14 +12,16 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
+from chalicelib.arming import Arming
 from chalicelib.aws import clients
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_items import Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.clock import utc_now
 from chalicelib.config import read_settings
 from chalicelib.domain import changing
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, RunNotFound, Unavailable
@@ -28,7 +30,7 @@ from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, new_token
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import HostRule, refuse_private_host
 from chalicelib.domain.run import AttemptRecord
-from chalicelib.domain.state import Due, State, Status, Step, uncovered
+from chalicelib.domain.state import State, Status, Step
 from chalicelib.domain.trigger import Trigger
 
 log = logging.getLogger("resona")
@@ -53,35 +55,6 @@ class Edit:
 
     definition: Definition
     anew: bool = False
-
-
-class Arming:
-    """Make things come due. Nothing here raises: what cannot be armed is left, uncovered, to the sweeper."""
-
-    def __init__(self, jobs: JobStore, queue: DueQueue, clock: Callable[[], datetime]) -> None:
-        self._jobs = jobs
-        self._queue = queue
-        self._clock = clock
-
-    def arm(self, state: State, dues: Sequence[Due]) -> bool:
-        """Send a message for each, after `state` was committed. False if that failed."""
-        if not dues:
-            return True
-        now = self._clock()
-        try:
-            self._queue.send(dues, now)
-        except Unavailable:
-            log.warning("arm.failed", extra={"job_id": state.job_id})
-            self._uncover(state, dues, now)
-            return False
-        return True
-
-    def _uncover(self, state: State, dues: Sequence[Due], now: datetime) -> None:
-        """Take back that messages stand for these, so that the sweeper arms them in its next minute and not after a grace."""
-        try:
-            self._jobs.save(uncovered(state, dues), now=now)
-        except (StateChanged, Unavailable):
-            log.warning("uncover.failed", extra={"job_id": state.job_id})
 
 
 class Scheduling:
@@ -328,8 +301,3 @@ def assemble(refuse_host: HostRule = refuse_private_host) -> Scheduling:
         clock=utc_now,
         refuse_host=refuse_host,
     )
-
-
-def utc_now() -> datetime:
-    """Return the time, aware and in UTC."""
-    return datetime.now(UTC)

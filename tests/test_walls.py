@@ -19,9 +19,11 @@ MAY_IMPORT = {
     "domain": {"domain"},
     "aws": {"aws", "domain", "config"},
     "outbound": {"outbound", "domain", "version"},
-    "scheduling": {"aws", "domain", "config"},
-    "firing": {"aws", "domain", "scheduling", "outbound"},
-    "executor": {"firing", "scheduling", "aws", "outbound", "domain", "config"},
+    "clock": set[str](),
+    "arming": {"aws", "domain"},
+    "scheduling": {"arming", "clock", "aws", "domain", "config"},
+    "firing": {"arming", "aws", "domain"},
+    "executor": {"firing", "arming", "clock", "aws", "outbound", "domain", "config"},
     "api": {"api", "scheduling", "aws.job_store", "aws.job_items", "domain", "version"},
 }
 

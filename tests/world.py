@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chalicelib.arming import Arming
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_store import JobStore
 from chalicelib.aws.records import load_due
@@ -21,7 +22,7 @@ from chalicelib.domain.request import Request
 from chalicelib.domain.run import Exchange, Outcome, Response
 from chalicelib.domain.trigger import Trigger
 from chalicelib.firing import Firing
-from chalicelib.scheduling import Arming, Scheduling
+from chalicelib.scheduling import Scheduling
 from infra.local import eventbridge
 from tests.cloud import SQS, Cloud, DynamoDB, Scheduler
 

@@ -3,12 +3,14 @@
 python -m tests.simulation replay 1234                      a seed, with its timeline
 python -m tests.simulation replay a_retry 17=KILL_AFTER     a script, with faults at calls
 python -m tests.simulation soak [seconds] [seeds]           what `soak.json` has not seen yet
+    python -m tests.simulation bugs [name ...]                  planted bugs, and what catches each
 """
 
 from __future__ import annotations
 
 import sys
 
+from tests.simulation.bugs import hunt, hunt_all
 from tests.simulation.faults import Fault
 from tests.simulation.scenarios import SCRIPTS, play
 from tests.simulation.simulation import live
@@ -44,5 +46,11 @@ if __name__ == "__main__":
             sys.exit(replay(what, chosen))
         case ["soak", *limits]:
             sys.exit(explore(float(limits[0]) if limits else float("inf"), int(limits[1]) if len(limits) > 1 else SEEDS))
+        case ["hunt"]:
+            caught = hunt()
+            print(caught or "")
+            sys.exit(1 if caught else 0)
+        case ["bugs", *names]:
+            sys.exit(min(1, hunt_all(names)))
         case _:
             sys.exit(__doc__)

@@ -25,6 +25,8 @@ class Told:
     deleted: set[str] = field(default_factory=set)
     by_key: dict[str, set[str]] = field(default_factory=dict)
     runs_by_key: dict[str, set[str]] = field(default_factory=dict)
+    runners: dict[str, list[Process]] = field(default_factory=dict)
+    """By key: the processes that were asked for a run under it. A request without a key has one of its own."""
 
 
 class Clients:
@@ -82,7 +84,9 @@ class Clients:
         if method == "DELETE":
             self.told.delete_begun.setdefault(job_id, self.hub.time)
         path = f"/jobs/{job_id}{action}"
-        answer, _ = self.deployment.ask(method, path, body, {"idempotency-key": key} if key else {})
+        answer, process = self.deployment.ask(method, path, body, {"idempotency-key": key} if key else {})
+        if action == "/run":
+            self.told.runners.setdefault(f"{job_id} {key or process.name}", []).append(process)
         if answer is None:
             return None
         status = answer[0]
@@ -149,6 +153,11 @@ class Clients:
 
     def end(self) -> None:
         """Hold what clients see at the end against what they were told: each job, its runs page by page, its result."""
+        for key, processes in self.told.runners.items():
+            queued = {run for process in processes for run in process.queued}
+            self.hold(len(queued) <= 1, "one request is one run", key, queued)
+        firsts = [story.definitions[0][1].request.body for story in self.deployment.observer.stories.values() if story.definitions]
+        self.hold(len(firsts) == len(set(firsts)), "one request is one job", firsts)
         for job_id in self.told.created_at:
             if job_id in self.told.delete_begun:
                 if job_id in self.told.deleted:

@@ -21,6 +21,7 @@ from chalice.app import SQSEvent
 from app import app
 from chalicelib import executor
 from chalicelib.api.routing import parts
+from chalicelib.arming import Arming
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_store import JobStore
 from chalicelib.aws.run_store import RunStore
@@ -30,7 +31,7 @@ from chalicelib.domain.ids import run_key
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import Exchange, Outcome, Response
 from chalicelib.firing import Firing
-from chalicelib.scheduling import Arming, Scheduling
+from chalicelib.scheduling import Scheduling
 from infra.local import eventbridge
 from infra.local.clock import queue_event, wake_event
 from tests.cloud import SQS, DynamoDB, Scheduler

@@ -31,6 +31,7 @@ class Process:
     """It has been held up: what it decides may be late by then."""
     owns: set[tuple[str, str, int]] = field(default_factory=set)
     committed: list[Any] = field(default_factory=list)
+    queued: list[Any] = field(default_factory=list)
 
 
 class Hub:

@@ -145,6 +145,8 @@ class Observer:
         self.hold(bool(story.definitions) and story.definitions[-1][0] == new.defined_in, "definition and state go together", new.job_id)
         waits = bool(new.runs) or new.next_run_time is not None
         self.hold((new.watch_at is not None) == waits, "whatever waits is watched", new.job_id)
+        is_over = new.status in (Status.COMPLETED, Status.FAILED)
+        self.hold(not is_over or new.next_due_at is None, "what is over is not due", new.job_id, new.status, new.next_due_at)
         self.hold(len(new.runs) <= MAX_OPEN_RUNS, "at most 32 runs are unfinished", new.job_id)
         if self.hub.current.name.startswith("sweep") and new.watch_at is not None:
             later = timedelta(seconds=abs(self.hub.current.skew))
@@ -192,6 +194,7 @@ class Observer:
     def _begun(self, story: Story, old: State | None, run: OpenRun, new: State) -> None:
         if run.key.manual:
             self.hold(run.attempt == 0, "a manual run is queued first", run.key)
+            self.hub.current.queued.append(run.key)
             return
         self.hold(old is not None and old.status is Status.ACTIVE, "only an active job fires", run.key)
         assert old is not None
@@ -315,3 +318,6 @@ class Observer:
             state = story.states[-1]
             if isinstance(story.definitions[-1][1].trigger, OneTime) and state.status is Status.ACTIVE:
                 self.hold(state.next_due_at is not None, "a one-time job that is over has a status", job_id)
+            is_far = state.next_run_time is not None and state.next_run_time - self.hub.now > timedelta(minutes=4)
+            if is_far and state.token is not None:
+                self.hold(f"{job_id}-{state.token}" in schedules, "a job that carries a schedule has it", job_id)

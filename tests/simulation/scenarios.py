@@ -169,6 +169,27 @@ def a_new_trigger_before_it_is_due(stage: Stage) -> None:
     stage.wait(20)
 
 
+def a_new_request_while_a_claim_is_unsure(stage: Stage) -> None:
+    job_id = stage.job(trigger={"cron": "* * * * *"})
+    stage.wait(62)
+    stage.ask("PATCH", job_id, body={"request": {"url": "https://example.com/other", "body": stage.clients.body()}})
+    stage.wait(60)
+    stage.ask("DELETE", job_id)
+
+
+def a_new_trigger_while_the_request_is_on_the_wire(stage: Stage) -> None:
+    stage.answers[:] = [0]
+    job_id = stage.job(trigger={"delay": 3}, retry={"max_attempts": 1})
+    stage.wait(5)
+    stage.ask("POST", job_id, body={"trigger": {"delay": 20}})
+    stage.wait(30)
+
+
+def two_minutes_in_a_row(stage: Stage) -> None:
+    stage.job(trigger={"cron": "4,5 * * * *"})
+    stage.wait(320)
+
+
 def a_cron_becomes_a_date(stage: Stage) -> None:
     job_id = stage.job(trigger={"cron": "* * * * *"})
     stage.wait(65)
@@ -283,6 +304,9 @@ SCRIPTS: tuple[Script, ...] = (
     a_pause_while_the_request_is_on_the_wire,
     a_new_request_before_it_is_due,
     a_new_trigger_before_it_is_due,
+    a_new_request_while_a_claim_is_unsure,
+    a_new_trigger_while_the_request_is_on_the_wire,
+    two_minutes_in_a_row,
     a_cron_becomes_a_date,
     a_policy_changes_while_a_retry_waits,
     a_delete_before_it_is_due,

@@ -1,0 +1,43 @@
+"""Make things come due: what scheduling and firing share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.job_store import JobStore, StateChanged
+from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.state import Due, State, uncovered
+
+log = logging.getLogger("resona")
+
+
+class Arming:
+    """Make things come due. Nothing here raises: what cannot be armed is left, uncovered, to the sweeper."""
+
+    def __init__(self, jobs: JobStore, queue: DueQueue, clock: Callable[[], datetime]) -> None:
+        self._jobs = jobs
+        self._queue = queue
+        self._clock = clock
+
+    def arm(self, state: State, dues: Sequence[Due]) -> bool:
+        """Send a message for each, after `state` was committed. False if that failed."""
+        if not dues:
+            return True
+        now = self._clock()
+        try:
+            self._queue.send(dues, now)
+        except Unavailable:
+            log.warning("arm.failed", extra={"job_id": state.job_id})
+            self._uncover(state, dues, now)
+            return False
+        return True
+
+    def _uncover(self, state: State, dues: Sequence[Due], now: datetime) -> None:
+        """Take back that messages stand for these, so that the sweeper arms them in its next minute and not after a grace."""
+        try:
+            self._jobs.save(uncovered(state, dues), now=now)
+        except (StateChanged, Unavailable):
+            log.warning("uncover.failed", extra={"job_id": state.job_id})

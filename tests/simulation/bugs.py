@@ -1,0 +1,339 @@
+"""Planted bugs: each a small patch to a copy of the code, each to be caught. One that survives is a hole in the suite.
+
+`python -m tests.simulation bugs` hunts them all and prints, for each, what caught it first: a script, a seed, or a script with a fault.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.simulation.scenarios import SCRIPTS, play
+from tests.simulation.simulation import live
+
+ROOT = Path(__file__).parent.parent.parent
+SEEDS = 3000
+CLAIMING, CHANGING, STATE = "domain/claiming.py", "domain/changing.py", "domain/state.py"
+FIRING, SCHEDULING, STORE = "firing.py", "scheduling.py", "aws/job_store.py"
+ITEMS, RUNS, QUEUE = "aws/job_items.py", "aws/run_store.py", "aws/due_queue.py"
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A name, and texts of files under chalicelib with what stands in their place."""
+
+    name: str
+    patches: tuple[tuple[str, str, str], ...]
+
+
+def bug(name: str, *patches: tuple[str, str, str]) -> Bug:
+    return Bug(name, patches)
+
+
+BUGS = (
+    bug(
+        "no generation check",
+        (CLAIMING, " or key.generation != state.generation", ""),
+        (CLAIMING, "OpenRun(RunKey(due_at, state.generation), state.generation, attempt=0)", "OpenRun(key, key.generation, attempt=0)"),
+    ),
+    bug(
+        "a pause that does not hold",
+        (CLAIMING, "state.status is not Status.ACTIVE or key.generation != state.generation", "key.generation > state.generation"),
+    ),
+    bug(
+        "a retry's claim that advances",
+        (
+            CLAIMING,
+            "    return Step(written(state.with_run(claimed)), send=claimed)",
+            "    following = definition.trigger.next_after(state.next_due_at) if state.next_due_at else None\n"
+            "    return Step(written(replace(state, next_due_at=following).with_run(claimed)), send=claimed)",
+        ),
+    ),
+    bug(
+        "a finish that completes a newer generation",
+        (CLAIMING, "not run.key.manual and run.generation == state.generation", "not run.key.manual"),
+    ),
+    bug(
+        "claim before the sleep",
+        (
+            FIRING,
+            "            self.sleep(wait.total_seconds())\n        claimed = self._claim(due)",
+            "            pass\n        claimed = self._claim(due)",
+        ),
+        (FIRING, "            now = self.clock()\n            won", "            now = max(self.clock(), due.at)\n            won"),
+        (
+            FIRING,
+            "        if claimed is not None:\n            self._attempt",
+            "        if claimed is not None:\n            self.sleep(max(0.0, wait.total_seconds()))\n            self._attempt",
+        ),
+    ),
+    bug(
+        "a wake that arms next_run_time",
+        (
+            CLAIMING,
+            "    due_at = scheduled_at + WAKE_AHEAD\n    occurs = trigger.next_after(due_at - timedelta(seconds=1)) == due_at\n    return occurrence_due(state, due_at) if occurs else None",
+            "    return occurrence_due(state, state.next_due_at) if state.next_due_at else None",
+        ),
+    ),
+    bug(
+        "a leftover that deletes the live schedule",
+        (FIRING, "self.schedules.delete(job_id, token)", "self.schedules.delete(job_id, (loaded[1].token if loaded else None) or token)"),
+    ),
+    bug("a leftover that stays", (FIRING, "                self.schedules.delete(job_id, token)\n", "                pass\n")),
+    bug(
+        "the pointer cleared by a new generation",
+        (CHANGING, "        token=token,\n        doubted_until", "        token=token,\n        last_run=None,\n        doubted_until"),
+    ),
+    bug(
+        "the pointer moves backward",
+        (CLAIMING, "is_newer = state.last_run is None or last.key.sort >= state.last_run.key.sort", "is_newer = True"),
+    ),
+    bug("no sweeper", ("executor.py", "    return parts.sweep(parts.clock() + _SWEEP_TIME)", "    return 0")),
+    bug("a sweeper that does not move on", (CLAIMING, "watch_at=min(looks, default=None), sweeps", "watch_at=state.watch_at, sweeps")),
+    bug("no read-back of an own write", (STORE, '        if item and ours and item.get("write_token") == ours:\n            return\n', "")),
+    bug(
+        "a retry recorded but not armed",
+        (CLAIMING, "arm=(run_due(state, run, at),) if near else (), verdict", "arm=(), verdict"),
+        (CLAIMING, "            arm.append(run_due(state, run, run.next_attempt_at or now))\n", ""),
+    ),
+    bug(
+        "steal of a live lease",
+        (CLAIMING, 'return Settle(run) if now >= run.lease_until + SKEW else Leave("the attempt is under way")', "return Settle(run)"),
+    ),
+    bug("no allowance for skewed clocks", (STATE, "SKEW = timedelta(seconds=10)", "SKEW = timedelta(0)")),
+    bug(
+        "acknowledgement before the write",
+        (
+            SCHEDULING,
+            "        try:\n            write()\n",
+            "        try:\n            write()\n        except Unavailable:\n            return True\n",
+        ),
+    ),
+    bug(
+        "acknowledgement of a write that lost",
+        (
+            SCHEDULING,
+            "                raise JobNotFound from changed\n            return False\n",
+            "                raise JobNotFound from changed\n            return True\n",
+        ),
+    ),
+    bug(
+        "state before record",
+        (
+            FIRING,
+            "                if record != recorded and not self.runs.record(record, state.revision):\n                    return\n                recorded = record\n                self.jobs.save(decision.state, now=now)\n",
+            "                self.jobs.save(decision.state, now=now)\n                self.runs.record(record, state.revision)\n",
+        ),
+    ),
+    bug(
+        "no compare and swap",
+        (
+            ITEMS,
+            '        put["ConditionExpression"] = "revision = :read"\n        put["ExpressionAttributeValues"] = {":read": {"N": str(state.revision - 1)}}',
+            "        pass",
+        ),
+    ),
+    bug("no owner check in the finish", (CLAIMING, "run is None or run.owner != owned.owner", "run is None")),
+    bug(
+        "a record without an owner",
+        (RUNS, "                    ConditionExpression=absent_or_own_and_earlier,\n", ""),
+        (RUNS, '                    ExpressionAttributeNames={"#owner": "owner"},\n', ""),
+    ),
+    bug("a late record undoes the later one", (RUNS, " AND revision <= :revision", "")),
+    bug(
+        "a definition left behind by a delete",
+        (
+            STORE,
+            '            {"Delete": {"TableName": self._table, "Key": {"id": {"S": state.job_id}, "part": {"S": "definition"}}}},\n',
+            "",
+        ),
+    ),
+    bug(
+        "the answer kept beside the transaction",
+        (
+            STORE,
+            "        if idempotency:\n            items.append(put_answer(self._table, idempotency, now))\n        self._transact(items, key=definition.key)",
+            "        self._transact(items, key=definition.key)\n        if idempotency:\n            self._transact([put_answer(self._table, idempotency, now)])",
+        ),
+    ),
+    bug(
+        "a run's answer kept beside the transaction",
+        (
+            STORE,
+            "            answer = [put_answer(self._table, idempotency, now)] if idempotency else []\n            self._transact([put, *beside, *answer])",
+            "            self._transact([put, *beside])\n            if idempotency:\n                self._transact([put_answer(self._table, idempotency, now)])",
+        ),
+    ),
+    bug(
+        "an ending written after its state",
+        (
+            FIRING,
+            "                self.jobs.save(decision.state, [self.runs.ending_item(due.job_id, ending) for ending in decision.ended], now=now)",
+            "                self.jobs.save(decision.state, now=now)\n                if decision.ended:\n                    self.jobs._transact([self.runs.ending_item(due.job_id, ending) for ending in decision.ended])",
+        ),
+    ),
+    bug(
+        "no look at the lease before sending",
+        (
+            FIRING,
+            "run.lease_until is None or run.lease_until - started_at < definition.timeout + _LEASE_TO_SPARE",
+            "run.lease_until is None",
+        ),
+    ),
+    bug("settled without a look at the record", (FIRING, "found = self.runs.attempt(definition.id, run.key, run.attempt)", "found = None")),
+    bug(
+        "an end on record that is judged again",
+        (CLAIMING, "ended.verdict is not None and ended.verdict.status is not RunStatus.RETRYING", "False"),
+        (CLAIMING, "definition.generation <= run.generation and run.attempt", "run.attempt"),
+    ),
+    bug("a lost claim sends what came later", (FIRING, "return tried[won.owner], state, won", "return definition, state, won")),
+    bug("missed occurrences miscounted", (CLAIMING, "missed_count=len(missed), last", "missed_count=len(missed) + 1, last")),
+    bug(
+        "missed occurrences passed over in silence",
+        (CLAIMING, "definition.trigger.next_after(due_at), now)\n    fresh", "definition.trigger.next_after(now), now)\n    fresh"),
+    ),
+    bug("overlap is not looked at", (CLAIMING, "definition.overlap is Overlap.SKIP and unfinished", "False")),
+    bug("grace is not looked at", (CLAIMING, "        return now - due_at > grace\n", "        return False\n")),
+    bug(
+        "a resume that makes up for the pause",
+        (CHANGING, "due_at = state.next_due_at if isinstance(trigger, OneTime) else trigger.next_after(now)", "due_at = state.next_due_at"),
+        (
+            CHANGING,
+            "    if due_at is None or due_at <= now:\n        raise DateHasPassed",
+            "    if due_at is None:\n        raise DateHasPassed",
+        ),
+    ),
+    bug(
+        "a pause that is no new generation",
+        (CHANGING, "generation=state.generation + 1, status=Status.PAUSED", "status=Status.PAUSED"),
+    ),
+    bug(
+        "a change of the request that is no new generation",
+        (CHANGING, "if not is_new_trigger and new.meaning == old.meaning:", "if not is_new_trigger:"),
+    ),
+    bug(
+        "a change that begins the trigger anew",
+        (
+            CHANGING,
+            "due_at = first_due_at(new.trigger, now) if is_new_trigger else state.next_due_at",
+            "due_at = first_due_at(new.trigger, now)",
+        ),
+    ),
+    bug("one attempt too many", (CLAIMING, "run.attempt >= retry.max_attempts", "run.attempt > retry.max_attempts")),
+    bug("one attempt too few", (CLAIMING, "run.attempt >= retry.max_attempts", "run.attempt + 1 >= retry.max_attempts")),
+    bug(
+        "a retry that does not wait",
+        (CLAIMING, '    if run.next_attempt_at is not None and now < run.next_attempt_at:\n        return Leave("not yet")\n', ""),
+    ),
+    bug(
+        "a torn read is believed",
+        (
+            STORE,
+            "            if definition.generation == state.defined_in:\n                return definition, state",
+            "            return definition, state",
+        ),
+    ),
+    bug(
+        "what is superseded is never closed", (CLAIMING, "        return _close(state, run, now)\n", '        return Leave("superseded")\n')
+    ),
+    bug("what is superseded is sent", (CLAIMING, "    if state.supersedes(run):\n        return _close(state, run, now)\n", "")),
+    bug(
+        "a job registered although nothing was written",
+        (
+            SCHEDULING,
+            "        except (KeyIsTaken, AlreadyAnswered):\n            self._unschedule(definition.id, token)\n            raise\n",
+            "        except (KeyIsTaken, AlreadyAnswered):\n            self._unschedule(definition.id, token)\n            raise\n        except Unavailable:\n            pass\n",
+        ),
+    ),
+    bug(
+        "a schedule that could not be made is counted on",
+        (
+            SCHEDULING,
+            '            log.warning("schedule.failed", extra={"job_id": job_id})\n            return None\n',
+            '            log.warning("schedule.failed", extra={"job_id": job_id})\n',
+        ),
+    ),
+    bug(
+        "messages come a second late",
+        (QUEUE, "    delay = int((due.at - now).total_seconds())", "    delay = int((due.at - now).total_seconds()) + 2"),
+    ),
+    bug(
+        "the page begins with its last job again",
+        (
+            STORE,
+            "            ScanIndexForward=False,\n                Limit=limit,\n",
+            "            ScanIndexForward=True,\n                Limit=limit,\n",
+        ),
+    ),
+    bug(
+        "uncovering a state that may not stand there",
+        (
+            FIRING,
+            '        try:\n            self.queue.send(step.arm, self.clock())\n        except Unavailable:\n            log.warning("arm.failed", extra={"job_id": step.state.job_id})\n',
+            "        self.arming.arm(step.state, step.arm)\n",
+        ),
+    ),
+)
+
+
+def plant(found: Bug, folder: Path) -> None:
+    """Copy the code into a folder, with the bug in it. Raises ValueError when its text is not there any more."""
+    for name in ("chalicelib", "infra", "tests", "app.py"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    for name, old, new in found.patches:
+        path = folder / "chalicelib" / name
+        text = path.read_text()
+        if old not in text:
+            raise ValueError(f"{found.name}: {name} has no longer the text {old!r}")
+        path.write_text(text.replace(old, new))
+
+
+def hunt() -> str | None:
+    """Return what shows that this code is wrong, as `replay` takes it; None if nothing does."""
+    for script in SCRIPTS:
+        life, _ = play(script, {})
+        if life.violation:
+            return f"{script.__name__}: {life.violation}"
+    for seed in range(SEEDS):
+        violation = live(seed).violation
+        if violation:
+            return f"{seed}: {violation}"
+    for script in SCRIPTS:
+        for number, fault in play(script, {})[1]:
+            violation = play(script, {number: fault})[0].violation
+            if violation:
+                return f"{script.__name__} {number}={fault.name}: {violation}"
+    return None
+
+
+def hunt_in_copy(found: Bug) -> str:
+    """Return what caught a bug, or an empty text if it survived."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        plant(found, folder)
+        done = subprocess.run([sys.executable, "-m", "tests.simulation", "hunt"], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        # It does not even run: that is caught too, by anything.
+        return f"fails: {done.stderr.strip().splitlines()[-1]}"
+    return done.stdout.strip()
+
+
+def hunt_all(names: list[str]) -> int:
+    """Hunt every bug, or those named, and print what caught it. Return how many survived."""
+    wanted = [found for found in BUGS if not names or found.name in names]
+    survived = 0
+    with ThreadPoolExecutor(2) as threads:
+        for found, caught in zip(wanted, threads.map(hunt_in_copy, wanted), strict=True):
+            survived += not caught
+            print(f"{found.name}\n    {caught or 'SURVIVED'}", flush=True)
+    print(f"{len(wanted)} bugs, {survived} survived")
+    return survived
