@@ -80,7 +80,7 @@ class JobStore:
                 return None
             definition, state = read_definition(items["definition"]), read_state(items["state"])
             # The query may have seen one item before a change and the other after it.
-            if definition.generation == state.defined_in:
+            if definition.edition == state.edition:
                 return definition, state
         raise Unavailable(_PART)
 
@@ -200,7 +200,7 @@ class JobStore:
         return [pair for pair in (self._whole(pair) for pair in pairs) if pair is not None]
 
     def _whole(self, pair: tuple[Definition, State]) -> tuple[Definition, State] | None:
-        return pair if pair[0].generation == pair[1].defined_in else self.load(pair[0].id)
+        return pair if pair[0].edition == pair[1].edition else self.load(pair[0].id)
 
     def _batch(self, ids: list[str]) -> dict[tuple[str, str], dict[str, Any]]:
         keys: list[Any] = [{"id": {"S": job_id}, "part": {"S": part}} for job_id in ids for part in ("definition", "state")]

@@ -48,6 +48,7 @@ def dump_definition(definition: Definition) -> str:
             "id": definition.id,
             "tenant": definition.tenant,
             "generation": definition.generation,
+            "edition": definition.edition,
             "name": definition.name,
             "created_at": _time(definition.created_at),
             "trigger": describe(definition.trigger),
@@ -85,6 +86,7 @@ def load_definition(text: str) -> Definition:
         misfire_grace=timedelta(seconds=grace) if grace is not None else None,
         labels=raw.get("labels", {}),
         key=raw.get("key"),
+        edition=raw.get("edition", 1),
     )
 
 
@@ -105,6 +107,7 @@ def dump_state(state: State) -> str:
             "runs": [_open_run(run) for run in state.runs] or None,
             "last_run": [str(last.key), last.attempt, _time(last.superseded_at)] if last else None,
             "sweeps": state.sweeps or None,
+            "edition": state.edition,
         }
     )
 
@@ -129,6 +132,7 @@ def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str)
         last_run=LastRun(RunKey.parse(last[0]), last[1], _read_time(last[2])) if last else None,
         watch_at=watch_at,
         sweeps=raw.get("sweeps", 0),
+        edition=raw.get("edition", 1),
     )
 
 

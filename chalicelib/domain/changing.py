@@ -48,6 +48,7 @@ def create(definition: Definition, token: str | None, now: datetime) -> Step:
         revision=0,
         generation=definition.generation,
         defined_in=definition.generation,
+        edition=definition.edition,
         status=Status.ACTIVE,
         updated_at=now,
         token=token,
@@ -57,15 +58,16 @@ def create(definition: Definition, token: str | None, now: datetime) -> Step:
 
 
 def change(old: Definition, new: Definition, state: State, token: str | None, now: datetime, *, anew: bool) -> tuple[Definition, Step]:
-    """Return the definition as it will be stored, with its generation, and the step that begins it.
+    """Return the definition as it will be stored, with its generation and edition, and the step that begins it.
 
     `anew`: the trigger was written anew, even if it comes to the same date (`delay: 0` twice in one second).
     A change without a new trigger keeps `next_due_at`, also one that has just passed, and its schedule: `token` is then the
     state's own. A new trigger counts from now. Raises JobHasEnded.
     """
     is_new_trigger = anew or new.trigger != old.trigger
+    edition = state.edition + 1
     if not is_new_trigger and new.meaning == old.meaning:
-        return replace(new, generation=old.generation), Step(written(replace(state, updated_at=now)))
+        return replace(new, generation=old.generation, edition=edition), Step(written(replace(state, edition=edition, updated_at=now)))
     if not is_new_trigger and isinstance(old.trigger, OneTime) and state.next_due_at is None:
         raise JobHasEnded("this change is not possible")
     generation = state.generation + 1
@@ -73,6 +75,7 @@ def change(old: Definition, new: Definition, state: State, token: str | None, no
         state,
         generation=generation,
         defined_in=generation,
+        edition=edition,
         status=Status.ACTIVE if is_new_trigger and state.status is not Status.PAUSED else state.status,
         updated_at=now,
         token=token,
@@ -84,7 +87,7 @@ def change(old: Definition, new: Definition, state: State, token: str | None, no
         # The schedule may have woken already, and its message names the generation that has just ended.
         arm = (occurrence_due(armed, armed.next_run_time),)
     closing, close = _hurry_superseded(armed, now)
-    return replace(new, generation=generation), Step(written(closing), arm=(*arm, *close))
+    return replace(new, generation=generation, edition=edition), Step(written(closing), arm=(*arm, *close))
 
 
 def pause(state: State, now: datetime) -> Step | None:

@@ -23,7 +23,8 @@ class Overlap(StrEnum):
 class Definition:
     """A job as the user wrote it.
 
-    `generation` is the one in which this definition began to count; `State.defined_in` names the same one.
+    `generation` is the one in which this definition began to count; `State.defined_in` names the same one. `edition` counts what the
+    user has written, names and labels too: the state that goes with this definition has the same.
     `misfire_grace` None: a one-time job is always sent, a cron job when its next occurrence has not come due.
     `key` is the client's own name for the job, None if it gave none.
     """
@@ -41,6 +42,7 @@ class Definition:
     misfire_grace: timedelta | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None
+    edition: int = 1
 
     @property
     def meaning(self) -> tuple[object, ...]:

@@ -85,6 +85,7 @@ class State:
     it goes with. `next_due_at` is the occurrence that comes next, None for a one-time job whose run has begun; a paused one-time
     job keeps it. `covered`: a message or the schedule stands for it. `token` names the schedule, None when there is none;
     `doubted_until` is set when one of its wakes did not come. `sweeps` counts the sweeper's looks since anything else happened.
+    `edition` is that of the definition which was written together with this state, or is still there from before.
     """
 
     job_id: str
@@ -102,6 +103,7 @@ class State:
     last_run: LastRun | None = None
     watch_at: datetime | None = None
     sweeps: int = 0
+    edition: int = 1
 
     @property
     def next_run_time(self) -> datetime | None:

@@ -66,9 +66,9 @@ def failed(state: State) -> State:
 
 
 def changed(made: Definition, state: State, name: str) -> tuple[Definition, State]:
-    """Return a definition of the next generation, and its state."""
-    generation = state.generation + 1
-    return replace(made, generation=generation, name=name), written(replace(state, generation=generation, defined_in=generation))
+    """Return a definition with another name, which is no new generation, and its state."""
+    edition = state.edition + 1
+    return replace(made, edition=edition, name=name), written(replace(state, edition=edition))
 
 
 def answer(fingerprint: str = "same", expires_at: datetime = NOW + HOUR) -> Idempotency:

@@ -93,6 +93,7 @@ states = st.builds(
     last_run=st.none() | st.builds(LastRun, keys, st.integers(1, 20), st.none() | instants),
     watch_at=st.none() | instants,
     sweeps=st.integers(0, 50),
+    edition=st.integers(1, 10**9),
 )
 responses = st.builds(Response, st.dictionaries(texts, texts, max_size=3), texts, st.booleans(), st.none() | st.just("base64"))
 exchanges = st.builds(
@@ -199,7 +200,15 @@ def test_a_message_says_nothing_that_a_user_wrote() -> None:
 
 
 def test_what_is_not_set_takes_no_room() -> None:
-    assert set(json.loads(dump_state(state(next_due_at=None)))) == {"tenant", "generation", "defined_in", "status", "updated_at", "covered"}
+    assert set(json.loads(dump_state(state(next_due_at=None)))) == {
+        "tenant",
+        "generation",
+        "defined_in",
+        "status",
+        "updated_at",
+        "covered",
+        "edition",
+    }
     assert "misfire_grace" not in json.loads(dump_definition(definition()))
     assert "key" not in json.loads(dump_definition(definition()))
 

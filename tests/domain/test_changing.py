@@ -120,7 +120,8 @@ def test_a_new_name_changes_nothing_but_the_name(fields: dict[str, Any], status:
     old = definition()
     state = fresh(old, status=status, next_due_at=None if status in (Status.COMPLETED, Status.FAILED) else SOON.date)
     new, step = change(old, replace(old, **fields), state)
-    assert new == replace(old, **fields)
+    assert new == replace(old, **fields, edition=2)
+    assert step.state.edition == 2
     assert (step.state.generation, step.state.defined_in, step.state.status) == (1, 1, status)
     assert (step.state.next_due_at, step.state.token, step.arm) == (state.next_due_at, state.token, ())
     assert step.state.revision == state.revision + 1

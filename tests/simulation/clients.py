@@ -96,6 +96,10 @@ class Clients:
         if method == "DELETE" and status == 204:
             self.told.deleted.add(job_id)
             self.hold(story.is_deleted, "an acknowledged delete is done", job_id)
+        for old, new in process.redefined:
+            fields = [name for name in ("name", "request", "trigger", "retry") if not isinstance(body, dict) or name not in body]
+            lost = [name for name in fields if getattr(old, name) != getattr(new, name)]
+            self.hold(not lost, "no update undoes another", job_id, lost)
         since = story.states[max(0, before - 1) :]
         if status == 200 and method in ("POST", "PATCH"):
             self._changed(action, since, answer, body)

@@ -119,7 +119,7 @@ class SimulatedCloud(Cloud):
     def _torn(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
         """Read the definition before the state: a query of two items is no transaction."""
         first = self._effect(operation, request, effect)["Items"]
-        self.hub.wait(self.chance.choice((0.005, 0.05, 1)))
+        self.hub.wait(self.chance.choice((0.02, 0.1, 1, 3)) if self.plan.rates else 0.1)
         second = self._effect(operation, request, effect)["Items"]
         definitions = [item for item in first if item["part"]["S"] == "definition"]
         return {"Items": [*definitions, *(item for item in second if item["part"]["S"] != "definition")]}
@@ -137,7 +137,9 @@ class SimulatedCloud(Cloud):
             finally:
                 self.hub.current = before
 
-        self.hub.at(self.hub.time + self.chance.choice((0.01, 1, 5, 8.9, 12, 40)), act)
+        # A chosen fault takes effect at once, so that whatever comes while the caller waits comes after it.
+        late = self.chance.choice((0.01, 1, 5, 8.9, 12, 40)) if self.plan.rates else 0.01
+        self.hub.at(self.hub.time + late, act)
 
     def _effect(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
         self._writes = []

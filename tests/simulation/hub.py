@@ -32,6 +32,7 @@ class Process:
     owns: set[tuple[str, str, int]] = field(default_factory=set)
     committed: list[Any] = field(default_factory=list)
     queued: list[Any] = field(default_factory=list)
+    redefined: list[tuple[Any, Any]] = field(default_factory=list)
 
 
 class Hub:

@@ -5,6 +5,7 @@ The observer sees the tables' writes as they take effect, with the process that 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -96,7 +97,10 @@ class Observer:
         for table, key, _, new in writes:
             if table == "jobs" and key[1] == "definition" and new is not None:
                 definition = read_definition(new)
-                self.story(definition.id).definitions.append((definition.generation, definition))
+                story = self.story(definition.id)
+                if story.definitions:
+                    self.hub.current.redefined.append((story.definitions[-1][1], definition))
+                story.definitions.append((definition.generation, definition))
             elif table == "jobs" and key[1] == "state":
                 states.append((key[0], read_state(new) if new is not None else None))
         endings = [self._record(key, new) for table, key, _, new in writes if table == "runs" and new is not None]
@@ -142,7 +146,8 @@ class Observer:
         old = story.states[-1] if story.states else None
         self.hold(not story.is_deleted, "nothing is written after a delete", new.job_id)
         self.hold(new.revision == (old.revision + 1 if old else 1), "a write follows what it read", new.job_id, new.revision)
-        self.hold(bool(story.definitions) and story.definitions[-1][0] == new.defined_in, "definition and state go together", new.job_id)
+        go_together = bool(story.definitions) and story.definitions[-1][1].edition == new.edition
+        self.hold(go_together and story.definitions[-1][0] == new.defined_in, "definition and state go together", new.job_id)
         waits = bool(new.runs) or new.next_run_time is not None
         self.hold((new.watch_at is not None) == waits, "whatever waits is watched", new.job_id)
         is_over = new.status in (Status.COMPLETED, Status.FAILED)
@@ -307,9 +312,11 @@ class Observer:
                 found.append(f"{job_id} was due at {state.next_run_time}")
         return found
 
-    def ended(self, schedules: dict[str, Any]) -> None:
-        """Hold the end, when everything has come to rest, against the promises."""
+    def ended(self, schedules: dict[str, Any], jobs: Iterable[tuple[str, ...]]) -> None:
+        """Hold the end, when everything has come to rest, against the promises. `jobs` are the keys of the job table."""
+        there = {key[0] for key in jobs}
         for job_id, story in self.stories.items():
+            self.hold(not story.is_deleted or job_id not in there, "nothing is left of a deleted job", job_id)
             if story.is_deleted or not story.states:
                 continue
             for key, attempt in story.claims:

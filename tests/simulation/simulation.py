@@ -54,7 +54,7 @@ def _live(deployment: Deployment, clients: Clients, chance: random.Random) -> No
 def finish(deployment: Deployment, clients: Clients) -> None:
     """Heal, wait for rest, and hold the end against the promises."""
     heal(deployment, REST)
-    deployment.observer.ended(deployment.cloud.schedules)
+    deployment.observer.ended(deployment.cloud.schedules, deployment.cloud.tables.get("jobs", {}))
     ended: list[bool] = []
 
     def look() -> None:
