@@ -7,6 +7,7 @@ sweeper comes every minute, a function that raised is called again.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -72,7 +73,8 @@ class Deployment:
         self.firing = Firing(jobs, runs, schedules, queue, arming, self._send, hub.clock, hub.wait, hub.side_by_side)
         self.processes = 0
         self.killed = 0
-        self._messages_seen: set[str] = set()
+        self.arrives: Callable[[str], None] | None = None
+        """What takes messages as they become visible, in the place of pollers that take some of them some time."""
         hub.at(chance.uniform(0, 60), self._sweep)
 
     def begin(self, kind: str, work: Callable[[], None]) -> None:
@@ -125,8 +127,7 @@ class Deployment:
         if operation == "SendMessageBatch":
             if self.hub.current.name == _ORPHAN:
                 raise Violation("a leftover schedule fires something")
-            for name in self.cloud.messages.keys() - self._messages_seen:
-                self._messages_seen.add(name)
+            for name in list(itertools.islice(reversed(self.cloud.messages), len(request["Entries"]))):
                 self._sent(name)
         elif operation == "CreateSchedule":
             self._plan_wake(request["Name"], request, self.hub.now)
@@ -139,6 +140,10 @@ class Deployment:
             return
         if self._happens(self.weather.late_message):
             message.visible_at += timedelta(seconds=self.chance.choice((3, 40, 200, 86_400)))
+        if self.arrives is not None:
+            arrives = self.arrives
+            self.hub.at(self.hub.seconds(message.visible_at), lambda: arrives(name))
+            return
         self._poll_at(self.hub.seconds(message.visible_at), name)
 
     def _poll_at(self, time: float, name: str) -> None:

@@ -1,0 +1,139 @@
+"""How late a burst is: many jobs of one tenant and ten of another, all due in the same second. `python -m tests.bench.bursts [jobs …]`
+
+The real code runs in virtual time on the simulation's cloud, a call of which takes 1 to 12 ms; targets take 100 ms. What feeds it
+is a model of Lambda's event source for SQS, by AWS's documentation: so many batches at once, up to 300 more each minute (5 a second),
+at most MAXIMUM_CONCURRENCY; up to ten messages a batch, taken fairly from the tenants (message groups). A function that has not run
+before takes COLD_START_SECONDS more. The pollers at the start are an assumption: FROM_IDLE or WARM.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections import deque
+from collections.abc import Mapping
+from datetime import timedelta
+from statistics import quantiles
+
+from chalice.app import SQSEvent
+
+from chalicelib import executor
+from chalicelib.domain.job import Definition
+from chalicelib.domain.request import Request
+from chalicelib.domain.run import Exchange, Outcome, Response
+from chalicelib.domain.trigger import OneTime
+from infra.local.clock import queue_event
+from tests.simulation.deployment import START, Deployment, deployed
+from tests.simulation.faults import Plan, Weather
+
+MAXIMUM_CONCURRENCY = 1000
+MORE_A_SECOND = 5
+COLD_START_SECONDS = 0.8
+FROM_IDLE, WARM = 5, 100
+DUE_AFTER_SECONDS = 300
+TARGET_SECONDS = 0.1
+BATCH = 10
+
+
+class EventSource:
+    """Lambda's pollers of the due queue."""
+
+    def __init__(self, deployment: Deployment, pollers: int, warm: int) -> None:
+        self._deployment = deployment
+        self._hub = deployment.hub
+        self._pollers = pollers
+        self._environments = warm
+        self._running = 0
+        self._begun: float | None = None
+        self._groups: dict[str, deque[str]] = {}
+        self._turns: deque[str] = deque()
+
+    def arrives(self, name: str) -> None:
+        """Take in a message that has become visible."""
+        group = self._deployment.cloud.messages[name].group
+        if not self._groups.setdefault(group, deque()):
+            self._turns.append(group)
+        self._groups[group].append(name)
+        if self._begun is None:
+            self._begun = self._hub.time
+        self._deal()
+
+    def _allowed(self) -> int:
+        assert self._begun is not None
+        return min(MAXIMUM_CONCURRENCY, self._pollers + int(MORE_A_SECOND * (self._hub.time - self._begun)))
+
+    def _deal(self) -> None:
+        while self._turns and self._running < self._allowed():
+            batch = []
+            while self._turns and len(batch) < BATCH:
+                group = self._turns.popleft()
+                batch.append(self._groups[group].popleft())
+                if self._groups[group]:
+                    self._turns.append(group)
+            self._running += 1
+            wait = 0.02 if self._environments >= self._running else COLD_START_SECONDS
+            self._environments = max(self._environments, self._running)
+            self._hub.at(self._hub.time + wait, lambda batch=batch: self._deployment.begin("deliver", lambda: self._handle(batch)))  # type: ignore[misc]
+        if self._turns and self._allowed() < MAXIMUM_CONCURRENCY:
+            self._hub.at(self._hub.time + 1 / MORE_A_SECOND, self._deal)
+
+    def _handle(self, batch: list[str]) -> None:
+        messages = [{"MessageId": name, "ReceiptHandle": name, "Body": self._deployment.cloud.messages[name].body} for name in batch]
+        executor.on_messages(SQSEvent(queue_event(messages, "arn:queue"), None), self._deployment.firing)
+        for name in batch:
+            del self._deployment.cloud.messages[name]
+        self._running -= 1
+        self._hub.at(self._hub.time, self._deal)
+
+
+def answer(request: Request, headers: Mapping[str, str]) -> tuple[float, Exchange]:
+    took = timedelta(seconds=TARGET_SECONDS)
+    return TARGET_SECONDS, Exchange(Outcome.SUCCESS, took, 200, Response({}, "ok", truncated=False))
+
+
+def burst(jobs: int, pollers: int, warm: int) -> dict[str, list[float]]:
+    """Return by tenant how many seconds late each of its jobs was sent."""
+    with deployed(Plan(), Weather(), f"burst {jobs}") as deployment:
+        hub = deployment.hub
+        source = EventSource(deployment, pollers, warm)
+        deployment.target = answer
+        deployment.arrives = source.arrives
+        due_at = START + timedelta(seconds=DUE_AFTER_SECONDS)
+        tenants: dict[str, str] = {}
+
+        def create(tenant: str) -> None:
+            request = Request("https://example.com/", "POST", {}, "m")
+            draft = Definition("", tenant, 1, "job", START, OneTime(due_at), request)
+            tenants[deployment.scheduling.create(draft).definition.id] = tenant
+
+        everybody = ["noisy"] * jobs + ["quiet"] * 10
+        random.Random(jobs).shuffle(everybody)
+        for tenant in everybody:
+            hub.at(
+                hub.time + deployment.chance.uniform(0, DUE_AFTER_SECONDS / 2),
+                lambda tenant=tenant: deployment.begin("api", lambda: create(tenant)),
+            )  # type: ignore[misc]
+        hub.run_until(DUE_AFTER_SECONDS - 5)
+        while len(deployment.observer.sent) < len(everybody):
+            hub.run_until(hub.time + 1)
+        late: dict[str, list[float]] = {"noisy": [], "quiet": []}
+        for sent in deployment.observer.sent.values():
+            late[tenants[sent.job_id]].append(sent.at - DUE_AFTER_SECONDS)
+        return late
+
+
+def shown(late: list[float]) -> str:
+    cuts = quantiles(late, n=100, method="inclusive")
+    return f"p50 {cuts[49]:6.2f}  p99 {cuts[98]:6.2f}  last {max(late):6.2f}"
+
+
+def main(sizes: list[int]) -> None:
+    print(f"seconds late, with targets of {TARGET_SECONDS * 1000:.0f} ms and batches of {BATCH} sent side by side")
+    for name, pollers, warm in (("from idle", FROM_IDLE, 0), ("warm", WARM, WARM)):
+        for jobs in sizes:
+            late = burst(jobs, pollers, warm)
+            print(f"{name:9} {jobs:7} of one tenant: {shown(late['noisy'])}   10 of another: {shown(late['quiet'])}", flush=True)
+
+
+if __name__ == "__main__":
+    main([int(size) for size in sys.argv[1:]] or [100, 1000, 10_000])
