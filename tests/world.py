@@ -48,15 +48,15 @@ def status(code: int, **members: Any) -> Exchange:
 
 
 class World:
-    """One deployment. `target` is called with each request and returns what came of it."""
+    """One deployment. `target` is called with each request and returns what came of it; `make_cloud` makes the cloud it runs on."""
 
-    def __init__(self, start: datetime = START) -> None:
+    def __init__(self, start: datetime = START, make_cloud: Callable[[Callable[[], datetime]], Cloud] = Cloud) -> None:
         self.now = start
         self.sent: list[Sent] = []
         self.target: Callable[[Sent], Exchange] = lambda sent: ok()
         self.sweeps = True
         self.wakes = True
-        self.cloud = Cloud(lambda: self.now)
+        self.cloud = make_cloud(self.clock)
         dynamodb: Any = DynamoDB(self.cloud)
         queue_client: Any = SQS(self.cloud)
         scheduler: Any = Scheduler(self.cloud)
