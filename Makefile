@@ -29,6 +29,10 @@ format: $(VENV)/tests
 soak: $(VENV)/tests
 	RESONA_SOAK=1 $(BIN)/python -m pytest --numprocesses 2 --no-cov
 
+bench: $(VENV)/tests
+	$(BIN)/python -m tests.bench.costs
+	$(BIN)/python -m tests.bench.idle_wakes
+
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
