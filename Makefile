@@ -28,6 +28,8 @@ format: $(VENV)/tests
 
 soak: $(VENV)/tests
 	RESONA_SOAK=1 $(BIN)/python -m pytest --numprocesses 2 --no-cov
+	$(BIN)/python -m tests.simulation bugs
+	$(BIN)/python -m tests.simulation soak
 
 bench: $(VENV)/tests
 	$(BIN)/python -m tests.bench.costs

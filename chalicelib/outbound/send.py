@@ -9,6 +9,7 @@ import http.client
 import io
 import logging
 import os
+import re
 import socket
 import ssl
 import threading
@@ -54,7 +55,7 @@ def send(request: Request, *, run_headers: Mapping[str, str], timeout: timedelta
     `run_headers` are set beside the request's own, which may set only `Idempotency-Key` themselves. `timeout` is for the whole
     exchange, by the wall clock.
     """
-    wire = _Wire(guard, timeout)
+    wire = _Wire(guard, timeout, _target_of(request.url))
     try:
         check(request, refuse_host=guard.refuse_host)
         if (parse_url(request.url).host or "").lower() != _host_of(request.url):
@@ -82,10 +83,19 @@ def _host_of(url: str) -> str:
     return (authority if authority.endswith("]") else authority.rsplit(":", 1)[0] if ":" in authority else authority).lower()
 
 
+def _target_of(url: str) -> str:
+    """Return path and query as they were registered; empty for what is no URL, which is refused anyway."""
+    rest = url.partition("://")[2]
+    authority = re.split("[/?]", rest, maxsplit=1)[0]
+    target = rest[len(authority) :]
+    return target if target.startswith("/") or not rest else f"/{target}"
+
+
 class _Wire:
     """One exchange's connection, its deadline, and the watchdog that cuts it."""
 
-    def __init__(self, guard: Guard, timeout: timedelta) -> None:
+    def __init__(self, guard: Guard, timeout: timedelta, target: str) -> None:
+        self.target = target
         self._guard = guard
         self._began = time.monotonic()
         self._until = self._began + timeout.total_seconds()
@@ -173,6 +183,10 @@ class _Plain(HTTPConnection):
     wire: _Wire
     response_class = _Answer
 
+    def request(self, method: str, url: str, *args: Any, **members: Any) -> None:
+        """Ask for what was registered, to the letter: urllib3 would escape it anew."""
+        super().request(method, self.wire.target or url, *args, **members)
+
     def _new_conn(self) -> socket.socket:
         return self.wire.connect(self._dns_host, self.port)
 
@@ -180,6 +194,10 @@ class _Plain(HTTPConnection):
 class _Secure(HTTPSConnection):
     wire: _Wire
     response_class = _Answer
+
+    def request(self, method: str, url: str, *args: Any, **members: Any) -> None:
+        """Ask for what was registered, to the letter: urllib3 would escape it anew."""
+        super().request(method, self.wire.target or url, *args, **members)
 
     def _new_conn(self) -> socket.socket:
         return self.wire.connect(self._dns_host, self.port or 443)
