@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
 
 from tests.acceptance.laptop import Laptop, Receiver, body_of
 
@@ -59,8 +60,6 @@ def test_paused_deleted_and_replaced_jobs_do_not_fire(laptop: Laptop, receiver: 
     made = {what: laptop.register(f"{receiver.url}/{what}", {"delay": 3}) for what in ("paused", "deleted", "replaced", "late")}
     laptop.post(f"/jobs/{made['paused']['id']}/pause")
     assert laptop.post(f"/jobs/{made['replaced']['id']}", {"trigger": {"delay": 600}}).status_code == 200
-    import requests
-
     assert requests.delete(f"{laptop.url}/jobs/{made['deleted']['id']}", timeout=5).status_code == 204
     due = datetime.fromisoformat(made["late"]["next_run_time"])
     time.sleep(max(0, (due - timedelta(seconds=1) - datetime.now(UTC)).total_seconds()))

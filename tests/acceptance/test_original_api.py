@@ -1,0 +1,129 @@
+"""The original API's examples, sent as they stand but for the host, get the answers that clients of it read."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+
+from tests.acceptance.laptop import Laptop, Receiver
+
+KEYS = {"id", "name", "created_at", "next_run_time", "status", "trigger", "request", "result"}
+HEADERS = {"Content-Type": "application/json"}
+INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
+
+
+def registration(receiver: Receiver, trigger: dict[str, Any]) -> dict[str, Any]:
+    request = {
+        "url": f"{receiver.url}/endpoint",
+        "method": "POST",
+        "headers": {"Authorization": "Bearer token"},
+        "body": {"key": "value"},
+    }
+    return {"name": "My Job", "request": request, "trigger": trigger}
+
+
+def instant(text: str) -> datetime:
+    assert INSTANT.fullmatch(text)
+    return datetime.fromisoformat(text)
+
+
+def created(laptop: Laptop, body: dict[str, Any]) -> Any:
+    """Register a job, look at every key of the answer but its trigger and time, and return the job."""
+    answer = requests.post(f"{laptop.url}/jobs", json=body, headers=HEADERS, timeout=5)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (201, "application/json")
+    job = answer.json()
+    assert job.keys() >= KEYS
+    assert re.fullmatch(r"job_[0-9A-HJKMNP-TV-Z]{26}", job["id"])
+    assert (job["name"], job["status"], job["request"], job["result"]) == ("My Job", "active", body["request"], None)
+    assert abs(instant(job["created_at"]) - datetime.now(UTC)) < timedelta(seconds=3)
+    assert answer.headers["Location"].endswith(f"/jobs/{job['id']}")
+    return job
+
+
+def test_a_job_is_registered_with_a_delay(laptop: Laptop, receiver: Receiver) -> None:
+    job = created(laptop, registration(receiver, {"delay": 5}))
+    assert job["trigger"] == {"type": "one-time", "fields": {"date": job["next_run_time"]}}
+    assert timedelta(seconds=3) < instant(job["next_run_time"]) - datetime.now(UTC) <= timedelta(seconds=6)
+
+
+def test_a_job_is_registered_with_a_date(laptop: Laptop, receiver: Receiver) -> None:
+    date = (datetime.now(UTC) + timedelta(days=3)).replace(microsecond=0)
+    job = created(laptop, registration(receiver, {"date": date.isoformat()}))
+    assert job["trigger"] == {"type": "one-time", "fields": {"date": date.strftime("%Y-%m-%dT%H:%M:%SZ")}}
+    assert instant(job["next_run_time"]) == date
+
+
+def test_a_job_is_registered_with_a_cron(laptop: Laptop, receiver: Receiver) -> None:
+    job = created(laptop, registration(receiver, {"cron": "0 0 * * *"}))
+    assert job["trigger"] == {"type": "cron", "fields": {"cron": "0 0 * * *", "timezone": "UTC"}}
+    tomorrow = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    assert instant(job["next_run_time"]) == tomorrow
+
+
+def test_a_job_is_updated_to_a_cron_shown_listed_paused_resumed_and_deleted(laptop: Laptop, receiver: Receiver) -> None:
+    job = created(laptop, registration(receiver, {"delay": 600}))
+    url = f"{laptop.url}/jobs/{job['id']}"
+    changed_request = {
+        "url": f"{receiver.url}/updated-endpoint",
+        "method": "PUT",
+        "headers": {"Authorization": "Bearer updated_token"},
+        "body": {"key": "updated_value"},
+    }
+    update = {"name": "Updated Job", "request": changed_request, "trigger": {"cron": "0 0 * * *"}}
+    answer = requests.post(url, json=update, headers=HEADERS, timeout=5)
+    assert answer.status_code == 200
+    updated = answer.json()
+    assert updated.keys() >= KEYS
+    assert (updated["id"], updated["created_at"], updated["name"]) == (job["id"], job["created_at"], "Updated Job")
+    assert (updated["request"], updated["status"], updated["result"]) == (changed_request, "active", None)
+    assert updated["trigger"] == {"type": "cron", "fields": {"cron": "0 0 * * *", "timezone": "UTC"}}
+    assert instant(updated["next_run_time"]).strftime("%H:%M:%S") == "00:00:00"
+    assert requests.get(url, timeout=5).json() == updated
+    assert updated in requests.get(f"{laptop.url}/jobs", timeout=5).json()
+    paused = requests.post(f"{url}/pause", timeout=5)
+    assert (paused.status_code, paused.json()["status"], paused.json()["next_run_time"]) == (200, "paused", None)
+    resumed = requests.post(f"{url}/resume", timeout=5)
+    assert (resumed.status_code, resumed.json()["status"]) == (200, "active")
+    assert resumed.json()["next_run_time"] == updated["next_run_time"]
+    deleted = requests.delete(url, timeout=5)
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    assert requests.get(url, timeout=5).status_code == 404
+    assert requests.delete(url, timeout=5).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("status", "sent"),
+    [
+        (400, {"data": b"no json", "headers": HEADERS}),
+        (400, {"data": b'{"name": "a", "name": "b"}', "headers": HEADERS}),
+        (400, {"data": b'{"delay": NaN}', "headers": HEADERS}),
+        (400, {"data": b"[" * 40 + b"]" * 40, "headers": HEADERS}),
+        (400, {"data": b'"\xff"', "headers": HEADERS}),
+        (400, {"data": b"", "headers": HEADERS}),
+        (415, {"data": b"{}", "headers": {"Content-Type": "text/plain"}}),
+        (415, {"data": b"{}"}),
+        (413, {"data": b'{"name": "' + b"x" * 300_000 + b'"}', "headers": HEADERS}),
+        (422, {"json": []}),
+        (422, {"json": {}}),
+        (422, {"json": {"name": 1, "request": "x", "trigger": []}}),
+        (422, {"json": {"name": "a", "request": {"url": "ftp://example.com/"}, "trigger": {"delay": 5}}}),
+        (422, {"json": {"name": "a", "request": {"url": "http://example.com/"}, "trigger": {"delay": "5"}}}),
+        (422, {"json": {"name": "a", "request": {"url": "http://example.com/"}, "trigger": {"delay": 5}, "unknown": 1}}),
+    ],
+)
+def test_what_is_wrong_is_refused_with_a_problem(laptop: Laptop, status: int, sent: dict[str, Any]) -> None:
+    answer = requests.post(f"{laptop.url}/jobs", timeout=5, **sent)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    problem = answer.json()
+    assert (problem["status"], bool(problem["title"]), bool(problem["detail"])) == (status, True, True)
+    assert ("errors" in problem) == (status == 422)
+
+
+@pytest.mark.parametrize("path", ["/jobs/job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K", "/jobs/nonsense", "/jobs/key:none", "/jobs/%00", "/nowhere"])
+def test_what_is_not_there_is_a_404(laptop: Laptop, path: str) -> None:
+    answer = requests.get(f"{laptop.url}{path}", timeout=5)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json")
