@@ -21,7 +21,7 @@ import pytest
 
 from chalicelib.domain.request import Request, malformed_host
 from chalicelib.domain.run import Exchange, Outcome
-from chalicelib.outbound import send as module
+from chalicelib.outbound import wire
 from chalicelib.outbound.address_guard import PUBLIC, Guard
 from chalicelib.outbound.send import send
 from tests.outbound import attacks
@@ -386,7 +386,7 @@ AUTHORITY = Authority()
 @pytest.fixture(scope="module", autouse=True)
 def _trusted() -> None:
     """Trust the tests' authority beside the public ones."""
-    module._tls().load_verify_locations(cadata=AUTHORITY.pem)
+    wire.tls().load_verify_locations(cadata=AUTHORITY.pem)
 
 
 def secure(server: Server, host: str = "api.example.com", **members: Any) -> Exchange:

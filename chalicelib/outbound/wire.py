@@ -1,0 +1,172 @@
+"""One exchange's connection: pinned to a judged address, bounded in bytes, cut by the wall clock."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+import certifi
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssl_ import create_urllib3_context
+
+from chalicelib.domain.run import Outcome
+from chalicelib.outbound.address_guard import Failure, Guard, connect
+
+# All bytes of an answer: headers, interim answers and the frames of chunks included, which the libraries read without an end.
+RECEIVE_AT_MOST = 1024 * 1024
+
+
+class Wire:
+    """One exchange's connection, its deadline, and the watchdog that cuts it."""
+
+    def __init__(self, guard: Guard, timeout: timedelta, target: str) -> None:
+        self.target = target
+        self._guard = guard
+        self._began = time.monotonic()
+        self._until = self._began + timeout.total_seconds()
+        self._cut: socket.socket | None = None
+        self._lock = threading.Lock()
+        self.is_over = False
+
+    @property
+    def elapsed(self) -> timedelta:
+        return timedelta(seconds=time.monotonic() - self._began)
+
+    @property
+    def remaining(self) -> float:
+        return max(0.001, self._until - time.monotonic())
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """Return a connected socket, and keep a second handle of it: TLS takes the first one's away. Raises Failure."""
+        sock = connect(self._guard, host, port, self._until)
+        with self._lock:
+            self._cut = socket.socket(sock.family, sock.type, fileno=os.dup(sock.fileno()))
+        return sock
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Cut the connection when the time is over; requests' own timeout begins anew with every byte."""
+        watchdog = threading.Timer(self.remaining, self._end)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            yield
+        finally:
+            watchdog.cancel()
+            with self._lock:
+                if self._cut is not None:
+                    self._cut.close()
+                    self._cut = None
+
+    def _end(self) -> None:
+        with self._lock:
+            self.is_over = True
+            if self._cut is not None:
+                with contextlib.suppress(OSError):
+                    self._cut.shutdown(socket.SHUT_RDWR)
+
+
+class Bounded(io.RawIOBase):
+    """What comes over a connection, and no more of it than an answer may have."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+        self._left = RECEIVE_AT_MOST
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        count = self._raw.readinto(buffer)
+        self._left -= count or 0
+        if self._left < 0:
+            raise Failure(Outcome.PROTOCOL_ERROR, "the answer's headers, or what frames its body, have no end")
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class Answer(http.client.HTTPResponse):
+    """http.client's answer, read within bounds, and after every interim answer: http.client passes over 100 only."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **members: Any) -> None:
+        super().__init__(sock, *args, **members)
+        self.fp = io.BufferedReader(Bounded(self.fp.detach()))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 101 < status < 200:
+                return version, status, reason
+            while self.fp.readline(65_537).strip():
+                pass
+
+
+class Plain(HTTPConnection):
+    wire: Wire
+    response_class = Answer
+
+    def request(self, method: str, url: str, *args: Any, **members: Any) -> None:
+        """Ask for what was registered, to the letter: urllib3 would escape it anew."""
+        super().request(method, self.wire.target or url, *args, **members)
+
+    def _new_conn(self) -> socket.socket:
+        return self.wire.connect(self._dns_host, self.port)
+
+
+class Secure(HTTPSConnection):
+    wire: Wire
+    response_class = Answer
+
+    def request(self, method: str, url: str, *args: Any, **members: Any) -> None:
+        """Ask for what was registered, to the letter: urllib3 would escape it anew."""
+        super().request(method, self.wire.target or url, *args, **members)
+
+    def _new_conn(self) -> socket.socket:
+        return self.wire.connect(self._dns_host, self.port or 443)
+
+
+@cache
+def tls() -> ssl.SSLContext:
+    """Return the context of every TLS connection: reading the certificates takes longer than most exchanges."""
+    context = create_urllib3_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+class Adapter(HTTPAdapter):
+    """requests' adapter, whose connections are the wire's."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:  # noqa: ARG002
+        plain = type("Plain", (Plain,), {"wire": self._wire})
+        secure = type("Secure", (Secure,), {"wire": self._wire})
+        self.poolmanager = PoolManager(num_pools=1, maxsize=1, block=block, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+        }
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> tuple[Any, Any]:
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {"ssl_context": tls(), "cert_reqs": "CERT_REQUIRED"} if host["scheme"] == "https" else {}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Leave it to the context, which verifies."""
