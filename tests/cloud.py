@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,11 +19,38 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 Item = dict[str, Any]
+Key = tuple[str, ...]
+Clause = tuple[str, str, str]
 
 
 def client_error(code: str, operation: str, status: int = 400, **members: Any) -> ClientError:
     """Make the error that boto3 raises for a service's refusal."""
     return ClientError({"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}, **members}, operation)
+
+
+def require(is_valid: bool, operation: str, code: str = "ValidationException") -> None:
+    """Refuse a malformed request, as the services do before they look at anything else."""
+    if not is_valid:
+        raise client_error(code, operation)
+
+
+class Table(dict[Key, Item]):
+    """The items of a table by their keys, which are noted by partition, so that a query of one need not look at all others.
+
+    Tests may assign to it and delete from it as they like; only `update`, `setdefault` and `|=` would go past the notes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._noted: defaultdict[str, set[Key]] = defaultdict(set)
+
+    def __setitem__(self, key: Key, item: Item) -> None:
+        self._noted[key[0]].add(key)
+        super().__setitem__(key, item)
+
+    def partition(self, name: str) -> list[Item]:
+        """Return the items of a partition in no order. A key stays noted when its item is deleted."""
+        return [self[key] for key in self._noted.get(name, ()) if key in self]
 
 
 @dataclass
@@ -40,7 +68,7 @@ class Cloud:
     """What the clients share: the tables, the messages, the schedules, and the hook for faults."""
 
     clock: Callable[[], datetime]
-    tables: dict[str, dict[tuple[str, ...], Item]] = field(default_factory=dict)
+    tables: defaultdict[str, Table] = field(default_factory=lambda: defaultdict(Table))
     messages: dict[str, Message] = field(default_factory=dict)
     schedules: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -56,19 +84,42 @@ class Cloud:
         self.after(operation, request)
         return copy.deepcopy(answer)
 
-    def items(self, table: str, index: str | None) -> dict[tuple[str, ...], Item]:
-        """Return what a query sees. An index may lag; here it does not."""
-        return self.tables.setdefault(table, {})
+    def items(self, table: str, index: str | None) -> dict[Key, Item]:
+        """Return what a query of an index sees. It may lag; here it does not."""
+        return self.tables[table]
 
-    def written(self, table: str, key: tuple[str, ...], old: Item | None, new: Item | None) -> None:
+    def written(self, table: str, key: Key, old: Item | None, new: Item | None) -> None:
         """Be told of each item that was written; `new` is None when it was deleted."""
 
 
 KEYS = {"jobs": ("id", "part"), "runs": ("job_id", "sort")}
 INDEXES = {"by_tenant": ("tenant", "id"), "by_watch": ("watch_shard", "watch_at")}
+# In bytes. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+LONGEST_KEY = {"id": 2048, "part": 1024, "job_id": 2048, "sort": 1024, "tenant": 2048, "watch_shard": 2048, "watch_at": 1024}
+LARGEST_ITEM, LARGEST_PAGE = 400 * 1024, 1024 * 1024
 
 
-Clause = tuple[str, str, str]
+def size(item: Item) -> int:
+    """Return the bytes of an item's names and values. A number counts as its text, a little more than DynamoDB counts."""
+    return sum([len(name) + len(text.encode()) for name, attribute in item.items() for text in attribute.values()])
+
+
+def keys_fit(item: Item) -> bool:
+    """Say whether no key in an item is empty or too long."""
+    return all(0 < len(item[name]["S"].encode()) <= LONGEST_KEY[name] for name in item if name in LONGEST_KEY)
+
+
+def fits(item: Item) -> bool:
+    """Say whether an item may be stored."""
+    return keys_fit(item) and size(item) <= LARGEST_ITEM
+
+
+def first_page(items: list[Item]) -> list[Item]:
+    """Return as many of the first items as one answer has room for."""
+    if len(items) * LARGEST_ITEM <= LARGEST_PAGE:
+        return items
+    totals = itertools.accumulate(size(item) for item in items)
+    return [item for item, total in zip(items, totals, strict=True) if total <= LARGEST_PAGE]
 
 
 def holds(condition: str | None, item: Item | None, values: Item, names: dict[str, str]) -> bool:
@@ -119,29 +170,26 @@ class DynamoDB:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
 
-    def _table(self, name: str) -> dict[tuple[str, ...], Item]:
-        return self._cloud.tables.setdefault(name, {})
-
-    def _key(self, table: str, item: Item) -> tuple[str, ...]:
+    def _key(self, table: str, item: Item) -> Key:
         return tuple(item[name]["S"] for name in KEYS[table])
+
+    def _place(self, request: dict[str, Any]) -> tuple[str, Key]:
+        return request["TableName"], self._key(request["TableName"], request.get("Item") or request["Key"])
 
     def put_item(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
-            self._check(request, request["Item"], "PutItem")
-            self._apply({"Put": request})
+            require(fits(request["Item"]), "PutItem")
+            if reason := self._refusal(request):
+                found = {"Item": reason["Item"]} if "Item" in reason else {}
+                raise client_error("ConditionalCheckFailedException", "PutItem", **found)
+            self._apply(request)
             return {}
 
         return self._cloud.called("PutItem", request, effect)
 
-    def _check(self, request: dict[str, Any], keyed: Item, operation: str) -> None:
-        reason = self._refusal(request, keyed)
-        if reason:
-            found = {"Item": reason["Item"]} if "Item" in reason else {}
-            raise client_error("ConditionalCheckFailedException", operation, **found)
-
-    def _refusal(self, request: dict[str, Any], keyed: Item) -> dict[str, Any] | None:
-        table = request["TableName"]
-        item = self._table(table).get(self._key(table, keyed))
+    def _refusal(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        table, key = self._place(request)
+        item = self._cloud.tables[table].get(key)
         values, names = request.get("ExpressionAttributeValues", {}), request.get("ExpressionAttributeNames", {})
         if holds(request.get("ConditionExpression"), item, values, names):
             return None
@@ -150,25 +198,22 @@ class DynamoDB:
             reason["Item"] = {name: dict(value) for name, value in item.items()}
         return reason
 
-    def _apply(self, write: dict[str, Any]) -> None:
-        if "Put" in write:
-            request, new = write["Put"], {name: dict(value) for name, value in write["Put"]["Item"].items()}
-        else:
-            request, new = write["Delete"], None
-        name = request["TableName"]
-        key, table = self._key(name, request.get("Item") or request["Key"]), self._table(name)
-        old = table.pop(key, None)
+    def _apply(self, request: dict[str, Any]) -> None:
+        """Put the request's item in its place; a request without one is to delete."""
+        new = {name: dict(value) for name, value in request["Item"].items()} if "Item" in request else None
+        table, key = self._place(request)
+        old = self._cloud.tables[table].pop(key, None)
         if new is not None:
-            table[key] = new
-        self._cloud.written(name, key, old, new)
+            self._cloud.tables[table][key] = new
+        self._cloud.written(table, key, old, new)
 
     def transact_write_items(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
-            writes = request["TransactItems"]
-            keyed = [
-                (write.get("Put") or write["Delete"], (write.get("Put") or {}).get("Item") or write["Delete"]["Key"]) for write in writes
-            ]
-            refusals = [self._refusal(inner, item) for inner, item in keyed]
+            writes = [write.get("Put") or write["Delete"] for write in request["TransactItems"]]
+            places = {self._place(write) for write in writes}
+            is_valid = len(places) == len(writes) <= 100 and all(fits(write.get("Item") or write["Key"]) for write in writes)
+            require(is_valid, "TransactWriteItems")
+            refusals = [self._refusal(write) for write in writes]
             if any(refusals):
                 reasons = [refusal or {"Code": "None"} for refusal in refusals]
                 raise client_error("TransactionCanceledException", "TransactWriteItems", CancellationReasons=reasons)
@@ -180,16 +225,21 @@ class DynamoDB:
 
     def get_item(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
-            item = self._table(request["TableName"]).get(self._key(request["TableName"], request["Key"]))
+            require(keys_fit(request["Key"]), "GetItem")
+            table, key = self._place(request)
+            item = self._cloud.tables[table].get(key)
             return {"Item": item} if item else {}
 
         return self._cloud.called("GetItem", request, effect)
 
     def batch_get_item(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
+            asked = [(table, key) for table, wanted in request["RequestItems"].items() for key in wanted["Keys"]]
+            places = {(table, self._key(table, key)) for table, key in asked}
+            require(len(places) == len(asked) <= 100 and all(keys_fit(key) for _, key in asked), "BatchGetItem")
             found: dict[str, list[Item]] = {}
             for table, wanted in request["RequestItems"].items():
-                items = (self._table(table).get(self._key(table, key)) for key in wanted["Keys"])
+                items = (self._cloud.tables[table].get(self._key(table, key)) for key in wanted["Keys"])
                 found[table] = [item for item in items if item]
             return {"Responses": found, "UnprocessedKeys": {}}
 
@@ -199,13 +249,15 @@ class DynamoDB:
         return self._cloud.called("Query", request, lambda: self._query(request))
 
     def _query(self, request: dict[str, Any]) -> dict[str, Any]:
-        table = request["TableName"]
-        index = request.get("IndexName")
+        table, index = request["TableName"], request.get("IndexName")
+        require(not (index and request.get("ConsistentRead")), "Query")
         order = (*INDEXES[index], *KEYS[table]) if index else KEYS[table]
-        values = request["ExpressionAttributeValues"]
+        condition, values = request["KeyConditionExpression"], request["ExpressionAttributeValues"]
+        seen = self._cloud.items(table, index).values() if index else self._partition(table, condition, values)
         # A key condition does not hold for an item without the key, and so not for one that a sparse index leaves out.
-        items = [item for item in self._cloud.items(table, index).values() if holds(request["KeyConditionExpression"], item, values, {})]
-        items = [item for item in items if all(name in item for name in order)]
+        items = [item for item in seen if holds(condition, item, values, {})]
+        if index:
+            items = [{name: item[name] for name in order} for item in items if all(name in item for name in order)]
         forward = request.get("ScanIndexForward", True)
 
         def place(item: Item) -> tuple[Any, ...]:
@@ -215,13 +267,17 @@ class DynamoDB:
         start = request.get("ExclusiveStartKey")
         if start:
             items = [item for item in items if (place(item) > place(start) if forward else place(item) < place(start))]
-        limit = request.get("Limit", len(items) + 1)
-        answer: dict[str, Any] = {"Items": items[:limit]}
-        if len(items) >= limit:
-            answer["LastEvaluatedKey"] = {name: items[limit - 1][name] for name in order}
-        if index:
-            answer["Items"] = [{name: item[name] for name in order} for item in answer["Items"]]
+        limit = request.get("Limit")
+        page = first_page(items[:limit])
+        answer: dict[str, Any] = {"Items": page}
+        if len(page) == limit or len(page) < len(items):
+            answer["LastEvaluatedKey"] = {name: page[-1][name] for name in order}
         return answer
+
+    def _partition(self, table: str, condition: str, values: Item) -> list[Item]:
+        operator, attribute, value = _clauses(condition)[0][0]
+        assert (operator, attribute) == ("=", KEYS[table][0]), f"the cloud in memory does not know the key condition {condition!r}"
+        return self._cloud.tables[table].partition(values[value]["S"])
 
 
 class SQS:
@@ -232,11 +288,18 @@ class SQS:
 
     def send_message_batch(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
-            for entry in request["Entries"]:
+            entries = request["Entries"]
+            ids = {entry["Id"] for entry in entries}
+            require(bool(entries), "SendMessageBatch", "AWS.SimpleQueueService.EmptyBatchRequest")
+            require(len(entries) <= 10, "SendMessageBatch", "AWS.SimpleQueueService.TooManyEntriesInBatchRequest")
+            require(len(ids) == len(entries), "SendMessageBatch", "AWS.SimpleQueueService.BatchEntryIdsNotDistinct")
+            taken = [entry for entry in entries if entry["DelaySeconds"] <= 900]
+            for entry in taken:
                 visible_at = self._cloud.clock() + timedelta(seconds=entry["DelaySeconds"])
                 message = Message(entry["MessageBody"], entry["MessageGroupId"], visible_at)
                 self._cloud.messages[f"m{next(self._cloud.ids)}"] = message
-            return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]]}
+            failed = [{"Id": entry["Id"], "Code": "InvalidParameterValue", "SenderFault": True} for entry in entries if entry not in taken]
+            return {"Successful": [{"Id": entry["Id"]} for entry in taken], "Failed": failed}
 
         return self._cloud.called("SendMessageBatch", request, effect)
 

@@ -1,8 +1,7 @@
 """The cloud in memory, held against moto: the same requests, the same answers and refusals, and every request the code makes.
 
-AWS's documentation decides where the two differ. `Moto` puts right what moto is known to do wrong; a test marked `drift` names what
-the cloud in memory (`tests/cloud.py`) still does otherwise. Left out, since no code depends on it: the words of messages, counts,
-capacities, and the order in which a batch is answered.
+AWS's documentation decides where the two differ, and `Moto` puts right what moto is known to do wrong. Left out, since no code depends
+on it: the words of messages, counts, capacities, and the order in which a batch is answered.
 """
 
 from __future__ import annotations
@@ -158,12 +157,6 @@ def cloud(request: pytest.FixtureRequest, aws: tuple[Any, Any, Any]) -> Iterator
     else:
         with in_moto(aws) as side:
             yield side
-
-
-def drift(reason: str) -> pytest.MarkDecorator:
-    """Mark a test of which the cloud in memory is known to fall short."""
-    known = pytest.param("memory", marks=pytest.mark.xfail(strict=True, reason=reason))
-    return pytest.mark.parametrize("cloud", [known, "moto"], indirect=True)
 
 
 def outcome(client: Any, operation: str, request: dict[str, Any]) -> Any:
@@ -341,12 +334,10 @@ def test_deleting_what_is_absent_succeeds_without_a_condition_and_is_refused_wit
     assert transact(cloud, delete("a", "revision = :r", old=True, r=n(1))) == ("TransactionCanceledException", None, [REFUSED])
 
 
-@drift("tests/cloud.py applies both writes of one item")
 def test_a_transaction_with_two_writes_of_one_item_is_refused_as_malformed(cloud: Side) -> None:
     assert transact(cloud, put(job("a")), delete("a"))[0] == "ValidationException"
 
 
-@drift("tests/cloud.py takes any number of writes")
 def test_a_transaction_of_more_than_a_hundred_writes_is_refused(cloud: Side) -> None:
     assert transact(cloud, *(put(job(f"{number}")) for number in range(101)))[0] == "ValidationException"
 
@@ -365,12 +356,10 @@ def test_a_batch_of_absent_items_is_answered_with_an_empty_list(cloud: Side) -> 
     assert answer == {"Responses": {"jobs": []}, "UnprocessedKeys": {}}
 
 
-@drift("tests/cloud.py answers a key twice if it is asked twice")
 def test_a_batch_that_asks_twice_for_one_item_is_refused(cloud: Side) -> None:
     assert code(cloud.dynamodb, "batch_get_item", RequestItems={"jobs": {"Keys": [job("a"), job("a")]}}) == "ValidationException"
 
 
-@drift("tests/cloud.py answers any number of keys")
 def test_a_batch_of_more_than_a_hundred_keys_is_refused(cloud: Side) -> None:
     keys = [job(f"{number}") for number in range(101)]
     assert code(cloud.dynamodb, "batch_get_item", RequestItems={"jobs": {"Keys": keys}}) == "ValidationException"
@@ -449,7 +438,6 @@ def test_a_query_may_start_at_what_is_no_longer_there(history: Side, forward: bo
     assert sorts(outcome(history.dynamodb, "query", {**request, "ExclusiveStartKey": start})) == found
 
 
-@drift("tests/cloud.py answers any amount in one page")
 def test_a_query_stops_at_a_megabyte_and_says_where(cloud: Side) -> None:
     for number in range(40):
         cloud.dynamodb.put_item(TableName="runs", Item={"job_id": s("j"), "sort": s(f"{number:02d}"), "record": s("x" * 30_000)})
@@ -512,23 +500,24 @@ def test_the_cloud_in_memory_has_the_tables_of_the_template() -> None:
     assert {index["Projection"]["ProjectionType"] for index in INDEXES.values()} == {"KEYS_ONLY"}
 
 
-@drift("tests/cloud.py takes an item of any size")
 def test_an_item_of_more_than_400_kilobytes_is_refused(cloud: Side) -> None:
     assert code(cloud.dynamodb, "put_item", **put(job("a", body=s("x" * 410_000)))) == "ValidationException"
 
 
-@drift("tests/cloud.py takes any text for a key")
 @pytest.mark.parametrize("item", [job(""), job("a", ""), job("x" * 2049), job("a", "x" * 1025), job("a", tenant=s(""))])
 def test_an_item_whose_key_is_empty_or_too_long_is_refused(cloud: Side, item: dict[str, Any]) -> None:
     assert code(cloud.dynamodb, "put_item", **put(item)) == "ValidationException"
 
 
-@drift("tests/cloud.py looks for any text")
 def test_an_empty_key_is_refused_even_to_a_reader(cloud: Side) -> None:
     assert code(cloud.dynamodb, "get_item", TableName="jobs", Key=job("")) == "ValidationException"
 
 
-@drift("tests/cloud.py reads an index consistently")
+def test_a_key_that_is_too_long_is_refused_even_to_a_reader() -> None:
+    # moto looks for it.
+    assert code(in_memory().dynamodb, "get_item", TableName="jobs", Key=job("x" * 2049)) == "ValidationException"
+
+
 def test_an_index_cannot_be_read_consistently(cloud: Side) -> None:
     request = {**query("tenant = :t", "by_tenant", t="t"), "ConsistentRead": True}
     assert code(cloud.dynamodb, "query", **request) == "ValidationException"
@@ -682,7 +671,6 @@ def test_a_message_sent_twice_is_there_twice(cloud: Side) -> None:
     assert cloud.waiting() == [("body 1", "group 1")] * 2
 
 
-@drift("tests/cloud.py takes any number of entries, under any names")
 @pytest.mark.parametrize(
     ("entries", "refusal"),
     [
@@ -696,7 +684,6 @@ def test_a_malformed_batch_of_messages_is_refused_as_a_whole(cloud: Side, entrie
     assert cloud.waiting() == []
 
 
-@drift("tests/cloud.py takes any delay")
 def test_an_entry_that_would_wait_longer_than_15_minutes_fails_alone(cloud: Side) -> None:
     assert send(cloud, entry(0), entry(1, 901)) == {"Successful": ["0"], "Failed": ["1"]}
     assert len(cloud.waiting()) == 1
@@ -742,6 +729,17 @@ def test_a_fault_before_a_call_prevents_its_effect_and_one_after_it_hides_it(hoo
     assert code(memory.DynamoDB(cloud), "put_item", **put(job("a"))) == "InternalServerError"
     assert bool(cloud.tables.get("jobs")) is is_there
     assert cloud.calls == ["PutItem"]
+
+
+def test_a_query_sees_what_a_test_itself_puts_into_a_table_and_takes_away() -> None:
+    cloud = memory.Cloud(lambda: NOW)
+    client, table, request = memory.DynamoDB(cloud), cloud.tables["jobs"], query("id = :id", id="a")
+    table["a", "state"], table["b", "state"] = job("a"), job("b")
+    assert client.query(**request)["Items"] == [job("a")]
+    table["a", "state"] = job("a", revision=n(2))
+    assert client.query(**request)["Items"] == [job("a", revision=n(2))]
+    table.clear()
+    assert client.query(**request)["Items"] == []
 
 
 @dataclass(frozen=True)
@@ -1126,15 +1124,11 @@ def test_the_code_gives_every_name_and_value_that_it_uses_and_uses_no_reserved_w
         assert not {word.upper() for word in bare} & reserved, text
 
 
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
-LONGEST_KEY = {"id": 2048, "job_id": 2048, "tenant": 2048, "watch_shard": 2048, "part": 1024, "sort": 1024, "watch_at": 1024}
-
-
 def misfits(request: Any) -> Iterator[tuple[str, Any]]:
     """Yield each key that DynamoDB refuses: all of Resona's are texts, neither empty nor too long."""
     if isinstance(request, dict):
         for name, value in request.items():
-            if name in LONGEST_KEY and not 0 < len(value.get("S", "").encode()) <= LONGEST_KEY[name]:
+            if name in memory.LONGEST_KEY and not 0 < len(value.get("S", "").encode()) <= memory.LONGEST_KEY[name]:
                 yield name, value
             yield from misfits(value)
     elif isinstance(request, list):
@@ -1143,12 +1137,11 @@ def misfits(request: Any) -> Iterator[tuple[str, Any]]:
 
 
 def test_every_key_that_the_code_gives_is_a_text_that_fits(made: list[Requested]) -> None:
-    assert set(LONGEST_KEY) == {name for names in (*KEYS.values(), *memory.INDEXES.values()) for name in names}
+    assert set(memory.LONGEST_KEY) == {name for names in (*KEYS.values(), *memory.INDEXES.values()) for name in names}
     assert [misfit for _, request in made for misfit in misfits(request)] == []
 
 
 def test_a_reference_longer_than_any_key_is_not_asked_for() -> None:
-    # Neither cloud refuses it, so the request itself is looked at.
     world, requested = World(), list[Any]()
     world.cloud.before = lambda operation, request: requested.append(copy.deepcopy(request))
     with pytest.raises(JobNotFound):
