@@ -189,6 +189,11 @@ class Clock:
         for _ in range(POLLERS):
             self._free.acquire(timeout=max(0, until - time.monotonic()))
 
+    def _complain(self, what: str) -> None:
+        # At the end the cloud goes away under whatever is still under way.
+        if not self._stopped.is_set():
+            log.exception(what)
+
     def _schedules(self) -> None:
         planner, version = Planner(self._faults, random.Random()), -1
         while not self._stopped.is_set():
@@ -201,9 +206,7 @@ class Clock:
                 for schedule, scheduled_at in planner.due(datetime.now(UTC)):
                     self._wakers.submit(self._wake, schedule, scheduled_at)
             except (OSError, RuntimeError):
-                if self._stopped.is_set():
-                    return
-                log.exception("the schedules could not be read")
+                self._complain("the schedules could not be read")
             self._stopped.wait(0.5)
 
     def _wake(self, schedule: dict[str, Any], scheduled_at: datetime) -> None:
@@ -214,9 +217,10 @@ class Clock:
                 self._doorways.wake(event, Context("resona-local-wake", 60))
                 break
             except Exception:
-                log.exception("wake failed")
-                if pause is None or self._stopped.wait(pause):
-                    break
+                self._complain("wake failed")
+                if pause is not None and self._stopped.wait(pause):
+                    # It has not woken, and so it stays, for the next start.
+                    return
         if schedule.get("ActionAfterCompletion") == "DELETE":
             self._delete(schedule)
 
@@ -231,7 +235,7 @@ class Clock:
             try:
                 self._doorways.sweep(sweep_event(datetime.now(UTC)), Context("resona-local-sweep", 60))
             except Exception:
-                log.exception("sweep failed")
+                self._complain("sweep failed")
             self._stopped.wait(60)
 
     def _messages(self) -> None:
@@ -248,9 +252,8 @@ class Clock:
                     self._handlers.submit(self._deliver, messages)
             except Exception:
                 messages = []
-                if not self._stopped.is_set():
-                    log.exception("the queue could not be read")
-                    self._stopped.wait(1)
+                self._complain("the queue could not be read")
+                self._stopped.wait(1)
             finally:
                 if not messages:
                     self._free.release()
@@ -264,6 +267,6 @@ class Clock:
             self._sqs.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
         except Exception:
             # As on AWS: the batch comes again when its visibility timeout is over.
-            log.exception("deliver failed")
+            self._complain("deliver failed")
         finally:
             self._free.release()

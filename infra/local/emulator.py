@@ -123,7 +123,9 @@ def _make_queues(template: Template) -> None:
     backend = sqs_backends[ACCOUNT][REGION]
     for queue in template.queues:
         attributes = {name: str(queue[name]) for name in ("VisibilityTimeout", "MessageRetentionPeriod") if name in queue}
-        backend.create_queue(queue["QueueName"], None, **attributes)
+        made: Any = backend.create_queue(queue["QueueName"], None, **attributes)
+        # moto counts the whole queue three times for every message that is sent: with 1,500 waiting, 10 ms each; nobody asks here.
+        made.BASE_ATTRIBUTES = [name for name in made.BASE_ATTRIBUTES if not name.startswith("Approximate")]
     for name, (dead, count) in template.redrives.items():
         policy = {"deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{dead}", "maxReceiveCount": count}
         backend.set_queue_attributes(name, {"RedrivePolicy": json.dumps(policy)})
@@ -131,8 +133,9 @@ def _make_queues(template: Template) -> None:
 
 def main(folder: str, stage: str) -> int:
     """Serve until standard input ends."""
-    # Ctrl-C reaches every process of the terminal; this one ends after the one that uses it.
+    # Ctrl-C, and what stops a service, reach every process of the group; this one ends after the one that uses it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         journal = Journal(Path(folder) / f"{stage}.sqlite")
     except StateInUse as error:

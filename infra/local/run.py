@@ -15,8 +15,9 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import chalice.local
 from chalice.app import Chalice, SQSEvent
@@ -33,6 +34,7 @@ from infra.local.wire import ACCOUNT, REGION
 
 ROOT = Path(__file__).parent.parent.parent
 STAGE = "local"
+LOST = "\nThe process that keeps jobs and runs has ended, and Resona with it. What was acknowledged is kept: start again to go on."
 
 
 class Cloud:
@@ -52,9 +54,20 @@ class Cloud:
         if word != "ready":
             sys.exit(rest or "the laptop's cloud did not start; what it said stands above")
         self.endpoint = f"http://127.0.0.1:{rest}"
+        self._is_wanted = True
+
+    def watch(self, lost: Callable[[], None]) -> None:
+        """Call `lost` from a thread of its own if the process ends without having been stopped."""
+        threading.Thread(target=self._watch, args=(lost,), daemon=True).start()
+
+    def _watch(self, lost: Callable[[], None]) -> None:
+        self._process.wait()
+        if self._is_wanted:
+            lost()
 
     def stop(self) -> None:
         """End it."""
+        self._is_wanted = False
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -88,26 +101,48 @@ class LocalServer(chalice.local.LocalDevServer):
             doorways(),
             Faults(jitter=_is_on("RESONA_JITTER"), duplicates=_is_on("RESONA_DUPLICATES")),
         )
+        self._has_lost_cloud = False
         # Last, so that whoever connects is served.
         super().__init__(app_object, config, host, port, Handler, Server)
 
     def serve_forever(self) -> None:
-        """Serve until Ctrl-C or SIGTERM, then end everything."""
+        """Serve until Ctrl-C, SIGTERM or the end of the cloud, then end the process with everything in it."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _interrupt)
             # A shell that starts it in the background of a script has Ctrl-C ignored, and Python then leaves it so.
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._cloud.watch(self._lose_cloud)
         self._clock.start()
         greet(f"http://localhost:{self.port}")
         try:
             self.server.serve_forever(poll_interval=0.1)
         except KeyboardInterrupt:
             print("\nStopping.", flush=True)
-            # A second Ctrl-C must not interrupt the end.
+            # A second signal must not interrupt the end.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         finally:
-            self._clock.stop()
+            self._clock.stop(within_seconds=0 if self._has_lost_cloud else 2)
             self._cloud.stop()
+        if self._has_lost_cloud:
+            print(LOST, file=sys.stderr)
+            end(1)
+        # Chalice's autoreload has us in a thread, and goes on without.
+        if threading.current_thread() is threading.main_thread():
+            end(0)
+
+    def _lose_cloud(self) -> None:
+        # What is under way has lost its connections, and a new process might not find the old one's port: a new start is sure.
+        self._has_lost_cloud = True
+        self._clock.stop(within_seconds=0)
+        self.server.shutdown()
+
+
+def end(code: int) -> NoReturn:
+    """End the process now: the interpreter would wait for its threads, and one may wait minutes for a slow target's answer."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def check_port(host: str, port: int) -> None:

@@ -81,11 +81,25 @@ class Laptop:
             self._process.send_signal(signal.SIGINT)
         return self._process.wait(timeout=15)
 
-    def kill(self) -> None:
-        """Kill everything at once, without a chance to do anything."""
+    def kill(self, *, api: bool = True, emulator: bool = True) -> None:
+        """Kill the process that serves, its emulator, or both at once, without a chance to do anything."""
         assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(timeout=15)
+        own = self._process.pid
+        for process in self.members():
+            if api if process == own else emulator:
+                os.kill(process, signal.SIGKILL)
+        if api:
+            self._process.wait(timeout=15)
+
+    def ended(self) -> int:
+        """Return the exit code of the process that serves, once it and all it started have ended. Fails if they do not."""
+        assert self._process is not None
+        code = self._process.wait(timeout=15)
+        until = time.monotonic() + 5
+        while self.members():
+            assert time.monotonic() < until, self.members()
+            time.sleep(0.02)
+        return code
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -124,14 +138,16 @@ class Got:
     path: str
     headers: dict[str, str]
     body: bytes
+    status: int
 
 
 @dataclass
 class Receiver:
-    """An API that is called: answers 200 and `hello`, or what `answers` says for its path, in order."""
+    """An API that is called: answers 200 and `hello`, or what `answers` says for its path, in order, after so many seconds."""
 
     got: list[Got] = field(default_factory=list)
     answers: dict[str, list[int]] = field(default_factory=dict)
+    answers_after: float = 0
 
     def __post_init__(self) -> None:
         receiver = self
@@ -144,9 +160,10 @@ class Receiver:
                 at = datetime.now(UTC)
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 with lock:
-                    receiver.got.append(Got(at, self.command, self.path, dict(self.headers), body))
                     planned = receiver.answers.get(self.path, [])
                     status = planned.pop(0) if planned else 200
+                    receiver.got.append(Got(at, self.command, self.path, dict(self.headers), body, status))
+                time.sleep(receiver.answers_after)
                 self.send_response(status)
                 self.send_header("Content-Type", "text/plain")
                 self.send_header("X-Answer", "yes")
@@ -162,6 +179,9 @@ class Receiver:
         class Server(ThreadingHTTPServer):
             request_queue_size = 512
             daemon_threads = True
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """Keep quiet: whoever called may have been killed."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -24,11 +25,32 @@ def test_ctrl_c_leaves_no_process_behind(own_laptop: Laptop, everybody: bool) ->
     assert own_laptop.start() < 8
     assert len(own_laptop.members()) >= 2
     assert own_laptop.interrupt(everybody=everybody) == 0
-    until = time.monotonic() + 5
-    while own_laptop.members() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert own_laptop.members() == []
+    own_laptop.ended()
     assert "Traceback" not in own_laptop.log()
+
+
+def test_ctrl_c_does_not_wait_for_a_target_that_never_answers(own_laptop: Laptop) -> None:
+    own_laptop.start()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        own_laptop.register(f"http://127.0.0.1:{silent.getsockname()[1]}/", {"delay": 0}, timeout=60)
+        connection, _ = silent.accept()
+        with connection:
+            began = time.monotonic()
+            assert own_laptop.interrupt(everybody=True) == 0
+            assert time.monotonic() - began < 6
+    own_laptop.ended()
+    assert "Traceback" not in own_laptop.log()
+
+
+def test_when_its_emulator_dies_it_ends_with_a_sentence_and_starts_again_where_it_was(own_laptop: Laptop) -> None:
+    own_laptop.start()
+    job = own_laptop.register("http://localhost:9000/", {"delay": 600})
+    own_laptop.kill(api=False)
+    assert own_laptop.ended() == 1
+    assert "start again to go on" in own_laptop.log().splitlines()[-1]
+    assert "Traceback" not in own_laptop.log()
+    own_laptop.start()
+    assert own_laptop.get(f"/jobs/{job['id']}") == job
 
 
 def test_killed_with_20_jobs_pending_it_fires_them_all_when_it_is_up_again(own_laptop: Laptop, receiver: Receiver) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.simulation.faults import Fault
 from tests.simulation.scenarios import SCRIPTS, Script, play
 from tests.simulation.simulation import live
 
+ROOT = Path(__file__).parent.parent.parent
 SEEDS = 5_000
 SHARDS = 10
 
@@ -29,9 +35,16 @@ def test_no_single_fault_breaks_a_promise(script: Script) -> None:
     assert broken == []
 
 
-def test_the_same_seed_is_the_same_life() -> None:
-    for seed in range(25):
-        assert live(seed).digest == live(seed).digest
+def test_the_same_seed_is_the_same_life_in_every_process() -> None:
+    count = 1000 if os.environ.get("RESONA_SOAK") else 40
+    code = f"from tests.simulation.simulation import live\nfor seed in range({count}): print(live(seed).digest)"
+    digests = []
+    for hash_seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        digests.append(done.stdout.split())
+    assert digests[0] == digests[1]
+    assert len(set(digests[0])) == count
 
 
 def test_every_fault_is_met() -> None:
