@@ -5,8 +5,9 @@ It knows nothing of `chalicelib.domain.cron`, and is too slow for anything but t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
@@ -41,7 +42,8 @@ def place(zone: str) -> ZoneInfo:
         return ZoneInfo.from_file(rules, key=zone)
 
 
-def _numbers(field: str, least: int, most: int) -> set[int]:
+def numbers(field: str, least: int, most: int) -> set[int]:
+    """Return what one field names."""
     found: set[int] = set()
     for part in field.lower().split(","):
         span, _, step = part.partition("/")
@@ -56,27 +58,57 @@ def _numbers(field: str, least: int, most: int) -> set[int]:
     return found
 
 
+_Minute = tuple[datetime, int, int, int, int, int, int]
+
+
 @lru_cache(maxsize=512)
-def _minutes(zone: str, first: datetime, last: datetime) -> list[tuple[datetime, int, int, int, int, int, int]]:
+def _minutes(zone: str, first: datetime, last: datetime) -> list[_Minute]:
     """Return (instant, minute, hour, day, month, weekday, fold) for every minute from `first` to `last`."""
     found, at, clock = [], first, place(zone)
     while at <= last:
-        wall = at.astimezone(clock)
-        found.append((at, wall.minute, wall.hour, wall.day, wall.month, (wall.weekday() + 1) % 7, wall.fold))
+        found.append(_minute(at, clock))
         at += MINUTE
     return found
 
 
+def _minute(at: datetime, clock: ZoneInfo) -> _Minute:
+    wall = at.astimezone(clock)
+    return (at, wall.minute, wall.hour, wall.day, wall.month, (wall.weekday() + 1) % 7, wall.fold)
+
+
 def occurrences(expression: str, zone: str, first: datetime, last: datetime) -> list[datetime]:
     """Return every occurrence from `first`, a whole minute, to `last`."""
+    return _matching(expression, _minutes(zone, first, last))
+
+
+def occurrences_of_months(expression: str, zone: str, first: datetime, last: datetime) -> list[datetime]:
+    """Return what `occurrences` does, for a long span: what no offset of the zone can make the cron's time of day is passed over."""
+    minutes, hours = (numbers(text, *bounds) for text, bounds in zip(expression.split()[:2], _BOUNDS, strict=False))
+    walls = {hour * 60 + minute for hour in hours for minute in minutes}
+    possible = sorted({(wall - offset) % 1440 for wall in walls for offset in _offsets(zone, first, last)})
+    midnight = first.replace(hour=0, minute=0)
+    days = (midnight + timedelta(days=day) for day in range((last - midnight).days + 1))
+    instants = (at for day in days for minute in possible if first <= (at := day + timedelta(minutes=minute)) <= last)
+    return _matching(expression, (_minute(at, place(zone)) for at in instants))
+
+
+@cache
+def _offsets(zone: str, first: datetime, last: datetime) -> frozenset[int]:
+    """Return the zone's offsets in a span, in minutes, as its hours show them."""
+    steps = range(int((last - first).total_seconds() // 3600) + 2)
+    found = {(first + timedelta(hours=step)).astimezone(place(zone)).utcoffset() for step in steps}
+    return frozenset(int(offset.total_seconds() // 60) for offset in found if offset is not None)
+
+
+def _matching(expression: str, walls: Iterable[_Minute]) -> list[datetime]:
     texts = expression.split()
-    minutes, hours, days, months, weekdays = (_numbers(text, *bounds) for text, bounds in zip(texts, _BOUNDS, strict=True))
+    minutes, hours, days, months, weekdays = (numbers(text, *bounds) for text, bounds in zip(texts, _BOUNDS, strict=True))
     weekdays = {number % 7 for number in weekdays}
     needs_both = texts[2][0] == "*" or texts[4][0] == "*"
     at_both_passings = len(hours) == 24
     return [
         at
-        for at, minute, hour, day, month, weekday, fold in _minutes(zone, first, last)
+        for at, minute, hour, day, month, weekday, fold in walls
         if minute in minutes
         and hour in hours
         and month in months
