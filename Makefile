@@ -12,8 +12,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 run: $(VENV)/serves
 	@exec $(BIN)/chalice local --stage local --no-autoreload --port $(PORT)
 
+# Four, since some of the tests only wait, for a laptop's Resona.
 test: $(VENV)/tests
-	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 check: $(VENV)/tests
 	$(BIN)/ruff check .
@@ -27,7 +28,7 @@ format: $(VENV)/tests
 	$(BIN)/ruff format .
 
 soak: $(VENV)/tests
-	RESONA_SOAK=1 $(BIN)/python -m pytest --numprocesses 2 --no-cov
+	RESONA_SOAK=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-cov
 	$(BIN)/python -m tests.simulation bugs
 	$(BIN)/python -m tests.simulation soak
 

@@ -12,6 +12,9 @@ import requests
 
 from tests.acceptance.laptop import Laptop, Receiver, body_of
 
+# One laptop for all of them.
+pytestmark = pytest.mark.xdist_group("test_firing")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def minutely(laptop: Laptop, receiver: Receiver) -> Any:

@@ -20,6 +20,9 @@ from tests.acceptance.clients import Client
 from tests.acceptance.laptop import Laptop, Receiver
 from tests.acceptance.ledger import judge
 
+# One laptop for all of them.
+pytestmark = pytest.mark.xdist_group("test_kill")
+
 IS_SOAK = bool(os.environ.get("RESONA_SOAK"))
 SEED = 20261124
 CLIENTS = 6

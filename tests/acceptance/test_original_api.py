@@ -11,6 +11,9 @@ import requests
 
 from tests.acceptance.laptop import Laptop, Receiver
 
+# One laptop for all of them.
+pytestmark = pytest.mark.xdist_group("test_original_api")
+
 KEYS = {"id", "name", "created_at", "next_run_time", "status", "trigger", "request", "result"}
 HEADERS = {"Content-Type": "application/json"}
 INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")

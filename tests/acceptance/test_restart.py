@@ -12,6 +12,9 @@ import pytest
 
 from tests.acceptance.laptop import Laptop, Receiver
 
+# One laptop for all of them.
+pytestmark = pytest.mark.xdist_group("test_restart")
+
 
 @pytest.fixture
 def own_laptop(tmp_path: Path) -> Iterator[Laptop]:
