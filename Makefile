@@ -5,6 +5,8 @@ PYTHON ?= python3
 PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+EXPLORATIONS := tests/simulation tests/test_year.py tests/domain/test_model.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .PHONY: run test check format soak bench clean
@@ -12,23 +14,29 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 run: $(VENV)/serves
 	@exec $(BIN)/chalice local --stage local --no-autoreload --port $(PORT)
 
-# Four, since some of the tests only wait, for a laptop's Resona.
+# Three parts: what waits for a laptop's Resona runs beside the others; coverage would double the minutes of the explorations.
 test: $(VENV)/tests
-	$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+	@$(PYTEST) --numprocesses 4 --dist loadgroup --no-cov tests/acceptance > $(VENV)/acceptance.log 2>&1 & laptop=$$!; \
+	trap 'kill $$laptop 2> /dev/null' EXIT INT TERM; \
+	$(PYTEST) --numprocesses 2 --ignore=tests/acceptance $(EXPLORATIONS:%=--ignore=%) \
+		--cov --cov-report=term-missing:skip-covered --cov-fail-under=95; unit=$$?; \
+	$(PYTEST) --numprocesses 2 --no-cov $(EXPLORATIONS); explored=$$?; \
+	wait $$laptop; accepted=$$?; cat $(VENV)/acceptance.log; \
+	exit $$((unit + explored + accepted))
 
 check: $(VENV)/tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/cfn-lint infra/template.yaml
-	$(BIN)/python -m pytest --no-cov tests/test_walls.py
+	$(PYTEST) --no-cov tests/test_walls.py
 
 format: $(VENV)/tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 soak: $(VENV)/tests
-	RESONA_SOAK=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-cov
+	RESONA_SOAK=1 $(PYTEST) --numprocesses 2 --dist loadgroup --no-cov
 	$(BIN)/python -m tests.simulation bugs
 	$(BIN)/python -m tests.simulation soak
 

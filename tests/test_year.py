@@ -17,9 +17,6 @@ from tests.domain.cron_oracle import MINUTE, ZONES, occurrences, occurrences_of_
 from tests.year import Year, silence
 from tests.year_jobs import END, HOURLY, JOBS, LEAP_DAY, START, Job, Once, changes
 
-# Coverage would double the minutes it takes.
-pytestmark = pytest.mark.no_cover
-
 SHARDS = 8
 SECOND = timedelta(seconds=1)
 

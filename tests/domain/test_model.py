@@ -9,9 +9,6 @@ import pytest
 from chalicelib.domain.job import Overlap
 from tests.domain.model import Model, check
 
-# Coverage would double the minutes it takes.
-pytestmark = pytest.mark.no_cover
-
 NODES = 1_000_000 if os.environ.get("RESONA_SOAK") else 12_000
 
 

@@ -13,9 +13,6 @@ from tests.simulation.faults import Fault
 from tests.simulation.scenarios import SCRIPTS, Script, play
 from tests.simulation.simulation import live
 
-# Coverage would double the minutes it takes.
-pytestmark = pytest.mark.no_cover
-
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = 5_000
 SHARDS = 10
