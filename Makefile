@@ -43,6 +43,8 @@ soak: $(VENV)/tests
 bench: $(VENV)/tests
 	$(BIN)/python -m tests.bench.costs
 	$(BIN)/python -m tests.bench.idle_wakes
+	$(BIN)/python -m tests.bench.bursts
+	$(BIN)/python -m tests.bench.lateness
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

@@ -47,6 +47,7 @@ DELIVER_TIMEOUT = 660.0
 API_TIMEOUT = 60.0
 RECEIVED_AT_MOST = 5
 _ORPHAN = "orphan"
+_GRANTED: dict[str, Any] = {"edition": 1, "covered": True, "sweeps": 0, "labels": {}}
 Answer = tuple[int, dict[str, str], Any]
 
 
@@ -228,10 +229,22 @@ class Deployment:
 
     def _sweep(self) -> None:
         self.hub.at(self.hub.time + 60, self._sweep)
+        if self._happens(self.weather.old_records):
+            self._age()
         if self._happens(self.weather.lost_sweep):
             return
         for _ in range(2 if self._happens(self.weather.second_sweeper) else 1):
             self.hub.at(self.hub.time + self.chance.uniform(0, 0.02), lambda: self.begin("sweep", self._swept))
+
+    def _age(self) -> None:
+        """Have another release write every record anew: without what it takes for granted, and with what this one does not know."""
+        self.cloud.tell("another release has written the records")
+        table = self.cloud.tables["jobs"]
+        for key, item in list(table.items()):
+            part = next((part for part in ("state", "definition") if part in item), None)
+            if part is not None:
+                record = {name: value for name, value in json.loads(item[part]["S"]).items() if _GRANTED.get(name) != value}
+                table[key] = {**item, part: {"S": json.dumps({**record, "of_another_release": [1]})}}
 
     def _swept(self) -> None:
         with contextlib.suppress(Unavailable):
