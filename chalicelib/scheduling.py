@@ -26,7 +26,7 @@ from chalicelib.config import read_settings
 from chalicelib.domain import changing
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, RunNotFound, Unavailable
 from chalicelib.domain.history import Run, merged, recorded, unfinished
-from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, new_token, run_key
+from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, new_token, run_id, run_key
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import HostRule, refuse_private_host
 from chalicelib.domain.run import AttemptRecord
@@ -78,12 +78,12 @@ class Scheduling:
         self._arming = arming
         self._sleep = sleep
 
-    def _tries(self) -> Iterator[None]:
+    def _tries(self) -> Iterator[int]:
         """Yield for each try of a change, and wait longer before each, so that everybody who writes the job gets through."""
         for attempt in range(_TRIES):
             if attempt:
                 self._sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.01 * 2**attempt)))
-            yield
+            yield attempt
 
     def create(self, draft: Definition, idempotency: Callable[[Job], Idempotency] | None = None) -> Job:
         """Register a job. `draft` is its definition without a name of its own: id and times are given here.
@@ -210,10 +210,13 @@ class Scheduling:
     def run_now(self, tenant: str, reference: str, idempotency: Callable[[str, Run], Idempotency] | None = None) -> tuple[str, Run]:
         """Queue a manual run, and return the job's id and the run. Raises JobNotFound, TooManyRuns, AlreadyAnswered, Unavailable."""
         job_id = self.resolve(tenant, reference)
-        for _ in self._tries():
+        key = RunKey.for_manual(self.clock())
+        for attempt in self._tries():
             _, state = self.jobs.get(tenant, job_id)
             now = self.clock()
-            key = RunKey.for_manual(now)
+            if attempt and self._is_queued(state, key, now):
+                # Our own write, whose answer was lost and which others have written over since.
+                return self.run(tenant, job_id, run_id(job_id, key))
             step = changing.run_now(state, key, now)
             run = unfinished(next(run for run in step.state.runs if run.key == key), None)
             try:
@@ -225,6 +228,9 @@ class Scheduling:
             self._arming.arm(step.state, step.arm)
             return job_id, run
         raise Unavailable("the job")
+
+    def _is_queued(self, state: State, key: RunKey, now: datetime) -> bool:
+        return state.find(key) is not None or self.runs.run(state.job_id, key, now) is not None
 
     def delete(self, tenant: str, reference: str) -> None:
         """Delete a job and, with it, its runs. Raises JobNotFound, Unavailable."""

@@ -359,3 +359,21 @@ def test_when_wakes_stop_coming_one_occurrence_is_late_and_the_next_are_on_time(
     world.wakes = False
     world.advance(minutes=55)
     assert [seconds > 1 for seconds in lateness(world)] == [False, True, False, False, False, False, False]
+
+
+def test_a_run_whose_answer_was_lost_and_written_over_is_queued_once(world: World) -> None:
+    job_id = world.create(at(hours=1))
+    lost: list[str] = []
+
+    def lose(operation: str, request: dict[str, object]) -> None:
+        if operation == "PutItem" and not lost:
+            lost.append(operation)
+            world.scheduling.pause("tenant", job_id)
+            # The SDK has asked again, and meets the state that the pause wrote.
+            raise client_error("ConditionalCheckFailedException", operation, Item=world.cloud.tables["jobs"][job_id, "state"])
+
+    world.cloud.after = lose
+    _, queued = world.scheduling.run_now("tenant", job_id)
+    assert [run.key for run in world.state(job_id).runs] == [queued.key]
+    world.advance(minutes=1)
+    assert len(world.sent) == 1

@@ -162,7 +162,7 @@ class Clients:
             self.hold(len(queued) <= 1, "one request is one run", key, queued)
         firsts = [story.definitions[0][1].request.body for story in self.deployment.observer.stories.values() if story.definitions]
         self.hold(len(firsts) == len(set(firsts)), "one request is one job", firsts)
-        for job_id in self.told.created_at:
+        for job_id in list(self.told.created_at):
             if job_id in self.told.delete_begun:
                 if job_id in self.told.deleted:
                     answer, _ = self.deployment.ask("GET", f"/jobs/{job_id}")
