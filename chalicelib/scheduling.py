@@ -148,7 +148,7 @@ class Scheduling:
 
     def _try_change(self, job: Job, edit: Edit, now: datetime) -> Job | None:
         old, new, state = job.definition, edit.definition, job.state
-        if new == old and not edit.anew:
+        if new.says_the_same_as(old) and not edit.anew:
             return job
         # The decision is made once without a schedule, to learn what it comes to, and to be refused before anything is made.
         _, planned = changing.change(old, new, state, state.token, now, anew=edit.anew)

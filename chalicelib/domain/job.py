@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -47,4 +48,11 @@ class Definition:
     @property
     def meaning(self) -> tuple[object, ...]:
         """Return what would be sent, when, and how: a change of any of it is a new generation, a name or label is not."""
-        return (self.trigger, self.request, self.timeout, self.retry, self.overlap, self.misfire_grace)
+        request = self.request
+        # As JSON: to Python false is 0 and true is 1.
+        sent = (request.url, request.method, dict(request.headers), json.dumps(request.body, sort_keys=True))
+        return (self.trigger, sent, self.timeout, self.retry, self.overlap, self.misfire_grace)
+
+    def says_the_same_as(self, other: Definition) -> bool:
+        """Say whether the user has written nothing else in another definition."""
+        return self.meaning == other.meaning and (self.name, self.labels) == (other.name, other.labels)
