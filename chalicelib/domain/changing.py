@@ -25,7 +25,7 @@ from chalicelib.domain.state import (
     run_due,
     written,
 )
-from chalicelib.domain.trigger import OneTime, Trigger
+from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
 
 def wants_schedule(trigger: Trigger, status: Status, due_at: datetime | None, now: datetime) -> bool:
@@ -86,6 +86,9 @@ def change(old: Definition, new: Definition, state: State, token: str | None, no
     if not is_new_trigger and not arm and armed.next_run_time is not None and armed.next_run_time - now <= NEAR:
         # The schedule may have woken already, and its message names the generation that has just ended.
         arm = (occurrence_due(armed, armed.next_run_time),)
+    if not is_new_trigger and isinstance(new.trigger, Cron):
+        # Nor are its wakes of the last two minutes counted on: those were for the generation that has just ended.
+        armed = replace(armed, doubted_until=max(armed.doubted_until or now, now + WAKE_AHEAD))
     closing, close = _hurry_superseded(armed, now)
     return replace(new, generation=generation, edition=edition), Step(written(closing), arm=(*arm, *close))
 
