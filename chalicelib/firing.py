@@ -267,6 +267,16 @@ class Firing:
         return swept
 
     def _sweep_job(self, job_id: str) -> bool:
+        try:
+            return self._arm_overdue(job_id)
+        except Unavailable:
+            raise
+        except Exception:
+            # One job that cannot be read, or written, must not hold up those that come after it in its shard.
+            log.exception("sweep.failed", extra={"job_id": job_id})
+            return False
+
+    def _arm_overdue(self, job_id: str) -> bool:
         state = self.jobs.state(job_id)
         now = self.clock()
         decision = claiming.sweep(state, now) if state is not None else Leave("the job is gone")

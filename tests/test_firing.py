@@ -377,3 +377,30 @@ def test_a_run_whose_answer_was_lost_and_written_over_is_queued_once(world: Worl
     assert [run.key for run in world.state(job_id).runs] == [queued.key]
     world.advance(minutes=1)
     assert len(world.sent) == 1
+
+
+def test_a_body_whose_zero_becomes_false_is_a_new_body(world: World) -> None:
+    job_id = world.create(at(seconds=6), request=Request("https://example.com/", "POST", {}, {"dry_run": 0}))
+    changed = Request("https://example.com/", "POST", {}, {"dry_run": False})
+    world.scheduling.change("tenant", job_id, lambda job, now: Edit(replace(job.definition, request=changed)))
+    world.advance(minutes=1)
+    assert world.sent[0].request.body["dry_run"] is False
+
+
+def test_a_changed_minutely_cron_misses_none_of_the_minutes_that_were_woken_for(world: World) -> None:
+    job_id = world.create(MINUTELY)
+    world.advance(minutes=10, seconds=5)
+    changed = Request("https://example.com/changed", "PUT", {}, None)
+    world.scheduling.change("tenant", job_id, lambda job, now: Edit(replace(job.definition, request=changed)))
+    world.advance(minutes=6)
+    assert len(world.sent) == 16
+    assert max(lateness(world)) < 1
+
+
+def test_a_job_that_cannot_be_read_holds_up_no_other(world: World) -> None:
+    jobs = [world.create(at(seconds=6)) for _ in range(40)]
+    world.cloud.messages.clear()
+    broken = world.cloud.tables["jobs"][jobs[0], "state"]
+    world.cloud.tables["jobs"][jobs[0], "state"] = {**broken, "state": {"S": "{}"}}
+    world.advance(minutes=3)
+    assert len(world.sent) == 39
