@@ -6,7 +6,7 @@ the executor's use cases as AWS would. Targets answer what `target` returns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,6 +47,11 @@ def status(code: int, **members: Any) -> Exchange:
     return Exchange(Outcome.HTTP_ERROR, timedelta(milliseconds=40), code, Response({}, "", truncated=False), error=f"{code}", **members)
 
 
+def in_turn(calls: Iterable[Callable[[], int]]) -> list[int]:
+    """Make calls one after the other, so that a test is the same every time, and what each costs can be counted by itself."""
+    return [call() for call in calls]
+
+
 class World:
     """One deployment. `target` is called with each request and returns what came of it; `make_cloud` makes the cloud it runs on."""
 
@@ -75,6 +80,7 @@ class World:
             send=self._send,
             clock=self.clock,
             sleep=self._sleep,
+            side_by_side=in_turn,
         )
         self._swept_at = start
         self._woken: dict[str, datetime] = {}

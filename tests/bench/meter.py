@@ -15,8 +15,8 @@ consumes is taken as what it would have consumed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -175,11 +175,6 @@ def _reads(size: int, request: dict[str, Any]) -> float:
     return units(size, READ_UNIT) * (1 if request.get("ConsistentRead") else 0.5)
 
 
-def in_turn(calls: Iterable[Callable[[], int]]) -> list[int]:
-    """Make calls one after the other, so that each is counted by itself."""
-    return [call() for call in calls]
-
-
 class MeteredWorld(World):
     """A world that counts. A message comes alone: one that comes in a batch shares its receive, its delete and its invocation."""
 
@@ -187,7 +182,6 @@ class MeteredWorld(World):
 
     def __init__(self, make_cloud: Callable[[Callable[[], datetime]], MeteredCloud] = MeteredCloud) -> None:
         super().__init__(START, make_cloud)
-        self.firing = replace(self.firing, side_by_side=in_turn)
 
     def deliver(self, name: str) -> None:
         usage, chunks = self.cloud.usage, units(len(self.cloud.messages[name].body.encode()), CHUNK)
