@@ -123,7 +123,8 @@ def soak(seconds: float, seeds: int = SEEDS) -> Done:
     """Go on for at most so many seconds, on every processor."""
     done, began = load(), time.monotonic()
     before = done.seconds
-    with multiprocessing.Pool(os.cpu_count()) as pool:
+    # New processes now and then, since what lives leave behind adds up.
+    with multiprocessing.Pool(os.cpu_count(), maxtasksperchild=40) as pool:
 
         def note(chunk: Chunk) -> bool:
             for name in ("calls", "faults", "kills", "sent"):
