@@ -21,15 +21,17 @@ from chalicelib.aws.job_items import Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.aws.secret_store import SecretStore
 from chalicelib.clock import utc_now
 from chalicelib.config import read_settings
 from chalicelib.domain import changing
-from chalicelib.domain.errors import JobNotFound, KeyIsTaken, RunNotFound, Unavailable
+from chalicelib.domain.errors import InvalidInput, JobNotFound, KeyIsTaken, RunNotFound, Unavailable
 from chalicelib.domain.history import Run, merged, recorded, unfinished
 from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, new_token, run_id, run_key
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import HostRule, refuse_private_host
 from chalicelib.domain.run import AttemptRecord
+from chalicelib.domain.secrets import missing_secrets, names_in
 from chalicelib.domain.state import State, Status, Step
 from chalicelib.domain.trigger import Trigger
 
@@ -65,6 +67,7 @@ class Scheduling:
         jobs: JobStore,
         runs: RunStore,
         schedules: Schedules,
+        secrets: SecretStore,
         arming: Arming,
         clock: Callable[[], datetime],
         refuse_host: HostRule,
@@ -72,6 +75,7 @@ class Scheduling:
     ) -> None:
         self.jobs = jobs
         self.runs = runs
+        self.secrets = secrets
         self.clock = clock
         self.refuse_host = refuse_host
         self._schedules = schedules
@@ -88,8 +92,9 @@ class Scheduling:
     def create(self, draft: Definition, idempotency: Callable[[Job], Idempotency] | None = None) -> Job:
         """Register a job. `draft` is its definition without a name of its own: id and times are given here.
 
-        Raises KeyIsTaken, AlreadyAnswered, Unavailable.
+        Raises InvalidInput for a secret that does not exist, KeyIsTaken, AlreadyAnswered, Unavailable.
         """
+        self._check_secrets(draft)
         now = self.clock()
         definition = replace(draft, id=new_job_id(now), generation=1, created_at=now.replace(microsecond=0))
         due_at = changing.first_due_at(definition.trigger, now)
@@ -105,6 +110,13 @@ class Scheduling:
         log.info("job.created", extra={"job_id": definition.id})
         self._arming.arm(step.state, step.arm)
         return job
+
+    def _check_secrets(self, definition: Definition) -> None:
+        """Refuse a request that names a secret which does not exist. Raises InvalidInput, Unavailable."""
+        names = names_in(definition.request)
+        missing = self.secrets.missing(definition.tenant, names) if names else None
+        if missing:
+            raise InvalidInput(missing_secrets(definition.request, missing))
 
     def get(self, tenant: str, reference: str) -> Job:
         """Return a job by its id or `key:<key>`. Raises JobNotFound."""
@@ -150,6 +162,8 @@ class Scheduling:
         old, new, state = job.definition, edit.definition, job.state
         if new.says_the_same_as(old) and not edit.anew:
             return job
+        if new.request != old.request:
+            self._check_secrets(new)
         # The decision is made once without a schedule, to learn what it comes to, and to be refused before anything is made.
         _, planned = changing.change(old, new, state, state.token, now, anew=edit.anew)
         is_new_trigger = edit.anew or new.trigger != old.trigger
@@ -302,6 +316,7 @@ def assemble(refuse_host: HostRule = refuse_private_host) -> Scheduling:
     return Scheduling(
         jobs=jobs,
         runs=RunStore(dynamodb, settings.runs_table, settings.run_retention),
+        secrets=SecretStore(dynamodb, settings.secrets_table, clients.kms, settings.secrets_key),
         schedules=Schedules(clients.scheduler(), settings.schedule_group, target),
         arming=Arming(jobs, queue, utc_now),
         clock=utc_now,

@@ -21,9 +21,10 @@ MAY_IMPORT = {
     "outbound": {"outbound", "domain", "version"},
     "clock": set[str](),
     "arming": {"aws", "domain"},
+    "sending": {"aws", "domain"},
     "scheduling": {"arming", "clock", "aws", "domain", "config"},
-    "firing": {"arming", "aws", "domain"},
-    "executor": {"firing", "arming", "clock", "aws", "outbound", "domain", "config"},
+    "firing": {"sending", "arming", "aws", "domain"},
+    "executor": {"firing", "sending", "arming", "clock", "aws", "outbound", "domain", "config"},
     "api": {"api", "scheduling", "aws.job_store", "aws.job_items", "domain", "version"},
 }
 
@@ -33,6 +34,7 @@ OWNED_BY = {
     "botocore": {"aws"},
     "mypy_boto3_dynamodb": {"aws"},
     "mypy_boto3_sqs": {"aws"},
+    "mypy_boto3_kms": {"aws"},
     "mypy_boto3_scheduler": {"aws"},
     "requests": {"outbound"},
     "urllib3": {"outbound"},
