@@ -59,6 +59,15 @@ class Edit:
     anew: bool = False
 
 
+# Refuses, by raising, a job that the caller no longer means.
+Check = Callable[[State], None]
+
+
+def any_state(state: State) -> None:
+    """Take a job as it is."""
+    del state
+
+
 class Scheduling:
     """The use cases of the API. `refuse_host` says which hosts a job's URL may not name."""
 
@@ -193,13 +202,16 @@ class Scheduling:
             self._unschedule(state.job_id, state.token)
         return True
 
-    def pause(self, tenant: str, reference: str) -> Job:
-        """Pause a job; a paused one stays as it is. Raises JobNotFound, JobHasEnded, Unavailable."""
-        return self._decide(tenant, reference, lambda _, state, now: changing.pause(state, now))
+    def pause(self, tenant: str, reference: str, check: Check = any_state) -> Job:
+        """Pause a job; a paused one stays as it is. Raises JobNotFound, JobHasEnded, Unavailable, and what `check` raises."""
+        return self._decide(tenant, reference, lambda _, state, now: changing.pause(state, now), check)
 
-    def resume(self, tenant: str, reference: str) -> Job:
-        """Resume a paused job; an active one stays as it is. Raises JobNotFound, DateHasPassed, JobHasEnded, Unavailable."""
-        return self._decide(tenant, reference, self._resumed)
+    def resume(self, tenant: str, reference: str, check: Check = any_state) -> Job:
+        """Resume a paused job; an active one stays as it is.
+
+        Raises JobNotFound, DateHasPassed, JobHasEnded, Unavailable, and what `check` raises.
+        """
+        return self._decide(tenant, reference, self._resumed, check)
 
     def _resumed(self, definition: Definition, state: State, now: datetime) -> Step | None:
         planned = changing.resume(definition, state, None, now)
@@ -207,10 +219,11 @@ class Scheduling:
             return planned
         return changing.resume(definition, state, self._schedule(state.job_id, definition.trigger, now), now)
 
-    def _decide(self, tenant: str, reference: str, decide: Callable[[Definition, State, datetime], Step | None]) -> Job:
+    def _decide(self, tenant: str, reference: str, decide: Callable[[Definition, State, datetime], Step | None], check: Check) -> Job:
         job_id = self.resolve(tenant, reference)
         for _ in self._tries():
             job = self.get(tenant, job_id)
+            check(job.state)
             now = self.clock()
             step = decide(job.definition, job.state, now)
             if step is None:
@@ -246,11 +259,12 @@ class Scheduling:
     def _is_queued(self, state: State, key: RunKey, now: datetime) -> bool:
         return state.find(key) is not None or self.runs.run(state.job_id, key, now) is not None
 
-    def delete(self, tenant: str, reference: str) -> None:
-        """Delete a job and, with it, its runs. Raises JobNotFound, Unavailable."""
+    def delete(self, tenant: str, reference: str, check: Check = any_state) -> None:
+        """Delete a job and, with it, its runs. Raises JobNotFound, Unavailable, and what `check` raises."""
         job_id = self.resolve(tenant, reference)
         for _ in self._tries():
             definition, state = self.jobs.get(tenant, job_id)
+            check(state)
             try:
                 self.jobs.remove(definition, state)
             except StateChanged as changed:

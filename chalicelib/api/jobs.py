@@ -28,8 +28,8 @@ from chalicelib.api.views import job_view, run_view
 from chalicelib.domain.errors import NotCurrent
 from chalicelib.domain.history import Run
 from chalicelib.domain.ids import JOB_ID
-from chalicelib.domain.state import Status
-from chalicelib.scheduling import Edit, Job
+from chalicelib.domain.state import State, Status
+from chalicelib.scheduling import Check, Edit, Job
 
 routes = Blueprint(__name__)
 
@@ -137,15 +137,25 @@ def _etag(job: Job) -> str:
     return f'"{job.state.revision}"'
 
 
+def _if_match(call: Call) -> Check:
+    """Return what raises NotCurrent for a job that is no longer what the call's If-Match says."""
+    current = call.header("if-match")
+
+    def check(state: State) -> None:
+        if current is not None and current.strip() != "*" and f'"{state.revision}"' not in [tag.strip() for tag in current.split(",")]:
+            raise NotCurrent
+
+    return check
+
+
 def update_job(call: Call, job_id: str) -> Response:
     """Change a job."""
     document = call.document()
     scheduling = parts.scheduling
-    current = call.header("if-match")
+    check = _if_match(call)
 
     def edit(job: Job, now: datetime) -> Edit:
-        if current is not None and current.strip() != "*" and _etag(job) not in [tag.strip() for tag in current.split(",")]:
-            raise NotCurrent
+        check(job.state)
         return read_update(document, job, job_view(job), now, scheduling.refuse_host)
 
     return _shown(scheduling.change(call.tenant, job_id, edit))
@@ -166,20 +176,20 @@ def patch_job(call: Call, job_id: str) -> Response:
 @route(routes, "/jobs/{job_id}", "DELETE")
 def delete_job(call: Call, job_id: str) -> Response:
     """Delete a job and its runs."""
-    parts.scheduling.delete(call.tenant, job_id)
+    parts.scheduling.delete(call.tenant, job_id, _if_match(call))
     return answer(204, None)
 
 
 @route(routes, "/jobs/{job_id}/pause", "POST")
 def pause_job(call: Call, job_id: str) -> Response:
     """Pause a job."""
-    return _shown(parts.scheduling.pause(call.tenant, job_id))
+    return _shown(parts.scheduling.pause(call.tenant, job_id, _if_match(call)))
 
 
 @route(routes, "/jobs/{job_id}/resume", "POST")
 def resume_job(call: Call, job_id: str) -> Response:
     """Resume a paused job."""
-    return _shown(parts.scheduling.resume(call.tenant, job_id))
+    return _shown(parts.scheduling.resume(call.tenant, job_id, _if_match(call)))
 
 
 @route(routes, "/jobs/{job_id}/run", "POST")
