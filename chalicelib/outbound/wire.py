@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import io
 import os
+import re
 import socket
 import ssl
 import threading
@@ -26,6 +27,7 @@ from chalicelib.outbound.address_guard import Failure, Guard, connect
 
 # All bytes of an answer: headers, interim answers and the frames of chunks included, which the libraries read without an end.
 RECEIVE_AT_MOST = 1024 * 1024
+_STATUS_LINE = re.compile(rb"HTTP/\S+[ \t]+[0-9]{3}\s")
 
 
 class Wire:
@@ -100,16 +102,41 @@ class Bounded(io.RawIOBase):
         super().close()
 
 
+class Lines(io.BufferedReader):
+    """What is read line by line; `last` is the last line, empty if there was none any more."""
+
+    last = b""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.last = super().readline(size)
+        return self.last
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read so many bytes. Raises Failure without a number: nothing is read to its end, and a chunk may say that it has -5."""
+        if size is None or size < 0:
+            raise Failure(Outcome.PROTOCOL_ERROR, "a part of the answer has a negative length")
+        return super().read(size)
+
+
 class Answer(http.client.HTTPResponse):
     """http.client's answer, read within bounds, and after every interim answer: http.client passes over 100 only."""
 
     def __init__(self, sock: socket.socket, *args: Any, **members: Any) -> None:
         super().__init__(sock, *args, **members)
-        self.fp = io.BufferedReader(Bounded(self.fp.detach()))
+        self._lines = self.fp = Lines(Bounded(self.fp.detach()))
+
+    def begin(self) -> None:
+        """Read the head. Raises Failure for one that was cut, which http.client takes for a whole one."""
+        super().begin()
+        if not self._lines.last:
+            raise Failure(Outcome.PROTOCOL_ERROR, "the answer ended within its headers")
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
             version, status, reason = super()._read_status()  # type: ignore[misc]
+            # To Python +200 and 2_00 are numbers too.
+            if not _STATUS_LINE.match(self._lines.last):
+                raise Failure(Outcome.PROTOCOL_ERROR, "the answer has no status of three digits")
             if not 101 < status < 200:
                 return version, status, reason
             while self.fp.readline(65_537).strip():
