@@ -47,7 +47,8 @@ def test_headers_are_accepted_only_if_they_are_plain_and_the_users_to_set(attack
 
 @pytest.mark.parametrize("attack", attacks.load("methods"), ids=lambda attack: ascii(attack["method"]))
 def test_a_method_is_one_of_seven(attack: Any) -> None:
-    assert wrong_fields(Request(GOOD, attack["method"], {})) == (set() if attack["accepted"] else {"request.method"})
+    # In small letters it is refused here: the door makes it upper case first.
+    assert wrong_fields(Request(GOOD, attack["method"], {})) == (set() if attack["accepted"] is True else {"request.method"})
 
 
 @pytest.mark.parametrize("attack", attacks.load("bodies"), ids=lambda attack: str(attack)[:60])
@@ -62,7 +63,7 @@ def test_a_body_is_any_json_value_of_at_most_64_kib(attack: Any) -> None:
 
 
 def test_the_corpus_is_large_enough() -> None:
-    assert sum(len(attacks.load(kind)) for kind in ("urls", "dns", "headers", "methods", "bodies", "servers")) >= 330
+    assert sum(len(attacks.load(kind)) for kind in ("urls", "dns", "headers", "methods", "bodies", "documents", "servers")) >= 1000
 
 
 def test_every_wrong_field_is_named_at_once() -> None:

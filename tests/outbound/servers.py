@@ -10,6 +10,7 @@ import ssl
 import struct
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +20,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from chalicelib.domain.request import Request, malformed_host
+from chalicelib.outbound.address_guard import Guard
+
 # Servers outlive the timeouts of the tests, and no test.
 LIFETIME = 6.0
+LOOPBACK = Guard(
+    malformed_host, lambda address: None if address.is_loopback else "not loopback", lambda host, port: [ipaddress.ip_address("127.0.0.1")]
+)
 
 
 @dataclass
@@ -34,9 +41,12 @@ class Server:
 
 @contextlib.contextmanager
 def serving(
-    script: list[dict[str, Any]] | Callable[[socket.socket], None], context: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    script: list[dict[str, Any]] | Callable[[socket.socket], None],
+    context: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
+    reads: bool = True,
 ) -> Iterator[Server]:
-    """Answer every connection by the script until the end of the block."""
+    """Answer every connection by the script until the end of the block, after a request has been read unless `reads` is off."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family, backlog=256) as listener:
         server = Server(listener.getsockname()[1])
@@ -49,7 +59,8 @@ def serving(
                 sock.settimeout(LIFETIME)
                 wrapped = context.wrap_socket(sock, server_side=True) if context else sock
                 with wrapped:
-                    server.seen.append(_read_request(wrapped))
+                    if reads:
+                        server.seen.append(_read_request(wrapped))
                     if callable(script):
                         script(wrapped)
                     else:
@@ -152,6 +163,32 @@ class Authority:
             names = [x509.IPAddress(ipaddress.ip_address(host)) if host[-1].isdigit() else x509.DNSName(host) for host in hosts]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(signer or self.key, hashes.SHA256())
+
+
+AUTHORITY = Authority()
+
+
+@contextlib.contextmanager
+def hostile(attack: dict[str, Any]) -> Iterator[Request]:
+    """Serve as one of the corpus's servers does, and give the request that calls it."""
+    tls = attack.get("tls")
+    method = attack.get("method", "POST")
+    if tls is None:
+        with serving(attack["script"]) as server:
+            yield Request(f"http://127.0.0.1:{server.port}/", method, {})
+        return
+    with serving(attack["script"], None if tls == "none" else _tls(**tls), reads=tls != "none") as server:
+        yield Request(f"https://api.example.com:{server.port}/", method, {})
+
+
+def _tls(hosts: list[str], days: tuple[int, int] = (-1, 1), self_signed: bool = False, unknown: bool = False, at_most: str = "") -> Any:
+    context = (Authority() if unknown else AUTHORITY).context(*hosts, days=days, self_signed=self_signed)
+    if at_most:
+        with warnings.catch_warnings():
+            # The version is as deprecated as the servers that have no other.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.maximum_version = ssl.TLSVersion[at_most]
+    return context
 
 
 @contextlib.contextmanager
