@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import certifi
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -144,8 +145,11 @@ class Answer(http.client.HTTPResponse):
 
 
 class Plain(HTTPConnection):
-    wire: Wire
     response_class = Answer
+
+    def __init__(self, *args: Any, wire: Wire, **members: Any) -> None:
+        super().__init__(*args, **members)
+        self.wire = wire
 
     def request(self, method: str, url: str, *args: Any, **members: Any) -> None:
         """Ask for what was registered, to the letter: urllib3 would escape it anew."""
@@ -156,8 +160,11 @@ class Plain(HTTPConnection):
 
 
 class Secure(HTTPSConnection):
-    wire: Wire
     response_class = Answer
+
+    def __init__(self, *args: Any, wire: Wire, **members: Any) -> None:
+        super().__init__(*args, **members)
+        self.wire = wire
 
     def request(self, method: str, url: str, *args: Any, **members: Any) -> None:
         """Ask for what was registered, to the letter: urllib3 would escape it anew."""
@@ -165,6 +172,14 @@ class Secure(HTTPSConnection):
 
     def _new_conn(self) -> socket.socket:
         return self.wire.connect(self._dns_host, self.port or 443)
+
+
+class PlainPool(HTTPConnectionPool):
+    ConnectionCls = Plain
+
+
+class SecurePool(HTTPSConnectionPool):
+    ConnectionCls = Secure
 
 
 @cache
@@ -176,24 +191,29 @@ def tls() -> ssl.SSLContext:
 
 
 class Adapter(HTTPAdapter):
-    """requests' adapter, whose connections are the wire's."""
+    """requests' adapter, with one connection, which is the wire's."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self._pool: HTTPConnectionPool | None = None
         super().__init__(max_retries=0)
 
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:  # noqa: ARG002
-        plain = type("Plain", (Plain,), {"wire": self._wire})
-        secure = type("Secure", (Secure,), {"wire": self._wire})
-        self.poolmanager = PoolManager(num_pools=1, maxsize=1, block=block, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
-        }
+    def init_poolmanager(self, *args: Any, **members: Any) -> None:
+        """Make no manager of pools: there is but one connection."""
 
-    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> tuple[Any, Any]:
-        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
-        return host, {"ssl_context": tls(), "cert_reqs": "CERT_REQUIRED"} if host["scheme"] == "https" else {}
+    def get_connection_with_tls_context(self, request: Any, *_: Any, **__: Any) -> HTTPConnectionPool:
+        """Return the wire's own pool, whatever else is asked for: no proxy and no other certificates."""
+        url = urlsplit(request.url)
+        # With its port always: http.client would look for one behind the last colon of an IPv6 address.
+        if url.scheme == "https":
+            self._pool = SecurePool(str(url.hostname), url.port or 443, ssl_context=tls(), cert_reqs="CERT_REQUIRED", wire=self._wire)
+        else:
+            self._pool = PlainPool(str(url.hostname), url.port or 80, wire=self._wire)
+        return self._pool
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Leave it to the context, which verifies."""
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
