@@ -8,6 +8,7 @@ import ipaddress
 import socket
 import ssl
 import struct
+import tempfile
 import threading
 import time
 import warnings
@@ -132,13 +133,21 @@ class Authority:
 
     def context(self, *hosts: str, days: tuple[int, int] = (-1, 1), self_signed: bool = False) -> ssl.SSLContext:
         """Return the context of a server whose certificate is for these hosts."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # The standard library reads certificates from files only.
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(self.chain(*hosts, days=days, self_signed=self_signed))
+            file.flush()
+            context.load_cert_chain(file.name)
+        return context
+
+    def chain(self, *hosts: str, days: tuple[int, int] = (-1, 1), self_signed: bool = False) -> str:
+        """Return a new key and its certificate for these hosts, as a server reads them."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A server of the tests")])
         certificate = self._made(subject, key, subject if self_signed else self.name, hosts, days, signer=key if self_signed else self.key)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with _files(certificate, key) as (chain, private):
-            context.load_cert_chain(chain, private)
-        return context
+        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()
 
     def _made(
         self,
@@ -189,16 +198,3 @@ def _tls(hosts: list[str], days: tuple[int, int] = (-1, 1), self_signed: bool = 
             warnings.simplefilter("ignore", DeprecationWarning)
             context.maximum_version = ssl.TLSVersion[at_most]
     return context
-
-
-@contextlib.contextmanager
-def _files(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Iterator[tuple[str, str]]:
-    # The standard library reads certificates from files only.
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory() as folder:
-        chain, private = Path(folder, "chain.pem"), Path(folder, "key.pem")
-        chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        private.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-        yield str(chain), str(private)
