@@ -22,6 +22,7 @@ from socket import AF_INET, AF_INET6, create_server, socket
 import requests
 
 from chalicelib.domain.request import Request
+from chalicelib.domain.secrets import Credentials
 from chalicelib.outbound import wire
 from chalicelib.outbound.send import send
 from infra.local.guard import LOCAL
@@ -40,6 +41,7 @@ RUN_HEADERS = {
     "Resona-Attempt": "1",
     "Resona-Scheduled-Time": "2026-12-01T10:00:00Z",
 }
+SIGNED = Credentials(("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",))
 
 
 def main() -> int:
@@ -70,7 +72,7 @@ def measured(name: str, url: str, chain: str, verify: str | bool = True) -> floa
             request = Request(at, "POST", {"Authorization": "Bearer token"}, BODY)
 
             def ours() -> object:
-                return send(request, run_headers=RUN_HEADERS, timeout=timedelta(seconds=10), guard=LOCAL).status_code
+                return send(request, run_headers=RUN_HEADERS, timeout=timedelta(seconds=10), credentials=SIGNED, guard=LOCAL).status_code
 
             def bare() -> object:
                 return requests.post(at, json=BODY, timeout=10, verify=verify, headers=request.headers).status_code

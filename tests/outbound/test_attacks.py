@@ -124,7 +124,8 @@ def document(attack: Any) -> bytes:
 def delivered(requests: Sequence[Request], guard: Guard) -> list[Exchange]:
     """Put jobs past the API's rules, have their messages delivered in batches, and return what came of each."""
     world = World()
-    firing = replace(world.firing, send=partial(send, guard=guard), side_by_side=in_threads)
+    sender = replace(world.firing.sender, send=partial(send, guard=guard))
+    firing = replace(world.firing, sender=sender, side_by_side=in_threads)
     due, once = OneTime(START.replace(microsecond=0)), RetryPolicy(max_attempts=1)
     ids = [world.create(due, request=one, timeout=TIMEOUT, retry=once) for one in requests]
     bodies = [message.body for message in world.cloud.messages.values()]

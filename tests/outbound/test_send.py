@@ -21,11 +21,13 @@ import pytest
 
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import Exchange, Outcome
+from chalicelib.domain.secrets import Credentials
 from chalicelib.outbound.address_guard import PUBLIC, Guard
 from chalicelib.outbound.send import send
 from tests.outbound import attacks
 from tests.outbound.servers import AUTHORITY, LOOPBACK, Authority, Server, hostile, serving
 
+RUN, SIGNED = {"Resona-Run-Id": "run_1"}, Credentials(("whsec_dGVzdA==",))
 TIMEOUT = timedelta(seconds=0.7)
 LEEWAY = timedelta(milliseconds=250)
 OK = [{"send": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"}]
@@ -39,7 +41,7 @@ def call(port: int, path: str = "/", *, guard: Guard = LOOPBACK, host: str = "12
     timeout = members.pop("timeout", TIMEOUT)
     run_headers = members.pop("run_headers", {})
     request = Request(f"{scheme}://{host}:{port}{path}", **{"method": "POST", "headers": {}, **members})
-    return send(request, run_headers=run_headers, timeout=timeout, guard=guard)
+    return send(request, run_headers={**RUN, **run_headers}, timeout=timeout, credentials=SIGNED, guard=guard)
 
 
 def seen_by(server: Server) -> tuple[str, dict[str, str], bytes]:
@@ -59,7 +61,7 @@ def seen_by(server: Server) -> tuple[str, dict[str, str], bytes]:
 def test_whatever_a_server_answers_becomes_an_outcome_in_time_and_within_bounds(attack: Any) -> None:
     with hostile(attack) as request:
         began = time.monotonic()
-        exchange = send(request, run_headers={}, timeout=TIMEOUT, guard=LOOPBACK)
+        exchange = send(request, run_headers=RUN, timeout=TIMEOUT, credentials=SIGNED, guard=LOOPBACK)
         took = timedelta(seconds=time.monotonic() - began)
     assert exchange.outcome == attack["outcome"], exchange.error
     assert took < TIMEOUT + LEEWAY
@@ -282,7 +284,7 @@ def test_one_address_that_is_not_public_refuses_them_all(attack: Any, opened: li
     if attack["accepted"]:
         assert set(guard.addresses("example.com", 80, time.monotonic() + 1)) == set(addresses(*attack["answers"]))
     else:
-        exchange = send(Request("http://example.com/", "GET", {}), run_headers={}, timeout=TIMEOUT, guard=guard)
+        exchange = send(Request("http://example.com/", "GET", {}), run_headers=RUN, timeout=TIMEOUT, credentials=SIGNED, guard=guard)
         assert exchange.outcome is Outcome.BLOCKED
         assert not any(answer in str(exchange.error) for answer in attack["answers"])
     assert list(opened) == []
@@ -294,7 +296,7 @@ def test_one_address_that_is_not_public_refuses_them_all(attack: Any, opened: li
 def test_a_url_that_is_refused_when_written_is_refused_when_sent(attack: Any, opened: list[Any]) -> None:
     asked: list[str] = []
     guard = replace(PUBLIC, resolve=lambda host, port: asked.append(host) or [])  # type: ignore[func-returns-value]
-    exchange = send(Request(attack["url"], "GET", {}), run_headers={}, timeout=TIMEOUT, guard=guard)
+    exchange = send(Request(attack["url"], "GET", {}), run_headers=RUN, timeout=TIMEOUT, credentials=SIGNED, guard=guard)
     assert exchange.outcome is Outcome.BLOCKED
     assert (asked, list(opened)) == ([], [])
     assert attack["url"] == "" or attack["url"] not in str(exchange.error)
@@ -484,5 +486,5 @@ def test_a_body_drip_through_tls_ends_in_time() -> None:
     ids=["method", "reserved header", "split header", "body of GET", "NaN", "too large", "surrogate"],
 )
 def test_what_would_be_refused_today_is_blocked(request_: Request, opened: list[Any]) -> None:
-    exchange = send(request_, run_headers={}, timeout=TIMEOUT, guard=LOOPBACK)
+    exchange = send(request_, run_headers=RUN, timeout=TIMEOUT, credentials=SIGNED, guard=LOOPBACK)
     assert (exchange.outcome, list(opened)) == (Outcome.BLOCKED, [])
