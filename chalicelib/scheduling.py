@@ -25,13 +25,12 @@ from chalicelib.aws.secret_store import SecretStore
 from chalicelib.clock import utc_now
 from chalicelib.config import read_settings
 from chalicelib.domain import changing
-from chalicelib.domain.errors import InvalidInput, JobNotFound, KeyIsTaken, RunNotFound, Unavailable
+from chalicelib.domain.errors import JobNotFound, KeyIsTaken, RunNotFound, Unavailable
 from chalicelib.domain.history import Run, merged, recorded, unfinished
 from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, new_token, run_id, run_key
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import HostRule, refuse_private_host
 from chalicelib.domain.run import AttemptRecord
-from chalicelib.domain.secrets import missing_secrets, names_in
 from chalicelib.domain.state import State, Status, Step
 from chalicelib.domain.trigger import Trigger
 
@@ -103,7 +102,7 @@ class Scheduling:
 
         Raises InvalidInput for a secret that does not exist, KeyIsTaken, AlreadyAnswered, Unavailable.
         """
-        self._check_secrets(draft)
+        self.secrets.check(draft.tenant, draft.request)
         now = self.clock()
         definition = replace(draft, id=new_job_id(now), generation=1, created_at=now.replace(microsecond=0))
         due_at = changing.first_due_at(definition.trigger, now)
@@ -119,13 +118,6 @@ class Scheduling:
         log.info("job.created", extra={"job_id": definition.id})
         self._arming.arm(step.state, step.arm)
         return job
-
-    def _check_secrets(self, definition: Definition) -> None:
-        """Refuse a request that names a secret which does not exist. Raises InvalidInput, Unavailable."""
-        names = names_in(definition.request)
-        missing = self.secrets.missing(definition.tenant, names) if names else None
-        if missing:
-            raise InvalidInput(missing_secrets(definition.request, missing))
 
     def get(self, tenant: str, reference: str) -> Job:
         """Return a job by its id or `key:<key>`. Raises JobNotFound."""
@@ -172,7 +164,7 @@ class Scheduling:
         if new.says_the_same_as(old) and not edit.anew:
             return job
         if new.request != old.request:
-            self._check_secrets(new)
+            self.secrets.check(new.tenant, new.request)
         # The decision is made once without a schedule, to learn what it comes to, and to be refused before anything is made.
         _, planned = changing.change(old, new, state, state.token, now, anew=edit.anew)
         is_new_trigger = edit.anew or new.trigger != old.trigger

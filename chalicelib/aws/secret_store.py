@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import Caller, code_of
-from chalicelib.domain.errors import SecretNotFound, Unavailable
-from chalicelib.domain.secrets import SecretDates, SigningSecrets
+from chalicelib.domain.errors import InvalidInput, SecretNotFound, Unavailable
+from chalicelib.domain.request import Request
+from chalicelib.domain.secrets import SecretDates, SigningSecrets, missing_secrets, names_in
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -116,6 +117,13 @@ class SecretStore:
         """Return those of the names that the tenant has no secret for."""
         there = self._items(tenant, [_secret(name) for name in names])
         return {name for name in names if _secret(name) not in there}
+
+    def check(self, tenant: str, request: Request) -> None:
+        """Refuse a request that names a secret which does not exist. Raises InvalidInput, naming every place."""
+        names = names_in(request)
+        missing = self.missing(tenant, names) if names else None
+        if missing:
+            raise InvalidInput(missing_secrets(request, missing))
 
     def unsealed(self, tenant: str, names: Iterable[str], now: datetime) -> tuple[SigningSecrets, dict[str, str]]:
         """Return the tenant's signing secrets, made if it has none yet, and the values of those of the names that exist."""
