@@ -103,7 +103,8 @@ class Firing:
         if wait > _LONGEST_SLEEP:
             self.queue.send([due], self.clock())
             return
-        if wait > timedelta(0):
+        # Again, if need be: a clock that is being set right may not have come there yet, and too early a claim comes to nothing.
+        while (wait := due.at - self.clock()) > timedelta(0):
             self.sleep(wait.total_seconds())
         claimed = self._claim(due)
         if claimed is not None:

@@ -404,3 +404,17 @@ def test_a_job_that_cannot_be_read_holds_up_no_other(world: World) -> None:
     world.cloud.tables["jobs"][jobs[0], "state"] = {**broken, "state": {"S": "{}"}}
     world.advance(minutes=3)
     assert len(world.sent) == 39
+
+
+def test_a_sleep_that_ends_before_the_due_time_is_slept_on(world: World) -> None:
+    """The sleep is measured by one clock and the due time by another, which may be slowed down to be set right meanwhile."""
+    world.create(at(seconds=6))
+    early: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        early.append(seconds)
+        world.now += timedelta(seconds=seconds - (0.002 if len(early) == 1 else 0))
+
+    world.firing = replace(world.firing, sleep=sleep)
+    world.advance(minutes=2)
+    assert lateness(world) == [0]
