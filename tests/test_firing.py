@@ -418,3 +418,15 @@ def test_a_sleep_that_ends_before_the_due_time_is_slept_on(world: World) -> None
     world.firing = replace(world.firing, sleep=sleep)
     world.advance(minutes=2)
     assert lateness(world) == [0]
+
+
+def test_a_new_name_leaves_no_schedule_that_no_state_carries(world: World) -> None:
+    def fail(operation: str, request: dict[str, object]) -> None:
+        if operation == "CreateSchedule":
+            raise client_error("InternalServerError", operation, 500)
+
+    world.cloud.before = fail
+    job_id = world.create(parse("0 9 1 1 *"))
+    world.cloud.before = lambda operation, request: None
+    world.scheduling.change("tenant", job_id, lambda job, now: Edit(replace(job.definition, name="renamed")))
+    assert list(world.cloud.schedules) == [f"{job_id}-{world.state(job_id).token}"]
