@@ -102,6 +102,9 @@ class Scheduling:
         except (KeyIsTaken, AlreadyAnswered):
             self._unschedule(definition.id, token)
             raise
+        except StateChanged:
+            # The id is new, so what stands there is our own write, whose answer was lost and which others have written over since.
+            pass
         log.info("job.created", extra={"job_id": definition.id})
         self._arming.arm(step.state, step.arm)
         return job

@@ -430,3 +430,19 @@ def test_a_new_name_leaves_no_schedule_that_no_state_carries(world: World) -> No
     world.cloud.before = lambda operation, request: None
     world.scheduling.change("tenant", job_id, lambda job, now: Edit(replace(job.definition, name="renamed")))
     assert list(world.cloud.schedules) == [f"{job_id}-{world.state(job_id).token}"]
+
+
+def test_a_create_whose_answer_was_lost_is_acknowledged_although_the_sweeper_was_first(world: World) -> None:
+    lost: list[str] = []
+
+    def lose(operation: str, request: dict[str, object]) -> None:
+        if operation == "TransactWriteItems" and not lost:
+            lost.append(operation)
+            world.firing.sweep(world.now + timedelta(seconds=45))
+            # The SDK's tries had no answer in time, and its last one was throttled.
+            raise client_error("ThrottlingException", operation)
+
+    world.cloud.after = lose
+    job_id = world.create(at(seconds=-45))
+    world.advance(minutes=1)
+    assert [sent.headers["Resona-Job-Id"] for sent in world.sent] == [job_id]
