@@ -174,7 +174,9 @@ class Scheduling:
         try:
             write()
         except StateChanged as changed:
-            self._unschedule(state.job_id, made)
+            # If it is carried, our own write took effect, its answer was lost, and others have written over it since.
+            if changed.current is None or changed.current.token != made:
+                self._unschedule(state.job_id, made)
             if changed.current is None:
                 raise JobNotFound from changed
             return False

@@ -446,3 +446,20 @@ def test_a_create_whose_answer_was_lost_is_acknowledged_although_the_sweeper_was
     job_id = world.create(at(seconds=-45))
     world.advance(minutes=1)
     assert [sent.headers["Resona-Job-Id"] for sent in world.sent] == [job_id]
+
+
+def test_a_resume_whose_answer_was_lost_and_written_over_keeps_its_schedule(world: World) -> None:
+    job_id = world.create(parse("0 * * * *"))
+    world.scheduling.pause("tenant", job_id)
+    lost: list[str] = []
+
+    def lose(operation: str, request: dict[str, object]) -> None:
+        if operation == "PutItem" and not lost:
+            lost.append(operation)
+            world.scheduling.run_now("tenant", job_id)
+            # The SDK has asked again, and meets the state that the run wrote.
+            raise client_error("ConditionalCheckFailedException", operation, Item=world.cloud.tables["jobs"][job_id, "state"])
+
+    world.cloud.after = lose
+    world.scheduling.resume("tenant", job_id)
+    assert list(world.cloud.schedules) == [f"{job_id}-{world.state(job_id).token}"]
