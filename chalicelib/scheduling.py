@@ -8,7 +8,6 @@ sweeper arms what nothing else will.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,12 +31,9 @@ from chalicelib.domain.request import HostRule, refuse_private_host
 from chalicelib.domain.run import AttemptRecord
 from chalicelib.domain.state import State, Status, Step
 from chalicelib.domain.trigger import Trigger
+from chalicelib.tries import TRIES, pause_after
 
 log = logging.getLogger("resona")
-
-# How often a change is decided anew when others write the same job between its read and its write: some four seconds in all.
-_TRIES = 20
-_LONGEST_PAUSE_SECONDS = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +75,10 @@ class Scheduling:
         self._sleep = sleep
 
     def _tries(self) -> Iterator[int]:
-        """Yield for each try of a change, and wait longer before each, so that everybody who writes the job gets through."""
-        for attempt in range(_TRIES):
+        """Yield for each try of a change, and wait before each but the first."""
+        for attempt in range(TRIES):
             if attempt:
-                self._sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.01 * 2**attempt)))
+                pause_after(attempt, self._sleep)
             yield attempt
 
     def create(self, draft: Definition, idempotency: Callable[[Job], Idempotency] | None = None) -> Job:

@@ -20,9 +20,10 @@ MAY_IMPORT = {
     "aws": {"aws", "domain", "config"},
     "outbound": {"outbound", "domain", "version"},
     "clock": set[str](),
+    "tries": set[str](),
     "arming": {"aws", "domain"},
-    "scheduling": {"arming", "clock", "aws", "domain", "config"},
-    "firing": {"arming", "aws", "domain"},
+    "scheduling": {"arming", "tries", "clock", "aws", "domain", "config"},
+    "firing": {"arming", "tries", "aws", "domain"},
     "executor": {"firing", "arming", "clock", "aws", "outbound", "domain", "config"},
     "api": {"api", "scheduling", "aws.job_store", "aws.job_items", "domain", "version"},
 }
