@@ -31,6 +31,7 @@ from chalicelib.domain.retry import MAX_JITTER
 from chalicelib.domain.run import AttemptRecord, Exchange, Outcome
 from chalicelib.domain.state import Due, Leave, OpenRun, State, Step
 from chalicelib.sending import Sender
+from chalicelib.tries import TRIES, pause_after
 
 log = logging.getLogger("resona")
 
@@ -38,7 +39,6 @@ log = logging.getLogger("resona")
 _LONGEST_SLEEP = timedelta(seconds=2)
 # Before this age a schedule that no state carries may belong to a commit that is still under way.
 _LEFTOVER_AGE = timedelta(minutes=15)
-_TRIES = 20
 _PAUSE_SECONDS = 1
 _SWEEP_PAGE = 100
 
@@ -94,7 +94,8 @@ class Firing:
         if wait > _LONGEST_SLEEP:
             self.queue.send([due], self.clock())
             return
-        if wait > timedelta(0):
+        # Again, if need be: a clock that is being set right may not have come there yet, and too early a claim comes to nothing.
+        while (wait := due.at - self.clock()) > timedelta(0):
             self.sleep(wait.total_seconds())
         claimed = self._claim(due)
         if claimed is not None:
@@ -105,7 +106,7 @@ class Firing:
         loaded, key = self.jobs.load(due.job_id), due.key
         # Owner token → the definition that its attempt sends: a later one is not what was claimed.
         tried: dict[str | None, Definition] = {}
-        for _ in range(_TRIES):
+        for tries in range(1, TRIES + 1):
             if loaded is None:
                 log.info("claim.left", extra={"job_id": due.job_id, "why": "the job is gone"})
                 return None
@@ -128,6 +129,7 @@ class Firing:
             try:
                 self.jobs.save(decision.state, [self.runs.ending_item(due.job_id, ending) for ending in decision.ended], now=now)
             except StateChanged:
+                pause_after(tries, self.sleep)
                 loaded = self.jobs.load(due.job_id)
                 continue
             except Unavailable as error:
@@ -192,7 +194,7 @@ class Firing:
         ended_at = attempt.started_at + exchange.duration
         verdict = recorded.verdict if recorded else None
         ended = Ended(exchange.outcome, ended_at, exchange.status_code, exchange.retry_after, verdict)
-        for _ in range(_TRIES):
+        for tries in range(1, TRIES + 1):
             now = self.clock()
             decision = claiming.finish(definition, state, run, ended, jitter, now)
             if isinstance(decision, Leave) or decision.verdict is None:
@@ -207,9 +209,12 @@ class Firing:
                 recorded = record
                 self.jobs.save(decision.state, now=now)
             except StateChanged as changed:
-                if changed.current is None:
+                pause_after(tries, self.sleep)
+                # Read anew: after the pause, what refused the write may be of yesterday.
+                current = self.jobs.state(definition.id) if changed.current is not None else None
+                if current is None:
                     return
-                state = changed.current
+                state = current
                 continue
             except Unavailable:
                 if run.lease_until is None or self.clock() >= run.lease_until:

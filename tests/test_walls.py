@@ -20,10 +20,11 @@ MAY_IMPORT = {
     "aws": {"aws", "domain", "config"},
     "outbound": {"outbound", "domain", "version"},
     "clock": set[str](),
+    "tries": set[str](),
     "arming": {"aws", "domain"},
     "sending": {"aws", "domain"},
-    "scheduling": {"arming", "clock", "aws", "domain", "config"},
-    "firing": {"sending", "arming", "aws", "domain"},
+    "scheduling": {"arming", "tries", "clock", "aws", "domain", "config"},
+    "firing": {"sending", "arming", "tries", "aws", "domain"},
     "executor": {"firing", "sending", "arming", "clock", "aws", "outbound", "domain", "config"},
     "api": {"api", "scheduling", "aws.job_store", "aws.job_items", "domain", "version"},
 }
