@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -21,6 +22,8 @@ from chalicelib.domain.errors import InvalidInput
 _MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
 # The rarest cron, a 29 February on a given day of the week, comes again within 40 years.
 _HORIZON = timedelta(days=366 * 45)
+# No occurrence is sought there: a day later could not be written in every zone.
+_END = date(9999, 1, 2)
 # From when on today's rules of zones are asked whether a cron fires at all: a fixed date, for an answer that never changes.
 _RULES_FROM = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -98,14 +101,12 @@ class Fields:
 
     def days_between(self, first: date, end: date) -> Iterator[date]:
         """Yield the days on which it runs from `first` to the one before `end`."""
-        day = first
-        while day < end:
-            if day.month in self.months:
-                if self.on(day):
-                    yield day
-                day += _DAY
-            else:
-                day = (day.replace(day=28) + 4 * _DAY).replace(day=1)
+        numbers, months = sorted(self.days) if self.both_days else range(1, 32), sorted(self.months)
+        begin = (first.year, first.month)
+        for month in ((year, month) for year in range(first.year, end.year + 1) for month in months if (year, month) >= begin):
+            least, most = first.day if month == begin else 1, monthrange(*month)[1]
+            days = (date(*month, number) for number in numbers if least <= number <= most)
+            yield from (day for day in days if day < end and self.on(day))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +124,12 @@ class Cron:
     def next_after(self, after: datetime) -> datetime | None:
         """Return the first occurrence strictly after an instant, in UTC; None if none comes in 45 years, or before the year 9999."""
         fields, place = self.fields, zones.zone(self.timezone)
+        find = _next_instant if fields.every_hour else _next_wall_time
         try:
-            if fields.every_hour:
-                return _next_instant(fields, place, after.astimezone(UTC))
-            return _next_wall_time(fields, place, after.astimezone(UTC))
+            at = find(fields, place, after.astimezone(UTC))
         except OverflowError:
             return None
+        return at if at is not None and at.year < _END.year else None
 
 
 def _next_wall_time(fields: Fields, place: ZoneInfo, after: datetime) -> datetime | None:
@@ -143,7 +144,7 @@ def _next_wall_time(fields: Fields, place: ZoneInfo, after: datetime) -> datetim
 
 def _wall_times(fields: Fields, start: datetime) -> Iterator[datetime]:
     """Yield the wall-clock times that the fields name from the minute of `start` on, in order."""
-    for day in fields.days_between(start.date(), start.date() + min(_HORIZON, date.max - start.date())):
+    for day in fields.days_between(start.date(), start.date() + min(_HORIZON, _END - start.date())):
         earliest = time(start.hour, start.minute) if day == start.date() else time(0)
         for hour in fields.hours[bisect_left(fields.hours, earliest.hour) :]:
             first = bisect_left(fields.minutes, earliest.minute) if hour == earliest.hour else 0
@@ -155,18 +156,37 @@ def _next_instant(fields: Fields, place: ZoneInfo, after: datetime) -> datetime 
     """Go from minute to minute, and past days on which it does not run."""
     minutes = frozenset(fields.minutes)
     at = after.replace(second=0, microsecond=0) + _MINUTE
-    end = at + min(_HORIZON, datetime.max.replace(tzinfo=UTC) - at - _DAY)
-    while at < end:
+    last = at.date() + min(_HORIZON, _END - at.date())
+    while at.date() < last:
         wall = at.astimezone(place)
         if not fields.on(wall.date()):
-            midnight = datetime.combine(wall.date() + _DAY, time(0), tzinfo=place)
-            # A day on which the clocks change is gone through minute by minute: they may go back over midnight.
-            at = midnight.astimezone(UTC) if midnight.utcoffset() == wall.utcoffset() else at + _MINUTE
+            at = _past_idle_days(fields, place, at, last)
         elif wall.minute in minutes:
             return at
         else:
             at += _MINUTE
     return None
+
+
+def _past_idle_days(fields: Fields, place: ZoneInfo, at: datetime, last: date) -> datetime:
+    """Return an instant later than `at`, which lies on a day on which it does not run, with no occurrence between the two."""
+    wall = at.astimezone(place)
+    tomorrow = wall.date() + _DAY
+    if _begins(tomorrow, place).astimezone(place).utcoffset() != wall.utcoffset():
+        # The clocks change before midnight, and may go back into a day on which it runs.
+        minutes = (_begins(tomorrow, place) - at) // _MINUTE
+        changed = bisect_left(
+            range(minutes), True, lo=1, key=lambda ahead: (at + ahead * _MINUTE).astimezone(place).utcoffset() != wall.utcoffset()
+        )
+        return at + changed * _MINUTE
+    day = next(fields.days_between(tomorrow, last + _DAY), last + _DAY)
+    return max(at + _MINUTE, _begins(day, place))
+
+
+def _begins(day: date, place: ZoneInfo) -> datetime:
+    """Return the first instant of a day, or one shortly before it if the clocks skip midnight."""
+    midnight = datetime.combine(day, time(0), tzinfo=place)
+    return min(midnight.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
 
 
 def wake_is_certain(cron: Cron, due: datetime) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from time import process_time
 
 import pytest
 
@@ -110,6 +111,22 @@ def test_what_lies_before_or_after_the_times_is_not_noted() -> None:
     assert notes("0 */2 * * *", "Europe/Berlin", "2027-03-27 22:00", 1) == []
     assert len(notes("0 */2 * * *", "Europe/Berlin", "2027-03-27 22:00", 2)) == 1
     assert notes("30 2 * * *", "Europe/Berlin", "2027-10-31 09:00", 5) == []
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12", "Pacific/Chatham", "UTC"])
+@pytest.mark.parametrize("cron", ["* * * * *", "0 * 31 12 *", "30 23 31 12 *", "0 0 1 1 *"])
+@pytest.mark.parametrize("after", ["9999-12-31 23:59", "9999-12-30 09:00", "9998-12-31 08:00", "9954-01-01 00:00"])
+def test_a_preview_near_the_end_of_time_ends_before_the_year_9999(cron: str, zone: str, after: str) -> None:
+    shown = preview(parse(cron, zone), utc(after), 100)
+    assert all(at.year < 9999 for at in shown.times)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Nuuk", "Africa/Cairo"])
+@pytest.mark.parametrize("cron", ["0 0 29 2 */7", "0 * 29 2 */7", "59 * 31 12 */7", "0 0 1 1 */7", "30 4 29 3 */7"])
+def test_the_preview_of_a_rare_cron_is_quick(cron: str, zone: str) -> None:
+    read, began = parse(cron, zone), process_time()
+    assert len(preview(read, utc("2026-11-24"), 100).times) == 100
+    assert process_time() - began < 0.4
 
 
 def test_notes_are_at_most_twenty() -> None:
