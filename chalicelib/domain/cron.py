@@ -48,7 +48,10 @@ _LONGEST = 200
 _FOREIGN = (
     (re.compile(r".*\?.*"), "'?' is of other dialects; write *"),
     (re.compile(r".*#.*"), "'#' (the n-th weekday of a month) is not possible; register the days of the month instead, such as 8-14"),
-    (re.compile(r"l([-+].*)?|[0-9]+l|(sun|mon|tue|wed|thu|fri|sat)l"), "'L' (the last day) is not possible; write a day from 1 to 28"),
+    (
+        re.compile(r"l([-+].*)?|[0-9]+l|(sun|mon|tue|wed|thu|fri|sat)l"),
+        "'L' (the last day) is not possible; write a day of the month from 1 to 28",
+    ),
     (re.compile(r"l?w|[0-9]+w"), "'W' (the nearest weekday) is not possible; write days of the week such as 1-5"),
     (re.compile(r"h([(/].*)?"), "'H' (a hashed time) is not possible; write the time you want"),
     (re.compile(r"r([(/].*)?"), "'R' (a random time) is not possible; write the time you want"),
@@ -61,6 +64,11 @@ class _Kind:
     least: int
     most: int
     names: dict[str, int]
+
+    @property
+    def count(self) -> int:
+        """How many there are: 7 is Sunday's other name."""
+        return 7 if self.name == "day of week" else self.most - self.least + 1
 
 
 _KINDS = (
@@ -242,6 +250,8 @@ def _read(expression: str) -> Fields:
     parts = re.split(r"[ \t]+", text) if text else []
     if len(parts) != 5:
         hint = "; seconds and years are not possible" if len(parts) in (6, 7) else ""
+        if text.startswith(("tz=", "cron_tz=")):
+            hint = "; give a time zone as trigger.timezone"
         raise _refused(f"must have five fields (minute, hour, day of month, month, day of week), not {len(parts)}{hint}")
     minutes, hours, days, months, weekdays = (_values(part, kind) for part, kind in zip(parts, _KINDS, strict=True))
     both_days = parts[2].startswith("*") or parts[4].startswith("*")
@@ -270,21 +280,37 @@ def _item_values(item: str, kind: _Kind) -> set[int]:
         high = _number(last, kind) if last is not None else (most if step else low)
         if last is not None and kind.names and last == "sun" and low > 0:
             high = 7
-    if high < low:
-        raise _refused(f"{kind.name}: the range {first}-{last} runs backward; write {first}-{most},{kind.least}-{last}")
     width = int(step) if step else 1
     if width == 0:
         raise _refused(f"{kind.name}: a step must be at least 1")
-    count = 7 if kind.name == "day of week" else most - kind.least + 1
-    if width > count:
-        raise _refused(f"{kind.name}: a step of {_shown(step)} is more than the {count} there are; {_step_hint(kind)}")
+    if width > kind.count:
+        raise _refused(f"{kind.name}: a step of {_shown(step)} is more than the {kind.count} there are; {_step_hint(kind, width)}")
+    if high < low:
+        raise _refused(f"{kind.name}: the range {first}-{last} runs backward; write {_in_two(match, low, high, kind)}")
     return set(range(low, high + 1, width))
 
 
-def _step_hint(kind: _Kind) -> str:
-    if kind.name == "minute":
+def _step_hint(kind: _Kind, width: int) -> str:
+    if kind.name != "minute":
+        return f"write the {kind.name} by itself"
+    if width == 90:
         return "for every hour and a half register two jobs, such as 0 */3 * * * and 30 1-23/3 * * *"
-    return f"write the {kind.name} by itself"
+    hours = width // 60
+    if width % 60 == 0 and hours < 24 and 24 % hours == 0:
+        return f"for every {hours} hours write 0 */{hours} * * *"
+    return "write the minute by itself, and a step in the hours"
+
+
+def _in_two(match: re.Match[str], low: int, high: int, kind: _Kind) -> str:
+    """Write what a range that runs backward means: up to the last value there is, and on from the first."""
+    first, last, step = match["first"], match["last"], match["step"]
+    if not step:
+        return f"{first}-{kind.most},{kind.least}-{last}"
+    top = kind.least + kind.count - 1
+    # Sunday's other name, 7, is past the end of the week.
+    on_from = low + max(0, -((low - top - 1) // int(step))) * int(step) - kind.count
+    parts = [f"{first}-{top}/{step}"] * (low <= top) + [f"{on_from}-{last}/{step}"] * (on_from <= high)
+    return ",".join(parts)
 
 
 def _number(text: str, kind: _Kind) -> int:
