@@ -51,7 +51,7 @@ def _notes(cron: Cron, place: ZoneInfo, day: date, after: datetime, last: dateti
     skipped = [wall for wall in walls if not zones.exists(wall, place)]
     repeated = [wall for wall in walls if zones.occurs_twice(wall, place)]
     # What lies wholly before or after these times is no concern of theirs.
-    skipped = skipped if any(after < zones.to_utc(wall, place) < last for wall in skipped) else []
+    skipped = skipped if skipped and after < zones.to_utc(zones.first_after_gap(skipped[0], place), place) <= last else []
     repeated = repeated if any(zones.to_utc(wall, place) <= last and after < _second_passing(wall, place) for wall in repeated) else []
     on = f"On {day.day} {day:%B %Y}"
     if skipped:

@@ -191,11 +191,16 @@ REFUSALS = [
     ("0 0 * * fri-mon", "day of week: the range fri-mon runs backward; write fri-7,0-mon"),
     ("*/0 * * * *", "minute: a step must be at least 1"),
     ("*/90 * * * *", "minute: a step of 90 is more than the 60 there are; for every hour and a half register two jobs"),
+    ("*/120 * * * *", "minute: a step of 120 is more than the 60 there are; for every 2 hours write 0 */2 * * *"),
+    ("*/61 * * * *", "minute: a step of 61 is more than the 60 there are; write the minute by itself, and a step in the hours"),
+    ("0 22-6/2 * * *", "hour: the range 22-6 runs backward; write 22-23/2,0-6/2"),
+    ("0 22-6/0 * * *", "hour: a step must be at least 1"),
+    ("CRON_TZ=UTC 0 0 * * *", "not 6; give a time zone as trigger.timezone"),
     ("0 */36 * * *", "hour: a step of 36 is more than the 24 there are; write the hour by itself"),
     ("0 0 30 2 *", "never fires: none of these months has such a day"),
     ("0 0 31 2,4,6,9,11 *", "never fires: none of these months has such a day"),
     ("0 0 ? * 1", "day of month: '?' is of other dialects; write *"),
-    ("0 0 L * *", "day of month: 'L' (the last day) is not possible; write a day from 1 to 28"),
+    ("0 0 L * *", "day of month: 'L' (the last day) is not possible; write a day of the month from 1 to 28"),
     ("0 0 L-3 * *", "day of month: 'L' (the last day)"),
     ("0 0 * * 5L", "day of week: 'L' (the last day)"),
     ("0 0 * * friL", "day of week: 'L' (the last day)"),
@@ -232,6 +237,24 @@ def test_a_cron_is_refused_with_its_reason(cron: str, sentence: str) -> None:
 def test_what_a_refusal_proposes_is_possible() -> None:
     for cron in ("5-59,0-1 * * * *", "0 0 * * fri-7,0-mon", "0 */3 * * *", "30 1-23/3 * * *"):
         parse(cron)
+
+
+FIELDS = [(0, 59, "{} * * * *"), (0, 23, "0 {} * * *"), (1, 31, "0 0 {} * *"), (1, 12, "0 0 1 {} *"), (0, 6, "0 0 * * {}")]
+
+
+@pytest.mark.parametrize("step", ["", "/1", "/2", "/3", "/5", "/7"])
+@pytest.mark.parametrize("index", range(5))
+def test_what_is_proposed_for_a_backward_range_is_what_was_meant(index: int, step: str) -> None:
+    least, most, cron = FIELDS[index]
+    count = most - least + 1
+    for low in range(least, most + 1):
+        for high in range(least, low):
+            with pytest.raises(InvalidInput) as caught:
+                parse(cron.format(f"{low}-{high}{step}"))
+            fields = parse(cron.format(str(caught.value).rpartition("write ")[2])).fields
+            named = (fields.minutes, fields.hours, fields.days, fields.months, fields.weekdays)[index]
+            meant = range(low, high + count + 1, int(step[1:] or 1))
+            assert set(named) == {(value - least) % count + least for value in meant}, (low, high)
 
 
 def test_a_cron_whose_every_time_is_skipped_never_fires() -> None:

@@ -1,0 +1,214 @@
+"""What a cron expression says: five fields, as Vixie cron reads them, or the reason why they are none."""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+from chalicelib.domain.errors import InvalidInput
+
+_NICKNAMES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_MONTHS = {
+    name: number for number, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+}
+_WEEKDAYS = {name: number for number, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])}
+_LONGEST_MONTH = dict.fromkeys(range(1, 13), 31) | dict.fromkeys((4, 6, 9, 11), 30) | {2: 29}
+_ITEM = re.compile(r"(?:(?P<star>\*)|(?P<first>[0-9]+|[a-z]+)(?:-(?P<last>[0-9]+|[a-z]+))?)(?:/(?P<step>[0-9]+))?", re.ASCII)
+
+# What other dialects write, and what to write here instead.
+_FOREIGN = (
+    (re.compile(r".*\?.*"), "'?' is of other dialects; write *"),
+    (re.compile(r".*#.*"), "'#' (the n-th weekday of a month) is not possible; register the days of the month instead, such as 8-14"),
+    (
+        re.compile(r"l([-+].*)?|[0-9]+l|(sun|mon|tue|wed|thu|fri|sat)l"),
+        "'L' (the last day) is not possible; write a day of the month from 1 to 28",
+    ),
+    (re.compile(r"l?w|[0-9]+w"), "'W' (the nearest weekday) is not possible; write days of the week such as 1-5"),
+    (re.compile(r"h([(/].*)?"), "'H' (a hashed time) is not possible; write the time you want"),
+    (re.compile(r"r([(/].*)?"), "'R' (a random time) is not possible; write the time you want"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    name: str
+    least: int
+    most: int
+    names: dict[str, int]
+
+    @property
+    def count(self) -> int:
+        """How many there are: 7 is Sunday's other name."""
+        return 7 if self.name == "day of week" else self.most - self.least + 1
+
+
+_KINDS = (
+    _Kind("minute", 0, 59, {}),
+    _Kind("hour", 0, 23, {}),
+    _Kind("day of month", 1, 31, {}),
+    _Kind("month", 1, 12, _MONTHS),
+    _Kind("day of week", 0, 7, _WEEKDAYS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What the fields of an expression name, sorted; days of the week from 0, Sunday.
+
+    `both_days`: an occurrence must match day of month and day of week; otherwise either will do. Vixie cron decides it by whether
+    one of the two begins with a star (`*/2` does).
+    """
+
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    both_days: bool
+
+    @property
+    def every_hour(self) -> bool:
+        """Say whether it runs in every hour of the day."""
+        return len(self.hours) == 24
+
+    def on(self, day: date) -> bool:
+        """Say whether it runs on a day."""
+        if day.month not in self.months:
+            return False
+        matches = (day.day in self.days, day.isoweekday() % 7 in self.weekdays)
+        return all(matches) if self.both_days else any(matches)
+
+    def days_between(self, first: date, end: date) -> Iterator[date]:
+        """Yield the days on which it runs from `first` to the one before `end`."""
+        numbers, months = sorted(self.days) if self.both_days else range(1, 32), sorted(self.months)
+        begin = (first.year, first.month)
+        for month in ((year, month) for year in range(first.year, end.year + 1) for month in months if (year, month) >= begin):
+            least, most = first.day if month == begin else 1, monthrange(*month)[1]
+            days = (date(*month, number) for number in numbers if least <= number <= most)
+            yield from (day for day in days if day < end and self.on(day))
+
+
+@lru_cache(maxsize=4096)
+def read(expression: str) -> Fields:
+    """Read an expression. Raises InvalidInput, naming trigger.cron."""
+    text = expression.lower()
+    if text.startswith("@"):
+        if text not in _NICKNAMES:
+            raise refused(f"such a nickname is not known; write one of {', '.join(_NICKNAMES)}, or five fields")
+        text = _NICKNAMES[text]
+    parts = re.split(r"[ \t]+", text) if text else []
+    if len(parts) != 5:
+        hint = "; seconds and years are not possible" if len(parts) in (6, 7) else ""
+        if text.startswith(("tz=", "cron_tz=")):
+            hint = "; give a time zone as trigger.timezone"
+        raise refused(f"must have five fields (minute, hour, day of month, month, day of week), not {len(parts)}{hint}")
+    minutes, hours, days, months, weekdays = (_values(part, kind) for part, kind in zip(parts, _KINDS, strict=True))
+    both_days = parts[2].startswith("*") or parts[4].startswith("*")
+    sundays = frozenset(day % 7 for day in weekdays)
+    return Fields(tuple(sorted(minutes)), tuple(sorted(hours)), frozenset(days), frozenset(months), sundays, both_days)
+
+
+def _values(text: str, kind: _Kind) -> set[int]:
+    values: set[int] = set()
+    for item in text.split(","):
+        values |= _item_values(item, kind)
+    return values
+
+
+def _item_values(item: str, kind: _Kind) -> set[int]:
+    match = _ITEM.fullmatch(item)
+    if match is None:
+        raise refused(f"{kind.name}: {_why_not(item, kind)}")
+    first, last, step = match["first"], match["last"], match["step"]
+    most = kind.most
+    if match["star"]:
+        # A star's days of the week end on Saturday: 7 is Sunday's other name.
+        low, high = kind.least, 6 if kind.name == "day of week" else most
+    else:
+        low = _number(first, kind)
+        high = _number(last, kind) if last is not None else (most if step else low)
+        if last is not None and kind.names and last == "sun" and low > 0:
+            high = 7
+    width = int(step) if step else 1
+    if width == 0:
+        raise refused(f"{kind.name}: a step must be at least 1")
+    if width > kind.count:
+        raise refused(f"{kind.name}: a step of {_shown(step)} is more than the {kind.count} there are; {_step_hint(kind, width)}")
+    if high < low:
+        raise refused(f"{kind.name}: the range {first}-{last} runs backward; write {_in_two(match, low, high, kind)}")
+    return set(range(low, high + 1, width))
+
+
+def _step_hint(kind: _Kind, width: int) -> str:
+    if kind.name != "minute":
+        return f"write the {kind.name} by itself"
+    if width == 90:
+        return "for every hour and a half register two jobs, such as 0 */3 * * * and 30 1-23/3 * * *"
+    hours = width // 60
+    if width % 60 == 0 and hours < 24 and 24 % hours == 0:
+        return f"for every {hours} hours write 0 */{hours} * * *"
+    return "write the minute by itself, and a step in the hours"
+
+
+def _in_two(match: re.Match[str], low: int, high: int, kind: _Kind) -> str:
+    """Write what a range that runs backward means: up to the last value there is, and on from the first."""
+    first, last, step = match["first"], match["last"], match["step"]
+    if not step:
+        return f"{first}-{kind.most},{kind.least}-{last}"
+    top = kind.least + kind.count - 1
+    # Sunday's other name, 7, is past the end of the week.
+    on_from = low + max(0, -((low - top - 1) // int(step))) * int(step) - kind.count
+    parts = [f"{first}-{top}/{step}"] * (low <= top) + [f"{on_from}-{last}/{step}"] * (on_from <= high)
+    return ",".join(parts)
+
+
+def _number(text: str, kind: _Kind) -> int:
+    if not text.isdigit():
+        if text not in kind.names:
+            raise refused(f"{kind.name}: {_why_not(text, kind)}")
+        return kind.names[text]
+    number = int(text)
+    if not kind.least <= number <= kind.most:
+        raise refused(f"{kind.name}: {_shown(text)} is not from {kind.least} to {kind.most}")
+    return number
+
+
+def _shown(digits: str) -> str:
+    return digits if len(digits) <= 6 else f"{digits[:6]}…"
+
+
+def _why_not(item: str, kind: _Kind) -> str:
+    for form, sentence in _FOREIGN:
+        if form.fullmatch(item):
+            return sentence
+    if item[:3] in kind.names and item.isalpha():
+        return f"names have three letters; write {item[:3].upper()}"
+    if not item:
+        return "a value is missing beside a comma"
+    shown = f"'{item}'" if item.isascii() and item.isprintable() and len(item) <= 20 else "this"
+    names = f", or names such as {next(iter(kind.names)).upper()}" if kind.names else ""
+    return f"{shown} is not possible; write numbers from {kind.least} to {kind.most}{names}, as 1,2 or 1-5 or */2"
+
+
+def can_fire(fields: Fields) -> bool:
+    """Say whether any day of any year is named."""
+    if not fields.both_days and fields.weekdays:
+        return True
+    return any(day <= _LONGEST_MONTH[month] for month in fields.months for day in fields.days)
+
+
+def refused(sentence: str) -> InvalidInput:
+    """Return the refusal of an expression, with its reason."""
+    return InvalidInput.of("trigger.cron", sentence)
