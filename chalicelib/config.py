@@ -38,8 +38,18 @@ class Settings:
     """`RESONA_RUN_RETENTION` in days, 1 to 365: how long runs are kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """What the authorizer needs, and it alone: no other function knows the table of keys."""
+
+    stage: str
+    """The stage's name, as it stands in every key."""
+    keys_table: str
+    """The DynamoDB table of keys."""
+
+
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings. Raises SettingMissing, naming the variable and what it should hold."""
+    """Read the settings of the API and the executor. Raises SettingMissing, naming the variable and what it should hold."""
     return Settings(
         stage=_text(environ, "RESONA_STAGE"),
         jobs_table=_text(environ, "RESONA_JOBS_TABLE"),
@@ -52,6 +62,11 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         scheduler_role_arn=_text(environ, "RESONA_SCHEDULER_ROLE_ARN"),
         run_retention=timedelta(days=_number(environ, "RESONA_RUN_RETENTION", default=30, least=1, most=365)),
     )
+
+
+def read_key_settings(environ: Mapping[str, str] = os.environ) -> KeySettings:
+    """Read the authorizer's settings. Raises SettingMissing, naming the variable."""
+    return KeySettings(stage=_text(environ, "RESONA_STAGE"), keys_table=_text(environ, "RESONA_KEYS_TABLE"))
 
 
 def _text(environ: Mapping[str, str], name: str) -> str:

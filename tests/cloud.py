@@ -93,7 +93,7 @@ class Cloud:
         """Be told of each item that was written; `new` is None when it was deleted."""
 
 
-KEYS = {"jobs": ("id", "part"), "runs": ("job_id", "sort"), "secrets": ("tenant", "name")}
+KEYS = {"jobs": ("id", "part"), "runs": ("job_id", "sort"), "secrets": ("tenant", "name"), "keys": ("id",)}
 INDEXES = {"by_tenant": ("tenant", "id"), "by_watch": ("watch_shard", "watch_at")}
 # In bytes. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 LONGEST_KEY = {"id": 2048, "part": 1024, "job_id": 2048, "sort": 1024, "tenant": 2048, "name": 1024, "watch_shard": 2048, "watch_at": 1024}
@@ -168,7 +168,7 @@ def _value(attribute: dict[str, Any]) -> Any:
 
 
 class DynamoDB:
-    """Tables named `jobs` and `runs`."""
+    """Tables named as in `KEYS`."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -286,6 +286,17 @@ class DynamoDB:
         if len(page) == limit or len(page) < len(items):
             answer["LastEvaluatedKey"] = {name: page[-1][name] for name in order}
         return answer
+
+    def scan(self, **request: Any) -> dict[str, Any]:
+        def effect() -> dict[str, Any]:
+            table, start = request["TableName"], request.get("ExclusiveStartKey")
+            items = sorted(self._cloud.tables[table].items())
+            found = [item for key, item in items if start is None or key > self._key(table, start)]
+            page = first_page(found)
+            more = {"LastEvaluatedKey": {name: page[-1][name] for name in KEYS[table]}} if len(page) < len(found) else {}
+            return {"Items": page, **more}
+
+        return self._cloud.called("Scan", request, effect)
 
     def _partition(self, table: str, condition: str, values: Item) -> list[Item]:
         operator, attribute, value = _clauses(condition)[0][0]

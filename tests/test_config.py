@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.config import SettingMissing, Settings, read_settings
+from chalicelib.config import SettingMissing, Settings, read_key_settings, read_settings
 
 ENVIRON = {
     "RESONA_STAGE": "dev",
@@ -34,6 +34,17 @@ def test_a_missing_setting_is_named(name: str, value: str | None) -> None:
     environ = {key: text for key, text in ENVIRON.items() if key != name} | ({} if value is None else {name: value})
     with pytest.raises(SettingMissing, match=f"^the environment variable {name} is not set$"):
         read_settings(environ)
+
+
+def test_the_authorizer_needs_its_own_settings_and_no_other_function_needs_them() -> None:
+    environ = {"RESONA_STAGE": "dev", "RESONA_KEYS_TABLE": "resona-dev-keys"}
+    settings = dataclasses.asdict(read_key_settings(environ))
+    assert {f"RESONA_{name.upper()}": value for name, value in settings.items()} == environ
+    for name in environ:
+        for missing in ({key: text for key, text in environ.items() if key != name}, {**environ, name: ""}):
+            with pytest.raises(SettingMissing, match=f"^the environment variable {name} is not set$"):
+                read_key_settings(missing)
+    assert "RESONA_KEYS_TABLE" not in ENVIRON
 
 
 def test_runs_are_kept_for_a_month_unless_said_otherwise() -> None:

@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "scheduling": {"arming", "tries", "clock", "aws", "domain", "config"},
     "firing": {"sending", "arming", "tries", "aws", "domain"},
     "executor": {"firing", "sending", "arming", "clock", "aws", "outbound", "domain", "config"},
-    "api": {"api", "scheduling", "aws.job_store", "aws.job_items", "domain", "version"},
+    "authorizer": {"clock", "aws", "domain", "config"},
+    "api": {"api", "authorizer", "scheduling", "aws.job_store", "aws.job_items", "domain", "version"},
 }
 
 # Dependency → the rooms that may import it.
@@ -41,7 +42,7 @@ OWNED_BY = {
     "urllib3": {"outbound"},
     "pydantic": {"api"},
     "pydantic_core": {"api"},
-    "chalice": {"api", "executor"},
+    "chalice": {"api", "executor", "authorizer"},
     "certifi": {"outbound"},
     "tzdata": {"domain"},
     "ulid": {"domain"},
@@ -96,6 +97,14 @@ def test_the_executor_loads_no_pydantic_and_no_routes() -> None:
     loaded = loaded_by("chalicelib.executor")
     assert not {name for name in loaded if name.split(".")[0] in ("pydantic", "pydantic_core", "app", "infra", "moto")}
     assert not {name for name in loaded if name.startswith("chalicelib.api")}
+
+
+def test_the_authorizer_loads_no_pydantic_no_routes_and_no_executor() -> None:
+    loaded = loaded_by("chalicelib.authorizer")
+    assert not {name for name in loaded if name.split(".")[0] in ("pydantic", "pydantic_core", "requests", "app", "infra", "moto")}
+    house = {name.removeprefix("chalicelib.") for name in loaded if name.startswith("chalicelib.")}
+    rest = {"authorizer", "clock", "config", "aws", "aws.clients", "aws.key_store", "domain"}
+    assert house == rest | {"domain.errors", "domain.instant", "domain.keys"}
 
 
 def test_the_api_loads_no_local_cloud() -> None:

@@ -29,6 +29,13 @@ class Refusal(ResonaError):
         super().__init__(detail)
 
 
+class NoKey(Refusal):
+    """No valid key (401). What is wrong with the one that was sent is not said, nor could API Gateway say it."""
+
+    def __init__(self) -> None:
+        super().__init__(401, "send a valid key: Authorization: Bearer rsn_…", {"WWW-Authenticate": "Bearer"})
+
+
 def problem(status: int, detail: str, headers: dict[str, str] | None = None, **members: object) -> Response:
     """Make a problem document."""
     document: dict[str, Any] = {"type": "about:blank", "title": _TITLES.get(status) or HTTPStatus(status).phrase, "status": status}

@@ -17,8 +17,10 @@ from urllib.parse import urlencode
 from chalice.app import Blueprint, Request, Response
 
 from chalicelib.api.documents import parse
-from chalicelib.api.problems import Refusal, answer_to, problem
+from chalicelib.api.problems import NoKey, Refusal, answer_to, problem
+from chalicelib.authorizer import authorize
 from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError
+from chalicelib.domain.keys import Scope
 from chalicelib.scheduling import Scheduling, assemble
 
 log = logging.getLogger("resona")
@@ -34,7 +36,7 @@ class Parts:
 
     def __init__(self) -> None:
         self._scheduling: Scheduling | None = None
-        self.stage = ""
+        self.needs_keys = True
 
     @property
     def scheduling(self) -> Scheduling:
@@ -43,12 +45,14 @@ class Parts:
             self._scheduling = assemble()
         return self._scheduling
 
-    def use(self, scheduling: Scheduling, *, stage: str) -> None:
-        """Serve with these parts: for tests and the laptop."""
-        self._scheduling, self.stage = scheduling, stage
+    def use(self, scheduling: Scheduling, *, stage: str, needs_keys: bool = False) -> None:
+        """Serve with these parts: for tests and the laptop. The local stage alone can be open to those without a key."""
+        self._scheduling, self.needs_keys = scheduling, needs_keys or stage != "local"
 
 
 parts = Parts()
+# The scope that each (method, path) needs; None: it is open to all.
+scopes: dict[tuple[str, str], Scope | None] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +102,29 @@ Rule = Callable[[str], str | None]
 
 
 def route(
-    blueprint: Blueprint, path: str, method: str, *, query: Mapping[str, Rule] = MappingProxyType({}), open_to_all: bool = False
+    blueprint: Blueprint,
+    path: str,
+    method: str,
+    *,
+    query: Mapping[str, Rule] = MappingProxyType({}),
+    scope: Scope | None = None,
+    open_to_all: bool = False,
 ) -> Callable[[View], View]:
     """Serve a view at a path. It gets a Call, then the path's parameters; `query` has the parameters it knows, each with its rule.
 
+    A key needs the scope `read` for a GET and `write` for everything else, unless `scope` says otherwise; what is open to all needs no key.
     Everything a view raises on purpose becomes a problem document here, since Chalice would make a 500 of it.
     """
+
+    needed = scope or (Scope.READ if method == "GET" else Scope.WRITE)
+    scopes[method, path] = None if open_to_all else needed
 
     def decorate(view: View) -> View:
         @functools.wraps(view)
         def served(**names: str) -> Response:
             request = blueprint.current_request
             try:
-                tenant = "" if open_to_all else _tenant(request)
+                tenant = "" if open_to_all else _tenant(request, needed)
                 if len(_raw_body(request)) > MAX_REQUEST:
                     raise Refusal(413, "the request is larger than 256 KiB")
                 return view(Call(request, tenant, _query(request, query)), **names)
@@ -122,20 +136,26 @@ def route(
                 return problem(500, "Resona failed; the failure is in its log")
 
         # Chalice names views after functions and checks content types before them; the door does that itself.
-        blueprint.route(path, methods=[method], name=f"{view.__module__}.{view.__name__}", content_types=[])(served)
+        name, authorizer = f"{view.__module__}.{view.__name__}", None if open_to_all else authorize
+        blueprint.route(path, methods=[method], name=name, content_types=[], authorizer=authorizer)(served)
         return view
 
     return decorate
 
 
-def _tenant(request: Request) -> str:
-    authorizer = request.context.get("authorizer") or {}
-    tenant = authorizer.get("tenant")
-    if tenant:
-        return str(tenant)
-    if parts.stage == "local":
+def _tenant(request: Request, needed: Scope) -> str:
+    """Return whose jobs the call is about. Raises NoKey, and Refusal for a key without the scope."""
+    # What `chalicelib.authorizer` said; no header of the client's gets there.
+    caller = request.context.get("authorizer") or {}
+    tenant = str(caller.get("tenant", ""))
+    if not tenant:
+        if parts.needs_keys:
+            raise NoKey
         return LOCAL_TENANT
-    raise Refusal(401, "send a key: Authorization: Bearer rsn_…", {"WWW-Authenticate": "Bearer"})
+    granted = str(caller.get("scopes", "")).split()
+    if needed not in granted:
+        raise Refusal(403, f"this needs a key with the scope {needed}; this key has {' and '.join(granted) or 'none'}")
+    return tenant
 
 
 def _query(request: Request, known: Mapping[str, Rule]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from chalice.app import Blueprint, Response
 from chalicelib.api.routing import Call, answer, parts, route
 from chalicelib.domain.errors import FieldError, InvalidInput, SecretNotFound
 from chalicelib.domain.instant import format_instant
+from chalicelib.domain.keys import Scope
 from chalicelib.domain.secrets import LARGEST_SECRET, SECRET_NAME, SigningSecrets
 
 routes = Blueprint(__name__)
@@ -55,7 +56,8 @@ def delete_secret(call: Call, name: str) -> Response:
     return answer(204, None)
 
 
-@route(routes, "/signing-secret", "GET")
+# Whoever has it can sign as Resona: that is more than to read.
+@route(routes, "/signing-secret", "GET", scope=Scope.WRITE)
 def get_signing_secret(call: Call) -> Response:
     """Show what requests are signed with."""
     return _shown(parts.scheduling.secrets.signing(call.tenant, parts.scheduling.clock()))

@@ -12,6 +12,7 @@ from chalicelib.api.routing import Call, answer, parts, route
 from chalicelib.api.schemas import read_trigger
 from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.instant import format_instant
+from chalicelib.domain.keys import Scope
 from chalicelib.domain.preview import preview
 from chalicelib.domain.trigger import OneTime, Trigger, describe
 
@@ -22,7 +23,7 @@ _DEFAULT_TIMES = 10
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,30})?([Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII)
 
 
-@route(routes, "/triggers/preview", "POST")
+@route(routes, "/triggers/preview", "POST", scope=Scope.READ)
 def preview_trigger(call: Call) -> Response:
     """Say when a trigger would be due, and what daylight saving does to that."""
     trigger, after, count = _read(call.document(), parts.scheduling.clock())

@@ -18,9 +18,12 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from chalice.local import ChaliceRequestHandler, LocalGatewayException, ThreadedHTTPServer
+from chalice.local import ChaliceRequestHandler, NotAuthorizedError, ThreadedHTTPServer
 
-from chalicelib.api.problems import problem
+from chalicelib.api.problems import NoKey, answer_to, problem
+from chalicelib.api.routing import parts
+from chalicelib.authorizer import Unauthorized
+from chalicelib.domain.errors import ResonaError
 
 log = logging.getLogger("resona.laptop")
 
@@ -134,11 +137,25 @@ class Handler(ChaliceRequestHandler):
             return
         context = self.local_gateway._generate_lambda_context()
         try:
-            event, context = self.local_gateway._authorizer.authorize(self.path, event, context)
-        except LocalGatewayException as error:
-            self._problem(error.CODE, "send a valid key: Authorization: Bearer rsn_…")
+            if parts.needs_keys:
+                event, context = self._authorized(event, context)
+        except ResonaError as error:
+            self._send(answer_to(error).to_dict())
             return
         self._send(self.local_gateway._app_object(event, context))
+
+    def _authorized(self, event: dict[str, Any], context: Any) -> tuple[dict[str, Any], Any]:
+        """Return the event with what the authorizer says of the caller, as API Gateway would. Nothing is remembered here.
+
+        Raises NoKey, Unavailable.
+        """
+        try:
+            authorized: tuple[dict[str, Any], Any] = self.local_gateway._authorizer.authorize(
+                event["requestContext"]["path"], event, context
+            )
+        except (NotAuthorizedError, Unauthorized) as error:
+            raise NoKey from error
+        return authorized
 
     def _event(self, headers: dict[str, str], body: bytes | None) -> dict[str, Any] | None:
         """Return the event that API Gateway would make, or answer 404 or 405 and return None."""

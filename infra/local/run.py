@@ -22,10 +22,11 @@ from typing import Any, NoReturn
 import chalice.local
 from chalice.app import Chalice, SQSEvent
 
-from chalicelib import executor, scheduling
+from chalicelib import authorizer, executor, scheduling
 from chalicelib.api.routing import parts
 from chalicelib.aws import clients
 from chalicelib.config import read_settings
+from infra.local import access
 from infra.local.clock import Clock, Context, Doorways, Faults
 from infra.local.gateway import Handler, Server
 from infra.local.guard import LOCAL
@@ -89,10 +90,13 @@ class LocalServer(chalice.local.LocalDevServer):
     def __init__(self, app_object: Chalice, config: Any, host: str, port: int) -> None:
         quiet_logs()
         check_port(host, port)
+        needs_keys = access.needs_keys()
         self._cloud = Cloud(home())
         atexit.register(self._cloud.stop)
         os.environ.update(environment(self._cloud.endpoint))
-        parts.use(scheduling.assemble(refuse_host=LOCAL.refuse_host), stage=STAGE)
+        access.note_endpoint(home(), self._cloud.endpoint)
+        self._key = access.own_key(home(), authorizer.parts.gate) if needs_keys else None
+        parts.use(scheduling.assemble(refuse_host=LOCAL.refuse_host), stage=STAGE, needs_keys=needs_keys)
         self._clock = Clock(
             self._cloud.endpoint,
             clients.sqs(),
@@ -113,7 +117,7 @@ class LocalServer(chalice.local.LocalDevServer):
             signal.signal(signal.SIGINT, signal.default_int_handler)
         self._cloud.watch(self._lose_cloud)
         self._clock.start()
-        greet(f"http://localhost:{self.port}")
+        greet(f"http://localhost:{self.port}", self._key)
         try:
             self.server.serve_forever(poll_interval=0.1)
         except KeyboardInterrupt:
@@ -191,6 +195,7 @@ def environment(endpoint: str) -> dict[str, str]:
         "RESONA_RUNS_TABLE": template.table("runs"),
         "RESONA_SECRETS_TABLE": template.table("secrets"),
         "RESONA_SECRETS_KEY": template.key_alias,
+        "RESONA_KEYS_TABLE": template.table("keys"),
         "RESONA_DUE_QUEUE_URL": f"{endpoint}/{ACCOUNT}/{template.queues[0]['QueueName']}",
         "RESONA_SCHEDULE_GROUP": template.group,
         "RESONA_WAKE_FUNCTION_ARN": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:resona-{STAGE}-wake",
@@ -233,18 +238,20 @@ def quiet_logs() -> None:
     logging.getLogger("resona").setLevel(logging.INFO)
 
 
-def greet(url: str) -> None:
-    """Say where Resona listens, and what to try first."""
+def greet(url: str, key: str | None) -> None:
+    """Say where Resona listens, which key it takes, if it asks for one, and what to try first."""
     first = {"name": "My first job", "request": {"url": f"{url}/health", "method": "GET"}, "trigger": {"delay": 5}}
+    shown = f" -H 'Authorization: Bearer {key}'" if key else ""
+    about_key = f"It asks for keys. This is one of the tenant {STAGE}: {key}\n" if key else ""
     print(
         f"""
-Resona listens on {url} (Ctrl-C stops everything). Try a job that is due in 5 seconds:
+Resona listens on {url} (Ctrl-C stops everything). {about_key}Try a job that is due in 5 seconds:
 
-curl -s {url}/jobs -H 'Content-Type: application/json' -d '{json.dumps(first)}'
+curl -s {url}/jobs{shown} -H 'Content-Type: application/json' -d '{json.dumps(first)}'
 
 and then what came of it:
 
-curl -s {url}/jobs
+curl -s {url}/jobs{shown}
 """,
         flush=True,
     )

@@ -23,7 +23,7 @@ def keys(description: dict[str, Any]) -> tuple[str, ...]:
 @pytest.mark.parametrize("stage", ["local", "dev", "prod"])
 def test_names_carry_the_stage(stage: str) -> None:
     template = read_template(stage)
-    assert [table["TableName"] for table in template.tables] == [f"resona-{stage}-{name}" for name in ("jobs", "runs", "secrets")]
+    assert [table["TableName"] for table in template.tables] == [f"resona-{stage}-{name}" for name in ("jobs", "runs", "secrets", "keys")]
     assert [queue["QueueName"] for queue in template.queues] == [f"resona-{stage}-due", f"resona-{stage}-due-dead"]
     assert template.group == f"resona-{stage}"
     assert template.key_alias == f"alias/resona-{stage}-secrets"
@@ -37,13 +37,14 @@ def test_nothing_of_the_template_s_own_language_is_left_over() -> None:
 
 
 def test_tables_and_indexes_have_the_keys_that_the_code_asks_by() -> None:
-    jobs, runs, secrets = read_template("local").tables
-    assert {"jobs": keys(jobs), "runs": keys(runs), "secrets": keys(secrets)} == KEYS
+    tables = read_template("local").tables
+    assert {str(table["TableName"]).removeprefix("resona-local-"): keys(table) for table in tables} == KEYS
+    jobs, *rest = tables
     indexes = {index["IndexName"]: index for index in jobs["GlobalSecondaryIndexes"]}
     assert {name: keys(index) for name, index in indexes.items()} == INDEXES
     # A claim must not touch the tenants' index, and no index may hold what a user wrote.
     assert all(index["Projection"] == {"ProjectionType": "KEYS_ONLY"} for index in indexes.values())
-    assert "GlobalSecondaryIndexes" not in runs | secrets
+    assert not any("GlobalSecondaryIndexes" in table for table in rest)
 
 
 def test_every_key_is_described_and_nothing_else_is() -> None:
@@ -55,7 +56,7 @@ def test_every_key_is_described_and_nothing_else_is() -> None:
 
 def test_tables_forget_by_the_attribute_that_the_code_writes_and_are_not_lost_by_accident() -> None:
     for table in read_template("prod").tables:
-        if not table["TableName"].endswith("-secrets"):
+        if not table["TableName"].endswith(("-secrets", "-keys")):
             assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
         assert table["DeletionProtectionEnabled"] is True
         assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
@@ -72,7 +73,7 @@ def test_a_message_stays_hidden_for_as_long_as_its_delivery_may_take() -> None:
 
 def test_the_laptop_s_settings_name_what_the_template_makes() -> None:
     template, settings = read_template("local"), environment("http://127.0.0.1:1")
-    named = [settings[f"RESONA_{name}_TABLE"] for name in ("JOBS", "RUNS", "SECRETS")]
+    named = [settings[f"RESONA_{name}_TABLE"] for name in ("JOBS", "RUNS", "SECRETS", "KEYS")]
     assert named == [table["TableName"] for table in template.tables]
     assert settings["RESONA_SECRETS_KEY"] == template.key_alias
     assert settings["RESONA_DUE_QUEUE_URL"].rpartition("/")[2] == template.queues[0]["QueueName"]
