@@ -32,8 +32,10 @@ def free_port() -> int:
 class Laptop:
     """Resona in a folder of its own, started, stopped and killed as a user would."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **settings: str) -> None:
+        """Take a folder, and what else is in the environment."""
         self.home = home
+        self._settings = settings
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (home / "log.txt").open("ab")
@@ -43,7 +45,7 @@ class Laptop:
         """Start it, and return after how many seconds it served."""
         began = time.monotonic()
         command = [str(Path(sys.executable).parent / "chalice"), "local", "--stage", "local", "--no-autoreload", "--port", str(self.port)]
-        environment = {**os.environ, "RESONA_HOME": str(self.home)}
+        environment = {**os.environ, "RESONA_HOME": str(self.home), **self._settings}
         self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=self._log, stderr=self._log, start_new_session=True)
         while True:
             assert self._process.poll() is None, self.log()

@@ -1,0 +1,118 @@
+"""`AUTH=required make run`, and the operator's keys on a laptop, as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from chalicelib.domain.keys import Key, read_key
+from tests.acceptance.laptop import ROOT, Laptop
+
+pytestmark = pytest.mark.xdist_group("test_keys")
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    laptop = Laptop(tmp_path_factory.mktemp("closed"), AUTH="required")
+    laptop.start()
+    yield laptop
+    laptop.close()
+
+
+def printed_key(laptop: Laptop) -> str:
+    """Return the key that the laptop printed when it started last."""
+    return re.findall(r"This is one of the tenant local: (\S+)", laptop.log())[-1]
+
+
+def operate(laptop: Laptop | Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    home = laptop.home if isinstance(laptop, Laptop) else laptop
+    command = [sys.executable, "-m", "infra.keys", *arguments]
+    environment = {**os.environ, "RESONA_HOME": str(home)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+def create(laptop: Laptop, *arguments: str) -> Key:
+    done = operate(laptop, "create", "--stage", "local", *arguments)
+    key = read_key(done.stdout.strip(), "local")
+    assert key is not None, done.stderr
+    return key
+
+
+def status(laptop: Laptop, key: str | None, method: str = "GET") -> int:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    body = {"name": "A job", "request": {"url": "http://localhost:9000/"}, "trigger": {"delay": 600}} if method == "POST" else None
+    return requests.request(method, f"{laptop.url}/jobs", headers=headers, json=body, timeout=10).status_code
+
+
+def test_a_closed_laptop_opens_with_the_key_that_it_prints(closed: Laptop) -> None:
+    refused = requests.get(f"{closed.url}/jobs", timeout=10)
+    assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert status(closed, printed_key(closed), "POST") == 201
+    assert status(closed, printed_key(closed)) == 200
+
+
+def test_keys_of_the_operator_open_are_listed_and_are_dead_when_revoked(closed: Laptop) -> None:
+    key, reader = create(closed, "--tenant", "acme", "--expires", "90d"), create(closed, "--tenant", "acme", "--scopes", "read")
+    assert status(closed, key.text, "POST") == 201
+    assert (status(closed, reader.text), status(closed, reader.text, "POST")) == (200, 403)
+    assert operate(closed, "revoke", "--stage", "local", reader.id).returncode == 0
+    assert (status(closed, key.text), status(closed, reader.text)) == (200, 401)
+    listed = operate(closed, "list", "--stage", "local", "--tenant", "acme")
+    shown = {line.split()[0]: line.split()[1:3] + line.split()[-1:] for line in listed.stdout.splitlines()}
+    assert shown == {
+        "KEY": ["ID", "TENANT", "STATUS"],
+        key.id: ["acme", "read,write", "active"],
+        reader.id: ["acme", "read", "revoked"],
+    }
+    for secret in (key.secret, key.digest, reader.secret, reader.digest):
+        assert secret not in listed.stdout + listed.stderr + closed.log()
+    assert f"key.refused key_id={reader.id} status=revoked" in closed.log()
+
+
+def test_keys_survive_a_restart_and_so_does_the_laptop_s_own(tmp_path: Path) -> None:
+    laptop = Laptop(tmp_path, AUTH="required")
+    laptop.start()
+    own, key = printed_key(laptop), create(laptop, "--tenant", "acme")
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    laptop.kill()
+    laptop.start()
+    assert printed_key(laptop) == own
+    assert (status(laptop, own), status(laptop, key.text)) == (200, 200)
+    assert operate(laptop, "revoke", "--stage", "local", own).returncode == 0
+    laptop.interrupt(everybody=True)
+    laptop.start()
+    assert printed_key(laptop) != own
+    assert (status(laptop, own), status(laptop, printed_key(laptop))) == (401, 200)
+    laptop.close()
+    stopped = operate(laptop, "list", "--stage", "local")
+    assert (stopped.returncode, stopped.stdout) == (1, "")
+    assert stopped.stderr.startswith(f"no Resona runs in {tmp_path}: start one with AUTH=required make run")
+
+
+def test_a_laptop_without_auth_is_open_and_says_nothing_of_keys(tmp_path: Path) -> None:
+    laptop = Laptop(tmp_path)
+    laptop.start()
+    assert (status(laptop, None, "POST"), status(laptop, "rsn_nonsense")) == (201, 200)
+    assert "rsn_" not in laptop.log()
+    laptop.close()
+
+
+def test_a_slip_of_the_pen_does_not_leave_a_laptop_open(tmp_path: Path) -> None:
+    laptop = Laptop(tmp_path, AUTH="requierd")
+    with pytest.raises(AssertionError, match="AUTH can only be `required`, or not be set; it is 'requierd'"):
+        laptop.start()
+    laptop.close()
+
+
+def test_where_no_laptop_has_run_the_operator_is_told_what_to_do(tmp_path: Path) -> None:
+    done = operate(tmp_path, "create", "--stage", "local", "--tenant", "acme")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"no Resona runs in {tmp_path}: start one with AUTH=required make run")
