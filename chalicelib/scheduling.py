@@ -78,7 +78,7 @@ class Scheduling:
         self._arming = arming
         self._sleep = sleep
 
-    def _tries(self) -> Iterator[int]:
+    def tries(self) -> Iterator[int]:
         """Yield for each try of a change, and wait longer before each, so that everybody who writes the job gets through."""
         for attempt in range(_TRIES):
             if attempt:
@@ -138,7 +138,7 @@ class Scheduling:
         Raises JobNotFound, JobHasEnded, Unavailable, and what `edit` raises.
         """
         job_id = self.resolve(tenant, reference)
-        for _ in self._tries():
+        for _ in self.tries():
             job = self.get(tenant, job_id)
             now = self.clock()
             changed = self._try_change(job, edit(job, now), now)
@@ -195,7 +195,7 @@ class Scheduling:
 
     def _decide(self, tenant: str, reference: str, decide: Callable[[Definition, State, datetime], Step | None]) -> Job:
         job_id = self.resolve(tenant, reference)
-        for _ in self._tries():
+        for _ in self.tries():
             job = self.get(tenant, job_id)
             now = self.clock()
             step = decide(job.definition, job.state, now)
@@ -211,7 +211,7 @@ class Scheduling:
         """Queue a manual run, and return the job's id and the run. Raises JobNotFound, TooManyRuns, AlreadyAnswered, Unavailable."""
         job_id = self.resolve(tenant, reference)
         key = RunKey.for_manual(self.clock())
-        for attempt in self._tries():
+        for attempt in self.tries():
             _, state = self.jobs.get(tenant, job_id)
             now = self.clock()
             if attempt and self._is_queued(state, key, now):
@@ -235,7 +235,7 @@ class Scheduling:
     def delete(self, tenant: str, reference: str) -> None:
         """Delete a job and, with it, its runs. Raises JobNotFound, Unavailable."""
         job_id = self.resolve(tenant, reference)
-        for _ in self._tries():
+        for _ in self.tries():
             definition, state = self.jobs.get(tenant, job_id)
             try:
                 self.jobs.remove(definition, state)

@@ -10,6 +10,7 @@ from typing import Any
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.idempotency import Remember, once
+from chalicelib.api.problems import Refusal
 from chalicelib.api.routing import (
     Call,
     NotACursor,
@@ -23,12 +24,14 @@ from chalicelib.api.routing import (
     route,
     write_cursor,
 )
-from chalicelib.api.schemas import read_job, read_update
+from chalicelib.api.schemas import read_job, read_replacement, read_update
 from chalicelib.api.views import job_view, run_view
 from chalicelib.domain.errors import NotCurrent
 from chalicelib.domain.history import Run
 from chalicelib.domain.ids import JOB_ID
+from chalicelib.domain.job import Definition
 from chalicelib.domain.state import Status
+from chalicelib.putting import put
 from chalicelib.scheduling import Edit, Job
 
 routes = Blueprint(__name__)
@@ -137,15 +140,22 @@ def _etag(job: Job) -> str:
     return f'"{job.state.revision}"'
 
 
+def _check_current(call: Call, job: Job | None) -> None:
+    """Raise NotCurrent if the call is meant for another edition of the job than this one, None standing for no job at all."""
+    current = call.header("if-match")
+    if current is None or (job and current.strip() == "*"):
+        return
+    if job is None or _etag(job) not in [tag.strip() for tag in current.split(",")]:
+        raise NotCurrent
+
+
 def update_job(call: Call, job_id: str) -> Response:
     """Change a job."""
     document = call.document()
     scheduling = parts.scheduling
-    current = call.header("if-match")
 
     def edit(job: Job, now: datetime) -> Edit:
-        if current is not None and current.strip() != "*" and _etag(job) not in [tag.strip() for tag in current.split(",")]:
-            raise NotCurrent
+        _check_current(call, job)
         return read_update(document, job, job_view(job), now, scheduling.refuse_host)
 
     return _shown(scheduling.change(call.tenant, job_id, edit))
@@ -161,6 +171,29 @@ def post_job(call: Call, job_id: str) -> Response:
 def patch_job(call: Call, job_id: str) -> Response:
     """Change a job."""
     return update_job(call, job_id)
+
+
+@route(routes, "/jobs/{job_id}", "PUT")
+def put_job(call: Call, job_id: str) -> Response:
+    """Create the job with a key, or replace it whole."""
+    if not job_id.startswith("key:"):
+        raise Refusal(404, "PUT takes key:{key}; change a job by its id with PATCH")
+    key = job_id.removeprefix("key:")
+    document = call.document()
+    scheduling = parts.scheduling
+
+    def make(now: datetime) -> Definition:
+        _check_current(call, None)
+        return read_job(call.tenant, document, now, scheduling.refuse_host, key=key)
+
+    def edit(job: Job, now: datetime) -> Edit:
+        _check_current(call, job)
+        return read_replacement(document, job, job_view(job), now, scheduling.refuse_host)
+
+    job, is_new = put(scheduling, call.tenant, key, make, edit)
+    if not is_new:
+        return _shown(job)
+    return answer(201, job_view(job), {"Location": f"{call.url.rpartition('/')[0]}/{job.definition.id}", "ETag": _etag(job)})
 
 
 @route(routes, "/jobs/{job_id}", "DELETE")
