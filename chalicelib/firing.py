@@ -135,7 +135,8 @@ class Firing:
             if decision.send is not None:
                 tried[owner] = definition
             try:
-                self.jobs.save(decision.state, [self.runs.ending_item(due.job_id, ending) for ending in decision.ended], now=now)
+                endings = [self.runs.ending_item(state.tenant, due.job_id, ending) for ending in decision.ended]
+                self.jobs.save(decision.state, endings, now=now)
             except StateChanged:
                 loaded = self.jobs.load(due.job_id)
                 continue
@@ -229,7 +230,7 @@ class Firing:
                 definition.id, run.key, run.attempt, attempt.owner, attempt.started_at, started_at, exchange, decision.verdict
             )
             try:
-                if record != recorded and not self.runs.record(record, state.revision):
+                if record != recorded and not self.runs.record(state.tenant, record, state.revision):
                     return
                 recorded = record
                 self.jobs.save(decision.state, now=now)

@@ -93,9 +93,10 @@ class Cloud:
 
 
 KEYS = {"jobs": ("id", "part"), "runs": ("job_id", "sort")}
-INDEXES = {"by_tenant": ("tenant", "id"), "by_watch": ("watch_shard", "watch_at")}
+INDEXES = {"by_tenant": ("tenant", "id"), "by_watch": ("watch_shard", "watch_at"), "by_wrong": ("wrong_shard", "wrong_at")}
 # In bytes. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
-LONGEST_KEY = {"id": 2048, "part": 1024, "job_id": 2048, "sort": 1024, "tenant": 2048, "watch_shard": 2048, "watch_at": 1024}
+LONGEST_KEY = {"id": 2048, "part": 1024, "job_id": 2048, "sort": 1024, "tenant": 2048}
+LONGEST_KEY |= {"watch_shard": 2048, "watch_at": 1024, "wrong_shard": 2048, "wrong_at": 1024}
 LARGEST_ITEM, LARGEST_PAGE = 400 * 1024, 1024 * 1024
 
 

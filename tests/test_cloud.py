@@ -841,7 +841,7 @@ def test_only_the_next_revision_of_a_state_is_saved(stores: Stores) -> None:
         stores.jobs.save(following(state, sweeps=1), now=NOW)
     assert changed.value.current == second
     key = RunKey(NOW.replace(microsecond=0), 1)
-    beside = [stores.runs.ending_item(definition.id, Ending(key, RunStatus.SKIPPED, NOW))]
+    beside = [stores.runs.ending_item("tenant", definition.id, Ending(key, RunStatus.SKIPPED, NOW))]
     with pytest.raises(StateChanged) as changed:
         stores.jobs.save(following(state, sweeps=1), beside, now=NOW)
     assert changed.value.current == second
@@ -888,7 +888,7 @@ def test_a_write_whose_answer_was_lost_and_which_was_made_again_is_one_success(s
     repeating.jobs.add(definition, state, remembered("idempotency#1", NOW + DAY), NOW)
     second, third, fourth = (following(replace(state, revision=revision)) for revision in (1, 2, 3))
     repeating.jobs.save(second, now=NOW)
-    repeating.jobs.save(third, [stores.runs.ending_item(definition.id, Ending(RunKey(NOW, 1), RunStatus.SKIPPED, NOW))], now=NOW)
+    repeating.jobs.save(third, [stores.runs.ending_item("tenant", definition.id, Ending(RunKey(NOW, 1), RunStatus.SKIPPED, NOW))], now=NOW)
     repeating.jobs.replace(definition, fourth)
     assert stores.jobs.load(definition.id) == (definition, fourth)
     with pytest.raises(StateChanged) as changed:
@@ -934,18 +934,18 @@ def test_an_attempt_is_recorded_again_by_its_owner_alone(stores: Stores) -> None
     first = attempt(0)
     later = replace(first, verdict=Verdict(RunStatus.FAILED))
     assert stores.runs.attempt("job", first.key, 1) is None
-    assert stores.runs.record(first, 2)
-    assert stores.runs.record(first, 2)
-    assert stores.runs.record(later, 3)
-    assert not stores.runs.record(replace(first, owner="y"), 4)
-    assert not stores.runs.record(first, 2), "a late write does not undo what came in its place"
+    assert stores.runs.record("tenant", first, 2)
+    assert stores.runs.record("tenant", first, 2)
+    assert stores.runs.record("tenant", later, 3)
+    assert not stores.runs.record("tenant", replace(first, owner="y"), 4)
+    assert not stores.runs.record("tenant", first, 2), "a late write does not undo what came in its place"
     assert stores.runs.attempt("job", first.key, 1) == later
 
 
 def test_runs_are_paged_whole_newest_first_whatever_the_limit(stores: Stores) -> None:
     records = [attempt(minute, number) for minute in range(5) for number in range(1, 4)]
     for record in records:
-        assert stores.runs.record(record, 1)
+        assert stores.runs.record("tenant", record, 1)
     found, before = [], None
     while page := stores.runs.page("job", before, 2, NOW):
         found += page
@@ -959,16 +959,44 @@ def test_runs_are_paged_whole_newest_first_whatever_the_limit(stores: Stores) ->
 def test_a_run_larger_than_an_answer_is_read_to_its_end(stores: Stores) -> None:
     records = [attempt(0, number, body="x" * 30_000) for number in range(1, 41)]
     for record in records:
-        stores.runs.record(record, 1)
+        stores.runs.record("tenant", record, 1)
     assert stores.runs.run("job", records[0].key, NOW).attempts == tuple(records)
 
 
 def test_the_last_attempts_of_many_jobs_are_read_together(stores: Stores) -> None:
     records = [replace(attempt(number), job_id=f"job {number}") for number in range(3)]
     for record in records:
-        stores.runs.record(record, 1)
+        stores.runs.record("tenant", record, 1)
     wanted = [(f"job {number}", LastRun(attempt(number).key, 1)) for number in range(120)]
     assert stores.runs.last_attempts(wanted, NOW) == {record.job_id: record for record in records}
+
+
+def test_what_went_wrong_is_found_last_first_across_the_shards(stores: Stores) -> None:
+    failed = [replace(attempt(minute), job_id=f"job {minute}", verdict=Verdict(RunStatus.FAILED)) for minute in range(12)]
+    for record in failed:
+        assert stores.runs.record("tenant", record, 1)
+    stores.runs.record("tenant", replace(attempt(20), job_id="job 20"), 1)
+    stores.runs.record("other", replace(failed[0], job_id="job 21"), 1)
+    found, before, more = [], None, True
+    while more:
+        page, more = stores.runs.went_wrong("tenant", before, 5)
+        found += page
+        before = page[-1].position
+    assert [(entry.job_id, entry.key, entry.at) for entry in reversed(found)] == [
+        (record.job_id, record.key, record.finished_at) for record in failed
+    ]
+    assert stores.runs.record("tenant", replace(failed[0], verdict=Verdict(RunStatus.SUCCEEDED)), 2)
+    assert len(stores.runs.went_wrong("tenant", None, 100)[0]) == 11
+
+
+def test_the_index_by_wrong_has_the_keys_of_what_went_wrong_alone(cloud: Side) -> None:
+    for name, shard, at in [("a", "t#1", "T2"), ("b", "t#1", "T1"), ("c", "t#2", "T1"), ("d", "t#1", "T3")]:
+        keys = {"job_id": s(name), "sort": s("x#01"), "wrong_shard": s(shard), "wrong_at": s(at)}
+        cloud.dynamodb.put_item(TableName="runs", Item={**keys, "record": s("{}")})
+    cloud.dynamodb.put_item(TableName="runs", Item={"job_id": s("e"), "sort": s("x#01"), "record": s("{}")})
+    request = {**query("wrong_shard = :s AND wrong_at < :a", "by_wrong", table="runs", s="t#1", a="T3"), "ScanIndexForward": False}
+    expected = [{"job_id": s(n), "sort": s("x#01"), "wrong_shard": s("t#1"), "wrong_at": s(at)} for n, at in [("a", "T2"), ("b", "T1")]]
+    assert outcome(cloud.dynamodb, "query", request) == {"Items": expected}
 
 
 def test_any_number_of_messages_is_sent_in_tens(cloud: Side, stores: Stores) -> None:
@@ -1028,6 +1056,7 @@ def tour(world: World) -> None:
     assert world.scheduling.page("tenant", None, 1)[0]
     # A page of one run reads that run whole.
     assert world.scheduling.runs_page("tenant", job_id, None, 1)[1]
+    world.runs.went_wrong("tenant", None, 1)
     world.scheduling.delete("tenant", job_id)
 
 

@@ -23,9 +23,10 @@ MAY_IMPORT = {
     "arming": {"aws", "domain"},
     "scheduling": {"arming", "clock", "aws", "domain", "config"},
     "putting": {"scheduling", "domain"},
+    "troubles": {"scheduling", "domain"},
     "firing": {"arming", "aws", "domain"},
     "executor": {"firing", "arming", "clock", "aws", "outbound", "domain", "config"},
-    "api": {"api", "scheduling", "putting", "aws.job_store", "aws.job_items", "domain", "version"},
+    "api": {"api", "scheduling", "putting", "troubles", "aws.wrong_runs", "aws.job_store", "aws.job_items", "domain", "version"},
 }
 
 # Dependency → the rooms that may import it.

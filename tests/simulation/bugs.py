@@ -126,8 +126,8 @@ BUGS = (
         "state before record",
         (
             FIRING,
-            "                if record != recorded and not self.runs.record(record, state.revision):\n                    return\n                recorded = record\n                self.jobs.save(decision.state, now=now)\n",
-            "                self.jobs.save(decision.state, now=now)\n                self.runs.record(record, state.revision)\n",
+            "                if record != recorded and not self.runs.record(state.tenant, record, state.revision):\n                    return\n                recorded = record\n                self.jobs.save(decision.state, now=now)\n",
+            "                self.jobs.save(decision.state, now=now)\n                self.runs.record(state.tenant, record, state.revision)\n",
         ),
     ),
     bug(
@@ -173,8 +173,8 @@ BUGS = (
         "an ending written after its state",
         (
             FIRING,
-            "                self.jobs.save(decision.state, [self.runs.ending_item(due.job_id, ending) for ending in decision.ended], now=now)",
-            "                self.jobs.save(decision.state, now=now)\n                if decision.ended:\n                    self.jobs._transact([self.runs.ending_item(due.job_id, ending) for ending in decision.ended])",
+            "                self.jobs.save(decision.state, endings, now=now)",
+            "                self.jobs.save(decision.state, now=now)\n                if decision.ended:\n                    self.jobs._transact(endings)",
         ),
     ),
     bug(
