@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,6 +31,7 @@ from chalicelib.domain.request import Request
 from chalicelib.domain.retry import MAX_JITTER
 from chalicelib.domain.run import AttemptRecord, Exchange, Outcome
 from chalicelib.domain.state import Due, Leave, OpenRun, State, Step
+from chalicelib.side_by_side import SideBySide, in_threads
 
 log = logging.getLogger("resona")
 
@@ -50,20 +50,6 @@ class Send(Protocol):
     """Make one HTTP exchange; never raise for what the network or the target does."""
 
     def __call__(self, request: Request, *, run_headers: Mapping[str, str], timeout: timedelta) -> Exchange: ...
-
-
-class SideBySide(Protocol):
-    """Make calls side by side and return what they return, in order, once all are done; raise what the first of them raised."""
-
-    def __call__(self, calls: Sequence[Callable[[], int]]) -> list[int]: ...
-
-
-def in_threads(calls: Sequence[Callable[[], int]]) -> list[int]:
-    """Make calls side by side in threads."""
-    if len(calls) < 2:
-        return [call() for call in calls]
-    with ThreadPoolExecutor(len(calls)) as threads:
-        return [done.result() for done in [threads.submit(call) for call in calls]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from chalicelib.domain.request import HostRule, refuse_private_host
 from chalicelib.domain.run import AttemptRecord
 from chalicelib.domain.state import State, Status, Step
 from chalicelib.domain.trigger import Trigger
+from chalicelib.side_by_side import SideBySide, in_threads
 
 log = logging.getLogger("resona")
 
@@ -69,11 +70,13 @@ class Scheduling:
         clock: Callable[[], datetime],
         refuse_host: HostRule,
         sleep: Callable[[float], None] = time.sleep,
+        side_by_side: SideBySide = in_threads,
     ) -> None:
         self.jobs = jobs
         self.runs = runs
         self.clock = clock
         self.refuse_host = refuse_host
+        self.side_by_side = side_by_side
         self._schedules = schedules
         self._arming = arming
         self._sleep = sleep

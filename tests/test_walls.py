@@ -21,12 +21,14 @@ MAY_IMPORT = {
     "outbound": {"outbound", "domain", "version"},
     "clock": set[str](),
     "arming": {"aws", "domain"},
-    "scheduling": {"arming", "clock", "aws", "domain", "config"},
+    "side_by_side": set[str](),
+    "scheduling": {"arming", "side_by_side", "clock", "aws", "domain", "config"},
     "putting": {"scheduling", "domain"},
     "troubles": {"scheduling", "domain"},
-    "firing": {"arming", "aws", "domain"},
+    "bulk": {"scheduling", "domain"},
+    "firing": {"arming", "side_by_side", "aws", "domain"},
     "executor": {"firing", "arming", "clock", "aws", "outbound", "domain", "config"},
-    "api": {"api", "scheduling", "putting", "troubles", "aws.wrong_runs", "aws.job_store", "aws.job_items", "domain", "version"},
+    "api": {"api", "bulk", "scheduling", "putting", "troubles", "aws.wrong_runs", "aws.job_store", "aws.job_items", "domain", "version"},
 }
 
 # Dependency → the rooms that may import it.

@@ -155,7 +155,7 @@ class Year:
         queue = DueQueue(queue_client, "due", hub.wait)
         schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"), hub.wait)
         arming = Arming(self.jobs, queue, hub.clock)
-        self.scheduling = Scheduling(self.jobs, runs, schedules, arming, hub.clock, lambda host: None, hub.wait)
+        self.scheduling = Scheduling(self.jobs, runs, schedules, arming, hub.clock, lambda host: None, hub.wait, hub.side_by_side)
         self.firing = Firing(self.jobs, runs, schedules, queue, arming, self._send, hub.clock, hub.wait, hub.side_by_side)
         self._sweeper_begins = self.chance.uniform(0, 60)
         self._looks: set[int] = set()

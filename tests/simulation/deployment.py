@@ -70,7 +70,7 @@ class Deployment:
         queue = DueQueue(queue_client, "due", hub.wait)
         schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"), hub.wait)
         arming = Arming(jobs, queue, hub.clock)
-        self.scheduling = Scheduling(jobs, runs, schedules, arming, hub.clock, lambda host: None, hub.wait)
+        self.scheduling = Scheduling(jobs, runs, schedules, arming, hub.clock, lambda host: None, hub.wait, hub.side_by_side)
         self.firing = Firing(jobs, runs, schedules, queue, arming, self._send, hub.clock, hub.wait, hub.side_by_side)
         self.processes = 0
         self.killed = 0
