@@ -19,6 +19,7 @@ from chalicelib.aws import clients
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_items import Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
+from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.clock import utc_now
@@ -28,6 +29,7 @@ from chalicelib.domain.errors import JobNotFound, KeyIsTaken, RunNotFound, Unava
 from chalicelib.domain.history import Run, merged, recorded, unfinished
 from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, new_token, run_id, run_key
 from chalicelib.domain.job import Definition
+from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import HostRule, refuse_private_host
 from chalicelib.domain.run import AttemptRecord
 from chalicelib.domain.state import State, Status, Step
@@ -71,12 +73,14 @@ class Scheduling:
         refuse_host: HostRule,
         sleep: Callable[[float], None] = time.sleep,
         side_by_side: SideBySide = in_threads,
+        quotas: QuotaStore | None = None,
     ) -> None:
         self.jobs = jobs
         self.runs = runs
         self.clock = clock
         self.refuse_host = refuse_host
         self.side_by_side = side_by_side
+        self.quotas = quotas
         self._schedules = schedules
         self._arming = arming
         self._sleep = sleep
@@ -91,9 +95,11 @@ class Scheduling:
     def create(self, draft: Definition, idempotency: Callable[[Job], Idempotency] | None = None) -> Job:
         """Register a job. `draft` is its definition without a name of its own: id and times are given here.
 
-        Raises KeyIsTaken, AlreadyAnswered, Unavailable.
+        Raises KeyIsTaken, AlreadyAnswered, QuotaExceeded, Unavailable.
         """
         now = self.clock()
+        if self.quotas:
+            self.quotas.take(draft.tenant, now)
         definition = replace(draft, id=new_job_id(now), generation=1, created_at=now.replace(microsecond=0))
         due_at = changing.first_due_at(definition.trigger, now)
         wants_schedule = changing.wants_schedule(definition.trigger, Status.ACTIVE, due_at, now)
@@ -301,6 +307,7 @@ def assemble(refuse_host: HostRule = refuse_private_host) -> Scheduling:
     dynamodb = clients.dynamodb()
     jobs = JobStore(dynamodb, settings.jobs_table)
     queue = DueQueue(clients.sqs(), settings.due_queue_url)
+    quotas = Quotas(settings.jobs_quota, settings.registrations_per_minute)
     target = Target(settings.wake_function_arn, settings.scheduler_role_arn)
     return Scheduling(
         jobs=jobs,
@@ -309,4 +316,5 @@ def assemble(refuse_host: HostRule = refuse_private_host) -> Scheduling:
         arming=Arming(jobs, queue, utc_now),
         clock=utc_now,
         refuse_host=refuse_host,
+        quotas=QuotaStore(dynamodb, settings.jobs_table, quotas) if quotas != Quotas(0, 0) else None,
     )

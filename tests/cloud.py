@@ -188,6 +188,23 @@ class DynamoDB:
 
         return self._cloud.called("PutItem", request, effect)
 
+    def update_item(self, **request: Any) -> dict[str, Any]:
+        def effect() -> dict[str, Any]:
+            require(keys_fit(request["Key"]), "UpdateItem")
+            if self._refusal(request):
+                raise client_error("ConditionalCheckFailedException", "UpdateItem")
+            table, key = self._place(request)
+            values, item = request["ExpressionAttributeValues"], dict(self._cloud.tables[table].get(key, request["Key"]))
+            for action in request["UpdateExpression"].removeprefix("SET ").split(", "):
+                match = re.fullmatch(r"(\w+) = (\w+) \+ (:\w+)", action)
+                assert match, f"the cloud in memory does not know the update {action!r}"
+                require(match[2] in item, "UpdateItem")
+                item[match[1]] = {"N": str(_value(item[match[2]]) + _value(values[match[3]]))}
+            self._apply({"TableName": table, "Item": item})
+            return {}
+
+        return self._cloud.called("UpdateItem", request, effect)
+
     def _refusal(self, request: dict[str, Any]) -> dict[str, Any] | None:
         table, key = self._place(request)
         item = self._cloud.tables[table].get(key)
@@ -270,7 +287,8 @@ class DynamoDB:
             items = [item for item in items if (place(item) > place(start) if forward else place(item) < place(start))]
         limit = request.get("Limit")
         page = first_page(items[:limit])
-        answer: dict[str, Any] = {"Items": page}
+        # A count reads what it counts, but does not send it.
+        answer: dict[str, Any] = {"Count": len(page)} if request.get("Select") == "COUNT" else {"Items": page}
         if len(page) == limit or len(page) < len(items):
             answer["LastEvaluatedKey"] = {name: page[-1][name] for name in order}
         return answer
