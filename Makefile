@@ -45,6 +45,7 @@ bench: $(VENV)/tests
 	$(BIN)/python -m tests.bench.idle_wakes
 	$(BIN)/python -m tests.bench.bursts
 	$(BIN)/python -m tests.bench.lateness
+	$(BIN)/python -m tests.bench.sending
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

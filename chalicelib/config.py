@@ -24,6 +24,10 @@ class Settings:
     """The DynamoDB table of run records."""
     due_queue_url: str
     """The SQS queue of what is due."""
+    secrets_table: str
+    """The DynamoDB table of secrets, encrypted."""
+    secrets_key: str
+    """The KMS key, its ARN or an alias, with which they are encrypted."""
     schedule_group: str
     """The EventBridge Scheduler group of the jobs' schedules."""
     wake_function_arn: str
@@ -45,6 +49,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         jobs_table=_text(environ, "RESONA_JOBS_TABLE"),
         runs_table=_text(environ, "RESONA_RUNS_TABLE"),
         due_queue_url=_text(environ, "RESONA_DUE_QUEUE_URL"),
+        secrets_table=_text(environ, "RESONA_SECRETS_TABLE"),
+        secrets_key=_text(environ, "RESONA_SECRETS_KEY"),
         schedule_group=_text(environ, "RESONA_SCHEDULE_GROUP"),
         wake_function_arn=_text(environ, "RESONA_WAKE_FUNCTION_ARN"),
         scheduler_role_arn=_text(environ, "RESONA_SCHEDULER_ROLE_ARN"),

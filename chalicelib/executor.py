@@ -20,12 +20,14 @@ from chalicelib.aws.job_store import JobStore
 from chalicelib.aws.records import load_due
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.aws.secret_store import SecretStore
 from chalicelib.clock import utc_now
 from chalicelib.config import read_settings
 from chalicelib.domain.instant import parse_instant
-from chalicelib.firing import Firing, Send
+from chalicelib.firing import Firing
 from chalicelib.outbound.address_guard import PUBLIC, Guard
 from chalicelib.outbound.send import send
+from chalicelib.sending import Send, Sender
 
 log = logging.getLogger("resona")
 functions = Blueprint(__name__)
@@ -40,6 +42,7 @@ def assemble(guard: Guard = PUBLIC) -> Firing:
     dynamodb = clients.dynamodb()
     jobs = JobStore(dynamodb, settings.jobs_table)
     queue = DueQueue(clients.sqs(), settings.due_queue_url)
+    secrets = SecretStore(dynamodb, settings.secrets_table, clients.kms, settings.secrets_key)
     outbound: Send = partial(send, guard=guard)
     return Firing(
         jobs=jobs,
@@ -47,7 +50,7 @@ def assemble(guard: Guard = PUBLIC) -> Firing:
         schedules=Schedules(clients.scheduler(), settings.schedule_group, Target(settings.wake_function_arn, settings.scheduler_role_arn)),
         queue=queue,
         arming=Arming(jobs, queue, utc_now),
-        send=outbound,
+        sender=Sender(secrets, outbound, utc_now, time.sleep),
         clock=utc_now,
         sleep=time.sleep,
     )

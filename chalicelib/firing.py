@@ -9,11 +9,10 @@ from __future__ import annotations
 import logging
 import random
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
 
 from chalicelib.arming import Arming
 from chalicelib.aws.due_queue import DueQueue
@@ -24,32 +23,23 @@ from chalicelib.aws.schedules import Schedules
 from chalicelib.domain import claiming
 from chalicelib.domain.claiming import Ended, Settle
 from chalicelib.domain.errors import Unavailable
-from chalicelib.domain.ids import run_id, split_schedule_name, token_time
-from chalicelib.domain.instant import format_instant
+from chalicelib.domain.ids import split_schedule_name, token_time
 from chalicelib.domain.job import Definition
-from chalicelib.domain.request import Request
 from chalicelib.domain.retry import MAX_JITTER
 from chalicelib.domain.run import AttemptRecord, Exchange, Outcome
 from chalicelib.domain.state import Due, Leave, OpenRun, State, Step
+from chalicelib.sending import Sender
 from chalicelib.side_by_side import SideBySide, in_threads
 
 log = logging.getLogger("resona")
 
 # SQS waits in whole seconds; the executor sleeps the rest. What is further away goes back to the queue.
 _LONGEST_SLEEP = timedelta(seconds=2)
-# A claimed attempt is sent only if its lease outlasts its timeout by this much.
-_LEASE_TO_SPARE = timedelta(seconds=2)
 # Before this age a schedule that no state carries may belong to a commit that is still under way.
 _LEFTOVER_AGE = timedelta(minutes=15)
 _TRIES = 20
 _PAUSE_SECONDS = 1
 _SWEEP_PAGE = 100
-
-
-class Send(Protocol):
-    """Make one HTTP exchange; never raise for what the network or the target does."""
-
-    def __call__(self, request: Request, *, run_headers: Mapping[str, str], timeout: timedelta) -> Exchange: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +51,7 @@ class Firing:
     schedules: Schedules
     queue: DueQueue
     arming: Arming
-    send: Send
+    sender: Sender
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
     side_by_side: SideBySide = in_threads
@@ -157,30 +147,12 @@ class Firing:
             log.info(f"run.{ending.status}", extra=fields)
 
     def _attempt(self, definition: Definition, state: State, run: OpenRun) -> None:
-        started_at = self.clock()
-        if run.lease_until is None or run.lease_until - started_at < definition.timeout + _LEASE_TO_SPARE:
+        sent = self.sender.attempt(definition, run)
+        if sent is None:
             # Whoever settles this attempt records it as unknown, and the run is tried again.
             log.warning("attempt.abandoned", extra={"job_id": definition.id, "run": str(run.key), "attempt": run.attempt})
             return
-        identifier = run_id(definition.id, run.key)
-        headers = {
-            "Idempotency-Key": identifier,
-            "Resona-Job-Id": definition.id,
-            "Resona-Run-Id": identifier,
-            "Resona-Attempt": str(run.attempt),
-            "Resona-Scheduled-Time": format_instant(run.key.due_at),
-        }
-        exchange = self.send(definition.request, run_headers=headers, timeout=definition.timeout)
-        fields = {
-            "job_id": definition.id,
-            "run": str(run.key),
-            "attempt": run.attempt,
-            "outcome": exchange.outcome,
-            "status_code": exchange.status_code,
-            "duration_ms": round(exchange.duration.total_seconds() * 1000),
-            "lateness_ms": round((started_at - run.key.asked_at).total_seconds() * 1000),
-        }
-        log.info("attempt.ended", extra=fields)
+        started_at, exchange = sent
         self._conclude(definition, state, run, _Attempt(str(run.owner), started_at, exchange))
 
     def _settle(self, definition: Definition, state: State, run: OpenRun) -> None:

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
-from chalicelib.arming import Arming
+from chalicelib.arming import Arming, schedule, unschedule
 from chalicelib.aws import clients
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_items import Idempotency
@@ -22,18 +23,18 @@ from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
 from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.aws.secret_store import SecretStore
 from chalicelib.clock import utc_now
 from chalicelib.config import read_settings
 from chalicelib.domain import changing
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, RunNotFound, Unavailable
 from chalicelib.domain.history import Run, merged, recorded, unfinished
-from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, new_token, run_id, run_key
+from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, run_id, run_key
 from chalicelib.domain.job import Definition
 from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import HostRule, refuse_private_host
 from chalicelib.domain.run import AttemptRecord
 from chalicelib.domain.state import State, Status, Step
-from chalicelib.domain.trigger import Trigger
 from chalicelib.side_by_side import SideBySide, in_threads
 
 log = logging.getLogger("resona")
@@ -60,6 +61,15 @@ class Edit:
     anew: bool = False
 
 
+# Refuses, by raising, a job that the caller no longer means.
+Check = Callable[[State], None]
+
+
+def any_state(state: State) -> None:
+    """Take a job as it is."""
+    del state
+
+
 class Scheduling:
     """The use cases of the API. `refuse_host` says which hosts a job's URL may not name."""
 
@@ -68,6 +78,7 @@ class Scheduling:
         jobs: JobStore,
         runs: RunStore,
         schedules: Schedules,
+        secrets: SecretStore,
         arming: Arming,
         clock: Callable[[], datetime],
         refuse_host: HostRule,
@@ -77,11 +88,13 @@ class Scheduling:
     ) -> None:
         self.jobs = jobs
         self.runs = runs
+        self.secrets = secrets
         self.clock = clock
         self.refuse_host = refuse_host
         self.side_by_side = side_by_side
         self.quotas = quotas
-        self._schedules = schedules
+        self._schedule = partial(schedule, schedules)
+        self._unschedule = partial(unschedule, schedules)
         self._arming = arming
         self._sleep = sleep
 
@@ -95,8 +108,9 @@ class Scheduling:
     def create(self, draft: Definition, idempotency: Callable[[Job], Idempotency] | None = None) -> Job:
         """Register a job. `draft` is its definition without a name of its own: id and times are given here.
 
-        Raises KeyIsTaken, AlreadyAnswered, QuotaExceeded, Unavailable.
+        Raises InvalidInput for a secret that does not exist, KeyIsTaken, AlreadyAnswered, QuotaExceeded, Unavailable.
         """
+        self.secrets.check(draft.tenant, draft.request)
         now = self.clock()
         if self.quotas:
             self.quotas.take(draft.tenant, now)
@@ -159,6 +173,8 @@ class Scheduling:
         old, new, state = job.definition, edit.definition, job.state
         if new.says_the_same_as(old) and not edit.anew:
             return job
+        if new.request != old.request:
+            self.secrets.check(new.tenant, new.request)
         # The decision is made once without a schedule, to learn what it comes to, and to be refused before anything is made.
         _, planned = changing.change(old, new, state, state.token, now, anew=edit.anew)
         is_new_trigger = edit.anew or new.trigger != old.trigger
@@ -188,13 +204,16 @@ class Scheduling:
             self._unschedule(state.job_id, state.token)
         return True
 
-    def pause(self, tenant: str, reference: str) -> Job:
-        """Pause a job; a paused one stays as it is. Raises JobNotFound, JobHasEnded, Unavailable."""
-        return self._decide(tenant, reference, lambda _, state, now: changing.pause(state, now))
+    def pause(self, tenant: str, reference: str, check: Check = any_state) -> Job:
+        """Pause a job; a paused one stays as it is. Raises JobNotFound, JobHasEnded, Unavailable, and what `check` raises."""
+        return self._decide(tenant, reference, lambda _, state, now: changing.pause(state, now), check)
 
-    def resume(self, tenant: str, reference: str) -> Job:
-        """Resume a paused job; an active one stays as it is. Raises JobNotFound, DateHasPassed, JobHasEnded, Unavailable."""
-        return self._decide(tenant, reference, self._resumed)
+    def resume(self, tenant: str, reference: str, check: Check = any_state) -> Job:
+        """Resume a paused job; an active one stays as it is.
+
+        Raises JobNotFound, DateHasPassed, JobHasEnded, Unavailable, and what `check` raises.
+        """
+        return self._decide(tenant, reference, self._resumed, check)
 
     def _resumed(self, definition: Definition, state: State, now: datetime) -> Step | None:
         planned = changing.resume(definition, state, None, now)
@@ -202,10 +221,11 @@ class Scheduling:
             return planned
         return changing.resume(definition, state, self._schedule(state.job_id, definition.trigger, now), now)
 
-    def _decide(self, tenant: str, reference: str, decide: Callable[[Definition, State, datetime], Step | None]) -> Job:
+    def _decide(self, tenant: str, reference: str, decide: Callable[[Definition, State, datetime], Step | None], check: Check) -> Job:
         job_id = self.resolve(tenant, reference)
         for _ in self.tries():
             job = self.get(tenant, job_id)
+            check(job.state)
             now = self.clock()
             step = decide(job.definition, job.state, now)
             if step is None:
@@ -241,11 +261,12 @@ class Scheduling:
     def _is_queued(self, state: State, key: RunKey, now: datetime) -> bool:
         return state.find(key) is not None or self.runs.run(state.job_id, key, now) is not None
 
-    def delete(self, tenant: str, reference: str) -> None:
-        """Delete a job and, with it, its runs. Raises JobNotFound, Unavailable."""
+    def delete(self, tenant: str, reference: str, check: Check = any_state) -> None:
+        """Delete a job and, with it, its runs. Raises JobNotFound, Unavailable, and what `check` raises."""
         job_id = self.resolve(tenant, reference)
         for _ in self.tries():
             definition, state = self.jobs.get(tenant, job_id)
+            check(state)
             try:
                 self.jobs.remove(definition, state)
             except StateChanged as changed:
@@ -281,25 +302,6 @@ class Scheduling:
             raise RunNotFound
         return job_id, on_record
 
-    def _schedule(self, job_id: str, trigger: Trigger, now: datetime) -> str | None:
-        """Make a schedule and return its token; None if none could be made, and then the sweeper arms the job."""
-        token = new_token(now)
-        try:
-            self._schedules.create(job_id, token, trigger)
-        except Unavailable:
-            log.warning("schedule.failed", extra={"job_id": job_id})
-            return None
-        return token
-
-    def _unschedule(self, job_id: str, token: str | None) -> None:
-        """Delete a schedule if it can be deleted now; one that stays deletes itself when it fires."""
-        if token is None:
-            return
-        try:
-            self._schedules.delete(job_id, token)
-        except Unavailable:
-            log.warning("unschedule.failed", extra={"job_id": job_id})
-
 
 def assemble(refuse_host: HostRule = refuse_private_host) -> Scheduling:
     """Put the API's parts together from the environment. Raises SettingMissing."""
@@ -312,6 +314,7 @@ def assemble(refuse_host: HostRule = refuse_private_host) -> Scheduling:
     return Scheduling(
         jobs=jobs,
         runs=RunStore(dynamodb, settings.runs_table, settings.run_retention),
+        secrets=SecretStore(dynamodb, settings.secrets_table, clients.kms, settings.secrets_key),
         schedules=Schedules(clients.scheduler(), settings.schedule_group, target),
         arming=Arming(jobs, queue, utc_now),
         clock=utc_now,

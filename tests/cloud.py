@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import re
 from collections import defaultdict
 from collections.abc import Callable
@@ -92,10 +93,10 @@ class Cloud:
         """Be told of each item that was written; `new` is None when it was deleted."""
 
 
-KEYS = {"jobs": ("id", "part"), "runs": ("job_id", "sort")}
+KEYS = {"jobs": ("id", "part"), "runs": ("job_id", "sort"), "secrets": ("tenant", "name")}
 INDEXES = {"by_tenant": ("tenant", "id"), "by_watch": ("watch_shard", "watch_at"), "by_wrong": ("wrong_shard", "wrong_at")}
 # In bytes. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
-LONGEST_KEY = {"id": 2048, "part": 1024, "job_id": 2048, "sort": 1024, "tenant": 2048}
+LONGEST_KEY = {"id": 2048, "part": 1024, "job_id": 2048, "sort": 1024, "tenant": 2048, "name": 1024}
 LONGEST_KEY |= {"watch_shard": 2048, "watch_at": 1024, "wrong_shard": 2048, "wrong_at": 1024}
 LARGEST_ITEM, LARGEST_PAGE = 400 * 1024, 1024 * 1024
 
@@ -139,7 +140,9 @@ def _clause(text: str) -> Clause:
     """Return (operator, attribute, name of the value)."""
     if match := re.fullmatch(r"attribute_not_exists\((\w+)\)", text):
         return "absent", match[1], ""
-    if match := re.fullmatch(r"begins_with\((\w+), (:\w+)\)", text):
+    if match := re.fullmatch(r"attribute_exists\((\w+)\)", text):
+        return "present", match[1], ""
+    if match := re.fullmatch(r"begins_with\((#?\w+), (:\w+)\)", text):
         return "begins", match[1], match[2]
     match = re.fullmatch(r"(#?\w+) (=|<|<=) (:\w+)", text)
     assert match, f"the cloud in memory does not know the condition {text!r}"
@@ -151,8 +154,8 @@ def _holds(clause: Clause, item: Item, values: Item, names: dict[str, str]) -> b
     attribute = names.get(attribute, attribute)
     if operator == "absent":
         return attribute not in item
-    if attribute not in item:
-        return False
+    if attribute not in item or operator == "present":
+        return attribute in item
     left, right = _value(item[attribute]), _value(values[value])
     if operator == "=":
         return bool(left == right)
@@ -225,6 +228,16 @@ class DynamoDB:
             self._cloud.tables[table][key] = new
         self._cloud.written(table, key, old, new)
 
+    def delete_item(self, **request: Any) -> dict[str, Any]:
+        def effect() -> dict[str, Any]:
+            require(keys_fit(request["Key"]), "DeleteItem")
+            if self._refusal(request):
+                raise client_error("ConditionalCheckFailedException", "DeleteItem")
+            self._apply(request)
+            return {}
+
+        return self._cloud.called("DeleteItem", request, effect)
+
     def transact_write_items(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
             writes = [write.get("Put") or write["Delete"] for write in request["TransactItems"]]
@@ -273,7 +286,7 @@ class DynamoDB:
         condition, values = request["KeyConditionExpression"], request["ExpressionAttributeValues"]
         seen = self._cloud.items(table, index).values() if index else self._partition(table, condition, values)
         # A key condition does not hold for an item without the key, and so not for one that a sparse index leaves out.
-        items = [item for item in seen if holds(condition, item, values, {})]
+        items = [item for item in seen if holds(condition, item, values, request.get("ExpressionAttributeNames", {}))]
         if index:
             items = [{name: item[name] for name in order} for item in items if all(name in item for name in order)]
         forward = request.get("ScanIndexForward", True)
@@ -297,6 +310,32 @@ class DynamoDB:
         operator, attribute, value = _clauses(condition)[0][0]
         assert (operator, attribute) == ("=", KEYS[table][0]), f"the cloud in memory does not know the key condition {condition!r}"
         return self._cloud.tables[table].partition(values[value]["S"])
+
+
+class KMS:
+    """One key. What it makes of a text says nothing to a test's eye, and is good only in its own context."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    def encrypt(self, **request: Any) -> dict[str, Any]:
+        def effect() -> dict[str, Any]:
+            require(1 <= len(request["Plaintext"]) <= 4096, "Encrypt")
+            return {"CiphertextBlob": bytes(byte ^ 0x5A for byte in _sealed(request) + request["Plaintext"])}
+
+        return self._cloud.called("Encrypt", request, effect)
+
+    def decrypt(self, **request: Any) -> dict[str, Any]:
+        def effect() -> dict[str, Any]:
+            sealed, blob = _sealed(request), bytes(byte ^ 0x5A for byte in request["CiphertextBlob"])
+            require(blob.startswith(sealed), "Decrypt", "InvalidCiphertextException")
+            return {"Plaintext": blob[len(sealed) :]}
+
+        return self._cloud.called("Decrypt", request, effect)
+
+
+def _sealed(request: dict[str, Any]) -> bytes:
+    return json.dumps([request["KeyId"], request["EncryptionContext"]], sort_keys=True).encode()
 
 
 class SQS:

@@ -111,7 +111,7 @@ class Moto:
 
 
 @pytest.fixture(scope="module")
-def aws() -> Iterator[tuple[Any, Any, Any]]:
+def aws() -> Iterator[tuple[Any, Any, Any, Any]]:
     """The clients as production makes them, with credentials of nobody. Made once: making them takes longer than most tests."""
     with pytest.MonkeyPatch.context() as environment:
         for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
@@ -120,13 +120,13 @@ def aws() -> Iterator[tuple[Any, Any, Any]]:
         environment.setenv("AWS_ACCESS_KEY_ID", "testing")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         with mock_aws():
-            yield clients.dynamodb(), clients.sqs(), clients.scheduler()
+            yield clients.dynamodb(), clients.sqs(), clients.scheduler(), clients.kms()
 
 
 @contextmanager
-def in_moto(aws: tuple[Any, Any, Any]) -> Iterator[Side]:
+def in_moto(aws: tuple[Any, Any, Any, Any]) -> Iterator[Side]:
     """A fresh cloud of moto's, with the tables of the template."""
-    dynamodb, sqs, scheduler = aws
+    dynamodb, sqs, scheduler, _ = aws
     made = {"AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode"}
     for name, table in TABLES.items():
         dynamodb.create_table(TableName=name, **{key: value for key, value in table.items() if key in made})
@@ -153,7 +153,7 @@ def in_moto(aws: tuple[Any, Any, Any]) -> Iterator[Side]:
 
 
 @pytest.fixture(params=["memory", "moto"])
-def cloud(request: pytest.FixtureRequest, aws: tuple[Any, Any, Any]) -> Iterator[Side]:
+def cloud(request: pytest.FixtureRequest, aws: tuple[Any, Any, Any, Any]) -> Iterator[Side]:
     if request.param == "memory":
         yield in_memory()
     else:
@@ -666,7 +666,7 @@ EVERYTHING = [
 # The items at one place of an index come in the order of their keys, here as in moto; AWS promises none, and the code asks for none.
 @settings(derandomize=True, database=None, deadline=None, max_examples=90)
 @given(asked=st.lists(requests, min_size=4, max_size=16))
-def test_any_requests_in_any_order_get_the_same_answers(aws: tuple[Any, Any, Any], asked: list[Requested]) -> None:
+def test_any_requests_in_any_order_get_the_same_answers(aws: tuple[Any, Any, Any, Any], asked: list[Requested]) -> None:
     with in_moto(aws) as moto:
         mine = in_memory()
         for operation, request in asked:
@@ -1061,7 +1061,7 @@ def test_a_schedule_is_made_once_and_deleted_once_however_often(stores: Stores, 
         stores.schedules.delete(job_id, token)
 
 
-SERVICES = {"SendMessageBatch": 1, "CreateSchedule": 2, "DeleteSchedule": 2}
+SERVICES = {"SendMessageBatch": 1, "CreateSchedule": 2, "DeleteSchedule": 2, "Encrypt": 3, "Decrypt": 3}
 
 
 @pytest.fixture(scope="module")
@@ -1108,6 +1108,11 @@ def tour(world: World) -> None:
             quotas.take("tour", world.now)
     quotas.take("tour", world.now + 2 * DAY)
     world.scheduling.delete("tenant", job_id)
+    for value in ("first", "second"):
+        world.secrets.put("tenant", "token", value, world.now)
+    assert world.secrets.names("tenant")
+    assert world.secrets.rotate("tenant", world.now).previous
+    world.secrets.delete("tenant", "token")
 
 
 def act(world: World, chance: random.Random) -> None:
@@ -1149,8 +1154,10 @@ def expressions(request: Any) -> Iterator[dict[str, Any]]:
             yield from expressions(value)
 
 
-def test_whatever_the_code_asks_both_clouds_answer_alike(aws: tuple[Any, Any, Any], made: list[Requested]) -> None:
-    assert len({operation for operation, _ in made}) == 9
+def test_whatever_the_code_asks_both_clouds_answer_alike(aws: tuple[Any, Any, Any, Any], made: list[Requested]) -> None:
+    # What KMS makes of a text is not for two clouds to agree about.
+    made = [(operation, request) for operation, request in made if operation not in ("Encrypt", "Decrypt")]
+    assert len({operation for operation, _ in made}) == 10
     with in_moto(aws) as moto:
         mine = in_memory()
         for operation, request in made:
@@ -1162,7 +1169,7 @@ def test_whatever_the_code_asks_both_clouds_answer_alike(aws: tuple[Any, Any, An
             assert answers[0] == answers[1], (operation, request)
 
 
-def test_the_code_asks_nothing_that_the_models_of_aws_do_not_allow(aws: tuple[Any, Any, Any], made: list[Requested]) -> None:
+def test_the_code_asks_nothing_that_the_models_of_aws_do_not_allow(aws: tuple[Any, Any, Any, Any], made: list[Requested]) -> None:
     # Production switches botocore's own check off, for speed; and it knows no longest text, no pattern and no enumeration.
     for operation, request in made:
         shape = aws[SERVICES.get(operation, 0)].meta.service_model.operation_model(operation).input_shape
@@ -1199,7 +1206,7 @@ def test_the_code_gives_every_name_and_value_that_it_uses_and_uses_no_reserved_w
         text = " ".join(part[name] for name in ("ConditionExpression", "KeyConditionExpression", "UpdateExpression") if name in part)
         assert set(re.findall(r":\w+", text)) == set(part.get("ExpressionAttributeValues", {})), text
         assert set(re.findall(r"#\w+", text)) == set(part.get("ExpressionAttributeNames", {})), text
-        bare = set(re.findall(r"(?<![:#\w])\w+", text)) - {"AND", "OR", "SET", "attribute_not_exists", "begins_with"}
+        bare = set(re.findall(r"(?<![:#\w])\w+", text)) - {"AND", "OR", "SET", "attribute_exists", "attribute_not_exists", "begins_with"}
         assert not {word.upper() for word in bare} & reserved, text
 
 
@@ -1217,7 +1224,7 @@ def misfits(request: Any) -> Iterator[tuple[str, Any]]:
 
 def test_every_key_that_the_code_gives_is_a_text_that_fits(made: list[Requested]) -> None:
     assert set(memory.LONGEST_KEY) == {name for names in (*KEYS.values(), *memory.INDEXES.values()) for name in names}
-    assert [misfit for _, request in made for misfit in misfits(request)] == []
+    assert [misfit for operation, request in made if SERVICES.get(operation, 0) == 0 for misfit in misfits(request)] == []
 
 
 def test_a_reference_longer_than_any_key_is_not_asked_for() -> None:
@@ -1236,6 +1243,19 @@ def test_no_expression_in_the_code_is_left_unasked(made: list[Requested]) -> Non
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
-    written = {text for text in texts if re.match(r"\w+ (=|<|<=) :\w|attribute_not_exists\(|begins_with\(", text)}
+    written = {text for text in texts if re.match(r"\w+ (=|<|<=) :\w|attribute_(not_)?exists\(|begins_with\(", text)}
     assert len(written) > 8
     assert asked == written
+
+
+def test_what_kms_encrypted_is_decrypted_in_its_own_context_with_its_own_key_alone(aws: tuple[Any, Any, Any, Any]) -> None:
+    moto = aws[3]
+    keys = [moto.create_key()["KeyMetadata"]["KeyId"] for _ in range(2)]
+    for client in (memory.KMS(memory.Cloud(lambda: NOW)), moto):
+        sealed = client.encrypt(KeyId=keys[0], Plaintext=b"secret", EncryptionContext={"tenant": "a"})["CiphertextBlob"]
+        assert b"secret" not in sealed
+        right = {"KeyId": keys[0], "CiphertextBlob": sealed, "EncryptionContext": {"tenant": "a"}}
+        assert client.decrypt(**right)["Plaintext"] == b"secret"
+        assert code(client, "decrypt", **{**right, "EncryptionContext": {"tenant": "b"}}) == "InvalidCiphertextException"
+        assert code(client, "decrypt", **{**right, "EncryptionContext": {}}) == "InvalidCiphertextException"
+        assert code(client, "decrypt", **{**right, "KeyId": keys[1]}) is not None

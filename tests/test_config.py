@@ -13,6 +13,8 @@ ENVIRON = {
     "RESONA_STAGE": "dev",
     "RESONA_JOBS_TABLE": "resona-dev-jobs",
     "RESONA_RUNS_TABLE": "resona-dev-runs",
+    "RESONA_SECRETS_TABLE": "resona-dev-secrets",
+    "RESONA_SECRETS_KEY": "alias/resona-dev-secrets",
     "RESONA_DUE_QUEUE_URL": "https://sqs.example.com/resona-dev-due",
     "RESONA_SCHEDULE_GROUP": "resona-dev",
     "RESONA_WAKE_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:resona-dev-wake",

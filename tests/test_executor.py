@@ -20,6 +20,7 @@ from chalicelib.domain.cron import parse
 from chalicelib.domain.ids import RunKey, new_job_id, new_token, schedule_name
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import Outcome
+from chalicelib.domain.secrets import Credentials
 from chalicelib.domain.state import Due
 from chalicelib.domain.trigger import OneTime
 from chalicelib.side_by_side import in_threads
@@ -221,9 +222,11 @@ def test_nothing_is_assembled_without_its_settings(environ: dict[str, str], monk
 
 
 def test_what_is_deployed_calls_no_private_address(environ: dict[str, str]) -> None:
-    send = executor.assemble().send
+    send = executor.assemble().sender.send
+    credentials = Credentials(("whsec_dGVzdA==",))
     for host in ("127.0.0.1", "localhost", "169.254.169.254"):
-        assert send(Request(f"http://{host}:8080/", "GET", {}), run_headers={}, timeout=timedelta(seconds=1)).outcome is Outcome.BLOCKED
+        request, second = Request(f"http://{host}:8080/", "GET", {}), timedelta(seconds=1)
+        assert send(request, run_headers={}, timeout=second, credentials=credentials).outcome is Outcome.BLOCKED
 
 
 class Aws:

@@ -22,12 +22,13 @@ MAY_IMPORT = {
     "clock": set[str](),
     "arming": {"aws", "domain"},
     "side_by_side": set[str](),
+    "sending": {"aws", "domain"},
     "scheduling": {"arming", "side_by_side", "clock", "aws", "domain", "config"},
     "putting": {"scheduling", "domain"},
     "troubles": {"scheduling", "domain"},
     "bulk": {"scheduling", "domain"},
-    "firing": {"arming", "side_by_side", "aws", "domain"},
-    "executor": {"firing", "arming", "clock", "aws", "outbound", "domain", "config"},
+    "firing": {"sending", "arming", "side_by_side", "aws", "domain"},
+    "executor": {"firing", "sending", "arming", "clock", "aws", "outbound", "domain", "config"},
     "api": {"api", "bulk", "scheduling", "putting", "troubles", "aws.wrong_runs", "aws.job_store", "aws.job_items", "domain", "version"},
 }
 
@@ -37,6 +38,7 @@ OWNED_BY = {
     "botocore": {"aws"},
     "mypy_boto3_dynamodb": {"aws"},
     "mypy_boto3_sqs": {"aws"},
+    "mypy_boto3_kms": {"aws"},
     "mypy_boto3_scheduler": {"aws"},
     "requests": {"outbound"},
     "urllib3": {"outbound"},

@@ -17,14 +17,17 @@ from chalicelib.aws.job_store import JobStore
 from chalicelib.aws.records import load_due
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import Exchange, Outcome, Response
+from chalicelib.domain.secrets import Credentials
 from chalicelib.domain.trigger import Trigger
 from chalicelib.firing import Firing
 from chalicelib.scheduling import Scheduling
+from chalicelib.sending import Sender
 from infra.local import eventbridge
-from tests.cloud import SQS, Cloud, DynamoDB, Scheduler
+from tests.cloud import KMS, SQS, Cloud, DynamoDB, Scheduler
 
 START = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
 VISIBILITY = timedelta(seconds=720)
@@ -37,6 +40,7 @@ class Sent:
     at: datetime
     request: Request
     headers: Mapping[str, str]
+    credentials: Credentials
 
 
 def ok(body: str = "ok") -> Exchange:
@@ -69,15 +73,19 @@ class World:
         self.runs = RunStore(dynamodb, "runs", timedelta(days=30))
         self.queue = DueQueue(queue_client, "due")
         self.schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"))
+        kms: Any = KMS(self.cloud)
+        self.secrets = SecretStore(dynamodb, "secrets", lambda: kms, "key")
         self.arming = Arming(self.jobs, self.queue, self.clock)
-        self.scheduling = Scheduling(self.jobs, self.runs, self.schedules, self.arming, self.clock, lambda host: None, side_by_side=in_turn)
+        self.scheduling = Scheduling(
+            self.jobs, self.runs, self.schedules, self.secrets, self.arming, self.clock, lambda host: None, side_by_side=in_turn
+        )
         self.firing = Firing(
             jobs=self.jobs,
             runs=self.runs,
             schedules=self.schedules,
             queue=self.queue,
             arming=self.arming,
-            send=self._send,
+            sender=Sender(self.secrets, self._send, self.clock, self._sleep),
             clock=self.clock,
             sleep=self._sleep,
             side_by_side=in_turn,
@@ -91,8 +99,8 @@ class World:
     def _sleep(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
-    def _send(self, request: Request, *, run_headers: Mapping[str, str], timeout: timedelta) -> Exchange:
-        sent = Sent(self.now, request, run_headers)
+    def _send(self, request: Request, *, run_headers: Mapping[str, str], timeout: timedelta, credentials: Credentials) -> Exchange:
+        sent = Sent(self.now, request, run_headers, credentials)
         self.sent.append(sent)
         exchange = self.target(sent)
         self.now += exchange.duration

@@ -29,15 +29,18 @@ from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_store import JobStore
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import Exchange, Outcome, Response
+from chalicelib.domain.secrets import Credentials
 from chalicelib.domain.trigger import Trigger
 from chalicelib.firing import Firing
 from chalicelib.scheduling import Scheduling
+from chalicelib.sending import Sender
 from infra.local import eventbridge
 from infra.local.clock import queue_event, wake_event
-from tests.cloud import SQS, Cloud, DynamoDB, Item, Message, Scheduler, client_error
+from tests.cloud import KMS, SQS, Cloud, DynamoDB, Item, Message, Scheduler, client_error
 from tests.simulation.hub import Hub, Process
 
 _KEPT = timedelta(hours=12)
@@ -152,11 +155,14 @@ class Year:
         scheduler: Any = Scheduler(self.cloud)
         self.jobs = JobStore(dynamodb, "jobs", hub.wait)
         runs = RunStore(dynamodb, "runs", _KEPT, hub.wait)
+        kms: Any = KMS(self.cloud)
+        secrets = SecretStore(dynamodb, "secrets", lambda: kms, "key", hub.wait)
         queue = DueQueue(queue_client, "due", hub.wait)
         schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"), hub.wait)
         arming = Arming(self.jobs, queue, hub.clock)
-        self.scheduling = Scheduling(self.jobs, runs, schedules, arming, hub.clock, lambda host: None, hub.wait, hub.side_by_side)
-        self.firing = Firing(self.jobs, runs, schedules, queue, arming, self._send, hub.clock, hub.wait, hub.side_by_side)
+        self.scheduling = Scheduling(self.jobs, runs, schedules, secrets, arming, hub.clock, lambda host: None, hub.wait, hub.side_by_side)
+        sender = Sender(secrets, self._send, hub.clock, hub.wait)
+        self.firing = Firing(self.jobs, runs, schedules, queue, arming, sender, hub.clock, hub.wait, hub.side_by_side)
         self._sweeper_begins = self.chance.uniform(0, 60)
         self._looks: set[int] = set()
         self._ready: list[Message] = []
@@ -187,7 +193,7 @@ class Year:
 
     # The targets, and what is written down of them
 
-    def _send(self, request: Request, *, run_headers: Mapping[str, str], timeout: timedelta) -> Exchange:
+    def _send(self, request: Request, *, run_headers: Mapping[str, str], timeout: timedelta, credentials: Credentials) -> Exchange:
         job_id, due_at = run_headers["Resona-Job-Id"], datetime.fromisoformat(run_headers["Resona-Scheduled-Time"])
         assert run_headers["Resona-Attempt"] == "1", run_headers
         self.sent[job_id].append((due_at, (self.hub.now - due_at).total_seconds()))

@@ -62,7 +62,8 @@ def once(call: Call, document: object, act: Callable[[Remember | None], tuple[in
 def _replay(first: Answered, fingerprint: str, headers: Headers) -> Response:
     if first.fingerprint != fingerprint:
         raise InvalidInput.of("Idempotency-Key", "was used with another body; use a new key for a new request")
-    return answer(first.status, first.body, {**headers(json.loads(first.body)), "Idempotency-Replayed": "true"})
+    shown = json.loads(first.body)
+    return answer(first.status, shown, {**headers(shown), "Idempotency-Replayed": "true"})
 
 
 def _plain(value: object) -> object:

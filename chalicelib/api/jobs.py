@@ -27,9 +27,9 @@ from chalicelib.api.views import job_view, run_view
 from chalicelib.domain.errors import NotCurrent
 from chalicelib.domain.history import Run
 from chalicelib.domain.job import Definition
-from chalicelib.domain.state import Status
+from chalicelib.domain.state import State, Status
 from chalicelib.putting import put
-from chalicelib.scheduling import Edit, Job
+from chalicelib.scheduling import Check, Edit, Job
 
 routes = Blueprint(__name__)
 
@@ -96,22 +96,25 @@ def _etag(job: Job) -> str:
     return f'"{job.state.revision}"'
 
 
-def _check_current(call: Call, job: Job | None) -> None:
-    """Raise NotCurrent if the call is meant for another edition of the job than this one, None standing for no job at all."""
+def _if_match(call: Call) -> Check:
+    """Return what raises NotCurrent for a job that is no longer what the call's If-Match says."""
     current = call.header("if-match")
-    if current is None or (job and current.strip() == "*"):
-        return
-    if job is None or _etag(job) not in [tag.strip() for tag in current.split(",")]:
-        raise NotCurrent
+
+    def check(state: State) -> None:
+        if current is not None and current.strip() != "*" and f'"{state.revision}"' not in [tag.strip() for tag in current.split(",")]:
+            raise NotCurrent
+
+    return check
 
 
 def update_job(call: Call, job_id: str) -> Response:
     """Change a job."""
     document = call.document()
     scheduling = parts.scheduling
+    check = _if_match(call)
 
     def edit(job: Job, now: datetime) -> Edit:
-        _check_current(call, job)
+        check(job.state)
         return read_update(document, job, job_view(job), now, scheduling.refuse_host)
 
     return _shown(scheduling.change(call.tenant, job_id, edit))
@@ -137,13 +140,16 @@ def put_job(call: Call, job_id: str) -> Response:
     key = job_id.removeprefix("key:")
     document = call.document()
     scheduling = parts.scheduling
+    check = _if_match(call)
 
     def make(now: datetime) -> Definition:
-        _check_current(call, None)
+        if call.header("if-match") is not None:
+            # Even `*` is meant for a job that is there.
+            raise NotCurrent
         return read_job(call.tenant, document, now, scheduling.refuse_host, key=key)
 
     def edit(job: Job, now: datetime) -> Edit:
-        _check_current(call, job)
+        check(job.state)
         return read_replacement(document, job, job_view(job), now, scheduling.refuse_host)
 
     job, is_new = put(scheduling, call.tenant, key, make, edit)
@@ -155,20 +161,20 @@ def put_job(call: Call, job_id: str) -> Response:
 @route(routes, "/jobs/{job_id}", "DELETE")
 def delete_job(call: Call, job_id: str) -> Response:
     """Delete a job and its runs."""
-    parts.scheduling.delete(call.tenant, job_id)
+    parts.scheduling.delete(call.tenant, job_id, _if_match(call))
     return answer(204, None)
 
 
 @route(routes, "/jobs/{job_id}/pause", "POST")
 def pause_job(call: Call, job_id: str) -> Response:
     """Pause a job."""
-    return _shown(parts.scheduling.pause(call.tenant, job_id))
+    return _shown(parts.scheduling.pause(call.tenant, job_id, _if_match(call)))
 
 
 @route(routes, "/jobs/{job_id}/resume", "POST")
 def resume_job(call: Call, job_id: str) -> Response:
     """Resume a paused job."""
-    return _shown(parts.scheduling.resume(call.tenant, job_id))
+    return _shown(parts.scheduling.resume(call.tenant, job_id, _if_match(call)))
 
 
 @route(routes, "/jobs/{job_id}/run", "POST")

@@ -60,14 +60,11 @@ class Call:
     query: Mapping[str, str]
 
     def document(self) -> object:
-        """Return the body. Raises NotJson, or Refusal for what is too large or not application/json."""
-        raw = _raw_body(self.request)
-        if len(raw) > MAX_REQUEST:
-            raise Refusal(413, "the request is larger than 256 KiB")
+        """Return the body. Raises NotJson, or Refusal for what is not application/json."""
         content_type = self.request.headers.get("content-type", "")
         if content_type.split(";")[0].strip().lower() != "application/json":
             raise Refusal(415, "send the body as application/json")
-        return parse(raw)
+        return parse(_raw_body(self.request))
 
     def header(self, name: str) -> str | None:
         """Return a header's value, None if it was not sent."""
@@ -114,6 +111,8 @@ def route(
             request = blueprint.current_request
             try:
                 tenant = "" if open_to_all else _tenant(request)
+                if len(_raw_body(request)) > MAX_REQUEST:
+                    raise Refusal(413, "the request is larger than 256 KiB")
                 return view(Call(request, tenant, _query(request, query)), **names)
             except ResonaError as error:
                 return answer_to(error)

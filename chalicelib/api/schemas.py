@@ -15,6 +15,7 @@ from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import HostRule, Request, check, normalised
 from chalicelib.domain.retry import RetryPolicy
+from chalicelib.domain.secrets import wrong_placeholders
 from chalicelib.domain.trigger import OneTime, Trigger, after_delay, at_date, describe
 from chalicelib.scheduling import Edit, Job
 
@@ -268,6 +269,7 @@ def _read_request(errors: Errors, document: Mapping[str, Any], refuse_host: Host
         check(request, refuse_host=refuse_host)
     except InvalidInput as error:
         errors.extend(wrong for wrong in error.errors if wrong.field.split(".")[1] not in named)
+    errors.extend(wrong for wrong in wrong_placeholders(request) if wrong.field.split(".")[1] not in named)
     return None if named else request
 
 

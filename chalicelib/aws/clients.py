@@ -15,6 +15,7 @@ from chalicelib.domain.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_kms import KMSClient
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sqs import SQSClient
 
@@ -60,6 +61,11 @@ def sqs() -> SQSClient:
 def scheduler() -> EventBridgeSchedulerClient:
     """Make the client of the schedules."""
     return boto3.client("scheduler", config=_CONFIG)
+
+
+def kms() -> KMSClient:
+    """Make the client of the key of secrets."""
+    return boto3.client("kms", config=_CONFIG)
 
 
 def code_of(error: ClientError) -> str:

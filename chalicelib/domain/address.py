@@ -50,6 +50,8 @@ _NOT_PUBLIC = [
     ]
 ]
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+# RFC 5214: behind any prefix, an interface identifier 0:5efe or 200:5efe holds the IPv4 address to which a tunnel leads.
+_ISATAP, _ISATAP_BITS = 0x00005EFE, 0xFDFFFFFF
 
 
 def classify(address: IpAddress) -> AddressClass:
@@ -62,7 +64,7 @@ def classify(address: IpAddress) -> AddressClass:
         return AddressClass.PRIVATE
     if _is_in(address, _NOT_PUBLIC):
         return AddressClass.NOT_PUBLIC
-    if address.version == 6 and address not in _GLOBAL_UNICAST:
+    if address.version == 6 and (address not in _GLOBAL_UNICAST or int(address) >> 32 & _ISATAP_BITS == _ISATAP):
         return AddressClass.NOT_PUBLIC
     return AddressClass.PUBLIC
 

@@ -4,7 +4,8 @@
     ├── InvalidInput          a field, parameter or header has a wrong value; names every one (422)
     ├── NotFound              (404)
     │   ├── JobNotFound
-    │   └── RunNotFound
+    │   ├── RunNotFound
+    │   └── SecretNotFound
     ├── Refused               the state of the job does not allow it (409)
     │   ├── JobHasEnded           pause or change of a one-time job whose run has begun or ended
     │   ├── DateHasPassed         resume of a one-time job that is over
@@ -62,6 +63,11 @@ class JobNotFound(NotFound):
 class RunNotFound(NotFound):
     def __init__(self) -> None:
         super().__init__("there is no such run")
+
+
+class SecretNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("there is no such secret")
 
 
 class Refused(ResonaError):

@@ -67,7 +67,7 @@ class Guard:
             except (OSError, ValueError) as error:
                 answer.append(error)
 
-        if host.startswith("[") or host.replace(".", "").isdigit():
+        if ":" in host or host.replace(".", "").isdigit():
             # An address needs nobody to be asked.
             ask()
         else:

@@ -10,7 +10,7 @@ import logging
 import re
 import ssl
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import requests
 from urllib3 import HTTPResponse
@@ -20,6 +20,8 @@ from urllib3.util import parse_url
 from chalicelib.domain.errors import ResonaError
 from chalicelib.domain.request import Request, check, payload
 from chalicelib.domain.run import Exchange, Outcome, Response
+from chalicelib.domain.secrets import Credentials, Mask
+from chalicelib.outbound import signing
 from chalicelib.outbound.address_guard import PUBLIC, Failure, Guard
 from chalicelib.outbound.wire import Adapter, Wire
 from chalicelib.version import VERSION
@@ -37,11 +39,13 @@ _NOT_KEPT = frozenset({"set-cookie", "set-cookie2", "www-authenticate", "proxy-a
 _AGENT = f"Resona/{VERSION}"
 
 
-def send(request: Request, *, run_headers: Mapping[str, str], timeout: timedelta, guard: Guard = PUBLIC) -> Exchange:
+def send(
+    request: Request, *, run_headers: Mapping[str, str], timeout: timedelta, credentials: Credentials, guard: Guard = PUBLIC
+) -> Exchange:
     """Send a request and return what came of it.
 
-    `run_headers` are set beside the request's own, which may set only `Idempotency-Key` themselves. `timeout` is for the whole
-    exchange, by the wall clock.
+    `run_headers` are set beside the request's own, which may set only `Idempotency-Key` themselves; `Resona-Run-Id` among them is
+    what the request is signed as. `timeout` is for the whole exchange, by the wall clock.
     """
     wire = Wire(guard, timeout, _target_of(request.url))
     try:
@@ -49,7 +53,7 @@ def send(request: Request, *, run_headers: Mapping[str, str], timeout: timedelta
         if (parse_url(request.url).host or "").lower() != _host_of(request.url):
             raise Failure(Outcome.BLOCKED, "the URL is read differently by different readers")
         with wire.watched():
-            found = _exchange(request, _headers(request, run_headers), wire)
+            found = _exchange(request, _headers(request, run_headers), wire, credentials)
     except ResonaError as refused:
         # Its sentence is ours: names of fields and rules, no values.
         found = Exchange(Outcome.BLOCKED, wire.elapsed, error=f"the request may not be sent: {refused}"[:500])
@@ -89,8 +93,9 @@ def _headers(request: Request, run_headers: Mapping[str, str]) -> dict[str, str]
     return {**headers, "User-Agent": f"{agent}{_AGENT}", "Accept-Encoding": "identity"}
 
 
-def _exchange(request: Request, headers: dict[str, str], wire: Wire) -> Exchange:
+def _exchange(request: Request, headers: dict[str, str], wire: Wire, credentials: Credentials) -> Exchange:
     body, content_type = payload(request)
+    headers |= signing.headers(credentials.signing, headers["Resona-Run-Id"], datetime.now(UTC), body or b"")
     if content_type and "content-type" not in {name.lower() for name in headers}:
         headers["Content-Type"] = content_type
     prepared = requests.PreparedRequest()
@@ -100,18 +105,18 @@ def _exchange(request: Request, headers: dict[str, str], wire: Wire) -> Exchange
     with contextlib.closing(Adapter(wire)) as adapter:
         answer = adapter.send(prepared, stream=True, timeout=wire.remaining, verify=True, proxies={})
         with contextlib.closing(answer):
-            return _read(answer.raw, wire)
+            return _read(answer.raw, wire, Mask(credentials.hidden))
 
 
-def _read(raw: HTTPResponse, wire: Wire) -> Exchange:
+def _read(raw: HTTPResponse, wire: Wire, mask: Mask) -> Exchange:
     _check_framing(raw)
     read = b""
     for piece in raw.stream(8192, decode_content=False):
         read += piece
         if len(read) > READ_AT_MOST:
             break
-    headers, has_more_headers = _kept_headers(raw)
-    text, encoding = _kept_body(read)
+    headers, has_more_headers = _kept_headers(raw, mask)
+    text, encoding = _kept_body(mask.body(read, KEEP_BODY), is_whole=len(read) <= KEEP_BODY)
     response = Response(headers, text, truncated=len(read) > KEEP_BODY or has_more_headers, encoding=encoding)
     is_success = 200 <= raw.status <= 299
     return Exchange(
@@ -120,7 +125,7 @@ def _read(raw: HTTPResponse, wire: Wire) -> Exchange:
         status_code=raw.status,
         response=response,
         error=None if is_success else f"the target answered {raw.status}",
-        retry_after=raw.headers.get("Retry-After", "")[:100] or None,
+        retry_after=mask.header(raw.headers.get("Retry-After", ""))[:100] or None,
     )
 
 
@@ -132,12 +137,12 @@ def _check_framing(raw: HTTPResponse) -> None:
         raise Failure(Outcome.PROTOCOL_ERROR, "the answer has a malformed, absurd or repeated Content-Length")
 
 
-def _kept_headers(raw: HTTPResponse) -> tuple[dict[str, str], bool]:
+def _kept_headers(raw: HTTPResponse, mask: Mask) -> tuple[dict[str, str], bool]:
     """Return the headers that are kept, and whether there were more than fit."""
     kept: dict[str, str] = {}
     size = 0
     for name in raw.headers:
-        lower, value = name.lower(), raw.headers[name]
+        lower, value = mask.header(name).lower(), mask.header(raw.headers[name])
         if lower in _NOT_KEPT:
             continue
         size += len(lower) + len(value.encode("utf-8", "replace"))
@@ -147,11 +152,10 @@ def _kept_headers(raw: HTTPResponse) -> tuple[dict[str, str], bool]:
     return kept, False
 
 
-def _kept_body(read: bytes) -> tuple[str, str | None]:
-    """Return the first 16 KiB as text, or as base64 if they are not UTF-8; a character that the cut divides is left out."""
-    kept = read[:KEEP_BODY]
+def _kept_body(kept: bytes, *, is_whole: bool) -> tuple[str, str | None]:
+    """Return what is kept as text, or as base64 if it is not UTF-8; a character that the cut divides is left out."""
     try:
-        return codecs.getincrementaldecoder("utf-8")().decode(kept, final=len(read) <= KEEP_BODY), None
+        return codecs.getincrementaldecoder("utf-8")().decode(kept, final=is_whole), None
     except UnicodeDecodeError:
         return base64.b64encode(kept).decode("ascii"), "base64"
 

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import io
 import os
+import re
 import socket
 import ssl
 import threading
@@ -14,10 +15,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import certifi
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -26,6 +28,7 @@ from chalicelib.outbound.address_guard import Failure, Guard, connect
 
 # All bytes of an answer: headers, interim answers and the frames of chunks included, which the libraries read without an end.
 RECEIVE_AT_MOST = 1024 * 1024
+_STATUS_LINE = re.compile(rb"HTTP/\S+[ \t]+[0-9]{3}\s")
 
 
 class Wire:
@@ -100,16 +103,41 @@ class Bounded(io.RawIOBase):
         super().close()
 
 
+class Lines(io.BufferedReader):
+    """What is read line by line; `last` is the last line, empty if there was none any more."""
+
+    last = b""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.last = super().readline(size)
+        return self.last
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read so many bytes. Raises Failure without a number: nothing is read to its end, and a chunk may say that it has -5."""
+        if size is None or size < 0:
+            raise Failure(Outcome.PROTOCOL_ERROR, "a part of the answer has a negative length")
+        return super().read(size)
+
+
 class Answer(http.client.HTTPResponse):
     """http.client's answer, read within bounds, and after every interim answer: http.client passes over 100 only."""
 
     def __init__(self, sock: socket.socket, *args: Any, **members: Any) -> None:
         super().__init__(sock, *args, **members)
-        self.fp = io.BufferedReader(Bounded(self.fp.detach()))
+        self._lines = self.fp = Lines(Bounded(self.fp.detach()))
+
+    def begin(self) -> None:
+        """Read the head. Raises Failure for one that was cut, which http.client takes for a whole one."""
+        super().begin()
+        if not self._lines.last:
+            raise Failure(Outcome.PROTOCOL_ERROR, "the answer ended within its headers")
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
             version, status, reason = super()._read_status()  # type: ignore[misc]
+            # To Python +200 and 2_00 are numbers too.
+            if not _STATUS_LINE.match(self._lines.last):
+                raise Failure(Outcome.PROTOCOL_ERROR, "the answer has no status of three digits")
             if not 101 < status < 200:
                 return version, status, reason
             while self.fp.readline(65_537).strip():
@@ -117,8 +145,11 @@ class Answer(http.client.HTTPResponse):
 
 
 class Plain(HTTPConnection):
-    wire: Wire
     response_class = Answer
+
+    def __init__(self, *args: Any, wire: Wire, **members: Any) -> None:
+        super().__init__(*args, **members)
+        self.wire = wire
 
     def request(self, method: str, url: str, *args: Any, **members: Any) -> None:
         """Ask for what was registered, to the letter: urllib3 would escape it anew."""
@@ -129,8 +160,11 @@ class Plain(HTTPConnection):
 
 
 class Secure(HTTPSConnection):
-    wire: Wire
     response_class = Answer
+
+    def __init__(self, *args: Any, wire: Wire, **members: Any) -> None:
+        super().__init__(*args, **members)
+        self.wire = wire
 
     def request(self, method: str, url: str, *args: Any, **members: Any) -> None:
         """Ask for what was registered, to the letter: urllib3 would escape it anew."""
@@ -138,6 +172,14 @@ class Secure(HTTPSConnection):
 
     def _new_conn(self) -> socket.socket:
         return self.wire.connect(self._dns_host, self.port or 443)
+
+
+class PlainPool(HTTPConnectionPool):
+    ConnectionCls = Plain
+
+
+class SecurePool(HTTPSConnectionPool):
+    ConnectionCls = Secure
 
 
 @cache
@@ -149,24 +191,29 @@ def tls() -> ssl.SSLContext:
 
 
 class Adapter(HTTPAdapter):
-    """requests' adapter, whose connections are the wire's."""
+    """requests' adapter, with one connection, which is the wire's."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self._pool: HTTPConnectionPool | None = None
         super().__init__(max_retries=0)
 
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:  # noqa: ARG002
-        plain = type("Plain", (Plain,), {"wire": self._wire})
-        secure = type("Secure", (Secure,), {"wire": self._wire})
-        self.poolmanager = PoolManager(num_pools=1, maxsize=1, block=block, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
-        }
+    def init_poolmanager(self, *args: Any, **members: Any) -> None:
+        """Make no manager of pools: there is but one connection."""
 
-    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> tuple[Any, Any]:
-        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
-        return host, {"ssl_context": tls(), "cert_reqs": "CERT_REQUIRED"} if host["scheme"] == "https" else {}
+    def get_connection_with_tls_context(self, request: Any, *_: Any, **__: Any) -> HTTPConnectionPool:
+        """Return the wire's own pool, whatever else is asked for: no proxy and no other certificates."""
+        url = urlsplit(request.url)
+        # With its port always: http.client would look for one behind the last colon of an IPv6 address.
+        if url.scheme == "https":
+            self._pool = SecurePool(str(url.hostname), url.port or 443, ssl_context=tls(), cert_reqs="CERT_REQUIRED", wire=self._wire)
+        else:
+            self._pool = PlainPool(str(url.hostname), url.port or 80, wire=self._wire)
+        return self._pool
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Leave it to the context, which verifies."""
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()

@@ -32,7 +32,8 @@ from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Request as WsgiRequest
 
 from infra.local.dynamodb import DynamoDB
-from infra.local.journal import Journal, StateInUse
+from infra.local.journal import Journal, StateUnusable
+from infra.local.kms import make_key
 from infra.local.queue import Queue
 from infra.local.schedules import Schedules
 from infra.local.template import Template, read_template
@@ -90,10 +91,11 @@ class _Handler(WSGIRequestHandler):
         """Log nothing."""
 
 
-def furnish(cloud: Cloud, template: Template) -> None:
+def furnish(cloud: Cloud, template: Template, journal: Journal) -> None:
     """Make what the template describes, then put back what the journal knows."""
     _make_tables(template)
     _make_queues(template)
+    make_key(template.key_alias, journal)
     scheduler_backends[ACCOUNT][REGION].create_schedule_group(template.group, [])
     cloud.dynamodb.restore()
     cloud.queue.restore()
@@ -138,11 +140,11 @@ def main(folder: str, stage: str) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         journal = Journal(Path(folder) / f"{stage}.sqlite")
-    except StateInUse as error:
+        cloud = Cloud(journal)
+        furnish(cloud, read_template(stage), journal)
+    except StateUnusable as error:
         print(f"failed {error}", flush=True)
         return 1
-    cloud = Cloud(journal)
-    furnish(cloud, read_template(stage))
     server = make_server("127.0.0.1", 0, cloud, threaded=True, request_handler=_Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"ready {server.server_port}", flush=True)

@@ -13,6 +13,7 @@ import re
 import socket
 import sys
 import time
+from email import errors
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -29,6 +30,14 @@ _MOST_TRAILERS = 100
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,12}")
 # How long an answer that came before the end of its request waits for the client to have read it.
 _LINGER_SECONDS = 2
+# The parser, made for mail, looks for the parts of a multipart body right behind the headers, where no body is yet.
+_OF_THE_BODY = (
+    errors.NoBoundaryInMultipartDefect,
+    errors.StartBoundaryNotFoundDefect,
+    errors.CloseBoundaryNotFoundDefect,
+    errors.MultipartInvariantViolationDefect,
+    errors.InvalidMultipartContentTransferEncodingDefect,
+)
 
 
 class BadRequest(Exception):
@@ -69,7 +78,8 @@ class Handler(ChaliceRequestHandler):
             return False
         # After a line that is no header the rest is taken for a body; a folded value would be two lines wherever it is repeated.
         folded = any("\n" in value or "\r" in value for value in self.headers.values())
-        if self.headers.defects or folded or any(name != name.strip() for name in self.headers):
+        malformed = any(not isinstance(defect, _OF_THE_BODY) for defect in self.headers.defects)
+        if malformed or folded or any(name != name.strip() for name in self.headers):
             self.send_error(400, "a header is malformed")
             return False
         # http.server looks for do_GET and its like; every method is answered here, the unknown ones with 404 or 405.

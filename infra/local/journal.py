@@ -14,18 +14,55 @@ from pathlib import Path
 from typing import Any
 
 
-class StateInUse(Exception):
+class StateUnusable(Exception):
+    """Nothing can be kept in this file; the sentence says why, and what to do."""
+
+
+class StateInUse(StateUnusable):
     """Another process serves from the same file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is in use: is another Resona running here? Stop it, or set RESONA_HOME to another folder")
+
+
+class StateDamaged(StateUnusable):
+    """The file is there, and is not what a journal wrote."""
+
+    def __init__(self, path: Path, why: object) -> None:
+        super().__init__(f"{path} cannot be read ({why}): put a copy of it back, or move it away and begin without jobs")
+
+
+class NoPlaceForState(StateUnusable):
+    """The folder cannot be made or written."""
+
+    def __init__(self, path: Path, why: object) -> None:
+        super().__init__(f"jobs and runs cannot be kept in {path} ({why}): set RESONA_HOME to a folder that can be written")
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> StateUnusable:
+    # The last byte of an extended code is the primary one.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StateInUse(path)
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return StateDamaged(path, error)
+    return NoPlaceForState(path, error)
 
 
 class Journal:
     """Things by kind and name. Safe to use from many threads."""
 
     def __init__(self, path: Path, patience_seconds: float = 5) -> None:
-        """Open or make the file; who served from it before may take a moment to end. Raises StateInUse."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Open or make the file; who served from it before may take a moment to end. Raises StateUnusable."""
+        self._path = path
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=patience_seconds)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=patience_seconds)
+        except OSError as error:
+            raise NoPlaceForState(path, error.strerror) from error
+        except sqlite3.Error as error:
+            raise _unusable(path, error) from error
         try:
             # Held as long as the process lives, and given back by the system however it ends.
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -36,9 +73,9 @@ class Journal:
             )
             self._database.execute("BEGIN EXCLUSIVE")
             self._database.execute("COMMIT")
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             self._database.close()
-            raise StateInUse(f"{path} is in use: is another Resona running here? Stop it, or set RESONA_HOME to another folder") from error
+            raise _unusable(path, error) from error
 
     def write(self, changes: list[tuple[str, str, Any]]) -> None:
         """Keep the value of each (kind, name), all or nothing; None forgets it."""
@@ -53,11 +90,14 @@ class Journal:
                     self._database.execute("INSERT OR REPLACE INTO things VALUES (?, ?, ?)", (kind, name, text))
 
     def read(self, kind: str) -> Iterator[tuple[str, Any]]:
-        """Yield (name, value) of everything of a kind."""
-        with self._lock:
-            rows = self._database.execute("SELECT name, value FROM things WHERE kind = ?", (kind,)).fetchall()
-        for name, text in rows:
-            yield name, json.loads(text)
+        """Yield (name, value) of everything of a kind. Raises StateDamaged."""
+        try:
+            with self._lock:
+                rows = self._database.execute("SELECT name, value FROM things WHERE kind = ?", (kind,)).fetchall()
+            for name, text in rows:
+                yield name, json.loads(text)
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise StateDamaged(self._path, error) from error
 
     def close(self) -> None:
         """Close the file."""

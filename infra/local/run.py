@@ -179,7 +179,6 @@ def home() -> Path:
 def environment(endpoint: str) -> dict[str, str]:
     """Return the environment of a stage whose cloud is at `endpoint`."""
     template = read_template(STAGE)
-    jobs, runs = (table["TableName"] for table in template.tables)
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "laptop",
@@ -188,8 +187,10 @@ def environment(endpoint: str) -> dict[str, str]:
         "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
         "AWS_EC2_METADATA_DISABLED": "true",
         "RESONA_STAGE": STAGE,
-        "RESONA_JOBS_TABLE": jobs,
-        "RESONA_RUNS_TABLE": runs,
+        "RESONA_JOBS_TABLE": template.table("jobs"),
+        "RESONA_RUNS_TABLE": template.table("runs"),
+        "RESONA_SECRETS_TABLE": template.table("secrets"),
+        "RESONA_SECRETS_KEY": template.key_alias,
         "RESONA_DUE_QUEUE_URL": f"{endpoint}/{ACCOUNT}/{template.queues[0]['QueueName']}",
         "RESONA_SCHEDULE_GROUP": template.group,
         "RESONA_WAKE_FUNCTION_ARN": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:resona-{STAGE}-wake",

@@ -1,4 +1,4 @@
-"""The cloud that infra/template.yaml describes, as far as a laptop needs it: names, tables, queues, the schedule group."""
+"""The cloud that infra/template.yaml describes, as far as a laptop needs it: names, tables, queues, the schedule group, the key."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ class Template:
     queues: tuple[dict[str, Any], ...]
     redrives: dict[str, tuple[str, int]]
     group: str
+    key_alias: str
+
+    def table(self, name: str) -> str:
+        """Return the name of the table that ends so, such as `jobs`."""
+        return next(str(table["TableName"]) for table in self.tables if table["TableName"].endswith(f"-{name}"))
 
 
 class _Loader(yaml.SafeLoader):
@@ -50,7 +55,8 @@ def read_template(stage: str) -> Template:
             dead = policy["deadLetterTargetArn"][1].removesuffix(".Arn")
             redrives[queue["QueueName"]] = (queues[dead]["QueueName"], policy["maxReceiveCount"])
     (group,) = properties("AWS::Scheduler::ScheduleGroup").values()
-    return Template(tuple(properties("AWS::DynamoDB::Table").values()), tuple(queues.values()), redrives, group["Name"])
+    (alias,) = properties("AWS::KMS::Alias").values()
+    return Template(tuple(properties("AWS::DynamoDB::Table").values()), tuple(queues.values()), redrives, group["Name"], alias["AliasName"])
 
 
 def _filled(value: Any, stage: str) -> Any:

@@ -241,7 +241,7 @@ def test_the_same_idempotency_key_gives_the_first_answer_again(api: Api) -> None
     first = api.post("/jobs", job(), headers=headers)
     api.world.advance(seconds=30)
     second = api.post("/jobs", dict(reversed(job().items())), headers=headers)
-    assert (second.status, second.json) == (201, first.json)
+    assert (second.status, second.text) == (201, first.text)
     assert second.headers["Idempotency-Replayed"] == "true"
     assert "Idempotency-Replayed" not in first.headers
     assert [second.headers[name] for name in ("Location", "ETag")] == [first.headers[name] for name in ("Location", "ETag")]
@@ -253,7 +253,7 @@ def test_a_repeat_gets_its_first_answer_though_its_date_has_passed_since(api: Ap
     first = api.post("/jobs", body, headers=headers)
     api.world.advance(minutes=5)
     second = api.post("/jobs", body, headers=headers)
-    assert (second.status, second.json) == (201, first.json)
+    assert (second.status, second.text) == (201, first.text)
 
 
 def test_a_repeat_may_write_its_numbers_in_another_way(api: Api) -> None:

@@ -389,3 +389,11 @@ def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
     emulator = Emulator(tmp_path)
     assert emulator.process.poll() is None
     assert emulator.end() == 0
+
+
+def test_what_it_cannot_read_is_told_in_a_sentence_to_whoever_started_it(tmp_path: Path) -> None:
+    (tmp_path / "local.sqlite").write_bytes(b"a letter to my mother" * 100)
+    command = [sys.executable, "-m", "infra.local.emulator", str(tmp_path), "local"]
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith(f"failed {tmp_path}/local.sqlite cannot be read")

@@ -148,6 +148,13 @@ def test_a_line_that_is_no_request_of_ours_is_answered_with_a_status_and_a_probl
     assert "None" not in answer.json["detail"]
 
 
+@pytest.mark.parametrize("content_type", [b"multipart/form-data; boundary=x", b"multipart/form-data", b"message/rfc822", b"text/plain"])
+def test_a_body_of_another_type_is_refused_for_its_type_and_not_for_its_headers(gateway: Gateway, content_type: bytes) -> None:
+    request = START.replace(b"application/json", content_type) + LENGTH
+    assert gateway.send(request + b"\r\n" + BODY).status == 415
+    assert gateway.send(request + b"no header\r\n\r\n" + BODY).status == 400
+
+
 def test_a_method_that_is_not_possible_is_told_which_are(gateway: Gateway) -> None:
     for method in (b"PUT", b"TRACE", b"BREW"):
         assert b"\r\nAllow: GET, POST\r\n" in gateway.send(method + b" /jobs HTTP/1.1\r\n\r\n").head

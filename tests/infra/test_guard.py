@@ -15,6 +15,7 @@ import pytest
 from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.request import Request, check
 from chalicelib.domain.run import Outcome
+from chalicelib.domain.secrets import Credentials
 from chalicelib.outbound import address_guard
 from chalicelib.outbound.address_guard import PUBLIC, Guard
 from chalicelib.outbound.send import send
@@ -22,6 +23,7 @@ from infra.local.guard import LOCAL
 from tests.outbound.servers import serving
 
 ROOT = Path(__file__).parent.parent.parent
+RUN, SIGNED = {"Resona-Run-Id": "run_1"}, Credentials(("whsec_dGVzdA==",))
 OK = [{"send": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"}]
 
 
@@ -93,8 +95,8 @@ def test_a_name_may_not_resolve_to_the_clouds_own_addresses_on_a_laptop(address:
 def test_a_laptop_calls_localhost_by_its_name_and_what_ships_does_not() -> None:
     with serving(OK) as server:
         request = Request(f"http://localhost:{server.port}/", "POST", {})
-        local = send(request, run_headers={}, timeout=timedelta(seconds=2), guard=LOCAL)
-        deployed = send(request, run_headers={}, timeout=timedelta(seconds=2))
+        local = send(request, run_headers=RUN, timeout=timedelta(seconds=2), credentials=SIGNED, guard=LOCAL)
+        deployed = send(request, run_headers=RUN, timeout=timedelta(seconds=2), credentials=SIGNED)
         assert (local.outcome, deployed.outcome, len(server.seen)) == (Outcome.SUCCESS, Outcome.BLOCKED, 1)
 
 
@@ -129,10 +131,11 @@ def test_no_environment_makes_what_ships_call_loopback() -> None:
     code = (
         "from datetime import timedelta\n"
         "from chalicelib.domain.request import Request\n"
+        "from chalicelib.domain.secrets import Credentials\n"
         "from chalicelib.outbound.send import send\n"
         "for host in ('127.0.0.1', 'localhost', '10.0.0.1', '[::1]'):\n"
-        "    made = send(Request(f'http://{host}:9/', 'GET', {}), run_headers={}, timeout=timedelta(seconds=1))\n"
-        "    print(made.outcome)"
+        "    request, second = Request(f'http://{host}:9/', 'GET', {}), timedelta(seconds=1)\n"
+        "    print(send(request, run_headers={}, timeout=second, credentials=Credentials(())).outcome)"
     )
     named = {
         node.value

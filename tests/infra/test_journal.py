@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.journal import Journal, StateInUse
+from infra.local.journal import Journal, NoPlaceForState, StateDamaged, StateInUse
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -76,9 +76,28 @@ def test_whoever_comes_second_is_refused_with_a_sentence_and_leaves_the_first_al
 def test_what_is_no_journal_is_not_overwritten(path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(b"a letter to my mother" * 100)
-    with pytest.raises(sqlite3.DatabaseError):
+    with pytest.raises(StateDamaged, match=r"local\.sqlite cannot be read .*: put a copy of it back, or move it away"):
         Journal(path)
     assert path.read_bytes() == b"a letter to my mother" * 100
+
+
+def test_a_damage_that_shows_only_when_it_is_read_is_told_as_one(path: Path) -> None:
+    Journal(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute("INSERT INTO things VALUES ('item', 'a', '{half')")
+    database.close()
+    opened = Journal(path)
+    with pytest.raises(StateDamaged, match=r"local\.sqlite cannot be read"):
+        kept(opened)
+    opened.close()
+
+
+def test_a_folder_that_cannot_be_one_and_a_file_that_cannot_be_opened_are_told_from_one_in_use(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.sqlite").mkdir()
+    for path in (tmp_path / "file" / "local.sqlite", tmp_path / "folder.sqlite"):
+        with pytest.raises(NoPlaceForState, match="set RESONA_HOME to a folder that can be written"):
+            Journal(path)
 
 
 def test_a_journal_left_by_a_killed_process_opens_with_all_that_was_written(path: Path) -> None:

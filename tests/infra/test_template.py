@@ -23,9 +23,10 @@ def keys(description: dict[str, Any]) -> tuple[str, ...]:
 @pytest.mark.parametrize("stage", ["local", "dev", "prod"])
 def test_names_carry_the_stage(stage: str) -> None:
     template = read_template(stage)
-    assert [table["TableName"] for table in template.tables] == [f"resona-{stage}-jobs", f"resona-{stage}-runs"]
+    assert [table["TableName"] for table in template.tables] == [f"resona-{stage}-{name}" for name in ("jobs", "runs", "secrets")]
     assert [queue["QueueName"] for queue in template.queues] == [f"resona-{stage}-due", f"resona-{stage}-due-dead"]
     assert template.group == f"resona-{stage}"
+    assert template.key_alias == f"alias/resona-{stage}-secrets"
     assert template.redrives == {f"resona-{stage}-due": (f"resona-{stage}-due-dead", 5)}
 
 
@@ -36,13 +37,14 @@ def test_nothing_of_the_template_s_own_language_is_left_over() -> None:
 
 
 def test_tables_and_indexes_have_the_keys_that_the_code_asks_by() -> None:
-    jobs, runs = read_template("local").tables
-    assert (keys(jobs), keys(runs)) == (KEYS["jobs"], KEYS["runs"])
+    jobs, runs, secrets = read_template("local").tables
+    assert {"jobs": keys(jobs), "runs": keys(runs), "secrets": keys(secrets)} == KEYS
     indexes = {index["IndexName"]: index for table in (jobs, runs) for index in table["GlobalSecondaryIndexes"]}
     assert {name: keys(index) for name, index in indexes.items()} == INDEXES
     # A claim must not touch the tenants' index, and no index may hold what a user wrote.
     assert all(index["Projection"] == {"ProjectionType": "KEYS_ONLY"} for index in indexes.values())
     assert [index["IndexName"] for index in runs["GlobalSecondaryIndexes"]] == ["by_wrong"]
+    assert "GlobalSecondaryIndexes" not in secrets
 
 
 def test_every_key_is_described_and_nothing_else_is() -> None:
@@ -54,7 +56,8 @@ def test_every_key_is_described_and_nothing_else_is() -> None:
 
 def test_tables_forget_by_the_attribute_that_the_code_writes_and_are_not_lost_by_accident() -> None:
     for table in read_template("prod").tables:
-        assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+        if not table["TableName"].endswith("-secrets"):
+            assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
         assert table["DeletionProtectionEnabled"] is True
         assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
         assert table["BillingMode"] == "PAY_PER_REQUEST"
@@ -70,7 +73,9 @@ def test_a_message_stays_hidden_for_as_long_as_its_delivery_may_take() -> None:
 
 def test_the_laptop_s_settings_name_what_the_template_makes() -> None:
     template, settings = read_template("local"), environment("http://127.0.0.1:1")
-    assert [settings["RESONA_JOBS_TABLE"], settings["RESONA_RUNS_TABLE"]] == [table["TableName"] for table in template.tables]
+    named = [settings[f"RESONA_{name}_TABLE"] for name in ("JOBS", "RUNS", "SECRETS")]
+    assert named == [table["TableName"] for table in template.tables]
+    assert settings["RESONA_SECRETS_KEY"] == template.key_alias
     assert settings["RESONA_DUE_QUEUE_URL"].rpartition("/")[2] == template.queues[0]["QueueName"]
     assert settings["RESONA_SCHEDULE_GROUP"] == template.group
 

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def load(kind: str) -> list[Any]:
-    """Return the attacks of one kind: urls, dns, headers, methods, bodies, servers."""
+    """Return the attacks of one kind: urls, dns, headers, methods, bodies, documents, servers."""
     return list(_corpus()[kind])
 
 

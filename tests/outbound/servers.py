@@ -8,8 +8,10 @@ import ipaddress
 import socket
 import ssl
 import struct
+import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +21,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from chalicelib.domain.request import Request, malformed_host
+from chalicelib.outbound.address_guard import Guard
+
 # Servers outlive the timeouts of the tests, and no test.
 LIFETIME = 6.0
+LOOPBACK = Guard(
+    malformed_host, lambda address: None if address.is_loopback else "not loopback", lambda host, port: [ipaddress.ip_address("127.0.0.1")]
+)
 
 
 @dataclass
@@ -34,9 +42,12 @@ class Server:
 
 @contextlib.contextmanager
 def serving(
-    script: list[dict[str, Any]] | Callable[[socket.socket], None], context: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    script: list[dict[str, Any]] | Callable[[socket.socket], None],
+    context: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
+    reads: bool = True,
 ) -> Iterator[Server]:
-    """Answer every connection by the script until the end of the block."""
+    """Answer every connection by the script until the end of the block, after a request has been read unless `reads` is off."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family, backlog=256) as listener:
         server = Server(listener.getsockname()[1])
@@ -49,7 +60,8 @@ def serving(
                 sock.settimeout(LIFETIME)
                 wrapped = context.wrap_socket(sock, server_side=True) if context else sock
                 with wrapped:
-                    server.seen.append(_read_request(wrapped))
+                    if reads:
+                        server.seen.append(_read_request(wrapped))
                     if callable(script):
                         script(wrapped)
                     else:
@@ -121,13 +133,21 @@ class Authority:
 
     def context(self, *hosts: str, days: tuple[int, int] = (-1, 1), self_signed: bool = False) -> ssl.SSLContext:
         """Return the context of a server whose certificate is for these hosts."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # The standard library reads certificates from files only.
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(self.chain(*hosts, days=days, self_signed=self_signed))
+            file.flush()
+            context.load_cert_chain(file.name)
+        return context
+
+    def chain(self, *hosts: str, days: tuple[int, int] = (-1, 1), self_signed: bool = False) -> str:
+        """Return a new key and its certificate for these hosts, as a server reads them."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A server of the tests")])
         certificate = self._made(subject, key, subject if self_signed else self.name, hosts, days, signer=key if self_signed else self.key)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with _files(certificate, key) as (chain, private):
-            context.load_cert_chain(chain, private)
-        return context
+        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()
 
     def _made(
         self,
@@ -154,14 +174,27 @@ class Authority:
         return builder.sign(signer or self.key, hashes.SHA256())
 
 
-@contextlib.contextmanager
-def _files(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Iterator[tuple[str, str]]:
-    # The standard library reads certificates from files only.
-    import tempfile
-    from pathlib import Path
+AUTHORITY = Authority()
 
-    with tempfile.TemporaryDirectory() as folder:
-        chain, private = Path(folder, "chain.pem"), Path(folder, "key.pem")
-        chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        private.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-        yield str(chain), str(private)
+
+@contextlib.contextmanager
+def hostile(attack: dict[str, Any]) -> Iterator[Request]:
+    """Serve as one of the corpus's servers does, and give the request that calls it."""
+    tls = attack.get("tls")
+    method = attack.get("method", "POST")
+    if tls is None:
+        with serving(attack["script"]) as server:
+            yield Request(f"http://127.0.0.1:{server.port}/", method, {})
+        return
+    with serving(attack["script"], None if tls == "none" else _tls(**tls), reads=tls != "none") as server:
+        yield Request(f"https://api.example.com:{server.port}/", method, {})
+
+
+def _tls(hosts: list[str], days: tuple[int, int] = (-1, 1), self_signed: bool = False, unknown: bool = False, at_most: str = "") -> Any:
+    context = (Authority() if unknown else AUTHORITY).context(*hosts, days=days, self_signed=self_signed)
+    if at_most:
+        with warnings.catch_warnings():
+            # The version is as deprecated as the servers that have no other.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.maximum_version = ssl.TLSVersion[at_most]
+    return context

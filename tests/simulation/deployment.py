@@ -27,15 +27,18 @@ from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_store import JobStore
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import run_key
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import Exchange, Outcome, Response
+from chalicelib.domain.secrets import Credentials
 from chalicelib.firing import Firing
 from chalicelib.scheduling import Scheduling
+from chalicelib.sending import Sender
 from infra.local import eventbridge
 from infra.local.clock import queue_event, wake_event
-from tests.cloud import SQS, DynamoDB, Scheduler
+from tests.cloud import KMS, SQS, DynamoDB, Scheduler
 from tests.simulation.cloud import SimulatedCloud, Write
 from tests.simulation.faults import Plan, Weather
 from tests.simulation.hub import Hub, Killed, Process
@@ -67,11 +70,14 @@ class Deployment:
         scheduler: Any = Scheduler(self.cloud)
         jobs = JobStore(dynamodb, "jobs", hub.wait)
         runs = RunStore(dynamodb, "runs", timedelta(days=30), hub.wait)
+        kms: Any = KMS(self.cloud)
+        secrets = SecretStore(dynamodb, "secrets", lambda: kms, "key", hub.wait)
         queue = DueQueue(queue_client, "due", hub.wait)
         schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"), hub.wait)
         arming = Arming(jobs, queue, hub.clock)
-        self.scheduling = Scheduling(jobs, runs, schedules, arming, hub.clock, lambda host: None, hub.wait, hub.side_by_side)
-        self.firing = Firing(jobs, runs, schedules, queue, arming, self._send, hub.clock, hub.wait, hub.side_by_side)
+        self.scheduling = Scheduling(jobs, runs, schedules, secrets, arming, hub.clock, lambda host: None, hub.wait, hub.side_by_side)
+        sender = Sender(secrets, self._send, hub.clock, hub.wait)
+        self.firing = Firing(jobs, runs, schedules, queue, arming, sender, hub.clock, hub.wait, hub.side_by_side)
         self.processes = 0
         self.killed = 0
         self.arrives: Callable[[str], None] | None = None
@@ -92,7 +98,7 @@ class Deployment:
 
     # The targets
 
-    def _send(self, request: Request, *, run_headers: Mapping[str, str], timeout: timedelta) -> Exchange:
+    def _send(self, request: Request, *, run_headers: Mapping[str, str], timeout: timedelta, credentials: Credentials) -> Exchange:
         job_id = run_headers["Resona-Job-Id"]
         key, attempt = run_key(job_id, run_headers["Resona-Run-Id"]), int(run_headers["Resona-Attempt"])
         took, exchange = self.target(request, run_headers)

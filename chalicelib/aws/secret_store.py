@@ -1,0 +1,232 @@
+"""The table of secrets: each value encrypted by KMS, in a context that names whose it is and what for.
+
+    tenant   hash
+    name     range: `secret#<NAME>`, or `signing` for the tenant's signing secrets
+    value    what KMS made of it, base64; the signing secrets are one JSON text
+    created_at, updated_at   texts; `revision`, a number, on `signing` alone
+
+What was encrypted for one tenant, purpose or name cannot be decrypted for another. A ciphertext is decrypted once per process: it never
+means anything else, so what is remembered of it needs no end.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from chalicelib.aws.clients import Caller, code_of
+from chalicelib.domain.errors import InvalidInput, SecretNotFound, Unavailable
+from chalicelib.domain.request import Request
+from chalicelib.domain.secrets import SecretDates, SigningSecrets, missing_secrets, names_in
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_kms import KMSClient
+
+_PART, _KEY_PART = "the table of secrets", "the key of secrets"
+_SIGNING = "signing"
+_TRIES = 10
+_REMEMBERED = 4096
+
+
+class SecretStore:
+    """Secrets and signing secrets. `kms` makes the client, which not every function needs."""
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, kms: Callable[[], KMSClient], key: str, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._make_kms = kms
+        self._key = key
+        self._call = Caller(_PART, sleep)
+        self._call_kms = Caller(_KEY_PART, sleep)
+        self._decrypt = lru_cache(_REMEMBERED)(self._decrypted)
+
+    @cached_property
+    def _kms(self) -> KMSClient:
+        return self._make_kms()
+
+    def put(self, tenant: str, name: str, value: str, now: datetime) -> None:
+        """Keep a value under a name, in the place of the one that is there."""
+        before = self._items(tenant, [_secret(name)]).get(_secret(name))
+        stamp = {"S": now.isoformat()}
+        item = {
+            "tenant": {"S": tenant},
+            "name": {"S": _secret(name)},
+            "value": {"S": self._encrypted(tenant, _secret(name), value)},
+            "created_at": before["created_at"] if before else stamp,
+            "updated_at": stamp,
+        }
+        self._call(lambda: self._client.put_item(TableName=self._table, Item=item), writes=True)
+
+    def delete(self, tenant: str, name: str) -> None:
+        """Forget a secret. Raises SecretNotFound."""
+        try:
+            self._call(
+                lambda: self._client.delete_item(
+                    TableName=self._table,
+                    Key={"tenant": {"S": tenant}, "name": {"S": _secret(name)}},
+                    ConditionExpression="attribute_exists(tenant)",
+                ),
+                writes=True,
+            )
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+            raise SecretNotFound from error
+
+    def names(self, tenant: str) -> list[SecretDates]:
+        """Return the tenant's secrets without their values, by name."""
+        found: list[SecretDates] = []
+        more: dict[str, Any] = {}
+        while True:
+            answer: Any = self._call(
+                lambda more=more: self._client.query(  # type: ignore[misc]
+                    TableName=self._table,
+                    KeyConditionExpression="tenant = :tenant AND begins_with(#name, :secret)",
+                    ExpressionAttributeNames={"#name": "name"},
+                    ExpressionAttributeValues={":tenant": {"S": tenant}, ":secret": {"S": _secret("")}},
+                    ConsistentRead=True,
+                    **more,
+                ),
+            )
+            found += [
+                SecretDates(
+                    item["name"]["S"].removeprefix(_secret("")),
+                    datetime.fromisoformat(item["created_at"]["S"]),
+                    datetime.fromisoformat(item["updated_at"]["S"]),
+                )
+                for item in answer["Items"]
+            ]
+            start = answer.get("LastEvaluatedKey")
+            if start is None:
+                return found
+            more = {"ExclusiveStartKey": start}
+
+    def missing(self, tenant: str, names: Collection[str]) -> set[str]:
+        """Return those of the names that the tenant has no secret for."""
+        there = self._items(tenant, [_secret(name) for name in names])
+        return {name for name in names if _secret(name) not in there}
+
+    def check(self, tenant: str, request: Request) -> None:
+        """Refuse a request that names a secret which does not exist. Raises InvalidInput, naming every place."""
+        names = names_in(request)
+        missing = self.missing(tenant, names) if names else None
+        if missing:
+            raise InvalidInput(missing_secrets(request, missing))
+
+    def unsealed(self, tenant: str, names: Iterable[str], now: datetime) -> tuple[SigningSecrets, dict[str, str]]:
+        """Return the tenant's signing secrets, made if it has none yet, and the values of those of the names that exist."""
+        items = self._items(tenant, [_SIGNING, *map(_secret, names)])
+        signing = self._signing(items[_SIGNING]) if _SIGNING in items else self.signing(tenant, now)
+        values = {
+            name.removeprefix(_secret("")): self._decrypt(tenant, name, item["value"]["S"])
+            for name, item in items.items()
+            if name != _SIGNING
+        }
+        return signing, values
+
+    def signing(self, tenant: str, now: datetime) -> SigningSecrets:
+        """Return the tenant's signing secrets, made if it has none yet."""
+        return self._kept_signing(tenant, now, lambda found: found)
+
+    def rotate(self, tenant: str, now: datetime) -> SigningSecrets:
+        """Make a new signing secret; for 24 hours what is sent is signed with the old one too."""
+        return self._kept_signing(tenant, now, lambda found: found.rotated(_fresh(), now))
+
+    def _kept_signing(self, tenant: str, now: datetime, change: Callable[[SigningSecrets], SigningSecrets]) -> SigningSecrets:
+        tried = uuid.uuid4().hex
+        for _ in range(_TRIES):
+            item = self._items(tenant, [_SIGNING]).get(_SIGNING)
+            if item is not None and item["write_token"]["S"] == tried:
+                # A write of ours whose answer was lost has taken effect.
+                return self._signing(item)
+            before = self._signing(item) if item else SigningSecrets(_fresh())
+            after = change(before)
+            if item is not None and after == before:
+                return before
+            try:
+                self._write_signing(tenant, after, item, tried, now)
+            except ClientError as error:
+                if code_of(error) != "ConditionalCheckFailedException":
+                    raise
+                continue
+            return after
+        raise Unavailable(_PART)
+
+    def _write_signing(self, tenant: str, after: SigningSecrets, item: dict[str, Any] | None, token: str, now: datetime) -> None:
+        text = json.dumps([after.current, [[secret, until.isoformat()] for secret, until in after.previous]])
+        revision = int(item["revision"]["N"]) + 1 if item else 1
+        unchanged: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(tenant)"}
+        if item is not None:
+            unchanged = {
+                "ConditionExpression": "revision = :read",
+                "ExpressionAttributeValues": {":read": item["revision"]},
+            }
+        fresh = {
+            "tenant": {"S": tenant},
+            "name": {"S": _SIGNING},
+            "value": {"S": self._encrypted(tenant, _SIGNING, text)},
+            "revision": {"N": str(revision)},
+            "write_token": {"S": token},
+            "updated_at": {"S": now.isoformat()},
+        }
+        self._call(lambda: self._client.put_item(TableName=self._table, Item=fresh, **unchanged), writes=True)
+
+    def _signing(self, item: dict[str, Any]) -> SigningSecrets:
+        current, previous = json.loads(self._decrypt(item["tenant"]["S"], _SIGNING, item["value"]["S"]))
+        return SigningSecrets(current, tuple((secret, datetime.fromisoformat(until)) for secret, until in previous))
+
+    def _items(self, tenant: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the items that there are, by name, read consistently."""
+        keys: list[Any] = [{"tenant": {"S": tenant}, "name": {"S": name}} for name in dict.fromkeys(names)]
+        found: dict[str, dict[str, Any]] = {}
+        while keys:
+            request: dict[str, Any] = {self._table: {"Keys": keys[:100], "ConsistentRead": True}}
+            answer: Any = self._call(lambda request=request: self._client.batch_get_item(RequestItems=request))  # type: ignore[misc]
+            for item in answer["Responses"].get(self._table, []):
+                found[item["name"]["S"]] = item
+            keys = [*answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", []), *keys[100:]]
+        return found
+
+    def _encrypted(self, tenant: str, name: str, text: str) -> str:
+        answer = self._with_key(
+            lambda: self._kms.encrypt(KeyId=self._key, Plaintext=text.encode(), EncryptionContext=_context(tenant, name)),
+        )
+        return base64.b64encode(answer["CiphertextBlob"]).decode("ascii")
+
+    def _decrypted(self, tenant: str, name: str, value: str) -> str:
+        answer = self._with_key(
+            lambda: self._kms.decrypt(KeyId=self._key, CiphertextBlob=base64.b64decode(value), EncryptionContext=_context(tenant, name)),
+        )
+        return str(answer["Plaintext"].decode())
+
+    def _with_key(self, request: Callable[[], Any]) -> Any:
+        try:
+            return self._call_kms(request)
+        except ClientError as error:
+            # A key that is disabled or gone, a policy that forbids: whoever operates Resona must see to it, and nothing has changed.
+            raise Unavailable(_KEY_PART) from error
+
+
+def _secret(name: str) -> str:
+    return f"secret#{name}"
+
+
+def _context(tenant: str, name: str) -> dict[str, str]:
+    kind, _, rest = name.partition("#")
+    return {"tenant": tenant, "kind": kind, **({"name": rest} if rest else {})}
+
+
+def _fresh() -> str:
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode('ascii')}"

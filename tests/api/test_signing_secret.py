@@ -1,0 +1,48 @@
+"""GET /signing-secret and POST /signing-secret/rotate."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.api.conftest import Api
+from tests.world import World
+
+
+def test_the_signing_secret_is_shown_and_stays(api: Api) -> None:
+    answer = api.get("/signing-secret")
+    assert answer.status == 200
+    assert answer.json.keys() == {"secret", "previous", "previous_expires_at"}
+    assert answer.json["secret"].startswith("whsec_")
+    assert (answer.json["previous"], answer.json["previous_expires_at"]) == (None, None)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert api.get("/signing-secret").json == answer.json
+
+
+def test_a_rotation_shows_both_for_24_hours(api: Api, world: World) -> None:
+    first = api.get("/signing-secret").json["secret"]
+    rotated = api.post("/signing-secret/rotate")
+    assert rotated.status == 200
+    assert rotated.json["secret"] != first
+    assert rotated.json["previous"] == first
+    assert rotated.json["previous_expires_at"] == "2026-11-24T10:00:00Z"
+    world.now += timedelta(hours=24)
+    assert api.get("/signing-secret").json == {"secret": rotated.json["secret"], "previous": None, "previous_expires_at": None}
+
+
+def test_attempts_are_signed_with_what_is_in_force_when_they_begin(api: Api, world: World) -> None:
+    first = api.get("/signing-secret").json["secret"]
+    api.register()
+    world.advance(seconds=10)
+    second = api.post("/signing-secret/rotate").json["secret"]
+    api.register()
+    world.advance(seconds=10)
+    world.now += timedelta(hours=24)
+    api.register()
+    world.advance(seconds=10)
+    assert [sent.credentials.signing for sent in world.sent] == [(first,), (second, first), (second,)]
+
+
+def test_a_job_of_a_tenant_without_a_signing_secret_is_signed_with_a_new_one(api: Api, world: World) -> None:
+    api.register()
+    world.advance(seconds=10)
+    assert world.sent[0].credentials.signing == (api.get("/signing-secret").json["secret"],)

@@ -1,0 +1,171 @@
+"""The table of secrets: what is in it, for whom it can be read, and what happens when two write at once or an answer is lost."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.aws.secret_store import SecretStore
+from chalicelib.domain.errors import SecretNotFound, Unavailable
+from chalicelib.domain.secrets import OVERLAP, SecretDates
+from tests.cloud import KMS, Cloud, DynamoDB, client_error
+
+NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=5)
+
+
+class Vault:
+    """A store on a cloud in memory. `before` and `after` are asked at every call of it."""
+
+    def __init__(self) -> None:
+        self.cloud = Cloud(lambda: NOW)
+        self.store = self.another()
+
+    def another(self) -> SecretStore:
+        """Return a store of another process."""
+        dynamodb: Any = DynamoDB(self.cloud)
+        kms: Any = KMS(self.cloud)
+        return SecretStore(dynamodb, "secrets", lambda: kms, "key", sleep=lambda seconds: None)
+
+    def fails(self, operation: str, when: str, times: int = 1, code: str = "InternalServerError", http: int = 500) -> None:
+        """Have an operation fail before or after its effect, so many times."""
+        left = [times]
+
+        def fail(called: str, request: dict[str, Any]) -> None:
+            if called == operation and left[0]:
+                left[0] -= 1
+                raise client_error(code, called, http)
+
+        setattr(self.cloud, when, fail)
+
+
+@pytest.fixture
+def vault() -> Vault:
+    return Vault()
+
+
+def values(store: SecretStore, *names: str, tenant: str = "tenant") -> dict[str, str]:
+    return store.unsealed(tenant, names, NOW)[1]
+
+
+def test_a_value_is_kept_encrypted_and_read_by_its_name(vault: Vault) -> None:
+    vault.store.put("tenant", "token", "s3cr3t", NOW)
+    assert "s3cr3t" not in repr(vault.cloud.tables)
+    assert values(vault.another(), "token", "absent") == {"token": "s3cr3t"}
+    assert values(vault.another(), "token", tenant="other") == {}
+
+
+def test_a_value_that_is_put_again_is_another_and_keeps_the_day_it_was_first_put(vault: Vault) -> None:
+    vault.store.put("tenant", "token", "old", NOW)
+    assert values(vault.store, "token") == {"token": "old"}
+    vault.store.put("tenant", "token", "new", LATER)
+    assert values(vault.store, "token") == {"token": "new"}
+    assert vault.store.names("tenant") == [SecretDates("token", NOW, LATER)]
+
+
+def test_names_are_listed_for_their_tenant_alone_and_without_what_signs(vault: Vault) -> None:
+    vault.store.signing("tenant", NOW)
+    for name in ("b", "a", "C"):
+        vault.store.put("tenant", name, "x", NOW)
+    assert [secret.name for secret in vault.store.names("tenant")] == ["C", "a", "b"]
+    assert vault.store.names("other") == []
+
+
+def test_more_names_than_a_page_holds_are_all_listed(vault: Vault) -> None:
+    for number in range(400):
+        vault.store.put("tenant", f"n{number:03}", "x" * 4096, NOW)
+    assert len(vault.store.names("tenant")) == 400
+    assert vault.cloud.calls.count("Query") > 1
+    assert len(values(vault.store, *(f"n{number:03}" for number in range(400)))) == 400
+
+
+def test_what_is_deleted_is_gone_and_deleting_it_again_is_told(vault: Vault) -> None:
+    vault.store.put("tenant", "token", "x", NOW)
+    with pytest.raises(SecretNotFound):
+        vault.store.delete("other", "token")
+    vault.store.delete("tenant", "token")
+    assert vault.store.missing("tenant", {"token"}) == {"token"}
+    with pytest.raises(SecretNotFound):
+        vault.store.delete("tenant", "token")
+
+
+def test_what_was_encrypted_for_one_place_cannot_be_read_in_another(vault: Vault) -> None:
+    vault.store.put("tenant", "token", "x", NOW)
+    item = vault.cloud.tables["secrets"]["tenant", "secret#token"]
+    vault.cloud.tables["secrets"]["other", "secret#token"] = {**item, "tenant": {"S": "other"}}
+    vault.cloud.tables["secrets"]["tenant", "secret#copy"] = {**item, "name": {"S": "secret#copy"}}
+    for tenant, name in (("other", "token"), ("tenant", "copy")):
+        with pytest.raises(Unavailable):
+            values(vault.another(), name, tenant=tenant)
+
+
+def test_a_ciphertext_is_decrypted_once_by_a_process(vault: Vault) -> None:
+    vault.store.put("tenant", "token", "x", NOW)
+    for _ in range(5):
+        vault.store.unsealed("tenant", ["token"], NOW)
+    assert vault.cloud.calls.count("Decrypt") == 2
+
+
+def test_a_tenant_that_has_no_signing_secret_is_given_one(vault: Vault) -> None:
+    made, _ = vault.store.unsealed("tenant", [], NOW)
+    assert vault.another().signing("tenant", LATER) == made
+    assert vault.store.signing("other", NOW) != made
+    assert made.current.startswith("whsec_")
+    assert len(base64.b64decode(made.current.removeprefix("whsec_"), validate=True)) == 32
+
+
+def test_of_two_that_make_the_first_signing_secret_at_once_one_wins(vault: Vault) -> None:
+    other: list[Any] = []
+
+    def first(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem" and not other:
+            other.append(None)
+            other.append(vault.another().signing("tenant", NOW))
+
+    vault.cloud.before = first
+    assert vault.store.signing("tenant", NOW) == other[1]
+
+
+def test_a_rotation_signs_with_both_for_a_day(vault: Vault) -> None:
+    first = vault.store.signing("tenant", NOW)
+    second = vault.store.rotate("tenant", NOW)
+    assert second.current != first.current
+    assert vault.another().signing("tenant", LATER) == second
+    assert second.in_force(NOW + OVERLAP - timedelta(seconds=1)) == (second.current, first.current)
+    assert second.in_force(NOW + OVERLAP) == (second.current,)
+
+
+@pytest.mark.parametrize("act", [lambda store: store.signing("tenant", NOW), lambda store: store.rotate("tenant", NOW)])
+def test_a_write_whose_answer_was_lost_is_not_made_twice(vault: Vault, act: Callable[[SecretStore], Any]) -> None:
+    vault.fails("PutItem", "after", code="ThrottlingException", http=400)
+    made = act(vault.store)
+    assert vault.another().signing("tenant", NOW) == made
+    assert len(made.previous) <= 1
+
+
+def test_rotations_at_once_lose_no_secret_that_signs(vault: Vault) -> None:
+    vault.store.signing("tenant", NOW)
+    seen: list[Any] = []
+
+    def meanwhile(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem" and not seen:
+            seen.append(None)
+            seen[0] = vault.another().rotate("tenant", NOW)
+
+    vault.cloud.before = meanwhile
+    mine = vault.store.rotate("tenant", NOW)
+    assert seen[0].current in mine.in_force(NOW)
+    assert len(mine.in_force(NOW)) == 3
+
+
+@pytest.mark.parametrize("code", ["DisabledException", "AccessDeniedException", "KMSInternalException", "ThrottlingException"])
+def test_a_key_that_cannot_be_used_is_unavailable_and_nothing_is_written(vault: Vault, code: str) -> None:
+    vault.fails("Encrypt", "before", times=100, code=code, http=400)
+    with pytest.raises(Unavailable) as error:
+        vault.store.put("tenant", "token", "x", NOW)
+    assert not error.value.unknown
+    assert vault.store.names("tenant") == []
