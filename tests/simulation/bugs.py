@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 SEEDS = 5000
 CLAIMING, CHANGING, STATE = "domain/claiming.py", "domain/changing.py", "domain/state.py"
 FIRING, SCHEDULING, STORE = "firing.py", "scheduling.py", "aws/job_store.py"
+SENDING, ARMING = "sending.py", "arming.py"
 ITEMS, RUNS, QUEUE = "aws/job_items.py", "aws/run_store.py", "aws/due_queue.py"
 
 
@@ -180,9 +181,9 @@ BUGS = (
     bug(
         "no look at the lease before sending",
         (
-            FIRING,
-            "run.lease_until is None or run.lease_until - started_at < definition.timeout + _LEASE_TO_SPARE",
-            "run.lease_until is None",
+            SENDING,
+            "run.lease_until is not None and run.lease_until - self.clock() >= definition.timeout + _LEASE_TO_SPARE",
+            "run.lease_until is not None",
         ),
     ),
     bug("settled without a look at the record", (FIRING, "found = self.runs.attempt(definition.id, run.key, run.attempt)", "found = None")),
@@ -253,9 +254,9 @@ BUGS = (
     bug(
         "a schedule that could not be made is counted on",
         (
-            SCHEDULING,
-            '            log.warning("schedule.failed", extra={"job_id": job_id})\n            return None\n',
-            '            log.warning("schedule.failed", extra={"job_id": job_id})\n',
+            ARMING,
+            '        log.warning("schedule.failed", extra={"job_id": job_id})\n        return None\n',
+            '        log.warning("schedule.failed", extra={"job_id": job_id})\n',
         ),
     ),
     bug(
