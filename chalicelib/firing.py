@@ -30,6 +30,7 @@ from chalicelib.domain.run import AttemptRecord, Exchange, Outcome
 from chalicelib.domain.state import Due, Leave, OpenRun, State, Step
 from chalicelib.sending import Sender
 from chalicelib.side_by_side import SideBySide, in_threads
+from chalicelib.tries import TRIES, pause_after
 
 log = logging.getLogger("resona")
 
@@ -37,7 +38,6 @@ log = logging.getLogger("resona")
 _LONGEST_SLEEP = timedelta(seconds=2)
 # Before this age a schedule that no state carries may belong to a commit that is still under way.
 _LEFTOVER_AGE = timedelta(minutes=15)
-_TRIES = 20
 _PAUSE_SECONDS = 1
 _SWEEP_PAGE = 100
 
@@ -79,7 +79,8 @@ class Firing:
         if wait > _LONGEST_SLEEP:
             self.queue.send([due], self.clock())
             return
-        if wait > timedelta(0):
+        # Again, if need be: a clock that is being set right may not have come there yet, and too early a claim comes to nothing.
+        while (wait := due.at - self.clock()) > timedelta(0):
             self.sleep(wait.total_seconds())
         claimed = self._claim(due)
         if claimed is not None:
@@ -90,7 +91,7 @@ class Firing:
         loaded, key = self.jobs.load(due.job_id), due.key
         # Owner token → the definition that its attempt sends: a later one is not what was claimed.
         tried: dict[str | None, Definition] = {}
-        for _ in range(_TRIES):
+        for tries in range(1, TRIES + 1):
             if loaded is None:
                 log.info("claim.left", extra={"job_id": due.job_id, "why": "the job is gone"})
                 return None
@@ -114,6 +115,7 @@ class Firing:
                 endings = [self.runs.ending_item(state.tenant, due.job_id, ending) for ending in decision.ended]
                 self.jobs.save(decision.state, endings, now=now)
             except StateChanged:
+                pause_after(tries, self.sleep)
                 loaded = self.jobs.load(due.job_id)
                 continue
             except Unavailable as error:
@@ -178,7 +180,7 @@ class Firing:
         ended_at = attempt.started_at + exchange.duration
         verdict = recorded.verdict if recorded else None
         ended = Ended(exchange.outcome, ended_at, exchange.status_code, exchange.retry_after, verdict)
-        for _ in range(_TRIES):
+        for tries in range(1, TRIES + 1):
             now = self.clock()
             decision = claiming.finish(definition, state, run, ended, jitter, now)
             if isinstance(decision, Leave) or decision.verdict is None:
@@ -193,9 +195,12 @@ class Firing:
                 recorded = record
                 self.jobs.save(decision.state, now=now)
             except StateChanged as changed:
-                if changed.current is None:
+                pause_after(tries, self.sleep)
+                # Read anew: after the pause, what refused the write may be of yesterday.
+                current = self.jobs.state(definition.id) if changed.current is not None else None
+                if current is None:
                     return
-                state = changed.current
+                state = current
                 continue
             except Unavailable:
                 if run.lease_until is None or self.clock() >= run.lease_until:

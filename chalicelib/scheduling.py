@@ -1,14 +1,12 @@
 """Use cases of a job: create, change, pause, resume, run now, delete, read.
 
 A schedule is made before the commit and named by a token that the committed state carries; messages are sent after it. Whatever
-fails around the commit leaves an intention too many or too few, and both are harmless: leftovers delete themselves, and the
-sweeper arms what nothing else will.
+fails around it is harmless: schedules too many delete themselves, and the sweeper arms what nothing else will.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,12 +34,9 @@ from chalicelib.domain.request import HostRule, refuse_private_host
 from chalicelib.domain.run import AttemptRecord
 from chalicelib.domain.state import State, Status, Step
 from chalicelib.side_by_side import SideBySide, in_threads
+from chalicelib.tries import TRIES, pause_after
 
 log = logging.getLogger("resona")
-
-# How often a change is decided anew when others write the same job between its read and its write: some four seconds in all.
-_TRIES = 20
-_LONGEST_PAUSE_SECONDS = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +94,10 @@ class Scheduling:
         self._sleep = sleep
 
     def tries(self) -> Iterator[int]:
-        """Yield for each try of a change, and wait longer before each, so that everybody who writes the job gets through."""
-        for attempt in range(_TRIES):
+        """Yield for each try of a change, and wait before each but the first."""
+        for attempt in range(TRIES):
             if attempt:
-                self._sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.01 * 2**attempt)))
+                pause_after(attempt, self._sleep)
             yield attempt
 
     def create(self, draft: Definition, idempotency: Callable[[Job], Idempotency] | None = None) -> Job:
@@ -125,6 +120,9 @@ class Scheduling:
         except (KeyIsTaken, AlreadyAnswered):
             self._unschedule(definition.id, token)
             raise
+        except StateChanged:
+            # The id is new, so what stands there is our own write, whose answer was lost and which others have written over since.
+            pass
         log.info("job.created", extra={"job_id": definition.id})
         self._arming.arm(step.state, step.arm)
         return job
@@ -196,7 +194,9 @@ class Scheduling:
         try:
             write()
         except StateChanged as changed:
-            self._unschedule(state.job_id, made)
+            # If it is carried, our own write took effect, its answer was lost, and others have written over it since.
+            if changed.current is None or changed.current.token != made:
+                self._unschedule(state.job_id, made)
             if changed.current is None:
                 raise JobNotFound from changed
             return False

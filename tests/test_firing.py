@@ -404,3 +404,62 @@ def test_a_job_that_cannot_be_read_holds_up_no_other(world: World) -> None:
     world.cloud.tables["jobs"][jobs[0], "state"] = {**broken, "state": {"S": "{}"}}
     world.advance(minutes=3)
     assert len(world.sent) == 39
+
+
+def test_a_sleep_that_ends_before_the_due_time_is_slept_on(world: World) -> None:
+    """The sleep is measured by one clock and the due time by another, which may be slowed down to be set right meanwhile."""
+    world.create(at(seconds=6))
+    early: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        early.append(seconds)
+        world.now += timedelta(seconds=seconds - (0.002 if len(early) == 1 else 0))
+
+    world.firing = replace(world.firing, sleep=sleep)
+    world.advance(minutes=2)
+    assert lateness(world) == [0]
+
+
+def test_a_new_name_leaves_no_schedule_that_no_state_carries(world: World) -> None:
+    def fail(operation: str, request: dict[str, object]) -> None:
+        if operation == "CreateSchedule":
+            raise client_error("InternalServerError", operation, 500)
+
+    world.cloud.before = fail
+    job_id = world.create(parse("0 9 1 1 *"))
+    world.cloud.before = lambda operation, request: None
+    world.scheduling.change("tenant", job_id, lambda job, now: Edit(replace(job.definition, name="renamed")))
+    assert list(world.cloud.schedules) == [f"{job_id}-{world.state(job_id).token}"]
+
+
+def test_a_create_whose_answer_was_lost_is_acknowledged_although_the_sweeper_was_first(world: World) -> None:
+    lost: list[str] = []
+
+    def lose(operation: str, request: dict[str, object]) -> None:
+        if operation == "TransactWriteItems" and not lost:
+            lost.append(operation)
+            world.firing.sweep(world.now + timedelta(seconds=45))
+            # The SDK's tries had no answer in time, and its last one was throttled.
+            raise client_error("ThrottlingException", operation)
+
+    world.cloud.after = lose
+    job_id = world.create(at(seconds=-45))
+    world.advance(minutes=1)
+    assert [sent.headers["Resona-Job-Id"] for sent in world.sent] == [job_id]
+
+
+def test_a_resume_whose_answer_was_lost_and_written_over_keeps_its_schedule(world: World) -> None:
+    job_id = world.create(parse("0 * * * *"))
+    world.scheduling.pause("tenant", job_id)
+    lost: list[str] = []
+
+    def lose(operation: str, request: dict[str, object]) -> None:
+        if operation == "PutItem" and not lost:
+            lost.append(operation)
+            world.scheduling.run_now("tenant", job_id)
+            # The SDK has asked again, and meets the state that the run wrote.
+            raise client_error("ConditionalCheckFailedException", operation, Item=world.cloud.tables["jobs"][job_id, "state"])
+
+    world.cloud.after = lose
+    world.scheduling.resume("tenant", job_id)
+    assert list(world.cloud.schedules) == [f"{job_id}-{world.state(job_id).token}"]

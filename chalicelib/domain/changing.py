@@ -62,12 +62,13 @@ def change(old: Definition, new: Definition, state: State, token: str | None, no
 
     `anew`: the trigger was written anew, even if it comes to the same date (`delay: 0` twice in one second).
     A change without a new trigger keeps `next_due_at`, also one that has just passed, and its schedule: `token` is then the
-    state's own. A new trigger counts from now. Raises JobHasEnded.
+    state's own, or a new one if it has none. A new trigger counts from now. Raises JobHasEnded.
     """
     is_new_trigger = anew or new.trigger != old.trigger
     edition = state.edition + 1
     if not is_new_trigger and new.meaning == old.meaning:
-        return replace(new, generation=old.generation, edition=edition), Step(written(replace(state, edition=edition, updated_at=now)))
+        renamed = replace(state, edition=edition, updated_at=now, token=token)
+        return replace(new, generation=old.generation, edition=edition), Step(written(renamed))
     if not is_new_trigger and isinstance(old.trigger, OneTime) and state.next_due_at is None:
         raise JobHasEnded("this change is not possible")
     generation = state.generation + 1

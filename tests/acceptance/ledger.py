@@ -102,7 +102,9 @@ def _when_quiet(entry: Entry, laptop: Laptop, until: float) -> tuple[Any, list[A
         job, runs = laptop.get(f"/jobs/{entry.id}"), laptop.get(f"/jobs/{entry.id}/runs?limit=100")
         if job["status"] == 404:
             return job, []
-        is_due = job["next_run_time"] is not None and datetime.fromisoformat(job["next_run_time"]) <= datetime.now(UTC)
+        due_at = job["next_run_time"]
+        # An active job that is not due any more was read while its run was out, though the runs, read later, have all ended.
+        is_due = job["status"] == "active" and (due_at is None or datetime.fromisoformat(due_at) <= datetime.now(UTC))
         if (not is_due and all(run["finished_at"] for run in runs)) or time.monotonic() > until:
             return job, runs
         time.sleep(0.2)
@@ -129,7 +131,7 @@ def _judge_kept(entry: Entry, job: Any, runs: list[Any], sent: list[Got], outcom
     elif entry.is_cron:
         _judge_cron(entry, job, scheduled, outcome)
     elif job["status"] == "active":
-        is_waiting = datetime.fromisoformat(job["next_run_time"]) > datetime.now(UTC)
+        is_waiting = job["next_run_time"] is not None and datetime.fromisoformat(job["next_run_time"]) > datetime.now(UTC)
         outcome.counts["not due yet"] += 1
         outcome.wrong += [] if is_waiting else [f"{entry.path}: was due at {job['next_run_time']}, and nothing came of it"]
     else:

@@ -63,8 +63,8 @@ BUGS = (
         "claim before the sleep",
         (
             FIRING,
-            "            self.sleep(wait.total_seconds())\n        claimed = self._claim(due)",
-            "            pass\n        claimed = self._claim(due)",
+            "        while (wait := due.at - self.clock()) > timedelta(0):\n            self.sleep(wait.total_seconds())\n",
+            "",
         ),
         (FIRING, "            now = self.clock()\n            won", "            now = max(self.clock(), due.at)\n            won"),
         (

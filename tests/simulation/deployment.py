@@ -171,9 +171,10 @@ class Deployment:
                 self._poll_at(self.hub.time + VISIBILITY, received)
         names = [received for received in names if received in self.cloud.messages]
         for _ in range(2 if self._happens(self.weather.doubled_message) else 1):
-            self.hub.at(self.hub.time + self.chance.uniform(0, 0.1), lambda: self._deliver(names))
+            self.hub.at(self.hub.time + self.chance.uniform(0, 0.1), lambda: self.deliver(names))
 
-    def _deliver(self, names: list[str]) -> None:
+    def deliver(self, names: list[str]) -> None:
+        """Deliver messages as one batch."""
         messages = [
             {"MessageId": name, "ReceiptHandle": name, "Body": self.cloud.messages[name].body}
             for name in names

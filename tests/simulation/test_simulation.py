@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.faults import Fault
+from chalicelib.domain.state import MAX_OPEN_RUNS
+from tests.simulation.clients import Clients
+from tests.simulation.deployment import deployed
+from tests.simulation.faults import Fault, Plan, Weather
 from tests.simulation.scenarios import SCRIPTS, Script, play
 from tests.simulation.simulation import live
 
@@ -50,3 +53,27 @@ def test_the_same_seed_is_the_same_life_in_every_process() -> None:
 def test_every_fault_is_met() -> None:
     met = {fault for script in SCRIPTS for _, fault in play(script, {})[1]}
     assert met == set(Fault)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_as_many_messages_as_a_job_has_runs_may_come_at_once(seed: int) -> None:
+    """A backlog that is let go: every claim is in the way of every other, and none is given up."""
+    with deployed(Plan(), Weather(), f"at once {seed}") as deployment:
+        clients, hub = Clients(deployment), deployment.hub
+        held: list[str] = []
+        deployment.arrives = held.append
+
+        def queue() -> None:
+            job_id = clients.create(clients.draft({"delay": 1000}))
+            assert job_id is not None
+            for _ in range(MAX_OPEN_RUNS):
+                clients.ask("POST", job_id, "/run")
+
+        deployment.begin("client", queue)
+        hub.run_until(30)
+        for name in held:
+            hub.at(30, lambda name=name: deployment.deliver([name]))  # type: ignore[misc]
+        hub.run_until(36)
+        assert len(deployment.observer.sent) == MAX_OPEN_RUNS
+        (story,) = deployment.observer.stories.values()
+        assert story.states[-1].runs == ()
