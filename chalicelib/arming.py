@@ -8,8 +8,11 @@ from datetime import datetime
 
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_store import JobStore, StateChanged
+from chalicelib.aws.schedules import Schedules
 from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.ids import new_token
 from chalicelib.domain.state import Due, State, uncovered
+from chalicelib.domain.trigger import Trigger
 
 log = logging.getLogger("resona")
 
@@ -41,3 +44,24 @@ class Arming:
             self._jobs.save(uncovered(state, dues), now=now)
         except (StateChanged, Unavailable):
             log.warning("uncover.failed", extra={"job_id": state.job_id})
+
+
+def schedule(schedules: Schedules, job_id: str, trigger: Trigger, now: datetime) -> str | None:
+    """Make a schedule and return its token; None if none could be made, and then the sweeper arms the job."""
+    token = new_token(now)
+    try:
+        schedules.create(job_id, token, trigger)
+    except Unavailable:
+        log.warning("schedule.failed", extra={"job_id": job_id})
+        return None
+    return token
+
+
+def unschedule(schedules: Schedules, job_id: str, token: str | None) -> None:
+    """Delete a schedule if it can be deleted now; one that stays deletes itself when it fires."""
+    if token is None:
+        return
+    try:
+        schedules.delete(job_id, token)
+    except Unavailable:
+        log.warning("unschedule.failed", extra={"job_id": job_id})

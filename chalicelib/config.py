@@ -36,6 +36,10 @@ class Settings:
     """The role with which EventBridge Scheduler invokes it."""
     run_retention: timedelta = timedelta(days=30)
     """`RESONA_RUN_RETENTION` in days, 1 to 365: how long runs are kept."""
+    jobs_quota: int = 100_000
+    """How many jobs a tenant may have, ended ones included; 0 is no quota."""
+    registrations_per_minute: int = 6_000
+    """How many jobs a tenant may register in a minute; 0 is no quota."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         wake_function_arn=_text(environ, "RESONA_WAKE_FUNCTION_ARN"),
         scheduler_role_arn=_text(environ, "RESONA_SCHEDULER_ROLE_ARN"),
         run_retention=timedelta(days=_number(environ, "RESONA_RUN_RETENTION", default=30, least=1, most=365)),
+        jobs_quota=_number(environ, "RESONA_JOBS_QUOTA", default=100_000, least=0, most=100_000_000),
+        registrations_per_minute=_number(environ, "RESONA_REGISTRATIONS_PER_MINUTE", default=6_000, least=0, most=60_000),
     )
 
 

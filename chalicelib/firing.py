@@ -9,12 +9,10 @@ from __future__ import annotations
 import logging
 import random
 import uuid
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
 
 from chalicelib.arming import Arming
 from chalicelib.aws.due_queue import DueQueue
@@ -31,6 +29,7 @@ from chalicelib.domain.retry import MAX_JITTER
 from chalicelib.domain.run import AttemptRecord, Exchange, Outcome
 from chalicelib.domain.state import Due, Leave, OpenRun, State, Step
 from chalicelib.sending import Sender
+from chalicelib.side_by_side import SideBySide, in_threads
 from chalicelib.tries import TRIES, pause_after
 
 log = logging.getLogger("resona")
@@ -41,20 +40,6 @@ _LONGEST_SLEEP = timedelta(seconds=2)
 _LEFTOVER_AGE = timedelta(minutes=15)
 _PAUSE_SECONDS = 1
 _SWEEP_PAGE = 100
-
-
-class SideBySide(Protocol):
-    """Make calls side by side and return what they return, in order, once all are done; raise what the first of them raised."""
-
-    def __call__(self, calls: Sequence[Callable[[], int]]) -> list[int]: ...
-
-
-def in_threads(calls: Sequence[Callable[[], int]]) -> list[int]:
-    """Make calls side by side in threads."""
-    if len(calls) < 2:
-        return [call() for call in calls]
-    with ThreadPoolExecutor(len(calls)) as threads:
-        return [done.result() for done in [threads.submit(call) for call in calls]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +112,8 @@ class Firing:
             if decision.send is not None:
                 tried[owner] = definition
             try:
-                self.jobs.save(decision.state, [self.runs.ending_item(due.job_id, ending) for ending in decision.ended], now=now)
+                endings = [self.runs.ending_item(state.tenant, due.job_id, ending) for ending in decision.ended]
+                self.jobs.save(decision.state, endings, now=now)
             except StateChanged:
                 pause_after(tries, self.sleep)
                 loaded = self.jobs.load(due.job_id)
@@ -204,7 +190,7 @@ class Firing:
                 definition.id, run.key, run.attempt, attempt.owner, attempt.started_at, started_at, exchange, decision.verdict
             )
             try:
-                if record != recorded and not self.runs.record(record, state.revision):
+                if record != recorded and not self.runs.record(state.tenant, record, state.revision):
                     return
                 recorded = record
                 self.jobs.save(decision.state, now=now)

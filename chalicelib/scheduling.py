@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
-from chalicelib.arming import Arming
+from chalicelib.arming import Arming, schedule, unschedule
 from chalicelib.aws import clients
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_items import Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
+from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.aws.secret_store import SecretStore
@@ -25,12 +27,13 @@ from chalicelib.config import read_settings
 from chalicelib.domain import changing
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, RunNotFound, Unavailable
 from chalicelib.domain.history import Run, merged, recorded, unfinished
-from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, new_token, run_id, run_key
+from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, run_id, run_key
 from chalicelib.domain.job import Definition
+from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import HostRule, refuse_private_host
 from chalicelib.domain.run import AttemptRecord
 from chalicelib.domain.state import State, Status, Step
-from chalicelib.domain.trigger import Trigger
+from chalicelib.side_by_side import SideBySide, in_threads
 from chalicelib.tries import TRIES, pause_after
 
 log = logging.getLogger("resona")
@@ -75,17 +78,22 @@ class Scheduling:
         clock: Callable[[], datetime],
         refuse_host: HostRule,
         sleep: Callable[[float], None] = time.sleep,
+        side_by_side: SideBySide = in_threads,
+        quotas: QuotaStore | None = None,
     ) -> None:
         self.jobs = jobs
         self.runs = runs
         self.secrets = secrets
         self.clock = clock
         self.refuse_host = refuse_host
-        self._schedules = schedules
+        self.side_by_side = side_by_side
+        self.quotas = quotas
+        self._schedule = partial(schedule, schedules)
+        self._unschedule = partial(unschedule, schedules)
         self._arming = arming
         self._sleep = sleep
 
-    def _tries(self) -> Iterator[int]:
+    def tries(self) -> Iterator[int]:
         """Yield for each try of a change, and wait before each but the first."""
         for attempt in range(TRIES):
             if attempt:
@@ -95,10 +103,12 @@ class Scheduling:
     def create(self, draft: Definition, idempotency: Callable[[Job], Idempotency] | None = None) -> Job:
         """Register a job. `draft` is its definition without a name of its own: id and times are given here.
 
-        Raises InvalidInput for a secret that does not exist, KeyIsTaken, AlreadyAnswered, Unavailable.
+        Raises InvalidInput for a secret that does not exist, KeyIsTaken, AlreadyAnswered, QuotaExceeded, Unavailable.
         """
         self.secrets.check(draft.tenant, draft.request)
         now = self.clock()
+        if self.quotas:
+            self.quotas.take(draft.tenant, now)
         definition = replace(draft, id=new_job_id(now), generation=1, created_at=now.replace(microsecond=0))
         due_at = changing.first_due_at(definition.trigger, now)
         wants_schedule = changing.wants_schedule(definition.trigger, Status.ACTIVE, due_at, now)
@@ -149,7 +159,7 @@ class Scheduling:
         Raises JobNotFound, JobHasEnded, Unavailable, and what `edit` raises.
         """
         job_id = self.resolve(tenant, reference)
-        for _ in self._tries():
+        for _ in self.tries():
             job = self.get(tenant, job_id)
             now = self.clock()
             changed = self._try_change(job, edit(job, now), now)
@@ -213,7 +223,7 @@ class Scheduling:
 
     def _decide(self, tenant: str, reference: str, decide: Callable[[Definition, State, datetime], Step | None], check: Check) -> Job:
         job_id = self.resolve(tenant, reference)
-        for _ in self._tries():
+        for _ in self.tries():
             job = self.get(tenant, job_id)
             check(job.state)
             now = self.clock()
@@ -230,7 +240,7 @@ class Scheduling:
         """Queue a manual run, and return the job's id and the run. Raises JobNotFound, TooManyRuns, AlreadyAnswered, Unavailable."""
         job_id = self.resolve(tenant, reference)
         key = RunKey.for_manual(self.clock())
-        for attempt in self._tries():
+        for attempt in self.tries():
             _, state = self.jobs.get(tenant, job_id)
             now = self.clock()
             if attempt and self._is_queued(state, key, now):
@@ -254,7 +264,7 @@ class Scheduling:
     def delete(self, tenant: str, reference: str, check: Check = any_state) -> None:
         """Delete a job and, with it, its runs. Raises JobNotFound, Unavailable, and what `check` raises."""
         job_id = self.resolve(tenant, reference)
-        for _ in self._tries():
+        for _ in self.tries():
             definition, state = self.jobs.get(tenant, job_id)
             check(state)
             try:
@@ -292,25 +302,6 @@ class Scheduling:
             raise RunNotFound
         return job_id, on_record
 
-    def _schedule(self, job_id: str, trigger: Trigger, now: datetime) -> str | None:
-        """Make a schedule and return its token; None if none could be made, and then the sweeper arms the job."""
-        token = new_token(now)
-        try:
-            self._schedules.create(job_id, token, trigger)
-        except Unavailable:
-            log.warning("schedule.failed", extra={"job_id": job_id})
-            return None
-        return token
-
-    def _unschedule(self, job_id: str, token: str | None) -> None:
-        """Delete a schedule if it can be deleted now; one that stays deletes itself when it fires."""
-        if token is None:
-            return
-        try:
-            self._schedules.delete(job_id, token)
-        except Unavailable:
-            log.warning("unschedule.failed", extra={"job_id": job_id})
-
 
 def assemble(refuse_host: HostRule = refuse_private_host) -> Scheduling:
     """Put the API's parts together from the environment. Raises SettingMissing."""
@@ -318,6 +309,7 @@ def assemble(refuse_host: HostRule = refuse_private_host) -> Scheduling:
     dynamodb = clients.dynamodb()
     jobs = JobStore(dynamodb, settings.jobs_table)
     queue = DueQueue(clients.sqs(), settings.due_queue_url)
+    quotas = Quotas(settings.jobs_quota, settings.registrations_per_minute)
     target = Target(settings.wake_function_arn, settings.scheduler_role_arn)
     return Scheduling(
         jobs=jobs,
@@ -327,4 +319,5 @@ def assemble(refuse_host: HostRule = refuse_private_host) -> Scheduling:
         arming=Arming(jobs, queue, utc_now),
         clock=utc_now,
         refuse_host=refuse_host,
+        quotas=QuotaStore(dynamodb, settings.jobs_table, quotas) if quotas != Quotas(0, 0) else None,
     )

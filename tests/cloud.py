@@ -94,9 +94,10 @@ class Cloud:
 
 
 KEYS = {"jobs": ("id", "part"), "runs": ("job_id", "sort"), "secrets": ("tenant", "name"), "keys": ("id",)}
-INDEXES = {"by_tenant": ("tenant", "id"), "by_watch": ("watch_shard", "watch_at")}
+INDEXES = {"by_tenant": ("tenant", "id"), "by_watch": ("watch_shard", "watch_at"), "by_wrong": ("wrong_shard", "wrong_at")}
 # In bytes. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
-LONGEST_KEY = {"id": 2048, "part": 1024, "job_id": 2048, "sort": 1024, "tenant": 2048, "name": 1024, "watch_shard": 2048, "watch_at": 1024}
+LONGEST_KEY = {"id": 2048, "part": 1024, "job_id": 2048, "sort": 1024, "tenant": 2048, "name": 1024}
+LONGEST_KEY |= {"watch_shard": 2048, "watch_at": 1024, "wrong_shard": 2048, "wrong_at": 1024}
 LARGEST_ITEM, LARGEST_PAGE = 400 * 1024, 1024 * 1024
 
 
@@ -190,6 +191,23 @@ class DynamoDB:
 
         return self._cloud.called("PutItem", request, effect)
 
+    def update_item(self, **request: Any) -> dict[str, Any]:
+        def effect() -> dict[str, Any]:
+            require(keys_fit(request["Key"]), "UpdateItem")
+            if self._refusal(request):
+                raise client_error("ConditionalCheckFailedException", "UpdateItem")
+            table, key = self._place(request)
+            values, item = request["ExpressionAttributeValues"], dict(self._cloud.tables[table].get(key, request["Key"]))
+            for action in request["UpdateExpression"].removeprefix("SET ").split(", "):
+                match = re.fullmatch(r"(\w+) = (\w+) \+ (:\w+)", action)
+                assert match, f"the cloud in memory does not know the update {action!r}"
+                require(match[2] in item, "UpdateItem")
+                item[match[1]] = {"N": str(_value(item[match[2]]) + _value(values[match[3]]))}
+            self._apply({"TableName": table, "Item": item})
+            return {}
+
+        return self._cloud.called("UpdateItem", request, effect)
+
     def _refusal(self, request: dict[str, Any]) -> dict[str, Any] | None:
         table, key = self._place(request)
         item = self._cloud.tables[table].get(key)
@@ -282,7 +300,8 @@ class DynamoDB:
             items = [item for item in items if (place(item) > place(start) if forward else place(item) < place(start))]
         limit = request.get("Limit")
         page = first_page(items[:limit])
-        answer: dict[str, Any] = {"Items": page}
+        # A count reads what it counts, but does not send it.
+        answer: dict[str, Any] = {"Count": len(page)} if request.get("Select") == "COUNT" else {"Items": page}
         if len(page) == limit or len(page) < len(items):
             answer["LastEvaluatedKey"] = {name: page[-1][name] for name in order}
         return answer

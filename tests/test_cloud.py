@@ -31,14 +31,16 @@ from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_items import WATCH_SHARDS, Answered, Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
 from chalicelib.aws.key_store import KeyStore
+from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.aws.records import dump_due
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.domain.cron import parse
-from chalicelib.domain.errors import JobNotFound, KeyIsTaken, ResonaError
+from chalicelib.domain.errors import JobNotFound, KeyIsTaken, QuotaExceeded, ResonaError
 from chalicelib.domain.ids import RunKey, new_job_id, new_token
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.keys import KeyRecord, Scope
+from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import AttemptRecord, Ending, Exchange, Outcome, Response, RunStatus, Verdict
@@ -103,7 +105,7 @@ class Moto:
         https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
         """
         answer: dict[str, Any] = self._client.query(**request)
-        if len(answer["Items"]) == request.get("Limit"):
+        if len(answer.get("Items", ())) == request.get("Limit"):
             index = INDEXES[request["IndexName"]]["KeySchema"] if "IndexName" in request else []
             names = {*KEYS[request["TableName"]], *keys_of(index)}
             answer["LastEvaluatedKey"] = {name: answer["Items"][-1][name] for name in names}
@@ -168,7 +170,8 @@ def outcome(client: Any, operation: str, request: dict[str, Any]) -> Any:
     except ClientError as error:
         reasons = [{name: reason[name] for name in ("Code", "Item") if name in reason} for reason in clients.cancellation_reasons(error)]
         return clients.code_of(error), error.response.get("Item"), reasons
-    kept = {name: answer[name] for name in ("Item", "Items", "LastEvaluatedKey", "UnprocessedKeys") if name in answer}
+    names = ["Item", "Items", "LastEvaluatedKey", "UnprocessedKeys", *(["Count"] if request.get("Select") else [])]
+    kept = {name: answer[name] for name in names if name in answer}
     for name in ("Successful", "Failed"):
         if answer.get(name):
             kept[name] = [entry["Id"] for entry in answer[name]]
@@ -496,6 +499,31 @@ def test_paging_through_items_at_one_place_of_an_index_meets_each_once(cloud: Si
     assert sorted(item["id"]["S"] for page in found for item in page["Items"]) == list("abcde")
 
 
+def test_an_index_can_be_counted(cloud: Side) -> None:
+    for name in "cab":
+        cloud.dynamodb.put_item(**put(job(name, "definition", tenant=s("t"))))
+    request = {**query("tenant = :t AND id < :b", "by_tenant", t="t", b="c"), "Select": "COUNT"}
+    assert outcome(cloud.dynamodb, "query", request) == {"Count": 2}
+
+
+def update(name: str, action: str, condition: str, **values: Any) -> dict[str, Any]:
+    return {"TableName": "jobs", "Key": job(name), "UpdateExpression": action, **conditional(condition, old=False, **values)}
+
+
+@pytest.mark.parametrize(("most", "is_made"), [(5, False), (6, True)])
+def test_an_update_adds_to_what_is_there_if_its_condition_holds(cloud: Side, most: int, is_made: bool) -> None:
+    cloud.dynamodb.put_item(**put(job("a", revision=n(5), job_count=n(7), write_token=s("x"))))
+    request = update("a", "SET revision = revision + :o, job_count = job_count + :o", "revision < :m", o=n(1), m=n(most))
+    assert outcome(cloud.dynamodb, "update_item", request) == ({} if is_made else ("ConditionalCheckFailedException", None, []))
+    assert stored(cloud, "a") == job("a", revision=n(5 + is_made), job_count=n(7 + is_made), write_token=s("x"))
+
+
+def test_an_update_of_what_is_absent_is_refused_by_its_condition(cloud: Side) -> None:
+    request = update("a", "SET revision = revision + :o", "revision < :m", o=n(1), m=n(9))
+    assert code(cloud.dynamodb, "update_item", **request) == "ConditionalCheckFailedException"
+    assert stored(cloud, "a") is None
+
+
 def test_the_cloud_in_memory_has_the_tables_of_the_template() -> None:
     assert memory.KEYS == KEYS
     assert {name: keys_of(index["KeySchema"]) for name, index in INDEXES.items()} == memory.INDEXES
@@ -748,6 +776,7 @@ def test_a_query_sees_what_a_test_itself_puts_into_a_table_and_takes_away() -> N
 class Stores:
     jobs: JobStore
     runs: RunStore
+    quotas: QuotaStore
     queue: DueQueue
     schedules: Schedules
 
@@ -774,6 +803,7 @@ def on(dynamodb: Any, cloud: Side) -> Stores:
     return Stores(
         JobStore(dynamodb, "jobs"),
         RunStore(dynamodb, "runs", 30 * DAY),
+        QuotaStore(dynamodb, "jobs", Quotas(5, 3)),
         DueQueue(cloud.sqs, cloud.queue),
         Schedules(cloud.scheduler, "group", Target(FUNCTION, ROLE)),
     )
@@ -843,7 +873,7 @@ def test_only_the_next_revision_of_a_state_is_saved(stores: Stores) -> None:
         stores.jobs.save(following(state, sweeps=1), now=NOW)
     assert changed.value.current == second
     key = RunKey(NOW.replace(microsecond=0), 1)
-    beside = [stores.runs.ending_item(definition.id, Ending(key, RunStatus.SKIPPED, NOW))]
+    beside = [stores.runs.ending_item("tenant", definition.id, Ending(key, RunStatus.SKIPPED, NOW))]
     with pytest.raises(StateChanged) as changed:
         stores.jobs.save(following(state, sweeps=1), beside, now=NOW)
     assert changed.value.current == second
@@ -890,7 +920,7 @@ def test_a_write_whose_answer_was_lost_and_which_was_made_again_is_one_success(s
     repeating.jobs.add(definition, state, remembered("idempotency#1", NOW + DAY), NOW)
     second, third, fourth = (following(replace(state, revision=revision)) for revision in (1, 2, 3))
     repeating.jobs.save(second, now=NOW)
-    repeating.jobs.save(third, [stores.runs.ending_item(definition.id, Ending(RunKey(NOW, 1), RunStatus.SKIPPED, NOW))], now=NOW)
+    repeating.jobs.save(third, [stores.runs.ending_item("tenant", definition.id, Ending(RunKey(NOW, 1), RunStatus.SKIPPED, NOW))], now=NOW)
     repeating.jobs.replace(definition, fourth)
     assert stores.jobs.load(definition.id) == (definition, fourth)
     with pytest.raises(StateChanged) as changed:
@@ -936,18 +966,18 @@ def test_an_attempt_is_recorded_again_by_its_owner_alone(stores: Stores) -> None
     first = attempt(0)
     later = replace(first, verdict=Verdict(RunStatus.FAILED))
     assert stores.runs.attempt("job", first.key, 1) is None
-    assert stores.runs.record(first, 2)
-    assert stores.runs.record(first, 2)
-    assert stores.runs.record(later, 3)
-    assert not stores.runs.record(replace(first, owner="y"), 4)
-    assert not stores.runs.record(first, 2), "a late write does not undo what came in its place"
+    assert stores.runs.record("tenant", first, 2)
+    assert stores.runs.record("tenant", first, 2)
+    assert stores.runs.record("tenant", later, 3)
+    assert not stores.runs.record("tenant", replace(first, owner="y"), 4)
+    assert not stores.runs.record("tenant", first, 2), "a late write does not undo what came in its place"
     assert stores.runs.attempt("job", first.key, 1) == later
 
 
 def test_runs_are_paged_whole_newest_first_whatever_the_limit(stores: Stores) -> None:
     records = [attempt(minute, number) for minute in range(5) for number in range(1, 4)]
     for record in records:
-        assert stores.runs.record(record, 1)
+        assert stores.runs.record("tenant", record, 1)
     found, before = [], None
     while page := stores.runs.page("job", before, 2, NOW):
         found += page
@@ -961,16 +991,58 @@ def test_runs_are_paged_whole_newest_first_whatever_the_limit(stores: Stores) ->
 def test_a_run_larger_than_an_answer_is_read_to_its_end(stores: Stores) -> None:
     records = [attempt(0, number, body="x" * 30_000) for number in range(1, 41)]
     for record in records:
-        stores.runs.record(record, 1)
+        stores.runs.record("tenant", record, 1)
     assert stores.runs.run("job", records[0].key, NOW).attempts == tuple(records)
 
 
 def test_the_last_attempts_of_many_jobs_are_read_together(stores: Stores) -> None:
     records = [replace(attempt(number), job_id=f"job {number}") for number in range(3)]
     for record in records:
-        stores.runs.record(record, 1)
+        stores.runs.record("tenant", record, 1)
     wanted = [(f"job {number}", LastRun(attempt(number).key, 1)) for number in range(120)]
     assert stores.runs.last_attempts(wanted, NOW) == {record.job_id: record for record in records}
+
+
+def test_what_went_wrong_is_found_last_first_across_the_shards(stores: Stores) -> None:
+    failed = [replace(attempt(minute), job_id=f"job {minute}", verdict=Verdict(RunStatus.FAILED)) for minute in range(12)]
+    for record in failed:
+        assert stores.runs.record("tenant", record, 1)
+    stores.runs.record("tenant", replace(attempt(20), job_id="job 20"), 1)
+    stores.runs.record("other", replace(failed[0], job_id="job 21"), 1)
+    found, before, more = [], None, True
+    while more:
+        page, more = stores.runs.went_wrong("tenant", before, 5)
+        found += page
+        before = page[-1].position
+    assert [(entry.job_id, entry.key, entry.at) for entry in reversed(found)] == [
+        (record.job_id, record.key, record.finished_at) for record in failed
+    ]
+    assert stores.runs.record("tenant", replace(failed[0], verdict=Verdict(RunStatus.SUCCEEDED)), 2)
+    assert len(stores.runs.went_wrong("tenant", None, 100)[0]) == 11
+
+
+def test_the_index_by_wrong_has_the_keys_of_what_went_wrong_alone(cloud: Side) -> None:
+    for name, shard, at in [("a", "t#1", "T2"), ("b", "t#1", "T1"), ("c", "t#2", "T1"), ("d", "t#1", "T3")]:
+        keys = {"job_id": s(name), "sort": s("x#01"), "wrong_shard": s(shard), "wrong_at": s(at)}
+        cloud.dynamodb.put_item(TableName="runs", Item={**keys, "record": s("{}")})
+    cloud.dynamodb.put_item(TableName="runs", Item={"job_id": s("e"), "sort": s("x#01"), "record": s("{}")})
+    request = {**query("wrong_shard = :s AND wrong_at < :a", "by_wrong", table="runs", s="t#1", a="T3"), "ScanIndexForward": False}
+    expected = [{"job_id": s(n), "sort": s("x#01"), "wrong_shard": s("t#1"), "wrong_at": s(at)} for n, at in [("a", "T2"), ("b", "T1")]]
+    assert outcome(cloud.dynamodb, "query", request) == {"Items": expected}
+
+
+def test_quotas_are_held_whatever_the_cloud(stores: Stores) -> None:
+    def taken(at: datetime) -> int:
+        for number in range(20):
+            try:
+                stores.quotas.take("tenant", at)
+            except QuotaExceeded:
+                return number
+        return 20
+
+    minute = timedelta(minutes=1)
+    assert [taken(NOW), taken(NOW), taken(NOW + minute), taken(NOW + minute)] == [3, 0, 2, 0]
+    assert [taken(NOW + 3 * minute), taken(NOW + 4 * minute), taken(NOW + DAY)] == [3, 2, 3]
 
 
 def test_any_number_of_messages_is_sent_in_tens(cloud: Side, stores: Stores) -> None:
@@ -1030,6 +1102,13 @@ def tour(world: World) -> None:
     assert world.scheduling.page("tenant", None, 1)[0]
     # A page of one run reads that run whole.
     assert world.scheduling.runs_page("tenant", job_id, None, 1)[1]
+    world.runs.went_wrong("tenant", None, 1)
+    client: Any = memory.DynamoDB(world.cloud)
+    quotas = QuotaStore(client, "jobs", Quotas(3, 10))
+    for _ in range(15):
+        with suppress(QuotaExceeded):
+            quotas.take("tour", world.now)
+    quotas.take("tour", world.now + 2 * DAY)
     world.scheduling.delete("tenant", job_id)
     for value in ("first", "second"):
         world.secrets.put("tenant", "token", value, world.now)
@@ -1130,10 +1209,10 @@ def test_the_code_gives_every_name_and_value_that_it_uses_and_uses_no_reserved_w
     # DynamoDB refuses each of these; moto lets a value pass that nothing uses, the cloud in memory also words and names.
     reserved = set(ReservedKeywords.get_reserved_keywords())
     for part in (part for _, request in made for part in expressions(request)):
-        text = " ".join(part[name] for name in ("ConditionExpression", "KeyConditionExpression") if name in part)
+        text = " ".join(part[name] for name in ("ConditionExpression", "KeyConditionExpression", "UpdateExpression") if name in part)
         assert set(re.findall(r":\w+", text)) == set(part.get("ExpressionAttributeValues", {})), text
         assert set(re.findall(r"#\w+", text)) == set(part.get("ExpressionAttributeNames", {})), text
-        bare = set(re.findall(r"(?<![:#\w])\w+", text)) - {"AND", "OR", "attribute_exists", "attribute_not_exists", "begins_with"}
+        bare = set(re.findall(r"(?<![:#\w])\w+", text)) - {"AND", "OR", "SET", "attribute_exists", "attribute_not_exists", "begins_with"}
         assert not {word.upper() for word in bare} & reserved, text
 
 

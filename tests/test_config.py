@@ -21,10 +21,13 @@ ENVIRON = {
     "RESONA_SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/resona-dev-scheduler",
 }
 
+OTHERS = {"RESONA_RUN_RETENTION": "7", "RESONA_JOBS_QUOTA": "0", "RESONA_REGISTRATIONS_PER_MINUTE": "60000"}
+
 
 def test_each_field_is_the_variable_of_its_name() -> None:
-    settings = dataclasses.asdict(read_settings({**ENVIRON, "RESONA_RUN_RETENTION": "7"}))
+    settings = dataclasses.asdict(read_settings({**ENVIRON, **OTHERS}))
     assert settings.pop("run_retention") == timedelta(days=7)
+    assert (settings.pop("jobs_quota"), settings.pop("registrations_per_minute")) == (0, 60_000)
     assert {f"RESONA_{name.upper()}": value for name, value in settings.items()} == ENVIRON
 
 
@@ -50,6 +53,16 @@ def test_the_authorizer_needs_its_own_settings_and_no_other_function_needs_them(
 def test_runs_are_kept_for_a_month_unless_said_otherwise() -> None:
     assert read_settings(ENVIRON).run_retention == timedelta(days=30)
     assert read_settings({**ENVIRON, "RESONA_RUN_RETENTION": ""}).run_retention == timedelta(days=30)
+
+
+def test_quotas_are_what_the_readme_says_unless_said_otherwise() -> None:
+    settings = read_settings(ENVIRON)
+    assert (settings.jobs_quota, settings.registrations_per_minute) == (100_000, 6_000)
+
+
+def test_an_item_s_writes_a_second_bound_the_quota_of_registrations() -> None:
+    with pytest.raises(SettingMissing, match="RESONA_REGISTRATIONS_PER_MINUTE must be a whole number from 0 to 60000"):
+        read_settings({**ENVIRON, "RESONA_REGISTRATIONS_PER_MINUTE": "60001"})
 
 
 @pytest.mark.parametrize("days", [1, 30, 365])

@@ -23,7 +23,7 @@ from chalicelib.domain.run import Outcome
 from chalicelib.domain.secrets import Credentials
 from chalicelib.domain.state import Due
 from chalicelib.domain.trigger import OneTime
-from chalicelib.firing import in_threads
+from chalicelib.side_by_side import in_threads
 from infra.local.clock import Context, queue_event, sweep_event, wake_event
 from tests.test_config import ENVIRON
 from tests.world import START, World

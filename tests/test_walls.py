@@ -22,12 +22,16 @@ MAY_IMPORT = {
     "clock": set[str](),
     "tries": set[str](),
     "arming": {"aws", "domain"},
+    "side_by_side": set[str](),
     "sending": {"aws", "domain"},
-    "scheduling": {"arming", "tries", "clock", "aws", "domain", "config"},
-    "firing": {"sending", "arming", "tries", "aws", "domain"},
+    "scheduling": {"arming", "side_by_side", "tries", "clock", "aws", "domain", "config"},
+    "putting": {"scheduling", "domain"},
+    "troubles": {"scheduling", "domain"},
+    "bulk": {"scheduling", "domain"},
+    "firing": {"sending", "arming", "side_by_side", "tries", "aws", "domain"},
     "executor": {"firing", "sending", "arming", "clock", "aws", "outbound", "domain", "config"},
     "authorizer": {"clock", "aws", "domain", "config"},
-    "api": {"api", "authorizer", "scheduling", "aws.job_store", "aws.job_items", "domain", "version"},
+    "api": set("api authorizer bulk scheduling putting troubles aws.wrong_runs aws.job_store aws.job_items domain version".split()),
 }
 
 # Dependency → the rooms that may import it.

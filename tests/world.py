@@ -51,7 +51,7 @@ def status(code: int, **members: Any) -> Exchange:
     return Exchange(Outcome.HTTP_ERROR, timedelta(milliseconds=40), code, Response({}, "", truncated=False), error=f"{code}", **members)
 
 
-def in_turn(calls: Iterable[Callable[[], int]]) -> list[int]:
+def in_turn(calls: Iterable[Callable[[], Any]]) -> list[Any]:
     """Make calls one after the other, so that a test is the same every time, and what each costs can be counted by itself."""
     return [call() for call in calls]
 
@@ -76,7 +76,9 @@ class World:
         kms: Any = KMS(self.cloud)
         self.secrets = SecretStore(dynamodb, "secrets", lambda: kms, "key")
         self.arming = Arming(self.jobs, self.queue, self.clock)
-        self.scheduling = Scheduling(self.jobs, self.runs, self.schedules, self.secrets, self.arming, self.clock, lambda host: None)
+        self.scheduling = Scheduling(
+            self.jobs, self.runs, self.schedules, self.secrets, self.arming, self.clock, lambda host: None, side_by_side=in_turn
+        )
         self.firing = Firing(
             jobs=self.jobs,
             runs=self.runs,

@@ -160,7 +160,7 @@ class Year:
         queue = DueQueue(queue_client, "due", hub.wait)
         schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"), hub.wait)
         arming = Arming(self.jobs, queue, hub.clock)
-        self.scheduling = Scheduling(self.jobs, runs, schedules, secrets, arming, hub.clock, lambda host: None, hub.wait)
+        self.scheduling = Scheduling(self.jobs, runs, schedules, secrets, arming, hub.clock, lambda host: None, hub.wait, hub.side_by_side)
         sender = Sender(secrets, self._send, hub.clock, hub.wait)
         self.firing = Firing(self.jobs, runs, schedules, queue, arming, sender, hub.clock, hub.wait, hub.side_by_side)
         self._sweeper_begins = self.chance.uniform(0, 60)

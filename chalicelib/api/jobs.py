@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.idempotency import Remember, once
+from chalicelib.api.listing import MOST_READ, Filter, label, read_jobs, read_position
+from chalicelib.api.problems import Refusal
 from chalicelib.api.routing import (
     Call,
-    NotACursor,
     answer,
     any_text,
     limit_of,
     one_of,
     page_size,
     parts,
-    read_cursor,
     route,
     write_cursor,
 )
-from chalicelib.api.schemas import read_job, read_update
+from chalicelib.api.schemas import read_job, read_replacement, read_update
 from chalicelib.api.views import job_view, run_view
 from chalicelib.domain.errors import NotCurrent
 from chalicelib.domain.history import Run
-from chalicelib.domain.ids import JOB_ID
+from chalicelib.domain.job import Definition
 from chalicelib.domain.state import State, Status
+from chalicelib.putting import put
 from chalicelib.scheduling import Check, Edit, Job
 
 routes = Blueprint(__name__)
 
-# A list without a limit ends at so many jobs read, or at so many bytes shown.
-MOST_READ = 1000
+# A list without a limit ends at so many bytes shown, or when MOST_READ jobs are read.
 MOST_BYTES = 2 * 1024 * 1024
 
 
@@ -53,27 +52,21 @@ def create_job(call: Call) -> Response:
     return once(call, document, create, lambda shown: {"Location": f"{call.url}/{shown['id']}", "ETag": '"1"'})
 
 
-def _label(value: str) -> str | None:
-    return None if ":" in value[1:] else "must be key:value"
-
-
 @route(
     routes,
     "/jobs",
     "GET",
-    query={"limit": page_size, "cursor": any_text, "status": one_of(Status), "name": any_text, "label": _label},
+    query={"limit": page_size, "cursor": any_text, "status": one_of(Status), "name": any_text, "label": label},
 )
 def list_jobs(call: Call) -> Response:
     """List jobs, newest first."""
-    position = read_cursor(call)
-    if position is not None and not JOB_ID.fullmatch(position):
-        raise NotACursor
+    position = read_position(call)
     limit = limit_of(call, default=MOST_READ)
-    wanted = _Filter(call)
+    wanted = Filter(call)
     shown: list[str] = []
     size, following = 0, None
     # Without a filter one job more than is shown is read: it tells whether there is a next page.
-    for job, place in _read(call.tenant, position, MOST_READ if wanted.filters else limit + 1):
+    for job, place in read_jobs(call.tenant, position, MOST_READ if wanted.filters else limit + 1):
         if job is None:
             following = place
             break
@@ -87,40 +80,6 @@ def list_jobs(call: Call) -> Response:
         position = place
     headers = {"Link": call.next_link(write_cursor(call, following))} if following else {}
     return answer(200, f"[{','.join(shown)}]", headers)
-
-
-def _read(tenant: str, before: str | None, most: int) -> Iterator[tuple[Job | None, str]]:
-    """Yield up to `most` jobs, newest first, each with its id; (None, where to go on) if there are more."""
-    read = 0
-    while read < most:
-        page = min(100, most - read)
-        jobs, before = parts.scheduling.page(tenant, before, page)
-        read += page
-        for job in jobs:
-            yield job, job.definition.id
-        if before is None:
-            return
-    if before is not None:
-        yield None, before
-
-
-class _Filter:
-    """The filters of a list."""
-
-    def __init__(self, call: Call) -> None:
-        self.filters = [name for name in ("status", "name", "label") if name in call.query]
-        self._status = call.query.get("status")
-        self._name = call.query.get("name", "")
-        self._label = call.query.get("label")
-
-    def matches(self, job: Job) -> bool:
-        definition = job.definition
-        if self._status is not None and job.state.status != self._status:
-            return False
-        # A label's name may hold a colon, too.
-        if self._label is not None and self._label not in (f"{name}:{value}" for name, value in definition.labels.items()):
-            return False
-        return definition.name.startswith(self._name)
 
 
 @route(routes, "/jobs/{job_id}", "GET")
@@ -171,6 +130,32 @@ def post_job(call: Call, job_id: str) -> Response:
 def patch_job(call: Call, job_id: str) -> Response:
     """Change a job."""
     return update_job(call, job_id)
+
+
+@route(routes, "/jobs/{job_id}", "PUT")
+def put_job(call: Call, job_id: str) -> Response:
+    """Create the job with a key, or replace it whole."""
+    if not job_id.startswith("key:"):
+        raise Refusal(404, "PUT takes key:{key}; change a job by its id with PATCH")
+    key = job_id.removeprefix("key:")
+    document = call.document()
+    scheduling = parts.scheduling
+    check = _if_match(call)
+
+    def make(now: datetime) -> Definition:
+        if call.header("if-match") is not None:
+            # Even `*` is meant for a job that is there.
+            raise NotCurrent
+        return read_job(call.tenant, document, now, scheduling.refuse_host, key=key)
+
+    def edit(job: Job, now: datetime) -> Edit:
+        check(job.state)
+        return read_replacement(document, job, job_view(job), now, scheduling.refuse_host)
+
+    job, is_new = put(scheduling, call.tenant, key, make, edit)
+    if not is_new:
+        return _shown(job)
+    return answer(201, job_view(job), {"Location": f"{call.url.rpartition('/')[0]}/{job.definition.id}", "ETag": _etag(job)})
 
 
 @route(routes, "/jobs/{job_id}", "DELETE")

@@ -9,7 +9,7 @@ from typing import Any
 from chalice.app import Response
 
 from chalicelib.api.documents import NotJson
-from chalicelib.domain.errors import InvalidInput, NotCurrent, NotFound, Refused, ResonaError, Unavailable
+from chalicelib.domain.errors import InvalidInput, NotCurrent, NotFound, QuotaExceeded, Refused, ResonaError, Unavailable
 from chalicelib.domain.request import BodyTooLarge
 
 # Python 3.11 still says "Unprocessable Entity" and "Request Entity Too Large"; RFC 9110 renamed both.
@@ -68,7 +68,19 @@ def answer_to(error: ResonaError) -> Response:
             return problem(412, detail)
         case BodyTooLarge():
             return problem(413, detail)
+        case QuotaExceeded():
+            return problem(429, detail, _rate_limit(error))
         case Unavailable():
             return problem(503, detail, {"Retry-After": "1"}, **({"unknown": True} if error.unknown else {}))
         case _:
             raise error
+
+
+def _rate_limit(error: QuotaExceeded) -> dict[str, str]:
+    """Return what clients read: Retry-After nearly all of them, the others by draft-ietf-httpapi-ratelimit-headers-11."""
+    window = f";w={error.window}" if error.window else ""
+    return {
+        "Retry-After": str(error.retry_after),
+        "RateLimit-Policy": f'"{error.quota}";q={error.limit}{window}',
+        "RateLimit": f'"{error.quota}";r=0;t={error.retry_after}',
+    }

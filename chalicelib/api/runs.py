@@ -18,9 +18,12 @@ from chalicelib.api.routing import (
     write_cursor,
 )
 from chalicelib.api.views import run_view
+from chalicelib.aws.wrong_runs import WRONG, is_position
 from chalicelib.domain.history import Run
 from chalicelib.domain.ids import RunKey
+from chalicelib.domain.instant import read_instant
 from chalicelib.domain.run import RunStatus
+from chalicelib.troubles import went_wrong
 
 routes = Blueprint(__name__)
 
@@ -67,3 +70,20 @@ def get_run(call: Call, job_id: str, run_id: str) -> Response:
     """Return a run with every attempt's response."""
     found, run = parts.scheduling.run(call.tenant, job_id, run_id)
     return answer(200, run_view(found, run, with_responses=True))
+
+
+def _instant(value: str) -> str | None:
+    return None if read_instant(value) else "must be an instant with its offset, such as 2026-12-01T10:00:00Z"
+
+
+@route(routes, "/runs", "GET", query={"status": one_of(WRONG), "since": _instant, "limit": page_size, "cursor": any_text})
+def list_wrong_runs(call: Call) -> Response:
+    """List the runs of all jobs that failed or were missed, the last to end first, without their responses."""
+    before = read_cursor(call)
+    if before is not None and not is_position(before):
+        raise NotACursor
+    statuses = [status for status in WRONG if call.query.get("status", status) == status]
+    since = read_instant(call.query["since"]) if "since" in call.query else None
+    shown, following = went_wrong(parts.scheduling, call.tenant, before, statuses, since, limit_of(call, default=50))
+    headers = {"Link": call.next_link(write_cursor(call, following))} if following else {}
+    return answer(200, [run_view(job_id, run, with_responses=False) for job_id, run in shown], headers)

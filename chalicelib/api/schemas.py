@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
-from pydantic_core import ErrorDetails
 
+from chalicelib.api.gathering import Errors
 from chalicelib.domain import cron
 from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import HostRule, Request, check, normalised
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.secrets import wrong_placeholders
-from chalicelib.domain.trigger import Trigger, after_delay, at_date, describe
+from chalicelib.domain.trigger import OneTime, Trigger, after_delay, at_date, describe
 from chalicelib.scheduling import Edit, Job
 
-READ_ONLY = ("id", "created_at", "updated_at", "status", "result", "next_run_time")
+_Body = TypeVar("_Body", "JobIn", "JobUpdateIn")
 
 
 def _whole(value: object) -> object:
@@ -78,12 +78,19 @@ class JobUpdateIn(_Policies):
     trigger: JsonValue = None
 
 
-def read_job(tenant: str, body: object, now: datetime, refuse_host: HostRule) -> Definition:
-    """Read a job to be registered, as a definition that has no id yet. Raises InvalidInput, BodyTooLarge."""
-    errors = _Errors()
+def read_job(tenant: str, body: object, now: datetime, refuse_host: HostRule, *, key: str | None = None) -> Definition:
+    """Read a job to be registered, as a definition that has no id yet. Raises InvalidInput, BodyTooLarge.
+
+    `key` is the one that the path gives the job; the body may repeat it.
+    """
+    errors = Errors()
     document = errors.require_object(body)
     errors.forbid_read_only(document, {})
-    sent = errors.validate(JobIn, document)
+    if key is not None:
+        if document.get("key", key) != key:
+            errors.add("key", "must be the key in the path, or left out")
+        document = {**document, "key": key}
+    sent = _validated(errors, JobIn, document)
     trigger = errors.collect(lambda: read_trigger(document["trigger"], now)) if "trigger" in document else None
     request = _read_request(errors, document, refuse_host)
     errors.raise_if_any()
@@ -105,26 +112,42 @@ def read_job(tenant: str, body: object, now: datetime, refuse_host: HostRule) ->
     )
 
 
+def _validated(errors: Errors, model: type[_Body], document: Mapping[str, Any]) -> _Body | None:
+    sent = errors.validate(model, document)
+    if sent and sent.retry.max_delay < sent.retry.initial_delay:
+        errors.add("retry.max_delay", "must not be less than initial_delay")
+    return sent
+
+
 def read_update(body: object, job: Job, view: Mapping[str, Any], now: datetime, refuse_host: HostRule) -> Edit:
-    """Read an update of `job`, whose job object is `view`. Raises InvalidInput, BodyTooLarge.
+    """Read an update of `job`, whose job object is `view`: what is absent stays. Raises InvalidInput, BodyTooLarge.
 
     What was read can be changed and sent back: a read-only field may have the value it has, and a trigger that is the old one
     is no new trigger, though its date may have passed.
     """
-    errors = _Errors()
+    return _read_edit(JobUpdateIn, body, job, view, now, refuse_host)
+
+
+def read_replacement(body: object, job: Job, view: Mapping[str, Any], now: datetime, refuse_host: HostRule) -> Edit:
+    """Read what replaces `job` whole: what is absent goes to its default. Otherwise as an update."""
+    return _read_edit(JobIn, body, job, view, now, refuse_host)
+
+
+def _read_edit(model: type[_Body], body: object, job: Job, view: Mapping[str, Any], now: datetime, refuse_host: HostRule) -> Edit:
+    errors = Errors()
     document = errors.require_object(body)
     errors.forbid_read_only(document, view)
-    sent = errors.validate(JobUpdateIn, document)
+    sent = _validated(errors, model, document)
+    given = JobIn.model_fields.keys() if model is JobIn else document.keys()
     old = job.definition
     trigger: Trigger | None = old.trigger
     if "trigger" in document and not _is_same_trigger(document["trigger"], old.trigger):
         trigger = errors.collect(lambda: read_trigger(document["trigger"], now))
-    request = _read_request(errors, document, refuse_host) if "request" in document else old.request
+    request = _read_request(errors, document, refuse_host) if "request" in given else old.request
     if sent and "key" in document and sent.key != old.key:
         errors.add("key", "it cannot be changed")
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  or there were errors
-    given = document.keys()
     new = replace(
         old,
         name=sent.name if "name" in given else old.name,
@@ -142,7 +165,15 @@ def read_update(body: object, job: Job, view: Mapping[str, Any], now: datetime, 
 
 def _is_same_trigger(sent: object, trigger: Trigger) -> bool:
     described = describe(trigger)
-    return sent == described or sent == described["fields"]
+    if sent == described or sent == described["fields"]:
+        return True
+    if not isinstance(trigger, OneTime) or not isinstance(sent, dict) or "delay" in sent:
+        return False
+    # The same date in another form, which may have passed since: it is measured as of itself.
+    try:
+        return read_trigger(sent, trigger.date) == trigger
+    except InvalidInput:
+        return False
 
 
 def read_trigger(sent: object, now: datetime) -> Trigger:
@@ -151,7 +182,7 @@ def read_trigger(sent: object, now: datetime) -> Trigger:
         raise InvalidInput.of("trigger", "must be an object with exactly one of delay, date, cron")
     if "type" in sent or "fields" in sent:
         sent = _unwrap(sent)
-    errors = _Errors()
+    errors = Errors()
     unknown = [name for name in sent if name not in ("delay", "date", "cron", "timezone")]
     errors.extend(FieldError(f"trigger.{name}", "unknown field") for name in unknown)
     kinds = [name for name in ("delay", "date", "cron") if name in sent]
@@ -186,7 +217,7 @@ def _unwrap(sent: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_delay(value: object, timezone: str | None, now: datetime) -> Trigger:
-    errors, trigger = _Errors(), None
+    errors, trigger = Errors(), None
     if timezone is not None:
         errors.add("trigger.timezone", "goes with cron, or with a date that has no offset; a delay has no time zone")
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -205,7 +236,7 @@ def _read_date(value: object, timezone: str | None, now: datetime) -> Trigger:
 
 
 def _read_cron(value: object, timezone: str | None, now: datetime) -> Trigger:  # noqa: ARG001  the signature of a reader
-    errors = _Errors()
+    errors = Errors()
     if isinstance(value, str):
         # Whether its zone is known or not, what is wrong with the expression itself is told.
         errors.collect(lambda: cron.parse(value))
@@ -221,7 +252,7 @@ def _read_cron(value: object, timezone: str | None, now: datetime) -> Trigger:  
 _READERS: dict[str, Callable[[Any, str | None, datetime], Trigger]] = {"delay": _read_delay, "date": _read_date, "cron": _read_cron}
 
 
-def _read_request(errors: _Errors, document: Mapping[str, Any], refuse_host: HostRule) -> Request | None:
+def _read_request(errors: Errors, document: Mapping[str, Any], refuse_host: HostRule) -> Request | None:
     """Check the request by itself, so that its errors are named beside those of the rest."""
     given, named = document.get("request"), set[object]()
     if not isinstance(given, dict):
@@ -248,78 +279,3 @@ def _retry(sent: RetryIn) -> RetryPolicy:
 
 def _duration(seconds: int | None) -> timedelta | None:
     return timedelta(seconds=seconds) if seconds is not None else None
-
-
-_Model = TypeVar("_Model", bound=BaseModel)
-_Value = TypeVar("_Value")
-
-
-class _Errors:
-    """Gathers what is wrong with a body, so that one answer names everything."""
-
-    def __init__(self) -> None:
-        self._errors: list[FieldError] = []
-
-    def add(self, field: str, message: str) -> None:
-        self._errors.append(FieldError(field, message))
-
-    def extend(self, errors: Iterable[FieldError]) -> None:
-        self._errors += errors
-
-    def require_object(self, body: object) -> dict[str, Any]:
-        if not isinstance(body, dict):
-            raise InvalidInput.of("", "the body must be a JSON object")
-        return body
-
-    def forbid_read_only(self, document: Mapping[str, Any], view: Mapping[str, Any]) -> None:
-        for name in READ_ONLY:
-            if name in document and (name not in view or document[name] != view[name]):
-                self.add(name, "is read-only")
-
-    def validate(self, model: type[_Model], document: Mapping[str, Any]) -> _Model | None:
-        """Return the document as the model reads it, or None and gather what is wrong."""
-        known = {name: value for name, value in document.items() if name not in READ_ONLY}
-        try:
-            sent = model.model_validate(known)
-        except ValidationError as error:
-            self._errors += [_field_error(wrong) for wrong in error.errors(include_url=False)]
-            return None
-        retry = getattr(sent, "retry", None)
-        if isinstance(retry, RetryIn) and retry.max_delay < retry.initial_delay:
-            self.add("retry.max_delay", "must not be less than initial_delay")
-        return sent
-
-    def collect(self, read: Callable[[], _Value]) -> _Value | None:
-        """Return what `read` returns, or None and gather what it refuses."""
-        try:
-            return read()
-        except InvalidInput as error:
-            self._errors += error.errors
-            return None
-
-    def raise_if_any(self) -> None:
-        if self._errors:
-            raise InvalidInput(self._errors)
-
-
-def _field_error(wrong: ErrorDetails) -> FieldError:
-    """Say in a sentence of ours what pydantic found."""
-    context = wrong.get("ctx", {})
-    # A path may end in what pydantic calls a part of the type; what the client wrote has only names.
-    field = ".".join(str(part) for part in wrong["loc"] if part != "[key]")
-    sentences = {
-        "missing": "is required",
-        "extra_forbidden": "unknown field",
-        "string_type": "must be a string",
-        "int_type": "must be a whole number",
-        "dict_type": "must be an object",
-        "model_type": "must be an object",
-        "string_too_short": f"must have at least {context.get('min_length')} character",
-        "string_too_long": f"must have at most {context.get('max_length')} characters",
-        "too_long": f"must have at most {context.get('max_length')} entries",
-        "greater_than_equal": f"must be at least {context.get('ge')}",
-        "less_than_equal": f"must be at most {context.get('le')}",
-        "literal_error": f"must be {context.get('expected')}",
-        "string_pattern_mismatch": "must be 1 to 128 of A-Z a-z 0-9 . _ -",
-    }
-    return FieldError(field, sentences.get(wrong["type"], wrong["msg"]))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.routing import Call, answer, parts, route
 from chalicelib.api.schemas import read_trigger
 from chalicelib.domain.errors import FieldError, InvalidInput
-from chalicelib.domain.instant import format_instant
+from chalicelib.domain.instant import format_instant, read_instant
 from chalicelib.domain.keys import Scope
 from chalicelib.domain.preview import preview
 from chalicelib.domain.trigger import OneTime, Trigger, describe
@@ -20,7 +18,6 @@ routes = Blueprint(__name__)
 
 MOST_TIMES = 100
 _DEFAULT_TIMES = 10
-_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,30})?([Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII)
 
 
 @route(routes, "/triggers/preview", "POST", scope=Scope.READ)
@@ -48,7 +45,7 @@ def _read(body: object, now: datetime) -> tuple[Trigger, datetime, int]:
         except InvalidInput as error:
             errors += error.errors
     if "after" in body:
-        after = _instant(body["after"])
+        after = read_instant(body["after"])
         if after is None:
             errors.append(FieldError("after", "must be an instant with its offset, such as 2026-12-01T10:00:00Z"))
     if isinstance(count, bool) or not isinstance(count, int | float) or count not in range(1, MOST_TIMES + 1):
@@ -61,12 +58,3 @@ def _read(body: object, now: datetime) -> tuple[Trigger, datetime, int]:
 def _just_before(trigger: Trigger, now: datetime) -> datetime:
     """Return now, or a second before a date that has just passed: such a job is due at once, not never."""
     return min(now, trigger.date - timedelta(seconds=1)) if isinstance(trigger, OneTime) else now
-
-
-def _instant(sent: Any) -> datetime | None:
-    if not isinstance(sent, str) or not _INSTANT.fullmatch(sent):
-        return None
-    try:
-        return datetime.fromisoformat(sent.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None

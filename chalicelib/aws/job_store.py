@@ -15,7 +15,7 @@ Beside them lie the names that must be unique: an item `key#<tenant>#<key>` for 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -202,8 +202,13 @@ class JobStore:
     def _whole(self, pair: tuple[Definition, State]) -> tuple[Definition, State] | None:
         return pair if pair[0].edition == pair[1].edition else self.load(pair[0].id)
 
-    def _batch(self, ids: list[str]) -> dict[tuple[str, str], dict[str, Any]]:
-        keys: list[Any] = [{"id": {"S": job_id}, "part": {"S": part}} for job_id in ids for part in ("definition", "state")]
+    def existing(self, ids: Iterable[str]) -> set[str]:
+        """Return those ids, each given once, whose jobs are there. Read consistently."""
+        wanted = list(ids)
+        return {job_id for start in range(0, len(wanted), 100) for job_id, _ in self._batch(wanted[start : start + 100], ("state",))}
+
+    def _batch(self, ids: list[str], parts: Sequence[str] = ("definition", "state")) -> dict[tuple[str, str], dict[str, Any]]:
+        keys: list[Any] = [{"id": {"S": job_id}, "part": {"S": part}} for job_id in ids for part in parts]
         found: dict[tuple[str, str], dict[str, Any]] = {}
         while keys:
             request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": True}}

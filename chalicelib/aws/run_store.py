@@ -7,6 +7,8 @@
     record   JSON
     expires_at   DynamoDB's time to live, in seconds; items past it are not shown, though DynamoDB may take days to delete them
 
+    index by_wrong (keys only):  wrong_shard, wrong_at      on records that say that a run failed or was missed
+
 A job's records share a partition of their own, so one job's history never slows another's.
 """
 
@@ -22,6 +24,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import Caller, code_of
 from chalicelib.aws.records import dump_attempt, dump_ending, load_attempt, load_ending
+from chalicelib.aws.wrong_runs import WrongRun, index_keys, newest
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.run import AttemptRecord, Ending
 from chalicelib.domain.state import LastRun
@@ -41,6 +44,11 @@ class RunRecords:
     attempts: tuple[AttemptRecord, ...] = ()
     ending: Ending | None = None
 
+    @property
+    def last_number(self) -> int:
+        """Return the number under which the record of the run's end is kept."""
+        return _ENDING if self.ending else self.attempts[-1].number
+
 
 class RunStore:
     """Attempts and endings. Who calls has made sure that the job is the tenant's."""
@@ -51,7 +59,7 @@ class RunStore:
         self._table = table
         self._retention = retention
 
-    def record(self, record: AttemptRecord, revision: int) -> bool:
+    def record(self, tenant: str, record: AttemptRecord, revision: int) -> bool:
         """Write an attempt's record, again if its verdict changed. False if another owner's record of it is there, or a later one.
 
         `revision` is that of the state which the verdict was decided on: a write that was given up on, and takes effect after all,
@@ -61,6 +69,7 @@ class RunStore:
         item = self._item(record.job_id, record.key, record.number, record.finished_at, dump_attempt(record))
         item["owner"] = {"S": record.owner}
         item["revision"] = {"N": str(revision)}
+        item |= index_keys(tenant, record.job_id, record.key, record.verdict.status, record.finished_at)
         try:
             self._call(
                 lambda: self._client.put_item(
@@ -156,9 +165,32 @@ class RunStore:
                 return items
             more = {**more, "ExclusiveStartKey": start}
 
-    def ending_item(self, job_id: str, ending: Ending) -> dict[str, Any]:
+    def went_wrong(self, tenant: str, before: str | None, limit: int) -> tuple[list[WrongRun], bool]:
+        """Return up to `limit` entries of the tenant's runs that failed or were missed, the last to end first, and whether more follow.
+
+        `before` is the position to go on from, None begins with the newest. The index may lag by a second, and still has what has
+        expired since, or belongs to a job that was deleted.
+        """
+
+        def query(shard: str) -> dict[str, Any]:
+            answer: Any = self._call(
+                lambda: self._client.query(
+                    TableName=self._table,
+                    IndexName="by_wrong",
+                    KeyConditionExpression="wrong_shard = :shard AND wrong_at < :before",
+                    ExpressionAttributeValues={":shard": {"S": shard}, ":before": {"S": before or "~"}},
+                    ScanIndexForward=False,
+                    Limit=limit,
+                ),
+            )
+            return dict(answer)
+
+        return newest(query, tenant, limit)
+
+    def ending_item(self, tenant: str, job_id: str, ending: Ending) -> dict[str, Any]:
         """Return the part of a transaction that puts an ending on record."""
         item = self._item(job_id, ending.key, _ENDING, ending.at, dump_ending(ending))
+        item |= index_keys(tenant, job_id, ending.key, ending.status, ending.at)
         return {"Put": {"TableName": self._table, "Item": item}}
 
     def _item(self, job_id: str, key: RunKey, number: int, at: datetime, record: str) -> dict[str, Any]:

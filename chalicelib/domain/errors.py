@@ -13,6 +13,7 @@
     │   ├── KeyIsTaken            a job key that exists
     │   └── RequestUnderWay       the same Idempotency-Key, the first request not yet answered
     ├── NotCurrent            If-Match names another revision (412)
+    ├── QuotaExceeded         over the tenant's quota of jobs or of registrations in a minute (429)
     └── Unavailable           a part Resona needs does not answer (503); `unknown` when nobody can tell whether it took effect
 
 A target that fails is data (`domain.run.Outcome`), never an exception.
@@ -101,6 +102,18 @@ class RequestUnderWay(Refused):
 class NotCurrent(ResonaError):
     def __init__(self) -> None:
         super().__init__("the job has changed since it was read; read it again")
+
+
+class QuotaExceeded(ResonaError):
+    """`quota` is `jobs` or `registrations`; `window` the seconds that a quota of registrations is for; `retry_after` seconds."""
+
+    def __init__(self, quota: str, limit: int, *, retry_after: int, window: int | None = None) -> None:
+        self.quota = quota
+        self.limit = limit
+        self.retry_after = retry_after
+        self.window = window
+        what = f"{limit} jobs may be registered in {window} seconds" if window else f"there may be {limit} jobs: delete some"
+        super().__init__(f"over the quota of {quota}: {what}; try again in {retry_after} s")
 
 
 class Unavailable(ResonaError):

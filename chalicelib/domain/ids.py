@@ -25,6 +25,11 @@ def new_job_id(now: datetime) -> str:
     return f"job_{ULID.from_datetime(now)}"
 
 
+def least_job_id(at: datetime) -> str:
+    """Return what sorts before the ids of all jobs that are made from an instant on, and after those made before its millisecond."""
+    return f"job_{ULID.from_bytes(ULID.from_datetime(at).bytes[:6] + bytes(10))}"
+
+
 def new_token(now: datetime) -> str:
     """Return a fresh token for a schedule; `token_time` reads `now` back from it."""
     return str(ULID.from_datetime(now))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+
+_SENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,30})?([Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII)
 
 
 def format_instant(at: datetime) -> str:
@@ -21,3 +24,13 @@ def parse_instant(text: str) -> datetime:
     if at.tzinfo is None:
         raise ValueError("an instant names its offset")
     return at.astimezone(UTC)
+
+
+def read_instant(sent: object) -> datetime | None:
+    """Read an instant that a client sent, by RFC 3339 with any offset; None if it is not one."""
+    if not isinstance(sent, str) or not _SENT.fullmatch(sent):
+        return None
+    try:
+        return datetime.fromisoformat(sent.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -15,7 +15,7 @@ _WRITE = frozenset(
 _KNOWN = {
     "Query": frozenset(
         "TableName IndexName KeyConditionExpression ExpressionAttributeValues ExpressionAttributeNames ScanIndexForward Limit "
-        "ExclusiveStartKey ConsistentRead".split()
+        "ExclusiveStartKey ConsistentRead Select".split()
     ),
     "GetItem": frozenset({"TableName", "Key", "ConsistentRead"}),
     "PutItem": _WRITE,
@@ -58,7 +58,10 @@ def query(table: Table, sent: dict[str, Any]) -> dict[str, Any]:
         answer["LastEvaluatedKey"] = {name: found[limit - 1][name].to_json() for name in dict.fromkeys(names)}
     if index is not None and index.projection.get("ProjectionType") == "KEYS_ONLY":
         answer["Items"] = [{name: item[name] for name in dict.fromkeys(names)} for item in answer["Items"]]
-    return {**answer, "Count": len(answer["Items"]), "ScannedCount": len(answer["Items"])}
+    answer |= {"Count": len(answer["Items"]), "ScannedCount": len(answer["Items"])}
+    if sent.get("Select") == "COUNT":
+        del answer["Items"]
+    return answer
 
 
 def _typed(value: Any) -> DynamoType:

@@ -131,9 +131,9 @@ def test_what_is_saved_beside_a_state_stands_or_falls_with_it(jobs: JobStore, cl
     _, state = added(jobs)
     key, lost = RunKey(NOW, 1), RunKey(NOW + HOUR, 1)
     first = paused(state)
-    jobs.save(first, [runs.ending_item(JOB, Ending(key, RunStatus.MISSED, NOW))], now=NOW)
+    jobs.save(first, [runs.ending_item("tenant", JOB, Ending(key, RunStatus.MISSED, NOW))], now=NOW)
     with pytest.raises(StateChanged) as refused:
-        jobs.save(failed(state), [runs.ending_item(JOB, Ending(lost, RunStatus.MISSED, NOW))], now=NOW)
+        jobs.save(failed(state), [runs.ending_item("tenant", JOB, Ending(lost, RunStatus.MISSED, NOW))], now=NOW)
     assert refused.value.current == first
     assert jobs.state(JOB) == first
     assert runs.run(JOB, key, NOW) is not None

@@ -39,32 +39,32 @@ def attempt(number: int = 1, key: RunKey = KEY, job_id: str = "job_x", **fields:
 
 def ended(cloud: Cloud, runs: RunStore, ending: Ending, job_id: str = "job_x") -> None:
     """Put an ending on record, as the transaction of its state would."""
-    DynamoDB(cloud).transact_write_items(TransactItems=[runs.ending_item(job_id, ending)])
+    DynamoDB(cloud).transact_write_items(TransactItems=[runs.ending_item("tenant", job_id, ending)])
 
 
 def test_an_attempt_is_read_back_as_it_was_recorded(runs: RunStore) -> None:
-    assert runs.record(attempt(), 5)
+    assert runs.record("tenant", attempt(), 5)
     assert runs.attempt("job_x", KEY, 1) == attempt()
     assert runs.attempt("job_x", KEY, 2) is None
     assert runs.attempt("job_y", KEY, 1) is None
 
 
 def test_another_owner_s_record_is_not_overwritten(runs: RunStore) -> None:
-    assert runs.record(attempt(), 5)
-    assert not runs.record(attempt(owner="other", verdict=FAILED), 6)
+    assert runs.record("tenant", attempt(), 5)
+    assert not runs.record("tenant", attempt(owner="other", verdict=FAILED), 6)
     assert runs.attempt("job_x", KEY, 1) == attempt()
 
 
 def test_the_owner_records_again_what_a_later_state_makes_of_it(runs: RunStore) -> None:
-    assert runs.record(attempt(), 5)
-    assert runs.record(attempt(verdict=FAILED), 6)
+    assert runs.record("tenant", attempt(), 5)
+    assert runs.record("tenant", attempt(verdict=FAILED), 6)
     assert runs.attempt("job_x", KEY, 1) == attempt(verdict=FAILED)
-    assert runs.record(attempt(verdict=FAILED), 6), "a repetition is a success"
+    assert runs.record("tenant", attempt(verdict=FAILED), 6), "a repetition is a success"
 
 
 def test_a_write_that_was_given_up_on_does_not_undo_the_one_in_its_place(runs: RunStore) -> None:
-    assert runs.record(attempt(verdict=FAILED), 6)
-    assert not runs.record(attempt(), 5)
+    assert runs.record("tenant", attempt(verdict=FAILED), 6)
+    assert not runs.record("tenant", attempt(), 5)
     assert runs.attempt("job_x", KEY, 1) == attempt(verdict=FAILED)
 
 
@@ -74,24 +74,24 @@ def test_a_record_that_nobody_answered_for_may_have_been_written(runs: RunStore,
 
     cloud.after = fail
     with pytest.raises(Unavailable, match="the run history") as raised:
-        runs.record(attempt(), 5)
+        runs.record("tenant", attempt(), 5)
     assert raised.value.unknown
 
 
 def test_a_run_holds_its_attempts_in_order_and_its_ending(runs: RunStore, cloud: Cloud) -> None:
     ending = Ending(KEY, RunStatus.FAILED, NOW + MINUTE, Reason.SUPERSEDED, started_at=NOW)
     for number in (10, 2, 1):
-        runs.record(attempt(number), 5)
+        runs.record("tenant", attempt(number), 5)
     ended(cloud, runs, ending)
     for other in (RunKey(NOW, 10), RunKey(NOW, 2), RunKey(NOW + SECOND, 1), RunKey.for_manual(NOW)):
-        runs.record(attempt(key=other), 5)
+        runs.record("tenant", attempt(key=other), 5)
     assert runs.run("job_x", KEY, NOW) == RunRecords(KEY, (attempt(1), attempt(2), attempt(10)), ending)
     assert runs.run("job_x", RunKey(NOW - SECOND, 1), NOW) is None
 
 
 def test_what_has_expired_is_not_shown_though_it_is_still_there(runs: RunStore, cloud: Cloud) -> None:
     """DynamoDB may take days to delete it."""
-    runs.record(attempt(), 5)
+    runs.record("tenant", attempt(), 5)
     ended(cloud, runs, Ending(RunKey(NOW, 2), RunStatus.MISSED, NOW))
     last = NOW + 30 * DAY
     for key in (KEY, RunKey(NOW, 2)):
@@ -117,11 +117,11 @@ def test_pages_hold_whole_runs_newest_first_and_each_once(runs: RunStore, cloud:
         attempts = tuple(attempt(number, key) for number in range(1, place % 4 + 1))
         ending = Ending(key, RunStatus.SKIPPED, key.due_at, Reason.OVERLAP) if not attempts else None
         for record in attempts:
-            runs.record(record, 5)
+            runs.record("tenant", record, 5)
         if ending:
             ended(cloud, runs, ending)
         expected[key] = RunRecords(key, attempts, ending)
-    runs.record(attempt(job_id="job_y"), 5)
+    runs.record("tenant", attempt(job_id="job_y"), 5)
     shown: list[RunRecords] = []
     before = None
     while page := runs.page("job_x", before, limit, NOW):
@@ -133,15 +133,15 @@ def test_pages_hold_whole_runs_newest_first_and_each_once(runs: RunStore, cloud:
 def test_a_page_goes_on_behind_what_has_expired(runs: RunStore) -> None:
     newest, *old = keys(6)
     for key in old:
-        runs.record(attempt(key=key, started_at=NOW - 60 * DAY), 5)
-    runs.record(attempt(key=newest), 5)
-    runs.record(attempt(key=RunKey(NOW - DAY, 1)), 5)
+        runs.record("tenant", attempt(key=key, started_at=NOW - 60 * DAY), 5)
+    runs.record("tenant", attempt(key=newest), 5)
+    runs.record("tenant", attempt(key=RunKey(NOW - DAY, 1)), 5)
     assert [run.key for run in runs.page("job_x", None, 2, NOW)] == [newest, RunKey(NOW - DAY, 1)]
 
 
 def test_a_page_begins_below_the_run_that_it_is_given(runs: RunStore) -> None:
     for key in keys(3):
-        runs.record(attempt(key=key), 5)
+        runs.record("tenant", attempt(key=key), 5)
     newest, middle, oldest = keys(3)
     assert [run.key for run in runs.page("job_x", newest, 10, NOW)] == [middle, oldest]
     assert runs.page("job_x", oldest, 10, NOW) == []
@@ -157,9 +157,9 @@ def test_a_query_that_is_answered_in_parts_is_read_to_its_end(cloud: Cloud) -> N
     client: Any = Short(cloud)
     runs = RunStore(client, "runs", 30 * DAY)
     for number in range(1, 8):
-        runs.record(attempt(number), 5)
+        runs.record("tenant", attempt(number), 5)
     for key in keys(5)[:4]:
-        runs.record(attempt(key=key), 5)
+        runs.record("tenant", attempt(key=key), 5)
     found = runs.run("job_x", KEY, NOW)
     assert found is not None
     assert len(found.attempts) == 7
@@ -181,7 +181,7 @@ def test_the_last_attempts_of_many_jobs_are_read_at_once(cloud: Cloud) -> None:
     client: Any = Hesitant(cloud)
     runs = RunStore(client, "runs", 30 * DAY)
     for number in range(130):
-        runs.record(attempt(2, job_id=f"job_{number}"), 5)
+        runs.record("tenant", attempt(2, job_id=f"job_{number}"), 5)
     wanted = [(f"job_{number}", LastRun(KEY, 2)) for number in range(130)]
     found = runs.last_attempts([*wanted, ("job_none", LastRun(KEY, 2))], NOW)
     assert found == {f"job_{number}": attempt(2, job_id=f"job_{number}") for number in range(130)}

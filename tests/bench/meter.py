@@ -25,7 +25,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import code_of
 from infra.local.template import read_template
-from tests.cloud import KEYS, Cloud, Item
+from tests.cloud import KEYS, Cloud, DynamoDB, Item
 from tests.world import START, World
 
 WRITE_UNIT, READ_UNIT, CHUNK = 1024, 4096, 64 * 1024
@@ -151,7 +151,7 @@ class MeteredCloud(Cloud):
                 self.usage.reads += _reads(size(answer.get("Item")), request)
             case "Query":
                 # What is read is added up before it is rounded; to find nothing costs the least there is.
-                self.usage.reads += _reads(sum(size(item) for item in answer["Items"]), request)
+                self.usage.reads += _reads(sum(size(item) for item in self._read(request, answer)), request)
             case "BatchGetItem":
                 self.usage.reads += sum(self._batch_reads(request["RequestItems"], answer["Responses"]))
             case "SendMessageBatch":
@@ -164,7 +164,14 @@ class MeteredCloud(Cloud):
                 # A process decrypts a signing secret once, however much it signs with it.
                 pass
             case _:
-                assert operation in ("PutItem", "TransactWriteItems"), f"the meter does not know what {operation} costs"
+                assert operation in ("PutItem", "UpdateItem", "TransactWriteItems"), f"the meter does not know what {operation} costs"
+
+    def _read(self, request: dict[str, Any], answer: dict[str, Any]) -> list[Item]:
+        """Return the items that a query read: a count reads what it does not send."""
+        if request.get("Select") != "COUNT":
+            return list(answer["Items"])
+        asked = {name: value for name, value in request.items() if name != "Select"}
+        return list(DynamoDB(Cloud(self.clock, self.tables)).query(**asked)["Items"])
 
     def _batch_reads(self, wanted: dict[str, Any], found: dict[str, list[Item]]) -> Iterator[float]:
         """Yield what each item of a batch costs: each is read by itself, also one that is not there."""

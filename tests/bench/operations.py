@@ -9,10 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 from chalicelib.api.routing import LOCAL_TENANT, parts
+from chalicelib.aws.quota_store import QuotaStore
+from chalicelib.domain.quota import Quotas
 from chalicelib.domain.run import Exchange, Outcome, Response
 from tests.api.conftest import Answer, Api
 from tests.bench.meter import MeteredCloud, MeteredWorld, Usage
-from tests.cloud import Item
+from tests.cloud import DynamoDB, Item
 
 KB = 1024
 SIZES = (KB, 64 * KB)
@@ -105,6 +107,10 @@ class Bench:
 def bench(body: int, make_cloud: type[MeteredCloud] = MeteredCloud) -> Iterator[Bench]:
     """Make a bench, which serves the API until the end."""
     made = Bench(body, make_cloud)
+    # Under quotas, as a deployed stage is, and not the first registration of a minute.
+    client: Any = DynamoDB(made.world.cloud)
+    made.world.scheduling.quotas = QuotaStore(client, "jobs", Quotas(100_000, 6_000))
+    made.world.scheduling.quotas.take(LOCAL_TENANT, made.world.now)
     parts.use(made.world.scheduling, stage="local")
     try:
         yield made

@@ -37,14 +37,15 @@ def test_nothing_of_the_template_s_own_language_is_left_over() -> None:
 
 
 def test_tables_and_indexes_have_the_keys_that_the_code_asks_by() -> None:
-    tables = read_template("local").tables
-    assert {str(table["TableName"]).removeprefix("resona-local-"): keys(table) for table in tables} == KEYS
-    jobs, *rest = tables
-    indexes = {index["IndexName"]: index for index in jobs["GlobalSecondaryIndexes"]}
+    tables = {str(table["TableName"]).removeprefix("resona-local-"): table for table in read_template("local").tables}
+    assert {name: keys(table) for name, table in tables.items()} == KEYS
+    found = {name: {index["IndexName"]: index for index in table.get("GlobalSecondaryIndexes", [])} for name, table in tables.items()}
+    indexes = found["jobs"] | found["runs"]
     assert {name: keys(index) for name, index in indexes.items()} == INDEXES
     # A claim must not touch the tenants' index, and no index may hold what a user wrote.
     assert all(index["Projection"] == {"ProjectionType": "KEYS_ONLY"} for index in indexes.values())
-    assert not any("GlobalSecondaryIndexes" in table for table in rest)
+    assert list(found["runs"]) == ["by_wrong"]
+    assert not any(found[name] for name in found.keys() - {"jobs", "runs"})
 
 
 def test_every_key_is_described_and_nothing_else_is() -> None:

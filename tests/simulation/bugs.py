@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 SEEDS = 5000
 CLAIMING, CHANGING, STATE = "domain/claiming.py", "domain/changing.py", "domain/state.py"
 FIRING, SCHEDULING, STORE = "firing.py", "scheduling.py", "aws/job_store.py"
+SENDING, ARMING = "sending.py", "arming.py"
 ITEMS, RUNS, QUEUE = "aws/job_items.py", "aws/run_store.py", "aws/due_queue.py"
 
 
@@ -126,8 +127,8 @@ BUGS = (
         "state before record",
         (
             FIRING,
-            "                if record != recorded and not self.runs.record(record, state.revision):\n                    return\n                recorded = record\n                self.jobs.save(decision.state, now=now)\n",
-            "                self.jobs.save(decision.state, now=now)\n                self.runs.record(record, state.revision)\n",
+            "                if record != recorded and not self.runs.record(state.tenant, record, state.revision):\n                    return\n                recorded = record\n                self.jobs.save(decision.state, now=now)\n",
+            "                self.jobs.save(decision.state, now=now)\n                self.runs.record(state.tenant, record, state.revision)\n",
         ),
     ),
     bug(
@@ -173,16 +174,16 @@ BUGS = (
         "an ending written after its state",
         (
             FIRING,
-            "                self.jobs.save(decision.state, [self.runs.ending_item(due.job_id, ending) for ending in decision.ended], now=now)",
-            "                self.jobs.save(decision.state, now=now)\n                if decision.ended:\n                    self.jobs._transact([self.runs.ending_item(due.job_id, ending) for ending in decision.ended])",
+            "                self.jobs.save(decision.state, endings, now=now)",
+            "                self.jobs.save(decision.state, now=now)\n                if decision.ended:\n                    self.jobs._transact(endings)",
         ),
     ),
     bug(
         "no look at the lease before sending",
         (
-            FIRING,
-            "run.lease_until is None or run.lease_until - started_at < definition.timeout + _LEASE_TO_SPARE",
-            "run.lease_until is None",
+            SENDING,
+            "run.lease_until is not None and run.lease_until - self.clock() >= definition.timeout + _LEASE_TO_SPARE",
+            "run.lease_until is not None",
         ),
     ),
     bug("settled without a look at the record", (FIRING, "found = self.runs.attempt(definition.id, run.key, run.attempt)", "found = None")),
@@ -253,9 +254,9 @@ BUGS = (
     bug(
         "a schedule that could not be made is counted on",
         (
-            SCHEDULING,
-            '            log.warning("schedule.failed", extra={"job_id": job_id})\n            return None\n',
-            '            log.warning("schedule.failed", extra={"job_id": job_id})\n',
+            ARMING,
+            '        log.warning("schedule.failed", extra={"job_id": job_id})\n        return None\n',
+            '        log.warning("schedule.failed", extra={"job_id": job_id})\n',
         ),
     ),
     bug(

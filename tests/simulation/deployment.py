@@ -75,7 +75,7 @@ class Deployment:
         queue = DueQueue(queue_client, "due", hub.wait)
         schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"), hub.wait)
         arming = Arming(jobs, queue, hub.clock)
-        self.scheduling = Scheduling(jobs, runs, schedules, secrets, arming, hub.clock, lambda host: None, hub.wait)
+        self.scheduling = Scheduling(jobs, runs, schedules, secrets, arming, hub.clock, lambda host: None, hub.wait, hub.side_by_side)
         sender = Sender(secrets, self._send, hub.clock, hub.wait)
         self.firing = Firing(jobs, runs, schedules, queue, arming, sender, hub.clock, hub.wait, hub.side_by_side)
         self.processes = 0

@@ -109,12 +109,12 @@ class Hub:
         self.current.is_dead = True
         raise Killed
 
-    def side_by_side(self, calls: Sequence[Callable[[], int]]) -> list[int]:
+    def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         """Make calls side by side, as threads of one process."""
         if len(calls) < 2:
             return [call() for call in calls]
         green, process = getcurrent(), self.current
-        answers: list[int] = [0] * len(calls)
+        answers: list[Any] = [None] * len(calls)
         errors: dict[int, Exception] = {}
         running = set(range(len(calls)))
 

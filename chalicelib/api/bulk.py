@@ -1,0 +1,109 @@
+"""The routes of many jobs at once."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from chalice.app import Blueprint, Response
+
+from chalicelib import bulk
+from chalicelib.api.listing import MOST_READ, Filter, label, read_jobs, read_position
+from chalicelib.api.problems import answer_to, problem
+from chalicelib.api.routing import Call, answer, any_text, parts, route, write_cursor
+from chalicelib.api.schemas import read_job
+from chalicelib.api.views import job_view
+from chalicelib.bulk import MOST_JOBS
+from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError
+from chalicelib.scheduling import Job, Scheduling
+
+log = logging.getLogger("resona")
+
+routes = Blueprint(__name__)
+
+_LABEL = {"label": label, "cursor": any_text}
+_OUT_OF_TIME = problem(503, "the time for one request was over before this job's turn; nothing was changed: send it again")
+
+
+@route(routes, "/jobs/batch", "POST")
+def create_jobs(call: Call) -> Response:
+    """Register up to 100 jobs, each with its own answer."""
+    if call.header("idempotency-key") is not None:
+        # To overlook it would be to promise what is not kept.
+        raise InvalidInput.of("Idempotency-Key", "is not for batches; give each job a key of its own, and a repeat is a 409 for it")
+    sent = _read_batch(call.document())
+    results = bulk.side_by_side(parts.scheduling, [partial(_register, call.tenant, one) for one in sent])
+    return answer(200, {"results": [result or _result(_OUT_OF_TIME) for result in results]})
+
+
+def _read_batch(body: object) -> list[Any]:
+    if not isinstance(body, dict):
+        raise InvalidInput.of("", "the body must be a JSON object")
+    errors = [FieldError(name, "unknown field") for name in body if name != "jobs"]
+    sent = body.get("jobs")
+    if "jobs" not in body:
+        errors.append(FieldError("jobs", "is required"))
+    elif not isinstance(sent, list) or len(sent) > MOST_JOBS:
+        errors.append(FieldError("jobs", f"must be an array of at most {MOST_JOBS} jobs"))
+    if errors or not isinstance(sent, list):
+        raise InvalidInput(errors)
+    return sent
+
+
+def _register(tenant: str, document: object) -> dict[str, Any]:
+    scheduling = parts.scheduling
+    try:
+        job = scheduling.create(read_job(tenant, document, scheduling.clock(), scheduling.refuse_host))
+    except ResonaError as error:
+        return _result(answer_to(error))
+    except Exception as error:
+        # The others of the batch are registered, and that must be told.
+        log.exception("request.failed", extra={"error": type(error).__name__})
+        return _result(problem(500, "Resona failed; the failure is in its log"))
+    return {"status": 201, "job": job_view(job)}
+
+
+def _result(refusal: Response) -> dict[str, Any]:
+    return {"status": refusal.status_code, "problem": json.loads(refusal.body)}
+
+
+def _act(call: Call, act: Callable[[Scheduling, Job], bool]) -> Response:
+    """Act on the jobs with a label, up to 100 of them, and lead on to the others."""
+    if "label" not in call.query:
+        raise InvalidInput.of("label", "is required: key:value")
+    wanted = Filter(call)
+    found: list[Job] = []
+    position, following = read_position(call), None
+    for job, place in read_jobs(call.tenant, position, MOST_READ):
+        if job is None or (len(found) == MOST_JOBS and wanted.matches(job)):
+            following = place if job is None else position
+            break
+        if wanted.matches(job):
+            found.append(job)
+        position = place
+    changed = bulk.act_on(parts.scheduling, found, act)
+    if None in changed:
+        following = found[changed.index(None) - 1].definition.id
+    headers = {"Link": call.next_link(write_cursor(call, following))} if following else {}
+    return answer(200, {"changed": changed.count(True)}, headers)
+
+
+@route(routes, "/jobs/pause", "POST", query=_LABEL)
+def pause_jobs(call: Call) -> Response:
+    """Pause the jobs with a label."""
+    return _act(call, bulk.pause)
+
+
+@route(routes, "/jobs/resume", "POST", query=_LABEL)
+def resume_jobs(call: Call) -> Response:
+    """Resume the jobs with a label."""
+    return _act(call, bulk.resume)
+
+
+@route(routes, "/jobs/delete", "POST", query=_LABEL)
+def delete_jobs(call: Call) -> Response:
+    """Delete the jobs with a label, and their runs."""
+    return _act(call, bulk.delete)

@@ -1,0 +1,185 @@
+"""PUT /jobs/key:{key}."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from chalicelib.domain.cron import parse
+from tests.api.conftest import Api, job
+
+PATH = "/jobs/key:nightly"
+CRON = {"cron": "0 3 * * *"}
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    return job(**{"trigger": CRON, **changes})
+
+
+def once_before_the_write(api: Api, act: Any) -> None:
+    """Have something happen between the next look at the jobs and the write that follows it."""
+
+    def before(operation: str, request: dict[str, Any]) -> None:
+        if operation == "TransactWriteItems":
+            api.world.cloud.before = lambda operation, request: None
+            act()
+
+    api.world.cloud.before = before
+
+
+def test_a_job_is_created_under_its_key(api: Api) -> None:
+    answer = api.put(PATH, body())
+    assert answer.status == 201
+    made = answer.json
+    assert made["key"] == "nightly"
+    assert re.fullmatch(rf"http://localhost:8000/jobs/{made['id']}", answer.headers["Location"])
+    assert answer.headers["ETag"] == '"1"'
+    assert api.get(f"/jobs/{made['id']}").json == made == api.get(PATH).json
+
+
+def test_the_same_again_changes_nothing(api: Api) -> None:
+    made = api.put(PATH, body()).json
+    api.world.advance(hours=1)
+    before = dict(api.world.cloud.tables["jobs"])
+    answer = api.put(PATH, body(key="nightly"))
+    assert (answer.status, answer.json, answer.headers["ETag"]) == (200, made, '"1"')
+    assert "Location" not in answer.headers
+    assert api.world.cloud.tables["jobs"] == before
+
+
+def test_what_is_absent_goes_to_its_default(api: Api) -> None:
+    plain = api.put("/jobs/key:other", body()).json
+    made = api.put(
+        PATH, body(labels={"a": "b"}, timeout=60, retry={"max_attempts": 7}, overlap="skip", misfire_grace=5, trigger={"cron": "* * * * *"})
+    ).json
+    answer = api.put(PATH, body(request={"url": "http://example.com/new"}))
+    assert answer.status == 200
+    assert answer.json == {
+        **plain,
+        "id": made["id"],
+        "key": "nightly",
+        "request": {"url": "http://example.com/new", "method": "POST", "headers": {}, "body": None},
+    }
+    assert answer.headers["ETag"] == '"2"'
+
+
+def test_a_replaced_job_fires_as_it_is_now(api: Api) -> None:
+    api.put(PATH, body(trigger={"delay": 60}))
+    api.put(PATH, body(trigger={"delay": 120}, request={"url": "http://example.com/new"}))
+    api.world.advance(minutes=5)
+    assert [sent.request.url for sent in api.world.sent] == ["http://example.com/new"]
+
+
+def test_the_same_trigger_is_no_new_trigger(api: Api) -> None:
+    date = {"date": "2026-11-23T12:00:00+01:00"}
+    made = api.put(PATH, body(trigger=date)).json
+    api.world.advance(hours=2)
+    assert api.get(PATH).json["status"] == "completed"
+    renamed = api.put(PATH, body(trigger=date, name="Renamed"))
+    assert (renamed.status, renamed.json["status"], renamed.json["name"]) == (200, "completed", "Renamed")
+    assert api.put(PATH, body(trigger=date, timeout=60)).status == 409
+    assert api.put(PATH, body(trigger={"delay": 5})).json["status"] == "active"
+    assert api.get(PATH).json["id"] == made["id"]
+
+
+def test_a_date_that_has_passed_is_no_trigger_of_another_job(api: Api) -> None:
+    api.put(PATH, body(trigger={"date": "2026-11-23T11:00:00Z"}))
+    api.world.advance(hours=2)
+    assert api.put(PATH, body(trigger={"date": "2026-11-23T11:00:01Z"})).fields == ["trigger.date"]
+
+
+def test_a_paused_job_stays_paused(api: Api) -> None:
+    api.put(PATH, body())
+    api.post(f"{PATH}/pause")
+    answer = api.put(PATH, body(trigger={"cron": "* * * * *"}))
+    assert (answer.status, answer.json["status"], answer.json["next_run_time"]) == (200, "paused", None)
+    api.world.advance(minutes=5)
+    assert api.world.sent == []
+
+
+def test_what_was_read_can_be_changed_and_sent_back(api: Api) -> None:
+    read = api.put(PATH, body()).json
+    assert api.put(PATH, {**read, "name": "Renamed"}).json == {**read, "name": "Renamed"}
+    assert api.put(PATH, {**read, "id": "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K"}).fields == ["id"]
+    assert api.put("/jobs/key:other", {**read, "key": "other"}).fields == [
+        "created_at",
+        "id",
+        "next_run_time",
+        "result",
+        "status",
+        "updated_at",
+    ]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"key": "other"}, ["key"]),
+        ({"key": 5}, ["key"]),
+        ({"name": None}, ["name"]),
+        ({"trigger": None}, ["trigger"]),
+        ({"request": None}, ["request"]),
+        ({"colour": "red", "timeout": 0}, ["colour", "timeout"]),
+        ({"retry": {"initial_delay": 20, "max_delay": 10}}, ["retry.max_delay"]),
+    ],
+)
+def test_a_wrong_body_is_refused_whether_there_is_a_job_or_not(api: Api, changes: Any, fields: list[str], is_there: bool) -> None:
+    if is_there:
+        api.put(PATH, body())
+    before = dict(api.world.cloud.tables["jobs"])
+    assert sorted(set(api.put(PATH, body(**changes)).fields)) == fields
+    assert api.world.cloud.tables["jobs"] == before
+
+
+def test_a_null_key_is_another_key(api: Api) -> None:
+    assert api.put(PATH, {**body(), "key": None}).fields == ["key"]
+
+
+@pytest.mark.parametrize("key", ["", "a b", "ä", "x" * 129])
+def test_a_malformed_key_is_refused(api: Api, key: str) -> None:
+    assert api.put(f"/jobs/key:{key}", body()).fields == ["key"]
+
+
+def test_a_job_is_not_put_by_its_id(api: Api) -> None:
+    made = api.register()
+    for path in (made["id"], "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K", "nope"):
+        assert api.put(f"/jobs/{path}", body()).status == 404
+
+
+def test_if_match_refuses_what_has_changed_and_what_is_not_there(api: Api) -> None:
+    assert api.put(PATH, body(), headers={"If-Match": "*"}).status == 412
+    assert api.put(PATH, body(), headers={"If-Match": '"1"'}).status == 412
+    assert api.get(PATH).status == 404
+    tag = {"If-Match": api.put(PATH, body()).headers["ETag"]}
+    assert api.put(PATH, body(name="First"), headers=tag).status == 200
+    assert api.put(PATH, body(name="Second"), headers=tag).status == 412
+    assert api.put(PATH, body(name="Third"), headers={"If-Match": "*"}).status == 200
+    assert api.get(PATH).json["name"] == "Third"
+
+
+def test_of_two_who_create_at_once_one_changes_what_the_other_created(api: Api) -> None:
+    others: list[Any] = []
+    once_before_the_write(api, lambda: others.append(api.put(PATH, body(name="first"))))
+    answer = api.put(PATH, body(name="second"))
+    assert (others[0].status, answer.status) == (201, 200)
+    assert [(made["id"], made["name"]) for made in api.get("/jobs").json] == [(others[0].json["id"], "second")]
+    assert len(api.world.cloud.schedules) == 1
+
+
+def test_a_job_deleted_meanwhile_is_created_anew(api: Api) -> None:
+    old = api.put(PATH, body()).json
+    once_before_the_write(api, lambda: api.delete(PATH))
+    answer = api.put(PATH, body(name="anew"))
+    assert answer.status == 201
+    assert [made["id"] for made in api.get("/jobs").json] == [answer.json["id"]] != [old["id"]]
+    assert len(api.world.cloud.schedules) == 1
+
+
+def test_the_keys_of_others_are_theirs(api: Api) -> None:
+    theirs = api.world.create(parse("* * * * *"), key="nightly")
+    made = api.put(PATH, body())
+    assert made.status == 201
+    assert made.json["id"] != theirs

@@ -1,0 +1,96 @@
+"""429: over the tenant's quota."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chalicelib.aws.quota_store import QuotaStore
+from chalicelib.domain.quota import Quotas
+from tests.api.conftest import Api, job
+from tests.cloud import DynamoDB
+
+
+def limit(api: Api, jobs: int = 0, registrations: int = 0) -> None:
+    client: Any = DynamoDB(api.world.cloud)
+    api.world.scheduling.quotas = QuotaStore(client, "jobs", Quotas(jobs, registrations))
+
+
+def test_registrations_over_the_quota_are_refused_until_the_next_minute(api: Api) -> None:
+    limit(api, registrations=2)
+    api.register()
+    api.register()
+    answer = api.post("/jobs", job())
+    assert (answer.status, answer.problem["title"]) == (429, "Too Many Requests")
+    assert answer.headers["Retry-After"] == "60"
+    assert answer.headers["RateLimit-Policy"] == '"registrations";q=2;w=60'
+    assert answer.headers["RateLimit"] == '"registrations";r=0;t=60'
+    assert "2 jobs may be registered in 60 seconds" in answer.problem["detail"]
+    api.world.advance(seconds=int(answer.headers["Retry-After"]))
+    api.register()
+
+
+def test_jobs_over_the_quota_are_refused_until_some_are_deleted(api: Api) -> None:
+    limit(api, jobs=2)
+    first = api.register()
+    api.register()
+    answer = api.post("/jobs", job())
+    assert answer.status == 429
+    assert answer.headers["RateLimit-Policy"] == '"jobs";q=2'
+    assert answer.headers["Retry-After"] == "10"
+    api.delete(f"/jobs/{first['id']}")
+    api.world.advance(minutes=3)
+    api.register()
+    assert api.post("/jobs", job()).status == 429
+    assert len(api.get("/jobs").json) == 2
+
+
+def test_what_is_refused_leaves_nothing_behind(api: Api) -> None:
+    limit(api, registrations=1)
+    api.register(trigger={"cron": "* * * * *"})
+    schedules = dict(api.world.cloud.schedules)
+    assert api.post("/jobs", job(trigger={"cron": "* * * * *"}), headers={"Idempotency-Key": "x"}).status == 429
+    assert api.world.cloud.schedules == schedules
+    api.world.advance(minutes=1)
+    answer = api.post("/jobs", job(trigger={"cron": "* * * * *"}), headers={"Idempotency-Key": "x"})
+    assert (answer.status, "Idempotency-Replayed" in answer.headers) == (201, False)
+
+
+def test_a_replay_does_not_count(api: Api) -> None:
+    limit(api, registrations=2)
+    for _ in range(5):
+        assert api.post("/jobs", job(), headers={"Idempotency-Key": "x"}).status == 201
+    api.register()
+    assert api.post("/jobs", job(), headers={"Idempotency-Key": "x"}).status == 201
+    assert api.post("/jobs", job()).status == 429
+
+
+def test_what_is_not_valid_does_not_count(api: Api) -> None:
+    limit(api, registrations=1)
+    for _ in range(3):
+        assert api.post("/jobs", job(name="")).status == 422
+    api.register()
+
+
+def test_a_batch_counts_each_of_its_jobs(api: Api) -> None:
+    limit(api, registrations=3)
+    results = api.post("/jobs/batch", {"jobs": [job()] * 5}).json["results"]
+    assert [result["status"] for result in results] == [201, 201, 201, 429, 429]
+    assert results[4]["problem"] == api.post("/jobs", job()).json
+
+
+def test_a_put_counts_when_it_creates_and_not_when_it_changes(api: Api) -> None:
+    limit(api, registrations=1)
+    assert api.put("/jobs/key:a", job()).status == 201
+    for number in range(3):
+        assert api.put("/jobs/key:a", job(name=f"{number}")).status == 200
+    assert api.put("/jobs/key:b", job()).status == 429
+
+
+@pytest.mark.parametrize("path", ["", "/pause", "/resume", "/run"])
+def test_only_registrations_count(api: Api, path: str) -> None:
+    made = api.register()
+    limit(api, jobs=1, registrations=1)
+    for _ in range(3):
+        assert api.post(f"/jobs/{made['id']}{path}", {"name": "x"} if not path else None).status < 300
