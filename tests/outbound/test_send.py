@@ -22,8 +22,9 @@ import pytest
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import Exchange, Outcome
 from chalicelib.domain.secrets import Credentials
-from chalicelib.outbound.address_guard import PUBLIC, Guard
+from chalicelib.outbound.address_guard import PUBLIC, Failure, Guard
 from chalicelib.outbound.send import send
+from chalicelib.outbound.wire import Bounded, Lines, Wire
 from tests.outbound import attacks
 from tests.outbound.servers import AUTHORITY, LOOPBACK, Authority, Server, hostile, serving
 
@@ -126,6 +127,18 @@ def test_a_timeout_leaves_no_thread_and_no_socket_behind() -> None:
         while any(now > then + 21 for now, then in zip(held(), before, strict=True)) and time.monotonic() < until:
             time.sleep(0.01)
         assert all(now <= then + 21 for now, then in zip(held(), before, strict=True))
+
+
+def test_what_came_before_the_cut_is_not_read_after_it() -> None:
+    """A connection that is cut still gives what had come: a quick server's megabyte would be read long after the time is over."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb", buffering=0) as raw:
+        theirs.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+        theirs.shutdown(socket.SHUT_WR)
+        wire = Wire(LOOPBACK, timedelta(0), "/")
+        with pytest.raises(Failure) as raised:
+            Lines(Bounded(raw, wire)).readline()
+        assert (raised.value.outcome, wire.is_over) == (Outcome.TIMEOUT, True)
 
 
 def test_retry_after_is_handed_on_as_it_came_and_capped() -> None:
