@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import io
 import os
@@ -187,11 +188,24 @@ class SecurePool(HTTPSConnectionPool):
     ConnectionCls = Secure
 
 
+class TlsSocket(ssl.SSLSocket):
+    """A socket that does not stay open when the other side is gone before the handshake: `ssl` hands it to nobody who could close it."""
+
+    def getpeername(self) -> Any:
+        """Return the other side's address. Raises ConnectionResetError, and closes, when there is none any more."""
+        try:
+            return super().getpeername()
+        except OSError:
+            self.close()
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from None
+
+
 @cache
 def tls() -> ssl.SSLContext:
     """Return the context of every TLS connection: reading the certificates takes longer than most exchanges."""
     context = create_urllib3_context()
     context.load_verify_locations(certifi.where())
+    context.sslsocket_class = TlsSocket
     return context
 
 
