@@ -110,13 +110,13 @@ def _exchange(request: Request, headers: dict[str, str], wire: Wire, credentials
 
 def _read(raw: HTTPResponse, wire: Wire, mask: Mask) -> Exchange:
     _check_framing(raw)
-    read = b""
+    read = bytearray()
     for piece in raw.stream(8192, decode_content=False):
         read += piece
         if len(read) > READ_AT_MOST:
             break
     headers, has_more_headers = _kept_headers(raw, mask)
-    text, encoding = _kept_body(mask.body(read, KEEP_BODY), is_whole=len(read) <= KEEP_BODY)
+    text, encoding = _kept_body(mask.body(bytes(read), KEEP_BODY), is_whole=len(read) <= KEEP_BODY)
     response = Response(headers, text, truncated=len(read) > KEEP_BODY or has_more_headers, encoding=encoding)
     is_success = 200 <= raw.status <= 299
     return Exchange(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import io
 import os
@@ -13,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,9 +26,11 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from chalicelib.domain.run import Outcome
 from chalicelib.outbound.address_guard import Failure, Guard, connect
+from chalicelib.outbound.watchdog import Watchdog
 
 # All bytes of an answer: headers, interim answers and the frames of chunks included, which the libraries read without an end.
 RECEIVE_AT_MOST = 1024 * 1024
+_WATCHDOG = Watchdog()
 _STATUS_LINE = re.compile(rb"HTTP/\S+[ \t]+[0-9]{3}\s")
 
 
@@ -61,17 +64,20 @@ class Wire:
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
         """Cut the connection when the time is over; requests' own timeout begins anew with every byte."""
-        watchdog = threading.Timer(self.remaining, self._end)
-        watchdog.daemon = True
-        watchdog.start()
         try:
-            yield
+            with _WATCHDOG.watching(self._until, self._end):
+                yield
         finally:
-            watchdog.cancel()
             with self._lock:
                 if self._cut is not None:
                     self._cut.close()
                     self._cut = None
+
+    def check_time(self) -> None:
+        """Raise Failure when the time is over: of a connection that is cut, what had come before can be read all the same."""
+        if time.monotonic() >= self._until:
+            self.is_over = True
+            raise Failure(Outcome.TIMEOUT, "no whole answer in time")
 
     def _end(self) -> None:
         with self._lock:
@@ -82,10 +88,11 @@ class Wire:
 
 
 class Bounded(io.RawIOBase):
-    """What comes over a connection, and no more of it than an answer may have."""
+    """What comes over a connection, no more of it than an answer may have, and nothing when the time is over."""
 
-    def __init__(self, raw: io.RawIOBase) -> None:
+    def __init__(self, raw: io.RawIOBase, wire: Wire) -> None:
         self._raw = raw
+        self._wire = wire
         self._left = RECEIVE_AT_MOST
 
     def readable(self) -> bool:
@@ -93,6 +100,7 @@ class Bounded(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int | None:
         count = self._raw.readinto(buffer)
+        self._wire.check_time()
         self._left -= count or 0
         if self._left < 0:
             raise Failure(Outcome.PROTOCOL_ERROR, "the answer's headers, or what frames its body, have no end")
@@ -122,9 +130,9 @@ class Lines(io.BufferedReader):
 class Answer(http.client.HTTPResponse):
     """http.client's answer, read within bounds, and after every interim answer: http.client passes over 100 only."""
 
-    def __init__(self, sock: socket.socket, *args: Any, **members: Any) -> None:
+    def __init__(self, sock: socket.socket, *args: Any, wire: Wire, **members: Any) -> None:
         super().__init__(sock, *args, **members)
-        self._lines = self.fp = Lines(Bounded(self.fp.detach()))
+        self._lines = self.fp = Lines(Bounded(self.fp.detach(), wire))
 
     def begin(self) -> None:
         """Read the head. Raises Failure for one that was cut, which http.client takes for a whole one."""
@@ -145,11 +153,10 @@ class Answer(http.client.HTTPResponse):
 
 
 class Plain(HTTPConnection):
-    response_class = Answer
-
     def __init__(self, *args: Any, wire: Wire, **members: Any) -> None:
         super().__init__(*args, **members)
         self.wire = wire
+        self.response_class = partial(Answer, wire=wire)  # type: ignore[assignment]  # it is only called
 
     def request(self, method: str, url: str, *args: Any, **members: Any) -> None:
         """Ask for what was registered, to the letter: urllib3 would escape it anew."""
@@ -160,11 +167,10 @@ class Plain(HTTPConnection):
 
 
 class Secure(HTTPSConnection):
-    response_class = Answer
-
     def __init__(self, *args: Any, wire: Wire, **members: Any) -> None:
         super().__init__(*args, **members)
         self.wire = wire
+        self.response_class = partial(Answer, wire=wire)  # type: ignore[assignment]  # it is only called
 
     def request(self, method: str, url: str, *args: Any, **members: Any) -> None:
         """Ask for what was registered, to the letter: urllib3 would escape it anew."""
@@ -182,11 +188,24 @@ class SecurePool(HTTPSConnectionPool):
     ConnectionCls = Secure
 
 
+class TlsSocket(ssl.SSLSocket):
+    """A socket that does not stay open when the other side is gone before the handshake: `ssl` hands it to nobody who could close it."""
+
+    def getpeername(self) -> Any:
+        """Return the other side's address. Raises ConnectionResetError, and closes, when there is none any more."""
+        try:
+            return super().getpeername()
+        except OSError:
+            self.close()
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from None
+
+
 @cache
 def tls() -> ssl.SSLContext:
     """Return the context of every TLS connection: reading the certificates takes longer than most exchanges."""
     context = create_urllib3_context()
     context.load_verify_locations(certifi.where())
+    context.sslsocket_class = TlsSocket
     return context
 
 

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from chalicelib.domain.request import Request, malformed_host
 from chalicelib.outbound.address_guard import Guard
+from chalicelib.outbound.wire import TlsSocket
 
 # Servers outlive the timeouts of the tests, and no test.
 LIFETIME = 6.0
@@ -134,6 +135,7 @@ class Authority:
     def context(self, *hosts: str, days: tuple[int, int] = (-1, 1), self_signed: bool = False) -> ssl.SSLContext:
         """Return the context of a server whose certificate is for these hosts."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslsocket_class = TlsSocket
         # The standard library reads certificates from files only.
         with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
             file.write(self.chain(*hosts, days=days, self_signed=self_signed))

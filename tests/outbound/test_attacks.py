@@ -183,13 +183,12 @@ def test_every_answer_of_the_resolver_with_an_address_that_is_not_public_is_refu
     assert (wrong, list(opened)) == ([], [])
 
 
-# Of a TLS connection that is gone before its handshake, Python's ssl leaves a socket to the garbage collector, at one end or the other.
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_every_hostile_server_ends_as_the_outcome_that_the_corpus_names(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
     corpus = attacks.load("servers")
     with ExitStack() as servers, caplog.at_level(logging.ERROR):
         requests = [servers.enter_context(hostile(attack)) for attack in corpus]
         done = delivered(requests, LOOPBACK, [attacks.timeout(attack, TIMEOUT) for attack in corpus])
+    # What anybody left open would warn.
     gc.collect()
     wrong = [
         (attack["name"], exchange.outcome, exchange.status_code)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gc
 import ipaddress
 import logging
 import os
 import socket
+import struct
 import threading
 import time
 import tracemalloc
@@ -22,8 +24,9 @@ import pytest
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import Exchange, Outcome
 from chalicelib.domain.secrets import Credentials
-from chalicelib.outbound.address_guard import PUBLIC, Guard
+from chalicelib.outbound.address_guard import PUBLIC, Failure, Guard
 from chalicelib.outbound.send import send
+from chalicelib.outbound.wire import Bounded, Lines, Wire, tls
 from tests.outbound import attacks
 from tests.outbound.servers import AUTHORITY, LOOPBACK, Authority, Server, hostile, serving
 
@@ -127,6 +130,18 @@ def test_a_timeout_leaves_no_thread_and_no_socket_behind() -> None:
         while any(now > then + 21 for now, then in zip(held(), before, strict=True)) and time.monotonic() < until:
             time.sleep(0.01)
         assert all(now <= then + 21 for now, then in zip(held(), before, strict=True))
+
+
+def test_what_came_before_the_cut_is_not_read_after_it() -> None:
+    """A connection that is cut still gives what had come: a quick server's megabyte would be read long after the time is over."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb", buffering=0) as raw:
+        theirs.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+        theirs.shutdown(socket.SHUT_WR)
+        wire = Wire(LOOPBACK, timedelta(0), "/")
+        with pytest.raises(Failure) as raised:
+            Lines(Bounded(raw, wire)).readline()
+        assert (raised.value.outcome, wire.is_over) == (Outcome.TIMEOUT, True)
 
 
 def test_retry_after_is_handed_on_as_it_came_and_capped() -> None:
@@ -441,6 +456,19 @@ def test_a_handshake_that_is_cut_is_a_connection_that_failed() -> None:
     """A server that is just restarting: it is tried again, as no TLS failure is."""
     with _banner(b"") as port:
         assert call(port, host="api.example.com", scheme="https").outcome is Outcome.CONNECTION_FAILED
+
+
+def test_a_connection_that_is_reset_before_its_handshake_is_closed_and_not_left_to_the_garbage_collector() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as sock:
+        gone, _ = listener.accept()
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.close()
+        number = sock.fileno()
+        with pytest.raises(ConnectionResetError):
+            tls().wrap_socket(sock, server_hostname="api.example.com")
+        assert not Path(f"/dev/fd/{number}").exists()
+    # It would warn here.
+    gc.collect()
 
 
 def _banner(greeting: bytes) -> Any:
