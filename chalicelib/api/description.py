@@ -162,7 +162,7 @@ def _models() -> dict[str, type[BaseModel]]:
         name: member
         for module in (schemas, shapes)
         for name, member in vars(module).items()
-        if inspect.isclass(member) and issubclass(member, BaseModel) and member.__module__ == module.__name__ and name[0] != "_"
+        if inspect.isclass(member) and issubclass(member, BaseModel) and member.__module__ == module.__name__ and name.isalpha()
     }
     return found | {"JobReplacementIn": schemas.JobIn}
 

@@ -16,3 +16,11 @@ def get_openapi(call: Call) -> Response:
     from chalicelib.api.description import described
 
     return answer(200, described(call.url.removesuffix("/openapi.json") or "/"))
+
+
+@route(routes, "/docs", "GET", answers={200: "Page"}, gives=("Content-Security-Policy",), open_to_all=True)
+def get_docs(call: Call) -> Response:  # noqa: ARG001  every view takes a call
+    """Show the API's description as a page to read."""
+    from chalicelib.api.reference import POLICY, page
+
+    return Response(body=page(), status_code=200, headers={"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": POLICY})

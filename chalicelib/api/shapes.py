@@ -304,6 +304,8 @@ class SigningSecrets(_Shape):
 
 
 class Health(_Shape):
+    """Resona is there."""
+
     status: Literal["ok"]
     version: str
 

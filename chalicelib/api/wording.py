@@ -49,6 +49,7 @@ ANSWER_HEADERS: dict[str, dict[str, Any]] = {
     "Idempotency-Replayed": {"description": "There when this is the first answer again.", "schema": {"type": "string", "enum": ["true"]}},
     "Link": {"description": 'There when there is more: <…>; rel="next".', "schema": {"type": "string", "pattern": '^<.+>; rel="next"$'}},
     "Cache-Control": {"description": "It is nobody's to keep.", "schema": {"type": "string", "enum": ["no-store"]}},
+    "Content-Security-Policy": {"description": "The page loads nothing.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to say who you are.", "schema": {"type": "string", "enum": ["Bearer"]}},
     "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer", "minimum": 1}},
     "RateLimit": {"description": "What is left of the quota, and for how long (IETF draft).", "schema": {"type": "string"}},

@@ -71,6 +71,7 @@ ROWS = {
     ("POST", "/signing-secret/rotate"): Row(200),
     ("GET", "/health"): Row(200),
     ("GET", "/openapi.json"): Row(200),
+    ("GET", "/docs"): Row(200),
 }
 ROUTES = sorted((method, path) for path, methods in app.routes.items() for method in methods)
 scopes = {route: operation.scope for route, operation in operations.items()}
