@@ -5,12 +5,12 @@ import os
 from chalice.app import Chalice
 
 from chalicelib import authorizer, executor
-from chalicelib.api import bulk, health, jobs, runs, secrets, triggers
+from chalicelib.api import bulk, documentation, health, jobs, runs, secrets, triggers
 
 app = Chalice(app_name="resona", configure_logs=False)
 for functions in (executor.functions, authorizer.functions):
     app.register_blueprint(functions, name_prefix="")
-for blueprint in (jobs.routes, bulk.routes, runs.routes, triggers.routes, secrets.routes, health.routes):
+for blueprint in (jobs.routes, bulk.routes, runs.routes, triggers.routes, secrets.routes, health.routes, documentation.routes):
     app.register_blueprint(blueprint)
 
 if os.environ.get("RESONA_STAGE") == "local":

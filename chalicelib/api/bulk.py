@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from chalice.app import Blueprint, Response
 from chalicelib import bulk
 from chalicelib.api.listing import MOST_READ, Filter, label, read_jobs, read_position
 from chalicelib.api.problems import answer_to, problem
-from chalicelib.api.routing import Call, answer, any_text, parts, route, write_cursor
+from chalicelib.api.routing import Call, answer, cursor, parts, route, write_cursor
 from chalicelib.api.schemas import read_job
 from chalicelib.api.views import job_view
 from chalicelib.bulk import MOST_JOBS
@@ -24,13 +25,19 @@ log = logging.getLogger("resona")
 
 routes = Blueprint(__name__)
 
-_LABEL = {"label": label, "cursor": any_text}
+_BY_LABEL: dict[str, Any] = {
+    "answers": {200: "Changed"},
+    "query": {"label": replace(label, is_required=True), "cursor": cursor},
+}
 _OUT_OF_TIME = problem(503, "the time for one request was over before this job's turn; nothing was changed: send it again")
 
 
-@route(routes, "/jobs/batch", "POST")
+@route(routes, "/jobs/batch", "POST", body="BatchIn", answers={200: "BatchResults"})
 def create_jobs(call: Call) -> Response:
-    """Register up to 100 jobs, each with its own answer."""
+    """Register up to 100 jobs, each with its own answer.
+
+    It takes no Idempotency-Key: give each job a `key`, and of a repeat only what is missing is registered.
+    """
     if call.header("idempotency-key") is not None:
         # To overlook it would be to promise what is not kept.
         raise InvalidInput.of("Idempotency-Key", "is not for batches; give each job a key of its own, and a repeat is a 409 for it")
@@ -91,19 +98,19 @@ def _act(call: Call, act: Callable[[Scheduling, Job], bool]) -> Response:
     return answer(200, {"changed": changed.count(True)}, headers)
 
 
-@route(routes, "/jobs/pause", "POST", query=_LABEL)
+@route(routes, "/jobs/pause", "POST", **_BY_LABEL)
 def pause_jobs(call: Call) -> Response:
-    """Pause the jobs with a label."""
+    """Pause the jobs with a label, up to 100 of them; a Link leads to the rest."""
     return _act(call, bulk.pause)
 
 
-@route(routes, "/jobs/resume", "POST", query=_LABEL)
+@route(routes, "/jobs/resume", "POST", **_BY_LABEL)
 def resume_jobs(call: Call) -> Response:
-    """Resume the jobs with a label."""
+    """Resume the jobs with a label, up to 100 of them; a Link leads to the rest."""
     return _act(call, bulk.resume)
 
 
-@route(routes, "/jobs/delete", "POST", query=_LABEL)
+@route(routes, "/jobs/delete", "POST", **_BY_LABEL)
 def delete_jobs(call: Call) -> Response:
-    """Delete the jobs with a label, and their runs."""
+    """Delete the jobs with a label, and their runs, up to 100 of them; a Link leads to the rest."""
     return _act(call, bulk.delete)

@@ -15,6 +15,7 @@ from chalicelib.api.routing import (
     Call,
     answer,
     any_text,
+    cursor,
     limit_of,
     one_of,
     page_size,
@@ -37,9 +38,21 @@ routes = Blueprint(__name__)
 MOST_BYTES = 2 * 1024 * 1024
 
 
-@route(routes, "/jobs", "POST")
+@route(
+    routes,
+    "/jobs",
+    "POST",
+    body="JobIn",
+    answers={201: "Job"},
+    takes=("Idempotency-Key",),
+    gives=("Location", "ETag", "Idempotency-Replayed"),
+    refuses=(409, 429),
+)
 def create_job(call: Call) -> Response:
-    """Register a job."""
+    """Register a job: a request, and when it is to be made.
+
+    With an Idempotency-Key, a repeat within 24 hours gets the first answer again.
+    """
     document = call.document()
     scheduling = parts.scheduling
 
@@ -56,10 +69,20 @@ def create_job(call: Call) -> Response:
     routes,
     "/jobs",
     "GET",
-    query={"limit": page_size, "cursor": any_text, "status": one_of(Status), "name": any_text, "label": label},
+    answers={200: "Jobs"},
+    query={
+        "limit": page_size,
+        "cursor": cursor,
+        "status": one_of(Status, "Only those with this status."),
+        "name": any_text("Only those whose name begins like this."),
+        "label": label,
+    },
 )
 def list_jobs(call: Call) -> Response:
-    """List jobs, newest first."""
+    """List jobs, newest first.
+
+    Without a limit, all that fits on a page: 1,000 jobs or 2 MB. Where there is more, a Link leads to it; a filtered page may end early.
+    """
     position = read_position(call)
     limit = limit_of(call, default=MOST_READ)
     wanted = Filter(call)
@@ -82,7 +105,7 @@ def list_jobs(call: Call) -> Response:
     return answer(200, f"[{','.join(shown)}]", headers)
 
 
-@route(routes, "/jobs/{job_id}", "GET")
+@route(routes, "/jobs/{job_id}", "GET", answers={200: "Job"}, gives=("ETag",))
 def get_job(call: Call, job_id: str) -> Response:
     """Return a job."""
     return _shown(parts.scheduling.get(call.tenant, job_id))
@@ -120,21 +143,43 @@ def update_job(call: Call, job_id: str) -> Response:
     return _shown(scheduling.change(call.tenant, job_id, edit))
 
 
-@route(routes, "/jobs/{job_id}", "POST")
+_CHANGE: dict[str, Any] = {"body": "JobUpdateIn", "answers": {200: "Job"}, "takes": ("If-Match",), "gives": ("ETag",), "refuses": (409,)}
+
+
+@route(routes, "/jobs/{job_id}", "POST", **_CHANGE)
 def post_job(call: Call, job_id: str) -> Response:
-    """Change a job, as the original API does it."""
+    """Change a job, as PATCH does: the original API has it so.
+
+    The top-level fields that are given replace the old ones whole; the others stay.
+    """
     return update_job(call, job_id)
 
 
-@route(routes, "/jobs/{job_id}", "PATCH")
+@route(routes, "/jobs/{job_id}", "PATCH", **_CHANGE)
 def patch_job(call: Call, job_id: str) -> Response:
-    """Change a job."""
+    """Change a job.
+
+    The top-level fields that are given replace the old ones whole; the others stay. What was read can be changed and sent back.
+    A new trigger makes a completed or failed job active again.
+    """
     return update_job(call, job_id)
 
 
-@route(routes, "/jobs/{job_id}", "PUT")
+@route(
+    routes,
+    "/jobs/{job_id}",
+    "PUT",
+    body="JobReplacementIn",
+    answers={200: "Job", 201: "Job"},
+    takes=("If-Match",),
+    gives=("ETag", "Location"),
+    refuses=(409, 429),
+)
 def put_job(call: Call, job_id: str) -> Response:
-    """Create the job with a key, or replace it whole."""
+    """Create the job with a key, or replace it whole.
+
+    Only `key:{key}` will do in the path. This is what a deployment that registers its crons wants.
+    """
     if not job_id.startswith("key:"):
         raise Refusal(404, "PUT takes key:{key}; change a job by its id with PATCH")
     key = job_id.removeprefix("key:")
@@ -158,28 +203,42 @@ def put_job(call: Call, job_id: str) -> Response:
     return answer(201, job_view(job), {"Location": f"{call.url.rpartition('/')[0]}/{job.definition.id}", "ETag": _etag(job)})
 
 
-@route(routes, "/jobs/{job_id}", "DELETE")
+@route(routes, "/jobs/{job_id}", "DELETE", answers={204: None}, takes=("If-Match",))
 def delete_job(call: Call, job_id: str) -> Response:
     """Delete a job and its runs."""
     parts.scheduling.delete(call.tenant, job_id, _if_match(call))
     return answer(204, None)
 
 
-@route(routes, "/jobs/{job_id}/pause", "POST")
+_TURN: dict[str, Any] = {"answers": {200: "Job"}, "takes": ("If-Match",), "gives": ("ETag",), "refuses": (409,)}
+
+
+@route(routes, "/jobs/{job_id}/pause", "POST", **_TURN)
 def pause_job(call: Call, job_id: str) -> Response:
     """Pause a job."""
     return _shown(parts.scheduling.pause(call.tenant, job_id, _if_match(call)))
 
 
-@route(routes, "/jobs/{job_id}/resume", "POST")
+@route(routes, "/jobs/{job_id}/resume", "POST", **_TURN)
 def resume_job(call: Call, job_id: str) -> Response:
     """Resume a paused job."""
     return _shown(parts.scheduling.resume(call.tenant, job_id, _if_match(call)))
 
 
-@route(routes, "/jobs/{job_id}/run", "POST")
+@route(
+    routes,
+    "/jobs/{job_id}/run",
+    "POST",
+    answers={202: "Run"},
+    takes=("Idempotency-Key",),
+    gives=("Idempotency-Replayed",),
+    refuses=(409,),
+)
 def run_job(call: Call, job_id: str) -> Response:
-    """Run a job now."""
+    """Run a job now, whatever its status.
+
+    The run retries as the job says and becomes its result; it changes neither its status nor when it is due next.
+    """
 
     def run(remember: Remember | None) -> tuple[int, Any]:
         def record(run_job_id: str, queued: Run) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chalicelib.api.routing import Call, NotACursor, parts, read_cursor
+from chalicelib.api.routing import Call, NotACursor, Rule, parts, read_cursor
 from chalicelib.domain.ids import JOB_ID
 from chalicelib.scheduling import Job
 
@@ -12,9 +12,13 @@ from chalicelib.scheduling import Job
 MOST_READ = 1000
 
 
-def label(value: str) -> str | None:
-    """Say why a value is no filter by label: the rule of `label`."""
+def _why_not_label(value: str) -> str | None:
     return None if ":" in value[1:] else "must be key:value"
+
+
+label = Rule(
+    _why_not_label, {"type": "string", "pattern": "^[\\s\\S][\\s\\S]*:", "description": "Only those with this label, as key:value."}
+)
 
 
 def read_position(call: Call) -> str | None:

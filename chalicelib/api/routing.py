@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlencode
 
 from chalice.app import Blueprint, Request, Response
@@ -51,8 +52,47 @@ class Parts:
 
 
 parts = Parts()
-# The scope that each (method, path) needs; None: it is open to all.
-scopes: dict[tuple[str, str], Scope | None] = {}
+View = Callable[..., Response]
+
+# Says why a query parameter's value is wrong, None if it is not.
+Judge = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a query parameter may be: as the door judges it, and as a JSON schema says it, with its description.
+
+    Whether one that `is_required` is there is for the view to judge.
+    """
+
+    judge: Judge
+    schema: Mapping[str, Any]
+    is_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a route serves, and what it says of itself: `chalicelib.api.description` makes OpenAPI of it.
+
+    `scope` None: it is open to all. `body` and `answers` (by status) name models of `shapes` and `schemas`: by name, since to load the
+    former costs what only the description needs; an answer None has no body. `takes` and `gives` are headers of the request and of a
+    successful answer. `refuses` has the statuses that do not follow from the rest.
+    """
+
+    method: str
+    path: str
+    view: View
+    scope: Scope | None
+    query: Mapping[str, Rule]
+    body: str | None
+    answers: Mapping[int, str | None]
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+    refuses: tuple[int, ...]
+
+
+# Every operation by its method and path: this is all there is.
+operations: dict[tuple[str, str], Operation] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +136,33 @@ class Call:
         return f'<{self.url}?{query}>; rel="next"'
 
 
-View = Callable[..., Response]
-# Says why a query parameter's value is wrong, None if it is not.
-Rule = Callable[[str], str | None]
-
-
 def route(
     blueprint: Blueprint,
     path: str,
     method: str,
     *,
+    answers: Mapping[int, str | None],
+    body: str | None = None,
     query: Mapping[str, Rule] = MappingProxyType({}),
+    takes: tuple[str, ...] = (),
+    gives: tuple[str, ...] = (),
+    refuses: tuple[int, ...] = (),
     scope: Scope | None = None,
     open_to_all: bool = False,
 ) -> Callable[[View], View]:
     """Serve a view at a path. It gets a Call, then the path's parameters; `query` has the parameters it knows, each with its rule.
 
     A key needs the scope `read` for a GET and `write` for everything else, unless `scope` says otherwise; what is open to all needs no key.
+    The rest is what `Operation` says of it.
     Everything a view raises on purpose becomes a problem document here, since Chalice would make a 500 of it.
     """
 
     needed = scope or (Scope.READ if method == "GET" else Scope.WRITE)
-    scopes[method, path] = None if open_to_all else needed
 
     def decorate(view: View) -> View:
+        asked = None if open_to_all else needed
+        operations[method, path] = Operation(method, path, view, asked, query, body, answers, takes, gives, refuses)
+
         @functools.wraps(view)
         def served(**names: str) -> Response:
             request = blueprint.current_request
@@ -172,7 +215,7 @@ def _query(request: Request, known: Mapping[str, Rule]) -> dict[str, str]:
             errors.append(FieldError(name, "give it once"))
         else:
             values[name] = sent[0]
-            why = known[name](sent[0])
+            why = known[name].judge(sent[0])
             errors += [FieldError(name, why)] if why else []
     if errors:
         raise InvalidInput(errors)
@@ -192,21 +235,27 @@ def answer(status: int, body: object, headers: Mapping[str, str] | None = None) 
     return Response(body=text, status_code=status, headers={"Content-Type": "application/json", **(headers or {})})
 
 
-def any_text(value: str) -> None:
-    """Take every value: the rule of what the view itself judges."""
-    del value
+def any_text(description: str) -> Rule:
+    """Return the rule of what the view itself judges: every text will do."""
+    return Rule(lambda value: None, {"type": "string", "description": description})  # noqa: ARG005  the signature of a judge
 
 
-def page_size(value: str) -> str | None:
-    """Take the sizes of a page: the rule of `limit`."""
+def _why_not_size(value: str) -> str | None:
     is_size = value.isascii() and value.isdigit() and len(value) <= 9 and 1 <= int(value) <= MOST_SHOWN
     return None if is_size else f"must be a whole number from 1 to {MOST_SHOWN}"
 
 
-def one_of(values: Iterable[str]) -> Rule:
+def one_of(values: Iterable[str], description: str) -> Rule:
     """Return the rule that takes these values alone."""
-    known = tuple(values)
-    return lambda value: None if value in known else f"must be one of {', '.join(known)}"
+    known = tuple(str(value) for value in values)
+    return Rule(
+        lambda value: None if value in known else f"must be one of {', '.join(known)}",
+        {"type": "string", "enum": list(known), "description": description},
+    )
+
+
+page_size = Rule(_why_not_size, {"type": "integer", "minimum": 1, "maximum": MOST_SHOWN, "description": "How many are shown at most."})
+cursor = any_text("Where to go on: it stands in the `next` Link of the page before.")
 
 
 def limit_of(call: Call, default: int) -> int:

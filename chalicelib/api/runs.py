@@ -7,8 +7,9 @@ from chalice.app import Blueprint, Response
 from chalicelib.api.routing import (
     Call,
     NotACursor,
+    Rule,
     answer,
-    any_text,
+    cursor,
     limit_of,
     one_of,
     page_size,
@@ -31,7 +32,13 @@ routes = Blueprint(__name__)
 MOST_READ = 1000
 
 
-@route(routes, "/jobs/{job_id}/runs", "GET", query={"limit": page_size, "cursor": any_text, "status": one_of(RunStatus)})
+@route(
+    routes,
+    "/jobs/{job_id}/runs",
+    "GET",
+    answers={200: "Runs"},
+    query={"limit": page_size, "cursor": cursor, "status": one_of(RunStatus, "Only those with this status.")},
+)
 def list_runs(call: Call, job_id: str) -> Response:
     """List a job's runs, newest first, without their responses."""
     limit = limit_of(call, default=50)
@@ -65,18 +72,26 @@ def _position(call: Call) -> RunKey | None:
         raise NotACursor from error
 
 
-@route(routes, "/jobs/{job_id}/runs/{run_id}", "GET")
+@route(routes, "/jobs/{job_id}/runs/{run_id}", "GET", answers={200: "Run"})
 def get_run(call: Call, job_id: str, run_id: str) -> Response:
     """Return a run with every attempt's response."""
     found, run = parts.scheduling.run(call.tenant, job_id, run_id)
     return answer(200, run_view(found, run, with_responses=True))
 
 
-def _instant(value: str) -> str | None:
-    return None if read_instant(value) else "must be an instant with its offset, such as 2026-12-01T10:00:00Z"
+_since = Rule(
+    lambda value: None if read_instant(value) else "must be an instant with its offset, such as 2026-12-01T10:00:00Z",
+    {"type": "string", "format": "date-time", "description": "Only those that ended since then."},
+)
 
 
-@route(routes, "/runs", "GET", query={"status": one_of(WRONG), "since": _instant, "limit": page_size, "cursor": any_text})
+@route(
+    routes,
+    "/runs",
+    "GET",
+    answers={200: "Runs"},
+    query={"status": one_of(WRONG, "Only those that ended so."), "since": _since, "limit": page_size, "cursor": cursor},
+)
 def list_wrong_runs(call: Call) -> Response:
     """List the runs of all jobs that failed or were missed, the last to end first, without their responses."""
     before = read_cursor(call)

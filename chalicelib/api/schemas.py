@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+from pydantic.config import JsonDict
 
 from chalicelib.api.gathering import Errors
 from chalicelib.domain import cron
 from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.job import Definition, Overlap
-from chalicelib.domain.request import HostRule, Request, check, normalised
+from chalicelib.domain.request import METHODS, HostRule, Request, check, normalised
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.secrets import wrong_placeholders
 from chalicelib.domain.trigger import OneTime, Trigger, after_delay, at_date, describe
@@ -32,6 +33,18 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 LabelValue = Annotated[str, StringConstraints(max_length=255)]
 
 
+def _any_case(word: str) -> str:
+    return "".join(f"[{letter}{letter.lower()}]" for letter in word)
+
+
+_HAS_NO_BODY: JsonDict = {"properties": {"method": {"pattern": f"^({_any_case('GET')}|{_any_case('HEAD')})$"}}, "required": ["method"]}
+_HEADERS: JsonDict = {
+    "maxProperties": 50,
+    "propertyNames": {"pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"},
+    "additionalProperties": {"type": "string", "maxLength": 4096, "pattern": "^([!-~]([ -~]*[!-~])?)?$"},
+}
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -39,10 +52,13 @@ class _Strict(BaseModel):
 class RequestIn(_Strict):
     """The request to be made."""
 
-    url: str
-    method: str = "POST"
-    headers: dict[str, str] = Field(default_factory=dict)
-    body: JsonValue = None
+    # The rest of these rules is `domain.request`'s; what a JSON schema can say of them is said here.
+    model_config = ConfigDict(json_schema_extra={"if": _HAS_NO_BODY, "then": {"properties": {"body": {"type": "null"}}}})
+
+    url: str = Field(json_schema_extra={"format": "http-url", "maxLength": 2048, "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$"})
+    method: str = Field("POST", json_schema_extra={"pattern": f"^({'|'.join(map(_any_case, METHODS))})$"})
+    headers: dict[str, str] = Field(default_factory=dict, json_schema_extra=_HEADERS)
+    body: JsonValue = Field(None, description="Any JSON value; what is not a string is sent as JSON. At most 64 KiB; null is none.")
 
 
 class RetryIn(_Strict):
@@ -54,12 +70,14 @@ class RetryIn(_Strict):
 
 
 class _Policies(_Strict):
-    timeout: Seconds = Field(30, ge=1, le=600)
+    timeout: Seconds = Field(30, ge=1, le=600, description="Seconds for one attempt, the whole exchange.")
     retry: RetryIn = Field(default_factory=RetryIn)
-    overlap: Literal["allow", "skip"] = "allow"
-    misfire_grace: Annotated[Seconds, Field(ge=1, le=86_400)] | None = None
+    overlap: Literal["allow", "skip"] = Field("allow", description="What to do when it comes due while its previous run is unfinished.")
+    misfire_grace: Annotated[int, Field(ge=1, le=86_400), BeforeValidator(_whole)] | None = None
     labels: dict[Label, LabelValue] = Field(default_factory=dict, max_length=20)
-    key: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9._-]{1,128}\z")] | None = None
+    key: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9._-]{1,128}\z")] | None = Field(
+        None, description="Your own name for the job; it cannot be changed."
+    )
 
 
 class JobIn(_Policies):

@@ -13,7 +13,7 @@ from chalicelib.domain.secrets import LARGEST_SECRET, SECRET_NAME, SigningSecret
 routes = Blueprint(__name__)
 
 
-@route(routes, "/secrets", "GET")
+@route(routes, "/secrets", "GET", answers={200: "Secrets"})
 def list_secrets(call: Call) -> Response:
     """List the names of secrets, and when each was put first and last."""
     found = parts.scheduling.secrets.names(call.tenant)
@@ -24,7 +24,7 @@ def list_secrets(call: Call) -> Response:
     return answer(200, shown)
 
 
-@route(routes, "/secrets/{name}", "PUT")
+@route(routes, "/secrets/{name}", "PUT", body="SecretIn", answers={204: None})
 def put_secret(call: Call, name: str) -> Response:
     """Keep a value under a name, in the place of the one that is there: jobs send it from their next attempt on."""
     value = _read(call.document())
@@ -47,7 +47,7 @@ def _read(body: object) -> str:
     return str(value)
 
 
-@route(routes, "/secrets/{name}", "DELETE")
+@route(routes, "/secrets/{name}", "DELETE", answers={204: None})
 def delete_secret(call: Call, name: str) -> Response:
     """Forget a secret: a job that still names it fails, saying so."""
     if not SECRET_NAME.fullmatch(name):
@@ -57,13 +57,13 @@ def delete_secret(call: Call, name: str) -> Response:
 
 
 # Whoever has it can sign as Resona: that is more than to read.
-@route(routes, "/signing-secret", "GET", scope=Scope.WRITE)
+@route(routes, "/signing-secret", "GET", answers={200: "SigningSecrets"}, gives=("Cache-Control",), scope=Scope.WRITE)
 def get_signing_secret(call: Call) -> Response:
     """Show what requests are signed with."""
     return _shown(parts.scheduling.secrets.signing(call.tenant, parts.scheduling.clock()))
 
 
-@route(routes, "/signing-secret/rotate", "POST")
+@route(routes, "/signing-secret/rotate", "POST", answers={200: "SigningSecrets"}, gives=("Cache-Control",))
 def rotate_signing_secret(call: Call) -> Response:
     """Make a new signing secret; for 24 hours requests are signed with the old one too."""
     return _shown(parts.scheduling.secrets.rotate(call.tenant, parts.scheduling.clock()))

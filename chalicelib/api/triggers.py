@@ -20,7 +20,7 @@ MOST_TIMES = 100
 _DEFAULT_TIMES = 10
 
 
-@route(routes, "/triggers/preview", "POST", scope=Scope.READ)
+@route(routes, "/triggers/preview", "POST", body="PreviewIn", answers={200: "Preview"}, scope=Scope.READ)
 def preview_trigger(call: Call) -> Response:
     """Say when a trigger would be due, and what daylight saving does to that."""
     trigger, after, count = _read(call.document(), parts.scheduling.clock())

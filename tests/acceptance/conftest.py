@@ -19,6 +19,15 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
 
 
 @pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    """A laptop that asks for keys."""
+    laptop = Laptop(tmp_path_factory.mktemp("closed"), AUTH="required")
+    laptop.start()
+    yield laptop
+    laptop.close()
+
+
+@pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
     made = Receiver()
     yield made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -58,6 +59,10 @@ class Laptop:
 
     def log(self) -> str:
         return (self.home / "log.txt").read_text()
+
+    def key(self) -> str:
+        """Return the key that it printed when it started last."""
+        return str(re.findall(r"This is one of the tenant local: (\S+)", self.log())[-1])
 
     def members(self) -> list[int]:
         """Return the ids of the processes that were started."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,19 +14,6 @@ from chalicelib.domain.keys import Key, read_key
 from tests.acceptance.laptop import ROOT, Laptop
 
 pytestmark = pytest.mark.xdist_group("test_keys")
-
-
-@pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    laptop = Laptop(tmp_path_factory.mktemp("closed"), AUTH="required")
-    laptop.start()
-    yield laptop
-    laptop.close()
-
-
-def printed_key(laptop: Laptop) -> str:
-    """Return the key that the laptop printed when it started last."""
-    return re.findall(r"This is one of the tenant local: (\S+)", laptop.log())[-1]
 
 
 def operate(laptop: Laptop | Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -55,8 +40,8 @@ def test_a_closed_laptop_opens_with_the_key_that_it_prints(closed: Laptop) -> No
     refused = requests.get(f"{closed.url}/jobs", timeout=10)
     assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert refused.headers["Content-Type"] == "application/problem+json"
-    assert status(closed, printed_key(closed), "POST") == 201
-    assert status(closed, printed_key(closed)) == 200
+    assert status(closed, closed.key(), "POST") == 201
+    assert status(closed, closed.key()) == 200
 
 
 def test_keys_of_the_operator_open_are_listed_and_are_dead_when_revoked(closed: Laptop) -> None:
@@ -80,17 +65,17 @@ def test_keys_of_the_operator_open_are_listed_and_are_dead_when_revoked(closed: 
 def test_keys_survive_a_restart_and_so_does_the_laptop_s_own(tmp_path: Path) -> None:
     laptop = Laptop(tmp_path, AUTH="required")
     laptop.start()
-    own, key = printed_key(laptop), create(laptop, "--tenant", "acme")
+    own, key = laptop.key(), create(laptop, "--tenant", "acme")
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
     laptop.kill()
     laptop.start()
-    assert printed_key(laptop) == own
+    assert laptop.key() == own
     assert (status(laptop, own), status(laptop, key.text)) == (200, 200)
     assert operate(laptop, "revoke", "--stage", "local", own).returncode == 0
     laptop.interrupt(everybody=True)
     laptop.start()
-    assert printed_key(laptop) != own
-    assert (status(laptop, own), status(laptop, printed_key(laptop))) == (401, 200)
+    assert laptop.key() != own
+    assert (status(laptop, own), status(laptop, laptop.key())) == (401, 200)
     laptop.close()
     stopped = operate(laptop, "list", "--stage", "local")
     assert (stopped.returncode, stopped.stdout) == (1, "")

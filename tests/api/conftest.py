@@ -13,6 +13,7 @@ from chalice.local import LocalGateway
 
 from app import app
 from chalicelib.api.routing import parts
+from tests.api.described import hold
 from tests.world import World
 
 
@@ -63,6 +64,7 @@ class Api:
         event = self._gateway.event_converter.create_lambda_event(method, path, sent, raw or b"")
         answer = app(event, None)
         flat = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()} | answer["headers"]
+        hold(method, event["requestContext"]["resourcePath"], answer["statusCode"], flat, answer["body"])
         return Answer(answer["statusCode"], flat, answer["body"])
 
     def get(self, path: str, **options: Any) -> Answer:

@@ -1,0 +1,71 @@
+"""`GET /docs`: a page that shows every operation and loads nothing."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from chalicelib.api.description import document
+from chalicelib.api.routing import operations
+from tests.api.conftest import Api
+
+
+class Reader(HTMLParser):
+    """Reads a page as a browser does: its text, the attributes of its elements, and which elements were left open."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.text, self.attributes, self.tags, self.open = "", list[tuple[str, str]](), set[str](), list[str]()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def page(api: Api) -> Reader:
+    answer = api.get("/docs")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    read = Reader(answer.text)
+    assert read.open == []
+    return read
+
+
+def test_it_shows_every_operation_with_its_parameters_and_every_document(page: Reader) -> None:
+    text = " ".join(page.text.split())
+    for method, path in operations:
+        assert f"{method}{path}" in text
+        for parameter in document()["paths"][path][method.lower()]["parameters"]:
+            assert f"{parameter['name']} in the {parameter['in']}" in text
+    for name in document()["components"]["schemas"]:
+        assert ("id", name) in page.attributes
+
+
+def test_it_loads_nothing_and_leads_to_no_other_host(page: Reader) -> None:
+    assert not page.tags & {"script", "link", "img", "iframe", "object", "embed", "form", "base"}
+    assert {value for name, value in page.attributes if name in ("href", "src") and not value.startswith("#")} == {"openapi.json"}
+    assert not [name for name, _ in page.attributes if name.startswith("on") or name == "style"]
+
+
+def test_every_link_within_it_leads_somewhere(page: Reader) -> None:
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert len(set(ids)) == len(ids)
+    assert {value[1:] for name, value in page.attributes if name == "href" and value.startswith("#")} <= set(ids)
+
+
+def test_its_policy_forbids_everything_but_its_own_style(api: Api) -> None:
+    policy = api.get("/docs").headers["Content-Security-Policy"]
+    assert re.fullmatch(
+        "default-src 'none'; style-src 'sha256-[A-Za-z0-9+/]{43}='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", policy
+    )

@@ -1,0 +1,113 @@
+"""`GET /openapi.json`: valid, whole, and true. That every other answer is as it says, `Api.call` sees to."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from app import app
+from chalicelib.api.description import described, document
+from chalicelib.api.examples import EXAMPLES
+from chalicelib.api.routing import operations
+from tests.api.conftest import Api
+from tests.api.described import validator
+
+ROUTES = sorted(operations)
+SENT = [(name, example) for name in EXAMPLES if name.endswith("In") for example in EXAMPLES[name]]
+
+
+def operation(route: tuple[str, str]) -> Any:
+    method, path = route
+    return document()["paths"][path][method.lower()]
+
+
+def test_it_is_valid_openapi_3_1(api: Api) -> None:
+    answer = api.get("/openapi.json")
+    assert answer.status == 200
+    assert answer.json["openapi"] == "3.1.0"
+    assert [str(error) for error in OpenAPIV31SpecValidator(answer.json).iter_errors()] == []
+
+
+def test_it_has_every_route_of_the_app_and_no_other() -> None:
+    of_the_app = {(method, path) for path, methods in app.routes.items() for method in methods}
+    assert {(method.upper(), path) for path, methods in document()["paths"].items() for method in methods} == of_the_app
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=" ".join)
+def test_an_operation_says_what_it_is_who_may_call_it_and_shows_examples(route: tuple[str, str]) -> None:
+    described = operation(route)
+    assert described["summary"] and described["description"] and len(described["tags"]) == 1
+    needed = operations[route].scope
+    assert described["security"] == ([] if needed is None else [{"key": [needed]}])
+    assert {"401", "403", "503"} <= described["responses"].keys() or needed is None
+    for content in bodies(described):
+        assert content.get("examples") or "example" in content
+
+
+def bodies(described: Any) -> Iterator[Any]:
+    """Yield the content of what an operation takes and of its answers."""
+    yield from described.get("requestBody", {}).get("content", {}).values()
+    for answer in described["responses"].values():
+        yield from answer.get("content", {}).values()
+
+
+def test_operation_ids_are_unique() -> None:
+    ids = [operation(route)["operationId"] for route in ROUTES]
+    assert len(set(ids)) == len(ids)
+
+
+def test_it_names_the_server_it_is_asked_of(api: Api) -> None:
+    assert api.get("/openapi.json").json["servers"] == [{"url": "http://localhost:8000"}]
+    deployed = {"Host": "abc.execute-api.eu-central-1.amazonaws.com", "X-Forwarded-Proto": "https"}
+    assert api.get("/openapi.json", headers=deployed).json["servers"] == [{"url": f"https://{deployed['Host']}"}]
+    assert api.get("/openapi.json", headers={"Host": "evil.example/\"'<"}).json["servers"] == [{"url": "/"}]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_is_what_its_schema_describes(name: str) -> None:
+    for example in EXAMPLES[name].values():
+        validator(json.dumps({"$ref": f"#/components/schemas/{name}"})).validate(example)
+
+
+@pytest.mark.parametrize(("name", "example"), SENT, ids=[f"{name} {example}" for name, example in SENT])
+def test_every_example_of_a_body_is_taken(api: Api, name: str, example: str) -> None:
+    job = api.register()
+    api.put("/jobs/key:report", {"name": "Report", "request": {"url": "http://example.com/"}, "trigger": {"delay": 5}})
+    takers = [(method, path) for method, path in ROUTES if operations[method, path].body == name]
+    assert takers
+    for method, path in takers:
+        body = EXAMPLES[name][example]
+        if "key" in body:
+            body = {**body, "key": f"{body['key']}-2"}
+        at = path.format(job_id="key:report" if method == "PUT" else job["id"], name="token")
+        answer = api.call(method, at, body)
+        assert 200 <= answer.status < 300, answer.text
+
+
+def test_the_example_of_a_preview_is_what_the_preview_answers(api: Api) -> None:
+    (sent,), (shown,) = EXAMPLES["PreviewIn"].values(), EXAMPLES["Preview"].values()
+    answer = api.post("/triggers/preview", sent)
+    assert answer.json == shown
+
+
+def test_a_description_is_made_only_when_somebody_asks_for_it() -> None:
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", "import app, sys; print(*sys.modules)"], cwd=root, capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.split()
+    assert "chalicelib.api.jobs" in loaded
+    late = {f"chalicelib.api.{name}" for name in ("description", "shapes", "examples", "wording", "reference")}
+    assert not late & set(loaded)
+
+
+def test_what_is_made_once_is_not_changed_by_who_asks() -> None:
+    assert described("http://one.example")["servers"] != described("http://two.example")["servers"]
+    assert "servers" not in document()
