@@ -68,10 +68,11 @@ def seen_by(server: Server) -> tuple[str, dict[str, str], bytes]:
 def test_whatever_a_server_answers_becomes_an_outcome_in_time_and_within_bounds(attack: Any) -> None:
     with hostile(attack) as request:
         began = time.monotonic()
-        exchange = send(request, run_headers=RUN, timeout=TIMEOUT, credentials=SIGNED, guard=LOOPBACK)
+        timeout = attacks.timeout(attack, TIMEOUT)
+        exchange = send(request, run_headers=RUN, timeout=timeout, credentials=SIGNED, guard=LOOPBACK)
         took = timedelta(seconds=time.monotonic() - began)
     assert exchange.outcome == attack["outcome"], exchange.error
-    assert took < TIMEOUT + LEEWAY
+    assert took < timeout + LEEWAY
     assert timedelta(0) < exchange.duration <= took
     if attack["outcome"] in ("success", "http_error"):
         assert exchange.response is not None
@@ -98,7 +99,8 @@ def test_no_hostile_server_takes_five_megabytes() -> None:
     corpus = attacks.load("servers")
     with ExitStack() as servers:
         urls = [(servers.enter_context(hostile(attack)), attack["name"]) for attack in corpus]
-        asked = [{"url": request.url, "method": request.method} for request, _ in urls]
+        seconds = [attacks.timeout(attack, TIMEOUT).total_seconds() for attack in corpus]
+        asked = [{"url": one.url, "method": one.method, "timeout": timeout} for (one, _), timeout in zip(urls, seconds, strict=True)]
         given = json.dumps({"trusted": AUTHORITY.pem, "asked": asked})
         done = subprocess.run([sys.executable, "-m", "tests.outbound.peaks"], input=given, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -109,22 +111,19 @@ def test_no_hostile_server_takes_five_megabytes() -> None:
 
 
 def test_a_hundred_different_hostile_servers_at_once_do_not_disturb_each_other() -> None:
-    # All that hang or drip, and of the rest as many as make a hundred: a hundred threads have three seconds of two processors.
+    # All that hang or drip, and of the rest as many as make a hundred.
     corpus = sorted(attacks.load("servers"), key=lambda one: one["outcome"] != "timeout")[:100]
-    timeout = timedelta(seconds=3)
+    timeouts = [attacks.timeout(attack, timedelta(seconds=3)) for attack in corpus]
+
+    def called(request: Request, timeout: timedelta) -> Exchange:
+        return send(request, run_headers=RUN, timeout=timeout, credentials=SIGNED, guard=LOOPBACK)
+
     with ExitStack() as servers, ThreadPoolExecutor(100) as threads:
         requests = [servers.enter_context(hostile(attack)) for attack in corpus]
-        done = list(
-            threads.map(
-                lambda request: send(request, run_headers=RUN, timeout=timeout, credentials=SIGNED, guard=LOOPBACK),
-                requests,
-            )
-        )
+        done = list(threads.map(called, requests, timeouts))
     assert [exchange.outcome for exchange in done] == [attack["outcome"] for attack in corpus]
-    late = {
-        attack["name"]: exchange.duration for attack, exchange in zip(corpus, done, strict=True) if exchange.duration > timeout + LEEWAY
-    }
-    assert late == {}
+    ends = zip(corpus, done, timeouts, strict=True)
+    assert {attack["name"]: exchange.duration for attack, exchange, timeout in ends if exchange.duration > timeout + LEEWAY} == {}
 
 
 def test_a_timeout_leaves_no_thread_and_no_socket_behind() -> None:
