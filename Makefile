@@ -46,6 +46,7 @@ bench: $(VENV)/tests
 	$(BIN)/python -m tests.bench.bursts
 	$(BIN)/python -m tests.bench.lateness
 	$(BIN)/python -m tests.bench.sending
+	$(BIN)/python -m tests.bench.plain
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

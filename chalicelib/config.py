@@ -40,6 +40,8 @@ class Settings:
     """How many jobs a tenant may have, ended ones included; 0 is no quota."""
     registrations_per_minute: int = 6_000
     """How many jobs a tenant may register in a minute; 0 is no quota."""
+    require_https: bool = False
+    """`RESONA_REQUIRE_HTTPS`, `true` or `false`: whether `http:` URLs are refused, when a job is written and when it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         run_retention=timedelta(days=_number(environ, "RESONA_RUN_RETENTION", default=30, least=1, most=365)),
         jobs_quota=_number(environ, "RESONA_JOBS_QUOTA", default=100_000, least=0, most=100_000_000),
         registrations_per_minute=_number(environ, "RESONA_REGISTRATIONS_PER_MINUTE", default=6_000, least=0, most=60_000),
+        require_https=_flag(environ, "RESONA_REQUIRE_HTTPS"),
     )
 
 
@@ -80,6 +83,13 @@ def _text(environ: Mapping[str, str], name: str) -> str:
     if not value:
         raise SettingMissing(f"the environment variable {name} is not set")
     return value
+
+
+def _flag(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name, "") or "false"
+    if text not in ("true", "false"):
+        raise SettingMissing(f"the environment variable {name} must be true or false, not {text!r}")
+    return text == "true"
 
 
 def _number(environ: Mapping[str, str], name: str, *, default: int, least: int, most: int) -> int:

@@ -43,7 +43,7 @@ def assemble(guard: Guard = PUBLIC) -> Firing:
     jobs = JobStore(dynamodb, settings.jobs_table)
     queue = DueQueue(clients.sqs(), settings.due_queue_url)
     secrets = SecretStore(dynamodb, settings.secrets_table, clients.kms, settings.secrets_key)
-    outbound: Send = partial(send, guard=guard)
+    outbound: Send = partial(send, guard=guard, https_only=settings.require_https)
     return Firing(
         jobs=jobs,
         runs=RunStore(dynamodb, settings.runs_table, settings.run_retention),

@@ -30,7 +30,7 @@ from chalicelib.domain.history import Run, merged, recorded, unfinished
 from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, run_id, run_key
 from chalicelib.domain.job import Definition
 from chalicelib.domain.quota import Quotas
-from chalicelib.domain.request import HostRule, refuse_private_host
+from chalicelib.domain.request import HostRule, RequestCheck, check, refuse_private_host
 from chalicelib.domain.run import AttemptRecord
 from chalicelib.domain.state import State, Status, Step
 from chalicelib.side_by_side import SideBySide, in_threads
@@ -66,7 +66,7 @@ def any_state(state: State) -> None:
 
 
 class Scheduling:
-    """The use cases of the API. `refuse_host` says which hosts a job's URL may not name."""
+    """The use cases of the API. `check_request` refuses what must not be sent."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Scheduling:
         secrets: SecretStore,
         arming: Arming,
         clock: Callable[[], datetime],
-        refuse_host: HostRule,
+        check_request: RequestCheck,
         sleep: Callable[[float], None] = time.sleep,
         side_by_side: SideBySide = in_threads,
         quotas: QuotaStore | None = None,
@@ -85,7 +85,7 @@ class Scheduling:
         self.runs = runs
         self.secrets = secrets
         self.clock = clock
-        self.refuse_host = refuse_host
+        self.check_request = check_request
         self.side_by_side = side_by_side
         self.quotas = quotas
         self._schedule = partial(schedule, schedules)
@@ -318,6 +318,6 @@ def assemble(refuse_host: HostRule = refuse_private_host) -> Scheduling:
         schedules=Schedules(clients.scheduler(), settings.schedule_group, target),
         arming=Arming(jobs, queue, utc_now),
         clock=utc_now,
-        refuse_host=refuse_host,
+        check_request=partial(check, refuse_host=refuse_host, https_only=settings.require_https),
         quotas=QuotaStore(dynamodb, settings.jobs_table, quotas) if quotas != Quotas(0, 0) else None,
     )

@@ -202,7 +202,7 @@ def _look(aviary: Aviary, job_id: str) -> None:
     assert runs
     assert call(RUNS, ("GET", "/jobs/{job_id}/runs/{run_id}"), f"/jobs/{job_id}/runs/{runs[0]['id']}").status == 200
     call(RUNS, ("GET", "/runs"), "/runs")
-    for path in ("/secrets", "/health"):
+    for path in ("/secrets", "/health", "/openapi.json", "/docs"):
         call("rest", ("GET", path), path)
 
 

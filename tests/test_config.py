@@ -21,13 +21,14 @@ ENVIRON = {
     "RESONA_SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/resona-dev-scheduler",
 }
 
-OTHERS = {"RESONA_RUN_RETENTION": "7", "RESONA_JOBS_QUOTA": "0", "RESONA_REGISTRATIONS_PER_MINUTE": "60000"}
+OTHERS = {"RESONA_RUN_RETENTION": "7", "RESONA_JOBS_QUOTA": "0", "RESONA_REGISTRATIONS_PER_MINUTE": "60000", "RESONA_REQUIRE_HTTPS": "true"}
 
 
 def test_each_field_is_the_variable_of_its_name() -> None:
     settings = dataclasses.asdict(read_settings({**ENVIRON, **OTHERS}))
     assert settings.pop("run_retention") == timedelta(days=7)
     assert (settings.pop("jobs_quota"), settings.pop("registrations_per_minute")) == (0, 60_000)
+    assert settings.pop("require_https") is True
     assert {f"RESONA_{name.upper()}": value for name, value in settings.items()} == ENVIRON
 
 
@@ -75,6 +76,19 @@ def test_a_wrong_number_is_refused_and_shown(text: str) -> None:
     with pytest.raises(SettingMissing) as refused:
         read_settings({**ENVIRON, "RESONA_RUN_RETENTION": text})
     assert str(refused.value) == f"the environment variable RESONA_RUN_RETENTION must be a whole number from 1 to 365, not {text!r}"
+
+
+def test_https_is_not_required_unless_said_so() -> None:
+    assert not read_settings(ENVIRON).require_https
+    for text in ("", "false"):
+        assert not read_settings({**ENVIRON, "RESONA_REQUIRE_HTTPS": text}).require_https
+
+
+@pytest.mark.parametrize("text", ["1", "True", "yes", "on", "TRUE", " true", "https"])
+def test_a_setting_that_is_neither_true_nor_false_is_refused_and_shown(text: str) -> None:
+    with pytest.raises(SettingMissing) as refused:
+        read_settings({**ENVIRON, "RESONA_REQUIRE_HTTPS": text})
+    assert str(refused.value) == f"the environment variable RESONA_REQUIRE_HTTPS must be true or false, not {text!r}"
 
 
 def test_the_environment_is_read_when_asked_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:

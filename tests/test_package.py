@@ -34,7 +34,7 @@ from chalicelib.domain.secrets import Credentials
 from chalicelib.outbound.address_guard import PUBLIC
 
 send = executor.firing().sender.send
-assert send.keywords == {"guard": PUBLIC}
+assert send.keywords == {"guard": PUBLIC, "https_only": False}
 hosts = "127.0.0.1 localhost 127.1 0x7f.1 2130706433 [::1] [::ffff:127.0.0.1] app.localhost beside 10.0.0.1 192.168.1.1 169.254.169.254"
 for host in hosts.split():
     request = Request(f"http://{host}:{sys.argv[1]}/", "POST", {})
@@ -95,6 +95,7 @@ def test_a_package_serves_any_stage_but_the_laptop_s(package: Path) -> None:
 def test_no_environment_makes_a_packaged_executor_call_what_is_not_public(package: Path, hope: str) -> None:
     numbers = dict.fromkeys(["RESONA_RUN_RETENTION", "RESONA_JOBS_QUOTA", "RESONA_REGISTRATIONS_PER_MINUTE"], "1")
     # Botocore takes no hopes in these.
+    numbers["RESONA_REQUIRE_HTTPS"] = "false"
     cloud = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled"}
     with serving([{"send": "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}]) as server:
         done = run(package, EXECUTOR, str(server.port), **{**dict.fromkeys(named(), hope), **cloud, **numbers})

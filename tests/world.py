@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from chalicelib.arming import Arming
@@ -19,7 +20,7 @@ from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.job import Definition
-from chalicelib.domain.request import Request
+from chalicelib.domain.request import Request, check
 from chalicelib.domain.run import Exchange, Outcome, Response
 from chalicelib.domain.secrets import Credentials
 from chalicelib.domain.trigger import Trigger
@@ -31,6 +32,8 @@ from tests.cloud import KMS, SQS, Cloud, DynamoDB, Scheduler
 
 START = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
 VISIBILITY = timedelta(seconds=720)
+# The check of requests, but for whom they may call.
+ANY_HOST = partial(check, refuse_host=lambda host: None)
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class World:
         self.secrets = SecretStore(dynamodb, "secrets", lambda: kms, "key")
         self.arming = Arming(self.jobs, self.queue, self.clock)
         self.scheduling = Scheduling(
-            self.jobs, self.runs, self.schedules, self.secrets, self.arming, self.clock, lambda host: None, side_by_side=in_turn
+            self.jobs, self.runs, self.schedules, self.secrets, self.arming, self.clock, ANY_HOST, side_by_side=in_turn
         )
         self.firing = Firing(
             jobs=self.jobs,

@@ -42,6 +42,7 @@ from infra.local import eventbridge
 from infra.local.clock import queue_event, wake_event
 from tests.cloud import KMS, SQS, Cloud, DynamoDB, Item, Message, Scheduler, client_error
 from tests.simulation.hub import Hub, Process
+from tests.world import ANY_HOST
 
 _KEPT = timedelta(hours=12)
 _EVERY_SO_MANY = 997
@@ -160,7 +161,7 @@ class Year:
         queue = DueQueue(queue_client, "due", hub.wait)
         schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"), hub.wait)
         arming = Arming(self.jobs, queue, hub.clock)
-        self.scheduling = Scheduling(self.jobs, runs, schedules, secrets, arming, hub.clock, lambda host: None, hub.wait, hub.side_by_side)
+        self.scheduling = Scheduling(self.jobs, runs, schedules, secrets, arming, hub.clock, ANY_HOST, hub.wait, hub.side_by_side)
         sender = Sender(secrets, self._send, hub.clock, hub.wait)
         self.firing = Firing(self.jobs, runs, schedules, queue, arming, sender, hub.clock, hub.wait, hub.side_by_side)
         self._sweeper_begins = self.chance.uniform(0, 60)

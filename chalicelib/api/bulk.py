@@ -63,7 +63,7 @@ def _read_batch(body: object) -> list[Any]:
 def _register(tenant: str, document: object) -> dict[str, Any]:
     scheduling = parts.scheduling
     try:
-        job = scheduling.create(read_job(tenant, document, scheduling.clock(), scheduling.refuse_host))
+        job = scheduling.create(read_job(tenant, document, scheduling.clock(), scheduling.check_request))
     except ResonaError as error:
         return _result(answer_to(error))
     except Exception as error:

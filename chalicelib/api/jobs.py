@@ -57,7 +57,7 @@ def create_job(call: Call) -> Response:
     scheduling = parts.scheduling
 
     def create(remember: Remember | None) -> tuple[int, Any]:
-        draft = read_job(call.tenant, document, scheduling.clock(), scheduling.refuse_host)
+        draft = read_job(call.tenant, document, scheduling.clock(), scheduling.check_request)
         job = scheduling.create(draft, (lambda job: remember(201, json.dumps(job_view(job)))) if remember else None)
         return 201, job_view(job)
 
@@ -138,7 +138,7 @@ def update_job(call: Call, job_id: str) -> Response:
 
     def edit(job: Job, now: datetime) -> Edit:
         check(job.state)
-        return read_update(document, job, job_view(job), now, scheduling.refuse_host)
+        return read_update(document, job, job_view(job), now, scheduling.check_request)
 
     return _shown(scheduling.change(call.tenant, job_id, edit))
 
@@ -191,11 +191,11 @@ def put_job(call: Call, job_id: str) -> Response:
         if call.header("if-match") is not None:
             # Even `*` is meant for a job that is there.
             raise NotCurrent
-        return read_job(call.tenant, document, now, scheduling.refuse_host, key=key)
+        return read_job(call.tenant, document, now, scheduling.check_request, key=key)
 
     def edit(job: Job, now: datetime) -> Edit:
         check(job.state)
-        return read_replacement(document, job, job_view(job), now, scheduling.refuse_host)
+        return read_replacement(document, job, job_view(job), now, scheduling.check_request)
 
     job, is_new = put(scheduling, call.tenant, key, make, edit)
     if not is_new:

@@ -14,7 +14,7 @@ from chalicelib.api.gathering import Errors
 from chalicelib.domain import cron
 from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.job import Definition, Overlap
-from chalicelib.domain.request import METHODS, HostRule, Request, check, normalised
+from chalicelib.domain.request import METHODS, Request, RequestCheck, normalised
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.secrets import wrong_placeholders
 from chalicelib.domain.trigger import OneTime, Trigger, after_delay, at_date, describe
@@ -96,7 +96,7 @@ class JobUpdateIn(_Policies):
     trigger: JsonValue = None
 
 
-def read_job(tenant: str, body: object, now: datetime, refuse_host: HostRule, *, key: str | None = None) -> Definition:
+def read_job(tenant: str, body: object, now: datetime, check_request: RequestCheck, *, key: str | None = None) -> Definition:
     """Read a job to be registered, as a definition that has no id yet. Raises InvalidInput, BodyTooLarge.
 
     `key` is the one that the path gives the job; the body may repeat it.
@@ -110,7 +110,7 @@ def read_job(tenant: str, body: object, now: datetime, refuse_host: HostRule, *,
         document = {**document, "key": key}
     sent = _validated(errors, JobIn, document)
     trigger = errors.collect(lambda: read_trigger(document["trigger"], now)) if "trigger" in document else None
-    request = _read_request(errors, document, refuse_host)
+    request = _read_request(errors, document, check_request)
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  or there were errors
     return Definition(
@@ -137,21 +137,21 @@ def _validated(errors: Errors, model: type[_Body], document: Mapping[str, Any]) 
     return sent
 
 
-def read_update(body: object, job: Job, view: Mapping[str, Any], now: datetime, refuse_host: HostRule) -> Edit:
+def read_update(body: object, job: Job, view: Mapping[str, Any], now: datetime, check_request: RequestCheck) -> Edit:
     """Read an update of `job`, whose job object is `view`: what is absent stays. Raises InvalidInput, BodyTooLarge.
 
     What was read can be changed and sent back: a read-only field may have the value it has, and a trigger that is the old one
     is no new trigger, though its date may have passed.
     """
-    return _read_edit(JobUpdateIn, body, job, view, now, refuse_host)
+    return _read_edit(JobUpdateIn, body, job, view, now, check_request)
 
 
-def read_replacement(body: object, job: Job, view: Mapping[str, Any], now: datetime, refuse_host: HostRule) -> Edit:
+def read_replacement(body: object, job: Job, view: Mapping[str, Any], now: datetime, check_request: RequestCheck) -> Edit:
     """Read what replaces `job` whole: what is absent goes to its default. Otherwise as an update."""
-    return _read_edit(JobIn, body, job, view, now, refuse_host)
+    return _read_edit(JobIn, body, job, view, now, check_request)
 
 
-def _read_edit(model: type[_Body], body: object, job: Job, view: Mapping[str, Any], now: datetime, refuse_host: HostRule) -> Edit:
+def _read_edit(model: type[_Body], body: object, job: Job, view: Mapping[str, Any], now: datetime, check_request: RequestCheck) -> Edit:
     errors = Errors()
     document = errors.require_object(body)
     errors.forbid_read_only(document, view)
@@ -161,7 +161,7 @@ def _read_edit(model: type[_Body], body: object, job: Job, view: Mapping[str, An
     trigger: Trigger | None = old.trigger
     if "trigger" in document and not _is_same_trigger(document["trigger"], old.trigger):
         trigger = errors.collect(lambda: read_trigger(document["trigger"], now))
-    request = _read_request(errors, document, refuse_host) if "request" in given else old.request
+    request = _read_request(errors, document, check_request) if "request" in given else old.request
     if sent and "key" in document and sent.key != old.key:
         errors.add("key", "it cannot be changed")
     errors.raise_if_any()
@@ -270,7 +270,7 @@ def _read_cron(value: object, timezone: str | None, now: datetime) -> Trigger:  
 _READERS: dict[str, Callable[[Any, str | None, datetime], Trigger]] = {"delay": _read_delay, "date": _read_date, "cron": _read_cron}
 
 
-def _read_request(errors: Errors, document: Mapping[str, Any], refuse_host: HostRule) -> Request | None:
+def _read_request(errors: Errors, document: Mapping[str, Any], check_request: RequestCheck) -> Request | None:
     """Check the request by itself, so that its errors are named beside those of the rest."""
     given, named = document.get("request"), set[object]()
     if not isinstance(given, dict):
@@ -284,7 +284,7 @@ def _read_request(errors: Errors, document: Mapping[str, Any], refuse_host: Host
         sent = RequestIn.model_validate({"url": "", **sound})
     request = Request(sent.url, normalised(sent.method), sent.headers, sent.body)
     try:
-        check(request, refuse_host=refuse_host)
+        check_request(request)
     except InvalidInput as error:
         errors.extend(wrong for wrong in error.errors if wrong.field.split(".")[1] not in named)
     errors.extend(wrong for wrong in wrong_placeholders(request) if wrong.field.split(".")[1] not in named)

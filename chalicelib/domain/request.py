@@ -77,6 +77,10 @@ class Request:
     body: object = None
 
 
+# `check`, with its rules given.
+RequestCheck = Callable[[Request], None]
+
+
 def normalised(method: str) -> str:
     """Return a method in upper case; what is no ASCII word stays as it is, to be refused."""
     return method.upper() if method.isascii() else method
@@ -92,9 +96,9 @@ def payload(request: Request) -> tuple[bytes | None, str | None]:
     return text.encode("utf-8"), "application/json"
 
 
-def check(request: Request, *, refuse_host: HostRule | None = None) -> None:
+def check(request: Request, *, refuse_host: HostRule | None = None, https_only: bool = False) -> None:
     """Refuse what must not be sent. Raises InvalidInput, naming every wrong field and no header's value, or BodyTooLarge."""
-    errors = list(_errors(request, refuse_host or refuse_private_host))
+    errors = list(_errors(request, refuse_host or refuse_private_host, https_only))
     size = 0
     try:
         size = len(payload(request)[0] or b"")
@@ -107,8 +111,8 @@ def check(request: Request, *, refuse_host: HostRule | None = None) -> None:
         raise BodyTooLarge(size)
 
 
-def _errors(request: Request, refuse_host: HostRule) -> Iterator[FieldError]:
-    why = _why_not_url(request.url, refuse_host) if isinstance(request.url, str) else "must be a string"
+def _errors(request: Request, refuse_host: HostRule, https_only: bool) -> Iterator[FieldError]:
+    why = _why_not_url(request.url, refuse_host, https_only) if isinstance(request.url, str) else "must be a string"
     if why:
         yield FieldError("request.url", why)
     if request.method not in METHODS:
@@ -118,7 +122,7 @@ def _errors(request: Request, refuse_host: HostRule) -> Iterator[FieldError]:
         yield FieldError("request.body", f"a {request.method} request has no body")
 
 
-def _why_not_url(url: str, refuse_host: HostRule) -> str | None:
+def _why_not_url(url: str, refuse_host: HostRule, https_only: bool) -> str | None:
     if len(url) > _LONGEST_URL:
         return f"must have at most {_LONGEST_URL} characters"
     if not all("\x21" <= sign <= "\x7e" for sign in url):
@@ -126,6 +130,8 @@ def _why_not_url(url: str, refuse_host: HostRule) -> str | None:
     match = _URL.fullmatch(url)
     if match is None or match["scheme"].lower() not in ("http", "https"):
         return "must be an absolute URL that begins with http:// or https:// and has no fragment"
+    if https_only and match["scheme"].lower() != "https":
+        return "must begin with https://"
     if "\\" in url:
         return "must have no backslash"
     rest = match["rest"] or ""

@@ -40,7 +40,13 @@ _AGENT = f"Resona/{VERSION}"
 
 
 def send(
-    request: Request, *, run_headers: Mapping[str, str], timeout: timedelta, credentials: Credentials, guard: Guard = PUBLIC
+    request: Request,
+    *,
+    run_headers: Mapping[str, str],
+    timeout: timedelta,
+    credentials: Credentials,
+    guard: Guard = PUBLIC,
+    https_only: bool = False,
 ) -> Exchange:
     """Send a request and return what came of it.
 
@@ -49,7 +55,7 @@ def send(
     """
     wire = Wire(guard, timeout, _target_of(request.url))
     try:
-        check(request, refuse_host=guard.refuse_host)
+        check(request, refuse_host=guard.refuse_host, https_only=https_only)
         if (parse_url(request.url).host or "").lower() != _host_of(request.url):
             raise Failure(Outcome.BLOCKED, "the URL is read differently by different readers")
         with wire.watched():

@@ -21,7 +21,7 @@ import pytest
 
 from chalicelib import executor
 from chalicelib.api.routing import parts
-from chalicelib.domain.request import Request, refuse_private_host
+from chalicelib.domain.request import Request, check
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import Exchange, Outcome
 from chalicelib.domain.trigger import OneTime
@@ -47,7 +47,7 @@ TIMEOUT = timedelta(seconds=1)
 def api() -> Iterator[Api]:
     """The API as it is deployed: its rule for hosts is the public one, and the world's is none."""
     world = World()
-    world.scheduling.refuse_host = refuse_private_host
+    world.scheduling.check_request = check
     parts.use(world.scheduling, stage="local")
     yield Api(world)
     parts.use(world.scheduling, stage="")

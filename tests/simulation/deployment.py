@@ -43,6 +43,7 @@ from tests.simulation.cloud import SimulatedCloud, Write
 from tests.simulation.faults import Plan, Weather
 from tests.simulation.hub import Hub, Killed, Process
 from tests.simulation.observer import Observer, Violation
+from tests.world import ANY_HOST
 
 START = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
 VISIBILITY = 720.0
@@ -75,7 +76,7 @@ class Deployment:
         queue = DueQueue(queue_client, "due", hub.wait)
         schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"), hub.wait)
         arming = Arming(jobs, queue, hub.clock)
-        self.scheduling = Scheduling(jobs, runs, schedules, secrets, arming, hub.clock, lambda host: None, hub.wait, hub.side_by_side)
+        self.scheduling = Scheduling(jobs, runs, schedules, secrets, arming, hub.clock, ANY_HOST, hub.wait, hub.side_by_side)
         sender = Sender(secrets, self._send, hub.clock, hub.wait)
         self.firing = Firing(jobs, runs, schedules, queue, arming, sender, hub.clock, hub.wait, hub.side_by_side)
         self.processes = 0
