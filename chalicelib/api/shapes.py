@@ -24,6 +24,8 @@ from chalicelib.domain.trigger import LONGEST_DELAY_SECONDS
 _SECOND = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
 _MILLISECOND = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
 
+_DATE = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d{1,30})?)?([Zz]|[+-]\d\d(:?[0-5]\d)?)?$"
+
 Due = Annotated[str, Field(json_schema_extra={"format": "date-time", "pattern": _SECOND})]
 Measured = Annotated[str, Field(json_schema_extra={"format": "date-time", "pattern": _MILLISECOND})]
 JobId = Annotated[str, Field(json_schema_extra={"pattern": f"^{JOB_ID.pattern}$"})]
@@ -35,7 +37,10 @@ CronText = Annotated[
 ]
 DateText = Annotated[
     str,
-    Field(description="ISO 8601, at most 10 years ahead; without an offset it is in `timezone`.", json_schema_extra={"format": "iso-8601"}),
+    Field(
+        description="ISO 8601, at most 10 years ahead; without an offset it is in `timezone`.",
+        json_schema_extra={"format": "iso-8601", "pattern": _DATE},
+    ),
 ]
 SigningSecret = Annotated[str, Field(json_schema_extra={"pattern": "^whsec_"})]
 
@@ -44,20 +49,26 @@ class _Shape(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Delay(_Shape):
+class DelayIn(_Shape):
     """Once, so many seconds from now, rounded up to the next whole second."""
 
     delay: float = Field(ge=0, le=LONGEST_DELAY_SECONDS)
 
 
-class Date(_Shape):
+# A date that has an offset has no time zone beside it.
+_HAS_OFFSET: JsonDict = {"properties": {"date": {"pattern": r"T.*([Zz]|[+-]\d\d(:?[0-5]\d)?)$"}}, "required": ["date"]}
+
+
+class DateIn(_Shape):
     """Once, at a date and time."""
+
+    model_config = ConfigDict(json_schema_extra={"if": _HAS_OFFSET, "then": {"properties": {"timezone": False}}})
 
     date: DateText
     timezone: Zone = "UTC"
 
 
-class Cron(_Shape):
+class CronIn(_Shape):
     """Again and again, at the times of a cron expression."""
 
     cron: CronText
@@ -68,17 +79,17 @@ class OneTimeTriggerIn(_Shape):
     """A one-time trigger in the form in which it was shown."""
 
     type: Literal["one-time"]
-    fields: Date
+    fields: DateIn
 
 
 class CronTriggerIn(_Shape):
     """A cron trigger in the form in which it was shown."""
 
     type: Literal["cron"]
-    fields: Cron
+    fields: CronIn
 
 
-class TriggerIn(RootModel[Delay | Date | Cron | OneTimeTriggerIn | CronTriggerIn]):
+class TriggerIn(RootModel[DelayIn | DateIn | CronIn | OneTimeTriggerIn | CronTriggerIn]):
     """When a job is due: exactly one of `delay`, `date`, `cron`; or the form in which the API shows it."""
 
 

@@ -79,10 +79,11 @@ class Handler(ChaliceRequestHandler):
             self.raw_requestline = self.rfile.readline(65537)
         if not super().parse_request():
             return False
-        # After a line that is no header the rest is taken for a body; a folded value would be two lines wherever it is repeated.
-        folded = any("\n" in value or "\r" in value for value in self.headers.values())
+        # After a line that is no header the rest is taken for a body; a folded value would be two lines wherever it is repeated,
+        # and one with a NUL ends there for some readers (RFC 9110, 5.5).
+        unsafe = any(sign in value for value in self.headers.values() for sign in "\n\r\0")
         malformed = any(not isinstance(defect, _OF_THE_BODY) for defect in self.headers.defects)
-        if malformed or folded or any(name != name.strip() for name in self.headers):
+        if malformed or unsafe or any(name != name.strip() for name in self.headers):
             self.send_error(400, "a header is malformed")
             return False
         # http.server looks for do_GET and its like; every method is answered here, the unknown ones with 404 or 405.

@@ -58,6 +58,30 @@ def bodies(described: Any) -> Iterator[Any]:
         yield from answer.get("content", {}).values()
 
 
+def test_what_is_sent_is_closed_and_what_is_shown_may_gain_keys() -> None:
+    schemas = {name: schema for name, schema in document()["components"]["schemas"].items() if "properties" in schema}
+    assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == {
+        name for name in schemas if name.endswith("In")
+    }
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        {},
+        {"delay": -1},
+        {"delay": 5, "date": "2026-12-01T10:00:00Z"},
+        {"date": "tomorrow"},
+        {"date": "2026-12-01T10:00:00Z", "timezone": "UTC"},
+        {"cron": "* * * * *", "type": "cron"},
+        {"type": "cron", "fields": {"date": "2026-12-01T10:00:00Z"}},
+    ],
+)
+def test_a_trigger_that_the_api_refuses_is_none_by_its_schema_either(api: Api, trigger: dict[str, Any]) -> None:
+    assert api.post("/triggers/preview", {"trigger": trigger}).status == 422
+    assert not validator(json.dumps({"$ref": "#/components/schemas/TriggerIn"})).is_valid(trigger)
+
+
 def test_operation_ids_are_unique() -> None:
     ids = [operation(route)["operationId"] for route in ROUTES]
     assert len(set(ids)) == len(ids)

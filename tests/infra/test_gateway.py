@@ -109,6 +109,7 @@ def test_a_body_may_come_with_its_length_or_in_chunks(gateway: Gateway) -> None:
         b"no header\r\n" + LENGTH + b"\r\n" + BODY,
         LENGTH.replace(b":", b" :") + b"\r\n" + BODY,
         b"X-Forwarded-Proto: https\r\n folded\r\n" + LENGTH + b"\r\n" + BODY,
+        b"Authorization: Bearer a\0b\r\n" + LENGTH + b"\r\n" + BODY,
     ],
 )
 def test_what_two_readers_could_read_as_two_requests_is_refused(gateway: Gateway, rest: bytes) -> None:
