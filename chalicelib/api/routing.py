@@ -19,7 +19,9 @@ from chalice.app import Blueprint, Request, Response
 
 from chalicelib.api.documents import parse
 from chalicelib.api.problems import NoKey, Refusal, answer_to, problem
+from chalicelib.api.sharing import shared
 from chalicelib.authorizer import authorize
+from chalicelib.config import read_origins
 from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError
 from chalicelib.domain.keys import Scope
 from chalicelib.scheduling import Scheduling, assemble
@@ -37,6 +39,7 @@ class Parts:
 
     def __init__(self) -> None:
         self._scheduling: Scheduling | None = None
+        self._origins: frozenset[str] | None = None
         self.needs_keys = True
 
     @property
@@ -46,9 +49,19 @@ class Parts:
             self._scheduling = assemble()
         return self._scheduling
 
-    def use(self, scheduling: Scheduling, *, stage: str, needs_keys: bool = False) -> None:
-        """Serve with these parts: for tests and the laptop. The local stage alone can be open to those without a key."""
-        self._scheduling, self.needs_keys = scheduling, needs_keys or stage != "local"
+    @property
+    def origins(self) -> frozenset[str]:
+        """Return the origins whose pages may call. Raises SettingMissing."""
+        if self._origins is None:
+            self._origins = read_origins()
+        return self._origins
+
+    def use(self, scheduling: Scheduling, *, stage: str, needs_keys: bool = False, origins: frozenset[str] | None = frozenset()) -> None:
+        """Serve with these parts: for tests and the laptop. The local stage alone can be open to those without a key.
+
+        `origins` None: those of the environment.
+        """
+        self._scheduling, self.needs_keys, self._origins = scheduling, needs_keys or stage != "local", origins
 
 
 parts = Parts()
@@ -167,6 +180,16 @@ def route(
         def served(**names: str) -> Response:
             request = blueprint.current_request
             try:
+                # Before anything is done: a setting that cannot be read must not spoil the answer to what was.
+                headers = shared(request.headers.get("origin"), parts.origins)
+            except Exception as error:
+                return _defect(error)
+            response = answered(request, names)
+            response.headers.update(headers)
+            return response
+
+        def answered(request: Request, names: Mapping[str, str]) -> Response:
+            try:
                 tenant = "" if open_to_all else _tenant(request, needed)
                 if len(_raw_body(request)) > MAX_REQUEST:
                     raise Refusal(413, "the request is larger than 256 KiB")
@@ -174,9 +197,7 @@ def route(
             except ResonaError as error:
                 return answer_to(error)
             except Exception as error:
-                # Whatever this is, it is ours: the client gets a problem without details, the log gets its kind and place.
-                log.exception("request.failed", extra={"error": type(error).__name__})
-                return problem(500, "Resona failed; the failure is in its log")
+                return _defect(error)
 
         # Chalice names views after functions and checks content types before them; the door does that itself.
         name, authorizer = f"{view.__module__}.{view.__name__}", None if open_to_all else authorize
@@ -184,6 +205,12 @@ def route(
         return view
 
     return decorate
+
+
+def _defect(error: Exception) -> Response:
+    # Whatever this is, it is ours: the client gets a problem without details, the log gets its kind and place.
+    log.exception("request.failed", extra={"error": type(error).__name__})
+    return problem(500, "Resona failed; the failure is in its log")
 
 
 def _tenant(request: Request, needed: Scope) -> str:

@@ -22,6 +22,7 @@ from chalice.local import ChaliceRequestHandler, NotAuthorizedError, ThreadedHTT
 
 from chalicelib.api.problems import NoKey, answer_to, problem
 from chalicelib.api.routing import parts
+from chalicelib.api.sharing import shared
 from chalicelib.authorizer import Unauthorized
 from chalicelib.domain.errors import ResonaError
 
@@ -233,8 +234,10 @@ class Handler(ChaliceRequestHandler):
         self._write(answer["statusCode"], headers, body if isinstance(body, bytes) else body.encode())
 
     def _write(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        # What the door has not answered has to be readable for pages, too: a 401 above all.
+        origin = self.headers.get("Origin") if hasattr(self, "headers") else None
         self.send_response(status)
-        for name, value in headers.items():
+        for name, value in {**shared(origin, parts.origins), **headers}.items():
             self.send_header(name, value)
         if status != 204:
             self.send_header("Content-Length", str(len(body)))
