@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import functools
-import hashlib
 import json
 import logging
 import re
@@ -29,7 +26,6 @@ from chalicelib.scheduling import Scheduling, assemble
 log = logging.getLogger("resona")
 
 MAX_REQUEST = 256 * 1024
-MOST_SHOWN = 100
 LOCAL_TENANT = "local"
 _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:]{2,45}\](:[0-9]{1,5})?", re.ASCII)
 
@@ -267,11 +263,6 @@ def any_text(description: str) -> Rule:
     return Rule(lambda value: None, {"type": "string", "description": description})  # noqa: ARG005  the signature of a judge
 
 
-def _why_not_size(value: str) -> str | None:
-    is_size = value.isascii() and value.isdigit() and len(value) <= 9 and 1 <= int(value) <= MOST_SHOWN
-    return None if is_size else f"must be a whole number from 1 to {MOST_SHOWN}"
-
-
 def one_of(values: Iterable[str], description: str) -> Rule:
     """Return the rule that takes these values alone."""
     known = tuple(str(value) for value in values)
@@ -279,47 +270,3 @@ def one_of(values: Iterable[str], description: str) -> Rule:
         lambda value: None if value in known else f"must be one of {', '.join(known)}",
         {"type": "string", "enum": list(known), "description": description},
     )
-
-
-page_size = Rule(_why_not_size, {"type": "integer", "minimum": 1, "maximum": MOST_SHOWN, "description": "How many are shown at most."})
-cursor = any_text("Where to go on: it stands in the `next` Link of the page before.")
-
-
-def limit_of(call: Call, default: int) -> int:
-    """Return the page size asked for, which is one by its rule."""
-    return int(call.query.get("limit", default))
-
-
-class NotACursor(Refusal):
-    """A cursor that Resona did not give out for this list (400)."""
-
-    def __init__(self) -> None:
-        super().__init__(400, "the cursor is not one of Resona's for this list; begin without a cursor")
-
-
-def write_cursor(call: Call, position: str) -> str:
-    """Return an opaque cursor for a position, bound to tenant, path and filters."""
-    mark = _mark(call, position)
-    return base64.urlsafe_b64encode(f"{mark}{position}".encode()).decode().rstrip("=")
-
-
-def read_cursor(call: Call) -> str | None:
-    """Return the position that the call's cursor stands for, None if it has none. Raises NotACursor."""
-    cursor = call.query.get("cursor")
-    if cursor is None:
-        return None
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, ValueError):
-        text = ""
-    mark, position = text[:16], text[16:]
-    if not position or _mark(call, position) != mark or write_cursor(call, position) != cursor:
-        raise NotACursor
-    return position
-
-
-def _mark(call: Call, position: str) -> str:
-    # Not a secret: a position opens nothing, since every page is read under the caller's own tenant.
-    filters = sorted((name, value) for name, value in call.query.items() if name not in ("cursor", "limit"))
-    bound = json.dumps([call.tenant, call.path, filters, position])
-    return hashlib.sha256(bound.encode()).hexdigest()[:16]
