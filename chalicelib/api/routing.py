@@ -83,9 +83,9 @@ class Rule:
 class Operation:
     """What a route serves, and what it says of itself: `chalicelib.api.description` makes OpenAPI of it.
 
-    `scope` None: it is open to all. `body` and `answers` (by status) name models of `shapes` and `schemas`: by name, since to load the
-    former costs what only the description needs; an answer None has no body. `takes` and `gives` are headers of the request and of a
-    successful answer. `refuses` has the statuses that do not follow from the rest.
+    `scope` None: it is open to all. `body` and `answers` (by status) name models of `schemas`, `inputs` and `shapes`: by name, since
+    to load these costs what only the description needs; an answer None has no body. `takes` and `gives` are headers of the request
+    and of a successful answer. `refuses` has the statuses that do not follow from the rest.
     """
 
     method: str

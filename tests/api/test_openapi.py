@@ -128,7 +128,7 @@ def test_a_description_is_made_only_when_somebody_asks_for_it() -> None:
     )
     loaded = done.stdout.split()
     assert "chalicelib.api.jobs" in loaded
-    late = {f"chalicelib.api.{name}" for name in ("description", "shapes", "examples", "wording", "reference")}
+    late = {f"chalicelib.api.{name}" for name in ("description", "shapes", "inputs", "examples", "wording", "reference")}
     assert not late & set(loaded)
 
 
