@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+
+# As browsers send it: in lower case, without a path, and without the port that the scheme has anyway.
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
 class SettingMissing(Exception):
@@ -76,6 +80,17 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 def read_key_settings(environ: Mapping[str, str] = os.environ) -> KeySettings:
     """Read the authorizer's settings. Raises SettingMissing, naming the variable."""
     return KeySettings(stage=_text(environ, "RESONA_STAGE"), keys_table=_text(environ, "RESONA_KEYS_TABLE"))
+
+
+def read_origins(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
+    """Read the origins whose pages may call the API; none unless set. Raises SettingMissing for what is no origin."""
+    origins = [text.strip() for text in environ.get("RESONA_CORS_ORIGINS", "").split(",") if text.strip()]
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise SettingMissing(
+                f"the environment variable RESONA_CORS_ORIGINS must hold origins, such as https://app.example.com, not {origin!r}"
+            )
+    return frozenset(origins)
 
 
 def _text(environ: Mapping[str, str], name: str) -> str:

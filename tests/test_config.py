@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.config import SettingMissing, Settings, read_key_settings, read_settings
+from chalicelib.config import SettingMissing, Settings, read_key_settings, read_origins, read_settings
 
 ENVIRON = {
     "RESONA_STAGE": "dev",
@@ -103,3 +103,15 @@ def test_settings_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.stage = "prod"  # type: ignore[misc]
     assert isinstance(settings, Settings)
+
+
+def test_origins_are_as_browsers_send_them() -> None:
+    assert read_origins({}) == read_origins({"RESONA_CORS_ORIGINS": ""}) == frozenset()
+    text = "https://app.example.com, http://localhost:3000,http://[::1]:8080"
+    assert read_origins({"RESONA_CORS_ORIGINS": text}) == {"https://app.example.com", "http://localhost:3000", "http://[::1]:8080"}
+
+
+@pytest.mark.parametrize("text", ["*", "null", "app.example.com", "https://app.example.com/", "HTTPS://app.example.com", "https://a b"])
+def test_what_is_no_origin_is_refused(text: str) -> None:
+    with pytest.raises(SettingMissing, match="RESONA_CORS_ORIGINS must hold origins"):
+        read_origins({"RESONA_CORS_ORIGINS": f"https://good.example,{text}"})

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "firing": {"sending", "arming", "side_by_side", "tries", "aws", "domain"},
     "executor": {"firing", "sending", "arming", "clock", "aws", "outbound", "domain", "config"},
     "authorizer": {"clock", "aws", "domain", "config"},
-    "api": set("api authorizer bulk scheduling putting troubles aws.wrong_runs aws.job_store aws.job_items domain version".split()),
+    "api": set("api config authorizer bulk scheduling putting troubles aws.wrong_runs aws.job_store aws.job_items domain version".split()),
 }
 
 # Dependency → the rooms that may import it.

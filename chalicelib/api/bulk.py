@@ -13,8 +13,9 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import bulk
 from chalicelib.api.listing import MOST_READ, Filter, label, read_jobs, read_position
+from chalicelib.api.paging import cursor, write_cursor
 from chalicelib.api.problems import answer_to, problem
-from chalicelib.api.routing import Call, answer, cursor, parts, route, write_cursor
+from chalicelib.api.routing import Call, answer, parts, route
 from chalicelib.api.schemas import read_job
 from chalicelib.api.views import job_view
 from chalicelib.bulk import MOST_JOBS

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from chalicelib.api import schemas, shapes
+from chalicelib.api import inputs, schemas, shapes
 from chalicelib.api.examples import EXAMPLES, PROBLEMS
 from chalicelib.api.gathering import READ_ONLY
 from chalicelib.api.routing import Operation, operations
@@ -160,7 +160,7 @@ def _models() -> dict[str, type[BaseModel]]:
     """Return every model by its name."""
     found = {
         name: member
-        for module in (schemas, shapes)
+        for module in (schemas, inputs, shapes)
         for name, member in vars(module).items()
         if inspect.isclass(member) and issubclass(member, BaseModel) and member.__module__ == module.__name__ and name.isalpha()
     }

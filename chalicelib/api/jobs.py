@@ -10,19 +10,9 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api.idempotency import Remember, once
 from chalicelib.api.listing import MOST_READ, Filter, label, read_jobs, read_position
+from chalicelib.api.paging import cursor, limit_of, page_size, write_cursor
 from chalicelib.api.problems import Refusal
-from chalicelib.api.routing import (
-    Call,
-    answer,
-    any_text,
-    cursor,
-    limit_of,
-    one_of,
-    page_size,
-    parts,
-    route,
-    write_cursor,
-)
+from chalicelib.api.routing import Call, answer, any_text, one_of, parts, route
 from chalicelib.api.schemas import read_job, read_replacement, read_update
 from chalicelib.api.views import job_view, run_view
 from chalicelib.domain.errors import NotCurrent

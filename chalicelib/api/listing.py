@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chalicelib.api.routing import Call, NotACursor, Rule, parts, read_cursor
+from chalicelib.api.paging import NotACursor, read_cursor
+from chalicelib.api.routing import Call, Rule, parts
 from chalicelib.domain.ids import JOB_ID
 from chalicelib.scheduling import Job
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import functools
-import hashlib
 import json
 import logging
 import re
@@ -19,7 +16,9 @@ from chalice.app import Blueprint, Request, Response
 
 from chalicelib.api.documents import parse
 from chalicelib.api.problems import NoKey, Refusal, answer_to, problem
+from chalicelib.api.sharing import shared
 from chalicelib.authorizer import authorize
+from chalicelib.config import read_origins
 from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError
 from chalicelib.domain.keys import Scope
 from chalicelib.scheduling import Scheduling, assemble
@@ -27,7 +26,6 @@ from chalicelib.scheduling import Scheduling, assemble
 log = logging.getLogger("resona")
 
 MAX_REQUEST = 256 * 1024
-MOST_SHOWN = 100
 LOCAL_TENANT = "local"
 _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:]{2,45}\](:[0-9]{1,5})?", re.ASCII)
 
@@ -37,6 +35,7 @@ class Parts:
 
     def __init__(self) -> None:
         self._scheduling: Scheduling | None = None
+        self._origins: frozenset[str] | None = None
         self.needs_keys = True
 
     @property
@@ -46,9 +45,19 @@ class Parts:
             self._scheduling = assemble()
         return self._scheduling
 
-    def use(self, scheduling: Scheduling, *, stage: str, needs_keys: bool = False) -> None:
-        """Serve with these parts: for tests and the laptop. The local stage alone can be open to those without a key."""
-        self._scheduling, self.needs_keys = scheduling, needs_keys or stage != "local"
+    @property
+    def origins(self) -> frozenset[str]:
+        """Return the origins whose pages may call. Raises SettingMissing."""
+        if self._origins is None:
+            self._origins = read_origins()
+        return self._origins
+
+    def use(self, scheduling: Scheduling, *, stage: str, needs_keys: bool = False, origins: frozenset[str] | None = frozenset()) -> None:
+        """Serve with these parts: for tests and the laptop. The local stage alone can be open to those without a key.
+
+        `origins` None: those of the environment.
+        """
+        self._scheduling, self.needs_keys, self._origins = scheduling, needs_keys or stage != "local", origins
 
 
 parts = Parts()
@@ -74,9 +83,9 @@ class Rule:
 class Operation:
     """What a route serves, and what it says of itself: `chalicelib.api.description` makes OpenAPI of it.
 
-    `scope` None: it is open to all. `body` and `answers` (by status) name models of `shapes` and `schemas`: by name, since to load the
-    former costs what only the description needs; an answer None has no body. `takes` and `gives` are headers of the request and of a
-    successful answer. `refuses` has the statuses that do not follow from the rest.
+    `scope` None: it is open to all. `body` and `answers` (by status) name models of `schemas`, `inputs` and `shapes`: by name, since
+    to load these costs what only the description needs; an answer None has no body. `takes` and `gives` are headers of the request
+    and of a successful answer. `refuses` has the statuses that do not follow from the rest.
     """
 
     method: str
@@ -167,6 +176,16 @@ def route(
         def served(**names: str) -> Response:
             request = blueprint.current_request
             try:
+                # Before anything is done: a setting that cannot be read must not spoil the answer to what was.
+                headers = shared(request.headers.get("origin"), parts.origins)
+            except Exception as error:
+                return _defect(error)
+            response = answered(request, names)
+            response.headers.update(headers)
+            return response
+
+        def answered(request: Request, names: Mapping[str, str]) -> Response:
+            try:
                 tenant = "" if open_to_all else _tenant(request, needed)
                 if len(_raw_body(request)) > MAX_REQUEST:
                     raise Refusal(413, "the request is larger than 256 KiB")
@@ -174,9 +193,7 @@ def route(
             except ResonaError as error:
                 return answer_to(error)
             except Exception as error:
-                # Whatever this is, it is ours: the client gets a problem without details, the log gets its kind and place.
-                log.exception("request.failed", extra={"error": type(error).__name__})
-                return problem(500, "Resona failed; the failure is in its log")
+                return _defect(error)
 
         # Chalice names views after functions and checks content types before them; the door does that itself.
         name, authorizer = f"{view.__module__}.{view.__name__}", None if open_to_all else authorize
@@ -184,6 +201,12 @@ def route(
         return view
 
     return decorate
+
+
+def _defect(error: Exception) -> Response:
+    # Whatever this is, it is ours: the client gets a problem without details, the log gets its kind and place.
+    log.exception("request.failed", extra={"error": type(error).__name__})
+    return problem(500, "Resona failed; the failure is in its log")
 
 
 def _tenant(request: Request, needed: Scope) -> str:
@@ -240,11 +263,6 @@ def any_text(description: str) -> Rule:
     return Rule(lambda value: None, {"type": "string", "description": description})  # noqa: ARG005  the signature of a judge
 
 
-def _why_not_size(value: str) -> str | None:
-    is_size = value.isascii() and value.isdigit() and len(value) <= 9 and 1 <= int(value) <= MOST_SHOWN
-    return None if is_size else f"must be a whole number from 1 to {MOST_SHOWN}"
-
-
 def one_of(values: Iterable[str], description: str) -> Rule:
     """Return the rule that takes these values alone."""
     known = tuple(str(value) for value in values)
@@ -252,47 +270,3 @@ def one_of(values: Iterable[str], description: str) -> Rule:
         lambda value: None if value in known else f"must be one of {', '.join(known)}",
         {"type": "string", "enum": list(known), "description": description},
     )
-
-
-page_size = Rule(_why_not_size, {"type": "integer", "minimum": 1, "maximum": MOST_SHOWN, "description": "How many are shown at most."})
-cursor = any_text("Where to go on: it stands in the `next` Link of the page before.")
-
-
-def limit_of(call: Call, default: int) -> int:
-    """Return the page size asked for, which is one by its rule."""
-    return int(call.query.get("limit", default))
-
-
-class NotACursor(Refusal):
-    """A cursor that Resona did not give out for this list (400)."""
-
-    def __init__(self) -> None:
-        super().__init__(400, "the cursor is not one of Resona's for this list; begin without a cursor")
-
-
-def write_cursor(call: Call, position: str) -> str:
-    """Return an opaque cursor for a position, bound to tenant, path and filters."""
-    mark = _mark(call, position)
-    return base64.urlsafe_b64encode(f"{mark}{position}".encode()).decode().rstrip("=")
-
-
-def read_cursor(call: Call) -> str | None:
-    """Return the position that the call's cursor stands for, None if it has none. Raises NotACursor."""
-    cursor = call.query.get("cursor")
-    if cursor is None:
-        return None
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, ValueError):
-        text = ""
-    mark, position = text[:16], text[16:]
-    if not position or _mark(call, position) != mark or write_cursor(call, position) != cursor:
-        raise NotACursor
-    return position
-
-
-def _mark(call: Call, position: str) -> str:
-    # Not a secret: a position opens nothing, since every page is read under the caller's own tenant.
-    filters = sorted((name, value) for name, value in call.query.items() if name not in ("cursor", "limit"))
-    bound = json.dumps([call.tenant, call.path, filters, position])
-    return hashlib.sha256(bound.encode()).hexdigest()[:16]

@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from chalice.app import Blueprint, Response
 
-from chalicelib.api.routing import (
-    Call,
-    NotACursor,
-    Rule,
-    answer,
-    cursor,
-    limit_of,
-    one_of,
-    page_size,
-    parts,
-    read_cursor,
-    route,
-    write_cursor,
-)
+from chalicelib.api.paging import NotACursor, cursor, limit_of, page_size, read_cursor, write_cursor
+from chalicelib.api.routing import Call, Rule, answer, one_of, parts, route
 from chalicelib.api.views import run_view
 from chalicelib.aws.wrong_runs import WRONG, is_position
 from chalicelib.domain.history import Run

@@ -1,7 +1,6 @@
 """What the API's documents look like, as models: for the description, and for the tests that hold the views to it.
 
-Nothing that serves jobs loads this module. What clients send is read by the models of `schemas`; triggers, secrets and batches,
-which are read by hand, have their shape here.
+Nothing that serves jobs loads this module. What clients send is in `schemas` and `inputs`.
 """
 
 from __future__ import annotations
@@ -9,17 +8,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
-from pydantic.config import JsonDict
 
-from chalicelib.api.schemas import JobIn
-from chalicelib.api.triggers import MOST_TIMES
-from chalicelib.bulk import MOST_JOBS
 from chalicelib.domain.ids import JOB_ID
 from chalicelib.domain.request import METHODS
 from chalicelib.domain.run import Outcome, Reason, RunStatus
-from chalicelib.domain.secrets import LARGEST_SECRET, SECRET_NAME
+from chalicelib.domain.secrets import SECRET_NAME
 from chalicelib.domain.state import Status
-from chalicelib.domain.trigger import LONGEST_DELAY_SECONDS
 
 _SECOND = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
 _MILLISECOND = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
@@ -28,58 +22,11 @@ Due = Annotated[str, Field(json_schema_extra={"format": "date-time", "pattern": 
 Measured = Annotated[str, Field(json_schema_extra={"format": "date-time", "pattern": _MILLISECOND})]
 JobId = Annotated[str, Field(json_schema_extra={"pattern": f"^{JOB_ID.pattern}$"})]
 RunId = Annotated[str, Field(json_schema_extra={"pattern": "^run_[0-7][0-9A-HJKMNP-TV-Z]{25}-[0-9A-Z-]{1,30}$"})]
-Zone = Annotated[str, Field(description="An IANA name, such as Europe/Berlin.", json_schema_extra={"format": "time-zone"})]
-CronText = Annotated[
-    str,
-    Field(description="Five fields, as Unix cron has them, or @hourly to @yearly.", json_schema_extra={"format": "cron"}),
-]
-DateText = Annotated[
-    str,
-    Field(description="ISO 8601, at most 10 years ahead; without an offset it is in `timezone`.", json_schema_extra={"format": "iso-8601"}),
-]
 SigningSecret = Annotated[str, Field(json_schema_extra={"pattern": "^whsec_"})]
 
 
 class _Shape(BaseModel):
     model_config = ConfigDict(extra="forbid")
-
-
-class Delay(_Shape):
-    """Once, so many seconds from now, rounded up to the next whole second."""
-
-    delay: float = Field(ge=0, le=LONGEST_DELAY_SECONDS)
-
-
-class Date(_Shape):
-    """Once, at a date and time."""
-
-    date: DateText
-    timezone: Zone = "UTC"
-
-
-class Cron(_Shape):
-    """Again and again, at the times of a cron expression."""
-
-    cron: CronText
-    timezone: Zone = "UTC"
-
-
-class OneTimeTriggerIn(_Shape):
-    """A one-time trigger in the form in which it was shown."""
-
-    type: Literal["one-time"]
-    fields: Date
-
-
-class CronTriggerIn(_Shape):
-    """A cron trigger in the form in which it was shown."""
-
-    type: Literal["cron"]
-    fields: Cron
-
-
-class TriggerIn(RootModel[Delay | Date | Cron | OneTimeTriggerIn | CronTriggerIn]):
-    """When a job is due: exactly one of `delay`, `date`, `cron`; or the form in which the API shows it."""
 
 
 class OneTimeFields(_Shape):
@@ -226,12 +173,6 @@ class Problem(_Shape):
     unknown: bool = Field(False, description="Of a 503: nobody can tell whether the change was made.")
 
 
-class BatchIn(_Shape):
-    """Jobs to be registered. One that is wrong is refused by itself, so what each must be is JobIn."""
-
-    jobs: list[JobIn | JsonValue] = Field(max_length=MOST_JOBS)
-
-
 class Registered(_Shape):
     status: Literal[201]
     job: Job
@@ -254,33 +195,12 @@ class Changed(_Shape):
     changed: int
 
 
-def _instant(schema: JsonDict) -> None:
-    """Make a schema of what may be left out, but not be null."""
-    for word in ("anyOf", "default"):
-        del schema[word]
-    schema.update(type="string", format="date-time")
-
-
-class PreviewIn(_Shape):
-    """A trigger, and how many of its times are wanted."""
-
-    trigger: TriggerIn
-    after: str | None = Field(None, description="Times are strictly after it; now, unless given.", json_schema_extra=_instant)
-    count: int = Field(10, ge=1, le=MOST_TIMES)
-
-
 class Preview(_Shape):
     """What a trigger will do."""
 
     trigger: OneTimeTrigger | CronTrigger
     next_run_times: list[Due]
     notes: list[str] = Field(description="What daylight saving does to these times, in words.")
-
-
-class SecretIn(_Shape):
-    """A secret's value."""
-
-    value: str = Field(min_length=1, max_length=LARGEST_SECRET, description=f"At most {LARGEST_SECRET} bytes.")
 
 
 class Secret(_Shape):

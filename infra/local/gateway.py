@@ -22,6 +22,7 @@ from chalice.local import ChaliceRequestHandler, NotAuthorizedError, ThreadedHTT
 
 from chalicelib.api.problems import NoKey, answer_to, problem
 from chalicelib.api.routing import parts
+from chalicelib.api.sharing import shared
 from chalicelib.authorizer import Unauthorized
 from chalicelib.domain.errors import ResonaError
 
@@ -79,10 +80,11 @@ class Handler(ChaliceRequestHandler):
             self.raw_requestline = self.rfile.readline(65537)
         if not super().parse_request():
             return False
-        # After a line that is no header the rest is taken for a body; a folded value would be two lines wherever it is repeated.
-        folded = any("\n" in value or "\r" in value for value in self.headers.values())
+        # After a line that is no header the rest is taken for a body; a folded value would be two lines wherever it is repeated,
+        # and one with a NUL ends there for some readers (RFC 9110, 5.5).
+        unsafe = any(sign in value for value in self.headers.values() for sign in "\n\r\0")
         malformed = any(not isinstance(defect, _OF_THE_BODY) for defect in self.headers.defects)
-        if malformed or folded or any(name != name.strip() for name in self.headers):
+        if malformed or unsafe or any(name != name.strip() for name in self.headers):
             self.send_error(400, "a header is malformed")
             return False
         # http.server looks for do_GET and its like; every method is answered here, the unknown ones with 404 or 405.
@@ -232,8 +234,10 @@ class Handler(ChaliceRequestHandler):
         self._write(answer["statusCode"], headers, body if isinstance(body, bytes) else body.encode())
 
     def _write(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        # What the door has not answered has to be readable for pages, too: a 401 above all.
+        origin = self.headers.get("Origin") if hasattr(self, "headers") else None
         self.send_response(status)
-        for name, value in headers.items():
+        for name, value in {**shared(origin, parts.origins), **headers}.items():
             self.send_header(name, value)
         if status != 204:
             self.send_header("Content-Length", str(len(body)))

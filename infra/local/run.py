@@ -25,7 +25,7 @@ from chalice.app import Chalice, SQSEvent
 from chalicelib import authorizer, executor, scheduling
 from chalicelib.api.routing import parts
 from chalicelib.aws import clients
-from chalicelib.config import read_settings
+from chalicelib.config import SettingMissing, read_origins, read_settings
 from infra.local import access
 from infra.local.clock import Clock, Context, Doorways, Faults
 from infra.local.gateway import Handler, Server
@@ -90,13 +90,13 @@ class LocalServer(chalice.local.LocalDevServer):
     def __init__(self, app_object: Chalice, config: Any, host: str, port: int) -> None:
         quiet_logs()
         check_port(host, port)
-        needs_keys = access.needs_keys()
+        needs_keys, origins = access.needs_keys(), _origins()
         self._cloud = Cloud(home())
         atexit.register(self._cloud.stop)
         os.environ.update(environment(self._cloud.endpoint))
         access.note_endpoint(home(), self._cloud.endpoint)
         self._key = access.own_key(home(), authorizer.parts.gate) if needs_keys else None
-        parts.use(scheduling.assemble(refuse_host=LOCAL.refuse_host), stage=STAGE, needs_keys=needs_keys)
+        parts.use(scheduling.assemble(refuse_host=LOCAL.refuse_host), stage=STAGE, needs_keys=needs_keys, origins=origins)
         self._clock = Clock(
             self._cloud.endpoint,
             clients.sqs(),
@@ -161,6 +161,13 @@ def check_port(host: str, port: int) -> None:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _origins() -> frozenset[str]:
+    try:
+        return read_origins()
+    except SettingMissing as error:
+        sys.exit(str(error))
 
 
 def _is_on(name: str) -> bool:

@@ -63,7 +63,7 @@ def test_a_job_is_registered_read_changed_paused_resumed_run_and_deleted(made: A
     body = models.JobIn(
         name="Made",
         request=models.RequestIn(url=f"{receiver.url}/made", body={"key": "value"}),
-        trigger=models.Cron(cron="0 9 * * 1-5", timezone="Europe/Berlin"),
+        trigger=models.CronIn(cron="0 9 * * 1-5", timezone="Europe/Berlin"),
         labels=models.JobInLabels.from_dict({"team": "billing"}),
     )
     registered = made.create_job.sync_detailed(client=client, body=body, idempotency_key="one")
@@ -80,7 +80,7 @@ def test_a_job_is_registered_read_changed_paused_resumed_run_and_deleted(made: A
 
     read = made.get_job.sync_detailed(job.id, client=client)
     assert read.parsed == job
-    update = models.JobUpdateIn(name="Changed", trigger=models.Delay(delay=600))
+    update = models.JobUpdateIn(name="Changed", trigger=models.DelayIn(delay=600))
     changed = made.patch_job.sync(job.id, client=client, body=update, if_match=read.headers["ETag"])
     # What was not given stays.
     assert (changed.name, changed.request, changed.labels, changed.trigger.type_) == ("Changed", job.request, job.labels, "one-time")
@@ -107,7 +107,7 @@ def test_all_pages_are_read_by_following_the_cursor(made: Any) -> None:
         models.JobIn(
             name=f"Page {number}",
             request=models.RequestIn(url="http://localhost:9000/"),
-            trigger=models.Date(date="2027-01-31T09:00:00", timezone="Europe/Berlin"),
+            trigger=models.DateIn(date="2027-01-31T09:00:00", timezone="Europe/Berlin"),
             labels=models.JobInLabels.from_dict({"of": "pages"}),
         )
         for number in range(7)
@@ -133,11 +133,11 @@ def test_all_pages_are_read_by_following_the_cursor(made: Any) -> None:
 def test_a_job_is_put_by_its_key_and_what_is_wrong_is_said(made: Any) -> None:
     client, models = made.client, made.models
     body = models.JobReplacementIn(
-        name="Report", request=models.RequestIn(url="http://localhost:9000/"), trigger=models.Cron(cron="@daily")
+        name="Report", request=models.RequestIn(url="http://localhost:9000/"), trigger=models.CronIn(cron="@daily")
     )
     answers = [made.put_job.sync_detailed("key:report", client=client, body=body) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 200]
-    wrong = made.preview_trigger.sync(client=client, body=models.PreviewIn(trigger=models.Cron(cron="61 * * * *")))
+    wrong = made.preview_trigger.sync(client=client, body=models.PreviewIn(trigger=models.CronIn(cron="61 * * * *")))
     assert (wrong.status, [error.field for error in wrong.errors]) == (422, ["trigger.cron"])
-    times = made.preview_trigger.sync(client=client, body=models.PreviewIn(trigger=models.Cron(cron="0 0 * * *"), count=2)).next_run_times
+    times = made.preview_trigger.sync(client=client, body=models.PreviewIn(trigger=models.CronIn(cron="0 0 * * *"), count=2)).next_run_times
     assert len(times) == 2

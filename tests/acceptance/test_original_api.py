@@ -98,6 +98,19 @@ def test_a_job_is_updated_to_a_cron_shown_listed_paused_resumed_and_deleted(lapt
     assert requests.delete(url, timeout=5).status_code == 404
 
 
+def test_a_job_is_updated_with_a_delay_and_a_list_shows_every_key_of_it(laptop: Laptop, receiver: Receiver) -> None:
+    job = created(laptop, registration(receiver, {"cron": "0 0 * * *"}))
+    answer = requests.post(f"{laptop.url}/jobs/{job['id']}", json=registration(receiver, {"delay": 600}), headers=HEADERS, timeout=5)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    updated = answer.json()
+    assert updated["trigger"] == {"type": "one-time", "fields": {"date": updated["next_run_time"]}}
+    assert timedelta(seconds=590) < instant(updated["next_run_time"]) - datetime.now(UTC) <= timedelta(seconds=601)
+    listed = requests.get(f"{laptop.url}/jobs", timeout=5)
+    assert (listed.status_code, listed.headers["Content-Type"]) == (200, "application/json")
+    assert all(shown.keys() >= KEYS for shown in listed.json())
+    assert updated in listed.json()
+
+
 @pytest.mark.parametrize(
     ("status", "sent"),
     [

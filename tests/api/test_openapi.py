@@ -36,7 +36,7 @@ def test_it_is_valid_openapi_3_1(api: Api) -> None:
 
 
 def test_it_has_every_route_of_the_app_and_no_other() -> None:
-    of_the_app = {(method, path) for path, methods in app.routes.items() for method in methods}
+    of_the_app = {(method, path) for path, methods in app.routes.items() for method in methods if method != "OPTIONS"}
     assert {(method.upper(), path) for path, methods in document()["paths"].items() for method in methods} == of_the_app
 
 
@@ -56,6 +56,30 @@ def bodies(described: Any) -> Iterator[Any]:
     yield from described.get("requestBody", {}).get("content", {}).values()
     for answer in described["responses"].values():
         yield from answer.get("content", {}).values()
+
+
+def test_what_is_sent_is_closed_and_what_is_shown_may_gain_keys() -> None:
+    schemas = {name: schema for name, schema in document()["components"]["schemas"].items() if "properties" in schema}
+    assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == {
+        name for name in schemas if name.endswith("In")
+    }
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        {},
+        {"delay": -1},
+        {"delay": 5, "date": "2026-12-01T10:00:00Z"},
+        {"date": "tomorrow"},
+        {"date": "2026-12-01T10:00:00Z", "timezone": "UTC"},
+        {"cron": "* * * * *", "type": "cron"},
+        {"type": "cron", "fields": {"date": "2026-12-01T10:00:00Z"}},
+    ],
+)
+def test_a_trigger_that_the_api_refuses_is_none_by_its_schema_either(api: Api, trigger: dict[str, Any]) -> None:
+    assert api.post("/triggers/preview", {"trigger": trigger}).status == 422
+    assert not validator(json.dumps({"$ref": "#/components/schemas/TriggerIn"})).is_valid(trigger)
 
 
 def test_operation_ids_are_unique() -> None:
@@ -104,7 +128,7 @@ def test_a_description_is_made_only_when_somebody_asks_for_it() -> None:
     )
     loaded = done.stdout.split()
     assert "chalicelib.api.jobs" in loaded
-    late = {f"chalicelib.api.{name}" for name in ("description", "shapes", "examples", "wording", "reference")}
+    late = {f"chalicelib.api.{name}" for name in ("description", "shapes", "inputs", "examples", "wording", "reference")}
     assert not late & set(loaded)
 
 

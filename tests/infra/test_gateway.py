@@ -109,6 +109,7 @@ def test_a_body_may_come_with_its_length_or_in_chunks(gateway: Gateway) -> None:
         b"no header\r\n" + LENGTH + b"\r\n" + BODY,
         LENGTH.replace(b":", b" :") + b"\r\n" + BODY,
         b"X-Forwarded-Proto: https\r\n folded\r\n" + LENGTH + b"\r\n" + BODY,
+        b"Authorization: Bearer a\0b\r\n" + LENGTH + b"\r\n" + BODY,
     ],
 )
 def test_what_two_readers_could_read_as_two_requests_is_refused(gateway: Gateway, rest: bytes) -> None:
@@ -157,7 +158,7 @@ def test_a_body_of_another_type_is_refused_for_its_type_and_not_for_its_headers(
 
 def test_a_method_that_is_not_possible_is_told_which_are(gateway: Gateway) -> None:
     for method in (b"PUT", b"TRACE", b"BREW"):
-        assert b"\r\nAllow: GET, POST\r\n" in gateway.send(method + b" /jobs HTTP/1.1\r\n\r\n").head
+        assert b"\r\nAllow: GET, OPTIONS, POST\r\n" in gateway.send(method + b" /jobs HTTP/1.1\r\n\r\n").head
 
 
 def test_a_body_over_10_mb_is_answered_and_not_cut_off(gateway: Gateway) -> None:

@@ -1,0 +1,62 @@
+"""Pages of lists: how long one is, and the cursor that leads to the next."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+
+from chalicelib.api.problems import Refusal
+from chalicelib.api.routing import Call, Rule, any_text
+
+MOST_SHOWN = 100
+
+
+def _why_not_size(value: str) -> str | None:
+    is_size = value.isascii() and value.isdigit() and len(value) <= 9 and 1 <= int(value) <= MOST_SHOWN
+    return None if is_size else f"must be a whole number from 1 to {MOST_SHOWN}"
+
+
+page_size = Rule(_why_not_size, {"type": "integer", "minimum": 1, "maximum": MOST_SHOWN, "description": "How many are shown at most."})
+cursor = any_text("Where to go on: it stands in the `next` Link of the page before.")
+
+
+def limit_of(call: Call, default: int) -> int:
+    """Return the page size asked for, which is one by its rule."""
+    return int(call.query.get("limit", default))
+
+
+class NotACursor(Refusal):
+    """A cursor that Resona did not give out for this list (400)."""
+
+    def __init__(self) -> None:
+        super().__init__(400, "the cursor is not one of Resona's for this list; begin without a cursor")
+
+
+def write_cursor(call: Call, position: str) -> str:
+    """Return an opaque cursor for a position, bound to tenant, path and filters."""
+    mark = _mark(call, position)
+    return base64.urlsafe_b64encode(f"{mark}{position}".encode()).decode().rstrip("=")
+
+
+def read_cursor(call: Call) -> str | None:
+    """Return the position that the call's cursor stands for, None if it has none. Raises NotACursor."""
+    cursor = call.query.get("cursor")
+    if cursor is None:
+        return None
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        text = ""
+    mark, position = text[:16], text[16:]
+    if not position or _mark(call, position) != mark or write_cursor(call, position) != cursor:
+        raise NotACursor
+    return position
+
+
+def _mark(call: Call, position: str) -> str:
+    # Not a secret: a position opens nothing, since every page is read under the caller's own tenant.
+    filters = sorted((name, value) for name, value in call.query.items() if name not in ("cursor", "limit"))
+    bound = json.dumps([call.tenant, call.path, filters, position])
+    return hashlib.sha256(bound.encode()).hexdigest()[:16]
