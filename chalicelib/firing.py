@@ -220,25 +220,26 @@ class Firing:
         return sum(self.side_by_side([partial(self._sweep_shard, shard, until) for shard in range(WATCH_SHARDS)]))
 
     def _sweep_shard(self, shard: int, until: datetime) -> int:
-        swept = 0
+        swept, place = 0, None
         while self.clock() < until:
-            overdue = self.jobs.overdue(shard, self.clock(), _SWEEP_PAGE)
-            moved = sum(self._sweep_job(job_id) for job_id in overdue)
-            swept += moved
-            # The index may lag, the queue may be down: a page of which nothing could be armed would come again and again.
-            if len(overdue) < _SWEEP_PAGE or not moved:
+            overdue, place = self.jobs.overdue(shard, self.clock(), _SWEEP_PAGE, place)
+            armed = [self._sweep_job(job_id) for job_id in overdue]
+            swept += armed.count(True)
+            # A page of which nothing could be armed: the index lags, or the queue is down.
+            if place is None or not any(one is not False for one in armed):
                 break
         return swept
 
-    def _sweep_job(self, job_id: str) -> bool:
+    def _sweep_job(self, job_id: str) -> bool | None:
+        """Arm a job that is overdue, and say whether that was done; None for one that cannot be read, or written."""
         try:
             return self._arm_overdue(job_id)
         except Unavailable:
             raise
         except Exception:
-            # One job that cannot be read, or written, must not hold up those that come after it in its shard.
+            # It must not hold up those that come after it in its shard.
             log.exception("sweep.failed", extra={"job_id": job_id})
-            return False
+            return None
 
     def _arm_overdue(self, job_id: str) -> bool:
         state = self.jobs.state(job_id)

@@ -949,11 +949,11 @@ def test_jobs_are_overdue_when_their_time_has_come_the_longest_first(stores: Sto
         stores.jobs.add(definition, state, None, NOW)
     at = NOW + timedelta(minutes=3)
     due = {state.job_id for _, state in made[:3]}
-    assert {job_id for shard in range(WATCH_SHARDS) for job_id in stores.jobs.overdue(shard, at, 10)} == due
+    assert {job_id for shard in range(WATCH_SHARDS) for job_id in stores.jobs.overdue(shard, at, 10)[0]} == due
     for shard in range(WATCH_SHARDS):
-        times = [stores.jobs.state(job_id).watch_at for job_id in stores.jobs.overdue(shard, at, 10)]
+        times = [stores.jobs.state(job_id).watch_at for job_id in stores.jobs.overdue(shard, at, 10)[0]]
         assert times == sorted(times)
-        assert stores.jobs.overdue(shard, at, 1) == stores.jobs.overdue(shard, at, 10)[:1]
+        assert stores.jobs.overdue(shard, at, 1)[0] == stores.jobs.overdue(shard, at, 10)[0][:1]
 
 
 def attempt(minute: int, number: int = 1, owner: str = "x", body: str = "") -> AttemptRecord:

@@ -463,3 +463,16 @@ def test_a_resume_whose_answer_was_lost_and_written_over_keeps_its_schedule(worl
     world.cloud.after = lose
     world.scheduling.resume("tenant", job_id)
     assert list(world.cloud.schedules) == [f"{job_id}-{world.state(job_id).token}"]
+
+
+def test_jobs_that_cannot_be_read_hold_up_no_other_however_many_they_are(world: World) -> None:
+    table = world.cloud.tables["jobs"]
+    for _ in range(110):
+        job_id = world.create(at(seconds=6))
+        # All in one shard, more than a page of them before the one that can be read.
+        table[job_id, "state"] = {**table[job_id, "state"], "watch_shard": {"S": "7"}, "state": {"S": "{}"}}
+    job_id = world.create(at(seconds=7))
+    table[job_id, "state"] = {**table[job_id, "state"], "watch_shard": {"S": "7"}}
+    world.cloud.messages.clear()
+    world.advance(minutes=2)
+    assert [sent.headers["Resona-Job-Id"] for sent in world.sent] == [job_id]

@@ -41,6 +41,9 @@ from chalicelib.domain.state import State
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+# Where a query of an index goes on.
+Place = dict[str, Any]
+
 _PART = "the job table"
 _READS = 5
 
@@ -218,8 +221,12 @@ class JobStore:
             keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
         return found
 
-    def overdue(self, shard: int, now: datetime, limit: int) -> list[str]:
-        """Return the ids of up to `limit` jobs of a shard whose `watch_at` has come, the longest overdue first."""
+    def overdue(self, shard: int, now: datetime, limit: int, after: Place | None = None) -> tuple[list[str], Place | None]:
+        """Return the ids of up to `limit` jobs of a shard whose `watch_at` has come, the longest overdue first, and where to go on.
+
+        `after` None begins with the longest overdue; the place returned is None at the end.
+        """
+        more: dict[str, Any] = {"ExclusiveStartKey": after} if after is not None else {}
         answer: Any = self._call(
             lambda: self._client.query(
                 TableName=self._table,
@@ -227,9 +234,10 @@ class JobStore:
                 KeyConditionExpression="watch_shard = :shard AND watch_at <= :now",
                 ExpressionAttributeValues={":shard": {"S": str(shard)}, ":now": {"S": sortable(now)}},
                 Limit=limit,
+                **more,
             ),
         )
-        return [item["id"]["S"] for item in answer["Items"]]
+        return [item["id"]["S"] for item in answer["Items"]], answer.get("LastEvaluatedKey")
 
     def _transact(self, items: list[dict[str, Any]], *, key: str | None = None) -> None:
         writes: Any = items

@@ -414,18 +414,23 @@ def test_what_is_overdue_is_found_by_its_shard_the_longest_overdue_first(jobs: J
     states = {}
     for number, job_id in enumerate(ids(40)):
         states[job_id] = added(jobs, definition(job_id, trigger=OneTime(NOW + timedelta(seconds=number * 7 % 40))))[1]
-    found = list(itertools.chain.from_iterable(jobs.overdue(shard, NOW + timedelta(seconds=50), 100) for shard in range(16)))
+    found = list(itertools.chain.from_iterable(jobs.overdue(shard, NOW + timedelta(seconds=50), 100)[0] for shard in range(16)))
     expected = {job_id for job_id, state in states.items() if state.watch_at is not None and state.watch_at <= NOW + timedelta(seconds=50)}
     assert 0 < len(expected) < 40
     assert set(found) == expected
     assert len(found) == len(expected)
     for shard in range(16):
-        watched = [states[job_id].watch_at for job_id in jobs.overdue(shard, NOW + HOUR, 100)]
+        watched = [states[job_id].watch_at for job_id in jobs.overdue(shard, NOW + HOUR, 100)[0]]
         assert watched == sorted(watched, key=str)
-        assert jobs.overdue(shard, NOW + HOUR, 1) == jobs.overdue(shard, NOW + HOUR, 100)[:1]
+        one_by_one: list[str] = []
+        place = None
+        while (page := jobs.overdue(shard, NOW + HOUR, 1, place))[0]:
+            one_by_one += page[0]
+            place = page[1]
+        assert one_by_one == jobs.overdue(shard, NOW + HOUR, 100)[0]
 
 
 def test_a_state_that_waits_for_nothing_is_never_overdue(jobs: JobStore) -> None:
     _, state = added(jobs)
     jobs.save(paused(state), now=NOW)
-    assert [jobs.overdue(shard, NOW + timedelta(days=900), 100) for shard in range(16)] == [[]] * 16
+    assert [jobs.overdue(shard, NOW + timedelta(days=900), 100) for shard in range(16)] == [([], None)] * 16

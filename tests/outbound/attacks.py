@@ -6,6 +6,7 @@ Long runs are written as `{"pieces": ["text", ["x", 16384]]}`, and objects with 
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,14 @@ from typing import Any
 def load(kind: str) -> list[Any]:
     """Return the attacks of one kind: urls, dns, headers, methods, bodies, documents, servers."""
     return list(_corpus()[kind])
+
+
+def timeout(attack: dict[str, Any], usual: timedelta) -> timedelta:
+    """Return the timeout for a server: the usual one where it is to end the exchange, and time to read all that it sends elsewhere.
+
+    A megabyte of one-byte chunks takes a loaded machine, and a tracer of coverage, more than a moment.
+    """
+    return usual if attack["outcome"] == "timeout" else max(usual, timedelta(seconds=10))
 
 
 @cache

@@ -8,11 +8,12 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from itertools import repeat
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -122,13 +123,13 @@ def document(attack: Any) -> bytes:
 # When it is sent: rows older than the rules, names that resolve to anything, and servers of all kinds
 
 
-def delivered(requests: Sequence[Request], guard: Guard) -> list[Exchange]:
+def delivered(requests: Sequence[Request], guard: Guard, timeouts: Iterable[timedelta] = repeat(TIMEOUT)) -> list[Exchange]:
     """Put jobs past the API's rules, have their messages delivered in batches, and return what came of each."""
     world = World()
     sender = replace(world.firing.sender, send=partial(send, guard=guard))
     firing = replace(world.firing, sender=sender, side_by_side=in_threads)
     due, once = OneTime(START.replace(microsecond=0)), RetryPolicy(max_attempts=1)
-    ids = [world.create(due, request=one, timeout=TIMEOUT, retry=once) for one in requests]
+    ids = [world.create(due, request=one, timeout=timeout, retry=once) for one, timeout in zip(requests, timeouts, strict=False)]
     bodies = [message.body for message in world.cloud.messages.values()]
     assert len(bodies) == len(requests)
     for at in range(0, len(bodies), BATCH):
@@ -187,7 +188,8 @@ def test_every_answer_of_the_resolver_with_an_address_that_is_not_public_is_refu
 def test_every_hostile_server_ends_as_the_outcome_that_the_corpus_names(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
     corpus = attacks.load("servers")
     with ExitStack() as servers, caplog.at_level(logging.ERROR):
-        done = delivered([servers.enter_context(hostile(attack)) for attack in corpus], LOOPBACK)
+        requests = [servers.enter_context(hostile(attack)) for attack in corpus]
+        done = delivered(requests, LOOPBACK, [attacks.timeout(attack, TIMEOUT) for attack in corpus])
     gc.collect()
     wrong = [
         (attack["name"], exchange.outcome, exchange.status_code)

@@ -1,0 +1,248 @@
+"""Forty canaries, planted wherever a user, a target or a stranger can put a secret, and looked for everywhere else.
+
+Each has the places where it belongs. After a pass over every route, with good calls and bad ones, it must be in all of those and in no
+other: not in a log line of any library, a message, a schedule, an item, or an answer that is not its own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from app import app
+from chalicelib.api.routing import parts
+from chalicelib.outbound.send import send
+from tests.api.conftest import Answer, Api, job
+from tests.outbound.servers import LOOPBACK, Server, serving
+from tests.world import World
+
+JOB, TABLES, RUNS, SIGNING = "answers about jobs", "tables", "answers about runs", "the answer of /signing-secret"
+DEFINED, ANSWERED, NOWHERE = {JOB, TABLES}, {JOB, RUNS, TABLES}, set[str]()
+
+# Name → where it belongs. What is on the wire to the target is looked at by itself.
+PLACES: dict[str, set[str]] = {
+    # What a job is made of, as its owner wrote it.
+    "name": DEFINED,
+    "key": DEFINED,
+    "label-name": DEFINED,
+    "label-value": DEFINED,
+    "url-path": DEFINED,
+    "url-query": DEFINED,
+    "header-value": DEFINED,
+    "body-value": DEFINED,
+    "body-name": DEFINED,
+    "refused-url-query": DEFINED,
+    "unresolved-url-query": DEFINED,
+    # Values of secrets: in requests on the wire, and nowhere else.
+    "secret-path": NOWHERE,
+    "secret-query": NOWHERE,
+    "secret-header": NOWHERE,
+    "secret-body": NOWHERE,
+    "secret-replaced": NOWHERE,
+    "secret-deleted": NOWHERE,
+    "secret-unused": NOWHERE,
+    "signing-current": {SIGNING},
+    "signing-previous": {SIGNING},
+    # What a target answered.
+    "answer-body": ANSWERED,
+    "answer-header": ANSWERED,
+    "answer-retry-after": ANSWERED,
+    "answer-cookie": NOWHERE,
+    "answer-challenge": NOWHERE,
+    "answer-reason": NOWHERE,
+    "answer-behind-16-kib": NOWHERE,
+    # What came with calls and is kept by nobody, or as a digest.
+    "bearer": NOWHERE,
+    "other-header": NOWHERE,
+    "idempotency-create": NOWHERE,
+    "idempotency-run": NOWHERE,
+    # What was refused.
+    "refused-header-value": NOWHERE,
+    "refused-password": NOWHERE,
+    "refused-secret": NOWHERE,
+    "refused-body": NOWHERE,
+    "refused-json": NOWHERE,
+    "refused-cursor": NOWHERE,
+    "refused-if-match": NOWHERE,
+    "refused-idempotency-key": NOWHERE,
+    "refused-bearer": NOWHERE,
+}
+
+
+def canary(name: str) -> str:
+    """Return a text that nothing else says."""
+    assert name in PLACES, name
+    return f"canary-{name}-7f3d"
+
+
+@dataclass
+class Aviary:
+    """The places, and what was seen in them. `sender` gets what was sent to targets."""
+
+    api: Api
+    seen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    called: set[tuple[str, str]] = field(default_factory=set)
+
+    def call(self, place: str, route: tuple[str, str], path: str, body: object = None, **options: Any) -> Answer:
+        """Call a route and keep the answer under a place."""
+        self.called.add(route)
+        headers = {"Authorization": f"Bearer {canary('bearer')}", "X-Other": canary("other-header"), **options.pop("headers", {})}
+        answer = self.api.call(route[0], path, body, headers, **options)
+        self.seen[place].append(f"{answer.headers} {answer.text}")
+        return answer
+
+
+@pytest.fixture
+def aviary() -> Iterator[Aviary]:
+    world = World()
+    sender = replace(world.firing.sender, send=partial(send, guard=LOOPBACK))
+    world.firing = replace(world.firing, sender=sender)
+    parts.use(world.scheduling, stage="local")
+    yield Aviary(Api(world))
+    parts.use(world.scheduling, stage="")
+
+
+def answer_of_the_target(sock: socket.socket) -> None:
+    """Answer with canaries, and repeat all of the request that came."""
+    body = f"{canary('answer-body')} {'x' * 20_000} {canary('answer-behind-16-kib')}"
+    sock.sendall(
+        f"HTTP/1.1 503 {canary('answer-reason')}\r\nX-Answer: {canary('answer-header')}\r\nRetry-After: {canary('answer-retry-after')}\r\n"
+        f"Set-Cookie: {canary('answer-cookie')}\r\nWWW-Authenticate: {canary('answer-challenge')}\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
+    )
+
+
+def test_no_secret_is_anywhere_but_where_it_belongs(aviary: Aviary, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with serving(answer_of_the_target) as target, serving(repeat := _Repeater()) as mirror:
+        repeat.server = mirror
+        pass_over_every_route(aviary, target, mirror)
+        sent = b"".join([*target.seen, *mirror.seen]).decode()
+    assert aviary.called == {(method, path) for path, methods in app.routes.items() for method in methods}
+    world = aviary.api.world
+    aviary.seen[TABLES].append(repr(world.cloud.tables))
+    aviary.seen["logs"] = [f"{record.getMessage()} {vars(record)}" for record in caplog.records] + [caplog.text]
+    aviary.seen["messages and schedules"] = [*aviary.seen.pop("armed"), repr(world.cloud.messages), repr(world.cloud.schedules)]
+    found = {name: {place for place, texts in aviary.seen.items() if any(text(name) in one for one in texts)} for name in PLACES}
+    assert found == PLACES
+    assert len(PLACES) == 40
+    assert len(caplog.records) > 20
+    for name in ("secret-path", "secret-query", "secret-header", "secret-body", "header-value", "url-query", "body-value"):
+        assert canary(name) in sent, f"{name} was not planted"
+
+
+signing: dict[str, str] = {}
+
+
+def text(name: str) -> str:
+    """Return what is looked for: the canary, or for what Resona made itself, what it made."""
+    return signing.get(name) or canary(name)
+
+
+class _Repeater:
+    """A target that answers with all that it was asked."""
+
+    server: Server
+
+    def __call__(self, sock: socket.socket) -> None:
+        asked = self.server.seen[-1]
+        sock.sendall(b"HTTP/1.1 200 OK\r\nX-Asked: " + asked.split(b"\r\n")[0] + b"\r\nContent-Length: %d\r\n\r\n" % len(asked) + asked)
+
+
+def pass_over_every_route(aviary: Aviary, target: Server, mirror: Server) -> None:
+    call = aviary.call
+    for name in ("path", "query", "header", "body", "deleted", "unused"):
+        assert call("rest", ("PUT", "/secrets/{name}"), f"/secrets/{name}", {"value": canary(f"secret-{name}")}).status == 204
+    call("rest", ("PUT", "/secrets/{name}"), "/secrets/again", {"value": canary("secret-replaced")})
+    call("rest", ("PUT", "/secrets/{name}"), "/secrets/again", {"value": "something else"})
+    signing["signing-previous"] = call(SIGNING, ("GET", "/signing-secret"), "/signing-secret").json["secret"]
+    signing["signing-current"] = call(SIGNING, ("POST", "/signing-secret/rotate"), "/signing-secret/rotate").json["secret"]
+    job_id = call(JOB, ("POST", "/jobs"), "/jobs", _full(target), headers={"Idempotency-Key": canary("idempotency-create")}).json["id"]
+    mirrored = call(JOB, ("POST", "/jobs"), "/jobs", job(trigger={"delay": 2}, request=_secretive(mirror))).json["id"]
+    for host, name in (("nobody.invalid", "unresolved-url-query"), ("127.0.0.1:9999", "refused-url-query")):
+        request = {"url": f"http://{host}/?q={canary(name)}", "method": "GET"}
+        assert call(JOB, ("POST", "/jobs"), "/jobs", job(trigger={"delay": 2}, request=request)).status == 201
+    call("rest", ("DELETE", "/secrets/{name}"), "/secrets/deleted")
+    aviary.seen["armed"].append(repr((aviary.api.world.cloud.messages, aviary.api.world.cloud.schedules)))
+    aviary.api.world.advance(minutes=20)
+    _look(aviary, job_id)
+    _look(aviary, mirrored)
+    _be_refused(aviary, job_id)
+    _change(aviary, job_id)
+
+
+def _full(target: Server) -> dict[str, Any]:
+    url = f"http://127.0.0.1:{target.port}/{canary('url-path')}?q={canary('url-query')}"
+    request = {"url": url, "headers": {"X-Key": canary("header-value")}, "body": {canary("body-name"): canary("body-value")}}
+    labels = {canary("label-name"): canary("label-value")}
+    return job(name=canary("name"), key=canary("key"), labels=labels, request=request, trigger={"delay": 2}, retry={"max_attempts": 1})
+
+
+def _secretive(mirror: Server) -> dict[str, Any]:
+    return {
+        "url": f"http://127.0.0.1:{mirror.port}/{{{{secret:path}}}}?q={{{{secret:query}}}}",
+        "headers": {"Authorization": "Bearer {{secret:header}}"},
+        "body": {"deep": ["{{secret:body}}"]},
+    }
+
+
+def _look(aviary: Aviary, job_id: str) -> None:
+    call = aviary.call
+    call(JOB, ("GET", "/jobs/{job_id}"), f"/jobs/{job_id}")
+    call(JOB, ("GET", "/jobs"), "/jobs")
+    runs = call(RUNS, ("GET", "/jobs/{job_id}/runs"), f"/jobs/{job_id}/runs").json
+    assert runs
+    assert call(RUNS, ("GET", "/jobs/{job_id}/runs/{run_id}"), f"/jobs/{job_id}/runs/{runs[0]['id']}").status == 200
+    call(RUNS, ("GET", "/runs"), "/runs")
+    for path in ("/secrets", "/health"):
+        call("rest", ("GET", path), path)
+
+
+def _be_refused(aviary: Aviary, job_id: str) -> None:
+    """Make calls that are refused, each with a canary in what is wrong."""
+    refusals: list[tuple[int, tuple[str, str], str, Any, dict[str, Any]]] = [
+        (422, ("POST", "/jobs"), "/jobs", _with(headers={"X-Key": f"{canary('refused-header-value')}\r\nX-Two: 2"}), {}),
+        (422, ("POST", "/jobs"), "/jobs", _with(url=f"https://user:{canary('refused-password')}@example.com/"), {}),
+        (422, ("POST", "/jobs"), "/jobs", _with(body=canary("refused-body"), method="GET"), {}),
+        (422, ("PUT", "/secrets/{name}"), "/secrets/x", {"value": canary("refused-secret") + "x" * 5000}, {}),
+        (400, ("POST", "/jobs"), "/jobs", None, {"raw": f'{{"name": "{canary("refused-json")}'.encode()}),
+        (400, ("GET", "/jobs"), f"/jobs?cursor={canary('refused-cursor')}", None, {}),
+        (412, ("PATCH", "/jobs/{job_id}"), f"/jobs/{job_id}", {"name": "x"}, {"headers": {"If-Match": canary("refused-if-match")}}),
+        (422, ("POST", "/jobs"), "/jobs", job(), {"headers": {"Idempotency-Key": f"{canary('refused-idempotency-key')} with spaces"}}),
+        (404, ("GET", "/jobs/{job_id}"), "/jobs/unknown", None, {"headers": {"Authorization": f"Basic {canary('refused-bearer')}"}}),
+    ]
+    for status, route, path, body, options in refusals:
+        answer = aviary.call("refusals", route, path, body, **options)
+        assert answer.status == status, answer.text
+
+
+def _with(**request: Any) -> dict[str, Any]:
+    return job(request={"url": "https://example.com/", "method": "POST", **request})
+
+
+def _change(aviary: Aviary, job_id: str) -> None:
+    """Call what is left: all that changes something."""
+    call, of_job = aviary.call, f"/jobs/{job_id}"
+    run = call(RUNS, ("POST", "/jobs/{job_id}/run"), f"{of_job}/run", headers={"Idempotency-Key": canary("idempotency-run")})
+    assert run.status == 202
+    call(JOB, ("PATCH", "/jobs/{job_id}"), of_job, {"trigger": {"cron": "0 9 * * *"}})
+    call(JOB, ("POST", "/jobs/{job_id}"), of_job, {"overlap": "skip"})
+    for act in ("pause", "resume"):
+        call(JOB, ("POST", f"/jobs/{{job_id}}/{act}"), f"{of_job}/{act}")
+        call("rest", ("POST", f"/jobs/{act}"), f"/jobs/{act}?label=no:such")
+    call("rest", ("POST", "/jobs/delete"), "/jobs/delete?label=no:such")
+    call("rest", ("POST", "/triggers/preview"), "/triggers/preview", {"trigger": {"cron": "0 9 * * *"}})
+    call(JOB, ("POST", "/jobs/batch"), "/jobs/batch", {"jobs": [job()]})
+    call("rest", ("PUT", "/jobs/{job_id}"), "/jobs/key:another", job())
+    aviary.api.world.advance(minutes=2)
+    other = call("rest", ("POST", "/jobs"), "/jobs", job()).json["id"]
+    call("rest", ("DELETE", "/jobs/{job_id}"), f"/jobs/{other}")
+    assert json.loads(call(JOB, ("GET", "/jobs"), "/jobs").text)
