@@ -204,6 +204,13 @@ def _look(aviary: Aviary, job_id: str) -> None:
     call(RUNS, ("GET", "/runs"), "/runs")
     for path in ("/secrets", "/health", "/openapi.json", "/docs"):
         call("rest", ("GET", path), path)
+    for path in app.routes:
+        call(
+            "rest",
+            ("OPTIONS", path),
+            path.format(job_id=job_id, run_id=runs[0]["id"], name="path"),
+            headers={"Origin": "https://a.example"},
+        )
 
 
 def _be_refused(aviary: Aviary, job_id: str) -> None:

@@ -28,7 +28,7 @@ def test_schemathesis_finds_nothing(closed: Laptop, receiver: Receiver, tmp_path
     command = [
         *(str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(ROOT / "tests/acceptance/schemathesis.toml")),
         *("run", f"{closed.url}/openapi.json", "--header", f"Authorization: Bearer {closed.key()}", "--checks", "all"),
-        *("--max-examples", str(EXAMPLES), "--continue-on-failure", "--no-color", "--workers", "2"),
+        *("--max-examples", str(EXAMPLES), "--continue-on-failure", "--no-color", "--workers", "2", "--request-timeout", "60"),
         # `make test` is the same every time; a soak is another one.
         *(() if IS_SOAK else ("--seed", "1")),
     ]
