@@ -92,7 +92,7 @@ def render(stage: str, outputs: Mapping[str, str], into: Path, checkout: Path = 
     values = {**outputs, "Stage": stage}
     _write(into / ".chalice" / "config.json", _config(checkout, stage, values))
     for policy in (checkout / ".chalice").glob("policy-*.json"):
-        _write(into / ".chalice" / policy.name, _resolved(json.loads(policy.read_text(encoding="utf-8")), values))
+        _write(into / ".chalice" / policy.name, resolved(json.loads(policy.read_text(encoding="utf-8")), values))
     deployed = checkout / ".chalice" / "deployed"
     deployed.mkdir(exist_ok=True)
     (into / ".chalice" / "deployed").symlink_to(deployed.resolve())
@@ -109,11 +109,12 @@ def _config(checkout: Path, stage: str, values: Mapping[str, str]) -> dict[str, 
     return {**config, "stages": {stage: own}}
 
 
-def _resolved(value: Any, values: Mapping[str, str]) -> Any:
+def resolved(value: Any, values: Mapping[str, str]) -> Any:
+    """Return a policy, or a part of one, with its names filled in, and in `Fn::Sub` what still holds references. Raises OutputMissing."""
     if isinstance(value, dict):
-        return {name: _resolved(inner, values) for name, inner in value.items()}
+        return {name: resolved(inner, values) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_resolved(inner, values) for inner in value]
+        return [resolved(inner, values) for inner in value]
     return substituted(_filled(value, values)) if isinstance(value, str) else value
 
 
