@@ -98,6 +98,17 @@ def test_what_a_stage_is_given_by_hand_stays(checkout: Path, tmp_path: Path) -> 
     assert (rendered.lambda_memory_size, rendered.lambda_timeout) == (2048, 660)
 
 
+def test_a_stage_is_traced_if_it_is_to_be(checkout: Path, tmp_path: Path) -> None:
+    config = read(checkout, "config.json")
+    config["stages"]["dev"]["xray"] = True
+    (checkout / ".chalice" / "config.json").write_text(json.dumps(config))
+    for stage, sids in (("dev", ["Keys", "Logs", "Traces"]), ("prod", ["Keys", "Logs"])):
+        render(stage, OUTPUTS, tmp_path / "build", checkout)
+        assert [statement["Sid"] for statement in read(tmp_path / "build", "policy-authorizer.json")["Statement"]] == sids
+        rendered = Config(chalice_stage=stage, function_name="authorizer", config_from_disk=read(tmp_path / "build", "config.json"))
+        assert bool(rendered.xray_enabled) == ("Traces" in sids)
+
+
 @pytest.mark.parametrize("stage", ["dev", "prod", "mine"])
 @pytest.mark.parametrize("outputs", [OUTPUTS, references()], ids=["deployed", "packaged"])
 def test_chalice_takes_what_is_rendered_for_any_stage(stage: str, outputs: dict[str, str], checkout: Path, tmp_path: Path) -> None:

@@ -108,6 +108,11 @@ def policies() -> Any:
     return {"Resources": {path.stem: project.resolved(json.loads(path.read_text(encoding="utf-8")), known) for path in paths}}
 
 
+def test_cloudformation_takes_the_template_without_a_bucket() -> None:
+    """CreateChangeSet takes 51,200 bytes in its request."""
+    assert TEMPLATE.stat().st_size < 51_200
+
+
 def test_no_statement_allows_an_action_with_a_star() -> None:
     assert rules.wide_actions(load()) == []
     assert rules.wide_actions(policies()) == []
