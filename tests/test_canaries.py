@@ -27,7 +27,7 @@ from chalicelib.telemetry.invocation import InvocationFailed
 from infra.local.clock import Context, sweep_event, wake_event
 from tests.api.conftest import Answer, Api, job
 from tests.outbound.servers import LOOPBACK, Server, serving
-from tests.telemetry.process import InvokedWorld, deliver, lambda_process
+from tests.telemetry.process import InvokedWorld, Written, deliver, lambda_process
 from tests.world import World
 
 JOB, TABLES, RUNS, SIGNING = "answers about jobs", "tables", "answers about runs", "the answer of /signing-secret"
@@ -139,7 +139,8 @@ def test_on_lambda_no_secret_is_in_any_line_or_metric(monkeypatch: pytest.Monkey
     monkeypatch.setenv("RESONA_LOG_LEVEL", "DEBUG")
     world = InvokedWorld()
     monkeypatch.setattr(executor, "firing", lambda: world.firing)
-    with lambda_process(monkeypatch, capsys) as written, aviary_of(world) as aviary:
+    written = Written(capsys)
+    with lambda_process(monkeypatch), aviary_of(world) as aviary:
         sent = fly(aviary)
         assert {"Lateness", "Due", "Attempts", "Runs", "Overdue"} <= {name for name, *_ in written.read().sums}
         assert {"attempt.ended", "run.ended", "job.created", "secret.put", "sweep.ended"} <= set(written.names)

@@ -67,7 +67,7 @@ class Written:
 
 
 @contextmanager
-def lambda_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
+def lambda_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Be a process of Lambda before its first invocation: its runtime has given the root logger a handler that writes text."""
     root, log = logging.getLogger(), logging.getLogger("resona")
     before = [(logger, list(logger.handlers), logger.level) for logger in (root, log)]
@@ -76,7 +76,7 @@ def lambda_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     process.cache_clear()
     root.addHandler(logging.StreamHandler(sys.stdout))
     try:
-        yield Written(capsys)
+        yield
     finally:
         process.cache_clear()
         for logger, handlers, level in before:
@@ -103,7 +103,8 @@ class InvokedWorld(World):
 
     def sweep(self) -> None:
         self._swept_at = max(self.now, self._swept_at + timedelta(minutes=1))
-        executor.sweep(sweep_event(self.now), Context("resona-dev-sweep", 60))
+        if self.sweeps:
+            executor.sweep(sweep_event(self.now), Context("resona-dev-sweep", 60))
 
     def wake(self, name: str, at: datetime) -> None:
         self._woken[name] = at
