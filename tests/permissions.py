@@ -77,18 +77,36 @@ def check(operation: str, request: dict[str, Any]) -> None:
     site, function = _caller(sys._getframe(1))
     if function is None:
         return
+    if not _records and operation in _PLAIN:
+        _check_plain(function, operation, request["TableName"], request.get("IndexName"))
+        return
     for record in _records:
         record.sites.add(site)
     for need in needs(operation, request):
         if not _may(function, need):
-            raise Forbidden(f"policy-{function}.json does not allow {need.action} on {need.resource}, which {operation} takes")
+            raise _forbidden(function, need, operation)
         for record in _records:
             record.needs.add((function, need))
+
+
+# What an operation takes, and where, is all there is to these; a simulated life makes hundreds of them.
+_PLAIN = frozenset({"GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query"})
+
+
+@cache
+def _check_plain(function: str, operation: str, table: str, index: str | None) -> None:
+    for need in needs(operation, {"TableName": table, **({"IndexName": index} if index else {})}):
+        if not _may(function, need):
+            raise _forbidden(function, need, operation)
 
 
 @lru_cache(10_000)
 def _may(function: str, need: Need) -> bool:
     return allows(policy(function), need)
+
+
+def _forbidden(function: str, need: Need, operation: str) -> Forbidden:
+    return Forbidden(f"policy-{function}.json does not allow {need.action} on {need.resource}, which {operation} takes")
 
 
 # The use cases that a function is the doorway of. Threads begin in the middle of one.
@@ -110,11 +128,16 @@ def _caller(frame: FrameType | None) -> tuple[tuple[str, int], str | None]:
         module = frame.f_globals.get("__name__", "")
         if module.startswith("chalicelib."):
             site = site if site[0] else (module, frame.f_lineno)
-            function = _DOORWAYS.get((module, frame.f_code.co_name)) or ("api" if _OF_THE_API.fullmatch(module) else None)
+            function = _function_of(module, frame.f_code.co_name)
             if function is not None:
                 return site, function
         frame = frame.f_back
     return site, None
+
+
+@cache
+def _function_of(module: str, name: str) -> str | None:
+    return _DOORWAYS.get((module, name)) or ("api" if _OF_THE_API.fullmatch(module) else None)
 
 
 def needs(operation: str, request: dict[str, Any]) -> list[Need]:
