@@ -5,7 +5,7 @@ import os
 from chalice.app import Chalice
 
 from chalicelib import authorizer, executor
-from chalicelib.api import bulk, cors, documentation, health, jobs, runs, secrets, triggers
+from chalicelib.api import bulk, cors, documentation, health, jobs, runs, secrets, smoke, triggers
 
 app = Chalice(app_name="resona", configure_logs=False)
 for functions in (executor.functions, authorizer.functions):
@@ -13,6 +13,8 @@ for functions in (executor.functions, authorizer.functions):
 for blueprint in (jobs.routes, bulk.routes, runs.routes, triggers.routes, secrets.routes, health.routes, documentation.routes):
     app.register_blueprint(blueprint)
 cors.serve_preflights(app)
+# After the preflights: it has none.
+app.register_blueprint(smoke.routes)
 
 if os.environ.get("RESONA_STAGE") == "local":
     from infra.local.run import start
