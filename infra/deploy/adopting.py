@@ -89,7 +89,7 @@ def _key(cloud: Cloud, description: str, aliases: list[str]) -> str | None:
         key_id = found[0]["KeyId"]
         raise Trouble(
             f"the key of the stage's secrets cannot be used: {states}",
-            f"`aws kms cancel-key-deletion --key-id {key_id}`, then `aws kms enable-key --key-id {key_id}`: without it no secret that is in "
+            f"`aws kms cancel-key-deletion --key-id {key_id}`, then `aws kms enable-key --key-id {key_id}`: without it no secret in "
             "the table can be read. To begin without them, change the key's description, and remove its alias.",
         )
     if len(usable) > 1:

@@ -124,7 +124,7 @@ def _api(cloud: Cloud, names: Names) -> str | None:
     if len(serving) > 1:
         raise Trouble(
             f"{len(serving)} APIs serve the stage {names.stage}: {', '.join(serving)}",
-            f"keep the one that your clients call: `aws apigateway delete-rest-api --region {cloud.region} --rest-api-id …` deletes another.",
+            f"keep the one that your clients call: `aws apigateway delete-rest-api --region {cloud.region} --rest-api-id …` deletes one.",
         )
     return serving[0] if serving else None
 

@@ -49,16 +49,16 @@ def run_chalice(project: Path, stage: str, region: str) -> Done:
 
 
 def deploy(cloud: Cloud, names: Names, project: Path, deployed: Path, run: Run = run_chalice) -> bool:
-    """Deploy the rendered project; return whether anything was to be done. `deployed` is what the checkout keeps. Raises Trouble."""
+    """Deploy the rendered project; return whether anything was to be done. Raises Trouble.
+
+    `deployed` is where Chalice remembers what it made: in the checkout, to which the project's folder links.
+    """
     existing = found.find(cloud, names)
     found.note(existing, cloud, names, deployed)
     digest = digest_of(project)
     if existing.api and existing.mapping and existing.has_rule and _noted(cloud, existing) == (digest, _as_it_is(cloud, names, existing)):
         return False
     _forget(cloud, existing)
-    copy = project / ".chalice" / "deployed" / deployed.name
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    copy.write_bytes(deployed.read_bytes())
     done = run(project, names.stage, cloud.region)
     # Chalice notes what it made only when all went well; what there is now is found in the account, however it went.
     existing = found.find(cloud, names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ _MOST_POLLS = 720
 _CAPABILITIES = ["CAPABILITY_NAMED_IAM"]
 # What holds data: never replaced or removed by a deploy.
 DATA = frozenset({"AWS::DynamoDB::Table", "AWS::KMS::Key"})
+# What only a packaged template has in the stack.
+_PACKAGED = frozenset({"AWS::Lambda::Function", "AWS::ApiGateway::RestApi"})
 _SETTLED = frozenset(
     "CREATE_COMPLETE UPDATE_COMPLETE UPDATE_ROLLBACK_COMPLETE IMPORT_COMPLETE IMPORT_ROLLBACK_COMPLETE".split()
 )  # a change set may follow
@@ -80,13 +82,18 @@ def settle(cloud: Cloud, name: str) -> Stack:
             "put right what the first line says, then `aws cloudformation continue-update-rollback "
             f"--stack-name {name} --region {cloud.region}`; when it says UPDATE_ROLLBACK_COMPLETE, run the same command again.",
         )
-    if stack.status in _STILLBORN:
+    if stack.status in _STILLBORN or (stack.status == "IMPORT_ROLLBACK_COMPLETE" and not _has_resources(cloud, name)):
         cloud.say(f"The stack {name} never came to be ({stack.status}): deleting what is left of it; tables and key stay")
         delete(cloud, name)
         return look(cloud, name)
     if stack.is_there and stack.status not in _SETTLED:
         raise Trouble(f"the stack {name} is in the state {stack.status}", "look at it in the console, under CloudFormation.")
     return stack
+
+
+def _has_resources(cloud: Cloud, name: str) -> bool:
+    resources = cloud("cloudformation").list_stack_resources(StackName=name)["StackResourceSummaries"]
+    return any(resource["ResourceStatus"] != "DELETE_COMPLETE" for resource in resources)
 
 
 def apply(cloud: Cloud, name: str, template: Template, parameters: Mapping[str, str]) -> bool:
@@ -109,7 +116,7 @@ def apply(cloud: Cloud, name: str, template: Template, parameters: Mapping[str, 
     )
     if change_set is None:
         return False
-    _spare_data(cloud, name, change_set)
+    _spare(cloud, name, change_set)
     execute(cloud, name, change_set)
     return True
 
@@ -201,26 +208,38 @@ def _proposed(cloud: Cloud, name: str, **request: Any) -> str | None:
     raise Trouble(f"the change set {change_set} is not ready after an hour", "look at it in the console, under CloudFormation.")
 
 
-def _spare_data(cloud: Cloud, name: str, change_set: str) -> None:
-    """Raise Trouble, and withdraw the change set, if it would replace or remove what holds data."""
-    cloudformation = cloud("cloudformation")
-    harmed = []
+def _spare(cloud: Cloud, name: str, change_set: str) -> None:
+    """Raise Trouble, and withdraw the change set, if it would replace or remove what holds data, or remove the functions."""
+    harmed, functions = [], []
+    for change in _changes(cloud, name, change_set):
+        is_removed = change.get("Action") == "Remove"
+        is_replaced = change.get("Action") == "Modify" and change.get("Replacement") == "True"
+        if change.get("ResourceType") in DATA and (is_removed or is_replaced):
+            harmed.append(change["LogicalResourceId"])
+        if change.get("ResourceType") in _PACKAGED and is_removed:
+            functions.append(change["LogicalResourceId"])
+    if not harmed and not functions:
+        return
+    cloud("cloudformation").delete_change_set(StackName=name, ChangeSetName=change_set)
+    if functions:
+        raise Trouble(
+            f"the stack {name} has the functions in it ({', '.join(functions)}): it was deployed by a packaged template, by `make package`",
+            "go on deploying it that way; `make deploy` would delete its API, and with it its URL. Nothing was changed.",
+        )
+    raise Trouble(
+        f"this would replace or remove what holds data: {', '.join(harmed)}",
+        "keep their keys, names and logical names in infra/template.yaml as they are deployed; nothing was changed.",
+    )
+
+
+def _changes(cloud: Cloud, name: str, change_set: str) -> Iterator[dict[str, Any]]:
     token: dict[str, str] = {}
     while True:
-        page = cloudformation.describe_change_set(StackName=name, ChangeSetName=change_set, **token)
-        for change in (entry.get("ResourceChange", {}) for entry in page.get("Changes", [])):
-            replaces = change.get("Action") == "Modify" and change.get("Replacement") == "True"
-            if change.get("ResourceType") in DATA and (replaces or change.get("Action") == "Remove"):
-                harmed.append(change["LogicalResourceId"])
+        page = cloud("cloudformation").describe_change_set(StackName=name, ChangeSetName=change_set, **token)
+        yield from (entry.get("ResourceChange", {}) for entry in page.get("Changes", []))
         if not page.get("NextToken"):
-            break
+            return
         token = {"NextToken": page["NextToken"]}
-    if harmed:
-        cloudformation.delete_change_set(StackName=name, ChangeSetName=change_set)
-        raise Trouble(
-            f"this would replace or remove what holds data: {', '.join(harmed)}",
-            "keep their keys, names and logical names in infra/template.yaml as they are deployed; nothing was changed.",
-        )
 
 
 def _waited(cloud: Cloud, name: str) -> Stack:

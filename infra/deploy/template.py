@@ -7,33 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from infra.deploy.trouble import Trouble
+from infra.template import TEMPLATE, load
 
-TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 # CreateChangeSet takes no longer one in its request.
 _LONGEST = 51_200
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms as their long ones: `!Ref X` as `{"Ref": "X"}`."""
-
-
-def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    value: Any
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    elif isinstance(node, yaml.MappingNode):
-        value = loader.construct_mapping(node, deep=True)
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
-
-
-_Loader.add_multi_constructor("!", _long_form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +35,7 @@ class Template:
 def read(path: Path = TEMPLATE) -> Template:
     """Read the template; if it is too long for a request, without what only people read. Raises Trouble if it still is."""
     text = path.read_text(encoding="utf-8")
-    parsed: dict[str, Any] = yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader with CloudFormation's tags
+    parsed = load(path)
     if len(text.encode()) > _LONGEST:
         text = json.dumps(parsed, separators=(",", ":"), default=str)
     if len(text.encode()) > _LONGEST:
