@@ -54,6 +54,9 @@ def deploy(cloud: Cloud, stage: str, checkout: Checkout, parameters: Mapping[str
     if not changed:
         cloud.say("Nothing had to be changed.")
     test(cloud, stage, checkout)
+    cloud.say(f"The dashboard: {outputs['DashboardUrl']}")
+    if not stack.look(cloud, names.stack).parameters.get("AlarmEmail"):
+        cloud.say(f'Alarms reach nobody yet: make deploy STAGE={stage} PARAMETERS="AlarmEmail=you@example.com"')
     return changed
 
 

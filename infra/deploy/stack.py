@@ -191,7 +191,9 @@ def _proposed(cloud: Cloud, name: str, **request: Any) -> str | None:
     except ClientError as error:
         if code_of(error) != "ValidationError":
             raise
-        raise Trouble(f"CloudFormation does not take the template: {message_of(error)}", "put right what it says.") from error
+        raise Trouble(
+            f"CloudFormation does not take the template, or a parameter: {message_of(error)}", "put right what it says."
+        ) from error
     for _ in range(_MOST_POLLS):
         made = cloudformation.describe_change_set(StackName=name, ChangeSetName=change_set)
         if made["Status"] == "CREATE_COMPLETE":

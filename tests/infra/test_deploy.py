@@ -57,6 +57,11 @@ def test_a_first_deploy_makes_all_of_a_stage_and_tests_it(account: Account) -> N
     assert f"https://{api}.execute-api.{REGION}.amazonaws.com/api\n" in account.out
     assert ".venv/bin/python -m infra.keys create --stage dev" in account.out
     assert "is not answered" not in account.out
+    assert "The dashboard: https://eu-central-1.console.aws.amazon.com/cloudwatch/home" in account.out
+    assert 'Alarms reach nobody yet: make deploy STAGE=dev PARAMETERS="AlarmEmail=you@example.com"' in account.out
+    assert account.types("deploy --stage dev --parameter AlarmEmail=you@example.com") == 0, account.err
+    assert "Alarms reach nobody" not in account.out
+    assert account.chalice.runs == 1
 
 
 def test_what_is_noted_of_a_deploy_is_what_chalice_notes_itself(account: Account) -> None:
@@ -134,6 +139,24 @@ def test_a_deploy_that_was_killed_and_then_taken_back_is_deployed_once_more(acco
     assert account.types("deploy --stage dev") == 0, account.err
     assert account.chalice.runs == 3
     assert "ReceiveMessage" not in json.dumps(account.client("iam").get_role_policy(**role)["PolicyDocument"])
+
+
+@pytest.mark.parametrize(
+    ("errors", "told"),
+    [
+        (
+            'Traceback (most recent call last):\n  File "deployer.py", line 1, in deploy\n    return 1\n\nDuring handling …\n\n'
+            "chalice.deploy.deployer.ChaliceDeploymentError: ERROR - While sending your chalice handler code to Lambda to\n"
+            'create_function function "resona-dev", received the following error:\n\n Connection aborted.\n\n',
+            "  ERROR - While sending your chalice handler code to Lambda to\n"
+            '  create_function function "resona-dev", received the following error:\n  Connection aborted.',
+        ),
+        ('Traceback (most recent call last):\n  File "x", line 1\n    x()\nNameError: no\n', "  NameError: no"),
+        ("", "  (it does not say why)"),
+    ],
+)
+def test_of_a_stack_trace_of_chalice_s_its_sentence_is_left(errors: str, told: str) -> None:
+    assert functions._told(errors) == told
 
 
 def test_what_chalice_says_is_told_without_its_stack_trace(account: Account) -> None:
