@@ -51,6 +51,7 @@ def deploy(cloud: Cloud, stage: str, checkout: Checkout, parameters: Mapping[str
     for what in gateway.arrange(cloud, names, api, outputs["AccessLogsArn"], outputs["GatewayLogsRoleArn"]):
         changed = _told(cloud, f"Set {what}")
     checks.check(cloud, names)
+    checks.warn(cloud)
     if not changed:
         cloud.say("Nothing had to be changed.")
     test(cloud, stage, checkout)
