@@ -185,8 +185,10 @@ def test_a_destroyed_stage_keeps_its_data_and_is_deployed_again_onto_it(account:
     tables = [f"resona-dev-{name}" for name in ("jobs", "keys", "runs", "secrets")]
     assert sorted(account.client("dynamodb").list_tables()["TableNames"]) == tables
     assert "What stays: the tables resona-dev-jobs, resona-dev-runs, resona-dev-secrets, resona-dev-keys" in account.out
+    assert f"and the key of secrets {kept['SecretsKey']}." in account.out
     assert account.types("destroy --stage dev --yes") == 0
     assert "There was nothing to delete" in account.out
+    assert "What stays: the tables" in account.out
     assert account.types("deploy --stage dev") == 0, account.err
     assert "Taking over what is there of the stage dev: JobsTable, RunsTable, SecretsTable, SecretsKey, KeysTable" in account.out
     again = account.cloudformation.stacks["resona-dev"].physical
@@ -251,7 +253,7 @@ def test_a_failed_stack_says_what_failed_and_what_to_do_and_the_next_deploy_goes
     assert "the stack resona-dev could not be deployed; it is now ROLLBACK_COMPLETE" in account.err
     assert "DueQueue (AWS::SQS::Queue) CREATE_FAILED: You must wait 60 seconds" in account.err
     assert "cancelled" not in account.err
-    assert "What to do: put right what the first line says, then run the same command again" in account.err
+    assert "What to do: AWS is not done yet with deleting what had that name: wait some minutes" in account.err
     assert account.chalice.runs == 0
     account.cloudformation.fails = {}
     # The tables stay when a stack goes back; the next stack is made of them.
