@@ -10,7 +10,7 @@ EXPLORATIONS := tests/simulation tests/bench tests/infra tests/test_year.py test
 	$(addprefix tests/domain/test_,model.py real_crons.py cron.py preview.py address.py) $(addprefix tests/aws/test_,expression.py records.py)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: run test check format soak bench clean
+.PHONY: run test check format soak bench deploy smoke destroy clean
 
 run: $(VENV)/serves
 	@exec $(BIN)/chalice local --stage local --no-autoreload --port $(PORT)
@@ -50,6 +50,16 @@ bench: $(VENV)/tests
 	$(BIN)/python -m tests.bench.lateness
 	$(BIN)/python -m tests.bench.sending
 	$(BIN)/python -m tests.bench.plain
+
+# PARAMETERS="AlarmEmail=you@example.com LogRetentionDays=90": of infra/template.yaml; they stay until they are given again.
+deploy: $(VENV)/serves
+	@$(BIN)/python -m infra.deploy deploy --stage "$(STAGE)" $(PARAMETERS:%=--parameter %)
+
+smoke: $(VENV)/serves
+	@$(BIN)/python -m infra.deploy smoke --stage "$(STAGE)"
+
+destroy: $(VENV)/serves
+	@$(BIN)/python -m infra.deploy destroy --stage "$(STAGE)" $(if $(YES),--yes)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
