@@ -14,7 +14,7 @@ from moto.dynamodb.comparisons import get_filter_expression
 from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 
 from infra.local.journal import Journal
-from infra.local.query import is_simple, query
+from infra.local.query import is_simple, is_simple_batch, query
 from infra.local.wire import ACCOUNT, REGION, Forward, Reply, Request, json_error
 
 _KIND = "item"
@@ -55,6 +55,8 @@ class DynamoDB:
             sent = json.loads(request.body)
             if operation == "TransactWriteItems":
                 return self._transact(sent)
+            if operation == "BatchGetItem" and is_simple_batch(sent, self._backend.tables):
+                return self._batch(sent["RequestItems"])
             if sent.get("TableName") in self._backend.tables and is_simple(operation, sent):
                 return self._answer_simple(operation, sent)
             reply = self._forward(request)
@@ -80,6 +82,10 @@ class DynamoDB:
         self._apply("Put" if operation == "PutItem" else "Delete", sent, table, key)
         self._journal.write([self._change(table, key)])
         return _json({})
+
+    def _batch(self, asked: dict[str, Any]) -> Reply:
+        found = {table: [self._current(table, key) for key in wanted["Keys"]] for table, wanted in asked.items()}
+        return _json({"Responses": {table: [item for item in items if item] for table, items in found.items()}, "UnprocessedKeys": {}})
 
     def _change(self, table: str, keyed: dict[str, Any]) -> tuple[str, str, Any]:
         key = self._key(table, keyed)

@@ -82,7 +82,7 @@ class Cloud:
 
 
 class _Handler(WSGIRequestHandler):
-    """Keeps connections open, as boto3 likes them, and keeps quiet."""
+    """Keeps quiet. Each answer closes its connection: werkzeug throws away whatever has come behind a request."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

@@ -1,7 +1,12 @@
-"""The requests of DynamoDB that a firing makes, and Query: moto sorts its whole table for each, which takes longer than a firing may."""
+"""The requests of DynamoDB that a firing makes, Query and BatchGetItem.
+
+moto sorts its whole table for each, or copies every item several times, which takes longer than a firing may.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +31,16 @@ _KNOWN = {
 def is_simple(operation: str, sent: dict[str, Any]) -> bool:
     """Say whether a request asks for nothing but what is answered here; moto answers the others."""
     return operation in _KNOWN and sent.keys() <= _KNOWN[operation]
+
+
+def is_simple_batch(sent: dict[str, Any], tables: Mapping[str, Table]) -> bool:
+    """Say whether a BatchGetItem asks for nothing but whole items by their keys, each once and no more than AWS gives at once."""
+    asked: dict[str, Any] = sent["RequestItems"]
+    if any(table not in tables or not wanted.keys() <= {"Keys", "ConsistentRead"} for table, wanted in asked.items()):
+        return False
+    keys = [(table, key) for table, wanted in asked.items() for key in wanted.get("Keys", [])]
+    are_whole = all(key.keys() == {name["AttributeName"] for name in tables[table].schema} for table, key in keys)
+    return are_whole and len({(table, json.dumps(key, sort_keys=True)) for table, key in keys}) == len(keys) and 1 <= len(keys) <= 100
 
 
 def query(table: Table, sent: dict[str, Any]) -> dict[str, Any]:

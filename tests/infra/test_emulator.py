@@ -250,6 +250,18 @@ def test_a_refused_condition_shows_what_stands_there_if_asked(cloud: Emulator) -
     assert "beside" not in cloud.items()
 
 
+def test_a_batch_gets_what_is_there_and_is_refused_as_aws_refuses_it(cloud: Emulator) -> None:
+    cloud.put("batched")
+    keys = [{"id": {"S": name}, "part": {"S": "state"}} for name in ("batched", "absent")]
+    found = cloud.dynamodb.batch_get_item(RequestItems={JOBS: {"Keys": keys, "ConsistentRead": True}})
+    assert (found["Responses"], found["UnprocessedKeys"]) == ({JOBS: [item("batched")]}, {})
+    many = [{"id": {"S": f"many-{number}"}, "part": {"S": "state"}} for number in range(101)]
+    for wrong in ({JOBS: {"Keys": [keys[0], keys[0]]}}, {JOBS: {"Keys": many}}, {"no-such-table": {"Keys": keys}}):
+        with pytest.raises(ClientError) as error:
+            cloud.dynamodb.batch_get_item(RequestItems=wrong)
+        assert refused(error) in ("ValidationException", "ResourceNotFoundException"), wrong
+
+
 def test_a_transaction_with_a_token_is_made_once(cloud: Emulator) -> None:
     first = {"Put": {"TableName": JOBS, "Item": item("tokened"), "ConditionExpression": "attribute_not_exists(id)"}}
     for _ in range(2):
