@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 EXPLORATIONS := tests/simulation tests/test_year.py tests/domain/test_model.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command 'make update'
 
-.PHONY: run test check format soak bench clean
+.PHONY: run test check format soak bench lock update audit clean
 
 run: $(VENV)/serves
 	@exec $(BIN)/chalice local --stage local --no-autoreload --port $(PORT)
@@ -47,6 +48,20 @@ bench: $(VENV)/tests
 	$(BIN)/python -m tests.bench.lateness
 	$(BIN)/python -m tests.bench.sending
 	$(BIN)/python -m tests.bench.plain
+
+# `lock` pins what the .in files ask for and keeps the pins that are there; `update` raises all of them to the newest.
+update: RAISE := --upgrade
+update: lock
+
+lock: $(VENV)/tests
+	$(LOCK) $(RAISE) --generate-hashes requirements.in --output-file requirements.txt
+	$(LOCK) $(RAISE) infra/local/requirements.in --output-file infra/local/requirements.txt
+	$(LOCK) $(RAISE) requirements-dev.in --output-file requirements-dev.txt
+
+# Without --strict, what no advisory service could be asked about would count as sound.
+audit: $(VENV)/tests
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off \
+		--requirement requirements.txt --requirement infra/local/requirements.txt --requirement requirements-dev.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

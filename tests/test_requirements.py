@@ -1,0 +1,74 @@
+"""What is installed is pinned: all of it, exactly, and the same everywhere."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+FILES = ("requirements", "infra/local/requirements", "requirements-dev")
+PINNED = re.compile(r"(?P<name>[a-z0-9.-]+)==(?P<version>[a-z0-9.]+)(?: ; (?P<marker>.+))?", re.ASCII)
+
+
+def lines(name: str) -> list[str]:
+    """Return the lines of a file without comments, a requirement with its hashes as one."""
+    text = (ROOT / name).read_text().replace("\\\n", "")
+    return [line for line in (each.partition("#")[0].strip() for each in text.splitlines()) if line]
+
+
+def pins(name: str) -> set[tuple[str, str]]:
+    """Return each package and version that a file pins."""
+    found = [PINNED.match(line) for line in lines(f"{name}.txt")]
+    return {(match["name"], match["version"]) for match in found if match}
+
+
+def test_no_file_of_requirements_is_left_out_here() -> None:
+    there = {path for path in ROOT.rglob("*requirements*.txt") if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)}
+    assert there == {ROOT / f"{name}.txt" for name in FILES}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_requirement_is_pinned_exactly(name: str) -> None:
+    assert [line for line in lines(f"{name}.txt") if not PINNED.fullmatch(line.partition(" --hash")[0].strip())] == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_asked_for_is_pinned(name: str) -> None:
+    asked = {canonicalize_name(line) for line in lines(f"{name}.in") if not line.startswith("-r ")}
+    assert asked <= {package for package, _ in pins(name)}
+
+
+def test_a_laptop_runs_what_ships_and_the_tests_run_what_a_laptop_runs() -> None:
+    assert pins("requirements") < pins("infra/local/requirements") < pins("requirements-dev")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_whatever_a_requirement_needs_is_pinned_too(name: str) -> None:
+    pinned = {package for package, _ in pins(name)}
+    needed = {name for package in pinned & installed() for name in needs(package)}
+    assert needed <= pinned
+
+
+def test_what_ships_is_pinned_by_its_hashes() -> None:
+    for line in lines("requirements.txt"):
+        assert re.fullmatch(r"\S+( ; [^-]+)?(\s+--hash=sha256:[0-9a-f]{64})+", line), line
+
+
+def installed() -> set[str]:
+    """Return the packages that are pinned and here: not those for other systems."""
+    return {match["name"] for line in lines("requirements-dev.txt") if (match := PINNED.match(line)) and is_for_here(match["marker"])}
+
+
+def is_for_here(marker: str | None) -> bool:
+    return not marker or Requirement(f"x ; {marker}").marker.evaluate()  # type: ignore[union-attr]
+
+
+def needs(package: str) -> set[str]:
+    """Return what an installed package needs here, without its extras."""
+    asked = [Requirement(text) for text in requires(package) or ()]
+    return {canonicalize_name(each.name) for each in asked if each.marker is None or each.marker.evaluate({"extra": ""})}
