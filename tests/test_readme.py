@@ -31,8 +31,8 @@ def test_every_route_is_in_the_readme(path: str) -> None:
 
 
 def test_every_command_in_the_readme_is_there() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z]+)", README)) <= targets
+    targets = set(re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z0-9]+)", README)) <= targets
 
 
 def test_every_link_in_the_readme_leads_somewhere() -> None:
