@@ -32,6 +32,11 @@ from chalicelib.sending import Send, Sender
 log = logging.getLogger("resona")
 functions = Blueprint(__name__)
 
+# Lambda hands over up to ten messages without waiting for more to come.
+_BATCH = 10
+# Of the 1,000 executions that an account has at once; the rest is for the API, its keys and the wakes. A bound on the queue's pollers, not
+# reserved concurrency: with that, messages polled in vain would wait out the visibility timeout.
+_CONCURRENCY = 800
 # The sweeper ends in time for the next minute's, and for its function's timeout.
 _SWEEP_TIME = timedelta(seconds=45)
 
@@ -65,7 +70,9 @@ def wake(event: dict[str, str], context: object) -> None:  # noqa: ARG001  Lambd
     on_wake(event, firing())
 
 
-@functions.on_sqs_message(queue=os.environ.get("RESONA_DUE_QUEUE", "resona-due"), batch_size=10, name="deliver")
+@functions.on_sqs_message(
+    queue=os.environ.get("RESONA_DUE_QUEUE", "resona-due"), batch_size=_BATCH, maximum_concurrency=_CONCURRENCY, name="deliver"
+)
 def deliver(event: SQSEvent) -> None:
     """Be given up to ten messages of the due queue."""
     on_messages(event, firing())

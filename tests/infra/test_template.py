@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from infra.local.run import environment
-from infra.local.template import TEMPLATE, read_template
+from infra.local.template import read_template
+from infra.template import TEMPLATE
 from tests.cloud import INDEXES, KEYS
 
 # The deliver function's timeout: an attempt may take 600 s.
@@ -24,7 +25,7 @@ def keys(description: dict[str, Any]) -> tuple[str, ...]:
 def test_names_carry_the_stage(stage: str) -> None:
     template = read_template(stage)
     assert [table["TableName"] for table in template.tables] == [f"resona-{stage}-{name}" for name in ("jobs", "runs", "secrets", "keys")]
-    assert [queue["QueueName"] for queue in template.queues] == [f"resona-{stage}-due", f"resona-{stage}-due-dead"]
+    assert [queue["QueueName"] for queue in template.queues] == [f"resona-{stage}-{name}" for name in ("due", "due-dead", "failed")]
     assert template.group == f"resona-{stage}"
     assert template.key_alias == f"alias/resona-{stage}-secrets"
     assert template.redrives == {f"resona-{stage}-due": (f"resona-{stage}-due-dead", 5)}
@@ -65,7 +66,7 @@ def test_tables_forget_by_the_attribute_that_the_code_writes_and_are_not_lost_by
 
 
 def test_a_message_stays_hidden_for_as_long_as_its_delivery_may_take() -> None:
-    due, dead = read_template("prod").queues
+    due, dead, _ = read_template("prod").queues
     assert due["VisibilityTimeout"] >= LONGEST_DELIVERY
     # A message may wait for 15 minutes, and be received five times, before it is given up.
     assert due["MessageRetentionPeriod"] > 900 + 5 * due["VisibilityTimeout"]
