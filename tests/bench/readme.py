@@ -1,4 +1,4 @@
-"""The README's tables that are counted: `python -m tests.bench.readme` writes them anew, each in the place of the one that begins like it."""
+"""The README's tables that are counted: `python -m tests.bench.readme` writes each anew, in the place of the one that begins like it."""
 
 from __future__ import annotations
 
