@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 
 from app import app
+from infra.template import load
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 SOURCES = [ROOT / "app.py", *sorted((ROOT / "chalicelib").rglob("*.py")), *sorted((ROOT / "infra").rglob("*.py"))]
+
+
+def section(name: str) -> str:
+    """Return what stands under a heading, up to the next of its kind."""
+    return README.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
 
 
 def test_every_setting_is_in_the_readme() -> None:
@@ -35,6 +41,22 @@ def test_every_command_in_the_readme_is_there() -> None:
     assert set(re.findall(r"`make ([a-z0-9]+)", README)) <= targets
 
 
+def test_every_alarm_is_explained_and_no_other() -> None:
+    resources = [resource for resource in load()["Resources"].values() if resource["Type"] == "AWS::CloudWatch::Alarm"]
+    alarms = [resource["Properties"]["AlarmName"]["Fn::Sub"].removeprefix("resona-${Stage}-") for resource in resources]
+    rows = re.findall(r"^\| (`.+?) \| .+? \| .+? \|$", section("Operate"), re.MULTILINE)
+    explained = [name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row)]
+    assert len(alarms) > 8
+    assert sorted(explained) == sorted(alarms)
+
+
 def test_every_link_in_the_readme_leads_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]+)?\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_every_link_to_a_heading_finds_it() -> None:
+    for path, heading in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", README):
+        text = (ROOT / path).read_text() if path else README
+        there = {re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-") for line in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+        assert heading in there, f"{path}#{heading}"
