@@ -6,15 +6,22 @@ AWS, nor what API Gateway logs: that is `ASSUMED`.
 
 from __future__ import annotations
 
+import io
 import json
+import logging
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from chalicelib.telemetry.invocation import invocation, process
+from chalicelib.telemetry.lines import EVENTS
 from infra.template import load
 from tests.bench.costs import DAY_SECONDS, LONGEST_POLL_SECONDS, MONTH_DAYS, POLLERS, PRICES, SWEEPS_A_DAY
 from tests.bench.meter import Usage, size
@@ -26,6 +33,14 @@ GB, MILLION = 1024**3, 1_000_000
 FIRINGS_OF_AN_HOURLY_CRON = MONTH_DAYS * 24
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html: stored beside each item.
 ITEM_OVERHEAD = 100
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html: counted beside each line.
+LINE_OVERHEAD = 26
+_ID = "0afa315a-f4d4-4a8a-a544-a4512fb8e297"
+LAMBDA_S_OWN = (
+    f"START RequestId: {_ID} Version: $LATEST",
+    f"END RequestId: {_ID}",
+    f"REPORT RequestId: {_ID}\tDuration: 735.00 ms\tBilled Duration: 735 ms\tMemory Size: 1024 MB\tMax Memory Used: 120 MB\t",
+)
 
 
 @dataclass(frozen=True)
@@ -76,9 +91,46 @@ def memory(function: str) -> int:
 def step(made: Bench, function: str, act: Callable[[], object], waits: int = 0) -> Step:
     """Do something that makes one invocation, and count."""
     calls, kept = len(made.world.cloud.calls), _kept(made)
-    usage = made.used(act)
+    with on_lambda(function) as written:
+        usage = made.used(act)
     assert usage.lambdas == 1, f"{function} was invoked {usage.lambdas} times"
-    return Step(function, usage, len(made.world.cloud.calls) - calls, _kept(made) - kept, waits=waits)
+    lines = written.getvalue().splitlines()
+    return Step(
+        function,
+        usage,
+        calls=len(made.world.cloud.calls) - calls,
+        kept=_kept(made) - kept,
+        logged=sum(len(line) + LINE_OVERHEAD for line in [*lines, *LAMBDA_S_OWN]),
+        metrics=frozenset(name for line in lines for name in _metrics_of(json.loads(line))),
+        waits=waits,
+    )
+
+
+@contextmanager
+def on_lambda(function: str) -> Iterator[io.StringIO]:
+    """Be a process of a function, and in it one invocation; give what it writes into its log."""
+    written, loggers = io.StringIO(), (logging.getLogger(), logging.getLogger(EVENTS))
+    before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
+    os.environ["AWS_LAMBDA_FUNCTION_NAME"] = f"resona-prod-{function}"
+    # The API's app says by itself when it is invoked.
+    invoked = nullcontext() if function == "api_handler" else invocation(function, SimpleNamespace(aws_request_id=_ID))
+    try:
+        with redirect_stdout(written), invoked:
+            yield written
+    finally:
+        del os.environ["AWS_LAMBDA_FUNCTION_NAME"]
+        process.cache_clear()
+        for logger, handlers, level in before:
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
+
+
+def _metrics_of(document: dict[str, Any]) -> Iterator[str]:
+    """Yield a name for each metric that CloudWatch makes of a line, if it is one of metrics: by the values of its dimensions."""
+    for directive in document.get("_aws", {}).get("CloudWatchMetrics", []):
+        for metric in directive["Metrics"]:
+            for dimensions in directive["Dimensions"]:
+                yield " ".join([metric["Name"], *(document[dimension] for dimension in dimensions)])
 
 
 def _kept(made: Bench) -> int:
