@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 EXPLORATIONS := tests/simulation tests/test_year.py tests/domain/test_model.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: run test check format soak bench clean
+.PHONY: run test check format soak bench acceptance clean
 
 run: $(VENV)/serves
 	@exec $(BIN)/chalice local --stage local --no-autoreload --port $(PORT)
@@ -47,6 +47,10 @@ bench: $(VENV)/tests
 	$(BIN)/python -m tests.bench.lateness
 	$(BIN)/python -m tests.bench.sending
 	$(BIN)/python -m tests.bench.plain
+
+# A deployed stage, which RESONA_URL and RESONA_KEY name; tests/acceptance/remote.py says what else can be set.
+acceptance: $(VENV)/tests
+	@$(BIN)/python -m tests.acceptance
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

@@ -34,7 +34,8 @@ def stage() -> Iterator[Remote | None]:
     except Refused as refused:
         pytest.exit(str(refused), returncode=2)
     yield found
-    found.clean()
+    if found.is_cleaned_by_tests:
+        found.clean()
 
 
 @pytest.fixture(scope="module")
