@@ -254,7 +254,12 @@ class Firing:
             self.jobs.save(decision.state, now=now)
         except StateChanged:
             return False
-        log.warning("job.overdue", extra={"job_id": job_id, "messages": len(decision.arm)})
+        fields = {"job_id": job_id, "messages": len(decision.arm)}
+        if any(due.at <= now for due in decision.arm):
+            log.warning("job.overdue", extra=fields)
+        else:
+            # Nothing covered it, and it is armed before it is due: a retry further away than a queue can wait, for example.
+            log.debug("job.armed", extra=fields)
         return self.arming.arm(decision.state, decision.arm)
 
 

@@ -61,7 +61,7 @@ class Line(logging.Formatter):
 
 
 def is_event(record: logging.LogRecord) -> bool:
-    """Say whether a record is an event of Resona's own. Chalice's logger has the app's name, and so the same."""
+    """Say whether a record is an event of Resona's own. Chalice's logger has the app's name, `resona-<stage>`."""
     return record.name == EVENTS and not record.args
 
 

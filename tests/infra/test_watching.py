@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -11,6 +12,9 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import Any
 
+from chalicelib import authorizer
+from chalicelib.telemetry.invocation import InvocationFailed
+from chalicelib.telemetry.metrics import METRICS, NAMESPACE
 from infra import project
 from infra.template import load
 from tests.infra import rules
@@ -111,10 +115,25 @@ def test_the_dashboard_shows_metrics_of_what_is_there() -> None:
 
 
 def test_what_the_dashboard_and_the_alarms_call_ours_is_what_the_functions_emit() -> None:
+    emitted = {(metric, dimensions) for metric, (_, kept_under) in METRICS.items() for dimensions in kept_under}
     (board,) = rules.resources(load(), "AWS::CloudWatch::Dashboard").values()
-    text = rules.text(board["DashboardBody"])
-    searched = set(re.findall(r"SEARCH\('\{Resona,stage,(\w+)\} MetricName=\\\"(\w+)\\\" stage=\\\"\$\{Stage\}\\\"'", text))
-    assert searched == {("outcome", "Attempts"), ("status", "Runs")}
-    ours = {metric[1] for widget in shown().values() for metric in widget if metric[0] == "Resona"}
-    ours |= {metric for namespace, metric, dimensions in alarms().values() if namespace == "Resona" and dimensions}
-    assert ours == {"Due", "Attempts", "Lateness", "Overdue", "Retries"}
+    searches = re.findall(
+        r"SEARCH\('\{Resona,(\w+),(\w+)\} MetricName=\\\"(\w+)\\\" stage=\\\"\$\{Stage\}\\\"'", rules.text(board["DashboardBody"])
+    )
+    used = {(metric, (first, second)) for first, second, metric in searches}
+    used |= {(metric[1], metric[2::2]) for widget in shown().values() for metric in widget if metric[0] == NAMESPACE}
+    used |= {(metric, tuple(dimensions)) for namespace, metric, dimensions in alarms().values() if namespace == NAMESPACE and dimensions}
+    assert used == emitted
+
+
+def test_the_authorizer_s_errors_are_told_from_its_refusals_by_what_is_written() -> None:
+    (errors,) = rules.resources(load(), "AWS::Logs::MetricFilter").values()
+    assert (errors["LogGroupName"], errors["FilterPattern"]) == (
+        {"Ref": "AuthorizerLogs"},
+        f'?{InvocationFailed.__name__} ?"Task timed out" ?"Runtime."',
+    )
+    (counted,) = errors["MetricTransformations"]
+    assert (counted["MetricNamespace"], rules.text(counted["MetricName"]), {}) == alarms()["authorizer-errors"]
+    # Lambda writes an exception down with the lines of code that it came by: none may speak of a failure on the way of a refusal.
+    code = inspect.getsource(authorizer)
+    assert all(word not in code for word in ("InvocationFailed", "timed out", "Runtime."))
