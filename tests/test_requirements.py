@@ -54,6 +54,14 @@ def test_whatever_a_requirement_needs_is_pinned_too(name: str) -> None:
     assert needed <= pinned
 
 
+def test_nothing_ships_that_nothing_needs() -> None:
+    found, wanted = set[str](), {canonicalize_name(line) for line in lines("requirements.in")}
+    while wanted:
+        found |= wanted
+        wanted = {name for package in wanted for name in needs(package)} - found
+    assert found == {package for package, _ in pins("requirements")}
+
+
 def test_what_ships_is_pinned_by_its_hashes() -> None:
     for line in lines("requirements.txt"):
         assert re.fullmatch(r"\S+( ; [^-]+)?(\s+--hash=sha256:[0-9a-f]{64})+", line), line
