@@ -32,11 +32,11 @@ from tests.acceptance.report import Report
 # What the tests register, and about how long they take.
 TEST_JOBS, TEST_SECONDS = 230, 150
 _AHEAD_JOBS = 10
-_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
 
 def main() -> int:
-    for number in (signal.SIGTERM, signal.SIGALRM):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, _interrupt)
     try:
         stage = remote.of_environment()

@@ -65,6 +65,17 @@ class Asking:
     sizes: Sizes
 
     @property
+    def request(self) -> dict[str, Any]:
+        """Return a request that every receiver answers with 200, the stage's own API included."""
+        return {"url": self.receiver.address("/question"), "method": "GET"}
+
+    def register(self, trigger: dict[str, Any]) -> Any:
+        """Register a job that calls the receiver, and return it."""
+        answer = self.stage.post("/jobs", {"name": "A question", "request": self.request, "trigger": trigger})
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    @property
     def patience(self) -> int:
         """Return how many times as long as a stage a laptop may take: it does other things, too."""
         return 10 if self.stage.stage == "local" else 1

@@ -41,7 +41,7 @@ def ahead(asking: Asking) -> Answer:
     triggers = [cron if number % 2 else {"date": due_at.isoformat()} for number in range(asking.sizes.ahead)]
     lateness, lost = _late_by(asking, triggers, (due_at - asking.stage.now()).total_seconds())
     swept = sum(late >= SWEPT_MS for late in lateness)
-    found = {"lateness_ms": quantiles(lateness or [0]), "not fired": lost, "armed by the sweeper": swept}
+    found: dict[str, Any] = {"lateness_ms": quantiles(lateness or [0]), "not fired": lost, "armed by the sweeper": swept}
     return judged(
         not lost and not swept and found["lateness_ms"]["p99"] <= ALLOWED_MS * asking.patience,
         f"{told(found['lateness_ms'], 'ms')}; {lost} did not fire, {swept} were armed by the sweeper alone",
@@ -76,7 +76,7 @@ def _first_due(stage: Remote, count: int) -> datetime:
 def _lateness(asking: Asking, dues: Sequence[datetime]) -> Answer:
     triggers = [{"date": due_at.isoformat()} for due_at in dues]
     lateness, lost = _late_by(asking, triggers, (max(dues) - asking.stage.now()).total_seconds())
-    found = {"lateness_ms": quantiles(lateness or [0]), "least_ms": min(lateness or [0]), "not fired": lost}
+    found: dict[str, Any] = {"lateness_ms": quantiles(lateness or [0]), "least_ms": min(lateness or [0]), "not fired": lost}
     return judged(
         not lost and found["lateness_ms"]["p99"] <= ALLOWED_MS * asking.patience and found["least_ms"] >= 0,
         f"{told(found['lateness_ms'], 'ms')}; {lost} did not fire within {_WAIT_SECONDS} s of it",
@@ -87,10 +87,10 @@ def _lateness(asking: Asking, dues: Sequence[datetime]) -> Answer:
 
 def _late_by(asking: Asking, triggers: Sequence[dict[str, Any]], due_in_seconds: float) -> tuple[list[int], int]:
     """Return by how many milliseconds each job's first run was late, as it says itself, and how many have none."""
-    stage, address = asking.stage, asking.receiver.address("/lateness")
+    stage = asking.stage
     began = time.monotonic()
     with ThreadPoolExecutor(_THREADS) as threads:
-        jobs = list(threads.map(partial(stage.register, address), triggers))
+        jobs = list(threads.map(asking.register, triggers))
         time.sleep(max(0.0, began + due_in_seconds + 1 - time.monotonic()))
         until = time.monotonic() + _WAIT_SECONDS
         waiting, lateness = jobs, list[int]()
@@ -113,7 +113,7 @@ def _round(asking: Asking, number: int) -> list[dict[str, Any]]:
     ways = [(what, seconds) for what in ("deleted", "paused") for seconds in asking.sizes.before_due] + [("left", 0.0)]
     due_at = _first_due(asking.stage, 2 * len(ways)) + timedelta(seconds=max(asking.sizes.before_due))
     with ThreadPoolExecutor(len(ways)) as threads:
-        rows = list(threads.map(lambda way: _change(asking, *way, number, due_at), ways))
+        rows = list(threads.map(lambda way: _change(asking, way[0], way[1], number, due_at), ways))
     # What is sent against the promise is sent at once; what is in doubt gets the time it may take.
     time.sleep(max(0.0, (due_at + timedelta(seconds=1.5) + asking.stage.slack - asking.stage.now()).total_seconds()))
     return [{**row, "sent": asking.receiver.was_sent(f"{row['what']}-{row['seconds']}-{number}")} for row in rows]

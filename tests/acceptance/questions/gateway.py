@@ -47,8 +47,8 @@ def refusals(asking: Asking) -> Answer:
 
 def encoding(asking: Asking) -> Answer:
     """Ask whether what is percent-encoded in a path or a query arrives decoded, once."""
-    stage, key, address = asking.stage, f"a.b-{uuid.uuid4().hex}", asking.receiver.address("/encoding")
-    body = {"name": "Zürich & more: 100 %", "request": {"url": address, "method": "GET"}, "trigger": _FAR}
+    stage, key = asking.stage, f"a.b-{uuid.uuid4().hex}"
+    body = {"name": "Zürich & more: 100 %", "request": asking.request, "trigger": _FAR}
     put = stage.request("PUT", f"/jobs/key%3A{key}", body)
     plain, encoded = stage.request("GET", f"/jobs/key:{key}"), stage.request("GET", f"/jobs/key%3A{key}")
     job_id = put.json().get("id")
@@ -77,8 +77,7 @@ def encoding(asking: Asking) -> Answer:
 
 def twins(asking: Asking) -> Answer:
     """Let two clients send the same registration with the same Idempotency-Key at the same moment, again and again."""
-    stage, address = asking.stage, asking.receiver.address("/twins")
-    rows = [_twins(stage, address) for _ in range(asking.sizes.twins)]
+    rows = [_twins(asking) for _ in range(asking.sizes.twins)]
     wrong = [row for row in rows if row["jobs"] != 1 or not set(row["statuses"]) <= {201, 409}]
     pairs = Counter(" and ".join(map(str, sorted(row["statuses"]))) for row in rows)
     return judged(
@@ -114,9 +113,9 @@ def _refused(
     }
 
 
-def _twins(stage: Remote, address: str) -> dict[str, Any]:
-    key, together = uuid.uuid4().hex, threading.Barrier(2, timeout=60)
-    body = {"name": "twin", "request": {"url": address, "method": "GET"}, "trigger": _FAR}
+def _twins(asking: Asking) -> dict[str, Any]:
+    stage, key, together = asking.stage, uuid.uuid4().hex, threading.Barrier(2, timeout=60)
+    body = {"name": "A twin", "request": asking.request, "trigger": _FAR}
 
     def register() -> requests.Response:
         # The connection is there before the race begins.

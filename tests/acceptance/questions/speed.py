@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import requests
 
@@ -23,7 +23,7 @@ def first_calls(asking: Asking) -> Answer:
     """Say how long the first calls of this run took, and let the first job fire: right after a deployment all of them are cold."""
     stage = asking.stage
     open_to_all, with_key = stage.first_calls
-    job = stage.register(asking.receiver.address("/first"), {"delay": 0})
+    job = asking.register({"delay": 0})
     runs = stage.wait_for(f"/jobs/{job['id']}/runs", lambda runs: bool(runs and runs[0]["lateness_ms"] is not None), _WAIT_SECONDS)
     late = runs[0]["lateness_ms"]
     found = {"health_seconds": round(open_to_all, 3), "list_with_key_seconds": round(with_key, 3), "first_firing_late_ms": late}
@@ -38,16 +38,15 @@ def first_calls(asking: Asking) -> Answer:
 def answers(asking: Asking) -> Answer:
     """Call one route after the other; what /health takes is the way there and back."""
     took: defaultdict[str, list[float]] = defaultdict(list)
-    stage, address = asking.stage, asking.receiver.address("/speed")
-    body = {"name": "speed", "request": {"url": address, "method": "GET"}, "trigger": _FAR}
+    stage, body = asking.stage, {"name": "A question", "request": asking.request, "trigger": _FAR}
     for _ in range(asking.sizes.calls):
-        _timed(took["health"], 200, lambda: stage.request("GET", "/health"))
-        job = _timed(took["create"], 201, lambda: stage.post("/jobs", body)).json()
+        _timed(took["health"], 200, partial(stage.request, "GET", "/health"))
+        job = _timed(took["create"], 201, partial(stage.post, "/jobs", body)).json()
         path = f"/jobs/{job['id']}"
-        _timed(took["read"], 200, lambda path=path: stage.request("GET", path))
-        _timed(took["update"], 200, lambda path=path: stage.request("PATCH", path, {"trigger": {"delay": 90_000}}))
-        _timed(took["list"], 200, lambda: stage.request("GET", "/jobs?limit=20"))
-        _timed(took["delete"], 204, lambda path=path: stage.delete(path))
+        _timed(took["read"], 200, partial(stage.request, "GET", path))
+        _timed(took["update"], 200, partial(stage.request, "PATCH", path, {"trigger": {"delay": 90_000}}))
+        _timed(took["list"], 200, partial(stage.request, "GET", "/jobs?limit=20"))
+        _timed(took["delete"], 204, partial(stage.delete, path))
     found = {what: quantiles(milliseconds) for what, milliseconds in took.items()}
     return judged(
         all(values["p99"] <= SLOWEST_MS * asking.patience for values in found.values()),
@@ -62,10 +61,10 @@ def list_lag(asking: Asking) -> Answer:
     path = f"/jobs?limit=100&label=acceptance:{stage.run}"
     shown, gone = [], []
     for _ in range(max(1, asking.sizes.calls // 6)):
-        job = stage.register(asking.receiver.address("/list"), _FAR)
-        shown.append(_lag(stage, path, lambda ids, job=job: job["id"] in ids))
+        job = asking.register(_FAR)
+        shown.append(_lag(stage, path, job["id"], is_listed=True))
         assert stage.delete(f"/jobs/{job['id']}").status_code == 204
-        gone.append(_lag(stage, path, lambda ids, job=job: job["id"] not in ids))
+        gone.append(_lag(stage, path, job["id"], is_listed=False))
     found = {"created_seconds": quantiles(shown, 3), "deleted_seconds": quantiles(gone, 3)}
     return judged(
         max(*shown, *gone) <= LAG_SECONDS * asking.patience,
@@ -83,12 +82,12 @@ def _timed(took: list[float], status: int, call: Callable[[], requests.Response]
     return answer
 
 
-def _lag(stage: Remote, path: str, holds: Callable[[set[Any]], bool]) -> float:
+def _lag(stage: Remote, path: str, job_id: str, *, is_listed: bool) -> float:
     """Return after how many seconds a list was asked that was right."""
     began = time.monotonic()
     while True:
         asked = time.monotonic() - began
-        if holds({job["id"] for job in stage.get(path)}):
+        if any(job["id"] == job_id for job in stage.get(path)) == is_listed:
             return asked
         assert asked < _WAIT_SECONDS, f"{path} is still wrong"
         time.sleep(0.05)
