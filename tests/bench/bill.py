@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -17,15 +15,18 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from chalicelib.telemetry.invocation import invocation, process
-from chalicelib.telemetry.lines import EVENTS
+import pytest
+
+from chalicelib.telemetry.invocation import invocation
+from infra.local.clock import Context
 from infra.template import load
 from tests.bench.costs import DAY_SECONDS, LONGEST_POLL_SECONDS, MONTH_DAYS, POLLERS, PRICES, SWEEPS_A_DAY
+from tests.bench.logged import LAMBDAS_OWN
 from tests.bench.meter import Usage, size
 from tests.bench.operations import FAR, KB, Bench, CrowdedCloud, bench
+from tests.telemetry.process import lambda_process
 
 ROOT = Path(__file__).parent.parent.parent
 VOLUMES = (1_000, 1_000_000, 100_000_000)
@@ -35,12 +36,6 @@ FIRINGS_OF_AN_HOURLY_CRON = MONTH_DAYS * 24
 ITEM_OVERHEAD = 100
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html: counted beside each line.
 LINE_OVERHEAD = 26
-_ID = "0afa315a-f4d4-4a8a-a544-a4512fb8e297"
-LAMBDA_S_OWN = (
-    f"START RequestId: {_ID} Version: $LATEST",
-    f"END RequestId: {_ID}",
-    f"REPORT RequestId: {_ID}\tDuration: 735.00 ms\tBilled Duration: 735 ms\tMemory Size: 1024 MB\tMax Memory Used: 120 MB\t",
-)
 
 
 @dataclass(frozen=True)
@@ -100,7 +95,7 @@ def step(made: Bench, function: str, act: Callable[[], object], waits: int = 0) 
         usage,
         calls=len(made.world.cloud.calls) - calls,
         kept=_kept(made) - kept,
-        logged=sum(len(line) + LINE_OVERHEAD for line in [*lines, *LAMBDA_S_OWN]),
+        logged=sum(len(line) + LINE_OVERHEAD for line in [*lines, *LAMBDAS_OWN.splitlines()]),
         metrics=frozenset(name for line in lines for name in _metrics_of(json.loads(line))),
         waits=waits,
     )
@@ -109,20 +104,11 @@ def step(made: Bench, function: str, act: Callable[[], object], waits: int = 0) 
 @contextmanager
 def on_lambda(function: str) -> Iterator[io.StringIO]:
     """Be a process of a function, and in it one invocation; give what it writes into its log."""
-    written, loggers = io.StringIO(), (logging.getLogger(), logging.getLogger(EVENTS))
-    before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
-    os.environ["AWS_LAMBDA_FUNCTION_NAME"] = f"resona-prod-{function}"
+    written = io.StringIO()
     # The API's app says by itself when it is invoked.
-    invoked = nullcontext() if function == "api_handler" else invocation(function, SimpleNamespace(aws_request_id=_ID))
-    try:
-        with redirect_stdout(written), invoked:
-            yield written
-    finally:
-        del os.environ["AWS_LAMBDA_FUNCTION_NAME"]
-        process.cache_clear()
-        for logger, handlers, level in before:
-            logger.handlers[:] = handlers
-            logger.setLevel(level)
+    invoked = nullcontext() if function == "api_handler" else invocation(function, Context(f"resona-prod-{function}", 60))
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(written), lambda_process(patch), invoked:
+        yield written
 
 
 def _metrics_of(document: dict[str, Any]) -> Iterator[str]:
