@@ -65,6 +65,9 @@ def test_a_firing_is_two_lines_and_one_document(world: World, written: Written) 
     assert ended == {**identity, "message": "attempt.ended", "timestamp": ended["timestamp"], **told}
     assert over == {**identity, "message": "run.ended", "timestamp": over["timestamp"], "status": "succeeded", "attempts": 1}
     assert len(written.metrics) == 1
+    # They are paid for: 1.2 KB, and Lambda's own 0.3, are 0.75 dollars a million.
+    firing = written.text.splitlines()[-3:]
+    assert sum(map(len, firing)) <= 1_250
     assert written.sums == {
         ("Lateness", "dev"): 70,
         ("Due", "dev"): 1,
