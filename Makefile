@@ -46,7 +46,6 @@ bench: $(VENV)/tests
 	$(BIN)/python -m tests.bench.costs
 	$(BIN)/python -m tests.bench.bill
 	$(BIN)/python -m tests.bench.limits
-	$(BIN)/python -m tests.bench.logged
 	$(BIN)/python -m tests.bench.idle_wakes
 	$(BIN)/python -m tests.bench.bursts
 	$(BIN)/python -m tests.bench.lateness

@@ -23,7 +23,6 @@ from chalicelib.telemetry.invocation import invocation
 from infra.local.clock import Context
 from infra.template import load
 from tests.bench.costs import DAY_SECONDS, LONGEST_POLL_SECONDS, MONTH_DAYS, POLLERS, PRICES, SWEEPS_A_DAY
-from tests.bench.logged import LAMBDAS_OWN
 from tests.bench.meter import Usage, size
 from tests.bench.operations import FAR, KB, Bench, CrowdedCloud, bench
 from tests.telemetry.process import lambda_process
@@ -36,6 +35,13 @@ FIRINGS_OF_AN_HOURLY_CRON = MONTH_DAYS * 24
 ITEM_OVERHEAD = 100
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html: counted beside each line.
 LINE_OVERHEAD = 26
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html: what Lambda writes of an invocation, in plain text.
+LAMBDAS_OWN = (
+    "START RequestId: 0afa315a-f4d4-4a8a-a544-a4512fb8e297 Version: $LATEST",
+    "END RequestId: 0afa315a-f4d4-4a8a-a544-a4512fb8e297",
+    "REPORT RequestId: 0afa315a-f4d4-4a8a-a544-a4512fb8e297\tDuration: 1234.56 ms\tBilled Duration: 1235 ms\t"
+    "Memory Size: 1024 MB\tMax Memory Used: 128 MB\t",
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ def step(made: Bench, function: str, act: Callable[[], object], waits: int = 0) 
         usage,
         calls=len(made.world.cloud.calls) - calls,
         kept=_kept(made) - kept,
-        logged=sum(len(line) + LINE_OVERHEAD for line in [*lines, *LAMBDAS_OWN.splitlines()]),
+        logged=sum(len(line) + LINE_OVERHEAD for line in [*lines, *LAMBDAS_OWN]),
         metrics=frozenset(name for line in lines for name in _metrics_of(json.loads(line))),
         waits=waits,
     )
