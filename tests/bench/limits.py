@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from chalicelib.aws.job_items import WATCH_SHARDS
 from chalicelib.executor import _BATCH as BATCH
 from chalicelib.executor import _CONCURRENCY as CONCURRENCY
+from infra.deploy.gateway import RATE
 from tests.bench.bill import one_time
 from tests.bench.meter import Write
 from tests.bench.operations import FAR, KB, bench
@@ -105,7 +106,12 @@ def limits() -> Iterator[Limit]:
     yield Limit("Lambda, `wake` at once", wake.seconds, EXECUTIONS - CONCURRENCY, "is what is left of the account's, for the API too")
     yield Limit("EventBridge Scheduler, invocations", 1, WAKES, "ask for more; what it wakes too late for, the sweeper arms")
     yield Limit("SQS, messages in flight", deliver.seconds, IN_FLIGHT, "ask for more")
-    yield Limit("API Gateway, calls, if each registers one job", 1, API_CALLS, "ask for more; `POST /jobs/batch` registers 100 jobs")
+    yield Limit(
+        "API Gateway, calls, if each registers one job",
+        1,
+        RATE,
+        f"is ours, of the account's {API_CALLS:,}: `POST /jobs/batch` registers 100, or raise `RATE` in `infra/deploy/gateway.py`",
+    )
 
 
 def table() -> Iterator[str]:
