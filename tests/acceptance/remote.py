@@ -45,6 +45,8 @@ class Remote(Served):
     """A stage, with a key of it. Every job that goes through here bears the label of this run, and goes with it."""
 
     timeout_seconds = 35.0
+    # A new account runs ten functions at once, and those that send are among them.
+    clients = 8
 
     def __init__(self, url: str, key: str, slack: timedelta = timedelta(seconds=2)) -> None:
         """Take where it serves. Raises Refused for what can be no URL or no key."""

@@ -17,7 +17,6 @@ ALLOWED_MS = 1000
 # A wake that does not come is noticed by the sweeper so long after the due time.
 SWEPT_MS = 30_000
 _AHEAD = timedelta(minutes=16)
-_THREADS = 8
 _WAIT_SECONDS = 90
 ON_THE_SECOND = "On the second: EventBridge Scheduler's own precision is 60 s, ours is 1 s."
 NOT_SENT = "After an acknowledged delete or pause nothing of the old definition is sent, save a request that was on the wire."
@@ -89,7 +88,7 @@ def _late_by(asking: Asking, triggers: Sequence[dict[str, Any]], due_in_seconds:
     """Return by how many milliseconds each job's first run was late, as it says itself, and how many have none."""
     stage = asking.stage
     began = time.monotonic()
-    with ThreadPoolExecutor(_THREADS) as threads:
+    with ThreadPoolExecutor(stage.clients) as threads:
         jobs = list(threads.map(asking.register, triggers))
         time.sleep(max(0.0, began + due_in_seconds + 1 - time.monotonic()))
         until = time.monotonic() + _WAIT_SECONDS
