@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -274,6 +275,42 @@ def test_two_apis_of_one_stage_are_told_and_neither_is_chosen(desk: Desk) -> Non
 def test_another_s_api_is_not_the_stage_s(desk: Desk, name: str, function: str) -> None:
     make_api(desk.client, name, function)
     assert found.find(desk.cloud, NAMES).api == desk.api
+
+
+def test_an_api_is_also_known_by_the_permission_to_call_the_function(desk: Desk) -> None:
+    """Whatever API Gateway says of its methods: not to find the API would be to make another one."""
+    bare = str(desk.gateway.create_rest_api(name="resona-dev")["id"])
+    desk.gateway.delete_rest_api(restApiId=desk.api)
+    assert found.find(desk.cloud, NAMES).api is None
+    desk.client("lambda").add_permission(
+        FunctionName="resona-dev",
+        StatementId="1",
+        Action="lambda:InvokeFunction",
+        Principal="apigateway.amazonaws.com",
+        SourceArn=f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{bare}/*",
+    )
+    assert found.find(desk.cloud, NAMES).api == bare
+
+
+def test_what_chalice_noted_of_names_that_are_no_longer_used_stays_noted_while_it_is_there(desk: Desk, tmp_path: Path) -> None:
+    """So that Chalice takes it away; what is gone already would stop it."""
+    make_function(desk.client, "resona-dev-former")
+    path = tmp_path / "deployed" / "dev.json"
+    existing = found.find(desk.cloud, NAMES)
+    found.note(existing, desk.cloud, NAMES, path)
+    assert [one["name"] for one in json.loads(path.read_text())["resources"]] == ["api_handler", "rest_api"]
+    former = [
+        {"name": "former", "resource_type": "lambda_function", "lambda_arn": "resona-dev-former"},
+        {"name": "gone", "resource_type": "lambda_function", "lambda_arn": "resona-dev-gone"},
+        {"name": "gone_role", "resource_type": "iam_role", "role_name": "resona-dev-gone", "role_arn": "x"},
+        {"name": "former_role", "resource_type": "iam_role", "role_name": "resona-dev-former-role", "role_arn": "x"},
+        {"name": "rest_api", "resource_type": "rest_api", "rest_api_id": "another", "rest_api_url": "x"},
+    ]
+    path.write_text(json.dumps({"resources": former, "schema_version": "2.0"}))
+    found.note(existing, desk.cloud, NAMES, path)
+    noted = {one["name"]: one for one in json.loads(path.read_text())["resources"]}
+    assert list(noted) == ["api_handler", "rest_api", "former", "former_role"]
+    assert noted["rest_api"]["rest_api_id"] == desk.api
 
 
 def test_a_function_s_new_permission_is_waited_for(desk: Desk) -> None:

@@ -98,8 +98,6 @@ def asked_of_aws(account: Account) -> Iterator[tuple[str, str]]:
     yield "apigateway:PUT", f"arn:aws:apigateway:{REGION}::/restapis/x"
     # With a function its role is passed, and with the account's role for logs that one.
     yield "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/resona-dev-wake"
-    # Where Chalice finds a function that has another rule's permission.
-    yield "lambda:GetPolicy", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:resona-dev"
 
 
 def asked_by_cloudformation() -> Iterator[tuple[str, str]]:

@@ -115,7 +115,7 @@ def test_a_job_that_a_killed_test_has_left_is_deleted_first(desk: Desk) -> None:
     ("answers", "told"),
     [
         ([ok(), ok()], "it is succeeded, with success 200"),
-        ([status(500), status(404)], "it is failed, with http_error 500, http_error 404"),
+        ([status(425), status(404)], "it is failed, with http_error 425, http_error 404"),
         ([status(404)], "it is failed, with http_error 404"),
         ([status(500)] * 3, "it is failed, with http_error 500, http_error 500, http_error 500"),
     ],
