@@ -17,10 +17,9 @@ from typing import Any
 
 import pytest
 
-from app import app
 from chalicelib.api.routing import parts
 from chalicelib.outbound.send import send
-from tests.api.conftest import Answer, Api, job
+from tests.api.conftest import ROUTES, Answer, Api, job
 from tests.outbound.servers import LOOPBACK, Server, serving
 from tests.world import World
 
@@ -126,7 +125,7 @@ def test_no_secret_is_anywhere_but_where_it_belongs(aviary: Aviary, caplog: pyte
         repeat.server = mirror
         pass_over_every_route(aviary, target, mirror)
         sent = b"".join([*target.seen, *mirror.seen]).decode()
-    assert aviary.called == {(method, path) for path, methods in app.routes.items() for method in methods}
+    assert aviary.called == {(method, path) for path, methods in ROUTES.items() for method in methods}
     world = aviary.api.world
     aviary.seen[TABLES].append(repr(world.cloud.tables))
     aviary.seen["logs"] = [f"{record.getMessage()} {vars(record)}" for record in caplog.records] + [caplog.text]
@@ -204,7 +203,7 @@ def _look(aviary: Aviary, job_id: str) -> None:
     call(RUNS, ("GET", "/runs"), "/runs")
     for path in ("/secrets", "/health", "/openapi.json", "/docs"):
         call("rest", ("GET", path), path)
-    for path in app.routes:
+    for path in ROUTES:
         call(
             "rest",
             ("OPTIONS", path),
