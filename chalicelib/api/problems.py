@@ -16,6 +16,9 @@ from chalicelib.domain.request import BodyTooLarge
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
+# What is said of a path that is not there, wherever it is said: by a laptop, by API Gateway, and by a route that is switched off.
+NO_ROUTE = "there is no such route"
+
 # So many wrong fields are told in the sentence; `errors` has them all. A body may hold tens of thousands, and Lambda answers at most 6 MB.
 _TOLD = 10
 

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from chalice.local import ChaliceRequestHandler, NotAuthorizedError, ThreadedHTTPServer
 
-from chalicelib.api.problems import NoKey, answer_to, problem
+from chalicelib.api.problems import NO_ROUTE, NoKey, answer_to, problem
 from chalicelib.api.routing import parts
 from chalicelib.api.sharing import shared
 from chalicelib.authorizer import Unauthorized
@@ -169,7 +169,7 @@ class Handler(ChaliceRequestHandler):
             # A client of a proxy names the whole URL.
             event["requestContext"]["path"] = urlsplit(self.path).path
         except ValueError:
-            self._problem(404, "there is no such route")
+            self._problem(404, NO_ROUTE)
             return None
         methods = self.local_gateway._app_object.routes[event["requestContext"]["resourcePath"]]
         if self.command not in methods:

@@ -1,0 +1,35 @@
+"""What must hold of a deployed stage, and is looked at rather than believed."""
+
+from __future__ import annotations
+
+from botocore.exceptions import ClientError
+
+from infra.deploy.cloud import Cloud, Names
+from infra.deploy.trouble import Trouble, code_of
+
+
+def check(cloud: Cloud, names: Names) -> None:
+    """Raise Trouble if the scheduler's role is not there, or a function's log is kept for ever."""
+    role = names.of("scheduler")
+    try:
+        cloud("iam").get_role(RoleName=role)
+    except ClientError as error:
+        if code_of(error) != "NoSuchEntity":
+            raise
+        raise Trouble(
+            f"the role {role}, by which schedules wake Resona, is not there: somebody has deleted it",
+            f"`aws cloudformation detect-stack-drift --stack-name {names.stack}` shows what else is gone. To have it made again, take "
+            "SchedulerRole out of infra/template.yaml, deploy, put it back and deploy. Until then the sweeper alone keeps jobs on time.",
+        ) from error
+    kept = [group for group in (f"/aws/lambda/{name}" for name in names.functions.values()) if not _ends(cloud, group)]
+    if kept:
+        raise Trouble(
+            f"these logs are kept for ever, or are not there: {', '.join(kept)}",
+            f"the stack sets their retention, so somebody has changed it: `aws logs put-retention-policy --region {cloud.region} "
+            f"--retention-in-days 30 --log-group-name {kept[0]}`, and the others; `aws logs create-log-group` before, if one is gone.",
+        )
+
+
+def _ends(cloud: Cloud, name: str) -> bool:
+    groups = cloud("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    return any(group["logGroupName"] == name and group.get("retentionInDays") for group in groups)

@@ -1,0 +1,298 @@
+"""CloudFormation, as far as a deploy uses it: moto knows neither all that the template makes, nor imports, rollbacks or failures.
+
+What it makes that others look at (tables, keys, log groups, roles, queues) it makes in moto, so that the rest of a deploy finds it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import yaml
+from botocore.exceptions import ClientError
+
+from infra.template import _Loader
+from tests.cloud import client_error
+
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+_NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
+_PSEUDO = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::NoValue": ""}
+
+
+@dataclass
+class Stack:
+    """A stack, and the states that it goes through one look after the other."""
+
+    name: str
+    states: list[str]
+    template: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
+    physical: dict[str, str] = field(default_factory=dict)
+    events: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        return self.states[0]
+
+    def tell(self, logical: str, kind: str, status: str, reason: str = "") -> None:
+        self.events.insert(
+            0, {"LogicalResourceId": logical, "ResourceType": kind, "ResourceStatus": status, "ResourceStatusReason": reason}
+        )
+
+
+class CloudFormation:
+    """The client. `fails` maps a logical name to the reason why it cannot be made; `gives_up`: going back fails, too."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.stacks: dict[str, Stack] = {}
+        self.change_sets: dict[str, dict[str, Any]] = {}
+        self.fails: dict[str, str] = {}
+        self.gives_up = False
+        self.changes: list[dict[str, Any]] = []
+        self.calls: list[str] = []
+        self._endpoint = endpoint
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        """Return moto's client of a service."""
+        if service not in self._clients:
+            self._clients[service] = boto3.client(service, endpoint_url=self._endpoint, region_name=REGION)
+        return self._clients[service]
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
+        stack = self._stack(StackName)
+        shown = {
+            "StackStatus": stack.status,
+            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in stack.parameters.items()],
+            "Outputs": [
+                {"OutputKey": name, "OutputValue": self._resolved(output["Value"], stack)}
+                for name, output in stack.template.get("Outputs", {}).items()
+                if stack.status.endswith("_COMPLETE") and stack.status != "ROLLBACK_COMPLETE"
+            ],
+        }
+        if len(stack.states) > 1:
+            stack.states.pop(0)
+            if stack.status == "DELETE_COMPLETE":
+                del self.stacks[StackName]
+        return {"Stacks": [shown]}
+
+    def create_change_set(
+        self,
+        StackName: str,  # noqa: N803
+        ChangeSetName: str,  # noqa: N803
+        ChangeSetType: str,  # noqa: N803
+        TemplateBody: str,  # noqa: N803
+        Parameters: list[dict[str, Any]],  # noqa: N803
+        Capabilities: list[str],  # noqa: N803
+        ResourcesToImport: list[dict[str, Any]] | None = None,  # noqa: N803
+    ) -> None:
+        self.calls.append(f"create_change_set {ChangeSetType}")
+        assert Capabilities == ["CAPABILITY_NAMED_IAM"]
+        assert len(TemplateBody.encode()) <= 51_200
+        template = yaml.load(TemplateBody, Loader=_Loader)
+        if ChangeSetType == "UPDATE":
+            stack = self._stack(StackName)
+            assert stack.status.endswith("_COMPLETE")
+        else:
+            stack = self.stacks.setdefault(StackName, Stack(StackName, ["REVIEW_IN_PROGRESS"]))
+            assert stack.status == "REVIEW_IN_PROGRESS"
+        given = {one["ParameterKey"]: one for one in Parameters}
+        assert given.keys() <= template["Parameters"].keys()
+        parameters = {
+            name: stack.parameters[name] if given.get(name, {}).get("UsePreviousValue") else given.get(name, {}).get("ParameterValue")
+            for name in template["Parameters"]
+        }
+        parameters = {name: template["Parameters"][name].get("Default") if text is None else text for name, text in parameters.items()}
+        is_same = ChangeSetType == "UPDATE" and (stack.template, stack.parameters) == (template, parameters)
+        self.change_sets[ChangeSetName] = {
+            "states": ["CREATE_PENDING", "FAILED" if is_same else "CREATE_COMPLETE"],
+            "type": ChangeSetType,
+            "template": template,
+            "parameters": {name: str(text) for name, text in parameters.items()},
+            "imports": ResourcesToImport or [],
+        }
+
+    def describe_change_set(self, StackName: str, ChangeSetName: str, NextToken: str | None = None) -> dict[str, Any]:  # noqa: N803
+        change_set = self.change_sets[ChangeSetName]
+        status = change_set["states"][0]
+        if len(change_set["states"]) > 1:
+            change_set["states"].pop(0)
+        reason = {"StatusReason": _NO_CHANGE} if status == "FAILED" else {}
+        # Two pages, as AWS gives them for many changes.
+        if NextToken is None:
+            return {"Status": status, **reason, "Changes": [], "NextToken": "2"}
+        return {"Status": status, **reason, "Changes": [{"Type": "Resource", "ResourceChange": change} for change in self.changes]}
+
+    def delete_change_set(self, StackName: str, ChangeSetName: str) -> None:  # noqa: N803
+        del self.change_sets[ChangeSetName]
+
+    def execute_change_set(self, StackName: str, ChangeSetName: str) -> None:  # noqa: N803
+        change_set, stack = self.change_sets.pop(ChangeSetName), self._stack(StackName)
+        kind = change_set["type"]
+        self.calls.append(f"execute_change_set {kind}")
+        stack.tell(stack.name, "AWS::CloudFormation::Stack", f"{kind}_IN_PROGRESS", "User Initiated")
+        before = (stack.template, stack.parameters)
+        stack.template, stack.parameters = change_set["template"], change_set["parameters"]
+        is_done = self._import(stack, change_set["imports"]) if kind == "IMPORT" else self._make(stack)
+        if is_done:
+            stack.states = [f"{kind}_IN_PROGRESS", f"{kind}_COMPLETE"]
+            return
+        stack.template, stack.parameters = before if kind == "UPDATE" else (stack.template, stack.parameters)
+        ended = {"CREATE": "ROLLBACK_COMPLETE", "UPDATE": "UPDATE_ROLLBACK_COMPLETE", "IMPORT": "IMPORT_ROLLBACK_COMPLETE"}[kind]
+        if kind == "CREATE":
+            self._unmake(stack)
+        stack.states = [f"{kind}_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED" if self.gives_up else ended]
+
+    def delete_stack(self, StackName: str) -> None:  # noqa: N803
+        self.calls.append("delete_stack")
+        stack = self._stack(StackName)
+        stack.tell(stack.name, "AWS::CloudFormation::Stack", "DELETE_IN_PROGRESS", "User Initiated")
+        failed = [logical for logical in stack.physical if logical in self.fails]
+        for logical in failed:
+            stack.tell(logical, stack.template["Resources"][logical]["Type"], "DELETE_FAILED", self.fails[logical])
+        if failed:
+            stack.states = ["DELETE_IN_PROGRESS", "DELETE_FAILED"]
+            return
+        self._unmake(stack)
+        stack.states = ["DELETE_IN_PROGRESS", "DELETE_COMPLETE"]
+
+    def list_stack_resources(self, StackName: str) -> dict[str, Any]:  # noqa: N803
+        return {"StackResourceSummaries": [{"ResourceStatus": "CREATE_COMPLETE"} for _ in self._stack(StackName).physical]}
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "describe_stack_events"
+        return _Pages(self)
+
+    def _stack(self, name: str) -> Stack:
+        if name not in self.stacks:
+            error = client_error("ValidationError", "DescribeStacks")
+            error.response["Error"]["Message"] = f"Stack with id {name} does not exist"
+            raise error
+        return self.stacks[name]
+
+    def _make(self, stack: Stack) -> bool:
+        for logical, body in stack.template["Resources"].items():
+            if logical in stack.physical:
+                continue
+            try:
+                if logical in self.fails:
+                    raise ValueError(self.fails[logical])
+                stack.physical[logical] = self._made(logical, body["Type"], self._resolved(body.get("Properties", {}), stack))
+            except (ValueError, ClientError) as error:
+                stack.tell(logical, body["Type"], "CREATE_FAILED", str(error))
+                stack.tell("Dashboard", "AWS::CloudWatch::Dashboard", "CREATE_FAILED", "Resource creation cancelled")
+                return False
+        return True
+
+    def _made(self, logical: str, kind: str, properties: dict[str, Any]) -> str:
+        match kind:
+            case "AWS::DynamoDB::Table":
+                names = ("TableName", "AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes")
+                self.client("dynamodb").create_table(**{name: properties[name] for name in names if name in properties})
+                return str(properties["TableName"])
+            case "AWS::KMS::Key":
+                return str(self.client("kms").create_key(Description=properties["Description"])["KeyMetadata"]["KeyId"])
+            case "AWS::KMS::Alias":
+                self.client("kms").create_alias(AliasName=properties["AliasName"], TargetKeyId=properties["TargetKeyId"])
+                return str(properties["AliasName"])
+            case "AWS::Logs::LogGroup":
+                name, days = properties["LogGroupName"], int(properties["RetentionInDays"])
+                self.client("logs").create_log_group(logGroupName=name)
+                self.client("logs").put_retention_policy(logGroupName=name, retentionInDays=days)
+                return str(name)
+            case "AWS::IAM::Role":
+                name = properties.get("RoleName", f"resona-dev-{logical}-1A2B3C")
+                document = json.dumps(properties["AssumeRolePolicyDocument"])
+                try:
+                    self.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=document)
+                except ClientError as error:
+                    # One that is retained and has a name that nobody chose gets another one.
+                    if "RoleName" in properties or "EntityAlreadyExists" not in str(error):
+                        raise
+                return str(name)
+            case "AWS::SQS::Queue":
+                return str(self.client("sqs").create_queue(QueueName=properties["QueueName"])["QueueUrl"])
+        return str(properties.get("Name", logical))
+
+    def _unmake(self, stack: Stack) -> None:
+        for logical, physical in reversed(list(stack.physical.items())):
+            body = stack.template["Resources"][logical]
+            del stack.physical[logical]
+            if body.get("DeletionPolicy") == "Retain":
+                continue
+            match body["Type"]:
+                case "AWS::KMS::Alias":
+                    self.client("kms").delete_alias(AliasName=physical)
+                case "AWS::Logs::LogGroup":
+                    self.client("logs").delete_log_group(logGroupName=physical)
+                case "AWS::IAM::Role":
+                    self.client("iam").delete_role(RoleName=physical)
+                case "AWS::SQS::Queue":
+                    self.client("sqs").delete_queue(QueueUrl=physical)
+
+    def _import(self, stack: Stack, imports: list[dict[str, Any]]) -> bool:
+        """Take over what is there, as AWS does: only what is named, nothing else, no outputs, and each with a DeletionPolicy."""
+        assert "Outputs" not in stack.template
+        resources = stack.template["Resources"]
+        assert {one["LogicalResourceId"] for one in imports} == resources.keys()
+        for one in imports:
+            logical, (identifier,) = one["LogicalResourceId"], one["ResourceIdentifier"].values()
+            assert resources[logical]["Type"] == one["ResourceType"]
+            assert resources[logical]["DeletionPolicy"] == "Retain"
+            if logical in self.fails:
+                stack.tell(logical, one["ResourceType"], "IMPORT_FAILED", self.fails[logical])
+                stack.physical.clear()
+                return False
+            stack.physical[logical] = identifier
+        return True
+
+    def _resolved(self, value: Any, stack: Stack) -> Any:
+        if isinstance(value, list):
+            return [self._resolved(one, stack) for one in value]
+        if not isinstance(value, dict):
+            return value
+        match value:
+            case {"Ref": name}:
+                return self._value(name, stack)
+            case {"Fn::GetAtt": [name, attribute]}:
+                return self._value(f"{name}.{attribute}", stack)
+            case {"Fn::Sub": str(text)}:
+                return re.sub(r"\$\{([\w:.]+)\}", lambda match: str(self._value(match[1], stack)), text)
+            case {"Fn::Sub": [text, own]}:
+                own = {name: self._resolved(one, stack) for name, one in own.items()}
+                return re.sub(r"\$\{([\w:.]+)\}", lambda match: str(own.get(match[1]) or self._value(match[1], stack)), text)
+        return {name: self._resolved(one, stack) for name, one in value.items()}
+
+    def _value(self, name: str, stack: Stack) -> str:
+        if name in _PSEUDO:
+            return _PSEUDO[name]
+        if name in stack.parameters:
+            return stack.parameters[name]
+        logical, _, attribute = name.partition(".")
+        kind, physical = stack.template["Resources"][logical]["Type"], stack.physical.get(logical, logical)
+        if not attribute:
+            return physical
+        make: dict[str, Callable[[str], str]] = {
+            "AWS::DynamoDB::Table": lambda name: f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}",
+            "AWS::KMS::Key": lambda name: f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{name}",
+            "AWS::SQS::Queue": lambda url: f"arn:aws:sqs:{REGION}:{ACCOUNT}:{url.rpartition('/')[2]}",
+            "AWS::IAM::Role": lambda name: f"arn:aws:iam::{ACCOUNT}:role/{name}",
+            "AWS::Logs::LogGroup": lambda name: f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*",
+            "AWS::Scheduler::ScheduleGroup": lambda name: f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/{name}",
+        }
+        if attribute.endswith("Name"):
+            return physical.rpartition("/")[2]
+        return make.get(kind, lambda name: f"arn:aws:any:{REGION}:{ACCOUNT}:{name}")(physical)
+
+
+class _Pages:
+    def __init__(self, cloudformation: CloudFormation) -> None:
+        self._cloudformation = cloudformation
+
+    def paginate(self, StackName: str) -> Iterator[dict[str, Any]]:  # noqa: N803
+        for event in self._cloudformation._stack(StackName).events:
+            yield {"StackEvents": [event]}

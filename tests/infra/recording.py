@@ -1,0 +1,28 @@
+"""Notes every call to AWS, by boto3's own hook, so that tests can say which ones a deploy makes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def record(session: Any, path: Path) -> None:
+    """Note each call of a session's clients, boto3's or botocore's, as a line of JSON: service, operation, parameters."""
+    events = session.events if hasattr(session, "events") else session.get_component("event_emitter")
+
+    def note(params: dict[str, Any], model: Any, **others: Any) -> None:
+        line = [model.service_model.service_name, model.name, {name: value for name, value in params.items() if not _is_big(value)}]
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, default=str) + "\n")
+
+    events.register("provide-client-params.*.*", note)
+
+
+def _is_big(value: Any) -> bool:
+    return isinstance(value, bytes) or (isinstance(value, dict) and any(isinstance(one, bytes) for one in value.values()))
+
+
+def read(path: Path) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return the calls that were noted."""
+    return [tuple(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
