@@ -15,7 +15,7 @@ from statistics import median
 
 ROUNDS = 21
 ROOT = Path(__file__).parent.parent.parent
-SETTINGS = "STAGE JOBS_TABLE RUNS_TABLE SECRETS_TABLE SECRETS_KEY KEYS_TABLE DUE_QUEUE_URL SCHEDULE_GROUP WAKE_FUNCTION_ARN SCHEDULER_ROLE_ARN"
+SETTINGS = "STAGE JOBS_TABLE RUNS_TABLE SECRETS_TABLE SECRETS_KEY DUE_QUEUE_URL SCHEDULE_GROUP WAKE_FUNCTION_ARN SCHEDULER_ROLE_ARN"
 
 # `import pydantic` alone loads next to nothing: its names are loaded when they are first asked for.
 PROGRAMS = {
