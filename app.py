@@ -5,7 +5,7 @@ import os
 from chalice.app import Chalice
 
 from chalicelib import authorizer, executor
-from chalicelib.api import bulk, cors, documentation, health, jobs, runs, secrets, smoke, triggers
+from chalicelib.api import bulk, cors, documentation, health, jobs, routing, runs, secrets, smoke, triggers
 
 # The API's name in API Gateway, by which its metrics go: two stages in one region must not be counted as one.
 app = Chalice(app_name=f"resona-{os.environ.get('RESONA_STAGE', 'local')}", configure_logs=False)
@@ -16,6 +16,7 @@ for blueprint in (jobs.routes, bulk.routes, runs.routes, triggers.routes, secret
 cors.serve_preflights(app)
 # After the preflights: it has none.
 app.register_blueprint(smoke.routes)
+app.register_middleware(routing.observed, "http")
 
 if os.environ.get("RESONA_STAGE") == "local":
     from infra.local.run import start

@@ -43,6 +43,10 @@ _ENVIRONMENT = {
     "authorizer": {"RESONA_STAGE": "${Stage}", "RESONA_KEYS_TABLE": "${KeysTable}"},
 }
 
+# For a stage whose configuration says `"xray": true`. What writes traces can be held to nothing narrower: X-Ray knows no resource for them.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
+_TRACES = {"Sid": "Traces", "Effect": "Allow", "Action": ["xray:PutTelemetryRecords", "xray:PutTraceSegments"], "Resource": ["*"]}
+
 
 class OutputMissing(Exception):
     """The stack has no such output: it is older than this checkout."""
@@ -90,9 +94,13 @@ def render(stage: str, outputs: Mapping[str, str], into: Path, checkout: Path = 
         else:
             shutil.copy2(checkout / name, into / name)
     values = {**outputs, "Stage": stage}
-    _write(into / ".chalice" / "config.json", _config(checkout, stage, values))
+    config = _config(checkout, stage, values)
+    _write(into / ".chalice" / "config.json", config)
     for policy in (checkout / ".chalice").glob("policy-*.json"):
-        _write(into / ".chalice" / policy.name, _resolved(json.loads(policy.read_text(encoding="utf-8")), values))
+        document = resolved(json.loads(policy.read_text(encoding="utf-8")), values)
+        if config["stages"][stage].get("xray", config.get("xray")):
+            document["Statement"].append(_TRACES)
+        _write(into / ".chalice" / policy.name, document)
     deployed = checkout / ".chalice" / "deployed"
     deployed.mkdir(exist_ok=True)
     (into / ".chalice" / "deployed").symlink_to(deployed.resolve())
@@ -109,11 +117,12 @@ def _config(checkout: Path, stage: str, values: Mapping[str, str]) -> dict[str, 
     return {**config, "stages": {stage: own}}
 
 
-def _resolved(value: Any, values: Mapping[str, str]) -> Any:
+def resolved(value: Any, values: Mapping[str, str]) -> Any:
+    """Return a policy, or a part of one, with its names filled in, and in `Fn::Sub` what still holds references. Raises OutputMissing."""
     if isinstance(value, dict):
-        return {name: _resolved(inner, values) for name, inner in value.items()}
+        return {name: resolved(inner, values) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_resolved(inner, values) for inner in value]
+        return [resolved(inner, values) for inner in value]
     return substituted(_filled(value, values)) if isinstance(value, str) else value
 
 

@@ -52,7 +52,7 @@ class Need:
 
 @dataclass
 class Record:
-    """What was seen: who needed what, and which calls in the code were made (file, line)."""
+    """What was seen: which function needed what, and which calls in the code functions made (module, line)."""
 
     needs: set[tuple[str, Need]] = field(default_factory=set)
     sites: set[tuple[str, int]] = field(default_factory=set)
@@ -75,11 +75,10 @@ def recorded() -> Iterator[Record]:
 def check(operation: str, request: dict[str, Any]) -> None:
     """Refuse a call that the policy of the function which makes it does not allow; whoever is no function may do anything."""
     site, function = _caller(sys._getframe(1))
-    if _records:
-        for record in _records:
-            record.sites |= {site} if site else set()
     if function is None:
         return
+    for record in _records:
+        record.sites.add(site)
     for need in needs(operation, request):
         if not _may(function, need):
             raise Forbidden(f"policy-{function}.json does not allow {need.action} on {need.resource}, which {operation} takes")
@@ -104,14 +103,13 @@ _DOORWAYS = {
 _OF_THE_API = re.compile(r"chalicelib\.(scheduling|bulk|putting|api\..+)")
 
 
-def _caller(frame: FrameType | None) -> tuple[tuple[str, int] | None, str | None]:
+def _caller(frame: FrameType | None) -> tuple[tuple[str, int], str | None]:
     """Return where in the code a call stands, and which function makes it, None for a test."""
-    site = None
+    site = ("", 0)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         if module.startswith("chalicelib."):
-            if site is None:
-                site = (module, frame.f_lineno)
+            site = site if site[0] else (module, frame.f_lineno)
             function = _DOORWAYS.get((module, frame.f_code.co_name)) or ("api" if _OF_THE_API.fullmatch(module) else None)
             if function is not None:
                 return site, function

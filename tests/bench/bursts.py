@@ -26,7 +26,7 @@ from infra.local.clock import queue_event
 from tests.simulation.deployment import START, Deployment, deployed
 from tests.simulation.faults import Plan, Weather
 
-MAXIMUM_CONCURRENCY = 1000
+MAXIMUM_CONCURRENCY = 800
 MORE_A_SECOND = 5
 COLD_START_SECONDS = 0.8
 FROM_IDLE, WARM = 5, 100
