@@ -265,9 +265,11 @@ class Firing:
 
 def _log_end(job_id: str, key: RunKey, end: Ending | Verdict, **numbers: int | None) -> None:
     """Tell what became of a run: its end, or that it waits for its next attempt."""
-    event = "run.retrying" if end.status is RunStatus.RETRYING else "run.ended"
-    status = None if end.status is RunStatus.RETRYING else end.status
-    log.info(event, extra={"job_id": job_id, "run_id": run_id(job_id, key), "status": status, "reason": end.reason, **numbers})
+    fields = {"job_id": job_id, "run_id": run_id(job_id, key), "reason": end.reason, **numbers}
+    if end.status is RunStatus.RETRYING:
+        log.info("run.retrying", extra=fields)
+    else:
+        log.info("run.ended", extra={**fields, "status": end.status})
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,4 +127,5 @@ class Lines(logging.StreamHandler[TextIO]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         # logging would print what it could not write, arguments and all.
-        self.stream.write(f'{{"level":"ERROR","message":"line.failed","service":"{EVENTS}","place":"{record.module}:{record.lineno}"}}\n')
+        failed = {"name": EVENTS, "msg": "line.failed", "levelname": "ERROR", "place": f"{record.pathname}:{record.lineno}"}
+        self.stream.write(self.format(logging.makeLogRecord(failed)) + self.terminator)
