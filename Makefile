@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 EXPLORATIONS := tests/simulation tests/test_year.py tests/domain/test_model.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: run test check format soak bench clean
+.PHONY: run test check format soak bench deploy smoke destroy acceptance clean
 
 run: $(VENV)/serves
 	@exec $(BIN)/chalice local --stage local --no-autoreload --port $(PORT)
@@ -47,6 +47,20 @@ bench: $(VENV)/tests
 	$(BIN)/python -m tests.bench.lateness
 	$(BIN)/python -m tests.bench.sending
 	$(BIN)/python -m tests.bench.plain
+
+# PARAMETERS="AlarmEmail=you@example.com LogRetentionDays=90": of infra/template.yaml; they stay until they are given again.
+deploy: $(VENV)/serves
+	@$(BIN)/python -m infra.deploy deploy --stage "$(STAGE)" $(PARAMETERS:%=--parameter %)
+
+smoke: $(VENV)/serves
+	@$(BIN)/python -m infra.deploy smoke --stage "$(STAGE)"
+
+destroy: $(VENV)/serves
+	@$(BIN)/python -m infra.deploy destroy --stage "$(STAGE)" $(if $(YES),--yes)
+
+# A deployed stage, which RESONA_URL and RESONA_KEY name; tests/acceptance/remote.py says what else can be set.
+acceptance: $(VENV)/tests
+	@$(BIN)/python -m tests.acceptance
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

@@ -19,13 +19,12 @@ from typing import Any
 
 import pytest
 
-from app import app
 from chalicelib import executor
 from chalicelib.api.routing import parts
 from chalicelib.outbound.send import send
 from chalicelib.telemetry.invocation import InvocationFailed
 from infra.local.clock import Context, sweep_event, wake_event
-from tests.api.conftest import Answer, Api, job
+from tests.api.conftest import ROUTES, Answer, Api, job
 from tests.outbound.servers import LOOPBACK, Server, serving
 from tests.telemetry.process import InvokedWorld, Written, deliver, lambda_process
 from tests.world import World
@@ -184,7 +183,7 @@ def fly(aviary: Aviary) -> str:
 
 def look_through(aviary: Aviary, sent: str) -> None:
     """Hold where the canaries are against where they belong."""
-    assert aviary.called == {(method, path) for path, methods in app.routes.items() for method in methods}
+    assert aviary.called == {(method, path) for path, methods in ROUTES.items() for method in methods}
     world = aviary.api.world
     aviary.seen[TABLES].append(repr(world.cloud.tables))
     aviary.seen["messages and schedules"] = [*aviary.seen.pop("armed"), repr(world.cloud.messages), repr(world.cloud.schedules)]
@@ -260,7 +259,7 @@ def _look(aviary: Aviary, job_id: str) -> None:
     call(RUNS, ("GET", "/runs"), "/runs")
     for path in ("/secrets", "/health", "/openapi.json", "/docs"):
         call("rest", ("GET", path), path)
-    for path in app.routes:
+    for path in ROUTES:
         call(
             "rest",
             ("OPTIONS", path),

@@ -9,17 +9,16 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-import logging
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from chalice.app import Blueprint, Request, Response
 
 from chalicelib.api.problems import NO_ROUTE, problem
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import defect, parts
 from chalicelib.api.sharing import shared
 
-log = logging.getLogger("resona")
 routes = Blueprint(__name__)
 
 PATH = "/smoke"
@@ -35,9 +34,8 @@ def receive() -> Response:
     response = _answer(request, os.environ.get("RESONA_SMOKE", ""))
     try:
         response.headers.update(shared(request.headers.get("origin"), parts.origins))
-    except Exception as error:
-        log.exception("request.failed", extra={"error": type(error).__name__})
-        return problem(500, "Resona failed; the failure is in its log")
+    except Exception:
+        return defect()
     return response
 
 
@@ -46,7 +44,7 @@ routes.route(PATH, methods=list(METHODS), name=f"{__name__}.receive", content_ty
 
 
 def _answer(request: Request, token: str) -> Response:
-    given = request.query_params or {}
+    given: Mapping[str, str] = request.query_params or {}
     if len(token) < _SHORTEST or not hmac.compare_digest(given.get("token", "").encode(), token.encode()):
         return problem(404, NO_ROUTE)
     raw = request.raw_body

@@ -64,9 +64,8 @@ def main(arguments: Sequence[str], checkout: Checkout | None = None, connect: Ca
 def reach(environ: Mapping[str, str] = os.environ) -> Cloud:
     """Return the cloud that the environment names. Raises Trouble for credentials or a region that will not do."""
     try:
-        configured = boto3.Session(profile_name=environ.get("AWS_PROFILE") or None).region_name
-        region = preflight.region_of(environ, configured)
-        session = boto3.Session(profile_name=environ.get("AWS_PROFILE") or None, region_name=region)
+        region = preflight.region_of(environ, boto3.Session().region_name)
+        session = boto3.Session(region_name=region)
     except ProfileNotFound as error:
         raise Trouble(str(error), "`aws configure list-profiles` lists those that there are; set or unset AWS_PROFILE.") from error
 

@@ -17,6 +17,11 @@ GATEWAY_STAGE = "api"
 _NAMED = ("wake", "deliver", "sweep", "authorizer")
 
 
+def tell(line: str) -> None:
+    """Print a line at once: what Chalice prints comes in between."""
+    print(line, flush=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """What everything of a stage is called: by infra/template.yaml, and by Chalice."""
@@ -61,7 +66,7 @@ class Cloud:
     account: str
     region: str
     partition: str = "aws"
-    say: Callable[[str], None] = print
+    say: Callable[[str], None] = tell
     sleep: Callable[[float], None] = time.sleep
     now: Callable[[], datetime] = utc_now
     _clients: dict[str, Any] = field(default_factory=dict)

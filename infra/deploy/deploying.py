@@ -67,7 +67,8 @@ def test(cloud: Cloud, stage: str, checkout: Checkout) -> None:
     cloud.say("Testing: a job fires at the stage itself, fails once and is sent again")
     lateness = smoke(cloud, names, url, checkout.fetch)
     cloud.say(f"It fired {lateness} ms after its time, and nothing of the test is left.")
-    cloud.say(f"\n{url}\n\nNext, make a key: .venv/bin/python -m infra.keys create --stage {stage} --tenant <whose jobs it opens>")
+    make_key = f".venv/bin/python -m infra.keys create --stage {stage} --tenant <whose jobs it opens>"
+    cloud.say(f"\n{url}\n\nNext, make a key: AWS_DEFAULT_REGION={cloud.region} {make_key}")
 
 
 def _deploy_stack(cloud: Cloud, names: Names, parameters: Mapping[str, str]) -> bool:

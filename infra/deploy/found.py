@@ -7,6 +7,7 @@ another clone, it would make a second API and fail at the queue; so the file is 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.deploy.cloud import APP, GATEWAY_STAGE, Cloud, Names
+from infra.deploy.cloud import GATEWAY_STAGE, Cloud, Names
 from infra.deploy.trouble import Trouble, code_of
 
+_API_IN_ARN = re.compile(r":execute-api:[^:]*:[^:]*:([a-z0-9]+)/")
 _API, _MAPPING, _RULE = "rest_api", "deliver-sqs-event-source", "sweep-event"
 
 
@@ -40,7 +42,7 @@ def find(cloud: Cloud, names: Names) -> Found:
     """Look for what Chalice has made. Raises Trouble if two APIs serve the stage."""
     functions = {key: arn for key, name in names.functions.items() if (arn := _function(cloud, name))}
     roles = {key: arn for key, name in names.roles.items() if (arn := _role(cloud, name))}
-    mapping = _mapping(cloud, names.functions["deliver"]) if "deliver" in functions else None
+    mapping = _mapping(cloud, names, functions["deliver"]) if "deliver" in functions else None
     return Found(functions, roles, _api(cloud, names), mapping, _has_rule(cloud, names.rule))
 
 
@@ -100,10 +102,10 @@ def _role(cloud: Cloud, name: str) -> str | None:
     return arn
 
 
-def _mapping(cloud: Cloud, function: str) -> tuple[str, str] | None:
+def _mapping(cloud: Cloud, names: Names, function: str) -> tuple[str, str] | None:
     mappings = cloud("lambda").list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
     found = [(one["UUID"], one["EventSourceArn"]) for one in mappings if one.get("State") != "Deleting"]
-    return found[0] if found else None
+    return next((one for one in found if one[1].endswith(f":{names.of('due')}")), None)
 
 
 def _has_rule(cloud: Cloud, name: str) -> bool:
@@ -117,16 +119,29 @@ def _has_rule(cloud: Cloud, name: str) -> bool:
 
 
 def _api(cloud: Cloud, names: Names) -> str | None:
-    """Return the API of which a method is answered by the stage's function. All stages' APIs have one name, and may lack a permission."""
+    """Return the API of the stage's name that calls the stage's function, or may: a name is nobody's alone. Raises Trouble for two."""
     gateway = cloud("apigateway")
-    apis = [api["id"] for page in gateway.get_paginator("get_rest_apis").paginate() for api in page["items"] if api["name"] == APP]
-    serving = [api for api in apis if _serves(gateway, api, names.api)]
+    apis = [api["id"] for page in gateway.get_paginator("get_rest_apis").paginate() for api in page["items"] if api["name"] == names.stack]
+    # Chalice gives the permission some steps after it has made the API.
+    permitted = _permitted(cloud, names.api) if apis else frozenset()
+    serving = [api for api in apis if api in permitted or _serves(gateway, api, names.api)]
     if len(serving) > 1:
         raise Trouble(
             f"{len(serving)} APIs serve the stage {names.stage}: {', '.join(serving)}",
             f"keep the one that your clients call: `aws apigateway delete-rest-api --region {cloud.region} --rest-api-id …` deletes one.",
         )
     return serving[0] if serving else None
+
+
+def _permitted(cloud: Cloud, function: str) -> frozenset[str]:
+    """Return the ids of the APIs that may call a function."""
+    try:
+        policy: str = cloud("lambda").get_policy(FunctionName=function)["Policy"]
+    except ClientError as error:
+        if code_of(error) == "ResourceNotFoundException":
+            return frozenset()
+        raise
+    return frozenset(_API_IN_ARN.findall(policy))
 
 
 def _serves(gateway: Any, api: str, function: str) -> bool:

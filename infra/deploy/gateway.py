@@ -69,10 +69,12 @@ def _answer(cloud: Cloud, api: str, origins: frozenset[str]) -> bool:
     responses = answers.wanted(origins)
     label = f"Resona answers {hashlib.sha256(json.dumps(responses, sort_keys=True).encode()).hexdigest()[:16]}"
     is_changed = answers.put(cloud, api, responses)
-    deployment = gateway.get_stage(restApiId=api, stageName=GATEWAY_STAGE)["deploymentId"]
-    if not is_changed and gateway.get_deployment(restApiId=api, deploymentId=deployment).get("description") == label:
+    stage = gateway.get_stage(restApiId=api, stageName=GATEWAY_STAGE)
+    if not is_changed and gateway.get_deployment(restApiId=api, deploymentId=stage["deploymentId"]).get("description") == label:
         return False
-    gateway.create_deployment(restApiId=api, stageName=GATEWAY_STAGE, description=label)
+    # A deployment says anew whether the stage is traced; that is Chalice's to say.
+    is_traced = bool(stage.get("tracingEnabled"))
+    gateway.create_deployment(restApiId=api, stageName=GATEWAY_STAGE, description=label, tracingEnabled=is_traced)
     return True
 
 

@@ -11,6 +11,7 @@ from tests.acceptance import remote
 from tests.acceptance.laptop import Laptop
 from tests.acceptance.receivers import Receiver, Receiving
 from tests.acceptance.remote import Refused, Remote
+from tests.acceptance.report import LAPTOPS_ALONE
 from tests.acceptance.served import Served
 
 
@@ -20,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         mark = item.get_closest_marker("laptop")
         if mark is not None:
-            item.add_marker(pytest.mark.skip(reason=f"for laptops alone: {mark.args[0]}"))
+            item.add_marker(pytest.mark.skip(reason=f"{LAPTOPS_ALONE}: {mark.args[0]}"))
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +35,8 @@ def stage() -> Iterator[Remote | None]:
     except Refused as refused:
         pytest.exit(str(refused), returncode=2)
     yield found
-    found.clean()
+    if found.is_cleaned_by_tests:
+        found.clean()
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +65,16 @@ def closed(stage: Remote | None, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture(scope="module")
-def receiver(stage: Remote | None) -> Iterator[Receiving]:
+def target(stage: Remote | None) -> Iterator[Receiving]:
+    """What jobs may call, whether or not it shows what they send."""
     made: Receiving = Receiver() if stage is None else remote.receiver_of_environment(stage)
-    if not made.shows_requests:
-        pytest.skip("nothing shows what jobs send: set RESONA_RECEIVER or RESONA_SMOKE")
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def receiver(target: Receiving) -> Receiving:
+    """What jobs may call, and what shows what they send."""
+    if not target.shows_requests:
+        pytest.skip("nothing shows what jobs send: set RESONA_RECEIVER or RESONA_SMOKE")
+    return target

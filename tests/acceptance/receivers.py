@@ -218,7 +218,7 @@ class Smoke(OwnApi):
         return f"{self._served.url}/smoke?{urlencode(query)}"
 
     def came_of(self, jobs: Iterable[Job]) -> list[Got]:
-        with ThreadPoolExecutor(16) as threads:
+        with ThreadPoolExecutor(self._served.clients) as threads:
             return [got for of_job in threads.map(self._came_of_one, list(jobs)) for got in of_job]
 
     def _came_of_one(self, job: Job) -> list[Got]:

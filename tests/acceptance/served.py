@@ -15,6 +15,8 @@ class Served:
 
     slack = timedelta(0)
     timeout_seconds = 10.0
+    # How many may call at once.
+    clients = 40
     # What every job bears that has to be found again; a laptop is thrown away whole.
     labels: dict[str, str] = {}  # noqa: RUF012  replaced, never changed
 

@@ -77,8 +77,8 @@ def test_paused_deleted_and_replaced_jobs_do_not_fire(served: Served, receiver: 
 
 
 def test_200_jobs_due_in_the_same_second_all_fire_once(served: Served, receiver: Receiving) -> None:
-    date = (served.now() + timedelta(seconds=8)).replace(microsecond=0)
-    with ThreadPoolExecutor(40) as threads:
+    date = (served.now() + timedelta(seconds=8) + served.slack).replace(microsecond=0)
+    with ThreadPoolExecutor(served.clients) as threads:
         jobs = list(
             threads.map(lambda n: served.register(receiver.address("/burst"), {"date": date.isoformat()}, name=f"job {n}"), range(200))
         )

@@ -19,9 +19,9 @@ HEADERS = {"Content-Type": "application/json"}
 INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
 
 
-def registration(receiver: Receiving, trigger: dict[str, Any]) -> dict[str, Any]:
+def registration(target: Receiving, trigger: dict[str, Any]) -> dict[str, Any]:
     request = {
-        "url": receiver.address("/endpoint"),
+        "url": target.address("/endpoint"),
         "method": "POST",
         "headers": {"Authorization": "Bearer token"},
         "body": {"key": "value"},
@@ -47,32 +47,32 @@ def created(served: Served, body: dict[str, Any]) -> Any:
     return job
 
 
-def test_a_job_is_registered_with_a_delay(served: Served, receiver: Receiving) -> None:
-    job = created(served, registration(receiver, {"delay": 5}))
+def test_a_job_is_registered_with_a_delay(served: Served, target: Receiving) -> None:
+    job = created(served, registration(target, {"delay": 5}))
     assert job["trigger"] == {"type": "one-time", "fields": {"date": job["next_run_time"]}}
     due_in = instant(job["next_run_time"]) - served.now()
     assert timedelta(seconds=3) - served.slack < due_in <= timedelta(seconds=6) + served.slack
 
 
-def test_a_job_is_registered_with_a_date(served: Served, receiver: Receiving) -> None:
+def test_a_job_is_registered_with_a_date(served: Served, target: Receiving) -> None:
     date = (served.now() + timedelta(days=3)).replace(microsecond=0)
-    job = created(served, registration(receiver, {"date": date.isoformat()}))
+    job = created(served, registration(target, {"date": date.isoformat()}))
     assert job["trigger"] == {"type": "one-time", "fields": {"date": date.strftime("%Y-%m-%dT%H:%M:%SZ")}}
     assert instant(job["next_run_time"]) == date
 
 
-def test_a_job_is_registered_with_a_cron(served: Served, receiver: Receiving) -> None:
-    job = created(served, registration(receiver, {"cron": "0 0 * * *"}))
+def test_a_job_is_registered_with_a_cron(served: Served, target: Receiving) -> None:
+    job = created(served, registration(target, {"cron": "0 0 * * *"}))
     assert job["trigger"] == {"type": "cron", "fields": {"cron": "0 0 * * *", "timezone": "UTC"}}
     tomorrow = served.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     assert instant(job["next_run_time"]) == tomorrow
 
 
-def test_a_job_is_updated_to_a_cron_shown_listed_paused_resumed_and_deleted(served: Served, receiver: Receiving) -> None:
-    job = created(served, registration(receiver, {"delay": 600}))
+def test_a_job_is_updated_to_a_cron_shown_listed_paused_resumed_and_deleted(served: Served, target: Receiving) -> None:
+    job = created(served, registration(target, {"delay": 600}))
     path = f"/jobs/{job['id']}"
     changed_request = {
-        "url": receiver.address("/updated-endpoint"),
+        "url": target.address("/updated-endpoint"),
         "method": "PUT",
         "headers": {"Authorization": "Bearer updated_token"},
         "body": {"key": "updated_value"},
@@ -100,9 +100,9 @@ def test_a_job_is_updated_to_a_cron_shown_listed_paused_resumed_and_deleted(serv
     assert served.delete(path).status_code == 404
 
 
-def test_a_job_is_updated_with_a_delay_and_a_list_shows_every_key_of_it(served: Served, receiver: Receiving) -> None:
-    job = created(served, registration(receiver, {"cron": "0 0 * * *"}))
-    answer = served.post(f"/jobs/{job['id']}", registration(receiver, {"delay": 600}), headers=HEADERS)
+def test_a_job_is_updated_with_a_delay_and_a_list_shows_every_key_of_it(served: Served, target: Receiving) -> None:
+    job = created(served, registration(target, {"cron": "0 0 * * *"}))
+    answer = served.post(f"/jobs/{job['id']}", registration(target, {"delay": 600}), headers=HEADERS)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
     updated = answer.json()
     assert updated["trigger"] == {"type": "one-time", "fields": {"date": updated["next_run_time"]}}

@@ -23,11 +23,13 @@ from chalice.deploy.swagger import CFNSwaggerGenerator
 
 from app import app
 from chalicelib import authorizer
+from chalicelib.api import smoke
 from chalicelib.api.routing import operations, parts
 from chalicelib.authorizer import Gate
 from chalicelib.aws.key_store import KeyStore
 from chalicelib.domain.keys import Key, KeyRecord, Scope, new_key
 from infra.local.gateway import Handler, Server
+from tests.api.conftest import ROUTES as API_ROUTES
 from tests.api.conftest import job
 from tests.cloud import DynamoDB, client_error
 from tests.world import World, ok
@@ -74,7 +76,7 @@ ROWS = {
     ("GET", "/docs"): Row(200),
 }
 # What OPTIONS answers at every path, `test_cors` says: it is the same to everybody.
-ROUTES = sorted((method, path) for path, methods in app.routes.items() for method in methods if method != "OPTIONS")
+ROUTES = sorted((method, path) for path, methods in API_ROUTES.items() for method in methods if method != "OPTIONS")
 scopes = {route: operation.scope for route, operation in operations.items()}
 OPEN = [route for route in ROUTES if scopes[route] is None]
 CLOSED = [route for route in ROUTES if scopes[route] is not None]
@@ -183,8 +185,9 @@ def test_what_is_deployed_asks_the_authorizer_on_every_route_that_is_not_open() 
         for path, operations in deployed["paths"].items()
         for method, operation in operations.items()
     }
-    preflights = {("OPTIONS", path): None for path in app.routes}
-    assert asked == {route: None if route in OPEN else [{"authorizer": []}] for route in ROUTES} | preflights
+    preflights = {("OPTIONS", path): None for path in API_ROUTES}
+    receiver = {(method, smoke.PATH): None for method in smoke.METHODS}
+    assert asked == {route: None if route in OPEN else [{"authorizer": []}] for route in ROUTES} | preflights | receiver
     (definition,) = deployed["securityDefinitions"].values()
     assert definition["name"] == "Authorization"
     assert definition["x-amazon-apigateway-authorizer"]["authorizerResultTtlInSeconds"] == 60

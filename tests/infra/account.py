@@ -148,7 +148,7 @@ class Account:
     def __post_init__(self) -> None:
         self.session = boto3.Session(region_name=REGION)
         recording.record(self.session._session, self.calls)
-        self.clients: dict[str, Any] = {"cloudformation": self.cloudformation}
+        self.clients: dict[str, Any] = {"cloudformation": recording.Noting(self.cloudformation, "cloudformation", self.calls)}
 
     def client(self, service: str) -> Any:
         if service not in self.clients:
@@ -207,9 +207,7 @@ def copy_checkout(into: Path) -> Path:
 
 
 @pytest.fixture
-def account(
-    moto_server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Account]:
+def account(moto_server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN", "RESONA_SMOKE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

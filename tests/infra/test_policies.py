@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from app import app
 from chalicelib.api.routing import parts
 from chalicelib.authorizer import Gate
 from chalicelib.aws.key_store import KeyStore
@@ -26,7 +25,7 @@ from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import Request
 from chalicelib.domain.trigger import OneTime
 from infra.project import API
-from tests.api.conftest import Api, job
+from tests.api.conftest import ROUTES, Api, job
 from tests.cloud import KMS, DynamoDB
 from tests.permissions import FUNCTIONS, RESOURCES, Forbidden, Need, Record, allows, policy, recorded
 from tests.simulation.scenarios import SCRIPTS, play
@@ -208,7 +207,7 @@ def test_a_call_of_which_nobody_knows_what_it_takes_is_refused() -> None:
 
 def test_every_route_is_called(seen: Record) -> None:
     del seen
-    routes = {(method, resource) for resource, methods in app.routes.items() for method in methods if method != "OPTIONS"}
+    routes = {(method, resource) for resource, methods in ROUTES.items() for method in methods if method != "OPTIONS"}
     assert routes == serve_every_route(World())
 
 

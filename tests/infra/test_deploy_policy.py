@@ -1,0 +1,145 @@
+"""The permissions of whoever deploys: what a deploy and a destroy ask for, what CloudFormation asks for in their name, and no more."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+
+from infra.template import load
+from tests.infra.account import Account
+from tests.infra.cloudformation import ACCOUNT, REGION
+
+POLICY = json.loads((Path(__file__).parent.parent.parent / "infra" / "deploy" / "policy.json").read_text())
+# What IAM takes of a managed policy, white space not counted.
+LARGEST = 6_144
+
+# CloudFormation works with the permissions of whoever deploys, and says what each type may need. Of that, the template needs none for
+# what it does not use, nor for what it never does: tables and the key are retained.
+UNUSED = re.compile(
+    r"(kinesis|s3|firehose):.*"
+    r"|dynamodb:(.*Replica|ImportTable|DescribeImport|.*KinesisStreamingDestination|UpdateContributorInsights|(Put|Delete)ResourcePolicy"
+    r"|Scan|Query|(Update|Put|Get|Delete|BatchWrite)Item|DeleteTable)"
+    r"|iam:(CreateServiceLinkedRole|PassRole|(Delete|Put)RolePermissionsBoundary)"
+    r"|kms:(CreateGrant|RevokeGrant|Decrypt|Encrypt|DisableKey|DisableKeyRotation|EnableKey|ScheduleKeyDeletion)"
+    r"|logs:(CreateLogStream|DescribeLogStreams|PutLogEvents|CreateLogDelivery|(Put|Delete)(DataProtection|Resource|Index)Policy"
+    r"|(Dis)?[Aa]ssociateKmsKey|PutLogGroupDeletionProtection|PutBearerTokenAuthentication)"
+    r"|sns:PutDataProtectionPolicy"
+)
+# What the read of a type always asks, whether it is used or not.
+READ = {"dynamodb:DescribeKinesisStreamingDestination"}
+EVERYWHERE = {
+    "NewKey": "a key has no name before it is made, and there is no other way to look for one than to list all",
+    "QueueToFunction": "a mapping has no name, and listing takes no resource",
+    "Logs": "CloudFormation describes and tags log groups by forms of ARN that differ from call to call",
+    "Alarms": "DescribeAlarms takes no resource, and what dashboards are called is no ARN of the region",
+}
+
+
+def allows(action: str, resource: str) -> str | None:
+    """Return the statement by which it is allowed."""
+    for statement in POLICY["Statement"]:
+        is_meant = any(fnmatch.fnmatchcase(resource, pattern) for pattern in statement["Resource"])
+        if action in statement["Action"] and is_meant:
+            return str(statement["Sid"])
+    return None
+
+
+def needed(service: str, operation: str, params: dict[str, Any]) -> tuple[str, str]:
+    """Return the permission that a call takes: an action, on a resource."""
+    place = f"{REGION}:{ACCOUNT}"
+    match service:
+        case "apigateway":
+            path = re.sub(r"\{(\w+)\}", lambda match: str(params.get(match[1].replace("restapi_id", "restApiId"), "x")), params["_path"])
+            return f"apigateway:{params['_method']}", f"arn:aws:apigateway:{REGION}::{path}"
+        case "cloudformation":
+            return f"cloudformation:{operation}", f"arn:aws:cloudformation:{place}:stack/{params['StackName']}/1"
+        case "dynamodb":
+            return f"dynamodb:{operation}", f"arn:aws:dynamodb:{place}:table/{params['TableName']}"
+        case "iam":
+            return f"iam:{operation}", f"arn:aws:iam::{ACCOUNT}:role/{params['RoleName']}"
+        case "lambda":
+            name = params.get("FunctionName") or params.get("Resource") or "*"
+            return f"lambda:{operation}", name if name.startswith("arn:") or name == "*" else f"arn:aws:lambda:{place}:function:{name}"
+        case "events":
+            name = params.get("Name") or params["Rule"]
+            return f"events:{operation}", f"arn:aws:events:{place}:rule/{name}"
+        case "kms":
+            name = params.get("KeyId", "*")
+            return f"kms:{operation}", f"arn:aws:kms:{place}:{name if name.startswith('alias/') else f'key/{name}'}"
+        case _:
+            return f"{service}:{operation}", "*"
+
+
+def asked_of_aws(account: Account) -> Iterator[tuple[str, str]]:
+    """Yield the permissions that each call takes, from a first deploy to the second destroy."""
+    lines = ["deploy --stage dev", "deploy --stage dev", "destroy --stage dev --yes", "deploy --stage dev", "destroy --stage dev --yes"]
+    for number, line in enumerate(lines):
+        if number == 1:
+            (account.checkout.root / "chalicelib" / "version.py").write_text('VERSION = "9.9.9"\n')
+        assert account.types(line) == 0, account.err
+    # A stack that fails, too.
+    account.cloudformation.fails = {"DueQueue": "no"}
+    assert account.types("deploy --stage dev") == 1
+    account.cloudformation.fails = {}
+    account.cloudformation.stacks["resona-dev"].states = ["IMPORT_ROLLBACK_COMPLETE"]
+    account.types("destroy --stage dev --yes")
+    # Chalice's stand-in makes the API of moto's calls; in their place come those two.
+    stands_in = ("CreateRestApi", "CreateResource", "PutMethod", "PutIntegration", "DeleteGatewayResponse")
+    for service, operation, params in account.recorded():
+        if service != "apigateway" or operation not in stands_in:
+            yield needed(service, operation, params)
+    yield "apigateway:POST", f"arn:aws:apigateway:{REGION}::/restapis"
+    yield "apigateway:PUT", f"arn:aws:apigateway:{REGION}::/restapis/x"
+    # With a function its role is passed, and with the account's role for logs that one.
+    yield "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/resona-dev-wake"
+
+
+def asked_by_cloudformation() -> Iterator[tuple[str, str]]:
+    named = {
+        "dynamodb": "table/resona-dev-jobs",
+        "iam": "role/resona-dev-scheduler",
+        "kms": "key/1",
+        "sqs": "resona-dev-due",
+        "sns": "resona-dev-alarms",
+        "scheduler": "schedule-group/resona-dev",
+    }
+    for kind in {body["Type"] for body in load()["Resources"].values()}:
+        handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
+        for handler in ("create", "read", "update", "delete"):
+            for action in handlers.get(handler, {}).get("permissions", []):
+                service = action.partition(":")[0]
+                if not UNUSED.fullmatch(action) or action in READ:
+                    place = f"arn:aws:{service}:{'' if service == 'iam' else REGION}:{ACCOUNT}:"
+                    yield action, f"{place}{named[service]}" if service in named else "*"
+
+
+def test_whoever_deploys_needs_what_the_policy_has_and_the_policy_has_no_more(account: Account) -> None:
+    asked = {*asked_of_aws(account), *asked_by_cloudformation()}
+    # STS answers who somebody is to everybody.
+    asked = {one for one in asked if not one[0].startswith("sts:")}
+    assert sorted(one for one in asked if allows(*one) is None) == []
+    allowed = {(statement["Sid"], action) for statement in POLICY["Statement"] for action in statement["Action"]}
+    used = {(allows(*one), one[0]) for one in asked}
+    assert sorted(allowed - used) == []
+
+
+def test_no_statement_allows_everything_and_where_it_is_everywhere_there_is_a_reason() -> None:
+    for statement in POLICY["Statement"]:
+        assert not [action for action in statement["Action"] if "*" in action]
+        assert ("*" in statement["Resource"]) == (statement["Sid"] in EVERYWHERE)
+        assert statement["Action"] == sorted(statement["Action"])
+
+
+def test_a_role_is_passed_to_lambda_and_api_gateway_alone() -> None:
+    (statement,) = [one for one in POLICY["Statement"] if "iam:PassRole" in one["Action"]]
+    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "apigateway.amazonaws.com"]}}
+
+
+def test_iam_takes_it_as_a_managed_policy() -> None:
+    assert len(re.sub(r"\s", "", json.dumps(POLICY))) <= LARGEST
