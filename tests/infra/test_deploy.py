@@ -119,6 +119,23 @@ def test_a_deploy_that_was_killed_half_way_goes_on_from_what_is_there(account: A
     nothing_of_the_test_is_left(account)
 
 
+def test_a_deploy_that_was_killed_and_then_taken_back_is_deployed_once_more(account: Account) -> None:
+    """The roles have the other version's policies by then, though every function is as it was."""
+    assert account.types("deploy --stage dev") == 0, account.err
+    policy = account.checkout.root / ".chalice" / "policy-wake.json"
+    before = policy.read_text()
+    policy.write_text(before.replace("sqs:SendMessage", "sqs:ReceiveMessage"))
+    account.chalice.dies_before = "update_function"
+    assert account.types("deploy --stage dev") == 1
+    role = {"RoleName": "resona-dev-wake", "PolicyName": "resona-dev-wake"}
+    assert "ReceiveMessage" in json.dumps(account.client("iam").get_role_policy(**role)["PolicyDocument"])
+    policy.write_text(before)
+    account.chalice.dies_before = ""
+    assert account.types("deploy --stage dev") == 0, account.err
+    assert account.chalice.runs == 3
+    assert "ReceiveMessage" not in json.dumps(account.client("iam").get_role_policy(**role)["PolicyDocument"])
+
+
 def test_what_chalice_says_is_told_without_its_stack_trace(account: Account) -> None:
     (account.checkout.root / "chalicelib" / "version.py").write_text("VERSION = unknown\n")
     assert account.types("deploy --stage dev") == 1
