@@ -82,9 +82,7 @@ def ministack() -> Iterator[None]:
     }
     python = [str(FOLDER / name / "bin" / "python") for name in ("ministack", "lambda")]
     with (FOLDER / "ministack.log").open("wb") as log:
-        process = subprocess.Popen(
-            [python[0], str(Path(__file__).parent / "serve.py"), python[1]], env=environment, stdout=log, stderr=log
-        )
+        process = subprocess.Popen([python[0], str(Path(__file__).parent / "serve.py"), python[1]], env=environment, stdout=log, stderr=log)
         try:
             until = time.monotonic() + 60
             while not _is_up():
