@@ -37,6 +37,12 @@ def test_every_requirement_is_pinned_exactly(name: str) -> None:
     assert [line for line in lines(f"{name}.txt") if not PINNED.fullmatch(line.partition(" --hash")[0].strip())] == []
 
 
+def test_what_the_end_to_end_test_installs_is_pinned_exactly() -> None:
+    for path in (ROOT / "tests" / "e2e").glob("*.txt"):
+        name = str(path.relative_to(ROOT).with_suffix(""))
+        assert [line for line in lines(f"{name}.txt") if not PINNED.fullmatch(line.lower().replace("_", "-"))] == [], name
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_asked_for_is_pinned(name: str) -> None:
     asked = {canonicalize_name(line) for line in lines(f"{name}.in") if not line.startswith("-r ")}
