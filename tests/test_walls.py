@@ -130,7 +130,13 @@ def test_the_api_in_lambda_loads_no_executor_and_nothing_that_sends() -> None:
 
 
 def test_the_requirements_are_pinned_exactly() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt", "infra/local/requirements.txt"):
+    for name in (
+        "requirements.txt",
+        "requirements-dev.txt",
+        "infra/local/requirements.txt",
+        "tests/e2e/ministack.txt",
+        "tests/e2e/lambda.txt",
+    ):
         for line in (ROOT / name).read_text().splitlines():
             requirement = line.partition("#")[0].strip()
             assert not requirement or requirement.startswith("-r ") or "==" in requirement, f"{name}: {line}"
