@@ -6,11 +6,12 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+CLOUD := .build/e2e
 EXPLORATIONS := tests/simulation tests/test_year.py tests/domain/test_model.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command 'make update'
 
-.PHONY: run test check format soak bench deploy smoke destroy acceptance lock update audit clean
+.PHONY: run test check format soak bench deploy smoke destroy acceptance package e2e lock update audit clean
 
 run: $(VENV)/serves
 	@exec $(BIN)/chalice local --stage local --no-autoreload --port $(PORT)
@@ -51,6 +52,8 @@ bench: $(VENV)/tests
 	$(BIN)/python -m tests.bench.lateness
 	$(BIN)/python -m tests.bench.sending
 	$(BIN)/python -m tests.bench.plain
+	$(BIN)/python -m tests.bench.imports
+	$(BIN)/python -m infra.package --stage dev
 
 # PARAMETERS="AlarmEmail=you@example.com LogRetentionDays=90": of infra/template.yaml; they stay until they are given again.
 deploy: $(VENV)/serves
@@ -65,6 +68,13 @@ destroy: $(VENV)/serves
 # A deployed stage, which RESONA_URL and RESONA_KEY name; tests/acceptance/remote.py says what else can be set.
 acceptance: $(VENV)/tests
 	@$(BIN)/python -m tests.acceptance
+
+package: $(VENV)/serves
+	@$(BIN)/python -m infra.package --stage "$(STAGE)"
+
+# What `make package` makes, deployed by CloudFormation on this machine, and the acceptance suite against it. On Linux.
+e2e: $(VENV)/tests $(CLOUD)/installed
+	@$(BIN)/python -m tests.e2e
 
 # `lock` pins what the .in files ask for and keeps the pins that are there; `update` raises all of them to the newest.
 update: RAISE := --upgrade
@@ -81,6 +91,7 @@ audit: $(VENV)/tests
 		--requirement requirements.txt --requirement infra/local/requirements.txt --requirement requirements-dev.txt
 
 clean:
+	rm -rf $(CLOUD) .build/packages
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 $(BIN)/python:
@@ -98,3 +109,12 @@ $(VENV)/tests: requirements.txt infra/local/requirements.txt requirements-dev.tx
 	@echo "Installing what the tests need (once)"
 	@$(PIP) --requirement requirements-dev.txt
 	@touch $@ $(VENV)/serves
+
+# The cloud, and what the functions find there, are no part of what the tests are made of: their pins are others.
+$(CLOUD)/installed: tests/e2e/ministack.txt tests/e2e/lambda.txt | $(BIN)/python
+	@echo "Installing ministack (once)"
+	@for name in ministack lambda; do \
+		$(BIN)/python -m venv --clear $(CLOUD)/$$name && \
+		$(CLOUD)/$$name/bin/python -m pip install --quiet --disable-pip-version-check --no-input --requirement tests/e2e/$$name.txt || exit 1; \
+	done
+	@touch $@

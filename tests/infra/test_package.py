@@ -24,9 +24,6 @@ from tests.infra import rules
 LARGEST = 5_000_000
 LOGICAL = {API: "APIHandler", "wake": "Wake", "deliver": "Deliver", "sweep": "Sweep", "authorizer": "Authorizer"}
 
-# One build for all of them.
-pytestmark = pytest.mark.xdist_group("package")
-
 
 @pytest.fixture(scope="module")
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
