@@ -84,11 +84,14 @@ lock: $(VENV)/tests
 	$(LOCK) $(RAISE) --generate-hashes requirements.in --output-file requirements.txt
 	$(LOCK) $(RAISE) infra/local/requirements.in --output-file infra/local/requirements.txt
 	$(LOCK) $(RAISE) requirements-dev.in --output-file requirements-dev.txt
+	$(LOCK) $(RAISE) tests/e2e/lambda.in --output-file tests/e2e/lambda.txt
+	$(LOCK) $(RAISE) tests/e2e/ministack.in --output-file tests/e2e/ministack.txt
 
 # Without --strict, what no advisory service could be asked about would count as sound.
 audit: $(VENV)/tests
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off \
-		--requirement requirements.txt --requirement infra/local/requirements.txt --requirement requirements-dev.txt
+		--requirement requirements.txt --requirement infra/local/requirements.txt --requirement requirements-dev.txt \
+		--requirement tests/e2e/lambda.txt --requirement tests/e2e/ministack.txt
 
 clean:
 	rm -rf $(CLOUD) .build/packages
