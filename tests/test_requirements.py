@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -36,7 +38,7 @@ def test_no_file_of_requirements_is_left_out_here_or_in_the_commands() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for name in there:
         assert f"{name}.in --output-file {name}.txt" in makefile
-        assert f"--requirement {name}.txt" in makefile.partition("audit: ")[2].partition("clean:")[0]
+        assert f" {name}" in makefile.partition("audit: ")[2].partition("clean:")[0]
 
 
 @pytest.mark.parametrize("name", [*FILES, *OTHERS])
@@ -48,6 +50,15 @@ def test_every_requirement_is_pinned_exactly(name: str) -> None:
 def test_what_is_asked_for_is_pinned(name: str) -> None:
     asked = {canonicalize_name(line) for line in lines(f"{name}.in") if not line.startswith("-")}
     assert asked <= {package for package, _ in pins(name)}
+
+
+@pytest.mark.parametrize("name", [*FILES, *OTHERS])
+def test_every_file_can_be_audited(name: str) -> None:
+    """As far as that can be told without asking anybody."""
+    command = [sys.executable, "-m", "pip_audit", "--dry-run", "--strict", "--disable-pip", "--no-deps", "--progress-spinner", "off"]
+    done = subprocess.run([*command, "--requirement", f"{name}.txt"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"would have audited {len({package for package, _ in pins(name) if is_here(name, package)})} packages" in done.stderr
 
 
 def test_a_laptop_runs_what_ships_and_the_tests_run_what_a_laptop_runs() -> None:
@@ -77,6 +88,12 @@ def test_what_ships_is_pinned_by_its_hashes() -> None:
 def installed() -> set[str]:
     """Return the packages that are pinned and here: not those for other systems."""
     return {match["name"] for line in lines("requirements-dev.txt") if (match := PINNED.match(line)) and is_for_here(match["marker"])}
+
+
+def is_here(name: str, package: str) -> bool:
+    """Say whether a file pins a package for this system."""
+    found = [match for line in lines(f"{name}.txt") if (match := PINNED.match(line)) and match["name"] == package]
+    return any(is_for_here(match["marker"]) for match in found)
 
 
 def is_for_here(marker: str | None) -> bool:
