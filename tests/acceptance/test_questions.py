@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -9,9 +10,10 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.domain.keys import new_key
+from infra.local import run
 from tests.acceptance.laptop import Laptop
 from tests.acceptance.questions import catalogue, firing
-from tests.acceptance.questions.account import Account, account_of
+from tests.acceptance.questions.account import Account, NoAccount, account_of, deployed
 from tests.acceptance.questions.asking import SHORT, Answer, Asking, Question, Verdict
 from tests.acceptance.receivers import OwnApi, Receiving
 from tests.acceptance.remote import Refused, Remote, receiver_of_environment
@@ -70,6 +72,32 @@ def test_a_laptop_answers_every_question_as_assumed_and_one_that_breaks_a_promis
     assert "left alone was not seen to be sent" in unheard.result().says
     assert "2 were sent" in broken.result().says
     assert broken.result().change
+
+
+def test_an_account_is_found_by_the_usual_credentials(
+    closed: Laptop, asked: Remote, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The laptop's cloud knows whose account it is, and all is called there as it is on AWS.
+    for name, value in run.environment((closed.home / "endpoint").read_text()).items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    found = deployed(asked)
+    for name in ("group", "function_arn", "role_arn"):
+        assert getattr(found, name) == getattr(account, name)
+    assert found.keys.get(asked.key().split("_")[2]) is not None
+
+
+def test_an_account_that_is_not_the_stage_s_is_not_asked(closed: Laptop, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    del account  # it has said where the laptop's is
+    with pytest.raises(NoAccount, match="does not know RESONA_KEY"):
+        account_of(Remote(closed.url, new_key("local").text))
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(NoAccount, match="there are no AWS credentials"):
+        account_of(Remote(closed.url, new_key("dev").text))
 
 
 def test_what_a_run_has_registered_is_deleted_and_nothing_else(closed: Laptop, asked: Remote) -> None:

@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws.clients import code_of
 from chalicelib.aws.key_store import KeyStore
+from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.keys import read_key
 from infra.deploy.cloud import Cloud, Names
 from infra.local import access, run
@@ -88,18 +89,19 @@ class Account:
 def account_of(stage: Remote) -> Account:
     """Return the account that a stage lives in, by AWS's usual credentials. Raises NoAccount, also if they are another account's."""
     try:
-        found = _laptop() if stage.stage == "local" else _deployed(stage)
+        found = _laptop() if stage.stage == "local" else deployed(stage)
         key = read_key(stage.key(), stage.stage)
         record = found.keys.get(key.id) if key is not None else None
         is_its = record is not None and key is not None and record.digest == key.digest
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, Unavailable) as error:
         raise NoAccount(f"AWS cannot be asked: {error}") from error
     if not is_its:
         raise NoAccount("the credentials are of an account or region whose table of keys does not know RESONA_KEY")
     return found
 
 
-def _deployed(stage: Remote) -> Account:
+def deployed(stage: Remote) -> Account:
+    """Return the account that AWS's usual credentials are of. Raises NoAccount, BotoCoreError, ClientError."""
     match = _REGION.search(urlsplit(stage.url).hostname or "")
     session = boto3.Session(region_name=match[1]) if match else boto3.Session()
     if session.get_credentials() is None:
