@@ -59,10 +59,14 @@ class _Process:
         self._lines.setLevel(level)
 
     def flush(self, function: str) -> None:
-        """Write the metrics of the invocation."""
-        stage = os.environ.get("RESONA_STAGE") or "unknown"
-        for document in self._tally.documents(stage, function, time.time_ns() // 1_000_000):
-            self._lines.stream.write(json.dumps(document, separators=(",", ":")) + "\n")
+        """Write the metrics of the invocation. Never raises: what it has done, is done."""
+        try:
+            stage = os.environ.get("RESONA_STAGE") or "unknown"
+            documents = self._tally.documents(stage, function, time.time_ns() // 1_000_000)
+            self._lines.stream.writelines(json.dumps(document, separators=(",", ":")) + "\n" for document in documents)
+            self._lines.flush()
+        except Exception:
+            log.exception("metrics.failed")
 
 
 process = cache(_Process)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -128,4 +129,6 @@ class Lines(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         # logging would print what it could not write, arguments and all.
         failed = {"name": EVENTS, "msg": "line.failed", "levelname": "ERROR", "place": f"{record.pathname}:{record.lineno}"}
-        self.stream.write(self.format(logging.makeLogRecord(failed)) + self.terminator)
+        # Where nothing can be written, whoever logs goes on.
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(self.format(logging.makeLogRecord(failed)) + self.terminator)

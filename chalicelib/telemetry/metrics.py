@@ -11,7 +11,9 @@ import logging
 from collections import Counter
 from typing import Any
 
-from chalicelib.telemetry.lines import is_event, is_told
+from chalicelib.telemetry.lines import EVENTS, is_event, is_told
+
+log = logging.getLogger(EVENTS)
 
 NAMESPACE = "Resona"
 # Metric → its unit, and the sets of dimensions it is kept under.
@@ -43,7 +45,13 @@ class Tally(logging.Handler):
         self._lateness: list[int] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Count one event."""
+        """Count one event. Never raises: whoever logs one is in the middle of a firing."""
+        try:
+            self._count(record)
+        except Exception:
+            log.exception("metrics.failed")
+
+    def _count(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.ERROR and not (record.exc_info and is_told(record.exc_info[1])):
             self._counts["Failures"] += 1
         if not is_event(record):

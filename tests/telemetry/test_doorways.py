@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
 import threading
@@ -378,6 +380,36 @@ def test_an_authorizer_that_cannot_look_fails_without_the_key(gate: Stage, writt
     assert written.read().names == ["invocation.failed"]
     assert written.sums == {("Failures", "dev", "authorizer"): 1}
     assert key.secret not in written.text + str(raised.value)
+
+
+class Broken(io.StringIO):
+    """A standard output that nobody reads any more."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_firing_goes_well_where_nothing_can_be_written(world: World, written: Written) -> None:
+    job_id = world.create(OneTime(DUE))
+    with contextlib.redirect_stdout(Broken()):
+        deliver_all(world)
+    assert [run.status for run in world.run_list(job_id)] == ["succeeded"]
+
+
+def test_a_firing_goes_well_where_its_metrics_do_not(world: World, written: Written) -> None:
+    def target(sent: Any) -> Exchange:
+        # An event as a defect would make it.
+        logging.getLogger("resona").info("attempt.ended", extra={"attempt": "first"})
+        return ok()
+
+    job_id = world.create(OneTime(DUE))
+    world.target = target
+    deliver_all(world)
+    assert [run.status for run in world.run_list(job_id)] == ["succeeded"]
+    (failed,) = [event for event in written.read().events if event["message"] == "metrics.failed"]
+    assert failed["exception_name"] == "KeyError"
+    sums = written.sums
+    assert (sums["Failures", "dev", "deliver"], sums["Attempts", "dev", "success"]) == (1, 1)
 
 
 def test_off_lambda_nothing_is_written_and_errors_are_what_they_are(
