@@ -28,6 +28,7 @@ from tests.acceptance.questions.asking import FULL, SHORT, Answer, Asking, Quest
 from tests.acceptance.receivers import Receiving
 from tests.acceptance.remote import Refused, Remote
 from tests.acceptance.report import Report
+from tests.acceptance.switching import smoke_of
 
 # What the tests register, and about how long they take.
 TEST_JOBS, TEST_SECONDS = 230, 150
@@ -82,7 +83,7 @@ def _run(stage: Remote, report: Report) -> None:
         f"Resona {report.version} at {stage.url}, stage {stage.stage}, run {stage.run}.\n"
         f"This takes at most about {seconds / 60:.0f} minutes, and is stopped after twice that; it registers about "
         f"{jobs + TEST_JOBS + sizes.ahead} jobs, labelled acceptance:{stage.run}; they are deleted at the end, also after Ctrl-C.\n"
-        f"What jobs send is seen by: {report.receiver}. AWS account: {why_not or 'its own, by the credentials here'}.\n",
+        f"AWS account: {why_not or 'the one of the stage, by the credentials here'}.\n",
         flush=True,
     )
 
@@ -92,11 +93,13 @@ def _run(stage: Remote, report: Report) -> None:
     with closing(remote.receiver_of_environment(stage)) as receiver:
         _note(report, catalogue.FIRST, ask(catalogue.FIRST, receiver))
         ahead = _beside(partial(ask, catalogue.AHEAD, receiver))
-    _test(report)
-    with closing(remote.receiver_of_environment(stage)) as receiver:
-        for question in catalogue.QUESTIONS:
-            _note(report, question, ask(question, receiver))
-        _note(report, catalogue.AHEAD, ahead.result())
+    with smoke_of(account.cloud if account else None, stage.stage):
+        _test(report)
+        with closing(remote.receiver_of_environment(stage)) as receiver:
+            report.receiver = type(receiver).__name__
+            for question in catalogue.QUESTIONS:
+                _note(report, question, ask(question, receiver))
+            _note(report, catalogue.AHEAD, ahead.result())
 
 
 def _beside(ask: Callable[[], Answer]) -> Future[Answer]:

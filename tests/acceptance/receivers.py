@@ -47,11 +47,13 @@ class Receiving:
     """What tests ask of a receiver."""
 
     poll_seconds: float
+    failure = 500
+    """A status that is sent again."""
     shows_requests = True
     """Whether `came_of` can tell. `was_sent` always can."""
 
     def address(self, path: str, failing: int = 0) -> str:
-        """Return a URL for a job to call; the first so many attempts of a run are answered with 500, the others with 200."""
+        """Return a URL for a job to call; the first so many attempts of a run are answered with `failure`, the others with 200."""
         raise NotImplementedError
 
     def came_of(self, jobs: Iterable[Job]) -> list[Got]:
@@ -136,7 +138,7 @@ class Receiver(Receiving):
 
     def address(self, path: str, failing: int = 0) -> str:
         if failing:
-            self.answers[path] = [500] * failing
+            self.answers[path] = [self.failure] * failing
         return f"{self.url}{path}"
 
     def came_of(self, jobs: Iterable[Job]) -> list[Got]:
@@ -205,6 +207,8 @@ class Smoke(OwnApi):
     """The stage's `/smoke` route, which its token opens: it answers with what it was sent, and the runs keep its answers."""
 
     shows_requests = True
+    # Too early. What the API answers with 500 and more is an alarm.
+    failure = 425
 
     def __init__(self, served: Served, name: str, token: str) -> None:
         super().__init__(served, name)
@@ -214,7 +218,7 @@ class Smoke(OwnApi):
 
     def address(self, path: str, failing: int = 0) -> str:
         del path
-        query = {"token": self._token} | ({"fail": failing, "status": 500} if failing else {})
+        query = {"token": self._token} | ({"fail": failing, "status": self.failure} if failing else {})
         return f"{self._served.url}/smoke?{urlencode(query)}"
 
     def came_of(self, jobs: Iterable[Job]) -> list[Got]:

@@ -186,8 +186,11 @@ def of_environment() -> Remote:
     return stage
 
 
-def receiver_of_environment(stage: Remote, environ: Mapping[str, str] = os.environ) -> Receiving:
-    """Return the receiver that the environment allows for, the one that sees most. Raises Refused."""
+def receiver_of_environment(stage: Remote, environ: Mapping[str, str] = os.environ, patience_seconds: float = 20) -> Receiving:
+    """Return the receiver that the environment allows for, the one that sees most. Raises Refused.
+
+    A `/smoke` that was switched on a moment ago has so long to be there.
+    """
     name = f"acceptance-{stage.run}"
     public_url, token = environ.get("RESONA_RECEIVER", "").rstrip("/"), environ.get("RESONA_SMOKE", "")
     if public_url:
@@ -204,9 +207,11 @@ def receiver_of_environment(stage: Remote, environ: Mapping[str, str] = os.envir
             ) from error
     if token:
         smoke = Smoke(stage, name, token)
-        status = stage.send("GET", smoke.address("")).status_code
-        if status != 200:
-            raise Refused(f"{stage.url}/smoke answers {status} to RESONA_SMOKE: it is off, or its token is another one")
+        until = time.monotonic() + patience_seconds
+        while (status := stage.send("GET", smoke.address("")).status_code) != 200:
+            if time.monotonic() > until:
+                raise Refused(f"{stage.url}/smoke answers {status} to RESONA_SMOKE: it is off, or its token is another one")
+            time.sleep(1)
         return smoke
     return OwnApi(stage, name)
 

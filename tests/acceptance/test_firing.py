@@ -56,7 +56,7 @@ def test_a_failing_receiver_gets_three_attempts(served: Served, receiver: Receiv
     assert third.at - second.at > second.at - first.at > timedelta(seconds=1)
     served.wait_for(f"/jobs/{job['id']}", lambda shown: shown["status"] == "completed", 2)
     (run,) = served.get(f"/jobs/{job['id']}/runs")
-    assert [attempt["status_code"] for attempt in run["attempts"]] == [500, 500, 200]
+    assert [attempt["status_code"] for attempt in run["attempts"]] == [receiver.failure, receiver.failure, 200]
     assert run["status"] == "succeeded"
 
 

@@ -116,5 +116,5 @@ def test_a_stage_that_cannot_be_tested_is_refused_with_a_sentence(closed: Laptop
 )
 def test_a_receiver_that_cannot_be_is_refused_with_a_sentence(asked: Remote, environ: dict[str, str], sentence: str) -> None:
     with pytest.raises(Refused) as refused:
-        receiver_of_environment(asked, environ)
+        receiver_of_environment(asked, environ, patience_seconds=0)
     assert sentence in str(refused.value)

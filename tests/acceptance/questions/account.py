@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.aws.clients import code_of
 from chalicelib.aws.key_store import KeyStore
 from chalicelib.domain.keys import read_key
+from infra.deploy.cloud import Cloud, Names
 from infra.local import access, run
 from tests.acceptance.remote import Remote
 
@@ -35,6 +37,8 @@ class Account:
     group: str
     function_arn: str
     role_arn: str
+    # None for a laptop's.
+    cloud: Cloud | None = None
 
     def create(self, name: str, expression: str, timezone: str, *, enabled: bool = False) -> str:
         """Make a schedule in the stage's group, disabled unless asked for; return the code of the refusal, or an empty string.
@@ -103,13 +107,15 @@ def _deployed(stage: Remote) -> Account:
     if session.region_name is None:
         raise NoAccount("there is no region: set AWS_REGION to the stage's")
     identity = session.client("sts", config=_CONFIG).get_caller_identity()
-    partition, region, number, name = identity["Arn"].split(":")[1], session.region_name, identity["Account"], f"resona-{stage.stage}"
+    names = Names(stage.stage)
+    cloud = Cloud(partial(session.client, config=_CONFIG), identity["Account"], session.region_name, identity["Arn"].split(":")[1])
     return Account(
-        session.client("scheduler", config=_CONFIG),
-        KeyStore(session.client("dynamodb", config=_CONFIG), f"{name}-keys"),
-        name,
-        f"arn:{partition}:lambda:{region}:{number}:function:{name}-wake",
-        f"arn:{partition}:iam::{number}:role/{name}-scheduler",
+        cloud("scheduler"),
+        KeyStore(cloud("dynamodb"), names.of("keys")),
+        names.stack,
+        cloud.arn("lambda", f"function:{names.of('wake')}"),
+        f"arn:{cloud.partition}:iam::{cloud.account}:role/{names.of('scheduler')}",
+        cloud,
     )
 
 
