@@ -32,6 +32,8 @@ from infra.deploy.trouble import Trouble, explained
 # Patient, since a deploy makes many calls in a row; API Gateway's own calls are throttled above all.
 _CONFIG = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 8})
 
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def main(arguments: Sequence[str], checkout: Checkout | None = None, connect: Callable[[], Cloud] | None = None, ask: Ask = input) -> int:
     """Do what the arguments say. Return the exit code: 0, 1 with what to do on standard error, or 130 when interrupted."""
@@ -122,16 +124,20 @@ def _parameter(text: str) -> tuple[str, str]:
     return name, value
 
 
+def stop_tidily() -> None:
+    """Have this process clean up what it has begun, by a KeyboardInterrupt, however it is asked to stop."""
+    for one in _STOPS:
+        signal.signal(one, _interrupt)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     del number, frame
     # Once is enough: what cleans up is not to be interrupted.
-    for one in (signal.SIGINT, signal.SIGTERM):
+    for one in _STOPS:
         signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
-    # What was begun is cleaned up however the deploy is stopped.
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, _interrupt)
+    stop_tidily()
     sys.exit(main(sys.argv[1:]))

@@ -31,10 +31,15 @@ _VERSION = {"AWSTemplateFormatVersion": "2010-09-09"}
 _NAMED_BY_RESOURCES = ("Parameters", "Mappings", "Conditions")
 
 
+def find(cloud: Cloud, template: Template, stage: str) -> dict[str, str]:
+    """Return what is there of the template's resources: logical name → what identifies it. Raises Trouble for a key that cannot be used."""
+    resources = template.resources(stage)
+    return {logical: identifier for logical, body in resources.items() if (identifier := _identifier(cloud, body, resources)) is not None}
+
+
 def adopt(cloud: Cloud, name: str, template: Template, stage: str) -> list[str]:
     """Make a stack of what is there of the template's resources; return its logical names. There is no stack yet. Raises Trouble."""
-    resources = template.resources(stage)
-    found = {logical: identifier for logical, body in resources.items() if (identifier := _identifier(cloud, body, resources)) is not None}
+    resources, found = template.resources(stage), find(cloud, template, stage)
     if not found:
         return []
     cloud.say(f"Taking over what is there of the stage {stage}: {', '.join(found)}")

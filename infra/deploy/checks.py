@@ -7,6 +7,8 @@ from botocore.exceptions import ClientError
 from infra.deploy.cloud import Cloud, Names
 from infra.deploy.trouble import Trouble, code_of
 
+_USUAL_EXECUTIONS = 1000
+
 
 def check(cloud: Cloud, names: Names) -> None:
     """Raise Trouble if the scheduler's role is not there, or a function's log is kept for ever."""
@@ -27,6 +29,21 @@ def check(cloud: Cloud, names: Names) -> None:
             f"these logs are kept for ever, or are not there: {', '.join(kept)}",
             f"the stack sets their retention, so somebody has changed it: `aws logs put-retention-policy --region {cloud.region} "
             f"--retention-in-days 30 --log-group-name {kept[0]}`, and the others; `aws logs create-log-group` before, if one is gone.",
+        )
+
+
+def warn(cloud: Cloud) -> None:
+    """Tell if the account runs few functions at once: new ones have 10, and jobs that come due together then wait for each other."""
+    try:
+        limit = cloud("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+    except ClientError:
+        # It is no reason to stop that this cannot be known.
+        return
+    if limit < _USUAL_EXECUTIONS:
+        cloud.say(
+            f"Lambda runs at most {limit} functions at once for this account here; {_USUAL_EXECUTIONS} is usual. Jobs due at once "
+            f"wait for each other then.\n  What to do: `aws service-quotas request-service-quota-increase --region {cloud.region} "
+            f"--service-code lambda --quota-code L-B99A9384 --desired-value {_USUAL_EXECUTIONS}`."
         )
 
 

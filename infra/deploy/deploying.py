@@ -51,9 +51,13 @@ def deploy(cloud: Cloud, stage: str, checkout: Checkout, parameters: Mapping[str
     for what in gateway.arrange(cloud, names, api, outputs["AccessLogsArn"], outputs["GatewayLogsRoleArn"]):
         changed = _told(cloud, f"Set {what}")
     checks.check(cloud, names)
+    checks.warn(cloud)
     if not changed:
         cloud.say("Nothing had to be changed.")
     test(cloud, stage, checkout)
+    cloud.say(f"The dashboard: {outputs['DashboardUrl']}")
+    if not stack.look(cloud, names.stack).parameters.get("AlarmEmail"):
+        cloud.say(f'Alarms reach nobody yet: make deploy STAGE={stage} PARAMETERS="AlarmEmail=you@example.com"')
     return changed
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
-from infra.deploy import found, stack
+from infra.deploy import adopting, found, stack
 from infra.deploy.cloud import Cloud, Names
 from infra.deploy.template import Template
 from infra.deploy.trouble import Trouble, code_of
@@ -63,27 +63,23 @@ def delete_functions(cloud: Cloud, names: Names, existing: found.Found) -> None:
 
 def remains(cloud: Cloud, names: Names, template: Template) -> list[str]:
     """Return what stays of the stage, and how that would be deleted, a line each."""
-    kept = [body for body in template.resources(names.stage).values() if body["Type"] in stack.DATA]
-    tables = [body["Properties"]["TableName"] for body in kept if body["Type"] == "AWS::DynamoDB::Table"]
-    there = [table for table in tables if _table_is_there(cloud, table)]
-    if not there:
+    resources = template.resources(names.stage)
+    try:
+        there = adopting.find(cloud, template, names.stage)
+    except Trouble as trouble:
+        return [f"What stays: the tables of the stage; and {trouble}"]
+    tables, keys = (
+        [identifier for logical, identifier in there.items() if resources[logical]["Type"] == kind]
+        for kind in ("AWS::DynamoDB::Table", "AWS::KMS::Key")
+    )
+    if not tables:
         return [f"Nothing of the stage {names.stage} holds data any more."]
     return [
-        f"What stays: the tables {', '.join(there)}, and the key of {names.of('secrets')}.",
+        f"What stays: the tables {', '.join(tables)}, and the key of secrets {', '.join(keys)}.",
         f"`make deploy STAGE={names.stage}` takes them over, and its jobs go on: what came due meanwhile is late, or missed.",
         "To delete a table for good: `aws dynamodb update-table --no-deletion-protection-enabled --table-name …`, then `aws dynamodb "
-        "delete-table --table-name …`; the key: `aws kms schedule-key-deletion --key-id …`, after which no secret can be read.",
+        f"delete-table --table-name …`; the key: `aws kms schedule-key-deletion --key-id {''.join(keys)}`, and no secret can be read then.",
     ]
-
-
-def _table_is_there(cloud: Cloud, name: str) -> bool:
-    try:
-        cloud("dynamodb").describe_table(TableName=name)
-    except ClientError as error:
-        if code_of(error) == "ResourceNotFoundException":
-            return False
-        raise
-    return True
 
 
 def _delete_role(cloud: Cloud, name: str) -> None:

@@ -47,7 +47,12 @@ def check_stage(stage: str, config: Path) -> None:
         raise Trouble(f"{stage!r} is no name of a stage", "give 1 to 16 lower-case letters and digits, a letter first: STAGE=dev.")
     if stage == "local":
         raise Trouble("the stage local is the laptop's", "name another, STAGE=dev; `make run` starts the laptop's.")
-    known = sorted(json.loads(config.read_text(encoding="utf-8"))["stages"].keys() - {"local"})
+    try:
+        known = sorted(json.loads(config.read_text(encoding="utf-8"))["stages"].keys() - {"local"})
+    except (ValueError, KeyError) as error:
+        raise Trouble(
+            f".chalice/{config.name} cannot be read: {error!r}", "put it right: `git diff .chalice` shows what was changed."
+        ) from error
     if stage not in known:
         raise Trouble(
             f"there is no stage {stage} in .chalice/config.json; it has {' and '.join(known) or 'none that can be deployed'}",

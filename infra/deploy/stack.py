@@ -30,6 +30,10 @@ _STILLBORN = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED",
 _CONSEQUENCE = re.compile(r"(creation|update|delet\w+) cancelled", re.IGNORECASE)
 _ADVICE = (
     (
+        re.compile(r"wait 60 seconds|being deleted|DELETING", re.IGNORECASE),
+        "AWS is not done yet with deleting what had that name: wait some minutes, then run the same command again.",
+    ),
+    (
         re.compile(r"already exists|AlreadyExists", re.IGNORECASE),
         "something of that name is there that is not the stack's: if a stage of that name was destroyed, run the same command again, which "
         "takes its tables and its key over; else delete or rename what is there.",
@@ -191,7 +195,9 @@ def _proposed(cloud: Cloud, name: str, **request: Any) -> str | None:
     except ClientError as error:
         if code_of(error) != "ValidationError":
             raise
-        raise Trouble(f"CloudFormation does not take the template: {message_of(error)}", "put right what it says.") from error
+        raise Trouble(
+            f"CloudFormation does not take the template, or a parameter: {message_of(error)}", "put right what it says."
+        ) from error
     for _ in range(_MOST_POLLS):
         made = cloudformation.describe_change_set(StackName=name, ChangeSetName=change_set)
         if made["Status"] == "CREATE_COMPLETE":

@@ -57,6 +57,11 @@ def test_a_first_deploy_makes_all_of_a_stage_and_tests_it(account: Account) -> N
     assert f"https://{api}.execute-api.{REGION}.amazonaws.com/api\n" in account.out
     assert ".venv/bin/python -m infra.keys create --stage dev" in account.out
     assert "is not answered" not in account.out
+    assert "The dashboard: https://eu-central-1.console.aws.amazon.com/cloudwatch/home" in account.out
+    assert 'Alarms reach nobody yet: make deploy STAGE=dev PARAMETERS="AlarmEmail=you@example.com"' in account.out
+    assert account.types("deploy --stage dev --parameter AlarmEmail=you@example.com") == 0, account.err
+    assert "Alarms reach nobody" not in account.out
+    assert account.chalice.runs == 1
 
 
 def test_what_is_noted_of_a_deploy_is_what_chalice_notes_itself(account: Account) -> None:
@@ -136,6 +141,24 @@ def test_a_deploy_that_was_killed_and_then_taken_back_is_deployed_once_more(acco
     assert "ReceiveMessage" not in json.dumps(account.client("iam").get_role_policy(**role)["PolicyDocument"])
 
 
+@pytest.mark.parametrize(
+    ("errors", "told"),
+    [
+        (
+            'Traceback (most recent call last):\n  File "deployer.py", line 1, in deploy\n    return 1\n\nDuring handling …\n\n'
+            "chalice.deploy.deployer.ChaliceDeploymentError: ERROR - While sending your chalice handler code to Lambda to\n"
+            'create_function function "resona-dev", received the following error:\n\n Connection aborted.\n\n',
+            "  ERROR - While sending your chalice handler code to Lambda to\n"
+            '  create_function function "resona-dev", received the following error:\n  Connection aborted.',
+        ),
+        ('Traceback (most recent call last):\n  File "x", line 1\n    x()\nNameError: no\n', "  NameError: no"),
+        ("", "  (it does not say why)"),
+    ],
+)
+def test_of_a_stack_trace_of_chalice_s_its_sentence_is_left(errors: str, told: str) -> None:
+    assert functions._told(errors) == told
+
+
 def test_what_chalice_says_is_told_without_its_stack_trace(account: Account) -> None:
     (account.checkout.root / "chalicelib" / "version.py").write_text("VERSION = unknown\n")
     assert account.types("deploy --stage dev") == 1
@@ -162,8 +185,10 @@ def test_a_destroyed_stage_keeps_its_data_and_is_deployed_again_onto_it(account:
     tables = [f"resona-dev-{name}" for name in ("jobs", "keys", "runs", "secrets")]
     assert sorted(account.client("dynamodb").list_tables()["TableNames"]) == tables
     assert "What stays: the tables resona-dev-jobs, resona-dev-runs, resona-dev-secrets, resona-dev-keys" in account.out
+    assert f"and the key of secrets {kept['SecretsKey']}." in account.out
     assert account.types("destroy --stage dev --yes") == 0
     assert "There was nothing to delete" in account.out
+    assert "What stays: the tables" in account.out
     assert account.types("deploy --stage dev") == 0, account.err
     assert "Taking over what is there of the stage dev: JobsTable, RunsTable, SecretsTable, SecretsKey, KeysTable" in account.out
     again = account.cloudformation.stacks["resona-dev"].physical
@@ -228,7 +253,7 @@ def test_a_failed_stack_says_what_failed_and_what_to_do_and_the_next_deploy_goes
     assert "the stack resona-dev could not be deployed; it is now ROLLBACK_COMPLETE" in account.err
     assert "DueQueue (AWS::SQS::Queue) CREATE_FAILED: You must wait 60 seconds" in account.err
     assert "cancelled" not in account.err
-    assert "What to do: put right what the first line says, then run the same command again" in account.err
+    assert "What to do: AWS is not done yet with deleting what had that name: wait some minutes" in account.err
     assert account.chalice.runs == 0
     account.cloudformation.fails = {}
     # The tables stay when a stack goes back; the next stack is made of them.

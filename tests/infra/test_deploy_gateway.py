@@ -262,6 +262,30 @@ def test_access_logs_wait_for_the_role_too(desk: Desk) -> None:
         desk.arrange()
 
 
+class Limited:
+    """Lambda's client for the one call that moto does not know."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+
+    def get_account_settings(self) -> dict[str, Any]:
+        return {"AccountLimit": {"ConcurrentExecutions": self._limit}}
+
+
+@pytest.mark.parametrize(("limit", "told"), [(10, 1), (999, 1), (1000, 0), (5000, 0)])
+def test_an_account_that_runs_few_functions_at_once_is_told_so(desk: Desk, limit: int, told: int) -> None:
+    desk.cloud._clients["lambda"] = Limited(limit)
+    checks.warn(desk.cloud)
+    assert len(desk.told) == told
+    assert all(f"at most {limit} functions" in line and "--service-code lambda" in line for line in desk.told)
+
+
+def test_where_that_cannot_be_known_nothing_is_said(desk: Desk) -> None:
+    refusing(desk, "lambda", "get_account_settings", "AccessDeniedException", 9)
+    checks.warn(desk.cloud)
+    assert desk.told == []
+
+
 def test_two_apis_of_one_stage_are_told_and_neither_is_chosen(desk: Desk) -> None:
     other = make_api(desk.client)
     with pytest.raises(Trouble, match="2 APIs serve the stage dev") as trouble:

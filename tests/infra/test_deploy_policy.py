@@ -35,7 +35,7 @@ UNUSED = re.compile(
 READ = {"dynamodb:DescribeKinesisStreamingDestination"}
 EVERYWHERE = {
     "NewKey": "a key has no name before it is made, and there is no other way to look for one than to list all",
-    "QueueToFunction": "a mapping has no name, and listing takes no resource",
+    "QueueToFunction": "a mapping has no name; listing, and the account's settings, take no resource",
     "Logs": "CloudFormation describes and tags log groups by forms of ARN that differ from call to call",
     "Alarms": "DescribeAlarms takes no resource, and what dashboards are called is no ARN of the region",
 }

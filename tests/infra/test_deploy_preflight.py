@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from botocore.exceptions import (
 
 from infra.deploy import __main__ as command
 from infra.deploy import preflight
-from infra.deploy.cloud import Cloud, Names
+from infra.deploy.cloud import GATEWAY_STAGE, Cloud, Names
 from infra.deploy.trouble import Trouble
 from infra.project import ROOT
 from tests.cloud import client_error
@@ -70,6 +72,34 @@ def test_a_stage_that_cannot_be_deployed_is_told_before_aws_is_asked(stage: str,
     told = capsys.readouterr().err
     assert why in told
     assert "What to do: " in told
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"stages": {"dev": {}},}'])
+def test_a_configuration_that_cannot_be_read_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(Trouble, match=r"\.chalice/config\.json cannot be read"):
+        preflight.check_stage("dev", tmp_path / "config.json")
+
+
+def test_the_stage_of_api_gateway_is_the_configuration_s() -> None:
+    assert json.loads(CONFIG.read_text())["api_gateway_stage"] == GATEWAY_STAGE
+
+
+@pytest.fixture
+def stops() -> Iterator[None]:
+    before = {one: signal.getsignal(one) for one in command._STOPS}
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whatever_stops_a_deploy_interrupts_it_once_so_that_it_cleans_up(stops: None, sent: signal.Signals) -> None:
+    command.stop_tidily()
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), sent)
+    for again in command._STOPS:
+        os.kill(os.getpid(), again)
 
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
-from infra.deploy import adopting, stack, template
-from infra.deploy.cloud import Cloud
+from infra.deploy import adopting, destroying, stack, template
+from infra.deploy.cloud import Cloud, Names
 from infra.deploy.template import Template
 from infra.deploy.trouble import Trouble
 from infra.template import load
@@ -161,6 +161,8 @@ def test_other_changes_are(desk: Desk, change: dict[str, str]) -> None:
         ("User: arn:aws:iam::1:user/x is not authorized to perform: sqs:createqueue", "infra/deploy/policy.json"),
         ("resona-dev-due already exists in stack another", "something of that name is there"),
         ("Resource limit exceeded: LimitExceeded for tables", "raise it"),
+        ("You must wait 60 seconds after deleting a queue before you can create another with the same name", "wait some minutes"),
+        ("Schedule group resona-dev is being deleted", "wait some minutes"),
         ("Internal Failure", "put right what the first line says"),
     ],
 )
@@ -226,6 +228,15 @@ def test_a_key_that_is_to_be_deleted_is_not_given_up_silently(desk: Desk) -> Non
     with pytest.raises(Trouble, match="PendingDeletion") as trouble:
         adopting.adopt(desk.cloud, NAME, template.read(), "dev")
     assert f"aws kms cancel-key-deletion --key-id {key}" in trouble.value.next_step
+
+
+def test_what_stays_of_a_destroyed_stage_is_told_also_when_its_key_goes(desk: Desk) -> None:
+    names = Names("dev")
+    assert destroying.remains(desk.cloud, names, template.read()) == ["Nothing of the stage dev holds data any more."]
+    key = desk.cloud("kms").create_key(Description="The values of resona-dev-secrets")["KeyMetadata"]["KeyId"]
+    desk.cloud("kms").schedule_key_deletion(KeyId=key)
+    (line,) = destroying.remains(desk.cloud, names, template.read())
+    assert f"aws kms cancel-key-deletion --key-id {key}" in line
 
 
 @pytest.mark.parametrize("kind", adopting.IDENTIFIERS)
