@@ -9,8 +9,9 @@ PYTEST := $(BIN)/python -m pytest
 CLOUD := .build/e2e
 EXPLORATIONS := tests/simulation tests/test_year.py tests/domain/test_model.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command 'make update'
 
-.PHONY: run test check format soak bench deploy smoke destroy acceptance package e2e clean
+.PHONY: run test check format soak bench deploy smoke destroy acceptance package e2e lock update audit clean
 
 run: $(VENV)/serves
 	@exec $(BIN)/chalice local --stage local --no-autoreload --port $(PORT)
@@ -30,6 +31,7 @@ check: $(VENV)/tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/cfn-lint infra/template.yaml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 	$(PYTEST) --no-cov tests/test_walls.py
 
 format: $(VENV)/tests
@@ -43,6 +45,8 @@ soak: $(VENV)/tests
 
 bench: $(VENV)/tests
 	$(BIN)/python -m tests.bench.costs
+	$(BIN)/python -m tests.bench.bill
+	$(BIN)/python -m tests.bench.limits
 	$(BIN)/python -m tests.bench.idle_wakes
 	$(BIN)/python -m tests.bench.bursts
 	$(BIN)/python -m tests.bench.lateness
@@ -71,6 +75,24 @@ package: $(VENV)/serves
 # What `make package` makes, deployed by CloudFormation on this machine, and the acceptance suite against it. On Linux.
 e2e: $(VENV)/tests $(CLOUD)/installed
 	@$(BIN)/python -m tests.e2e
+
+# `lock` pins what the .in files ask for and keeps the pins that are there; `update` raises all of them to the newest.
+update: RAISE := --upgrade
+update: lock
+
+lock: $(VENV)/tests
+	$(LOCK) $(RAISE) --generate-hashes requirements.in --output-file requirements.txt
+	$(LOCK) $(RAISE) infra/local/requirements.in --output-file infra/local/requirements.txt
+	$(LOCK) $(RAISE) requirements-dev.in --output-file requirements-dev.txt
+	$(LOCK) $(RAISE) tests/e2e/lambda.in --output-file tests/e2e/lambda.txt
+	$(LOCK) $(RAISE) tests/e2e/ministack.in --output-file tests/e2e/ministack.txt
+
+# Without --strict, what no advisory service could be asked about would count as sound. One file after the other, since they may pin differently.
+audit: $(VENV)/tests
+	@failed=0; for pins in requirements infra/local/requirements requirements-dev tests/e2e/lambda tests/e2e/ministack; do \
+		echo "Asking about $$pins.txt"; \
+		$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement $$pins.txt || failed=1; \
+	done; exit $$failed
 
 clean:
 	rm -rf $(CLOUD) .build/packages
