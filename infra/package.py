@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from chalicelib.config import SettingMissing, read_origins
 from chalicelib.domain.keys import STAGE
@@ -64,6 +65,7 @@ def package(stage: str, into: Path, architecture: str = "arm64", say: Callable[[
     if done.returncode != 0:
         raise NotPackaged(done.stdout + done.stderr)
     shutil.rmtree(project)
+    _forget_times(into / ZIP)
     return into / TEMPLATE
 
 
@@ -81,6 +83,17 @@ def to_merge(stage: str, origins: frozenset[str]) -> dict[str, Any]:
     resources: dict[str, Any] = template["Resources"]
     resources |= _functions(Names(stage)) | _api(origins)
     return template
+
+
+def _forget_times(path: Path) -> None:
+    """Write a zip anew, without what a checkout and a user's umask add: the same commit makes the same bytes, which are deployed once."""
+    with ZipFile(path) as made:
+        contents = {name: made.read(name) for name in sorted(made.namelist())}
+    with ZipFile(path, "w") as again:
+        for name, content in contents.items():
+            entry = ZipInfo(name)
+            entry.compress_type, entry.external_attr = ZIP_DEFLATED, 0o644 << 16
+            again.writestr(entry, content)
 
 
 def command(stage: str, template: Path) -> str:

@@ -143,10 +143,10 @@ def warm_up(url: str) -> None:
     deliver = {"FunctionName": f"resona-{STAGE}-deliver", "Payload": b'{"Records": []}'}
     functions = client("lambda")
     with ThreadPoolExecutor(CLIENTS) as threads:
-        served = threads.map(lambda _: requests.get(f"{url}/health", timeout=120).status_code, range(CLIENTS))
-        assert set(served) == {200}
-        delivered = threads.map(lambda _: functions.invoke(**deliver).get("FunctionError"), range(DELIVERIES))
-        assert set(delivered) == {None}
+        for answer in threads.map(lambda _: requests.get(f"{url}/health", timeout=120), range(CLIENTS)):
+            assert answer.status_code == 200, f"GET /health: {answer.status_code} {answer.text}"
+        for done in threads.map(lambda _: functions.invoke(**deliver), range(DELIVERIES)):
+            assert "FunctionError" not in done, f"deliver: {done['Payload'].read().decode()}"
 
 
 def test(served: dict[str, str], arguments: list[str]) -> int:
@@ -184,6 +184,8 @@ def main(arguments: list[str]) -> int:
     print("Not as it is on AWS:")
     for what, why in DIFFERENCES.items():
         print(f"  {what}: {why}")
+    if code:
+        print(f"What ministack and the functions said is in {FOLDER.relative_to(ROOT) / 'ministack.log'}", file=sys.stderr)
     return code
 
 
