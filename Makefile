@@ -8,9 +8,11 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 EXPLORATIONS := tests/simulation tests/bench tests/infra tests/test_year.py tests/test_cloud.py \
 	$(addprefix tests/domain/test_,model.py real_crons.py cron.py preview.py address.py) $(addprefix tests/aws/test_,expression.py records.py)
+CLOUD := .build/e2e
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command 'make update'
 
-.PHONY: run test check format soak bench deploy smoke destroy clean
+.PHONY: run test check format soak bench deploy smoke destroy acceptance package e2e lock update audit clean
 
 run: $(VENV)/serves
 	@exec $(BIN)/chalice local --stage local --no-autoreload --port $(PORT)
@@ -32,6 +34,7 @@ check: $(VENV)/tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/cfn-lint infra/template.yaml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 	$(PYTEST) --no-cov tests/test_walls.py
 
 format: $(VENV)/tests
@@ -45,11 +48,15 @@ soak: $(VENV)/tests
 
 bench: $(VENV)/tests
 	$(BIN)/python -m tests.bench.costs
+	$(BIN)/python -m tests.bench.bill
+	$(BIN)/python -m tests.bench.limits
 	$(BIN)/python -m tests.bench.idle_wakes
 	$(BIN)/python -m tests.bench.bursts
 	$(BIN)/python -m tests.bench.lateness
 	$(BIN)/python -m tests.bench.sending
 	$(BIN)/python -m tests.bench.plain
+	$(BIN)/python -m tests.bench.imports
+	$(BIN)/python -m infra.package --stage dev
 
 # PARAMETERS="AlarmEmail=you@example.com LogRetentionDays=90": of infra/template.yaml; they stay until they are given again.
 deploy: $(VENV)/serves
@@ -61,7 +68,37 @@ smoke: $(VENV)/serves
 destroy: $(VENV)/serves
 	@$(BIN)/python -m infra.deploy destroy --stage "$(STAGE)" $(if $(YES),--yes)
 
+# A deployed stage, which RESONA_URL and RESONA_KEY name; tests/acceptance/remote.py says what else can be set.
+acceptance: $(VENV)/tests
+	@$(BIN)/python -m tests.acceptance
+
+package: $(VENV)/serves
+	@$(BIN)/python -m infra.package --stage "$(STAGE)"
+
+# What `make package` makes, deployed by CloudFormation on this machine, and the acceptance suite against it. On Linux.
+e2e: $(VENV)/tests $(CLOUD)/installed
+	@$(BIN)/python -m tests.e2e
+
+# `lock` pins what the .in files ask for and keeps the pins that are there; `update` raises all of them to the newest.
+update: RAISE := --upgrade
+update: lock
+
+lock: $(VENV)/tests
+	$(LOCK) $(RAISE) --generate-hashes requirements.in --output-file requirements.txt
+	$(LOCK) $(RAISE) infra/local/requirements.in --output-file infra/local/requirements.txt
+	$(LOCK) $(RAISE) requirements-dev.in --output-file requirements-dev.txt
+	$(LOCK) $(RAISE) tests/e2e/lambda.in --output-file tests/e2e/lambda.txt
+	$(LOCK) $(RAISE) tests/e2e/ministack.in --output-file tests/e2e/ministack.txt
+
+# Without --strict, what no advisory service could be asked about would count as sound. One file after the other, since they may pin differently.
+audit: $(VENV)/tests
+	@failed=0; for pins in requirements infra/local/requirements requirements-dev tests/e2e/lambda tests/e2e/ministack; do \
+		echo "Asking about $$pins.txt"; \
+		$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement $$pins.txt || failed=1; \
+	done; exit $$failed
+
 clean:
+	rm -rf $(CLOUD) .build/packages
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 $(BIN)/python:
@@ -79,3 +116,12 @@ $(VENV)/tests: requirements.txt infra/local/requirements.txt requirements-dev.tx
 	@echo "Installing what the tests need (once)"
 	@$(PIP) --requirement requirements-dev.txt
 	@touch $@ $(VENV)/serves
+
+# The cloud, and what the functions find there, are no part of what the tests are made of: their pins are others.
+$(CLOUD)/installed: tests/e2e/ministack.txt tests/e2e/lambda.txt | $(BIN)/python
+	@echo "Installing ministack (once)"
+	@for name in ministack lambda; do \
+		$(BIN)/python -m venv --clear $(CLOUD)/$$name && \
+		$(CLOUD)/$$name/bin/python -m pip install --quiet --disable-pip-version-check --no-input --requirement tests/e2e/$$name.txt || exit 1; \
+	done
+	@touch $@

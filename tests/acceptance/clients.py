@@ -11,8 +11,9 @@ from typing import Any
 
 import requests
 
-from tests.acceptance.laptop import Laptop, Receiver
+from tests.acceptance.laptop import Laptop
 from tests.acceptance.ledger import Entry, Said
+from tests.acceptance.receivers import Receiver
 
 _RECENT = timedelta(seconds=5)
 _LONGEST_DELAY = 3.0

@@ -1,24 +1,19 @@
-"""`chalice local --stage local` as `make run` starts it, and a receiver, both as processes and sockets of their own."""
+"""`chalice local --stage local` as `make run` starts it, as a process of its own."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import requests
+
+from tests.acceptance.served import Served
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -30,7 +25,7 @@ def free_port() -> int:
         return port
 
 
-class Laptop:
+class Laptop(Served):
     """Resona in a folder of its own, started, stopped and killed as a user would."""
 
     def __init__(self, home: Path, **settings: str) -> None:
@@ -38,7 +33,7 @@ class Laptop:
         self.home = home
         self._settings = settings
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__(f"http://127.0.0.1:{self.port}")
         self._log = (home / "log.txt").open("ab")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -112,103 +107,3 @@ class Laptop:
         if self._process is not None and self._process.poll() is None:
             self.interrupt(everybody=True)
         self._log.close()
-
-    def post(self, path: str, body: Any = None, **options: Any) -> requests.Response:
-        return requests.post(f"{self.url}{path}", json=body, timeout=10, **options)
-
-    def get(self, path: str) -> Any:
-        return requests.get(f"{self.url}{path}", timeout=10).json()
-
-    def register(self, url: str, trigger: dict[str, Any], **fields: Any) -> Any:
-        request = {"url": url, "method": "POST", "headers": {"X-Test": "yes"}, "body": {"key": "value"}}
-        answer = self.post("/jobs", {"name": "A job", "request": request, "trigger": trigger, **fields})
-        assert answer.status_code == 201, answer.text
-        return answer.json()
-
-    def wait_for(self, path: str, holds: Callable[[Any], bool], seconds: float) -> Any:
-        """Return what a path shows once it is so. Fails after so many seconds."""
-        until = time.monotonic() + seconds
-        while True:
-            shown = self.get(path)
-            if holds(shown):
-                return shown
-            assert time.monotonic() < until, shown
-            time.sleep(0.05)
-
-
-@dataclass
-class Got:
-    """A request as the receiver got it."""
-
-    at: datetime
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-    status: int
-
-
-@dataclass
-class Receiver:
-    """An API that is called: answers 200 and `hello`, or what `answers` says for its path, in order, after so many seconds."""
-
-    got: list[Got] = field(default_factory=list)
-    answers: dict[str, list[int]] = field(default_factory=dict)
-    answers_after: float = 0
-
-    def __post_init__(self) -> None:
-        receiver = self
-        lock = threading.Lock()
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def handle_any(self) -> None:
-                at = datetime.now(UTC)
-                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                with lock:
-                    planned = receiver.answers.get(self.path, [])
-                    status = planned.pop(0) if planned else 200
-                    receiver.got.append(Got(at, self.command, self.path, dict(self.headers), body, status))
-                time.sleep(receiver.answers_after)
-                self.send_response(status)
-                self.send_header("Content-Type", "text/plain")
-                self.send_header("X-Answer", "yes")
-                self.send_header("Content-Length", "5")
-                self.end_headers()
-                self.wfile.write(b"hello")
-
-            do_GET = do_POST = do_PUT = handle_any  # noqa: N815
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            request_queue_size = 512
-            daemon_threads = True
-
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                """Keep quiet: whoever called may have been killed."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def to(self, path: str) -> list[Got]:
-        return [got for got in self.got if got.path == path]
-
-    def wait_for(self, path: str, count: int, seconds: float) -> list[Got]:
-        """Return what came to a path once so many have. Fails after so many seconds."""
-        until = time.monotonic() + seconds
-        while len(self.to(path)) < count:
-            assert time.monotonic() < until, f"{len(self.to(path))} of {count} came to {path}"
-            time.sleep(0.02)
-        return self.to(path)
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def body_of(got: Got) -> Any:
-    return json.loads(got.body)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.acceptance.laptop import Got, Laptop, Receiver
+from tests.acceptance.laptop import Laptop
+from tests.acceptance.receivers import Got, Receiver
 
 ON_THE_WIRE = timedelta(seconds=2)
 MINUTE = timedelta(minutes=1)

@@ -1,4 +1,4 @@
-"""A client that openapi-python-client makes of `openapi.json` does all that a job needs, on a laptop that asks for keys."""
+"""A client that openapi-python-client makes of `openapi.json` does all that a job needs, where keys are asked for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from tests.acceptance.laptop import Laptop, Receiver
+from tests.acceptance.receivers import Receiving
+from tests.acceptance.served import Served
 
 pytestmark = pytest.mark.xdist_group("test_description")
 
@@ -28,7 +30,7 @@ OPERATIONS = {
 
 
 @pytest.fixture(scope="module")
-def made(closed: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def made(closed: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The client: its models, and its operations by name."""
     folder = tmp_path_factory.mktemp("client")
     description, config = folder / "openapi.json", folder / "config.yaml"
@@ -58,24 +60,24 @@ def wait_for(holds: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.1)
 
 
-def test_a_job_is_registered_read_changed_paused_resumed_run_and_deleted(made: Any, receiver: Receiver) -> None:
-    client, models = made.client, made.models
+def test_a_job_is_registered_read_changed_paused_resumed_run_and_deleted(made: Any, closed: Served, receiver: Receiving) -> None:
+    client, models, once = made.client, made.models, uuid.uuid4().hex
     body = models.JobIn(
         name="Made",
-        request=models.RequestIn(url=f"{receiver.url}/made", body={"key": "value"}),
+        request=models.RequestIn(url=receiver.address("/made"), body={"key": "value"}),
         trigger=models.CronIn(cron="0 9 * * 1-5", timezone="Europe/Berlin"),
-        labels=models.JobInLabels.from_dict({"team": "billing"}),
+        labels=models.JobInLabels.from_dict({"team": "billing", **closed.labels}),
     )
-    registered = made.create_job.sync_detailed(client=client, body=body, idempotency_key="one")
+    registered = made.create_job.sync_detailed(client=client, body=body, idempotency_key=once)
     assert registered.status_code == 201
     job = registered.parsed
     assert (job.name, job.status, job.request.body, job.labels.to_dict()) == (
         "Made",
         models.Status.ACTIVE,
         {"key": "value"},
-        {"team": "billing"},
+        {"team": "billing", **closed.labels},
     )
-    again = made.create_job.sync_detailed(client=client, body=body, idempotency_key="one")
+    again = made.create_job.sync_detailed(client=client, body=body, idempotency_key=once)
     assert (again.parsed, again.headers["Idempotency-Replayed"]) == (job, "true")
 
     read = made.get_job.sync_detailed(job.id, client=client)
@@ -101,23 +103,24 @@ def test_a_job_is_registered_read_changed_paused_resumed_run_and_deleted(made: A
     assert made.get_job.sync(job.id, client=client).status == 404
 
 
-def test_all_pages_are_read_by_following_the_cursor(made: Any) -> None:
-    client, models = made.client, made.models
+def test_all_pages_are_read_by_following_the_cursor(made: Any, closed: Served) -> None:
+    # Whose jobs they are may have others.
+    client, models, pages = made.client, made.models, uuid.uuid4().hex
     jobs = [
         models.JobIn(
             name=f"Page {number}",
-            request=models.RequestIn(url="http://localhost:9000/"),
+            request=models.RequestIn(url="http://example.com/"),
             trigger=models.DateIn(date="2027-01-31T09:00:00", timezone="Europe/Berlin"),
-            labels=models.JobInLabels.from_dict({"of": "pages"}),
+            labels=models.JobInLabels.from_dict({"of": pages, **closed.labels}),
         )
         for number in range(7)
     ]
     results = made.create_jobs.sync(client=client, body=models.BatchIn(jobs=jobs)).results
     assert [result.status for result in results] == [201] * 7
     # A list may lag by a second.
-    wait_for(lambda: len(made.list_jobs.sync(client=client, label="of:pages")) == 7, seconds=5)
+    wait_for(lambda: len(made.list_jobs.sync(client=client, label=f"of:{pages}")) == 7, seconds=5)
     found: list[str] = []
-    options: dict[str, Any] = {"limit": 3, "label": "of:pages"}
+    options: dict[str, Any] = {"limit": 3, "label": f"of:{pages}"}
     while True:
         page = made.list_jobs.sync_detailed(client=client, **options)
         found += [job.id for job in page.parsed]
@@ -127,15 +130,14 @@ def test_all_pages_are_read_by_following_the_cursor(made: Any) -> None:
         options["cursor"] = parse_qs(urlsplit(link).query)["cursor"][0]
     # They were registered side by side, in whatever order.
     assert found == sorted((result.job.id for result in results), reverse=True)
-    assert made.delete_jobs.sync(client=client, label="of:pages").changed == 7
+    assert made.delete_jobs.sync(client=client, label=f"of:{pages}").changed == 7
 
 
-def test_a_job_is_put_by_its_key_and_what_is_wrong_is_said(made: Any) -> None:
-    client, models = made.client, made.models
-    body = models.JobReplacementIn(
-        name="Report", request=models.RequestIn(url="http://localhost:9000/"), trigger=models.CronIn(cron="@daily")
-    )
-    answers = [made.put_job.sync_detailed("key:report", client=client, body=body) for _ in range(2)]
+def test_a_job_is_put_by_its_key_and_what_is_wrong_is_said(made: Any, closed: Served) -> None:
+    client, models, key = made.client, made.models, f"report-{uuid.uuid4().hex}"
+    body = models.JobReplacementIn(name="Report", request=models.RequestIn(url="http://example.com/"), trigger=models.CronIn(cron="@daily"))
+    body.labels = models.JobReplacementInLabels.from_dict(closed.labels)
+    answers = [made.put_job.sync_detailed(f"key:{key}", client=client, body=body) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 200]
     wrong = made.preview_trigger.sync(client=client, body=models.PreviewIn(trigger=models.CronIn(cron="61 * * * *")))
     assert (wrong.status, [error.field for error in wrong.errors]) == (422, ["trigger.cron"])

@@ -12,8 +12,10 @@ import requests
 
 from chalicelib.domain.keys import Key, read_key
 from tests.acceptance.laptop import ROOT, Laptop
+from tests.acceptance.served import Served
 
 pytestmark = pytest.mark.xdist_group("test_keys")
+on_a_laptop = pytest.mark.laptop("it starts a laptop, or makes keys in its cloud")
 
 
 def operate(laptop: Laptop | Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -30,20 +32,22 @@ def create(laptop: Laptop, *arguments: str) -> Key:
     return key
 
 
-def status(laptop: Laptop, key: str | None, method: str = "GET") -> int:
+def status(served: Served, key: str | None, method: str = "GET") -> int:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    body = {"name": "A job", "request": {"url": "http://localhost:9000/"}, "trigger": {"delay": 600}} if method == "POST" else None
-    return requests.request(method, f"{laptop.url}/jobs", headers=headers, json=body, timeout=10).status_code
+    job = {"name": "A job", "request": {"url": "http://example.com/"}, "trigger": {"delay": 600}, "labels": served.labels}
+    body = job if method == "POST" else None
+    return requests.request(method, f"{served.url}/jobs", headers=headers, json=body, timeout=served.timeout_seconds).status_code
 
 
-def test_a_closed_laptop_opens_with_the_key_that_it_prints(closed: Laptop) -> None:
-    refused = requests.get(f"{closed.url}/jobs", timeout=10)
+def test_where_keys_are_asked_for_its_key_opens_and_nothing_else(closed: Served) -> None:
+    refused = requests.get(f"{closed.url}/jobs", timeout=closed.timeout_seconds)
     assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert status(closed, closed.key(), "POST") == 201
     assert status(closed, closed.key()) == 200
 
 
+@on_a_laptop
 def test_keys_of_the_operator_open_are_listed_and_are_dead_when_revoked(closed: Laptop) -> None:
     key, reader = create(closed, "--tenant", "acme", "--expires", "90d"), create(closed, "--tenant", "acme", "--scopes", "read")
     assert status(closed, key.text, "POST") == 201
@@ -62,6 +66,7 @@ def test_keys_of_the_operator_open_are_listed_and_are_dead_when_revoked(closed: 
     assert f"key.refused key_id={reader.id} status=revoked" in closed.log()
 
 
+@on_a_laptop
 def test_keys_survive_a_restart_and_so_does_the_laptop_s_own(tmp_path: Path) -> None:
     laptop = Laptop(tmp_path, AUTH="required")
     laptop.start()
@@ -82,6 +87,7 @@ def test_keys_survive_a_restart_and_so_does_the_laptop_s_own(tmp_path: Path) -> 
     assert stopped.stderr.startswith(f"no Resona runs in {tmp_path}: start one with AUTH=required make run")
 
 
+@on_a_laptop
 def test_a_laptop_without_auth_is_open_and_says_nothing_of_keys(tmp_path: Path) -> None:
     laptop = Laptop(tmp_path)
     laptop.start()
@@ -90,6 +96,7 @@ def test_a_laptop_without_auth_is_open_and_says_nothing_of_keys(tmp_path: Path) 
     laptop.close()
 
 
+@on_a_laptop
 def test_a_slip_of_the_pen_does_not_leave_a_laptop_open(tmp_path: Path) -> None:
     laptop = Laptop(tmp_path, AUTH="requierd")
     with pytest.raises(AssertionError, match="AUTH can only be `required`, or not be set; it is 'requierd'"):
@@ -97,6 +104,7 @@ def test_a_slip_of_the_pen_does_not_leave_a_laptop_open(tmp_path: Path) -> None:
     laptop.close()
 
 
+@on_a_laptop
 def test_where_no_laptop_has_run_the_operator_is_told_what_to_do(tmp_path: Path) -> None:
     done = operate(tmp_path, "create", "--stage", "local", "--tenant", "acme")
     assert (done.returncode, done.stdout) == (1, "")

@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.clients import Client
-from tests.acceptance.laptop import Laptop, Receiver
+from tests.acceptance.laptop import Laptop
 from tests.acceptance.ledger import judge
+from tests.acceptance.receivers import Receiver
 
 # One laptop for all of them.
-pytestmark = pytest.mark.xdist_group("test_kill")
+pytestmark = [pytest.mark.xdist_group("test_kill"), pytest.mark.laptop("it kills the processes of a laptop of its own")]
 
 IS_SOAK = bool(os.environ.get("RESONA_SOAK"))
 SEED = 20261124

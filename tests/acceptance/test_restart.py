@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.laptop import Laptop, Receiver
+from tests.acceptance.laptop import Laptop
+from tests.acceptance.receivers import Receiver
 
 # One laptop for all of them.
-pytestmark = pytest.mark.xdist_group("test_restart")
+pytestmark = [pytest.mark.xdist_group("test_restart"), pytest.mark.laptop("it starts, stops and kills laptops of its own")]
 
 
 @pytest.fixture
@@ -66,9 +67,9 @@ def test_killed_with_20_jobs_pending_it_fires_them_all_when_it_is_up_again(own_l
     time.sleep(2)
     own_laptop.start()
     assert {job["id"] for job in own_laptop.get("/jobs")} == runs
-    receiver.wait_for("/killed", 20, 25)
+    receiver.wait_for(jobs, 20, 25)
     time.sleep(1)
-    got = receiver.to("/killed")
+    got = receiver.came_of(jobs)
     assert {one.headers["Resona-Job-Id"] for one in got} == runs
     assert len({one.headers["Resona-Run-Id"] for one in got}) == 20
     for job in jobs[:15]:

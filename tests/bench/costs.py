@@ -119,8 +119,8 @@ def _prices(counted: dict[int, Costs]) -> Iterator[str]:
                 f"{price.functions:7.2f} {price.total:8.2f}"
             )
     yield (
-        "Left out: Lambda's duration (nearly all of it the target's time, and up to a second of waiting for the due time); API Gateway, "
-        "one request for each call of the API; logs; storage and its backups; keys of KMS; data transfer; all free tiers."
+        "Left out: Lambda's duration (nearly all of it the target's time, and up to a second of waiting for the due time), API Gateway, "
+        "logs, storage and its backups, alarms, the key of KMS: tests.bench.bill has them; data transfer; all free tiers."
     )
 
 

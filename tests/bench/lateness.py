@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.laptop import Laptop, Receiver
+from tests.acceptance.laptop import Laptop
+from tests.acceptance.receivers import Receiver
 
 JOBS = 300
 SPREAD_SECONDS = 60

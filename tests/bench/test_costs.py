@@ -62,7 +62,7 @@ def test_at_rest_nothing_is_used_but_by_the_sweeper() -> None:
 
 
 def test_every_price_has_its_source() -> None:
-    for group in ("dollars_per_million", "dollars_per_gb", "others"):
+    for group in ("dollars_per_million", "dollars_per_gb", "dollars_per_gb_month", "dollars_a_month", "others"):
         assert all(entry["source"].startswith("https://") and entry["price"] > 0 for entry in PRICES[group].values())
     assert PRICES["checked"]
 

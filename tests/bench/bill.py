@@ -1,0 +1,258 @@
+"""What a month costs on AWS, as the README's tables: `python -m tests.bench.bill`.
+
+Calls, units, bytes of tables and of logs are counted while the real code runs. How long it runs on Lambda cannot be counted without
+AWS, nor what API Gateway logs: that is `ASSUMED`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib.telemetry.invocation import invocation
+from infra.local.clock import Context
+from infra.template import load
+from tests.bench.costs import DAY_SECONDS, LONGEST_POLL_SECONDS, MONTH_DAYS, POLLERS, PRICES, SWEEPS_A_DAY
+from tests.bench.meter import Usage, size
+from tests.bench.operations import FAR, KB, Bench, CrowdedCloud, bench
+from tests.telemetry.process import lambda_process
+
+ROOT = Path(__file__).parent.parent.parent
+VOLUMES = (1_000, 1_000_000, 100_000_000)
+GB, MILLION = 1024**3, 1_000_000
+FIRINGS_OF_AN_HOURLY_CRON = MONTH_DAYS * 24
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html: stored beside each item.
+ITEM_OVERHEAD = 100
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html: counted beside each line.
+LINE_OVERHEAD = 26
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html: what Lambda writes of an invocation, in plain text.
+LAMBDAS_OWN = (
+    "START RequestId: 0afa315a-f4d4-4a8a-a544-a4512fb8e297 Version: $LATEST",
+    "END RequestId: 0afa315a-f4d4-4a8a-a544-a4512fb8e297",
+    "REPORT RequestId: 0afa315a-f4d4-4a8a-a544-a4512fb8e297\tDuration: 1234.56 ms\tBilled Duration: 1235 ms\t"
+    "Memory Size: 1024 MB\tMax Memory Used: 128 MB\t",
+)
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What cannot be counted without AWS: times in milliseconds, sizes in bytes."""
+
+    target: int = 200
+    aws_call: int = 5
+    own_work: int = 10
+    waiting: int = 500
+    """Half a second: SQS waits in whole seconds, the function for the rest."""
+    access_line: int = 400
+
+
+ASSUMED = Assumed()
+FIRING = ASSUMED.target + ASSUMED.waiting
+
+
+@dataclass(frozen=True)
+class Step:
+    """One invocation of a function: what it uses, how many calls of AWS it makes, how many bytes it adds to tables and logs."""
+
+    function: str
+    usage: Usage
+    calls: int
+    kept: int = 0
+    logged: int = 0
+    metrics: frozenset[str] = frozenset()
+    waits: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it runs."""
+        return (ASSUMED.own_work + self.calls * ASSUMED.aws_call + self.waits) / 1000
+
+    @property
+    def gb_seconds(self) -> float:
+        """Return what Lambda bills for its duration."""
+        return self.seconds * memory(self.function) / 1024
+
+
+def memory(function: str) -> int:
+    """Return a function's memory in MB."""
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
+    return int(config["lambda_functions"][function]["lambda_memory_size"])
+
+
+def step(made: Bench, function: str, act: Callable[[], object], waits: int = 0) -> Step:
+    """Do something that makes one invocation, and count."""
+    calls, kept = len(made.world.cloud.calls), _kept(made)
+    with on_lambda(function) as written:
+        usage = made.used(act)
+    assert usage.lambdas == 1, f"{function} was invoked {usage.lambdas} times"
+    lines = written.getvalue().splitlines()
+    return Step(
+        function,
+        usage,
+        calls=len(made.world.cloud.calls) - calls,
+        kept=_kept(made) - kept,
+        logged=sum(len(line) + LINE_OVERHEAD for line in [*lines, *LAMBDAS_OWN]),
+        metrics=frozenset(name for line in lines for name in _metrics_of(json.loads(line))),
+        waits=waits,
+    )
+
+
+@contextmanager
+def on_lambda(function: str) -> Iterator[io.StringIO]:
+    """Be a process of a function, and in it one invocation; give what it writes into its log."""
+    written = io.StringIO()
+    # The API's app says by itself when it is invoked.
+    invoked = nullcontext() if function == "api_handler" else invocation(function, Context(f"resona-prod-{function}", 60))
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(written), lambda_process(patch), invoked:
+        yield written
+
+
+def _metrics_of(document: dict[str, Any]) -> Iterator[str]:
+    """Yield a name for each metric that CloudWatch makes of a line, if it is one of metrics: by the values of its dimensions."""
+    for directive in document.get("_aws", {}).get("CloudWatchMetrics", []):
+        for metric in directive["Metrics"]:
+            for dimensions in directive["Dimensions"]:
+                yield " ".join([metric["Name"], *(document[dimension] for dimension in dimensions)])
+
+
+def _kept(made: Bench) -> int:
+    return sum(size(item) + ITEM_OVERHEAD for table in made.world.cloud.tables.values() for item in table.values())
+
+
+def one_time() -> list[Step]:
+    """Count a one-time job: its registration, its wake and its firing."""
+    with bench(KB) as made:
+        return [
+            step(made, "api_handler", lambda: made.create(FAR)),
+            step(made, "wake", lambda: made.advance(minutes=59)),
+            step(made, "deliver", lambda: made.advance(minutes=2), FIRING),
+        ]
+
+
+def cron() -> list[Step]:
+    """Count one firing of a cron."""
+    with bench(KB) as made:
+        made.settled()
+        return [step(made, "wake", lambda: made.advance(minutes=29)), step(made, "deliver", lambda: made.advance(minutes=2), FIRING)]
+
+
+def sweep() -> list[Step]:
+    """Count one run of the sweeper that finds nothing to do."""
+    with bench(KB, CrowdedCloud) as made:
+        made.world.sweeps = True
+        return [step(made, "sweep", made.world.sweep)]
+
+
+Bill = Counter[str]
+
+
+def bill(steps: Iterable[Step], times: float = 1) -> Bill:
+    """Return what so many of these cost, by service. What is kept is paid for a month."""
+    million, kept = PRICES["dollars_per_million"], PRICES["dollars_per_gb_month"]
+    total: Bill = Counter()
+    for each in steps:
+        used = each.usage
+        total["DynamoDB"] += (used.writes * _price(million, "write_units") + used.reads * _price(million, "read_units")) / MILLION
+        total["DynamoDB, kept for a month, with backups"] += each.kept / GB * (_price(kept, "tables") + _price(kept, "backups"))
+        total["Lambda"] += used.lambdas * _price(million, "lambda_requests") / MILLION
+        total["Lambda"] += each.gb_seconds * _price(million, "lambda_gb_seconds") / MILLION
+        total["SQS"] += used.sqs * _price(million, "sqs_requests") / MILLION
+        total["EventBridge Scheduler"] += used.schedules_woken * _price(million, "scheduler_invocations") / MILLION
+        total["CloudWatch, logs"] += each.logged / GB * _price(PRICES["dollars_per_gb"], "logs")
+        if each.function == "api_handler":
+            total["API Gateway"] += _price(million, "api_requests") / MILLION
+            total["CloudWatch, logs"] += ASSUMED.access_line / GB * _price(PRICES["dollars_per_gb"], "logs")
+    return Counter({service: dollars * times for service, dollars in total.items()})
+
+
+def _price(group: dict[str, Any], name: str) -> float:
+    return float(group[name]["price"])
+
+
+def at_rest() -> Bill:
+    """Return what a month without a firing costs."""
+    month = PRICES["dollars_a_month"]
+    kinds = Counter(resource["Type"] for resource in load()["Resources"].values())
+    swept = sweep()
+    total = bill(swept, SWEEPS_A_DAY * MONTH_DAYS)
+    receives = POLLERS * DAY_SECONDS / LONGEST_POLL_SECONDS * MONTH_DAYS
+    total["SQS"] += receives * _price(PRICES["dollars_per_million"], "sqs_requests") / MILLION
+    total["KMS, the key of secrets"] += kinds["AWS::KMS::Key"] * _price(month, "key")
+    total["CloudWatch, alarms"] += kinds["AWS::CloudWatch::Alarm"] * _price(month, "alarm")
+    total["CloudWatch, dashboard"] += kinds["AWS::CloudWatch::Dashboard"] * _price(month, "dashboard")
+    return total + _metrics(swept)
+
+
+def _metrics(steps: Iterable[Step]) -> Bill:
+    names = {name for each in steps for name in each.metrics}
+    return Counter({"CloudWatch, metrics": len(names) * _price(PRICES["dollars_a_month"], "metric")})
+
+
+def month(steps: list[Step], firings: int) -> float:
+    """Return what a month with so many firings costs, rest included."""
+    return (at_rest() + _metrics(steps) + bill(steps, firings)).total()
+
+
+def others(firings: int) -> list[float]:
+    """Return what others ask for as many, by their list prices."""
+    asked = PRICES["others"]
+    by_hand = Step("wake", Usage(schedules_woken=1, lambdas=1), calls=0, waits=ASSUMED.target)
+    return [
+        firings * _price(asked, "qstash") / MILLION,
+        # A call that makes a task is an operation, and so is each attempt to deliver it.
+        firings * 2 * _price(asked, "cloud_tasks") / MILLION,
+        ceil(firings / FIRINGS_OF_AN_HOURLY_CRON) * _price(asked, "cloud_scheduler"),
+        bill([by_hand], firings).total(),
+    ]
+
+
+def slower() -> float:
+    """Return what a million firings cost more for each second that the target takes longer."""
+    return memory("deliver") / 1024 * _price(PRICES["dollars_per_million"], "lambda_gb_seconds")
+
+
+def months() -> Iterator[str]:
+    """Yield the table of months."""
+    once, again = one_time(), cron()
+    yield "| firings a month | Resona, one-time | Resona, crons | QStash | Cloud Tasks | Cloud Scheduler | EventBridge Scheduler |"
+    yield "|---|---|---|---|---|---|---|"
+    for firings in VOLUMES:
+        asked = [month(once, firings), month(again, firings), *others(firings)]
+        yield f"| {firings:,} | {' | '.join(map(_dollars, asked))} |"
+
+
+def services() -> Iterator[str]:
+    """Yield the table of services."""
+    once, again, rest = one_time(), cron(), at_rest()
+    columns = [bill(once, MILLION) + _metrics(once), bill(again, MILLION) + _metrics(again), rest]
+    yield "| | a million one-time jobs | a million firings of crons | a month at rest |"
+    yield "|---|---|---|---|"
+    for service in sorted({name for column in columns for name in column}):
+        yield f"| {service} | {' | '.join(_dollars(column[service]) if column[service] else '' for column in columns)} |"
+    yield f"| **together** | {' | '.join(_dollars(column.total()) for column in columns)} |"
+
+
+def _dollars(value: float) -> str:
+    if value < 0.005:
+        return "< $0.01"
+    return f"${value:,.2f}" if value < 100 else f"${value:,.0f}"
+
+
+def tables() -> Iterator[list[str]]:
+    """Yield the tables as the README has them."""
+    yield list(months())
+    yield list(services())
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n\n".join("\n".join(lines) for lines in tables()) + "\n")

@@ -1,0 +1,59 @@
+"""The bill, its parts, and the README's tables of costs and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.bench.bill import ASSUMED, MILLION, Step, at_rest, bill, cron, memory, month, one_time, others, slower
+from tests.bench.limits import RATES, Limit, limits
+from tests.bench.readme import README, written
+
+TEXT = README.read_text(encoding="utf-8")
+
+
+def test_the_tables_in_the_readme_are_those_that_are_counted() -> None:
+    """If not: `python -m tests.bench.readme`."""
+    assert written(TEXT) == TEXT
+
+
+def test_the_readme_says_what_is_assumed() -> None:
+    costs = TEXT.partition("\n## Costs\n")[2].partition("\n## ")[0]
+    assert f"answers in {ASSUMED.target / 1000:g} s" in costs
+    assert f"{ASSUMED.aws_call} ms for each call of AWS" in costs
+    assert ASSUMED.waiting == 500
+    assert "half a second of waiting" in costs
+
+
+@pytest.mark.parametrize("counted", [one_time, cron])
+def test_a_month_is_rest_and_so_many_firings(counted: Callable[[], list[Step]]) -> None:
+    steps = counted()
+    assert month(steps, 2 * MILLION) - month(steps, MILLION) == pytest.approx(bill(steps, MILLION).total())
+    assert month(steps, 0) >= at_rest().total()
+
+
+def test_each_invocation_is_paid_for_by_its_memory_and_its_time() -> None:
+    (_, deliver) = cron()
+    assert deliver.gb_seconds == pytest.approx(deliver.seconds * memory("deliver") / 1024)
+    late = replace(deliver, waits=deliver.waits + 1_000)
+    assert bill([late], MILLION)["Lambda"] - bill([deliver], MILLION)["Lambda"] == pytest.approx(slower())
+
+
+def test_what_others_ask_grows_with_the_firings() -> None:
+    qstash, tasks, scheduler, by_hand = others(MILLION)
+    assert (qstash, tasks) == (10.0, 0.80)
+    # 1,389 crons, of 720 firings each.
+    assert scheduler == pytest.approx(138.90)
+    assert 1.20 < by_hand < 5
+
+
+def test_what_is_too_much_is_bold() -> None:
+    limit = Limit("calls", 2, 2_000, "ask")
+    assert [limit.at(rate) for rate in RATES] == ["20", "**2,000**", "**200,000**"]
+    assert Limit("calls", 0.1, 1_000, "ask", most=2).at(1_000) == "**100 to 2,000**"
+
+
+def test_ten_firings_a_second_need_no_quota_to_be_raised() -> None:
+    assert [limit.what for limit in limits() if "**" in limit.at(RATES[0])] == []

@@ -1,0 +1,193 @@
+"""What `make e2e` runs in its namespaces: ministack, the deploy, a key, the tests. Arguments are pytest's."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import requests
+
+from infra.package import TEMPLATE, ZIP
+from tests.e2e.exceptions import DIFFERENCES, EXCEPTIONS
+
+ROOT = Path(__file__).parent.parent.parent
+FOLDER = ROOT / ".build" / "e2e"
+STAGE, REGION, ACCOUNT = "dev", "us-east-1", "000000000000"
+ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+
+# Nothing but this machine's own loopback, in the namespace; outside, it is example.com's.
+PUBLIC = "93.184.215.14"
+# A public name that leads inward, as a hostile one would.
+INWARD = "inward.example.com"
+HOST, PORT, RECEIVER_PORT = f"{REGION}.amazonaws.com", 4566, 9000
+ENDPOINT = f"http://127.0.0.1:{PORT}"
+# Each environment is a process of ours, and a machine of CI has two cores.
+SLACK_SECONDS = "5"
+CLIENTS, DELIVERIES = 8, 10
+CREDENTIALS = {
+    "AWS_ENDPOINT_URL": ENDPOINT,
+    "AWS_ACCESS_KEY_ID": ACCOUNT,
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
+}
+
+
+def client(service: str) -> Any:
+    """Make the client of a service of ministack's."""
+    return boto3.client(service, endpoint_url=ENDPOINT, region_name=REGION, aws_access_key_id=ACCOUNT, aws_secret_access_key="none")
+
+
+def set_up_network() -> Path:
+    """Give loopback the public address, and return the file of host names, which is this namespace's own."""
+    run("ip", "link", "set", "lo", "up")
+    run("ip", "address", "add", f"{PUBLIC}/32", "dev", "lo")
+    hosts = FOLDER / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost {INWARD}\n")
+    run("mount", "--bind", str(hosts), "/etc/hosts")
+    return hosts
+
+
+def run(*command: str, **environment: str) -> str:
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+@contextmanager
+def ministack() -> Iterator[None]:
+    """Serve ministack, with an environment that holds nothing of ours: its functions inherit it."""
+    scratch = FOLDER / "tmp"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "GATEWAY_PORT": str(PORT),
+        "MINISTACK_HOST": HOST,
+        # The functions may do what their policies say, and nothing else.
+        "AUTH": "true",
+        # Nobody is to be started anew because it was quiet for a while.
+        "LAMBDA_WARM_TTL_SECONDS": "3600",
+    }
+    python = [str(FOLDER / name / "bin" / "python") for name in ("ministack", "lambda")]
+    with (FOLDER / "ministack.log").open("wb") as log:
+        process = subprocess.Popen([python[0], str(Path(__file__).parent / "serve.py"), python[1]], env=environment, stdout=log, stderr=log)
+        try:
+            until = time.monotonic() + 60
+            while not _is_up():
+                assert process.poll() is None and time.monotonic() < until, (FOLDER / "ministack.log").read_text()
+                time.sleep(0.1)
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _is_up() -> bool:
+    try:
+        return requests.get(f"{ENDPOINT}/_ministack/health", timeout=1).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def deploy() -> dict[str, str]:
+    """Do what `aws cloudformation package` and `deploy` do; return the outputs."""
+    package = FOLDER / "package"
+    template = json.loads((package / TEMPLATE).read_text())
+    storage, stacks = client("s3"), client("cloudformation")
+    storage.create_bucket(Bucket="artefacts")
+    storage.upload_file(str(package / ZIP), "artefacts", ZIP)
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            assert resource["Properties"]["CodeUri"] == f"./{ZIP}"
+            resource["Properties"]["CodeUri"] = f"s3://artefacts/{ZIP}"
+    storage.put_object(Bucket="artefacts", Key="packaged.json", Body=json.dumps(template))
+    name = f"resona-{STAGE}"
+    change = {"StackName": name, "ChangeSetName": "deploy"}
+    stacks.create_change_set(
+        **change,
+        ChangeSetType="CREATE",
+        TemplateURL=f"{ENDPOINT}/artefacts/packaged.json",
+        Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    stacks.get_waiter("change_set_create_complete").wait(**change, WaiterConfig={"Delay": 1})
+    stacks.execute_change_set(**change)
+    stacks.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    (stack,) = stacks.describe_stacks(StackName=name)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def bound_deliveries() -> None:
+    """Let so many batches be delivered at once: here each is a process, and the template allows hundreds."""
+    functions = client("lambda")
+    (mapping,) = functions.list_event_source_mappings(FunctionName=f"resona-{STAGE}-deliver")["EventSourceMappings"]
+    functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": DELIVERIES})
+
+
+def warm_up(url: str) -> None:
+    """Have as many environments there as the suite has clients, and as there are deliveries, at once: what is timed is not their start."""
+    deliver = {"FunctionName": f"resona-{STAGE}-deliver", "Payload": b'{"Records": []}'}
+    functions = client("lambda")
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        for answer in threads.map(lambda _: requests.get(f"{url}/health", timeout=120), range(CLIENTS)):
+            assert answer.status_code == 200, f"GET /health: {answer.status_code} {answer.text}"
+        for done in threads.map(lambda _: functions.invoke(**deliver), range(DELIVERIES)):
+            assert "FunctionError" not in done, f"deliver: {done['Payload'].read().decode()}"
+
+
+def test(served: dict[str, str], arguments: list[str]) -> int:
+    """Run pytest against what is served; return its exit code. It leaves no files: this may be root, whose they would be."""
+    pytest = [sys.executable, "-m", "pytest", "-rs", "--no-cov", "-p", "no:cacheprovider"]
+    left_out = [f"--deselect={test}" for test in EXCEPTIONS]
+    environment = {**os.environ, **CREDENTIALS, **served, "RESONA_E2E": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run([*pytest, *left_out, *arguments], cwd=ROOT, env=environment, check=False).returncode
+
+
+def main(arguments: list[str]) -> int:
+    hosts = set_up_network()
+    began = time.monotonic()
+    with ministack():
+        outputs = deploy()
+        print(f"Deployed to ministack after {time.monotonic() - began:.1f} s")
+        name = f"{outputs['RestAPIId']}.execute-api.{HOST}"
+        assert outputs["EndpointURL"] == f"https://{name}/api/"
+        with hosts.open("a") as file:
+            file.write(f"{PUBLIC} {name}\n")
+        key = run(sys.executable, "-m", "infra.keys", "create", "--stage", STAGE, "--tenant", "acceptance", **CREDENTIALS)
+        served = {
+            "RESONA_SLACK": SLACK_SECONDS,
+            "RESONA_URL": f"http://{name}:{PORT}/api",
+            "RESONA_KEY": key,
+            "RESONA_RECEIVER": f"http://{PUBLIC}:{RECEIVER_PORT}",
+        }
+        bound_deliveries()
+        warm_up(served["RESONA_URL"])
+        print(f"Warm after {time.monotonic() - began:.1f} s", flush=True)
+        code = test(served, arguments or ["tests/acceptance", "tests/e2e"])
+    print(f"{time.monotonic() - began:.0f} s, beside the packaging. Left out of the acceptance suite, beside what is for laptops alone:")
+    for what, why in EXCEPTIONS.items():
+        print(f"  {what}: {why}")
+    print("Not as it is on AWS:")
+    for what, why in DIFFERENCES.items():
+        print(f"  {what}: {why}")
+    if code:
+        print(f"What ministack and the functions said is in {FOLDER.relative_to(ROOT) / 'ministack.log'}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
