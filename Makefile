@@ -21,7 +21,7 @@ run: $(VENV)/serves
 # cloud, for which counting lines would double the minutes and find no more of them; and the rest, with coverage.
 test: $(VENV)/tests
 	@$(PYTEST) --numprocesses 4 --dist loadgroup --no-cov tests/acceptance > $(VENV)/acceptance.log 2>&1 & laptop=$$!; \
-	nice -n 10 $(PYTEST) --numprocesses 2 --no-cov $(EXPLORATIONS) > $(VENV)/explorations.log 2>&1 & explorer=$$!; \
+	nice -n 10 $(PYTEST) --numprocesses 2 --dist loadgroup --no-cov $(EXPLORATIONS) > $(VENV)/explorations.log 2>&1 & explorer=$$!; \
 	trap 'kill $$laptop $$explorer 2> /dev/null' EXIT INT TERM; \
 	$(PYTEST) --numprocesses 2 --ignore=tests/acceptance $(EXPLORATIONS:%=--ignore=%) \
 		--cov --cov-report=term-missing:skip-covered --cov-fail-under=95; unit=$$?; \

@@ -8,7 +8,7 @@ from tests.bench.imports import RATIOS, Ratio, measured
 
 # Others run beside this, and few rounds say little: far from what is wrong, and near enough to see a library too many.
 MORE = 1.3
-ROUNDS = 5
+ROUNDS = 3
 
 
 @pytest.mark.parametrize("ratio", RATIOS, ids=lambda ratio: ratio.ours)

@@ -10,6 +10,7 @@ import pytest
 from infra.deploy import answers, asynchronous, functions, gateway
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
+from tests.soak import only_in_soak
 
 # The key is made, and revoked; the switch is set on, and off.
 SMOKE = ["dynamodb PutItem", "dynamodb PutItem", "lambda UpdateFunctionConfiguration", "lambda UpdateFunctionConfiguration"]
@@ -64,6 +65,7 @@ def test_a_first_deploy_makes_all_of_a_stage_and_tests_it(account: Account) -> N
     assert account.chalice.runs == 1
 
 
+@only_in_soak
 def test_what_is_noted_of_a_deploy_is_what_chalice_notes_itself(account: Account) -> None:
     """The file is written from the account before each deploy; Chalice, when it ends well, writes it as it would have."""
     noted: list[dict[str, Any]] = []
@@ -96,6 +98,7 @@ def test_a_second_deploy_changes_nothing_and_says_so_and_what_was_changed_by_han
     assert account.apis == [api]
 
 
+@only_in_soak
 def test_another_clone_of_the_project_deploys_to_the_same_api(account: Account) -> None:
     assert account.types("deploy --stage dev") == 0, account.err
     before = account.apis
@@ -107,7 +110,14 @@ def test_another_clone_of_the_project_deploys_to_the_same_api(account: Account) 
     assert "Nothing had to be changed." not in account.out
 
 
-@pytest.mark.parametrize("method", ["create_lambda_event_source", "update_rest_api", "deploy_rest_api"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param("create_lambda_event_source", marks=only_in_soak),
+        pytest.param("update_rest_api", marks=only_in_soak),
+        "deploy_rest_api",
+    ],
+)
 def test_a_deploy_that_was_killed_half_way_goes_on_from_what_is_there(account: Account, method: str) -> None:
     """The API is made before `update_rest_api`, and Chalice has noted nothing of it."""
     account.chalice.dies_before = method
@@ -124,6 +134,7 @@ def test_a_deploy_that_was_killed_half_way_goes_on_from_what_is_there(account: A
     nothing_of_the_test_is_left(account)
 
 
+@only_in_soak
 def test_a_deploy_that_was_killed_and_then_taken_back_is_deployed_once_more(account: Account) -> None:
     """The roles have the other version's policies by then, though every function is as it was."""
     assert account.types("deploy --stage dev") == 0, account.err
@@ -167,6 +178,7 @@ def test_what_chalice_says_is_told_without_its_stack_trace(account: Account) -> 
     assert account.apis == []
 
 
+@only_in_soak
 def test_a_destroyed_stage_keeps_its_data_and_is_deployed_again_onto_it(account: Account) -> None:
     assert account.types("deploy --stage dev") == 0, account.err
     kept = account.cloudformation.stacks["resona-dev"].physical.copy()
@@ -201,6 +213,7 @@ def test_a_destroyed_stage_keeps_its_data_and_is_deployed_again_onto_it(account:
     ]
 
 
+@only_in_soak
 def test_a_stage_that_does_not_fire_fails_the_test_and_the_deploy_and_leaves_nothing(account: Account) -> None:
     account.stage.fires = False
     assert account.types("deploy --stage dev") == 1

@@ -14,6 +14,7 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from infra.template import load
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
+from tests.soak import only_in_soak
 
 POLICY = json.loads((Path(__file__).parent.parent.parent / "infra" / "deploy" / "policy.json").read_text())
 # What IAM takes of a managed policy, white space not counted.
@@ -119,6 +120,7 @@ def asked_by_cloudformation() -> Iterator[tuple[str, str]]:
                     yield action, f"{place}{named[service]}" if service in named else "*"
 
 
+@only_in_soak
 def test_whoever_deploys_needs_what_the_policy_has_and_the_policy_has_no_more(account: Account) -> None:
     asked = {*asked_of_aws(account), *asked_by_cloudformation()}
     # STS answers who somebody is to everybody.

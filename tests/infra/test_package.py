@@ -20,6 +20,10 @@ from infra.package import TEMPLATE, ZIP, command, main, package, to_merge
 from infra.project import API, environment_to_merge
 from infra.template import load
 from tests.infra import rules
+from tests.soak import only_in_soak
+
+# It is built once.
+pytestmark = pytest.mark.xdist_group("package")
 
 LARGEST = 5_000_000
 LOGICAL = {API: "APIHandler", "wake": "Wake", "deliver": "Deliver", "sweep": "Sweep", "authorizer": "Authorizer"}
@@ -63,6 +67,7 @@ def test_the_zip_holds_what_is_required_compiled_for_arm(packaged: Path) -> None
     assert all(f"cpython-3{sys.version_info.minor}-aarch64-linux-gnu" in name for name in compiled), compiled
 
 
+@only_in_soak
 def test_the_same_makes_the_same_bytes_whenever_it_was_checked_out_and_by_whom(packaged: Path, tmp_path: Path) -> None:
     """Else every run of a pipeline would deploy."""
     package("prod", tmp_path, say=lambda text: None)
