@@ -17,6 +17,7 @@ _MINUTE = 60
 # Counting reads the whole index of a tenant, so it is not done for every registration that is refused.
 _COUNT_AGAIN_AFTER = timedelta(seconds=10)
 _COUNT_ANYHOW_AFTER = timedelta(days=1)
+_CLOCKS_DIFFER_BY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +60,21 @@ def renewed(usage: Usage | None, quotas: Quotas, now: datetime, count: Callable[
         follows = minute == usage.minute + 1
         earlier = usage.registered if follows else usage.registered + usage.earlier if minute < usage.minute else 0
         usage = replace(usage, minute=minute, registered=0, earlier=earlier)
-        return _counted(usage, now, count) if now - usage.counted_at >= _COUNT_ANYHOW_AFTER else usage
+        return usage if _is_counted_within(_COUNT_ANYHOW_AFTER, usage, now) else _counted(usage, now, count)
     if quotas.registrations_per_minute and usage.registered >= quotas.registrations_per_minute:
         wait = math.ceil((usage.minute + 1) * _MINUTE - now.timestamp())
         raise QuotaExceeded("registrations", quotas.registrations_per_minute, retry_after=max(1, wait), window=_MINUTE)
     if quotas.jobs and usage.jobs >= quotas.jobs:
-        wait = math.ceil((usage.counted_at + _COUNT_AGAIN_AFTER - now).total_seconds())
-        if wait > 0:
+        if _is_counted_within(_COUNT_AGAIN_AFTER, usage, now):
+            wait = math.ceil((usage.counted_at + _COUNT_AGAIN_AFTER - now).total_seconds())
             raise QuotaExceeded("jobs", quotas.jobs, retry_after=min(wait, int(_COUNT_AGAIN_AFTER.total_seconds())))
         return _counted(usage, now, count)
     return usage
+
+
+def _is_counted_within(age: timedelta, usage: Usage, now: datetime) -> bool:
+    # What a clock far ahead has counted would else stand until then.
+    return -_CLOCKS_DIFFER_BY <= now - usage.counted_at < age
 
 
 def _counted(usage: Usage, now: datetime, count: Callable[[datetime], int]) -> Usage:

@@ -46,6 +46,16 @@ def test_a_clock_that_was_far_ahead_keeps_nobody_waiting() -> None:
     assert renewed(old, QUOTAS, NOW, nobody_counts) == usage(THIS, registered=0, earlier=7, jobs=7)
 
 
+def test_a_count_that_a_clock_far_ahead_made_is_made_again() -> None:
+    old = usage(THIS, registered=2, jobs=10, counted_at=NOW + timedelta(days=3650))
+    assert renewed(old, QUOTAS, NOW, lambda before: 4) == usage(THIS, registered=2, jobs=6, counted_at=NOW)
+    old = usage(THIS - 1, registered=2, jobs=3, counted_at=NOW + timedelta(days=3650))
+    assert renewed(old, QUOTAS, NOW, lambda before: 7) == Usage(THIS, 0, 2, 9, NOW)
+    with pytest.raises(QuotaExceeded) as refused:
+        renewed(usage(jobs=10, counted_at=NOW + timedelta(seconds=50)), QUOTAS, NOW, nobody_counts)
+    assert refused.value.retry_after == 10
+
+
 def test_registrations_over_the_quota_may_try_again_in_the_next_minute() -> None:
     with pytest.raises(QuotaExceeded) as refused:
         renewed(usage(registered=5), QUOTAS, NOW, nobody_counts)
