@@ -90,6 +90,16 @@ def test_what_is_0_is_no_quota(quotas: Quotas, old: Usage) -> None:
     assert renewed(old, quotas, NOW, nobody_counts) == old
 
 
+def test_without_a_quota_of_jobs_nobody_counts_them_until_there_is_one() -> None:
+    quotas = Quotas(0, 5)
+    first = renewed(None, quotas, NOW, nobody_counts)
+    assert (first.minute, first.registered, first.earlier) == (THIS, 0, 0)
+    old = usage(THIS - 1, registered=2, jobs=3, counted_at=NOW - timedelta(days=400))
+    assert renewed(old, quotas, NOW, nobody_counts) == usage(THIS, 0, 2, 3, NOW - timedelta(days=400))
+    for uncounted in (first, old):
+        assert renewed(uncounted, QUOTAS, NOW + MINUTE, lambda before: 7).jobs >= 7
+
+
 def test_a_usage_that_allows_a_registration_after_all_stays() -> None:
     old = usage(registered=4, jobs=9)
     assert renewed(old, QUOTAS, NOW, nobody_counts) == old
