@@ -48,7 +48,7 @@ def create_job(call: Call) -> Response:
 
     def create(remember: Remember | None) -> tuple[int, Any]:
         draft = read_job(call.tenant, document, scheduling.clock(), scheduling.check_request)
-        job = scheduling.create(draft, (lambda job: remember(201, json.dumps(job_view(job)))) if remember else None)
+        job = scheduling.create(draft, (lambda job: remember(201, job_view(job))) if remember else None)
         return 201, job_view(job)
 
     return once(call, document, create, lambda shown: {"Location": f"{call.url}/{shown['id']}", "ETag": _etag(shown["id"], 1)})
@@ -235,7 +235,7 @@ def run_job(call: Call, job_id: str) -> Response:
 
     def run(remember: Remember | None) -> tuple[int, Any]:
         def record(run_job_id: str, queued: Run) -> object:
-            return remember(202, json.dumps(run_view(run_job_id, queued, with_responses=True))) if remember else None
+            return remember(202, run_view(run_job_id, queued, with_responses=True)) if remember else None
 
         found, queued = parts.scheduling.run_now(call.tenant, job_id, record if remember else None)  # type: ignore[arg-type]
         return 202, run_view(found, queued, with_responses=True)
