@@ -39,6 +39,16 @@ def test_a_job_is_created_under_its_key(api: Api) -> None:
     assert answer.headers["ETag"] == api.get(PATH).headers["ETag"]
 
 
+def test_a_path_may_be_percent_encoded(api: Api) -> None:
+    """As generated clients send it, and as API Gateway hands it over."""
+    answer = api.put("/jobs/key%3Anightly%2Eeu", body())
+    assert (answer.status, answer.json["key"]) == (201, "nightly.eu")
+    assert api.get("/jobs/%6Bey:nightly%2eeu").json == answer.json
+    assert api.get("/jobs/key%3Anightly%2Eeu/runs").json == []
+    assert api.put("/jobs/key%3Anight%FFly", body()).fields == ["key"]
+    assert api.delete("/jobs/key%3Anightly.eu").status == 204
+
+
 def test_the_same_again_changes_nothing(api: Api) -> None:
     made = api.put(PATH, body())
     api.world.advance(hours=1)
