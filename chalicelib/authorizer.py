@@ -19,6 +19,7 @@ from chalicelib.aws.key_store import KeyStore
 from chalicelib.clock import utc_now
 from chalicelib.config import read_key_settings
 from chalicelib.domain.keys import KeyRecord, KeyStatus, read_key, verify
+from chalicelib.telemetry.invocation import invocation
 
 log = logging.getLogger("resona")
 functions = Blueprint(__name__)
@@ -90,6 +91,8 @@ def assemble() -> Gate:
 @functions.authorizer(name="authorizer", ttl_seconds=REMEMBERED_SECONDS)
 def authorize(request: AuthRequest) -> AuthResponse:
     """Say whose a key is, and which scopes it has."""
-    record = parts.gate.admit(request.token)
+    # Chalice keeps the context that would say which invocation this is.
+    with invocation("authorizer", refusal=Unauthorized):
+        record = parts.gate.admit(request.token)
     context = {"tenant": record.tenant, "scopes": " ".join(sorted(record.scopes)), "key_id": record.id}
     return AuthResponse(routes=["*"], principal_id=record.id, context=context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -10,6 +11,9 @@ from datetime import timedelta
 
 # As browsers send it: in lower case, without a path, and without the port that the scheme has anyway.
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
+
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class SettingMissing(Exception):
@@ -91,6 +95,14 @@ def read_origins(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
                 f"the environment variable RESONA_CORS_ORIGINS must hold origins, such as https://app.example.com, not {origin!r}"
             )
     return frozenset(origins)
+
+
+def read_log_level(environ: Mapping[str, str] = os.environ) -> int:
+    """Read from which level on events are written, `RESONA_LOG_LEVEL`: INFO unless set. Raises SettingMissing for what is no level."""
+    name = environ.get("RESONA_LOG_LEVEL", "") or "INFO"
+    if name not in _LEVELS:
+        raise SettingMissing(f"the environment variable RESONA_LOG_LEVEL must be one of {', '.join(_LEVELS)}, not {name!r}")
+    return logging.getLevelNamesMapping()[name]
 
 
 def _text(environ: Mapping[str, str], name: str) -> str:

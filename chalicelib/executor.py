@@ -23,15 +23,23 @@ from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.aws.secret_store import SecretStore
 from chalicelib.clock import utc_now
 from chalicelib.config import read_settings
+from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.ids import run_id, split_schedule_name
 from chalicelib.domain.instant import parse_instant
 from chalicelib.firing import Firing
 from chalicelib.outbound.address_guard import PUBLIC, Guard
 from chalicelib.outbound.send import send
 from chalicelib.sending import Send, Sender
+from chalicelib.telemetry.invocation import invocation
 
 log = logging.getLogger("resona")
 functions = Blueprint(__name__)
 
+# Lambda hands over up to ten messages without waiting for more to come.
+_BATCH = 10
+# Of the 1,000 executions that an account has at once; the rest is for the API, its keys and the wakes. A bound on the queue's pollers, not
+# reserved concurrency: with that, messages polled in vain would wait out the visibility timeout.
+_CONCURRENCY = 800
 # The sweeper ends in time for the next minute's, and for its function's timeout.
 _SWEEP_TIME = timedelta(seconds=45)
 
@@ -60,21 +68,27 @@ firing = cache(assemble)
 
 
 @functions.lambda_function(name="wake")
-def wake(event: dict[str, str], context: object) -> None:  # noqa: ARG001  Lambda's signature
+def wake(event: dict[str, str], context: object) -> None:
     """Be woken by a job's schedule, two minutes before an occurrence."""
-    on_wake(event, firing())
+    job_id, _ = split_schedule_name(event.get("schedule", ""))
+    with invocation("wake", context, job_id=job_id):
+        on_wake(event, firing())
 
 
-@functions.on_sqs_message(queue=os.environ.get("RESONA_DUE_QUEUE", "resona-due"), batch_size=10, name="deliver")
+@functions.on_sqs_message(
+    queue=os.environ.get("RESONA_DUE_QUEUE", "resona-due"), batch_size=_BATCH, maximum_concurrency=_CONCURRENCY, name="deliver"
+)
 def deliver(event: SQSEvent) -> None:
     """Be given up to ten messages of the due queue."""
-    on_messages(event, firing())
+    with invocation("deliver", event.context):
+        on_messages(event, firing())
 
 
 @functions.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
-def sweep(event: CloudWatchEvent) -> None:  # noqa: ARG001  Chalice's signature
+def sweep(event: CloudWatchEvent) -> None:
     """Look for what is overdue, once a minute."""
-    on_sweep(firing())
+    with invocation("sweep", event.context):
+        on_sweep(firing())
 
 
 def on_wake(event: dict[str, str], parts: Firing) -> None:
@@ -97,7 +111,13 @@ def _fire(record: SQSRecord, parts: Firing) -> int:
     except (ValueError, KeyError, TypeError):
         log.error("message.unreadable", extra={"message_id": record.to_dict().get("messageId")})
         return 0
-    parts.fire(due)
+    try:
+        parts.fire(due)
+    except Exception as error:
+        # Here, since of those that fail side by side the function raises only the first.
+        level = logging.WARNING if isinstance(error, Unavailable) else logging.ERROR
+        log.log(level, "message.failed", extra={"job_id": due.job_id, "run_id": run_id(due.job_id, due.key)}, exc_info=True)
+        raise
     return 1
 
 

@@ -24,12 +24,12 @@ from chalicelib.aws.schedules import Schedules
 from chalicelib.domain import claiming
 from chalicelib.domain.claiming import Ended, Settle
 from chalicelib.domain.errors import Unavailable
-from chalicelib.domain.ids import split_schedule_name, token_time
+from chalicelib.domain.ids import RunKey, run_id, split_schedule_name, token_time
 from chalicelib.domain.job import Definition
 from chalicelib.domain.retry import MAX_JITTER
-from chalicelib.domain.run import AttemptRecord, Exchange, Outcome
+from chalicelib.domain.run import AttemptRecord, Ending, Exchange, Outcome, RunStatus, Verdict
 from chalicelib.domain.state import Due, Leave, OpenRun, State, Step
-from chalicelib.sending import Sender
+from chalicelib.sending import Sender, run_fields
 from chalicelib.side_by_side import SideBySide, in_threads
 from chalicelib.tries import TRIES, pause_after
 
@@ -105,7 +105,7 @@ class Firing:
             owner = uuid.uuid4().hex
             decision = claiming.claim(definition, state, key, owner, now)
             if isinstance(decision, Leave):
-                log.info("claim.left", extra={"job_id": due.job_id, "run": str(key), "why": decision.why})
+                log.info("claim.left", extra={"job_id": due.job_id, "run_id": run_id(due.job_id, key), "why": decision.why})
                 return None
             if isinstance(decision, Settle):
                 self._settle(definition, state, decision.run)
@@ -146,14 +146,15 @@ class Firing:
 
     def _log_endings(self, step: Step) -> None:
         for ending in step.ended:
-            fields = {"job_id": step.state.job_id, "run": str(ending.key), "reason": ending.reason, "missed": ending.missed_count}
-            log.info(f"run.{ending.status}", extra=fields)
+            # A superseded run came due when its first attempt was claimed; what is missed or skipped comes due now.
+            occurrences = ending.missed_count or (1 if ending.status is RunStatus.SKIPPED else None)
+            _log_end(step.state.job_id, ending.key, ending, occurrences=occurrences)
 
     def _attempt(self, definition: Definition, state: State, run: OpenRun) -> None:
         sent = self.sender.attempt(definition, run)
         if sent is None:
             # Whoever settles this attempt records it as unknown, and the run is tried again.
-            log.warning("attempt.abandoned", extra={"job_id": definition.id, "run": str(run.key), "attempt": run.attempt})
+            log.warning("attempt.abandoned", extra=run_fields(definition.id, run))
             return
         started_at, exchange = sent
         self._conclude(definition, state, run, _Attempt(str(run.owner), started_at, exchange))
@@ -209,9 +210,9 @@ class Firing:
                 self._arm_perhaps(decision)
                 self.sleep(_PAUSE_SECONDS)
                 continue
-            log.info(
-                f"run.{decision.verdict.status}", extra={"job_id": definition.id, "run": str(run.key), "reason": decision.verdict.reason}
-            )
+            if exchange.outcome is Outcome.UNKNOWN:
+                log.warning("attempt.lost", extra={**run_fields(definition.id, run), "outcome": exchange.outcome})
+            _log_end(definition.id, run.key, decision.verdict, attempts=run.attempt)
             self.arming.arm(decision.state, decision.arm)
             return
         raise Unavailable("the job")
@@ -223,6 +224,7 @@ class Firing:
         """
         failures: list[Unavailable] = []
         swept = sum(self.side_by_side([partial(self._sweep_shard, shard, until, failures) for shard in range(WATCH_SHARDS)]))
+        log.debug("sweep.ended", extra={"armed": swept, "failed": len(failures)})
         if failures:
             raise failures[0]
         return swept
@@ -264,8 +266,22 @@ class Firing:
             self.jobs.save(decision.state, now=now)
         except StateChanged:
             return False
-        log.warning("overdue.armed", extra={"job_id": job_id, "messages": len(decision.arm)})
+        fields = {"job_id": job_id, "messages": len(decision.arm)}
+        if any(due.at <= now for due in decision.arm):
+            log.warning("job.overdue", extra=fields)
+        else:
+            # Nothing covered it, and it is armed before it is due: a retry further away than a queue can wait, for example.
+            log.debug("job.armed", extra=fields)
         return self.arming.arm(decision.state, decision.arm)
+
+
+def _log_end(job_id: str, key: RunKey, end: Ending | Verdict, **numbers: int | None) -> None:
+    """Tell what became of a run: its end, or that it waits for its next attempt."""
+    fields = {"job_id": job_id, "run_id": run_id(job_id, key), "reason": end.reason, **numbers}
+    if end.status is RunStatus.RETRYING:
+        log.info("run.retrying", extra=fields)
+    else:
+        log.info("run.ended", extra={**fields, "status": end.status})
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,6 +184,7 @@ class Scheduling:
         definition, step = changing.change(old, new, state, token, now, anew=edit.anew)
         if not self._commit(lambda: self.jobs.replace(definition, step.state), state, token):
             return None
+        log.info("job.changed", extra={"job_id": state.job_id})
         self._arming.arm(step.state, step.arm)
         return replace(job, definition=definition, state=step.state)
 
@@ -208,14 +209,14 @@ class Scheduling:
 
     def pause(self, tenant: str, reference: str, check: Check = any_state) -> Job:
         """Pause a job; a paused one stays as it is. Raises JobNotFound, JobHasEnded, Unavailable, and what `check` raises."""
-        return self._decide(tenant, reference, lambda _, state, now: changing.pause(state, now), check)
+        return self._decide(tenant, reference, "job.paused", lambda _, state, now: changing.pause(state, now), check)
 
     def resume(self, tenant: str, reference: str, check: Check = any_state) -> Job:
         """Resume a paused job; an active one stays as it is.
 
         Raises JobNotFound, DateHasPassed, JobHasEnded, Unavailable, and what `check` raises.
         """
-        return self._decide(tenant, reference, self._resumed, check)
+        return self._decide(tenant, reference, "job.resumed", self._resumed, check)
 
     def _resumed(self, definition: Definition, state: State, now: datetime) -> Step | None:
         planned = changing.resume(definition, state, None, now)
@@ -223,7 +224,9 @@ class Scheduling:
             return planned
         return changing.resume(definition, state, self._schedule(state.job_id, definition.trigger, now), now)
 
-    def _decide(self, tenant: str, reference: str, decide: Callable[[Definition, State, datetime], Step | None], check: Check) -> Job:
+    def _decide(
+        self, tenant: str, reference: str, event: str, decide: Callable[[Definition, State, datetime], Step | None], check: Check
+    ) -> Job:
         job_id = self.resolve(tenant, reference)
         for _ in self.tries():
             job = self.get(tenant, job_id)
@@ -234,6 +237,7 @@ class Scheduling:
                 return job
             decided = step
             if self._commit(lambda decided=decided, now=now: self.jobs.save(decided.state, now=now), job.state, decided.state.token):  # type: ignore[misc]
+                log.info(event, extra={"job_id": job_id})
                 self._arming.arm(decided.state, decided.arm)
                 return replace(job, state=decided.state)
         raise Unavailable("the job")
@@ -256,6 +260,7 @@ class Scheduling:
                 if changed.current is None:
                     raise JobNotFound from changed
                 continue
+            log.info("run.queued", extra={"job_id": job_id, "run_id": run_id(job_id, key)})
             self._arming.arm(step.state, step.arm)
             return job_id, run
         raise Unavailable("the job")

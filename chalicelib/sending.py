@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.errors import Unavailable
@@ -29,6 +30,11 @@ class Send(Protocol):
     """Make one HTTP exchange; never raise for what the network or the target does."""
 
     def __call__(self, request: Request, *, run_headers: Mapping[str, str], timeout: timedelta, credentials: Credentials) -> Exchange: ...
+
+
+def run_fields(job_id: str, run: OpenRun) -> dict[str, object]:
+    """Return what an event says of an attempt: whose it is, and which."""
+    return {"job_id": job_id, "run_id": run_id(job_id, run.key), "attempt": run.attempt, "manual": True if run.key.manual else None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +67,15 @@ class Sender:
         }
         credentials = Credentials(signing.in_force(started_at), tuple(values.values()))
         exchange = self.send(request, run_headers=headers, timeout=definition.timeout, credentials=credentials)
+        late = started_at - run.key.asked_at
         fields = {
-            "job_id": definition.id,
-            "run": str(run.key),
-            "attempt": run.attempt,
+            **run_fields(definition.id, run),
             "outcome": exchange.outcome,
             "status_code": exchange.status_code,
             "duration_ms": round(exchange.duration.total_seconds() * 1000),
-            "lateness_ms": round((started_at - run.key.asked_at).total_seconds() * 1000),
+            "lateness_ms": round(late.total_seconds() * 1000) if run.attempt == 1 else None,
+            # As it was registered: a secret cannot stand there.
+            "host": urlsplit(definition.request.url).hostname,
         }
         log.info("attempt.ended", extra=fields)
         return started_at, exchange

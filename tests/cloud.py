@@ -1,7 +1,8 @@
 """A small cloud in memory: the clients of DynamoDB, SQS and EventBridge Scheduler as far as Resona uses them.
 
-Each call goes through `Cloud.called`, where a test may make it fail before or after its effect. `tests/test_cloud.py` holds
-these stand-ins against moto, so that they cannot drift.
+Each call goes through `Cloud.called`, where a test may make it fail before or after its effect; `tests/permissions.py` has refused
+it by then if a function makes it whose policy does not allow it. `tests/test_cloud.py` holds these stand-ins against moto, so that
+they cannot drift.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from functools import cache
 from typing import Any
 
 from botocore.exceptions import ClientError
+
+from tests import permissions
 
 Item = dict[str, Any]
 Key = tuple[str, ...]
@@ -76,6 +79,11 @@ class Cloud:
     before: Callable[[str, dict[str, Any]], None] = lambda operation, request: None
     after: Callable[[str, dict[str, Any]], None] = lambda operation, request: None
     ids: Any = field(default_factory=itertools.count)
+
+    def asked(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+        """Be asked by a client: what calls, if it is one of Resona's functions, must be allowed to."""
+        permissions.check(operation, request)
+        return self.called(operation, request, effect)
 
     def called(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
         """Make a call: `before` and `after` may raise in its place."""
@@ -189,7 +197,7 @@ class DynamoDB:
             self._apply(request)
             return {}
 
-        return self._cloud.called("PutItem", request, effect)
+        return self._cloud.asked("PutItem", request, effect)
 
     def update_item(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
@@ -206,7 +214,7 @@ class DynamoDB:
             self._apply({"TableName": table, "Item": item})
             return {}
 
-        return self._cloud.called("UpdateItem", request, effect)
+        return self._cloud.asked("UpdateItem", request, effect)
 
     def _refusal(self, request: dict[str, Any]) -> dict[str, Any] | None:
         table, key = self._place(request)
@@ -236,7 +244,7 @@ class DynamoDB:
             self._apply(request)
             return {}
 
-        return self._cloud.called("DeleteItem", request, effect)
+        return self._cloud.asked("DeleteItem", request, effect)
 
     def transact_write_items(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
@@ -252,7 +260,7 @@ class DynamoDB:
                 self._apply(write)
             return {}
 
-        return self._cloud.called("TransactWriteItems", request, effect)
+        return self._cloud.asked("TransactWriteItems", request, effect)
 
     def get_item(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
@@ -261,7 +269,7 @@ class DynamoDB:
             item = self._cloud.tables[table].get(key)
             return {"Item": item} if item else {}
 
-        return self._cloud.called("GetItem", request, effect)
+        return self._cloud.asked("GetItem", request, effect)
 
     def batch_get_item(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
@@ -274,10 +282,10 @@ class DynamoDB:
                 found[table] = [item for item in items if item]
             return {"Responses": found, "UnprocessedKeys": {}}
 
-        return self._cloud.called("BatchGetItem", request, effect)
+        return self._cloud.asked("BatchGetItem", request, effect)
 
     def query(self, **request: Any) -> dict[str, Any]:
-        return self._cloud.called("Query", request, lambda: self._query(request))
+        return self._cloud.asked("Query", request, lambda: self._query(request))
 
     def _query(self, request: dict[str, Any]) -> dict[str, Any]:
         table, index = request["TableName"], request.get("IndexName")
@@ -315,7 +323,7 @@ class DynamoDB:
             more = {"LastEvaluatedKey": {name: page[-1][name] for name in KEYS[table]}} if len(page) < len(found) else {}
             return {"Items": page, **more}
 
-        return self._cloud.called("Scan", request, effect)
+        return self._cloud.asked("Scan", request, effect)
 
     def _partition(self, table: str, condition: str, values: Item) -> list[Item]:
         operator, attribute, value = _clauses(condition)[0][0]
@@ -334,7 +342,7 @@ class KMS:
             require(1 <= len(request["Plaintext"]) <= 4096, "Encrypt")
             return {"CiphertextBlob": bytes(byte ^ 0x5A for byte in _sealed(request) + request["Plaintext"])}
 
-        return self._cloud.called("Encrypt", request, effect)
+        return self._cloud.asked("Encrypt", request, effect)
 
     def decrypt(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
@@ -342,7 +350,7 @@ class KMS:
             require(blob.startswith(sealed), "Decrypt", "InvalidCiphertextException")
             return {"Plaintext": blob[len(sealed) :]}
 
-        return self._cloud.called("Decrypt", request, effect)
+        return self._cloud.asked("Decrypt", request, effect)
 
 
 def _sealed(request: dict[str, Any]) -> bytes:
@@ -370,7 +378,7 @@ class SQS:
             failed = [{"Id": entry["Id"], "Code": "InvalidParameterValue", "SenderFault": True} for entry in entries if entry not in taken]
             return {"Successful": [{"Id": entry["Id"]} for entry in taken], "Failed": failed}
 
-        return self._cloud.called("SendMessageBatch", request, effect)
+        return self._cloud.asked("SendMessageBatch", request, effect)
 
 
 class Scheduler:
@@ -386,7 +394,7 @@ class Scheduler:
             self._cloud.schedules[request["Name"]] = {**request, "made_at": self._cloud.clock()}
             return {"ScheduleArn": request["Name"]}
 
-        return self._cloud.called("CreateSchedule", request, effect)
+        return self._cloud.asked("CreateSchedule", request, effect)
 
     def delete_schedule(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
@@ -394,4 +402,4 @@ class Scheduler:
                 raise client_error("ResourceNotFoundException", "DeleteSchedule", 404)
             return {}
 
-        return self._cloud.called("DeleteSchedule", request, effect)
+        return self._cloud.asked("DeleteSchedule", request, effect)

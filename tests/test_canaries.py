@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import traceback
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -18,10 +20,14 @@ from typing import Any
 import pytest
 
 from app import app
+from chalicelib import executor
 from chalicelib.api.routing import parts
 from chalicelib.outbound.send import send
+from chalicelib.telemetry.invocation import InvocationFailed
+from infra.local.clock import Context, sweep_event, wake_event
 from tests.api.conftest import Answer, Api, job
 from tests.outbound.servers import LOOPBACK, Server, serving
+from tests.telemetry.process import InvokedWorld, Written, deliver, lambda_process
 from tests.world import World
 
 JOB, TABLES, RUNS, SIGNING = "answers about jobs", "tables", "answers about runs", "the answer of /signing-secret"
@@ -100,9 +106,8 @@ class Aviary:
         return answer
 
 
-@pytest.fixture
-def aviary() -> Iterator[Aviary]:
-    world = World()
+@contextmanager
+def aviary_of(world: World) -> Iterator[Aviary]:
     sender = replace(world.firing.sender, send=partial(send, guard=LOOPBACK))
     world.firing = replace(world.firing, sender=sender)
     parts.use(world.scheduling, stage="local")
@@ -120,21 +125,72 @@ def answer_of_the_target(sock: socket.socket) -> None:
     )
 
 
-def test_no_secret_is_anywhere_but_where_it_belongs(aviary: Aviary, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_is_anywhere_but_where_it_belongs(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
+    with aviary_of(World()) as aviary:
+        sent = fly(aviary)
+    aviary.seen["logs"] = [f"{record.getMessage()} {vars(record)}" for record in caplog.records] + [caplog.text]
+    look_through(aviary, sent)
+    assert len(caplog.records) > 20
+
+
+def test_on_lambda_no_secret_is_in_any_line_or_metric(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """As above, every function called as Lambda calls it, and then each with a defect whose text is all that the cloud holds."""
+    monkeypatch.setenv("RESONA_LOG_LEVEL", "DEBUG")
+    world = InvokedWorld()
+    monkeypatch.setattr(executor, "firing", lambda: world.firing)
+    written = Written(capsys)
+    with lambda_process(monkeypatch), aviary_of(world) as aviary:
+        sent = fly(aviary)
+        assert {"Lateness", "Due", "Attempts", "Runs", "Overdue"} <= {name for name, *_ in written.read().sums}
+        assert {"attempt.ended", "run.ended", "job.created", "secret.put", "sweep.ended"} <= set(written.names)
+        fail_everywhere(aviary, world)
+        aviary.seen["logs"] = [written.read().text]
+    assert [event["exception_name"] for event in written.events if "exception_name" in event] == ["RuntimeError"] * 4
+    look_through(aviary, sent)
+
+
+def fail_everywhere(aviary: Aviary, world: World) -> None:
+    """Have the API and the three functions of the executor meet a defect. What Lambda is told, it writes down."""
+    job_id = aviary.call(JOB, ("POST", "/jobs"), "/jobs", job(trigger={"cron": "0 9 * * *"})).json["id"]
+    ((name, schedule),) = [one for one in world.cloud.schedules.items() if one[0].startswith(job_id)]
+    aviary.call("rest", ("POST", "/jobs/{job_id}/run"), f"/jobs/{job_id}/run")
+    body = next(iter(world.cloud.messages.values())).body
+    tables = repr(world.cloud.tables)
+
+    def crash(operation: str, request: dict[str, Any]) -> None:
+        raise RuntimeError(tables) from ValueError(tables)
+
+    world.cloud.before = crash
+    assert aviary.call("rest", ("GET", "/jobs"), "/jobs").status == 500
+    for invoke in (
+        lambda: deliver([body]),
+        lambda: executor.wake(wake_event({**schedule, "Arn": name}, world.now), Context("resona-dev-wake", 60)),
+        lambda: executor.sweep(sweep_event(world.now), Context("resona-dev-sweep", 60)),
+    ):
+        with pytest.raises(InvocationFailed) as raised:
+            invoke()
+        aviary.seen["what Lambda is told"].append("".join(traceback.format_exception(raised.value)))
+    world.cloud.before = lambda operation, request: None
+
+
+def fly(aviary: Aviary) -> str:
+    """Pass over every route, and return what was sent to targets."""
     with serving(answer_of_the_target) as target, serving(repeat := _Repeater()) as mirror:
         repeat.server = mirror
         pass_over_every_route(aviary, target, mirror)
-        sent = b"".join([*target.seen, *mirror.seen]).decode()
+        return b"".join([*target.seen, *mirror.seen]).decode()
+
+
+def look_through(aviary: Aviary, sent: str) -> None:
+    """Hold where the canaries are against where they belong."""
     assert aviary.called == {(method, path) for path, methods in app.routes.items() for method in methods}
     world = aviary.api.world
     aviary.seen[TABLES].append(repr(world.cloud.tables))
-    aviary.seen["logs"] = [f"{record.getMessage()} {vars(record)}" for record in caplog.records] + [caplog.text]
     aviary.seen["messages and schedules"] = [*aviary.seen.pop("armed"), repr(world.cloud.messages), repr(world.cloud.schedules)]
     found = {name: {place for place, texts in aviary.seen.items() if any(text(name) in one for one in texts)} for name in PLACES}
     assert found == PLACES
     assert len(PLACES) == 40
-    assert len(caplog.records) > 20
     for name in ("secret-path", "secret-query", "secret-header", "secret-body", "header-value", "url-query", "body-value"):
         assert canary(name) in sent, f"{name} was not planted"
 

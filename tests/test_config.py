@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from datetime import timedelta
 
 import pytest
 
-from chalicelib.config import SettingMissing, Settings, read_key_settings, read_origins, read_settings
+from chalicelib.config import SettingMissing, Settings, read_key_settings, read_log_level, read_origins, read_settings
 
 ENVIRON = {
     "RESONA_STAGE": "dev",
@@ -115,3 +116,15 @@ def test_origins_are_as_browsers_send_them() -> None:
 def test_what_is_no_origin_is_refused(text: str) -> None:
     with pytest.raises(SettingMissing, match="RESONA_CORS_ORIGINS must hold origins"):
         read_origins({"RESONA_CORS_ORIGINS": f"https://good.example,{text}"})
+
+
+def test_events_are_written_from_info_on_unless_said_otherwise() -> None:
+    assert read_log_level({}) == read_log_level({"RESONA_LOG_LEVEL": ""}) == logging.INFO
+    assert read_log_level({"RESONA_LOG_LEVEL": "WARNING"}) == logging.WARNING
+
+
+@pytest.mark.parametrize("text", ["info", "20", "NOTSET", "CRITICAL", "WARN", " INFO"])
+def test_what_is_no_level_is_refused_and_shown(text: str) -> None:
+    with pytest.raises(SettingMissing) as refused:
+        read_log_level({"RESONA_LOG_LEVEL": text})
+    assert str(refused.value) == (f"the environment variable RESONA_LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, not {text!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -220,6 +221,21 @@ def test_a_lost_message_is_found_by_the_sweeper(world: World) -> None:
     assert len(world.sent) == 1
     assert timedelta(seconds=30) <= world.sent[0].at - at(seconds=6).date <= timedelta(seconds=92)
     assert world.job(job_id).state.status is Status.COMPLETED
+
+
+def test_only_what_has_come_due_is_told_to_be_overdue(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """What the sweeper arms beforehand, since nothing else will, is on time, and no alarm."""
+    caplog.set_level(logging.DEBUG, "resona")
+    answers = iter([status(500)])
+    world.target = lambda sent: next(answers, ok())
+    world.create(at(seconds=5), retry=RetryPolicy(2, timedelta(minutes=20), timedelta(minutes=20)))
+    world.advance(minutes=30)
+    assert len(world.sent) == 2
+    assert [record.msg for record in caplog.records if record.msg.startswith("job.")] == ["job.created", "job.armed"]
+    world.create(at(seconds=5))
+    world.cloud.messages.clear()
+    world.advance(minutes=2)
+    assert [record.msg for record in caplog.records if record.msg.startswith("job.")][2:] == ["job.created", "job.overdue"]
 
 
 def test_a_message_that_could_not_be_sent_is_armed_by_the_next_sweep(world: World) -> None:

@@ -28,10 +28,13 @@ MAY_IMPORT = {
     "putting": {"scheduling", "domain"},
     "troubles": {"scheduling", "domain"},
     "bulk": {"scheduling", "domain"},
+    "telemetry": {"telemetry", "config", "domain.errors"},
     "firing": {"sending", "arming", "side_by_side", "tries", "aws", "domain"},
-    "executor": {"firing", "sending", "arming", "clock", "aws", "outbound", "domain", "config"},
-    "authorizer": {"clock", "aws", "domain", "config"},
-    "api": set("api config authorizer bulk scheduling putting troubles aws.wrong_runs aws.job_store aws.job_items domain version".split()),
+    "executor": {"firing", "sending", "arming", "clock", "aws", "outbound", "domain", "config", "telemetry"},
+    "authorizer": {"clock", "aws", "domain", "config", "telemetry"},
+    "api": set(
+        "api config telemetry authorizer bulk scheduling putting troubles aws.wrong_runs aws.job_store aws.job_items domain version".split()
+    ),
 }
 
 # Dependency → the rooms that may import it.
@@ -108,6 +111,7 @@ def test_the_authorizer_loads_no_pydantic_no_routes_and_no_executor() -> None:
     assert not {name for name in loaded if name.split(".")[0] in ("pydantic", "pydantic_core", "requests", "app", "infra", "moto")}
     house = {name.removeprefix("chalicelib.") for name in loaded if name.startswith("chalicelib.")}
     rest = {"authorizer", "clock", "config", "aws", "aws.clients", "aws.key_store", "domain"}
+    rest |= {"telemetry", "telemetry.invocation", "telemetry.lines", "telemetry.metrics"}
     assert house == rest | {"domain.errors", "domain.instant", "domain.keys"}
 
 

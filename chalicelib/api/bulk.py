@@ -15,11 +15,11 @@ from chalicelib import bulk
 from chalicelib.api.listing import MOST_READ, Filter, label, read_jobs, read_position
 from chalicelib.api.paging import cursor, write_cursor
 from chalicelib.api.problems import answer_to, problem
-from chalicelib.api.routing import Call, answer, parts, route
+from chalicelib.api.routing import Call, answer, defect, parts, route
 from chalicelib.api.schemas import read_job
 from chalicelib.api.views import job_view
 from chalicelib.bulk import MOST_JOBS
-from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError
+from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError, Unavailable
 from chalicelib.scheduling import Job, Scheduling
 
 log = logging.getLogger("resona")
@@ -65,12 +65,14 @@ def _register(tenant: str, document: object) -> dict[str, Any]:
     scheduling = parts.scheduling
     try:
         job = scheduling.create(read_job(tenant, document, scheduling.clock(), scheduling.check_request))
+    except Unavailable as error:
+        log.warning("request.unavailable", exc_info=True)
+        return _result(answer_to(error))
     except ResonaError as error:
         return _result(answer_to(error))
-    except Exception as error:
+    except Exception:
         # The others of the batch are registered, and that must be told.
-        log.exception("request.failed", extra={"error": type(error).__name__})
-        return _result(problem(500, "Resona failed; the failure is in its log"))
+        return _result(defect())
     return {"status": 201, "job": job_view(job)}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 
 from chalice.app import Chalice, Response
 
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import defect, parts
 from chalicelib.api.sharing import shared
 
 _SENT = "Authorization, Content-Type, Idempotency-Key, If-Match"
@@ -29,7 +29,10 @@ def _serve(app: Chalice, path: str, methods: str) -> None:
         del names
         request = app.current_request
         origin = request.headers.get("origin") if request else None
-        return answer_preflight(origin, methods, parts.origins)
+        try:
+            return answer_preflight(origin, methods, parts.origins)
+        except Exception:
+            return defect()
 
     app.route(path, methods=["OPTIONS"], name=f"{__name__}.{path}", content_types=[])(preflight)
 

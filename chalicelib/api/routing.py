@@ -19,9 +19,10 @@ from chalicelib.api.problems import NoKey, Refusal, answer_to, problem
 from chalicelib.api.sharing import shared
 from chalicelib.authorizer import authorize
 from chalicelib.config import read_origins
-from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError
+from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError, Unavailable
 from chalicelib.domain.keys import Scope
 from chalicelib.scheduling import Scheduling, assemble
+from chalicelib.telemetry.invocation import invocation
 
 log = logging.getLogger("resona")
 
@@ -178,8 +179,8 @@ def route(
             try:
                 # Before anything is done: a setting that cannot be read must not spoil the answer to what was.
                 headers = shared(request.headers.get("origin"), parts.origins)
-            except Exception as error:
-                return _defect(error)
+            except Exception:
+                return defect()
             response = answered(request, names)
             response.headers.update(headers)
             return response
@@ -192,10 +193,13 @@ def route(
                 if len(_raw_body(request)) > MAX_REQUEST:
                     raise Refusal(413, "the request is larger than 256 KiB")
                 return view(Call(request, tenant, _query(request, query)), **names)
+            except Unavailable as error:
+                log.warning("request.unavailable", exc_info=True)
+                return answer_to(error)
             except ResonaError as error:
                 return answer_to(error)
-            except Exception as error:
-                return _defect(error)
+            except Exception:
+                return defect()
 
         # Chalice names views after functions and checks content types before them; the door does that itself.
         name, authorizer = f"{view.__module__}.{view.__name__}", None if open_to_all else authorize
@@ -205,9 +209,17 @@ def route(
     return decorate
 
 
-def _defect(error: Exception) -> Response:
-    # Whatever this is, it is ours: the client gets a problem without details, the log gets its kind and place.
-    log.exception("request.failed", extra={"error": type(error).__name__})
+def observed(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    """Be invoked by API Gateway: Chalice has this around every request."""
+    caller = request.context.get("authorizer") or {}
+    ids = {"correlation_id": request.context.get("requestId"), "tenant": caller.get("tenant"), "key_id": caller.get("key_id")}
+    with invocation("api", request.lambda_context, **ids):
+        return get_response(request)
+
+
+def defect() -> Response:
+    """Answer to the exception that is being handled: it is ours, so the client gets no details; the log gets its kind and place."""
+    log.exception("request.failed")
     return problem(500, "Resona failed; the failure is in its log")
 
 

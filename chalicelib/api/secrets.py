@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.routing import Call, answer, parts, route
@@ -10,6 +12,7 @@ from chalicelib.domain.instant import format_instant
 from chalicelib.domain.keys import Scope
 from chalicelib.domain.secrets import LARGEST_SECRET, SECRET_NAME, SigningSecrets
 
+log = logging.getLogger("resona")
 routes = Blueprint(__name__)
 
 
@@ -31,6 +34,7 @@ def put_secret(call: Call, name: str) -> Response:
     if not SECRET_NAME.fullmatch(name):
         raise InvalidInput.of("name", "must be 1 to 64 of A-Z a-z 0-9 _ -")
     parts.scheduling.secrets.put(call.tenant, name, value, parts.scheduling.clock())
+    log.info("secret.put")
     return answer(204, None)
 
 
@@ -53,6 +57,7 @@ def delete_secret(call: Call, name: str) -> Response:
     if not SECRET_NAME.fullmatch(name):
         raise SecretNotFound
     parts.scheduling.secrets.delete(call.tenant, name)
+    log.info("secret.deleted")
     return answer(204, None)
 
 
@@ -66,7 +71,9 @@ def get_signing_secret(call: Call) -> Response:
 @route(routes, "/signing-secret/rotate", "POST", answers={200: "SigningSecrets"}, gives=("Cache-Control",))
 def rotate_signing_secret(call: Call) -> Response:
     """Make a new signing secret; for 24 hours requests are signed with the old one too."""
-    return _shown(parts.scheduling.secrets.rotate(call.tenant, parts.scheduling.clock()))
+    signing = parts.scheduling.secrets.rotate(call.tenant, parts.scheduling.clock())
+    log.info("signing_secret.rotated")
+    return _shown(signing)
 
 
 def _shown(signing: SigningSecrets) -> Response:

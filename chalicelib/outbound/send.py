@@ -68,7 +68,8 @@ def send(
     except Exception as error:
         # Libraries raise nearly anything at what strangers send: which kind says what it was, its text would name addresses.
         known = isinstance(error, requests.RequestException | HTTPError | http.client.HTTPException | OSError)
-        log.log(logging.INFO if known else logging.ERROR, "exchange.broke", extra={"error": type(error).__name__})
+        fields = {"run_id": run_headers.get("Resona-Run-Id"), "error": type(error).__name__}
+        log.log(logging.INFO if known else logging.ERROR, "exchange.broke", extra=fields, exc_info=not known)
         found = _failed(error, wire)
     if wire.is_over:
         # What was parsed after the connection was cut means nothing: http.client may call it 200 with an empty body.

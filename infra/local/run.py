@@ -26,6 +26,8 @@ from chalicelib import authorizer, executor, scheduling
 from chalicelib.api.routing import parts
 from chalicelib.aws import clients
 from chalicelib.config import SettingMissing, read_origins, read_settings
+from chalicelib.domain.errors import Unavailable
+from chalicelib.telemetry.lines import is_told, note_told
 from infra.local import access
 from infra.local.clock import Clock, Context, Doorways, Faults
 from infra.local.gateway import Handler, Server
@@ -225,21 +227,27 @@ def doorways() -> Doorways:
     )
 
 
-class _Line(logging.Formatter):
-    """An event and its fields on one line."""
+class EventLine(logging.Formatter):
+    """An event and its fields on one line. A traceback follows where an exception is first told of, and is none of what did not answer."""
 
     _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
     def format(self, record: logging.LogRecord) -> str:
         fields = (f"{name}={value}" for name, value in vars(record).items() if name not in self._OWN and value is not None)
         line = " ".join([self.formatTime(record, "%H:%M:%S"), record.getMessage(), *fields])
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, Unavailable):
+            return f"{line} why={str(error)!r}"
+        if error is None or is_told(error):
+            return line
+        note_told(error)
+        return f"{line}\n{self.formatException(record.exc_info)}"  # type: ignore[arg-type]
 
 
 def quiet_logs() -> None:
     """Show what happens to jobs, and of libraries only what is wrong."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_Line())
+    handler.setFormatter(EventLine())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     logging.getLogger("resona").setLevel(logging.INFO)

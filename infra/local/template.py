@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-TEMPLATE = Path(__file__).parent.parent / "template.yaml"
+from infra.template import load
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +23,9 @@ class Template:
         return next(str(table["TableName"]) for table in self.tables if table["TableName"].endswith(f"-{name}"))
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads `!Sub`, `!Ref` and `!GetAtt` as (tag, text)."""
-
-
-def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> tuple[str, Any]:
-    assert isinstance(node, yaml.ScalarNode)  # noqa: S101  the template uses no other form
-    return suffix, loader.construct_scalar(node)
-
-
-_Loader.add_multi_constructor("!", _intrinsic)
-
-
 def read_template(stage: str) -> Template:
     """Read the template for a stage."""
-    raw = yaml.load(TEMPLATE.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  a SafeLoader with three tags more
-    resources: dict[str, Any] = raw["Resources"]
+    resources: dict[str, Any] = load()["Resources"]
 
     def properties(kind: str) -> dict[str, dict[str, Any]]:
         found = {name: resource["Properties"] for name, resource in resources.items() if resource["Type"] == kind}
@@ -52,7 +36,7 @@ def read_template(stage: str) -> Template:
     for queue in queues.values():
         policy = queue.get("RedrivePolicy")
         if policy:
-            dead = policy["deadLetterTargetArn"][1].removesuffix(".Arn")
+            dead, _ = policy["deadLetterTargetArn"]["Fn::GetAtt"]
             redrives[queue["QueueName"]] = (queues[dead]["QueueName"], policy["maxReceiveCount"])
     (group,) = properties("AWS::Scheduler::ScheduleGroup").values()
     (alias,) = properties("AWS::KMS::Alias").values()
@@ -60,6 +44,6 @@ def read_template(stage: str) -> Template:
 
 
 def _filled(value: Any, stage: str) -> Any:
-    if isinstance(value, tuple) and value[0] == "Sub":
-        return value[1].replace("${Stage}", stage)
+    if isinstance(value, dict) and "Fn::Sub" in value:
+        return value["Fn::Sub"].replace("${Stage}", stage)
     return value

@@ -1,0 +1,184 @@
+"""What IAM would say: each call that a function makes to the cloud in memory is held against that function's policy.
+
+Which permission an operation takes is AWS's to say: https://docs.aws.amazon.com/service-authorization/latest/reference/. A batch and
+a transaction take those of the items in it, a query of an index the index's, a schedule the passing of its role.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache, lru_cache
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+FUNCTIONS = ("api", "wake", "deliver", "sweep", "authorizer")
+
+# What stands for the outputs of the template that policies name, in tests' own names of tables, queues and roles.
+_TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table"
+RESOURCES = {
+    "JobsTableArn": f"{_TABLE}/jobs",
+    "RunsTableArn": f"{_TABLE}/runs",
+    "SecretsTableArn": f"{_TABLE}/secrets",
+    "KeysTableArn": f"{_TABLE}/keys",
+    "SecretsKeyArn": "key",
+    "DueQueueArn": "due",
+    "FailedQueueArn": "failed",
+    "SchedulesArn": "schedule/group/*",
+    "SchedulerRoleArn": "arn:role",
+    **{f"{function.capitalize()}LogsArn": f"log-group:{function}:*" for function in FUNCTIONS},
+}
+
+
+class Forbidden(BaseException):
+    """The function's policy does not allow the call. Nothing that handles a failing service may handle this."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """A permission that a call takes; `context` holds the condition keys of the request."""
+
+    action: str
+    resource: str
+    context: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass
+class Record:
+    """What was seen: who needed what, and which calls in the code were made (file, line)."""
+
+    needs: set[tuple[str, Need]] = field(default_factory=set)
+    sites: set[tuple[str, int]] = field(default_factory=set)
+
+
+_records: list[Record] = []
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[Record]:
+    """Record what functions need while this lasts."""
+    record = Record()
+    _records.append(record)
+    try:
+        yield record
+    finally:
+        _records.remove(record)
+
+
+def check(operation: str, request: dict[str, Any]) -> None:
+    """Refuse a call that the policy of the function which makes it does not allow; whoever is no function may do anything."""
+    site, function = _caller(sys._getframe(1))
+    if _records:
+        for record in _records:
+            record.sites |= {site} if site else set()
+    if function is None:
+        return
+    for need in needs(operation, request):
+        if not _may(function, need):
+            raise Forbidden(f"policy-{function}.json does not allow {need.action} on {need.resource}, which {operation} takes")
+        for record in _records:
+            record.needs.add((function, need))
+
+
+@lru_cache(10_000)
+def _may(function: str, need: Need) -> bool:
+    return allows(policy(function), need)
+
+
+# The use cases that a function is the doorway of. Threads begin in the middle of one.
+_DOORWAYS = {
+    ("chalicelib.firing", "wake"): "wake",
+    ("chalicelib.executor", "_fire"): "deliver",
+    ("chalicelib.firing", "fire"): "deliver",
+    ("chalicelib.firing", "sweep"): "sweep",
+    ("chalicelib.firing", "_sweep_shard"): "sweep",
+    ("chalicelib.authorizer", "admit"): "authorizer",
+}
+_OF_THE_API = re.compile(r"chalicelib\.(scheduling|bulk|putting|api\..+)")
+
+
+def _caller(frame: FrameType | None) -> tuple[tuple[str, int] | None, str | None]:
+    """Return where in the code a call stands, and which function makes it, None for a test."""
+    site = None
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith("chalicelib."):
+            if site is None:
+                site = (module, frame.f_lineno)
+            function = _DOORWAYS.get((module, frame.f_code.co_name)) or ("api" if _OF_THE_API.fullmatch(module) else None)
+            if function is not None:
+                return site, function
+        frame = frame.f_back
+    return site, None
+
+
+def needs(operation: str, request: dict[str, Any]) -> list[Need]:
+    """Return the permissions that a call takes."""
+    match operation:
+        case "Query" if "IndexName" in request:
+            return [Need("dynamodb:Query", f"{_TABLE}/{request['TableName']}/index/{request['IndexName']}")]
+        case "GetItem" | "PutItem" | "UpdateItem" | "DeleteItem" | "Query" | "Scan":
+            return [Need(f"dynamodb:{operation}", f"{_TABLE}/{request['TableName']}")]
+        case "BatchGetItem":
+            return [Need("dynamodb:BatchGetItem", f"{_TABLE}/{table}") for table in request["RequestItems"]]
+        case "TransactWriteItems":
+            writes = [(kind, write) for item in request["TransactItems"] for kind, write in item.items()]
+            return [Need(f"dynamodb:{_WRITES[kind]}", f"{_TABLE}/{write['TableName']}") for kind, write in writes]
+        case "SendMessageBatch":
+            return [Need("sqs:SendMessage", request["QueueUrl"])]
+        case "CreateSchedule":
+            passed = frozenset({("iam:PassedToService", "scheduler.amazonaws.com")})
+            schedule = Need("scheduler:CreateSchedule", _schedule(request))
+            return [schedule, Need("iam:PassRole", request["Target"]["RoleArn"], passed)]
+        case "DeleteSchedule":
+            return [Need("scheduler:DeleteSchedule", _schedule(request))]
+        case "Encrypt" | "Decrypt":
+            context = {(f"kms:EncryptionContext:{name}", value) for name, value in request["EncryptionContext"].items()}
+            return [Need(f"kms:{operation}", request["KeyId"], frozenset(context))]
+    raise Forbidden(f"which permissions does {operation} take? tests/permissions.py does not know")
+
+
+_WRITES = {"Put": "PutItem", "Delete": "DeleteItem", "Update": "UpdateItem", "ConditionCheck": "ConditionCheckItem"}
+
+
+def _schedule(request: dict[str, Any]) -> str:
+    # Every schedule is judged as this one is: no policy tells one from another.
+    return f"schedule/{request['GroupName']}/of-a-job"
+
+
+@cache
+def policy(function: str) -> dict[str, Any]:
+    """Return a function's policy, with tests' own names for the template's outputs."""
+    text = (ROOT / ".chalice" / f"policy-{function}.json").read_text(encoding="utf-8")
+    document: dict[str, Any] = json.loads(re.sub(r"\$\{(\w+)\}", lambda match: RESOURCES[match[1]], text))
+    return document
+
+
+def allows(document: dict[str, Any], need: Need) -> bool:
+    """Say whether a policy allows what is needed."""
+    return any(_matches(statement, need) for statement in document["Statement"])
+
+
+def _matches(statement: dict[str, Any], need: Need) -> bool:
+    assert statement["Effect"] == "Allow", "this reader of policies knows no other effect"
+    assert statement.keys() <= {"Sid", "Effect", "Action", "Resource", "Condition"}, "nor other elements"
+    is_meant = need.action in statement["Action"] and any(fnmatchcase(need.resource, pattern) for pattern in statement["Resource"])
+    return is_meant and all(
+        _holds(operator, key, wanted, dict(need.context))
+        for operator, keys in statement.get("Condition", {}).items()
+        for key, wanted in keys.items()
+    )
+
+
+def _holds(operator: str, key: str, wanted: Any, context: dict[str, str]) -> bool:
+    if operator == "Null":
+        return (key not in context) == (wanted == "true")
+    assert operator == "StringEquals", f"this reader of policies does not know {operator}"
+    return context.get(key) in ([wanted] if isinstance(wanted, str) else wanted)
