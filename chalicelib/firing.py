@@ -250,6 +250,7 @@ class Firing:
         try:
             return self._arm_overdue(job_id)
         except Unavailable as error:
+            log.warning("sweep.failed", extra={"job_id": job_id}, exc_info=True)
             failures.append(error)
             return None
         except Exception:
