@@ -224,7 +224,7 @@ class Firing:
         """
         failures: list[Unavailable] = []
         swept = sum(self.side_by_side([partial(self._sweep_shard, shard, until, failures) for shard in range(WATCH_SHARDS)]))
-        log.debug("sweep.ended", extra={"armed": swept, "failed": len(failures)})
+        log.debug("sweep.ended", extra={"armed": swept})
         if failures:
             raise failures[0]
         return swept
