@@ -8,9 +8,9 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from chalicelib.domain.errors import JobNotFound, Refused, Unavailable
-from chalicelib.domain.state import Status
-from chalicelib.scheduling import Job, Scheduling
+from chalicelib.domain.errors import JobNotFound, NotCurrent, Refused, Unavailable
+from chalicelib.domain.state import State, Status
+from chalicelib.scheduling import Check, Job, Scheduling
 
 _Answer = TypeVar("_Answer")
 
@@ -40,34 +40,55 @@ def side_by_side(scheduling: Scheduling, acts: Sequence[Callable[[], _Answer]]) 
 
 
 def pause(scheduling: Scheduling, job: Job) -> bool:
-    """Pause a job that was read as part of a list; say whether that changed it."""
-    return job.state.status is Status.ACTIVE and scheduling.pause(job.definition.tenant, job.definition.id).state != job.state
+    """Pause a job that was read as part of a list; say whether that changed it. Raises NotCurrent if its user has changed it since."""
+    if job.state.status is not Status.ACTIVE:
+        return False
+    return scheduling.pause(job.definition.tenant, job.definition.id, _as_it_was(job)).state != job.state
 
 
 def resume(scheduling: Scheduling, job: Job) -> bool:
-    """Resume a job that was read as part of a list; say whether that changed it."""
-    return job.state.status is Status.PAUSED and scheduling.resume(job.definition.tenant, job.definition.id).state != job.state
+    """Resume a job that was read as part of a list; say whether that changed it. Raises NotCurrent if its user has changed it since."""
+    if job.state.status is not Status.PAUSED:
+        return False
+    return scheduling.resume(job.definition.tenant, job.definition.id, _as_it_was(job)).state != job.state
 
 
 def delete(scheduling: Scheduling, job: Job) -> bool:
-    """Delete a job that was read as part of a list."""
-    scheduling.delete(job.definition.tenant, job.definition.id)
+    """Delete a job that was read as part of a list. Raises NotCurrent if its user has changed it since."""
+    scheduling.delete(job.definition.tenant, job.definition.id, _as_it_was(job))
     return True
 
 
-def act_on(scheduling: Scheduling, jobs: Iterable[Job], act: Callable[[Scheduling, Job], bool]) -> list[bool | None]:
+def _as_it_was(job: Job) -> Check:
+    def check(state: State) -> None:
+        if state.edition != job.state.edition:
+            raise NotCurrent
+
+    return check
+
+
+def act_on(
+    scheduling: Scheduling, jobs: Iterable[Job], act: Callable[[Scheduling, Job], bool], is_meant: Callable[[Job], bool]
+) -> list[bool | None]:
     """Act on jobs side by side and say of each whether it was changed; None for those that time did not reach.
 
-    A job that does not allow it, or is gone meanwhile, was not changed. Raises Unavailable, when others may have been changed.
+    A job that does not allow it, is gone or no longer meant, was not changed. Raises Unavailable, when others may have been changed.
     """
-
-    def try_to(job: Job) -> bool:
-        try:
-            return act(scheduling, job)
-        except (JobNotFound, Refused):
-            return False
-
     try:
-        return side_by_side(scheduling, [partial(try_to, job) for job in jobs])
+        return side_by_side(scheduling, [partial(_try_to, scheduling, job, act, is_meant) for job in jobs])
     except Unavailable as error:
         raise Unavailable(error.part, unknown=True) from error
+
+
+def _try_to(scheduling: Scheduling, job: Job, act: Callable[[Scheduling, Job], bool], is_meant: Callable[[Job], bool]) -> bool:
+    try:
+        for _ in scheduling.tries():
+            if not is_meant(job):
+                return False
+            try:
+                return act(scheduling, job)
+            except NotCurrent:
+                job = scheduling.get(job.definition.tenant, job.definition.id)
+    except (JobNotFound, Refused):
+        return False
+    raise Unavailable("the job")

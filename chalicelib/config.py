@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 # As browsers send it: in lower case, without a path, and without the port that the scheme has anyway.
-_ORIGIN = re.compile(r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
+_ORIGIN = re.compile(r"(?!http:.*:80$|https:.*:443$)https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")

@@ -6,6 +6,7 @@ the record stands between them, so that whoever finds a lost attempt can tell wh
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 import uuid
@@ -217,30 +218,42 @@ class Firing:
         raise Unavailable("the job")
 
     def sweep(self, until: datetime) -> int:
-        """Arm what is overdue, shard by shard, for as long as `until` has not come; return how many jobs were overdue."""
-        swept = sum(self.side_by_side([partial(self._sweep_shard, shard, until) for shard in range(WATCH_SHARDS)]))
+        """Arm what is overdue, shard by shard, for as long as `until` has not come; return how many jobs were overdue.
+
+        Raises Unavailable, once all others are armed, if something did not answer for one of them.
+        """
+        failures: list[Unavailable] = []
+        swept = sum(self.side_by_side([partial(self._sweep_shard, shard, until, failures) for shard in range(WATCH_SHARDS)]))
         log.debug("sweep.ended", extra={"armed": swept})
+        if failures:
+            raise failures[0]
         return swept
 
-    def _sweep_shard(self, shard: int, until: datetime) -> int:
+    def _sweep_shard(self, shard: int, until: datetime, failures: list[Unavailable]) -> int:
         swept, place = 0, None
         while self.clock() < until:
             overdue, place = self.jobs.overdue(shard, self.clock(), _SWEEP_PAGE, place)
-            armed = [self._sweep_job(job_id) for job_id in overdue]
+            # A job that hardly answers takes seconds, and others may follow that are no better.
+            in_time = itertools.takewhile(lambda _: self.clock() < until, overdue)
+            armed = [self._sweep_job(job_id, failures) for job_id in in_time]
             swept += armed.count(True)
             # A page of which nothing could be armed: the index lags, or the queue is down.
             if place is None or not any(one is not False for one in armed):
                 break
         return swept
 
-    def _sweep_job(self, job_id: str) -> bool | None:
-        """Arm a job that is overdue, and say whether that was done; None for one that cannot be read, or written."""
+    def _sweep_job(self, job_id: str, failures: list[Unavailable]) -> bool | None:
+        """Arm a job that is overdue, and say whether that was done; None for one that cannot be read, or written.
+
+        Such a one must not hold up those that come after it in its shard; what did not answer is added to `failures`.
+        """
         try:
             return self._arm_overdue(job_id)
-        except Unavailable:
-            raise
+        except Unavailable as error:
+            log.warning("sweep.failed", extra={"job_id": job_id}, exc_info=True)
+            failures.append(error)
+            return None
         except Exception:
-            # It must not hold up those that come after it in its shard.
             log.exception("sweep.failed", extra={"job_id": job_id})
             return None
 

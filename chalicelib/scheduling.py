@@ -108,6 +108,8 @@ class Scheduling:
         self.secrets.check(draft.tenant, draft.request)
         now = self.clock()
         if self.quotas:
+            # Who repeats what is registered under its keys must not use up the quota for what is not.
+            self.jobs.refuse_taken(draft.tenant, draft.key)
             self.quotas.take(draft.tenant, now)
         definition = replace(draft, id=new_job_id(now), generation=1, created_at=now.replace(microsecond=0))
         due_at = changing.first_due_at(definition.trigger, now)

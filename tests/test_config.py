@@ -108,11 +108,18 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_origins_are_as_browsers_send_them() -> None:
     assert read_origins({}) == read_origins({"RESONA_CORS_ORIGINS": ""}) == frozenset()
-    text = "https://app.example.com, http://localhost:3000,http://[::1]:8080"
-    assert read_origins({"RESONA_CORS_ORIGINS": text}) == {"https://app.example.com", "http://localhost:3000", "http://[::1]:8080"}
+    text = "https://app.example.com, http://localhost:3000,http://[::1]:8080,http://a.example:443"
+    wanted = {"https://app.example.com", "http://localhost:3000", "http://[::1]:8080", "http://a.example:443"}
+    assert read_origins({"RESONA_CORS_ORIGINS": text}) == wanted
 
 
-@pytest.mark.parametrize("text", ["*", "null", "app.example.com", "https://app.example.com/", "HTTPS://app.example.com", "https://a b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("*", "null", "app.example.com", "https://app.example.com/", "HTTPS://app.example.com", "https://a b"),
+        *("https://app.example.com:443", "http://localhost:80", "http://[::1]:80"),
+    ],
+)
 def test_what_is_no_origin_is_refused(text: str) -> None:
     with pytest.raises(SettingMissing, match="RESONA_CORS_ORIGINS must hold origins"):
         read_origins({"RESONA_CORS_ORIGINS": f"https://good.example,{text}"})

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
+from chalicelib.aws.job_items import WATCH_SHARDS
+from chalicelib.aws.records import load_due
 from chalicelib.domain.cron import parse
-from chalicelib.domain.errors import JobHasEnded, JobNotFound
+from chalicelib.domain.errors import JobHasEnded, JobNotFound, Unavailable
 from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.job import Overlap
 from chalicelib.domain.request import Request
@@ -243,6 +247,54 @@ def test_a_message_that_could_not_be_sent_is_armed_by_the_next_sweep(world: Worl
     world.create(at(seconds=70))
     world.advance(minutes=3)
     assert lateness(world) == [0]
+
+
+def overdue_in_one_shard(world: World, count: int) -> list[str]:
+    """Register jobs that one shard of the sweeper's holds, and let them be overdue, the first the longest."""
+    made: list[str] = []
+    while len(made) < count:
+        job_id = world.create(at(seconds=6 + len(made)))
+        if zlib.crc32(job_id.encode()) % WATCH_SHARDS == 3:
+            made.append(job_id)
+        else:
+            world.scheduling.delete("tenant", job_id)
+    world.cloud.messages.clear()
+    world.now += timedelta(minutes=3)
+    return made
+
+
+def armed(world: World) -> list[str]:
+    return [load_due(message.body).job_id for message in world.cloud.messages.values()]
+
+
+@pytest.mark.parametrize("operation", ["GetItem", "PutItem"])
+def test_a_job_whose_item_does_not_answer_holds_up_no_other_of_its_shard_and_is_told_of(world: World, operation: str) -> None:
+    first, second, third, fourth = overdue_in_one_shard(world, 4)
+
+    def refuse(called: str, request: dict[str, Any]) -> None:
+        item = request.get("Key") or request.get("Item") or {}
+        if called == operation and item["id"]["S"] in (first, third):
+            raise client_error("InternalServerError", called, 500)
+
+    world.cloud.before = refuse
+    with pytest.raises(Unavailable):
+        world.firing.sweep(world.now + timedelta(seconds=45))
+    assert armed(world) == [second, fourth]
+    world.cloud.before = lambda called, request: None
+    assert world.firing.sweep(world.now + timedelta(seconds=45)) == 2
+    assert armed(world) == [second, fourth, first, third]
+
+
+def test_a_sweep_begins_with_no_job_after_its_time(world: World) -> None:
+    made = overdue_in_one_shard(world, 5)
+
+    def be_slow(called: str, request: dict[str, Any]) -> None:
+        if called == "GetItem":
+            world.now += timedelta(seconds=20)
+
+    world.cloud.before = be_slow
+    assert world.firing.sweep(world.now + timedelta(seconds=45)) == 3
+    assert armed(world) == made[:3]
 
 
 def test_an_executor_that_died_after_its_claim_leaves_unknown_on_record_and_is_tried_again(world: World) -> None:

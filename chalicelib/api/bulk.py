@@ -94,7 +94,7 @@ def _act(call: Call, act: Callable[[Scheduling, Job], bool]) -> Response:
         if wanted.matches(job):
             found.append(job)
         position = place
-    changed = bulk.act_on(parts.scheduling, found, act)
+    changed = bulk.act_on(parts.scheduling, found, act, wanted.matches)
     if None in changed:
         following = found[changed.index(None) - 1].definition.id
     headers = {"Link": call.next_link(write_cursor(call, following))} if following else {}

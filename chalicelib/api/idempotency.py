@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from chalice.app import Response
@@ -19,7 +19,7 @@ from chalicelib.domain.errors import InvalidInput, KeyIsTaken, RequestUnderWay
 _KEPT = timedelta(hours=24)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
-Remember = Callable[[int, str], Idempotency]
+Remember = Callable[[int, Any], Idempotency]
 
 
 Headers = Callable[[Any], dict[str, str]]
@@ -29,7 +29,7 @@ def once(call: Call, document: object, act: Callable[[Remember | None], tuple[in
     """Answer by `act`, or as it was answered the first time.
 
     `act` returns a status and what is shown; `headers` makes the answer's headers of what is shown, the first time and every time.
-    `act` is given what makes the record of its answer (a status and a body), to be committed together with its change; None
+    `act` is given what makes the record of its answer (a status and what is shown), to be committed together with its change; None
     without a key. The record and the change stand or fall together, so a key that has no record has changed nothing.
     Whatever depends on the time of the call, its date and its validity, is for `act` to judge: a repeat comes later.
     Raises InvalidInput for a key that is malformed or came with another value.
@@ -47,7 +47,7 @@ def once(call: Call, document: object, act: Callable[[Remember | None], tuple[in
         if first is not None:
             return _replay(first, fingerprint, headers)
         try:
-            status, shown = act(lambda status, body: Idempotency(name, Answered(fingerprint, status, body), scheduling.clock() + _KEPT))
+            status, shown = act(lambda status, shown: _record(name, fingerprint, status, shown, scheduling.clock() + _KEPT))
             return answer(status, shown, headers(shown))
         except AlreadyAnswered:
             # The same key came twice at once, and the other was first: its answer is there now.
@@ -57,6 +57,12 @@ def once(call: Call, document: object, act: Callable[[Remember | None], tuple[in
             if is_last:
                 raise
     raise RequestUnderWay
+
+
+def _record(name: str, fingerprint: str, status: int, shown: object, expires_at: datetime) -> Idempotency:
+    # Escaped, the largest job would be up to six times as large, and no item of a table.
+    body = json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
+    return Idempotency(name, Answered(fingerprint, status, body), expires_at)
 
 
 def _replay(first: Answered, fingerprint: str, headers: Headers) -> Response:

@@ -48,11 +48,10 @@ def create_job(call: Call) -> Response:
 
     def create(remember: Remember | None) -> tuple[int, Any]:
         draft = read_job(call.tenant, document, scheduling.clock(), scheduling.check_request)
-        job = scheduling.create(draft, (lambda job: remember(201, json.dumps(job_view(job)))) if remember else None)
+        job = scheduling.create(draft, (lambda job: remember(201, job_view(job))) if remember else None)
         return 201, job_view(job)
 
-    # Every job begins with revision 1.
-    return once(call, document, create, lambda shown: {"Location": f"{call.url}/{shown['id']}", "ETag": '"1"'})
+    return once(call, document, create, lambda shown: {"Location": f"{call.url}/{shown['id']}", "ETag": _etag(shown["id"], 1)})
 
 
 @route(
@@ -102,11 +101,12 @@ def get_job(call: Call, job_id: str) -> Response:
 
 
 def _shown(job: Job) -> Response:
-    return answer(200, job_view(job), {"ETag": _etag(job)})
+    return answer(200, job_view(job), {"ETag": _etag(job.definition.id, job.state.revision)})
 
 
-def _etag(job: Job) -> str:
-    return f'"{job.state.revision}"'
+def _etag(job_id: str, revision: int) -> str:
+    # With the id, since a job of the same key may have come in another's place. Every job begins with revision 1.
+    return f'"{job_id.removeprefix("job_")}-{revision}"'
 
 
 def _if_match(call: Call) -> Check:
@@ -114,7 +114,9 @@ def _if_match(call: Call) -> Check:
     current = call.header("if-match")
 
     def check(state: State) -> None:
-        if current is not None and current.strip() != "*" and f'"{state.revision}"' not in [tag.strip() for tag in current.split(",")]:
+        if current is None or current.strip() == "*":
+            return
+        if _etag(state.job_id, state.revision) not in [tag.strip() for tag in current.split(",")]:
             raise NotCurrent
 
     return check
@@ -190,7 +192,8 @@ def put_job(call: Call, job_id: str) -> Response:
     job, is_new = put(scheduling, call.tenant, key, make, edit)
     if not is_new:
         return _shown(job)
-    return answer(201, job_view(job), {"Location": f"{call.url.rpartition('/')[0]}/{job.definition.id}", "ETag": _etag(job)})
+    headers = {"Location": f"{call.url.rpartition('/')[0]}/{job.definition.id}", "ETag": _etag(job.definition.id, job.state.revision)}
+    return answer(201, job_view(job), headers)
 
 
 @route(routes, "/jobs/{job_id}", "DELETE", answers={204: None}, takes=("If-Match",))
@@ -232,7 +235,7 @@ def run_job(call: Call, job_id: str) -> Response:
 
     def run(remember: Remember | None) -> tuple[int, Any]:
         def record(run_job_id: str, queued: Run) -> object:
-            return remember(202, json.dumps(run_view(run_job_id, queued, with_responses=True))) if remember else None
+            return remember(202, run_view(run_job_id, queued, with_responses=True)) if remember else None
 
         found, queued = parts.scheduling.run_now(call.tenant, job_id, record if remember else None)  # type: ignore[arg-type]
         return 202, run_view(found, queued, with_responses=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from chalice.app import Blueprint, Request, Response
 
@@ -186,6 +186,8 @@ def route(
             return response
 
         def answered(request: Request, names: Mapping[str, str]) -> Response:
+            # API Gateway hands over what stands in a path as it was sent.
+            names = {name: unquote(value) for name, value in names.items()}
             try:
                 tenant = "" if open_to_all else _tenant(request, needed)
                 if len(_raw_body(request)) > MAX_REQUEST:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chalice.app import Blueprint, Response
 
-from chalicelib.api.paging import NotACursor, cursor, limit_of, page_size, read_cursor, write_cursor
+from chalicelib.api.paging import MOST_SHOWN, NotACursor, cursor, limit_of, page_size, read_cursor, write_cursor
 from chalicelib.api.routing import Call, Rule, answer, one_of, parts, route
 from chalicelib.api.views import run_view
 from chalicelib.aws.wrong_runs import WRONG, is_position
@@ -32,13 +32,15 @@ def list_runs(call: Call, job_id: str) -> Response:
     limit = limit_of(call, default=50)
     status = call.query.get("status")
     before = _position(call)
+    # A filter may pass over nearly all of them.
+    size = limit if status is None else MOST_SHOWN
     shown: list[Run] = []
     found, read, more = job_id, 0, True
     while len(shown) < limit and read < MOST_READ and more:
         # One more than is shown tells whether there is a next page.
-        found, runs = parts.scheduling.runs_page(call.tenant, job_id, before, limit + 1)
-        more = len(runs) > limit
-        for run in runs[:limit]:
+        found, runs = parts.scheduling.runs_page(call.tenant, job_id, before, size + 1)
+        more = len(runs) > size
+        for run in runs[:size]:
             if len(shown) == limit:
                 more = True
                 break

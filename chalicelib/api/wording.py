@@ -40,12 +40,12 @@ REQUEST_HEADERS: dict[str, dict[str, Any]] = {
     "If-Match": {
         "description": "The ETag of what was read: what has changed since is refused with 412.",
         "schema": {"type": "string"},
-        "example": '"1"',
+        "example": '"01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1"',
     },
 }
 ANSWER_HEADERS: dict[str, dict[str, Any]] = {
     "Location": {"description": "Where the job is.", "schema": {"type": "string"}},
-    "ETag": {"description": "The job's revision, for If-Match.", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}},
+    "ETag": {"description": "The job's revision, for If-Match.", "schema": {"type": "string", "pattern": '^"[0-9A-Z]{26}-[0-9]+"$'}},
     "Idempotency-Replayed": {"description": "There when this is the first answer again.", "schema": {"type": "string", "enum": ["true"]}},
     "Link": {"description": 'There when there is more: <…>; rel="next".', "schema": {"type": "string", "pattern": '^<.+>; rel="next"$'}},
     "Cache-Control": {"description": "It is nobody's to keep.", "schema": {"type": "string", "enum": ["no-store"]}},

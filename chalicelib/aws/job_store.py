@@ -110,6 +110,11 @@ class JobStore:
             raise JobNotFound
         return str(item["job_id"]["S"])
 
+    def refuse_taken(self, tenant: str, key: str | None) -> None:
+        """Raise KeyIsTaken if the tenant has a job with this key; who adds one is refused all the same. None is no key."""
+        if key is not None and self._item(key_name(tenant, key), "name") is not None:
+            raise KeyIsTaken(key)
+
     def answered(self, name: str, now: datetime) -> Answered | None:
         """Return the first answer under this Idempotency-Key, None if there is none or it has expired."""
         item = self._item(name, "answer")

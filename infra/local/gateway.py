@@ -1,7 +1,7 @@
 """What `chalice local` serves with, mended where API Gateway behaves otherwise.
 
-Chalice's server drops the connection on what it cannot parse, reads no chunked body, answers unknown paths with 403, leaves path
-parameters percent-encoded, and accepts at most five connections at once.
+Chalice's server drops the connection on what it cannot parse, reads no chunked body, answers unknown paths with 403, and accepts at
+most five connections at once.
 
 A request of which two readers could make two different ones (RFC 9112, 6.3 and 11.2) is refused, and so is one that breaks off.
 """
@@ -16,7 +16,7 @@ import time
 from email import errors
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from chalice.local import ChaliceRequestHandler, NotAuthorizedError, ThreadedHTTPServer
 
@@ -175,7 +175,6 @@ class Handler(ChaliceRequestHandler):
         if self.command not in methods:
             self._problem(405, f"{self.command} is not possible here", {"Allow": ", ".join(sorted(methods))})
             return None
-        event["pathParameters"] = {name: unquote(value) for name, value in event["pathParameters"].items()}
         return event
 
     def _read_body(self) -> bytes | None:

@@ -139,6 +139,17 @@ def test_a_job_that_changes_meanwhile_is_changed_all_the_same(api: Api) -> None:
     assert (api.get(f"/jobs/{job_id}").json["name"], statuses(api)) == ("Renamed", ["paused"])
 
 
+@pytest.mark.parametrize(("action", "write"), [("pause", "PutItem"), ("resume", "PutItem"), ("delete", "TransactWriteItems")])
+def test_a_job_that_loses_the_label_meanwhile_is_left_alone(api: Api, action: str, write: str) -> None:
+    (job_id,) = register(api, 1, team="a")
+    if action == "resume":
+        api.post(f"/jobs/{job_id}/pause")
+    before_the_first(api, write, lambda: api.patch(f"/jobs/{job_id}", {"labels": {"team": "b"}}))
+    assert api.post(f"/jobs/{action}?label=team:a").json == {"changed": 0}
+    assert statuses(api) == ["paused" if action == "resume" else "active"]
+    assert api.post(f"/jobs/{action}?label=team:b").json == {"changed": 1}
+
+
 def test_when_its_time_is_over_a_link_leads_to_what_was_not_reached(api: Api) -> None:
     register(api, 7, team="a")
 

@@ -248,6 +248,15 @@ def test_the_same_idempotency_key_gives_the_first_answer_again(api: Api) -> None
     assert len(api.get("/jobs").json) == 1
 
 
+@pytest.mark.parametrize("character", ["\x7f", '"', "ü", "\N{GRINNING FACE}"])
+def test_the_largest_body_is_answered_again_whatever_it_is_made_of(api: Api, character: str) -> None:
+    text = character * (65_536 // len(character.encode()))
+    body = job(request={"url": "http://example.com/endpoint", "body": text}, labels={f"{number}": character * 255 for number in range(20)})
+    first, second = (api.post("/jobs", raw=json.dumps(body, ensure_ascii=False).encode(), headers={"Idempotency-Key": "x"}) for _ in "12")
+    assert (first.status, first.json["request"]["body"] == text) == (201, True)
+    assert (second.headers.get("Idempotency-Replayed"), second.text) == ("true", first.text)
+
+
 def test_a_repeat_gets_its_first_answer_though_its_date_has_passed_since(api: Api) -> None:
     headers, body = {"Idempotency-Key": "order-1"}, job(trigger={"date": "2026-11-23T10:00:30Z"})
     first = api.post("/jobs", body, headers=headers)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
 
 from chalicelib.domain.run import Exchange
 from tests.api.conftest import Api
+from tests.api.test_list_jobs import next_path
 from tests.cloud import client_error
-from tests.world import Sent, status
+from tests.world import Sent, ok, status
 
 
 def test_a_job_shows_the_result_of_its_run(api: Api) -> None:
@@ -179,6 +181,33 @@ def test_runs_are_filtered_by_status(api: Api) -> None:
     failed = api.get(f"/jobs/{made['id']}/runs?status=failed").json
     assert len(failed) == 5
     assert {run["status"] for run in failed} == {"failed"}
+
+
+def test_a_filter_that_finds_little_asks_for_no_more_pages_than_there_are(api: Api) -> None:
+    made = api.register(trigger={"cron": "* * * * *"})
+    api.world.advance(hours=5)
+    api.world.cloud.calls.clear()
+    answer = api.get(f"/jobs/{made['id']}/runs?status=failed&limit=1")
+    assert (answer.json, "Link" in answer.headers) == ([], False)
+    # Three hundred runs, a hundred at a time: the job, its runs, and what may go on below the last of them.
+    assert len(api.world.cloud.calls) <= 10
+
+
+def test_filtered_runs_come_in_pages_without_gap_or_repeat(api: Api) -> None:
+    made = api.register(trigger={"cron": "* * * * *"}, retry={"max_attempts": 1})
+    answers = itertools.cycle([status(500), ok(), ok()])
+    api.world.target = lambda sent: next(answers)
+    api.world.advance(hours=4, minutes=1)
+    failed = [run["id"] for run in api.get(f"/jobs/{made['id']}/runs?status=failed&limit=100").json]
+    assert len(failed) == 81
+    for limit in (1, 2, 27, 80, 81):
+        found, path = list[str](), f"/jobs/{made['id']}/runs?status=failed&limit={limit}"
+        while path:
+            answer = api.get(path)
+            assert len(answer.json) <= limit
+            found += [run["id"] for run in answer.json]
+            path = next_path(answer)
+        assert found == failed
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "limit=", "status=done", "colour=red", "limit=1&limit=2"])

@@ -80,6 +80,16 @@ def test_a_batch_counts_each_of_its_jobs(api: Api) -> None:
     assert results[4]["problem"] == api.post("/jobs", job()).json
 
 
+def test_what_a_repeated_batch_has_registered_before_does_not_count(api: Api) -> None:
+    limit(api, jobs=3, registrations=3)
+    batch = {"jobs": [job(key=key) for key in ("a", "b", "c")]}
+    assert api.post("/jobs/batch", {"jobs": batch["jobs"][:2]}).status == 200
+    for _ in range(2):
+        assert api.post("/jobs", job(key="a")).status == 409
+    assert [result["status"] for result in api.post("/jobs/batch", batch).json["results"]] == [409, 409, 201]
+    assert [result["status"] for result in api.post("/jobs/batch", batch).json["results"]] == [409, 409, 409]
+
+
 def test_a_put_counts_when_it_creates_and_not_when_it_changes(api: Api) -> None:
     limit(api, registrations=1)
     assert api.put("/jobs/key:a", job()).status == 201

@@ -46,6 +46,16 @@ def test_a_clock_that_was_far_ahead_keeps_nobody_waiting() -> None:
     assert renewed(old, QUOTAS, NOW, nobody_counts) == usage(THIS, registered=0, earlier=7, jobs=7)
 
 
+def test_a_count_that_a_clock_far_ahead_made_is_made_again() -> None:
+    old = usage(THIS, registered=2, jobs=10, counted_at=NOW + timedelta(days=3650))
+    assert renewed(old, QUOTAS, NOW, lambda before: 4) == usage(THIS, registered=2, jobs=6, counted_at=NOW)
+    old = usage(THIS - 1, registered=2, jobs=3, counted_at=NOW + timedelta(days=3650))
+    assert renewed(old, QUOTAS, NOW, lambda before: 7) == Usage(THIS, 0, 2, 9, NOW)
+    with pytest.raises(QuotaExceeded) as refused:
+        renewed(usage(jobs=10, counted_at=NOW + timedelta(seconds=50)), QUOTAS, NOW, nobody_counts)
+    assert refused.value.retry_after == 10
+
+
 def test_registrations_over_the_quota_may_try_again_in_the_next_minute() -> None:
     with pytest.raises(QuotaExceeded) as refused:
         renewed(usage(registered=5), QUOTAS, NOW, nobody_counts)
@@ -78,6 +88,16 @@ def test_jobs_are_counted_once_a_day_whether_they_reach_the_quota_or_not() -> No
 @pytest.mark.parametrize(("quotas", "old"), [(Quotas(0, 5), usage(jobs=10**9)), (Quotas(10, 0), usage(registered=10**9))])
 def test_what_is_0_is_no_quota(quotas: Quotas, old: Usage) -> None:
     assert renewed(old, quotas, NOW, nobody_counts) == old
+
+
+def test_without_a_quota_of_jobs_nobody_counts_them_until_there_is_one() -> None:
+    quotas = Quotas(0, 5)
+    first = renewed(None, quotas, NOW, nobody_counts)
+    assert (first.minute, first.registered, first.earlier) == (THIS, 0, 0)
+    old = usage(THIS - 1, registered=2, jobs=3, counted_at=NOW - timedelta(days=400))
+    assert renewed(old, quotas, NOW, nobody_counts) == usage(THIS, 0, 2, 3, NOW - timedelta(days=400))
+    for uncounted in (first, old):
+        assert renewed(uncounted, QUOTAS, NOW + MINUTE, lambda before: 7).jobs >= 7
 
 
 def test_a_usage_that_allows_a_registration_after_all_stays() -> None:

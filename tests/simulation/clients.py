@@ -109,7 +109,7 @@ class Clients:
 
     def _changed(self, action: str, since: list[State], answer: Answer, body: object) -> None:
         job_id = since[0].job_id
-        stored = {f'"{state.revision}"' for state in since}
+        stored = {f'"{job_id.removeprefix("job_")}-{state.revision}"' for state in since}
         self.hold(answer[1]["ETag"] in stored, "what is acknowledged is stored", job_id, action, answer[1]["ETag"])
         wanted = {"/pause": Status.PAUSED, "/resume": Status.ACTIVE}.get(action)
         if wanted is not None:
