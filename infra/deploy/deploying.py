@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra import project
-from infra.deploy import adopting, asynchronous, checks, found, functions, gateway, preflight, stack, switch, template
+from infra.deploy import adopting, asynchronous, checks, found, functions, gateway, preflight, recursion, stack, switch, template
 from infra.deploy.cloud import Cloud, Names
 from infra.deploy.smoke import Fetch, fetch, smoke
 from infra.deploy.trouble import Trouble
@@ -48,6 +48,8 @@ def deploy(cloud: Cloud, stage: str, checkout: Checkout, parameters: Mapping[str
     api = existing[1]
     for function in asynchronous.arrange(cloud, names, outputs["FailedQueueArn"]):
         changed = _told(cloud, f"Set what happens to failed invocations of {function}")
+    if recursion.allow(cloud, names):
+        changed = _told(cloud, f"Set that {names.functions[recursion.PART]} may be invoked by what it wrote, however often")
     for what in gateway.arrange(cloud, names, api, outputs["AccessLogsArn"], outputs["GatewayLogsRoleArn"]):
         changed = _told(cloud, f"Set {what}")
     checks.check(cloud, names)

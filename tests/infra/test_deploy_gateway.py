@@ -14,13 +14,14 @@ from botocore.exceptions import ClientError
 
 from app import app
 from chalicelib.api.problems import NO_ROUTE, problem
-from infra.deploy import answers, asynchronous, checks, found, gateway
+from infra.deploy import answers, asynchronous, checks, found, gateway, recursion
 from infra.deploy.cloud import Cloud, Names
 from infra.deploy.trouble import Trouble
 from tests.api.described import validator
 from tests.cloud import client_error
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
+from tests.infra.loops import ALLOWED
 
 APP, ADMIN = "https://app.example.com", "https://admin.example.com"
 NAMES = Names("dev")
@@ -350,6 +351,14 @@ def test_a_function_s_new_permission_is_waited_for(desk: Desk) -> None:
     desk.client("lambda").delete_function_event_invoke_config(FunctionName="resona-dev-wake")
     desk.client("lambda").put_function_event_invoke_config(FunctionName="resona-dev-wake", MaximumRetryAttempts=1)
     assert asynchronous.arrange(desk.cloud, NAMES, queue) == ["resona-dev-wake"]
+
+
+def test_the_function_that_fires_may_be_invoked_by_what_it_wrote(desk: Desk, account: Account) -> None:
+    account.loops.settles_after = 2
+    assert recursion.allow(desk.cloud, NAMES)
+    assert len(desk.slept) == 2
+    assert account.loops.allowed == {"resona-dev-deliver": ALLOWED}
+    assert not recursion.allow(desk.cloud, NAMES)
 
 
 def test_a_wake_is_not_repeated_later_than_it_could_help() -> None:
