@@ -33,10 +33,14 @@ UNUSED = re.compile(
 )
 # What the read of a type always asks, whether it is used or not.
 READ = {"dynamodb:DescribeKinesisStreamingDestination"}
+# SNS knows no resource for a single subscription: a statement that names one, or the topic, allows none of these.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
+OF_NO_RESOURCE = {"sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"}
 EVERYWHERE = {
     "NewKey": "a key has no name before it is made, and there is no other way to look for one than to list all",
     "QueueToFunction": "a mapping has no name; listing, and the account's settings, take no resource",
     "Logs": "CloudFormation describes and tags log groups by forms of ARN that differ from call to call",
+    "AlarmsSubscription": "SNS knows no resource for a subscription",
     "Alarms": "DescribeAlarms takes no resource, and what dashboards are called is no ARN of the region",
 }
 
@@ -116,7 +120,7 @@ def asked_by_cloudformation() -> Iterator[tuple[str, str]]:
                 service = action.partition(":")[0]
                 if not UNUSED.fullmatch(action) or action in READ:
                     place = f"arn:aws:{service}:{'' if service == 'iam' else REGION}:{ACCOUNT}:"
-                    yield action, f"{place}{named[service]}" if service in named else "*"
+                    yield action, f"{place}{named[service]}" if service in named and action not in OF_NO_RESOURCE else "*"
 
 
 def test_whoever_deploys_needs_what_the_policy_has_and_the_policy_has_no_more(account: Account) -> None:
