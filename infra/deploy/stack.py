@@ -19,6 +19,13 @@ _MOST_POLLS = 720
 _CAPABILITIES = ["CAPABILITY_NAMED_IAM"]
 # What holds data: never replaced or removed by a deploy.
 DATA = frozenset({"AWS::DynamoDB::Table", "AWS::KMS::Key"})
+# What can be taken over when it is there before the stack is: type → what CloudFormation identifies one by.
+IDENTIFIERS = {
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::KMS::Key": "KeyId",
+    "AWS::KMS::Alias": "AliasName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+}
 # What only a packaged template has in the stack.
 _PACKAGED = frozenset({"AWS::Lambda::Function", "AWS::ApiGateway::RestApi"})
 _SETTLED = frozenset(
@@ -27,6 +34,7 @@ _SETTLED = frozenset(
 _DONE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"})
 # The stack's first creation failed: nothing of it is left but what is retained, and it can only be deleted.
 _STILLBORN = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"})
+_BACK = frozenset({"IMPORT_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"})
 _CONSEQUENCE = re.compile(r"(creation|update|delet\w+) cancelled", re.IGNORECASE)
 _ADVICE = (
     (
@@ -86,7 +94,7 @@ def settle(cloud: Cloud, name: str) -> Stack:
             "put right what the first line says, then `aws cloudformation continue-update-rollback "
             f"--stack-name {name} --region {cloud.region}`; when it says UPDATE_ROLLBACK_COMPLETE, run the same command again.",
         )
-    if stack.status in _STILLBORN or (stack.status == "IMPORT_ROLLBACK_COMPLETE" and not _has_resources(cloud, name)):
+    if stack.status in _STILLBORN or (stack.status in _BACK and not _has_come_to_be(cloud, name)):
         cloud.say(f"The stack {name} never came to be ({stack.status}): deleting what is left of it; tables and key stay")
         delete(cloud, name)
         return look(cloud, name)
@@ -95,9 +103,13 @@ def settle(cloud: Cloud, name: str) -> Stack:
     return stack
 
 
-def _has_resources(cloud: Cloud, name: str) -> bool:
+def _has_come_to_be(cloud: Cloud, name: str) -> bool:
+    """Say whether the stack has more than was taken over, all of which stays when it goes.
+
+    What the first update after that made and retained is not the stack's once that has gone back; a new stack takes it over, too.
+    """
     resources = cloud("cloudformation").list_stack_resources(StackName=name)["StackResourceSummaries"]
-    return any(resource["ResourceStatus"] != "DELETE_COMPLETE" for resource in resources)
+    return any(one["ResourceStatus"] != "DELETE_COMPLETE" and one["ResourceType"] not in IDENTIFIERS for one in resources)
 
 
 def apply(cloud: Cloud, name: str, template: Template, parameters: Mapping[str, str]) -> bool:

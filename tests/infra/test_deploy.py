@@ -262,3 +262,15 @@ def test_a_failed_stack_says_what_failed_and_what_to_do_and_the_next_deploy_goes
     assert account.types("deploy --stage dev") == 0, account.err
     assert "never came to be (ROLLBACK_COMPLETE)" in account.out
     assert "Taking over what is there" in account.out
+
+
+def test_a_stack_that_fails_again_at_another_place_is_deployed_at_last(account: Account) -> None:
+    """What the second try has made and retained is nobody's: CloudFormation would refuse to make it once more."""
+    account.cloudformation.fails = {"RunsTable": "not authorized to perform: dynamodb:CreateTable"}
+    assert account.types("deploy --stage dev") == 1
+    account.cloudformation.fails = {"DueQueue": "not authorized to perform: sqs:CreateQueue"}
+    assert account.types("deploy --stage dev") == 1
+    assert "it is now UPDATE_ROLLBACK_COMPLETE" in account.err
+    account.cloudformation.fails = {}
+    assert account.types("deploy --stage dev") == 0, account.err
+    assert len(account.client("kms").list_keys()["Keys"]) == 1

@@ -52,7 +52,7 @@ def desk(moto_server: str, account: Account) -> Iterator[Desk]:
 
 @pytest.mark.parametrize("state", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"])
 def test_a_stack_that_has_settled_is_deployed_to(desk: Desk, state: str) -> None:
-    desk.has(state)
+    desk.has(state, DueQueue="resona-dev-due")
     assert stack.settle(desk.cloud, NAME).status == state
     assert desk.told == desk.slept == []
 
@@ -90,9 +90,15 @@ def test_what_never_came_to_be_is_deleted_and_made_anew(desk: Desk, state: str) 
 
 
 def test_an_import_that_failed_into_a_stack_that_has_something_is_no_reason_to_delete_it(desk: Desk) -> None:
-    desk.has("IMPORT_ROLLBACK_COMPLETE", JobsTable="resona-dev-jobs")
+    desk.has("IMPORT_ROLLBACK_COMPLETE", JobsTable="resona-dev-jobs", DueQueue="resona-dev-due")
     assert stack.settle(desk.cloud, NAME).is_there
     assert desk.cloudformation.calls == []
+
+
+def test_a_stack_that_has_only_what_it_took_over_is_made_anew_when_the_update_after_that_went_back(desk: Desk) -> None:
+    desk.has("UPDATE_ROLLBACK_COMPLETE", JobsTable="resona-dev-jobs", SecretsKey="1")
+    assert not stack.settle(desk.cloud, NAME).is_there
+    assert desk.cloudformation.calls == ["delete_stack"]
 
 
 def test_a_stack_that_could_not_go_back_is_for_a_person_who_is_told_how(desk: Desk) -> None:
