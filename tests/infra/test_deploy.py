@@ -188,6 +188,8 @@ def test_a_destroyed_stage_keeps_its_data_and_is_deployed_again_onto_it(account:
     assert sorted(account.client("dynamodb").list_tables()["TableNames"]) == tables
     assert "What stays: the tables resona-dev-jobs, resona-dev-runs, resona-dev-secrets, resona-dev-keys" in account.out
     assert f"and the key of secrets {kept['SecretsKey']}." in account.out
+    assert "They go on costing what they store" in account.out
+    assert "A role resona-dev-GatewayLogsRole-… stays" in account.out
     assert account.types("destroy --stage dev --yes") == 0
     assert "There was nothing to delete" in account.out
     assert "What stays: the tables" in account.out

@@ -240,6 +240,8 @@ def test_what_stays_of_a_destroyed_stage_is_told_also_when_its_key_goes(desk: De
     names = Names("dev")
     assert destroying.remains(desk.cloud, names, template.read()) == ["Nothing of the stage dev holds data any more."]
     key = desk.cloud("kms").create_key(Description="The values of resona-dev-secrets")["KeyMetadata"]["KeyId"]
+    (line,) = destroying.remains(desk.cloud, names, template.read())
+    assert line.startswith(f"What stays: the key of secrets {key}, at about $1 a month")
     desk.cloud("kms").schedule_key_deletion(KeyId=key)
     (line,) = destroying.remains(desk.cloud, names, template.read())
     assert f"aws kms cancel-key-deletion --key-id {key}" in line
