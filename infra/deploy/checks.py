@@ -47,6 +47,17 @@ def warn(cloud: Cloud) -> None:
         )
 
 
+def hears(cloud: Cloud, topic: str, email: str) -> bool:
+    """Say whether an address has confirmed that it wants what the topic sends; until then, or once it has unsubscribed, it gets nothing."""
+    try:
+        pages = cloud("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+        found = [one for page in pages for one in page["Subscriptions"] if one["Endpoint"] == email]
+    except ClientError:
+        # It is no reason to stop that this cannot be known.
+        return True
+    return any(one["SubscriptionArn"].startswith("arn:") for one in found)
+
+
 def _ends(cloud: Cloud, name: str) -> bool:
     groups = cloud("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     return any(group["logGroupName"] == name and group.get("retentionInDays") for group in groups)

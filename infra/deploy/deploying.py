@@ -58,8 +58,15 @@ def deploy(cloud: Cloud, stage: str, checkout: Checkout, parameters: Mapping[str
         cloud.say("Nothing had to be changed.")
     test(cloud, stage, checkout)
     cloud.say(f"The dashboard: {outputs['DashboardUrl']}")
-    if not stack.look(cloud, names.stack).parameters.get("AlarmEmail"):
+    email, topic = stack.look(cloud, names.stack).parameters.get("AlarmEmail"), outputs["AlarmsTopicArn"]
+    if not email:
         cloud.say(f'Alarms reach nobody yet: make deploy STAGE={stage} PARAMETERS="AlarmEmail=you@example.com"')
+    elif not checks.hears(cloud, topic, email):
+        cloud.say(
+            f"Alarms do not reach {email}: it has not confirmed that it wants them.\n  What to do: follow the link in the message that AWS "
+            f"has sent there; if it is gone, or older than two days, `aws sns subscribe --region {cloud.region} --topic-arn {topic} "
+            f"--protocol email --notification-endpoint {email}` sends another."
+        )
     return changed
 
 

@@ -181,7 +181,7 @@ class CloudFormation:
 
     def _make(self, stack: Stack) -> bool:
         for logical, body in stack.template["Resources"].items():
-            if logical in stack.physical:
+            if logical in stack.physical or (body.get("Condition") == "HasAlarmEmail" and not stack.parameters["AlarmEmail"]):
                 continue
             try:
                 if logical in self.fails:
@@ -221,6 +221,10 @@ class CloudFormation:
                 return str(name)
             case "AWS::SQS::Queue":
                 return str(self.client("sqs").create_queue(QueueName=properties["QueueName"])["QueueUrl"])
+            case "AWS::SNS::Topic":
+                return str(self.client("sns").create_topic(Name=properties["TopicName"])["TopicArn"])
+            case "AWS::SNS::Subscription":
+                self.client("sns").subscribe(**properties)
         return str(properties.get("Name", logical))
 
     def _unmake(self, stack: Stack, keep: Set[str] = frozenset()) -> None:

@@ -62,7 +62,13 @@ def test_a_first_deploy_makes_all_of_a_stage_and_tests_it(account: Account) -> N
     assert "The dashboard: https://eu-central-1.console.aws.amazon.com/cloudwatch/home" in account.out
     assert 'Alarms reach nobody yet: make deploy STAGE=dev PARAMETERS="AlarmEmail=you@example.com"' in account.out
     assert account.types("deploy --stage dev --parameter AlarmEmail=you@example.com") == 0, account.err
-    assert "Alarms reach nobody" not in account.out
+    assert "Alarms" not in account.out
+    topic = account.client("sns").list_topics()["Topics"][0]["TopicArn"]
+    for one in account.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]:
+        account.client("sns").unsubscribe(SubscriptionArn=one["SubscriptionArn"])
+    assert account.types("deploy --stage dev") == 0, account.err
+    assert "Alarms do not reach you@example.com" in account.out
+    assert f"aws sns subscribe --region {REGION} --topic-arn {topic}" in account.out
     assert account.chalice.runs == 1
 
 

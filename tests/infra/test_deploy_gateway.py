@@ -381,3 +381,24 @@ def test_the_scheduler_s_role_and_the_logs_retention_are_looked_at(desk: Desk) -
         checks.check(desk.cloud, NAMES)
     desk.client("logs").put_retention_policy(logGroupName="/aws/lambda/resona-dev-deliver", retentionInDays=30)
     checks.check(desk.cloud, NAMES)
+
+
+class Topic:
+    """A topic whose subscriptions are these, by address."""
+
+    def __init__(self, **subscriptions: str) -> None:
+        self._subscriptions = [{"Endpoint": f"{name}@example.com", "SubscriptionArn": arn} for name, arn in subscriptions.items()]
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "list_subscriptions_by_topic"
+        return self
+
+    def paginate(self, TopicArn: str) -> Any:  # noqa: N803
+        return iter([{"Subscriptions": []}, {"Subscriptions": self._subscriptions}])
+
+
+@pytest.mark.parametrize(("name", "hears"), [("you", True), ("late", False), ("gone", False), ("nobody", False)])
+def test_an_address_hears_of_alarms_once_it_has_confirmed(name: str, hears: bool) -> None:
+    topic = Topic(you=f"arn:aws:sns:{REGION}:{ACCOUNT}:resona-dev-alarms:1", late="PendingConfirmation", gone="Deleted")
+    cloud = Cloud(lambda service: {"sns": topic}[service], ACCOUNT, REGION)
+    assert checks.hears(cloud, "arn", f"{name}@example.com") is hears
