@@ -282,3 +282,18 @@ def test_a_stack_that_fails_again_at_another_place_is_deployed_at_last(account: 
     account.cloudformation.fails = {}
     assert account.types("deploy --stage dev") == 0, account.err
     assert len(account.client("kms").list_keys()["Keys"]) == 1
+
+
+def test_what_somebody_has_switched_off_is_told_where_a_deploy_changes_nothing(account: Account) -> None:
+    assert account.types("deploy --stage dev") == 0, account.err
+    events, lambdas = account.client("events"), account.client("lambda")
+    events.disable_rule(Name="resona-dev-sweep-event")
+    assert account.types("deploy --stage dev") == 1
+    assert "the rule resona-dev-sweep-event, which starts the sweeper, is switched off" in account.err
+    assert f"`aws events enable-rule --name resona-dev-sweep-event --region {REGION}`" in account.err
+    events.enable_rule(Name="resona-dev-sweep-event")
+    (mapping,) = lambdas.list_event_source_mappings()["EventSourceMappings"]
+    lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+    assert account.types("deploy --stage dev") == 1
+    assert "what the queue resona-dev-due starts is switched off" in account.err
+    assert f"`aws lambda update-event-source-mapping --uuid {mapping['UUID']} --enabled --region {REGION}`" in account.err

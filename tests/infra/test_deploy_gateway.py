@@ -380,6 +380,7 @@ def test_the_scheduler_s_role_and_the_logs_retention_are_looked_at(desk: Desk) -
     with pytest.raises(Trouble, match="kept for ever, or are not there: /aws/lambda/resona-dev-deliver\n"):
         checks.check(desk.cloud, NAMES)
     desk.client("logs").put_retention_policy(logGroupName="/aws/lambda/resona-dev-deliver", retentionInDays=30)
+    desk.client("events").put_rule(Name=NAMES.rule, ScheduleExpression="rate(1 minute)")
     checks.check(desk.cloud, NAMES)
 
 
