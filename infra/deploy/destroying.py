@@ -21,7 +21,11 @@ def confirm(names: Names, ask: Ask) -> None:
         f"This deletes the stage {names.stage}: its URL for good, and what calls its jobs. Its tables and its key stay.\n"
         f"Type {names.stage} to go on: "
     )
-    if ask(question).strip() != names.stage:
+    try:
+        answer = ask(question).strip()
+    except EOFError:
+        answer = ""
+    if answer != names.stage:
         raise Trouble("nothing was deleted", f"type {names.stage} when you are asked, or give YES=1.")
 
 

@@ -102,6 +102,14 @@ def test_whatever_stops_a_deploy_interrupts_it_once_so_that_it_cleans_up(stops: 
         os.kill(os.getpid(), again)
 
 
+def test_what_was_to_be_ignored_is_ignored_as_nohup_has_it(stops: None) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    command.stop_tidily()
+    os.kill(os.getpid(), signal.SIGHUP)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_the_stages_of_the_configuration_can_be_deployed(stage: str) -> None:
     preflight.check_stage(stage, CONFIG)

@@ -247,6 +247,15 @@ def test_what_stays_of_a_destroyed_stage_is_told_also_when_its_key_goes(desk: De
     assert f"aws kms cancel-key-deletion --key-id {key}" in line
 
 
+def test_where_nobody_can_be_asked_nothing_is_deleted_and_it_says_what_to_give() -> None:
+    def nobody(question: str) -> str:
+        raise EOFError
+
+    with pytest.raises(Trouble, match="nothing was deleted") as trouble:
+        destroying.confirm(Names("dev"), nobody)
+    assert "YES=1" in trouble.value.next_step
+
+
 @pytest.mark.parametrize("kind", adopting.IDENTIFIERS)
 def test_what_is_taken_over_is_identified_as_cloudformation_has_it(kind: str) -> None:
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
