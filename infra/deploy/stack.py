@@ -55,6 +55,13 @@ _ADVICE = (
         "the account has reached a quota: raise it (Service Quotas in the console), then run the same command again.",
     ),
 )
+_REFUSED = (
+    (re.compile(r"_IN_PROGRESS state"), "somebody deploys this stage now: wait until that is done, then run the same command again."),
+    (
+        re.compile(r"Unrecognized resource types"),
+        "AWS does not have these in this region: deploy to another region, with AWS_REGION=, one that has EventBridge Scheduler.",
+    ),
+)
 _NO_CHANGE = re.compile(r"didn't contain changes|No updates are to be performed", re.IGNORECASE)
 
 
@@ -207,9 +214,8 @@ def _proposed(cloud: Cloud, name: str, **request: Any) -> str | None:
     except ClientError as error:
         if code_of(error) != "ValidationError":
             raise
-        raise Trouble(
-            f"CloudFormation does not take the template, or a parameter: {message_of(error)}", "put right what it says."
-        ) from error
+        advice = next((text for pattern, text in _REFUSED if pattern.search(message_of(error))), "put right what it says.")
+        raise Trouble(f"CloudFormation does not take the template, or a parameter: {message_of(error)}", advice) from error
     for _ in range(_MOST_POLLS):
         made = cloudformation.describe_change_set(StackName=name, ChangeSetName=change_set)
         if made["Status"] == "CREATE_COMPLETE":

@@ -14,6 +14,7 @@ from infra.deploy.cloud import Cloud, Names
 from infra.deploy.template import Template
 from infra.deploy.trouble import Trouble
 from infra.template import load
+from tests.cloud import client_error
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION, CloudFormation, Stack
 
@@ -178,6 +179,34 @@ def test_what_failed_is_told_with_what_to_do_about_it(desk: Desk, reason: str, a
         desk.apply()
     assert f"DueQueue (AWS::SQS::Queue) CREATE_FAILED: {reason}" in trouble.value.why
     assert "cancelled" not in trouble.value.why
+    assert advice in trouble.value.next_step
+
+
+class Refusing(CloudFormation):
+    """Takes no change set, and says why."""
+
+    why = ""
+
+    def create_change_set(self, *given: Any, **params: Any) -> None:
+        error = client_error("ValidationError", "CreateChangeSet")
+        error.response["Error"]["Message"] = self.why
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("why", "advice"),
+    [
+        ("Stack:arn:aws:x is in UPDATE_IN_PROGRESS state and can not be updated.", "wait until that is done"),
+        ("Template format error: Unrecognized resource types: [AWS::Scheduler::ScheduleGroup]", "another region"),
+        ("Parameter 'LogRetentionDays' must be one of AllowedValues", "put right what it says"),
+    ],
+)
+def test_what_cloudformation_does_not_take_is_told_with_what_to_do_about_it(why: str, advice: str) -> None:
+    refusing = Refusing("http://127.0.0.1:9")
+    refusing.why = why
+    with pytest.raises(Trouble) as trouble:
+        stack.apply(Cloud(lambda service: refusing, ACCOUNT, REGION), NAME, template.read(), {"Stage": "dev"})
+    assert why in trouble.value.why
     assert advice in trouble.value.next_step
 
 
