@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from app import app
 from chalicelib.api.problems import NO_ROUTE, problem
-from infra.deploy import answers, asynchronous, checks, found, gateway, recursion
+from infra.deploy import answers, asynchronous, checks, found, gateway, pollers, recursion
 from infra.deploy.cloud import Cloud, Names
 from infra.deploy.trouble import Trouble
 from tests.api.described import validator
@@ -281,10 +281,42 @@ def test_an_account_that_runs_few_functions_at_once_is_told_so(desk: Desk, limit
     assert all(f"at most {limit} functions" in line and "--service-code lambda" in line for line in desk.told)
 
 
+class Mapped(Limited):
+    """Lambda's client for a mapping that has been made with 800, and settles after some tries."""
+
+    def __init__(self, limit: int, settles_after: int = 0) -> None:
+        super().__init__(limit)
+        self.most, self._settles_after = 800, settles_after
+
+    def get_event_source_mapping(self, UUID: str) -> dict[str, Any]:  # noqa: N803
+        return {"ScalingConfig": {"MaximumConcurrency": self.most}}
+
+    def update_event_source_mapping(self, UUID: str, ScalingConfig: dict[str, int]) -> None:  # noqa: N803
+        if self._settles_after:
+            self._settles_after -= 1
+            raise client_error("ResourceInUseException", "UpdateEventSourceMapping")
+        self.most = ScalingConfig["MaximumConcurrency"]
+
+
+@pytest.mark.parametrize(("limit", "most"), [(1, 2), (10, 8), (100, 80), (1000, 800), (5000, 800)])
+def test_the_queue_starts_no_more_at_once_than_the_account_may_run(desk: Desk, limit: int, most: int) -> None:
+    mapped = desk.cloud._clients["lambda"] = Mapped(limit, settles_after=2)
+    assert pollers.bound(desk.cloud, "1") == (most if most != 800 else None)
+    assert mapped.most == most
+    assert len(desk.slept) == (2 if most != 800 else 0)
+    assert pollers.bound(desk.cloud, "1") is None
+
+
+def test_what_chalice_bounds_the_queue_to_is_for_a_usual_account() -> None:
+    (source,) = [source for source in app.event_sources if source.name == "deliver"]
+    assert source.maximum_concurrency == pollers.USUAL
+
+
 def test_where_that_cannot_be_known_nothing_is_said(desk: Desk) -> None:
     refusing(desk, "lambda", "get_account_settings", "AccessDeniedException", 9)
     checks.warn(desk.cloud)
     assert desk.told == []
+    assert pollers.bound(desk.cloud, "1") is None
 
 
 def test_two_apis_of_one_stage_are_told_and_neither_is_chosen(desk: Desk) -> None:
