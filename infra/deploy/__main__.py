@@ -127,7 +127,9 @@ def _parameter(text: str) -> tuple[str, str]:
 def stop_tidily() -> None:
     """Have this process clean up what it has begun, by a KeyboardInterrupt, however it is asked to stop."""
     for one in _STOPS:
-        signal.signal(one, _interrupt)
+        # nohup has it ignored, and means that.
+        if signal.getsignal(one) != signal.SIG_IGN:
+            signal.signal(one, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -17,15 +17,7 @@ from infra.deploy.cloud import Cloud
 from infra.deploy.template import Template
 from infra.deploy.trouble import Trouble, code_of
 
-# Type → what CloudFormation identifies one by.
-IDENTIFIERS = {
-    "AWS::DynamoDB::Table": "TableName",
-    "AWS::KMS::Key": "KeyId",
-    "AWS::KMS::Alias": "AliasName",
-    "AWS::Logs::LogGroup": "LogGroupName",
-}
-
-
+IDENTIFIERS = stack.IDENTIFIERS
 # An import takes no outputs.
 _VERSION = {"AWSTemplateFormatVersion": "2010-09-09"}
 _NAMED_BY_RESOURCES = ("Parameters", "Mappings", "Conditions")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from botocore.exceptions import ClientError
 
 from infra.deploy.cloud import Cloud, Names
@@ -11,7 +13,7 @@ _USUAL_EXECUTIONS = 1000
 
 
 def check(cloud: Cloud, names: Names) -> None:
-    """Raise Trouble if the scheduler's role is not there, or a function's log is kept for ever."""
+    """Raise Trouble if the scheduler's role is not there, a function's log is kept for ever, or what starts a function is switched off."""
     role = names.of("scheduler")
     try:
         cloud("iam").get_role(RoleName=role)
@@ -30,6 +32,11 @@ def check(cloud: Cloud, names: Names) -> None:
             f"the stack sets their retention, so somebody has changed it: `aws logs put-retention-policy --region {cloud.region} "
             f"--retention-in-days 30 --log-group-name {kept[0]}`, and the others; `aws logs create-log-group` before, if one is gone.",
         )
+    for what, command in _switched_off(cloud, names):
+        raise Trouble(
+            f"{what} is switched off, so that jobs do not fire in time, or at all: somebody has done that",
+            f"`aws {command} --region {cloud.region}` switches it on; then run the same command again.",
+        )
 
 
 def warn(cloud: Cloud) -> None:
@@ -45,6 +52,27 @@ def warn(cloud: Cloud) -> None:
             f"wait for each other then.\n  What to do: `aws service-quotas request-service-quota-increase --region {cloud.region} "
             f"--service-code lambda --quota-code L-B99A9384 --desired-value {_USUAL_EXECUTIONS}`."
         )
+
+
+def hears(cloud: Cloud, topic: str, email: str) -> bool:
+    """Say whether an address has confirmed that it wants what the topic sends; until then, or once it has unsubscribed, it gets nothing."""
+    try:
+        pages = cloud("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+        found = [one for page in pages for one in page["Subscriptions"] if one["Endpoint"] == email]
+    except ClientError:
+        # It is no reason to stop that this cannot be known.
+        return True
+    return any(one["SubscriptionArn"].startswith("arn:") for one in found)
+
+
+def _switched_off(cloud: Cloud, names: Names) -> Iterator[tuple[str, str]]:
+    """Yield what starts functions and is switched off, and the command that switches it on. No deploy does, where nothing else changes."""
+    deliver = cloud.arn("lambda", f"function:{names.functions['deliver']}")
+    for mapping in cloud("lambda").list_event_source_mappings(FunctionName=deliver)["EventSourceMappings"]:
+        if mapping["State"] in ("Disabled", "Disabling") and mapping["EventSourceArn"].endswith(f":{names.of('due')}"):
+            yield f"what the queue {names.of('due')} starts", f"lambda update-event-source-mapping --uuid {mapping['UUID']} --enabled"
+    if cloud("events").describe_rule(Name=names.rule)["State"] == "DISABLED":
+        yield f"the rule {names.rule}, which starts the sweeper,", f"events enable-rule --name {names.rule}"
 
 
 def _ends(cloud: Cloud, name: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra import project
-from infra.deploy import adopting, asynchronous, checks, found, functions, gateway, preflight, stack, switch, template
+from infra.deploy import adopting, asynchronous, checks, found, functions, gateway, pollers, preflight, recursion, stack, switch, template
 from infra.deploy.cloud import Cloud, Names
 from infra.deploy.smoke import Fetch, fetch, smoke
 from infra.deploy.trouble import Trouble
@@ -48,6 +48,10 @@ def deploy(cloud: Cloud, stage: str, checkout: Checkout, parameters: Mapping[str
     api = existing[1]
     for function in asynchronous.arrange(cloud, names, outputs["FailedQueueArn"]):
         changed = _told(cloud, f"Set what happens to failed invocations of {function}")
+    if existing[2] and (batches := pollers.bound(cloud, existing[2])):
+        changed = _told(cloud, f"Set that the queue starts at most {batches} of {names.functions['deliver']} at once")
+    if recursion.allow(cloud, names):
+        changed = _told(cloud, f"Set that {names.functions[recursion.PART]} may be invoked by what it wrote, however often")
     for what in gateway.arrange(cloud, names, api, outputs["AccessLogsArn"], outputs["GatewayLogsRoleArn"]):
         changed = _told(cloud, f"Set {what}")
     checks.check(cloud, names)
@@ -56,8 +60,15 @@ def deploy(cloud: Cloud, stage: str, checkout: Checkout, parameters: Mapping[str
         cloud.say("Nothing had to be changed.")
     test(cloud, stage, checkout)
     cloud.say(f"The dashboard: {outputs['DashboardUrl']}")
-    if not stack.look(cloud, names.stack).parameters.get("AlarmEmail"):
+    email, topic = stack.look(cloud, names.stack).parameters.get("AlarmEmail"), outputs["AlarmsTopicArn"]
+    if not email:
         cloud.say(f'Alarms reach nobody yet: make deploy STAGE={stage} PARAMETERS="AlarmEmail=you@example.com"')
+    elif not checks.hears(cloud, topic, email):
+        cloud.say(
+            f"Alarms do not reach {email}: it has not confirmed that it wants them.\n  What to do: follow the link in the message that AWS "
+            f"has sent there; if it is gone, or older than two days, `aws sns subscribe --region {cloud.region} --topic-arn {topic} "
+            f"--protocol email --notification-endpoint {email}` sends another."
+        )
     return changed
 
 
@@ -86,8 +97,8 @@ def _deploy_stack(cloud: Cloud, names: Names, parameters: Mapping[str, str]) -> 
     return is_changed
 
 
-def _deploy_functions(cloud: Cloud, names: Names, checkout: Checkout, outputs: Mapping[str, str]) -> tuple[bool, str]:
-    """Deploy the functions and the API; return whether anything was to be done, and the API's id."""
+def _deploy_functions(cloud: Cloud, names: Names, checkout: Checkout, outputs: Mapping[str, str]) -> tuple[bool, str, str | None]:
+    """Deploy the functions and the API; return whether anything was to be done, the API's id, and that of the queue's mapping."""
     folder = checkout.build(names.stage)
     try:
         project.render(names.stage, outputs, folder, checkout.root)
@@ -95,10 +106,10 @@ def _deploy_functions(cloud: Cloud, names: Names, checkout: Checkout, outputs: M
         raise Trouble(str(error), "the template and .chalice/config.json do not fit together: take both from one version.") from error
     cloud.say("Deploying the functions and the API")
     is_changed = functions.deploy(cloud, names, folder, checkout.deployed(names.stage), checkout.run)
-    api = found.find(cloud, names).api
-    if api is None:
+    existing = found.find(cloud, names)
+    if existing.api is None:
         raise Trouble("Chalice says that it has deployed, but there is no API", "run the same command again.")
-    return is_changed, api
+    return is_changed, existing.api, existing.mapping[0] if existing.mapping else None
 
 
 def _told(cloud: Cloud, what: str) -> bool:

@@ -21,7 +21,11 @@ def confirm(names: Names, ask: Ask) -> None:
         f"This deletes the stage {names.stage}: its URL for good, and what calls its jobs. Its tables and its key stay.\n"
         f"Type {names.stage} to go on: "
     )
-    if ask(question).strip() != names.stage:
+    try:
+        answer = ask(question).strip()
+    except EOFError:
+        answer = ""
+    if answer != names.stage:
         raise Trouble("nothing was deleted", f"type {names.stage} when you are asked, or give YES=1.")
 
 
@@ -35,6 +39,11 @@ def destroy(cloud: Cloud, names: Names, template: Template, deployed: Path) -> b
         cloud.say(f"Deleting the stack {names.stack}")
         stack.delete(cloud, names.stack)
     deployed.unlink(missing_ok=True)
+    if was_there:
+        cloud.say(
+            f"A role {names.of('GatewayLogsRole')}-… stays, at no cost: if the account had none, API Gateway writes the logs of every API "
+            f"with it. `aws apigateway get-account --region {cloud.region}` names the one that is in use."
+        )
     for line in remains(cloud, names, template):
         cloud.say(line)
     return was_there or not existing.is_nothing
@@ -72,13 +81,19 @@ def remains(cloud: Cloud, names: Names, template: Template) -> list[str]:
         [identifier for logical, identifier in there.items() if resources[logical]["Type"] == kind]
         for kind in ("AWS::DynamoDB::Table", "AWS::KMS::Key")
     )
-    if not tables:
+    if not tables and not keys:
         return [f"Nothing of the stage {names.stage} holds data any more."]
+    delete_key = f"`aws kms schedule-key-deletion --region {cloud.region} --key-id {''.join(keys)}`"
+    if not tables:
+        return [f"What stays: the key of secrets {', '.join(keys)}, at about $1 a month; without a table it opens nothing: {delete_key}."]
     return [
         f"What stays: the tables {', '.join(tables)}, and the key of secrets {', '.join(keys)}.",
-        f"`make deploy STAGE={names.stage}` takes them over, and its jobs go on: what came due meanwhile is late, or missed.",
-        "To delete a table for good: `aws dynamodb update-table --no-deletion-protection-enabled --table-name …`, then `aws dynamodb "
-        f"delete-table --table-name …`; the key: `aws kms schedule-key-deletion --key-id {''.join(keys)}`, and no secret can be read then.",
+        "They go on costing what they store, backups included, and about $1 a month for the key.",
+        f"`make deploy STAGE={names.stage}` takes them over, and its jobs go on: what came due meanwhile is late, or missed. Their "
+        "schedules are gone, so that the sweeper alone brings them, up to two minutes late, and its alarm rings, until each is paused "
+        "and resumed.",
+        f"To delete a table for good: `aws dynamodb update-table --region {cloud.region} --no-deletion-protection-enabled --table-name …`, "
+        f"then `aws dynamodb delete-table --region {cloud.region} --table-name …`; the key: {delete_key}, and no secret can be read then.",
     ]
 
 

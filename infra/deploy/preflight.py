@@ -28,15 +28,10 @@ from botocore.exceptions import (
 
 from chalicelib.domain.keys import STAGE
 from infra.deploy.cloud import Cloud, Names
-from infra.deploy.trouble import Trouble, code_of, explained, message_of
+from infra.deploy.trouble import LOG_IN, Trouble, code_of, explained, is_skewed, message_of
 
 # Lambda's runtimes; Chalice takes that of the interpreter which runs it.
 _OLDEST, _NEWEST = (3, 11), (3, 14)
-_LOG_IN = (
-    "log in: `aws configure` for keys, `aws sso login` for single sign-on; name a profile with AWS_PROFILE=. "
-    "`aws sts get-caller-identity` says who you are."
-)
-_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _WRONG = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthFailure"})
 _REGION_IN_ARN = re.compile(r"arn:[^:]*:[^:]*:([a-z0-9-]+):([0-9]{12}):")
 
@@ -103,7 +98,7 @@ def identify(make: Callable[[str], Any], region: str) -> Any:
     try:
         return make("sts").get_caller_identity()
     except (NoCredentialsError, PartialCredentialsError) as error:
-        raise Trouble(f"there are no AWS credentials: {error}", _LOG_IN) from error
+        raise Trouble(f"there are no AWS credentials: {error}", LOG_IN) from error
     except ProfileNotFound as error:
         raise Trouble(str(error), "`aws configure list-profiles` lists those that there are; set or unset AWS_PROFILE.") from error
     except (UnauthorizedSSOTokenError, SSOTokenLoadError, TokenRetrievalError, SSOError) as error:
@@ -114,16 +109,14 @@ def identify(make: Callable[[str], Any], region: str) -> Any:
             "look at the region's name (`aws account list-regions` lists those of your account) and at the network.",
         ) from error
     except ClientError as error:
-        if code_of(error) in _EXPIRED:
-            raise Trouble(f"the AWS credentials have expired: {message_of(error)}", _LOG_IN) from error
-        if code_of(error) in _WRONG:
+        if code_of(error) in _WRONG and not is_skewed(error):
             raise Trouble(
                 f"AWS does not take the credentials: {message_of(error)}",
-                f"{_LOG_IN} A region that your account has not switched on refuses good ones, too.",
+                f"{LOG_IN} A region that your account has not switched on refuses good ones, too.",
             ) from error
         raise explained(error) from error
     except BotoCoreError as error:
-        raise Trouble(f"the AWS credentials cannot be used: {error}", _LOG_IN) from error
+        raise Trouble(f"the AWS credentials cannot be used: {error}", LOG_IN) from error
 
 
 def check_home(cloud: Cloud, names: Names, deployed: Path) -> None:

@@ -19,6 +19,13 @@ _MOST_POLLS = 720
 _CAPABILITIES = ["CAPABILITY_NAMED_IAM"]
 # What holds data: never replaced or removed by a deploy.
 DATA = frozenset({"AWS::DynamoDB::Table", "AWS::KMS::Key"})
+# What can be taken over when it is there before the stack is: type → what CloudFormation identifies one by.
+IDENTIFIERS = {
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::KMS::Key": "KeyId",
+    "AWS::KMS::Alias": "AliasName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+}
 # What only a packaged template has in the stack.
 _PACKAGED = frozenset({"AWS::Lambda::Function", "AWS::ApiGateway::RestApi"})
 _SETTLED = frozenset(
@@ -27,6 +34,7 @@ _SETTLED = frozenset(
 _DONE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"})
 # The stack's first creation failed: nothing of it is left but what is retained, and it can only be deleted.
 _STILLBORN = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"})
+_BACK = frozenset({"IMPORT_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"})
 _CONSEQUENCE = re.compile(r"(creation|update|delet\w+) cancelled", re.IGNORECASE)
 _ADVICE = (
     (
@@ -45,6 +53,13 @@ _ADVICE = (
     (
         re.compile(r"LimitExceeded|quota|Maximum number", re.IGNORECASE),
         "the account has reached a quota: raise it (Service Quotas in the console), then run the same command again.",
+    ),
+)
+_REFUSED = (
+    (re.compile(r"_IN_PROGRESS state"), "somebody deploys this stage now: wait until that is done, then run the same command again."),
+    (
+        re.compile(r"Unrecognized resource types"),
+        "AWS does not have these in this region: deploy to another region, with AWS_REGION=, one that has EventBridge Scheduler.",
     ),
 )
 _NO_CHANGE = re.compile(r"didn't contain changes|No updates are to be performed", re.IGNORECASE)
@@ -86,7 +101,7 @@ def settle(cloud: Cloud, name: str) -> Stack:
             "put right what the first line says, then `aws cloudformation continue-update-rollback "
             f"--stack-name {name} --region {cloud.region}`; when it says UPDATE_ROLLBACK_COMPLETE, run the same command again.",
         )
-    if stack.status in _STILLBORN or (stack.status == "IMPORT_ROLLBACK_COMPLETE" and not _has_resources(cloud, name)):
+    if stack.status in _STILLBORN or (stack.status in _BACK and not _has_come_to_be(cloud, name)):
         cloud.say(f"The stack {name} never came to be ({stack.status}): deleting what is left of it; tables and key stay")
         delete(cloud, name)
         return look(cloud, name)
@@ -95,9 +110,13 @@ def settle(cloud: Cloud, name: str) -> Stack:
     return stack
 
 
-def _has_resources(cloud: Cloud, name: str) -> bool:
+def _has_come_to_be(cloud: Cloud, name: str) -> bool:
+    """Say whether the stack has more than was taken over, all of which stays when it goes.
+
+    What the first update after that made and retained is not the stack's once that has gone back; a new stack takes it over, too.
+    """
     resources = cloud("cloudformation").list_stack_resources(StackName=name)["StackResourceSummaries"]
-    return any(resource["ResourceStatus"] != "DELETE_COMPLETE" for resource in resources)
+    return any(one["ResourceStatus"] != "DELETE_COMPLETE" and one["ResourceType"] not in IDENTIFIERS for one in resources)
 
 
 def apply(cloud: Cloud, name: str, template: Template, parameters: Mapping[str, str]) -> bool:
@@ -195,9 +214,8 @@ def _proposed(cloud: Cloud, name: str, **request: Any) -> str | None:
     except ClientError as error:
         if code_of(error) != "ValidationError":
             raise
-        raise Trouble(
-            f"CloudFormation does not take the template, or a parameter: {message_of(error)}", "put right what it says."
-        ) from error
+        advice = next((text for pattern, text in _REFUSED if pattern.search(message_of(error))), "put right what it says.")
+        raise Trouble(f"CloudFormation does not take the template, or a parameter: {message_of(error)}", advice) from error
     for _ in range(_MOST_POLLS):
         made = cloudformation.describe_change_set(StackName=name, ChangeSetName=change_set)
         if made["Status"] == "CREATE_COMPLETE":

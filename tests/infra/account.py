@@ -37,6 +37,7 @@ from infra.deploy.smoke import NoAnswer, Reply
 from infra.local.gateway import Handler, Server
 from tests.infra import recording
 from tests.infra.cloudformation import ACCOUNT, REGION, CloudFormation
+from tests.infra.loops import Loops
 from tests.world import Sent, World
 
 ROOT = Path(__file__).parent.parent.parent
@@ -144,6 +145,7 @@ class Account:
     out: str = ""
     err: str = ""
     answers: list[str] = field(default_factory=list)
+    loops: Loops = field(default_factory=Loops)
 
     def __post_init__(self) -> None:
         self.session = boto3.Session(region_name=REGION)
@@ -154,6 +156,8 @@ class Account:
         if service not in self.clients:
             make: Any = self.session.client
             self.clients[service] = make(service, endpoint_url=self.endpoint)
+            if service == "lambda":
+                self.loops.answer(self.clients[service])
         return self.clients[service]
 
     def connect(self) -> Cloud:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,13 +135,16 @@ class CloudFormation:
         kind = change_set["type"]
         self.calls.append(f"execute_change_set {kind}")
         stack.tell(stack.name, "AWS::CloudFormation::Stack", f"{kind}_IN_PROGRESS", "User Initiated")
-        before = (stack.template, stack.parameters)
+        before, there = (stack.template, stack.parameters), set(stack.physical)
         stack.template, stack.parameters = change_set["template"], change_set["parameters"]
         is_done = self._import(stack, change_set["imports"]) if kind == "IMPORT" else self._make(stack)
         if is_done:
             stack.states = [f"{kind}_IN_PROGRESS", f"{kind}_COMPLETE"]
             return
-        stack.template, stack.parameters = before if kind == "UPDATE" else (stack.template, stack.parameters)
+        if kind == "UPDATE":
+            # What this update has made goes, or, if it is retained, is no longer the stack's.
+            self._unmake(stack, keep=there)
+            stack.template, stack.parameters = before
         ended = {"CREATE": "ROLLBACK_COMPLETE", "UPDATE": "UPDATE_ROLLBACK_COMPLETE", "IMPORT": "IMPORT_ROLLBACK_COMPLETE"}[kind]
         if kind == "CREATE":
             self._unmake(stack)
@@ -161,7 +164,9 @@ class CloudFormation:
         stack.states = ["DELETE_IN_PROGRESS", "DELETE_COMPLETE"]
 
     def list_stack_resources(self, StackName: str) -> dict[str, Any]:  # noqa: N803
-        return {"StackResourceSummaries": [{"ResourceStatus": "CREATE_COMPLETE"} for _ in self._stack(StackName).physical]}
+        stack = self._stack(StackName)
+        kinds = [stack.template["Resources"][logical]["Type"] for logical in stack.physical]
+        return {"StackResourceSummaries": [{"ResourceStatus": "CREATE_COMPLETE", "ResourceType": kind} for kind in kinds]}
 
     def get_paginator(self, operation: str) -> Any:
         assert operation == "describe_stack_events"
@@ -176,7 +181,7 @@ class CloudFormation:
 
     def _make(self, stack: Stack) -> bool:
         for logical, body in stack.template["Resources"].items():
-            if logical in stack.physical:
+            if logical in stack.physical or (body.get("Condition") == "HasAlarmEmail" and not stack.parameters["AlarmEmail"]):
                 continue
             try:
                 if logical in self.fails:
@@ -216,10 +221,16 @@ class CloudFormation:
                 return str(name)
             case "AWS::SQS::Queue":
                 return str(self.client("sqs").create_queue(QueueName=properties["QueueName"])["QueueUrl"])
+            case "AWS::SNS::Topic":
+                return str(self.client("sns").create_topic(Name=properties["TopicName"])["TopicArn"])
+            case "AWS::SNS::Subscription":
+                self.client("sns").subscribe(**properties)
         return str(properties.get("Name", logical))
 
-    def _unmake(self, stack: Stack) -> None:
+    def _unmake(self, stack: Stack, keep: Set[str] = frozenset()) -> None:
         for logical, physical in reversed(list(stack.physical.items())):
+            if logical in keep:
+                continue
             body = stack.template["Resources"][logical]
             del stack.physical[logical]
             if body.get("DeletionPolicy") == "Retain":

@@ -50,6 +50,8 @@ def test_a_first_deploy_makes_all_of_a_stage_and_tests_it(account: Account) -> N
         found = account.client("lambda").get_function_event_invoke_config(FunctionName=f"resona-dev-{part}")
         assert expected.items() <= found.items()
         assert found["DestinationConfig"]["OnFailure"] == {"Destination": FAILED_QUEUE}
+    # A run may have 20 attempts, each sent again by the one before it; Lambda would take the 16th for a loop.
+    assert account.loops.allowed == {"resona-dev-deliver": "Allow"}
     assert deployed(account)["rest_api"]["rest_api_id"] == api
     assert deployed(account)["deliver-sqs-event-source"]["queue"] == "resona-dev-due"
     assert account.environment["RESONA_JOBS_TABLE"] == "resona-dev-jobs"
@@ -61,7 +63,13 @@ def test_a_first_deploy_makes_all_of_a_stage_and_tests_it(account: Account) -> N
     assert "The dashboard: https://eu-central-1.console.aws.amazon.com/cloudwatch/home" in account.out
     assert 'Alarms reach nobody yet: make deploy STAGE=dev PARAMETERS="AlarmEmail=you@example.com"' in account.out
     assert account.types("deploy --stage dev --parameter AlarmEmail=you@example.com") == 0, account.err
-    assert "Alarms reach nobody" not in account.out
+    assert "Alarms" not in account.out
+    topic = account.client("sns").list_topics()["Topics"][0]["TopicArn"]
+    for one in account.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]:
+        account.client("sns").unsubscribe(SubscriptionArn=one["SubscriptionArn"])
+    assert account.types("deploy --stage dev") == 0, account.err
+    assert "Alarms do not reach you@example.com" in account.out
+    assert f"aws sns subscribe --region {REGION} --topic-arn {topic}" in account.out
     assert account.chalice.runs == 1
 
 
@@ -198,6 +206,8 @@ def test_a_destroyed_stage_keeps_its_data_and_is_deployed_again_onto_it(account:
     assert sorted(account.client("dynamodb").list_tables()["TableNames"]) == tables
     assert "What stays: the tables resona-dev-jobs, resona-dev-runs, resona-dev-secrets, resona-dev-keys" in account.out
     assert f"and the key of secrets {kept['SecretsKey']}." in account.out
+    assert "They go on costing what they store" in account.out
+    assert "A role resona-dev-GatewayLogsRole-… stays" in account.out
     assert account.types("destroy --stage dev --yes") == 0
     assert "There was nothing to delete" in account.out
     assert "What stays: the tables" in account.out
@@ -273,3 +283,30 @@ def test_a_failed_stack_says_what_failed_and_what_to_do_and_the_next_deploy_goes
     assert account.types("deploy --stage dev") == 0, account.err
     assert "never came to be (ROLLBACK_COMPLETE)" in account.out
     assert "Taking over what is there" in account.out
+
+
+def test_a_stack_that_fails_again_at_another_place_is_deployed_at_last(account: Account) -> None:
+    """What the second try has made and retained is nobody's: CloudFormation would refuse to make it once more."""
+    account.cloudformation.fails = {"RunsTable": "not authorized to perform: dynamodb:CreateTable"}
+    assert account.types("deploy --stage dev") == 1
+    account.cloudformation.fails = {"DueQueue": "not authorized to perform: sqs:CreateQueue"}
+    assert account.types("deploy --stage dev") == 1
+    assert "it is now UPDATE_ROLLBACK_COMPLETE" in account.err
+    account.cloudformation.fails = {}
+    assert account.types("deploy --stage dev") == 0, account.err
+    assert len(account.client("kms").list_keys()["Keys"]) == 1
+
+
+def test_what_somebody_has_switched_off_is_told_where_a_deploy_changes_nothing(account: Account) -> None:
+    assert account.types("deploy --stage dev") == 0, account.err
+    events, lambdas = account.client("events"), account.client("lambda")
+    events.disable_rule(Name="resona-dev-sweep-event")
+    assert account.types("deploy --stage dev") == 1
+    assert "the rule resona-dev-sweep-event, which starts the sweeper, is switched off" in account.err
+    assert f"`aws events enable-rule --name resona-dev-sweep-event --region {REGION}`" in account.err
+    events.enable_rule(Name="resona-dev-sweep-event")
+    (mapping,) = lambdas.list_event_source_mappings()["EventSourceMappings"]
+    lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+    assert account.types("deploy --stage dev") == 1
+    assert "what the queue resona-dev-due starts is switched off" in account.err
+    assert f"`aws lambda update-event-source-mapping --uuid {mapping['UUID']} --enabled --region {REGION}`" in account.err

@@ -14,13 +14,14 @@ from botocore.exceptions import ClientError
 
 from app import app
 from chalicelib.api.problems import NO_ROUTE, problem
-from infra.deploy import answers, asynchronous, checks, found, gateway
+from infra.deploy import answers, asynchronous, checks, found, gateway, pollers, recursion
 from infra.deploy.cloud import Cloud, Names
 from infra.deploy.trouble import Trouble
 from tests.api.described import validator
 from tests.cloud import client_error
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
+from tests.infra.loops import ALLOWED
 
 APP, ADMIN = "https://app.example.com", "https://admin.example.com"
 NAMES = Names("dev")
@@ -280,10 +281,42 @@ def test_an_account_that_runs_few_functions_at_once_is_told_so(desk: Desk, limit
     assert all(f"at most {limit} functions" in line and "--service-code lambda" in line for line in desk.told)
 
 
+class Mapped(Limited):
+    """Lambda's client for a mapping that has been made with 800, and settles after some tries."""
+
+    def __init__(self, limit: int, settles_after: int = 0) -> None:
+        super().__init__(limit)
+        self.most, self._settles_after = 800, settles_after
+
+    def get_event_source_mapping(self, UUID: str) -> dict[str, Any]:  # noqa: N803
+        return {"ScalingConfig": {"MaximumConcurrency": self.most}}
+
+    def update_event_source_mapping(self, UUID: str, ScalingConfig: dict[str, int]) -> None:  # noqa: N803
+        if self._settles_after:
+            self._settles_after -= 1
+            raise client_error("ResourceInUseException", "UpdateEventSourceMapping")
+        self.most = ScalingConfig["MaximumConcurrency"]
+
+
+@pytest.mark.parametrize(("limit", "most"), [(1, 2), (10, 8), (100, 80), (1000, 800), (5000, 800)])
+def test_the_queue_starts_no_more_at_once_than_the_account_may_run(desk: Desk, limit: int, most: int) -> None:
+    mapped = desk.cloud._clients["lambda"] = Mapped(limit, settles_after=2)
+    assert pollers.bound(desk.cloud, "1") == (most if most != 800 else None)
+    assert mapped.most == most
+    assert len(desk.slept) == (2 if most != 800 else 0)
+    assert pollers.bound(desk.cloud, "1") is None
+
+
+def test_what_chalice_bounds_the_queue_to_is_for_a_usual_account() -> None:
+    (source,) = [source for source in app.event_sources if source.name == "deliver"]
+    assert source.maximum_concurrency == pollers.USUAL
+
+
 def test_where_that_cannot_be_known_nothing_is_said(desk: Desk) -> None:
     refusing(desk, "lambda", "get_account_settings", "AccessDeniedException", 9)
     checks.warn(desk.cloud)
     assert desk.told == []
+    assert pollers.bound(desk.cloud, "1") is None
 
 
 def test_two_apis_of_one_stage_are_told_and_neither_is_chosen(desk: Desk) -> None:
@@ -352,6 +385,14 @@ def test_a_function_s_new_permission_is_waited_for(desk: Desk) -> None:
     assert asynchronous.arrange(desk.cloud, NAMES, queue) == ["resona-dev-wake"]
 
 
+def test_the_function_that_fires_may_be_invoked_by_what_it_wrote(desk: Desk, account: Account) -> None:
+    account.loops.settles_after = 2
+    assert recursion.allow(desk.cloud, NAMES)
+    assert len(desk.slept) == 2
+    assert account.loops.allowed == {"resona-dev-deliver": ALLOWED}
+    assert not recursion.allow(desk.cloud, NAMES)
+
+
 def test_a_wake_is_not_repeated_later_than_it_could_help() -> None:
     """It comes two minutes early; the sweeper's grace begins at the due time."""
     assert asynchronous.SETTINGS["wake"]["MaximumEventAgeInSeconds"] <= 300
@@ -371,4 +412,26 @@ def test_the_scheduler_s_role_and_the_logs_retention_are_looked_at(desk: Desk) -
     with pytest.raises(Trouble, match="kept for ever, or are not there: /aws/lambda/resona-dev-deliver\n"):
         checks.check(desk.cloud, NAMES)
     desk.client("logs").put_retention_policy(logGroupName="/aws/lambda/resona-dev-deliver", retentionInDays=30)
+    desk.client("events").put_rule(Name=NAMES.rule, ScheduleExpression="rate(1 minute)")
     checks.check(desk.cloud, NAMES)
+
+
+class Topic:
+    """A topic whose subscriptions are these, by address."""
+
+    def __init__(self, **subscriptions: str) -> None:
+        self._subscriptions = [{"Endpoint": f"{name}@example.com", "SubscriptionArn": arn} for name, arn in subscriptions.items()]
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "list_subscriptions_by_topic"
+        return self
+
+    def paginate(self, TopicArn: str) -> Any:  # noqa: N803
+        return iter([{"Subscriptions": []}, {"Subscriptions": self._subscriptions}])
+
+
+@pytest.mark.parametrize(("name", "hears"), [("you", True), ("late", False), ("gone", False), ("nobody", False)])
+def test_an_address_hears_of_alarms_once_it_has_confirmed(name: str, hears: bool) -> None:
+    topic = Topic(you=f"arn:aws:sns:{REGION}:{ACCOUNT}:resona-dev-alarms:1", late="PendingConfirmation", gone="Deleted")
+    cloud = Cloud(lambda service: {"sns": topic}[service], ACCOUNT, REGION)
+    assert checks.hears(cloud, "arn", f"{name}@example.com") is hears

@@ -25,7 +25,7 @@ from botocore.exceptions import (
 from infra.deploy import __main__ as command
 from infra.deploy import preflight
 from infra.deploy.cloud import GATEWAY_STAGE, Cloud, Names
-from infra.deploy.trouble import Trouble
+from infra.deploy.trouble import Trouble, explained
 from infra.project import ROOT
 from tests.cloud import client_error
 from tests.infra.account import Account
@@ -102,6 +102,14 @@ def test_whatever_stops_a_deploy_interrupts_it_once_so_that_it_cleans_up(stops: 
         os.kill(os.getpid(), again)
 
 
+def test_what_was_to_be_ignored_is_ignored_as_nohup_has_it(stops: None) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    command.stop_tidily()
+    os.kill(os.getpid(), signal.SIGHUP)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_the_stages_of_the_configuration_can_be_deployed(stage: str) -> None:
     preflight.check_stage(stage, CONFIG)
@@ -147,6 +155,37 @@ def test_no_region_and_two_are_told() -> None:
         preflight.region_of({}, None)
     with pytest.raises(Trouble, match="AWS_REGION says eu-west-1, AWS_DEFAULT_REGION says us-east-1"):
         preflight.region_of({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, None)
+
+
+def said(code: str, message: str) -> ClientError:
+    error = client_error(code, "CreateFunction", 403)
+    error.response["Error"]["Message"] = message
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "why", "next_step"),
+    [
+        (said("ExpiredTokenException", "The security token included in the request is expired"), "have expired", "aws sso login"),
+        (TokenRetrievalError(provider="sso", error_msg="expired"), "cannot be used any more", "aws sso login"),
+        (UnauthorizedSSOTokenError(), "cannot be used any more", "aws sso login"),
+        (NoCredentialsError(), "cannot be used any more", "aws configure"),
+        (said("InvalidSignatureException", "Signature expired: 1 is now earlier than 2"), "the clock of this computer", "set it"),
+        (said("SignatureDoesNotMatch", "Signature not yet current: 2 is still later than 1"), "the clock of this computer", "set it"),
+        (EndpointConnectionError(endpoint_url="https://x/"), "cannot be reached", "the network"),
+    ],
+)
+def test_credentials_and_clocks_that_fail_on_the_way_are_told_with_what_to_do(error: Any, why: str, next_step: str) -> None:
+    trouble = explained(error)
+    assert why in trouble.why
+    assert next_step in trouble.next_step
+    assert "run the same command again" in trouble.next_step
+
+
+def test_a_clock_that_is_wrong_is_not_taken_for_credentials_that_are() -> None:
+    error = said("SignatureDoesNotMatch", "Signature expired: 20261124T1 is now earlier than 20261124T2")
+    with pytest.raises(Trouble, match="the clock of this computer is not right"):
+        preflight.identify(Services(error), "eu-central-1")
 
 
 @pytest.mark.parametrize(

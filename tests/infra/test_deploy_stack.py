@@ -14,6 +14,7 @@ from infra.deploy.cloud import Cloud, Names
 from infra.deploy.template import Template
 from infra.deploy.trouble import Trouble
 from infra.template import load
+from tests.cloud import client_error
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION, CloudFormation, Stack
 
@@ -52,7 +53,7 @@ def desk(moto_server: str, account: Account) -> Iterator[Desk]:
 
 @pytest.mark.parametrize("state", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"])
 def test_a_stack_that_has_settled_is_deployed_to(desk: Desk, state: str) -> None:
-    desk.has(state)
+    desk.has(state, DueQueue="resona-dev-due")
     assert stack.settle(desk.cloud, NAME).status == state
     assert desk.told == desk.slept == []
 
@@ -90,9 +91,15 @@ def test_what_never_came_to_be_is_deleted_and_made_anew(desk: Desk, state: str) 
 
 
 def test_an_import_that_failed_into_a_stack_that_has_something_is_no_reason_to_delete_it(desk: Desk) -> None:
-    desk.has("IMPORT_ROLLBACK_COMPLETE", JobsTable="resona-dev-jobs")
+    desk.has("IMPORT_ROLLBACK_COMPLETE", JobsTable="resona-dev-jobs", DueQueue="resona-dev-due")
     assert stack.settle(desk.cloud, NAME).is_there
     assert desk.cloudformation.calls == []
+
+
+def test_a_stack_that_has_only_what_it_took_over_is_made_anew_when_the_update_after_that_went_back(desk: Desk) -> None:
+    desk.has("UPDATE_ROLLBACK_COMPLETE", JobsTable="resona-dev-jobs", SecretsKey="1")
+    assert not stack.settle(desk.cloud, NAME).is_there
+    assert desk.cloudformation.calls == ["delete_stack"]
 
 
 def test_a_stack_that_could_not_go_back_is_for_a_person_who_is_told_how(desk: Desk) -> None:
@@ -175,6 +182,34 @@ def test_what_failed_is_told_with_what_to_do_about_it(desk: Desk, reason: str, a
     assert advice in trouble.value.next_step
 
 
+class Refusing(CloudFormation):
+    """Takes no change set, and says why."""
+
+    why = ""
+
+    def create_change_set(self, *given: Any, **params: Any) -> None:
+        error = client_error("ValidationError", "CreateChangeSet")
+        error.response["Error"]["Message"] = self.why
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("why", "advice"),
+    [
+        ("Stack:arn:aws:x is in UPDATE_IN_PROGRESS state and can not be updated.", "wait until that is done"),
+        ("Template format error: Unrecognized resource types: [AWS::Scheduler::ScheduleGroup]", "another region"),
+        ("Parameter 'LogRetentionDays' must be one of AllowedValues", "put right what it says"),
+    ],
+)
+def test_what_cloudformation_does_not_take_is_told_with_what_to_do_about_it(why: str, advice: str) -> None:
+    refusing = Refusing("http://127.0.0.1:9")
+    refusing.why = why
+    with pytest.raises(Trouble) as trouble:
+        stack.apply(Cloud(lambda service: refusing, ACCOUNT, REGION), NAME, template.read(), {"Stage": "dev"})
+    assert why in trouble.value.why
+    assert advice in trouble.value.next_step
+
+
 def test_only_the_last_operation_s_failures_are_told(desk: Desk) -> None:
     made = desk.has("UPDATE_COMPLETE")
     made.events.clear()
@@ -234,9 +269,20 @@ def test_what_stays_of_a_destroyed_stage_is_told_also_when_its_key_goes(desk: De
     names = Names("dev")
     assert destroying.remains(desk.cloud, names, template.read()) == ["Nothing of the stage dev holds data any more."]
     key = desk.cloud("kms").create_key(Description="The values of resona-dev-secrets")["KeyMetadata"]["KeyId"]
+    (line,) = destroying.remains(desk.cloud, names, template.read())
+    assert line.startswith(f"What stays: the key of secrets {key}, at about $1 a month")
     desk.cloud("kms").schedule_key_deletion(KeyId=key)
     (line,) = destroying.remains(desk.cloud, names, template.read())
     assert f"aws kms cancel-key-deletion --key-id {key}" in line
+
+
+def test_where_nobody_can_be_asked_nothing_is_deleted_and_it_says_what_to_give() -> None:
+    def nobody(question: str) -> str:
+        raise EOFError
+
+    with pytest.raises(Trouble, match="nothing was deleted") as trouble:
+        destroying.confirm(Names("dev"), nobody)
+    assert "YES=1" in trouble.value.next_step
 
 
 @pytest.mark.parametrize("kind", adopting.IDENTIFIERS)
