@@ -6,7 +6,7 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-CLOUD := .build/e2e
+CLOUD := .build/end-to-end
 EXPLORATIONS := tests/simulation tests/test_year.py tests/domain/test_model.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command 'make update'
@@ -95,7 +95,7 @@ audit: $(VENV)/tests
 	done; exit $$failed
 
 clean:
-	rm -rf $(CLOUD) .build/packages
+	rm -rf $(CLOUD) .build/package-*
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 $(BIN)/python:
