@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 EXPLORATIONS := tests/simulation tests/bench tests/infra tests/test_year.py tests/test_cloud.py \
 	$(addprefix tests/domain/test_,model.py real_crons.py cron.py preview.py address.py) $(addprefix tests/aws/test_,expression.py records.py)
-CLOUD := .build/e2e
+CLOUD := .build/end-to-end
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command 'make update'
 
@@ -98,7 +98,7 @@ audit: $(VENV)/tests
 	done; exit $$failed
 
 clean:
-	rm -rf $(CLOUD) .build/packages
+	rm -rf $(CLOUD) .build/package-*
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 $(BIN)/python:

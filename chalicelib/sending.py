@@ -37,6 +37,14 @@ def run_fields(job_id: str, run: OpenRun) -> dict[str, object]:
     return {"job_id": job_id, "run_id": run_id(job_id, run.key), "attempt": run.attempt, "manual": True if run.key.manual else None}
 
 
+def _host(url: str) -> str | None:
+    """Return the host of a URL as it was registered, where no secret can stand; None if what a row holds is no URL, which is no failure."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Sender:
     """What attempts are sent with. `clock` gives aware UTC; `sleep` takes seconds."""
@@ -74,8 +82,7 @@ class Sender:
             "status_code": exchange.status_code,
             "duration_ms": round(exchange.duration.total_seconds() * 1000),
             "lateness_ms": round(late.total_seconds() * 1000) if run.attempt == 1 else None,
-            # As it was registered: a secret cannot stand there.
-            "host": urlsplit(definition.request.url).hostname,
+            "host": _host(definition.request.url),
         }
         log.info("attempt.ended", extra=fields)
         return started_at, exchange

@@ -152,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not STAGE.fullmatch(given.stage) or given.stage == "local":
         parser.error(f"{given.stage!r} cannot be deployed: give 1 to 16 lower-case letters and digits, a letter first, and not local")
     try:
-        template = package(given.stage, ROOT / ".build" / "packages" / given.stage, given.architecture).relative_to(ROOT)
+        template = package(given.stage, ROOT / ".build" / f"package-{given.stage}", given.architecture).relative_to(ROOT)
     except (NotPackaged, SettingMissing) as error:
         print(error, file=sys.stderr)
         return 1

@@ -23,7 +23,7 @@ _HELP = """make e2e needs a network namespace and a mount namespace of its own, 
 
 def entering() -> list[str] | None:
     """Return the command that runs another in namespaces of its own; None if this user may not."""
-    plain = ["unshare", "--net", "--mount", "--fork", "--kill-child", "--"]
+    plain = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--"]
     ways = [plain] if os.geteuid() == 0 else [[*plain[:-1], "--user", "--map-root-user", "--"], ["sudo", "--non-interactive", "-E", *plain]]
     return next((way for way in ways if _works([*way, "ip", "link", "set", "lo", "up"])), None)
 

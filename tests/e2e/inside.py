@@ -22,7 +22,8 @@ from infra.package import TEMPLATE, ZIP
 from tests.e2e.exceptions import DIFFERENCES, EXCEPTIONS
 
 ROOT = Path(__file__).parent.parent.parent
-FOLDER = ROOT / ".build" / "e2e"
+# A deploy builds in a folder that is called like its stage; no stage is called like this.
+FOLDER = ROOT / ".build" / "end-to-end"
 STAGE, REGION, ACCOUNT = "dev", "us-east-1", "000000000000"
 ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
