@@ -71,7 +71,7 @@ def encoding(asking: Asking) -> Answer:
         not wrong,
         "paths and queries arrive decoded, once" if not wrong else f"not as on a laptop: {', '.join(wrong)}",
         {what: status for what, (status, _) in cases.items()},
-        "Decode path parameters in chalicelib/api/routing.py where the gateway does not; the laptop's gateway does so itself.",
+        "Decode path parameters in chalicelib/api/routing.py if the gateway does not; let infra/local/gateway.py do as the gateway does.",
     )
 
 

@@ -46,7 +46,8 @@ def past_at(asking: Asking) -> Answer:
             gone_after = round(time.monotonic() - began)
     finally:
         account.delete(name)
-    became = f"it was gone after {gone_after} s, so it has fired" if gone_after is not None else "it was still there then, and was deleted"
+    still = f"it was still there after {asking.sizes.watched_seconds} s, and was deleted"
+    became = f"it was gone after {gone_after} s, so it has fired" if gone_after is not None else still
     return judged(
         False,
         f"it is accepted; {became}",
