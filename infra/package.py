@@ -19,7 +19,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from chalicelib.config import SettingMissing, read_origins
 from chalicelib.domain.keys import STAGE
-from infra.deploy import answers, asynchronous
+from infra.deploy import answers, asynchronous, recursion
 from infra.deploy.cloud import Names
 from infra.deploy.gateway import BURST, FORMAT, RATE
 from infra.project import API, ROOT, environment_to_merge, references, render, substituted
@@ -114,6 +114,8 @@ def _functions(names: Names) -> dict[str, Any]:
         if function in asynchronous.SETTINGS:
             failed = {"Type": "SQS", "Destination": {"Fn::GetAtt": ["FailedQueue", "Arn"]}}
             properties["EventInvokeConfig"] = {**asynchronous.SETTINGS[function], "DestinationConfig": {"OnFailure": failed}}
+        if function == recursion.PART:
+            properties["RecursiveLoop"] = recursion.ALLOW
         # Else a first call makes the group, before the template does, and what is in it is kept for ever.
         made[logical] = {"DependsOn": logs, "Properties": properties}
         made[role] = {"Properties": {"RoleName": names.roles[function]}}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.keys import STAGE
-from infra.deploy import answers, asynchronous
+from infra.deploy import answers, asynchronous, recursion
 from infra.deploy.cloud import Names
 from infra.deploy.gateway import BURST, FORMAT, RATE
 from infra.package import TEMPLATE, ZIP, command, main, package, to_merge
@@ -117,6 +117,11 @@ def test_functions_are_named_and_set_as_a_deploy_does_it(template: dict[str, Any
         # The group is there before anything can be called.
         logs = template["Resources"][template["Resources"][logical]["DependsOn"]]
         assert logs["Properties"]["LogGroupName"]["Fn::Sub"].replace("${Stage}", "prod") == f"/aws/lambda/{names.functions[function]}"
+
+
+def test_what_fires_may_be_invoked_by_what_it_wrote_as_a_deploy_has_it(template: dict[str, Any]) -> None:
+    found = {logical: made["RecursiveLoop"] for logical, made in functions(template).items() if "RecursiveLoop" in made}
+    assert found == {LOGICAL[recursion.PART]: recursion.ALLOW}
 
 
 def test_what_nobody_waits_for_is_repeated_and_given_up_as_a_deploy_does_it(template: dict[str, Any]) -> None:
