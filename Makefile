@@ -17,15 +17,14 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom
 run: $(VENV)/serves
 	@exec $(BIN)/chalice local --stage local --no-autoreload --port $(PORT)
 
-# Three parts at once: what waits for a laptop's Resona; in whatever time the others leave, what tries very many values or is about the laptop's
-# cloud, for which counting lines would double the minutes and find no more of them; and the rest, with coverage.
+# What waits for a laptop's Resona runs beside the rest. Of that, what tries very many values or is about the laptop's cloud and a stage's deploy
+# runs by itself: counting lines would double its minutes and find no more of them.
 test: $(VENV)/tests
 	@$(PYTEST) --numprocesses 4 --dist loadgroup --no-cov tests/acceptance > $(VENV)/acceptance.log 2>&1 & laptop=$$!; \
-	nice -n 10 $(PYTEST) --numprocesses 2 --dist loadgroup --no-cov $(EXPLORATIONS) > $(VENV)/explorations.log 2>&1 & explorer=$$!; \
-	trap 'kill $$laptop $$explorer 2> /dev/null' EXIT INT TERM; \
+	trap 'kill $$laptop 2> /dev/null' EXIT INT TERM; \
 	$(PYTEST) --numprocesses 2 --ignore=tests/acceptance $(EXPLORATIONS:%=--ignore=%) \
 		--cov --cov-report=term-missing:skip-covered --cov-fail-under=95; unit=$$?; \
-	wait $$explorer; explored=$$?; cat $(VENV)/explorations.log; \
+	$(PYTEST) --numprocesses 2 --dist loadgroup --no-cov $(EXPLORATIONS); explored=$$?; \
 	wait $$laptop; accepted=$$?; cat $(VENV)/acceptance.log; \
 	exit $$((unit + explored + accepted))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,10 +17,11 @@ from tests.bench.idle_wakes import cost
 from tests.domain.cron_oracle import changes, place
 from tests.domain.real_crons import REAL_CRONS
 from tests.domain.test_cron import walked
+from tests.soak import IS_SOAK
 
-COMPARED = 50 if os.environ.get("RESONA_SOAK") else 20
+COMPARED = 50 if IS_SOAK else 20
 # Forty leap years reach to 2187; AWS's years end in 2199.
-WOKEN = 40
+WOKEN = 40 if IS_SOAK else 10
 FAR = datetime(2400, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 # Cronsim knows no nicknames.
