@@ -277,7 +277,7 @@ BUGS = (
 
 def plant(found: Bug, folder: Path) -> None:
     """Copy the code into a folder, with the bug in it. Raises ValueError when its text is not there any more."""
-    for name in ("chalicelib", "infra", "tests", "app.py"):
+    for name in ("chalicelib", "infra", "tests", "app.py", ".chalice"):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
