@@ -32,6 +32,7 @@ def _serve(app: Chalice, path: str, methods: str) -> None:
         try:
             return answer_preflight(origin, methods, parts.origins)
         except Exception:
+            # Chalice would make a 500 of its own of it.
             return defect()
 
     app.route(path, methods=["OPTIONS"], name=f"{__name__}.{path}", content_types=[])(preflight)

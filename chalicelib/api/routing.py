@@ -199,6 +199,7 @@ def route(
             except ResonaError as error:
                 return answer_to(error)
             except Exception:
+                # Chalice would make a 500 of its own of it, and no problem document.
                 return defect()
 
         # Chalice names views after functions and checks content types before them; the door does that itself.

@@ -35,6 +35,7 @@ def receive() -> Response:
     try:
         response.headers.update(shared(request.headers.get("origin"), parts.origins))
     except Exception:
+        # Chalice would make a 500 of its own of it.
         return defect()
     return response
 

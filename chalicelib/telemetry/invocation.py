@@ -66,6 +66,7 @@ class _Process:
             self._lines.stream.writelines(json.dumps(document, separators=(",", ":")) + "\n" for document in documents)
             self._lines.flush()
         except Exception:
+            # What the function did is done, and must not be done again because it could not be counted.
             log.exception("metrics.failed")
 
 
@@ -89,6 +90,7 @@ def invocation(function: str, context: object = None, *, refusal: type[Exception
         begun.write_from(read_log_level())
         yield
     except Exception as error:
+        # Lambda would write down, and hand on, the text of whatever it is.
         if refusal is not None and isinstance(error, refusal):
             raise
         if not is_told(error):

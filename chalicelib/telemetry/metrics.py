@@ -49,6 +49,7 @@ class Tally(logging.Handler):
         try:
             self._count(record)
         except Exception:
+            # Whatever is wrong with a count: no firing fails for it.
             log.exception("metrics.failed")
 
     def _count(self, record: logging.LogRecord) -> None:

@@ -59,6 +59,7 @@ def main(arguments: Sequence[str], checkout: Checkout | None = None, connect: Ca
         print("\nInterrupted. Run the same command again: it goes on from what is done.", file=sys.stderr)
         return 130
     except Exception as error:
+        # A defect of ours: told in a sentence, and its stack trace kept in a file.
         return _failed(_defect(error, checkout.root / ".build" / "failure.log"))
     return 0
 

@@ -241,7 +241,7 @@ class EventLine(logging.Formatter):
         if error is None or is_told(error):
             return line
         note_told(error)
-        return f"{line}\n{self.formatException(record.exc_info)}"  # type: ignore[arg-type]
+        return f"{line}\n{self.formatException(record.exc_info)}"  # type: ignore[arg-type]  # it is asked only of a record that has one
 
 
 def quiet_logs() -> None:
