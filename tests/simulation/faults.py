@@ -26,6 +26,8 @@ class Fault(StrEnum):
     PAUSE_AFTER = "paused longer than a lease after the effect"
 
 
+UNNOTICED = frozenset({Fault.SDK_RETRY, Fault.THROTTLE, Fault.CONFLICT})
+"""What the code makes good within the call, so that nobody who waits for a firing may notice."""
 _WRITES = frozenset({"PutItem", "TransactWriteItems", "SendMessageBatch", "CreateSchedule", "DeleteSchedule"})
 _TABLES = frozenset({"PutItem", "TransactWriteItems"})
 _OF_WRITES = frozenset({Fault.ERROR_AFTER, Fault.LATE_EFFECT, Fault.SDK_RETRY, Fault.KILL_AFTER, Fault.PAUSE_AFTER})
@@ -68,6 +70,10 @@ class Weather:
     """How many calls take up to two seconds instead of milliseconds."""
     failing_targets: float = 0
 
+    def is_fine(self) -> bool:
+        """Say whether nothing is to go wrong but at the targets."""
+        return not any(rate for name, rate in vars(self).items() if name != "failing_targets")
+
 
 @dataclass
 class Plan:
@@ -75,6 +81,10 @@ class Plan:
 
     chosen: Mapping[int, Fault] = field(default_factory=dict)
     rates: Mapping[Fault, float] = field(default_factory=dict)
+
+    def is_fine(self, weather: Weather) -> bool:
+        """Say whether nothing is to go wrong that a user might notice."""
+        return UNNOTICED.issuperset(self.chosen.values()) and UNNOTICED.issuperset(self.rates) and weather.is_fine()
 
     def fault(self, number: int, operation: str, request: Mapping[str, Any], chance: random.Random) -> Fault | None:
         """Return the fault of the call with this number, None if it goes well."""

@@ -43,10 +43,11 @@ class Sent:
 
 @dataclass
 class Claim:
-    """An attempt that a process owns, and until when by the true time."""
+    """An attempt that a process owns, when it was due, and until when it owns it by the true time."""
 
     process: Process
     run: OpenRun
+    due_at: datetime
     lease_ends: float
 
 
@@ -82,7 +83,7 @@ class Observer:
         self.sent: dict[tuple[str, RunKey, int], Sent] = {}
         self.commits = 0
         self.is_fine = False
-        """Nothing goes wrong: then nothing may be late, or lost and found again."""
+        """Nothing goes wrong that a user might notice: then nothing may be late, or lost and found again."""
 
     def story(self, job_id: str) -> Story:
         return self.stories.setdefault(job_id, Story())
@@ -215,16 +216,16 @@ class Observer:
         if definition.overlap is Overlap.SKIP:
             others = [other for other in old.runs if not other.key.manual and not old.supersedes(other)]
             self.hold(not others, "what must not overlap does not", run.key, others)
-        self._claimed(story, run, new)
+        self._claimed(story, run, run.key.due_at, new)
 
-    def _claimed(self, story: Story, run: OpenRun, new: State) -> None:
+    def _claimed(self, story: Story, run: OpenRun, due_at: datetime, new: State) -> None:
         self.hold((run.key, run.attempt) not in story.claims, "an attempt is claimed once", run.key, run.attempt)
         self.hold(story.end_of(run.key) is None, "a run that has ended is not claimed", run.key)
         policy = story.defined(run.generation).retry
         self.hold(run.attempt <= policy.max_attempts, "at most max_attempts attempts", run.key, run.attempt)
         assert run.lease_until is not None
         process = self.hub.current
-        story.claims[run.key, run.attempt] = Claim(process, run, self.hub.seconds(run.lease_until) - process.skew)
+        story.claims[run.key, run.attempt] = Claim(process, run, due_at, self.hub.seconds(run.lease_until) - process.skew)
         process.owns.add((new.job_id, str(run.key), run.attempt))
 
     def _run(self, story: Story, old: State, before: OpenRun, after: OpenRun | None, new: State, endings: list[Ending]) -> None:
@@ -243,7 +244,8 @@ class Observer:
             wait = before.next_attempt_at
             early = timedelta(seconds=abs(self.hub.current.skew) + 0.001)
             self.hold(wait is not None and self.hub.now >= wait - early, "a retry waits its pause", before.key, wait)
-            self._claimed(story, after, new)
+            assert wait is not None
+            self._claimed(story, after, wait, new)
 
     def _left(self, story: Story, before: OpenRun, after: OpenRun | None, new: State) -> None:
         """An attempt was finished: by its owner, or by whoever came after its lease."""
@@ -294,9 +296,9 @@ class Observer:
         self.hold(until <= claim.lease_ends, "an attempt is sent within its lease", run_id(job_id, key), attempt)
         wanted = story.defined(claim.run.generation).request.body
         self.hold(wanted == marker, "request and run are of one generation", run_id(job_id, key), wanted, marker)
-        if self.is_fine and attempt == 1:
-            late = (self.hub.now - key.asked_at).total_seconds()
-            self.hold(late < 1.5, "on a fine day nothing is late", run_id(job_id, key), late)
+        if self.is_fine:
+            late = (self.hub.now - claim.due_at).total_seconds()
+            self.hold(late < 1.5, "on a fine day nothing is late", run_id(job_id, key), attempt, late)
         sent = Sent(job_id, key, attempt, self.hub.time, until)
         self.sent[job_id, key, attempt] = sent
         return sent

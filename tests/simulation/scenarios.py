@@ -338,7 +338,7 @@ def play(script: Script, chosen: Mapping[int, Fault], *, is_verbose: bool = Fals
             ended.append(True)
 
         violation = None
-        deployment.observer.is_fine = not chosen
+        deployment.observer.is_fine = deployment.cloud.plan.is_fine(deployment.weather)
         try:
             deployment.begin("client", perform)
             while not ended:
