@@ -44,6 +44,7 @@ class Hub:
         self.current = Process("nobody")
         self._nobody = self.current
         self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._until = 0.0
         self._ties = itertools.count()
         self._main = getcurrent()
 
@@ -98,9 +99,13 @@ class Hub:
 
     def wait(self, seconds: float) -> None:
         """Let time pass for the current process. Raises Killed if it was killed meanwhile."""
-        green, process = getcurrent(), self.current
-        self.at(self.time + seconds, lambda: self._run(green, process))
-        self._main.switch()
+        green, process, time = getcurrent(), self.current, max(self.time, self.time + seconds)
+        if time <= self._until and (not self._events or time < self._events[0][0]):
+            # Nothing happens until then.
+            self.time = time
+        else:
+            self.at(time, lambda: self._run(green, process))
+            self._main.switch()
         if process.is_dead:
             raise Killed
 
@@ -116,23 +121,31 @@ class Hub:
         green, process = getcurrent(), self.current
         answers: list[Any] = [None] * len(calls)
         errors: dict[int, Exception] = {}
-        running = set(range(len(calls)))
+        waiting, running = list(reversed(range(len(calls)))), set(range(len(calls)))
 
-        def run(index: int) -> None:
-            try:
-                if not process.is_dead:
-                    answers[index] = calls[index]()
-            except Killed:
-                process.is_dead = True
-            except Exception as error:
-                errors[index] = error
-            running.discard(index)
+        def work() -> None:
+            """Make calls until one has to wait: those that are left are another's."""
+            while waiting:
+                index = waiting.pop()
+                try:
+                    if not process.is_dead:
+                        answers[index] = calls[index]()
+                except Killed:
+                    process.is_dead = True
+                except Exception as error:
+                    errors[index] = error
+                running.discard(index)
             if not running:
                 self.at(self.time, lambda: self._run(green, process))
 
-        for index in range(len(calls)):
-            child = greenlet(lambda index=index: run(index), self._main)  # type: ignore[misc]
-            self.at(self.time, lambda child=child: self._run(child, process))  # type: ignore[misc]
+        def begin() -> None:
+            # All begin now, so none of them may go ahead of those that have not yet begun.
+            until, self._until = self._until, self.time
+            while waiting:
+                self._run(greenlet(work, self._main), process)
+            self._until = until
+
+        self.at(self.time, begin)
         self._main.switch()
         if process.is_dead:
             raise Killed
@@ -142,6 +155,7 @@ class Hub:
 
     def run_until(self, until: float) -> None:
         """Let everything happen that is to happen until a time."""
+        self._until = until
         while self._events and self._events[0][0] <= until:
             self.time, _, act = heapq.heappop(self._events)
             act()
