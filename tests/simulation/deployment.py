@@ -336,6 +336,10 @@ def deployed(plan: Plan, weather: Weather, seed: object) -> Iterator[Deployment]
     try:
         yield deployment
     finally:
+        deployment.hub.close()
         os.urandom, ulid.default_generator = urandom, generator
         random.setstate(state)
         log.setLevel(level)
+        # What is left in a circle waits for the collector, which takes as long for it as for all the rest of its work.
+        vars(deployment.cloud).clear()
+        vars(deployment).clear()

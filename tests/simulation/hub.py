@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -45,6 +46,7 @@ class Hub:
         self._nobody = self.current
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._until = 0.0
+        self._left: set[greenlet] = set()
         self._ties = itertools.count()
         self._main = getcurrent()
 
@@ -88,7 +90,7 @@ class Hub:
             self.at(self.time, lambda: self._run(green, caller))
 
         self.at(self.time, lambda: self._run(greenlet(run, self._main), process))
-        self._main.switch()
+        self._leave()
 
     def _run(self, green: greenlet, process: Process) -> None:
         before, self.current = self.current, process
@@ -96,6 +98,13 @@ class Hub:
             green.switch()
         finally:
             self.current = before
+
+    def _leave(self) -> None:
+        """Let others run until somebody runs the current greenlet again."""
+        green = getcurrent()
+        self._left.add(green)
+        self._main.switch()
+        self._left.discard(green)
 
     def wait(self, seconds: float) -> None:
         """Let time pass for the current process. Raises Killed if it was killed meanwhile."""
@@ -105,7 +114,7 @@ class Hub:
             self.time = time
         else:
             self.at(time, lambda: self._run(green, process))
-            self._main.switch()
+            self._leave()
         if process.is_dead:
             raise Killed
 
@@ -146,7 +155,7 @@ class Hub:
             self._until = until
 
         self.at(self.time, begin)
-        self._main.switch()
+        self._leave()
         if process.is_dead:
             raise Killed
         if errors:
@@ -160,3 +169,11 @@ class Hub:
             self.time, _, act = heapq.heappop(self._events)
             act()
         self.time = max(self.time, until)
+
+    def close(self) -> None:
+        """End whatever still waits: a greenlet that is in the middle of something is never collected."""
+        self._events.clear()
+        # No wait holds it up on its way out.
+        self._until = math.inf
+        while self._left:
+            self._left.pop().throw()
