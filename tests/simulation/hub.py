@@ -47,6 +47,7 @@ class Hub:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._until = 0.0
         self._left: set[greenlet] = set()
+        self._idle: list[greenlet] = []
         self._ties = itertools.count()
         self._main = getcurrent()
 
@@ -76,7 +77,7 @@ class Hub:
             except Killed:
                 process.is_dead = True
 
-        self._run(greenlet(run, self._main), process)
+        self._start(run, process)
 
     def invoke(self, process: Process, work: Callable[[], None]) -> None:
         """Run another process from the current one, and wait until it has ended or died."""
@@ -89,22 +90,34 @@ class Hub:
                 process.is_dead = True
             self.at(self.time, lambda: self._run(green, caller))
 
-        self.at(self.time, lambda: self._run(greenlet(run, self._main), process))
+        self.at(self.time, lambda: self._start(run, process))
         self._leave()
 
-    def _run(self, green: greenlet, process: Process) -> None:
+    def _start(self, work: Callable[[], None], process: Process) -> None:
+        # To make a greenlet takes longer than much of what is done in one.
+        green = self._idle.pop() if self._idle else greenlet(self._work, self._main)
+        self._run(green, process, work)
+
+    def _work(self, work: Callable[[], None]) -> None:
+        while True:
+            work()
+            self._idle.append(getcurrent())
+            work = self._leave()
+
+    def _run(self, green: greenlet, process: Process, *work: Callable[[], None]) -> None:
         before, self.current = self.current, process
         try:
-            green.switch()
+            green.switch(*work)
         finally:
             self.current = before
 
-    def _leave(self) -> None:
-        """Let others run until somebody runs the current greenlet again."""
+    def _leave(self) -> Any:
+        """Let others run until somebody runs the current greenlet again. Return what it is given to do, if it is idle."""
         green = getcurrent()
         self._left.add(green)
-        self._main.switch()
+        work = self._main.switch()
         self._left.discard(green)
+        return work
 
     def wait(self, seconds: float) -> None:
         """Let time pass for the current process. Raises Killed if it was killed meanwhile."""
@@ -151,7 +164,7 @@ class Hub:
             # All begin now, so none of them may go ahead of those that have not yet begun.
             until, self._until = self._until, self.time
             while waiting:
-                self._run(greenlet(work, self._main), process)
+                self._start(work, process)
             self._until = until
 
         self.at(self.time, begin)
