@@ -326,11 +326,10 @@ def deployed(plan: Plan, weather: Weather, seed: object) -> Iterator[Deployment]
     entropy, urandom, state = random.Random(f"entropy {seed}"), os.urandom, random.getstate()
     generator = ulid.default_generator
     log = logging.getLogger("resona")
-    level = log.level
     os.urandom = entropy.randbytes
     ulid.default_generator = ulid.ULIDGenerator(policy=ulid.LaxMonotonicPolicy())
     random.seed(str(seed))
-    log.setLevel(logging.CRITICAL + 1)
+    log.disabled = True
     deployment = Deployment(plan, weather, chance)
     parts.use(deployment.scheduling, stage="local")
     try:
@@ -339,7 +338,7 @@ def deployed(plan: Plan, weather: Weather, seed: object) -> Iterator[Deployment]
         deployment.hub.close()
         os.urandom, ulid.default_generator = urandom, generator
         random.setstate(state)
-        log.setLevel(level)
+        log.disabled = False
         # What is left in a circle waits for the collector, which takes as long for it as for all the rest of its work.
         vars(deployment.cloud).clear()
         vars(deployment).clear()
