@@ -17,6 +17,7 @@ from chalicelib.domain.run import AttemptRecord, Ending, Exchange, Outcome, Reas
 from chalicelib.domain.state import Due, LastRun, OpenRun, State, Status
 from chalicelib.domain.trigger import describe, restore
 
+# json.dumps makes one for each text.
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
