@@ -74,7 +74,11 @@ def recorded() -> Iterator[Record]:
 
 def check(operation: str, request: dict[str, Any]) -> None:
     """Refuse a call that the policy of the function which makes it does not allow; whoever is no function may do anything."""
-    function = _caller(sys._getframe(1))
+    check_of(caller(), operation, request)
+
+
+def check_of(function: str | None, operation: str, request: dict[str, Any]) -> None:
+    """Refuse a call that a function's policy does not allow."""
     if function is None:
         return
     if not _records and operation in _PLAIN:
@@ -121,8 +125,9 @@ _DOORWAYS = {
 _OF_THE_API = re.compile(r"chalicelib\.(scheduling|bulk|putting|api\..+)")
 
 
-def _caller(frame: FrameType | None) -> str | None:
-    """Return which function makes a call, None for a test."""
+def caller() -> str | None:
+    """Return which function is calling, None for a test."""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         function = _function_of(frame.f_globals.get("__name__", ""), frame.f_code.co_name)
         if function is not None:

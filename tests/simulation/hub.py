@@ -28,6 +28,8 @@ class Process:
     name: str
     skew: float = 0.0
     is_dead: bool = False
+    function: str | None = None
+    """Which Lambda function it is an invocation of; None before its first call of the cloud."""
     was_slow: bool = False
     """It has been held up: what it decides may be late by then."""
     owns: set[tuple[str, str, int]] = field(default_factory=set)
