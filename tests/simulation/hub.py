@@ -83,17 +83,15 @@ class Hub:
 
     def invoke(self, process: Process, work: Callable[[], None]) -> None:
         """Run another process from the current one, and wait until it has ended or died."""
-        green, caller = getcurrent(), self.current
-
-        def run() -> None:
-            try:
-                work()
-            except Killed:
-                process.is_dead = True
-            self.at(self.time, lambda: self._run(green, caller))
-
-        self.at(self.time, lambda: self._start(run, process))
-        self._leave()
+        caller = self.current
+        self._let_pass(0)
+        self.current = process
+        try:
+            work()
+        except Killed:
+            process.is_dead = True
+        self.current = caller
+        self._let_pass(0)
 
     def _start(self, work: Callable[[], None], process: Process) -> None:
         # To make a greenlet takes longer than much of what is done in one.
@@ -123,6 +121,12 @@ class Hub:
 
     def wait(self, seconds: float) -> None:
         """Let time pass for the current process. Raises Killed if it was killed meanwhile."""
+        process = self.current
+        self._let_pass(seconds)
+        if process.is_dead:
+            raise Killed
+
+    def _let_pass(self, seconds: float) -> None:
         green, process, time = getcurrent(), self.current, max(self.time, self.time + seconds)
         if time <= self._until and (not self._events or time < self._events[0][0]):
             # Nothing happens until then.
@@ -130,8 +134,6 @@ class Hub:
         else:
             self.at(time, lambda: self._run(green, process))
             self._leave()
-        if process.is_dead:
-            raise Killed
 
     def kill(self) -> None:
         """Kill the current process here."""
