@@ -136,7 +136,13 @@ def holds(condition: str | None, item: Item | None, values: Item, names: dict[st
     """Evaluate a condition expression of the few forms that Resona writes."""
     if not condition:
         return True
-    return any(all(_holds(clause, item or {}, values, names) for clause in part) for part in _clauses(condition))
+    for part in _clauses(condition):
+        for clause in part:
+            if not _holds(clause, item or {}, values, names):
+                break
+        else:
+            return True
+    return False
 
 
 @cache

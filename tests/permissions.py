@@ -74,14 +74,18 @@ def recorded() -> Iterator[Record]:
 
 def check(operation: str, request: dict[str, Any]) -> None:
     """Refuse a call that the policy of the function which makes it does not allow; whoever is no function may do anything."""
-    site, function = _caller(sys._getframe(1))
+    check_of(caller(), operation, request)
+
+
+def check_of(function: str | None, operation: str, request: dict[str, Any]) -> None:
+    """Refuse a call that a function's policy does not allow."""
     if function is None:
         return
     if not _records and operation in _PLAIN:
         _check_plain(function, operation, request["TableName"], request.get("IndexName"))
         return
     for record in _records:
-        record.sites.add(site)
+        record.sites.add(_site(sys._getframe(1)))
     for need in needs(operation, request):
         if not _may(function, need):
             raise _forbidden(function, need, operation)
@@ -121,23 +125,27 @@ _DOORWAYS = {
 _OF_THE_API = re.compile(r"chalicelib\.(scheduling|bulk|putting|api\..+)")
 
 
-def _caller(frame: FrameType | None) -> tuple[tuple[str, int], str | None]:
-    """Return where in the code a call stands, and which function makes it, None for a test."""
-    site = ("", 0)
+def caller() -> str | None:
+    """Return which function is calling, None for a test."""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module.startswith("chalicelib."):
-            site = site if site[0] else (module, frame.f_lineno)
-            function = _function_of(module, frame.f_code.co_name)
-            if function is not None:
-                return site, function
+        function = _function_of(frame.f_globals.get("__name__", ""), frame.f_code.co_name)
+        if function is not None:
+            return function
         frame = frame.f_back
-    return site, None
+    return None
 
 
 @cache
 def _function_of(module: str, name: str) -> str | None:
     return _DOORWAYS.get((module, name)) or ("api" if _OF_THE_API.fullmatch(module) else None)
+
+
+def _site(frame: FrameType | None) -> tuple[str, int]:
+    """Return where in the code of functions a call stands: the module and the line."""
+    while frame is not None and not frame.f_globals.get("__name__", "").startswith("chalicelib."):
+        frame = frame.f_back
+    return ("", 0) if frame is None else (frame.f_globals["__name__"], frame.f_lineno)
 
 
 def needs(operation: str, request: dict[str, Any]) -> list[Need]:

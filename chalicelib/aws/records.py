@@ -17,10 +17,13 @@ from chalicelib.domain.run import AttemptRecord, Ending, Exchange, Outcome, Reas
 from chalicelib.domain.state import Due, LastRun, OpenRun, State, Status
 from chalicelib.domain.trigger import describe, restore
 
+# json.dumps makes one for each text.
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 def _dump(document: dict[str, Any]) -> str:
     kept = {name: value for name, value in document.items() if value is not None}
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+    return _encoder.encode(kept)
 
 
 def _time(at: datetime | None) -> str | None:

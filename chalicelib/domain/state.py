@@ -184,14 +184,14 @@ def await_occurrence(state: State, trigger: Trigger, due_at: datetime | None, no
     Whatever is due within 15 minutes gets a message unless the schedule's wake for it is certain; whatever is later and not
     covered by the schedule is left, uncovered, to the sweeper.
     """
-    state = replace(state, next_due_at=due_at)
+    waits = replace(state, next_due_at=due_at, covered=True)
     if due_at is None or state.status is not Status.ACTIVE:
-        return replace(state, covered=True), ()
+        return waits, ()
     if not is_doubted(state, now) and schedule_wakes_for(state.token, trigger, due_at, now):
-        return replace(state, covered=True), ()
+        return waits, ()
     if due_at - now <= NEAR:
-        return replace(state, covered=True), (occurrence_due(state, due_at),)
-    return replace(state, covered=False), ()
+        return waits, (occurrence_due(state, due_at),)
+    return replace(waits, covered=False), ()
 
 
 def doubting(state: State, due_at: datetime, now: datetime) -> State:

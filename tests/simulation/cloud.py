@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from tests import permissions
 from tests.cloud import Cloud, Item, client_error
 from tests.simulation.faults import Fault, Plan, Weather
 from tests.simulation.hub import Hub
@@ -45,6 +46,13 @@ class SimulatedCloud(Cloud):
         self.digest.update(line.encode())
         if self.is_verbose:
             self.trace.append(line)
+
+    def asked(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+        """Be asked by a process. It is one invocation of one function: of which, is seen at its first call."""
+        process = self.hub.current
+        process.function = process.function or permissions.caller()
+        permissions.check_of(process.function, operation, request)
+        return self.called(operation, request, effect)
 
     def called(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
         number, self.made = self.made, self.made + 1

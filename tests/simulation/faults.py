@@ -88,10 +88,14 @@ class Plan:
 
     def fault(self, number: int, operation: str, request: Mapping[str, Any], chance: random.Random) -> Fault | None:
         """Return the fault of the call with this number, None if it goes well."""
-        fault = self.chosen.get(number)
-        if fault is None and self.rates:
-            fault = next((fault for fault, rate in self.rates.items() if chance.random() < rate), None)
+        fault = self.chosen.get(number) or self._by_chance(chance)
         return fault if fault is not None and fault in possible(operation, request) else None
+
+    def _by_chance(self, chance: random.Random) -> Fault | None:
+        for fault, rate in self.rates.items():
+            if chance.random() < rate:
+                return fault
+        return None
 
 
 def of_seed(seed: int) -> tuple[Plan, Weather]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,6 +28,8 @@ class Process:
     name: str
     skew: float = 0.0
     is_dead: bool = False
+    function: str | None = None
+    """Which Lambda function it is an invocation of; None before its first call of the cloud."""
     was_slow: bool = False
     """It has been held up: what it decides may be late by then."""
     owns: set[tuple[str, str, int]] = field(default_factory=set)
@@ -44,6 +47,9 @@ class Hub:
         self.current = Process("nobody")
         self._nobody = self.current
         self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._until = 0.0
+        self._left: set[greenlet] = set()
+        self._idle: list[greenlet] = []
         self._ties = itertools.count()
         self._main = getcurrent()
 
@@ -73,36 +79,61 @@ class Hub:
             except Killed:
                 process.is_dead = True
 
-        self._run(greenlet(run, self._main), process)
+        self._start(run, process)
 
     def invoke(self, process: Process, work: Callable[[], None]) -> None:
         """Run another process from the current one, and wait until it has ended or died."""
-        green, caller = getcurrent(), self.current
+        caller = self.current
+        self._let_pass(0)
+        self.current = process
+        try:
+            work()
+        except Killed:
+            process.is_dead = True
+        self.current = caller
+        self._let_pass(0)
 
-        def run() -> None:
-            try:
-                work()
-            except Killed:
-                process.is_dead = True
-            self.at(self.time, lambda: self._run(green, caller))
+    def _start(self, work: Callable[[], None], process: Process) -> None:
+        # To make a greenlet takes longer than much of what is done in one.
+        green = self._idle.pop() if self._idle else greenlet(self._work, self._main)
+        self._run(green, process, work)
 
-        self.at(self.time, lambda: self._run(greenlet(run, self._main), process))
-        self._main.switch()
+    def _work(self, work: Callable[[], None]) -> None:
+        while True:
+            work()
+            self._idle.append(getcurrent())
+            work = self._leave()
 
-    def _run(self, green: greenlet, process: Process) -> None:
+    def _run(self, green: greenlet, process: Process, *work: Callable[[], None]) -> None:
         before, self.current = self.current, process
         try:
-            green.switch()
+            green.switch(*work)
         finally:
             self.current = before
 
+    def _leave(self) -> Any:
+        """Let others run until somebody runs the current greenlet again. Return what it is given to do, if it is idle."""
+        green = getcurrent()
+        self._left.add(green)
+        work = self._main.switch()
+        self._left.discard(green)
+        return work
+
     def wait(self, seconds: float) -> None:
         """Let time pass for the current process. Raises Killed if it was killed meanwhile."""
-        green, process = getcurrent(), self.current
-        self.at(self.time + seconds, lambda: self._run(green, process))
-        self._main.switch()
+        process = self.current
+        self._let_pass(seconds)
         if process.is_dead:
             raise Killed
+
+    def _let_pass(self, seconds: float) -> None:
+        green, process, time = getcurrent(), self.current, max(self.time, self.time + seconds)
+        if time <= self._until and (not self._events or time < self._events[0][0]):
+            # Nothing happens until then.
+            self.time = time
+        else:
+            self.at(time, lambda: self._run(green, process))
+            self._leave()
 
     def kill(self) -> None:
         """Kill the current process here."""
@@ -116,24 +147,32 @@ class Hub:
         green, process = getcurrent(), self.current
         answers: list[Any] = [None] * len(calls)
         errors: dict[int, Exception] = {}
-        running = set(range(len(calls)))
+        waiting, running = list(reversed(range(len(calls)))), set(range(len(calls)))
 
-        def run(index: int) -> None:
-            try:
-                if not process.is_dead:
-                    answers[index] = calls[index]()
-            except Killed:
-                process.is_dead = True
-            except Exception as error:
-                errors[index] = error
-            running.discard(index)
+        def work() -> None:
+            """Make calls until one has to wait: those that are left are another's."""
+            while waiting:
+                index = waiting.pop()
+                try:
+                    if not process.is_dead:
+                        answers[index] = calls[index]()
+                except Killed:
+                    process.is_dead = True
+                except Exception as error:
+                    errors[index] = error
+                running.discard(index)
             if not running:
                 self.at(self.time, lambda: self._run(green, process))
 
-        for index in range(len(calls)):
-            child = greenlet(lambda index=index: run(index), self._main)  # type: ignore[misc]
-            self.at(self.time, lambda child=child: self._run(child, process))  # type: ignore[misc]
-        self._main.switch()
+        def begin() -> None:
+            # All begin now, so none of them may go ahead of those that have not yet begun.
+            until, self._until = self._until, self.time
+            while waiting:
+                self._start(work, process)
+            self._until = until
+
+        self.at(self.time, begin)
+        self._leave()
         if process.is_dead:
             raise Killed
         if errors:
@@ -142,7 +181,16 @@ class Hub:
 
     def run_until(self, until: float) -> None:
         """Let everything happen that is to happen until a time."""
+        self._until = until
         while self._events and self._events[0][0] <= until:
             self.time, _, act = heapq.heappop(self._events)
             act()
         self.time = max(self.time, until)
+
+    def close(self) -> None:
+        """End whatever still waits: a greenlet that is in the middle of something is never collected."""
+        self._events.clear()
+        # No wait holds it up on its way out.
+        self._until = math.inf
+        while self._left:
+            self._left.pop().throw()

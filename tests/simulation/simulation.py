@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import random
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,8 +32,6 @@ class Life:
 
 def live(seed: int, *, is_verbose: bool = False) -> Life:
     """Live through a seed."""
-    # A life leaves some 500 objects in circles; to look for them every 700 objects takes a third of its time.
-    gc.set_threshold(200_000)
     plan, weather = of_seed(seed)
     with deployed(plan, weather, seed) as deployment:
         deployment.cloud.is_verbose = is_verbose
