@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 from chalice.config import Config
 from moto.server import ThreadedMotoServer
@@ -38,6 +37,7 @@ from infra.local.gateway import Handler, Server
 from tests.infra import recording
 from tests.infra.cloudformation import ACCOUNT, REGION, CloudFormation
 from tests.infra.loops import Loops
+from tests.infra.sessions import new_session
 from tests.world import Sent, World
 
 ROOT = Path(__file__).parent.parent.parent
@@ -133,10 +133,10 @@ class Chalice:
 
 @dataclass
 class Account:
-    """The account, a checkout to deploy from, and what was printed last."""
+    """The account, a folder for a checkout to deploy from, and what was printed last."""
 
     endpoint: str
-    checkout: Checkout
+    folder: Path
     cloudformation: CloudFormation
     chalice: Chalice
     stage: Stage
@@ -148,9 +148,14 @@ class Account:
     loops: Loops = field(default_factory=Loops)
 
     def __post_init__(self) -> None:
-        self.session = boto3.Session(region_name=REGION)
+        self.session = new_session(region_name=REGION)
         recording.record(self.session._session, self.calls)
         self.clients: dict[str, Any] = {"cloudformation": recording.Noting(self.cloudformation, "cloudformation", self.calls)}
+
+    @functools.cached_property
+    def checkout(self) -> Checkout:
+        """Copied when it is asked for: most tests deploy nothing."""
+        return Checkout(copy_checkout(self.folder), self.chalice, self.stage.fetch)
 
     def client(self, service: str) -> Any:
         if service not in self.clients:
@@ -221,12 +226,11 @@ def account(moto_server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     connection.request("POST", "/moto-api/reset")
     assert connection.getresponse().status == 200
     connection.close()
-    make: Any = functools.partial(boto3.client, endpoint_url=moto_server, region_name=REGION)
+    make: Any = functools.partial(new_session().client, endpoint_url=moto_server, region_name=REGION)
     names, calls = Names("dev"), tmp_path / "calls"
     stage = Stage(names, make("lambda"), KeyStore(make("dynamodb"), names.of("keys"), sleep=lambda seconds: None), monkeypatch)
     chalice = Chalice(moto_server, calls)
-    root = tmp_path / "checkout"
-    root.mkdir()
-    checkout = Checkout(copy_checkout(root), chalice, stage.fetch)
+    folder = tmp_path / "checkout"
+    folder.mkdir()
     with stage.serving():
-        yield Account(moto_server, checkout, CloudFormation(moto_server), chalice, stage, capsys, calls)
+        yield Account(moto_server, folder, CloudFormation(moto_server), chalice, stage, capsys, calls)

@@ -1,0 +1,26 @@
+"""Sessions of boto3's that share what botocore has read of its models: each would read them anew, which takes longer than most tests."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import boto3
+import botocore.session
+
+
+@cache
+def _models() -> Any:
+    return botocore.session.get_session().get_component("data_loader")
+
+
+def new_core() -> botocore.session.Session:
+    """Return a session of botocore's that has its own credentials, region and events."""
+    made = botocore.session.get_session()
+    made.register_component("data_loader", _models())
+    return made
+
+
+def new_session(**settings: Any) -> boto3.Session:
+    """Return a session of boto3's on one of these."""
+    return boto3.Session(botocore_session=new_core(), **settings)
