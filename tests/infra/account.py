@@ -37,7 +37,7 @@ from infra.local.gateway import Handler, Server
 from tests.infra import recording
 from tests.infra.cloudformation import ACCOUNT, REGION, CloudFormation
 from tests.infra.loops import Loops
-from tests.infra.sessions import new_session
+from tests.infra.sessions import client_at, new_session
 from tests.world import Sent, World
 
 ROOT = Path(__file__).parent.parent.parent
@@ -226,9 +226,9 @@ def account(moto_server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     connection.request("POST", "/moto-api/reset")
     assert connection.getresponse().status == 200
     connection.close()
-    make: Any = functools.partial(new_session().client, endpoint_url=moto_server, region_name=REGION)
+    lambdas, dynamodb = (client_at(moto_server, service, REGION) for service in ("lambda", "dynamodb"))
     names, calls = Names("dev"), tmp_path / "calls"
-    stage = Stage(names, make("lambda"), KeyStore(make("dynamodb"), names.of("keys"), sleep=lambda seconds: None), monkeypatch)
+    stage = Stage(names, lambdas, KeyStore(dynamodb, names.of("keys"), sleep=lambda seconds: None), monkeypatch)
     chalice = Chalice(moto_server, calls)
     folder = tmp_path / "checkout"
     folder.mkdir()

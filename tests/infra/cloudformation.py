@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from infra.template import _Loader
 from tests.cloud import client_error
-from tests.infra.sessions import new_session
+from tests.infra.sessions import client_at
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 _NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
@@ -55,15 +55,10 @@ class CloudFormation:
         self.changes: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self._endpoint = endpoint
-        self._session = new_session(region_name=REGION)
-        self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
         """Return moto's client of a service."""
-        if service not in self._clients:
-            make: Any = self._session.client
-            self._clients[service] = make(service, endpoint_url=self._endpoint)
-        return self._clients[service]
+        return client_at(self._endpoint, service, REGION)
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
         stack = self._stack(StackName)

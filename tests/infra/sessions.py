@@ -1,4 +1,4 @@
-"""Sessions of boto3's that share what botocore has read of its models: each would read them anew, which takes longer than most tests."""
+"""Sessions and clients of boto3's that are made in no time: to read botocore's models anew takes longer than most tests."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ def new_core() -> botocore.session.Session:
 def new_session(**settings: Any) -> boto3.Session:
     """Return a session of boto3's on one of these."""
     return boto3.Session(botocore_session=new_core(), **settings)
+
+
+@cache
+def client_at(endpoint: str, service: str, region: str) -> Any:
+    """Return the one client of a service there, for what does not look at the calls of its own clients."""
+    make: Any = new_session(region_name=region).client
+    return make(service, endpoint_url=endpoint)
