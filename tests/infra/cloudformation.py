@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from infra.template import _Loader
 from tests.cloud import client_error
-from tests.infra.sessions import client_at
+from tests.infra.sessions import shared_client
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 _NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
@@ -47,18 +47,17 @@ class Stack:
 class CloudFormation:
     """The client. `fails` maps a logical name to the reason why it cannot be made; `gives_up`: going back fails, too."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self) -> None:
         self.stacks: dict[str, Stack] = {}
         self.change_sets: dict[str, dict[str, Any]] = {}
         self.fails: dict[str, str] = {}
         self.gives_up = False
         self.changes: list[dict[str, Any]] = []
         self.calls: list[str] = []
-        self._endpoint = endpoint
 
     def client(self, service: str) -> Any:
         """Return moto's client of a service."""
-        return client_at(self._endpoint, service, REGION)
+        return shared_client(service, REGION)
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
         stack = self._stack(StackName)

@@ -27,7 +27,7 @@ def new_session(**settings: Any) -> boto3.Session:
 
 
 @cache
-def client_at(endpoint: str, service: str, region: str) -> Any:
-    """Return the one client of a service there, for what does not look at the calls of its own clients."""
+def shared_client(service: str, region: str) -> Any:
+    """Return the one client of a service, for what does not look at the calls of its own clients."""
     make: Any = new_session(region_name=region).client
-    return make(service, endpoint_url=endpoint)
+    return make(service)

@@ -41,8 +41,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(moto_server: str, account: Account) -> Iterator[Desk]:
-    cloudformation = CloudFormation(moto_server)
+def desk(account: Account) -> Iterator[Desk]:
+    cloudformation = CloudFormation()
     told, slept = list[str](), list[float]()
 
     def client(service: str) -> Any:
@@ -202,7 +202,7 @@ class Refusing(CloudFormation):
     ],
 )
 def test_what_cloudformation_does_not_take_is_told_with_what_to_do_about_it(why: str, advice: str) -> None:
-    refusing = Refusing("http://127.0.0.1:9")
+    refusing = Refusing()
     refusing.why = why
     with pytest.raises(Trouble) as trouble:
         stack.apply(Cloud(lambda service: refusing, ACCOUNT, REGION), NAME, template.read(), {"Stage": "dev"})
