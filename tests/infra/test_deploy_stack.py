@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
 from infra.deploy import adopting, destroying, stack, template
 from infra.deploy.cloud import Cloud, Names
@@ -17,6 +16,7 @@ from infra.template import load
 from tests.cloud import client_error
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION, CloudFormation, Stack
+from tests.infra.registry import schema
 
 NAME = "resona-dev"
 
@@ -285,11 +285,12 @@ def test_where_nobody_can_be_asked_nothing_is_deleted_and_it_says_what_to_give()
     assert "YES=1" in trouble.value.next_step
 
 
+@pytest.mark.xdist_group("registry")
 @pytest.mark.parametrize("kind", adopting.IDENTIFIERS)
 def test_what_is_taken_over_is_identified_as_cloudformation_has_it(kind: str) -> None:
-    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
-    assert schema["primaryIdentifier"] == [f"/properties/{adopting.IDENTIFIERS[kind]}"]
-    assert {"read", "list"} <= schema["handlers"].keys()
+    described = schema(kind)
+    assert described["primaryIdentifier"] == [f"/properties/{adopting.IDENTIFIERS[kind]}"]
+    assert {"read", "list"} <= described["handlers"].keys()
 
 
 def test_all_that_the_template_keeps_is_taken_over() -> None:
