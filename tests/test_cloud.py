@@ -24,7 +24,10 @@ from botocore.validate import ParamValidator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
+from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
+from moto.scheduler.models import scheduler_backends
+from moto.sqs.models import sqs_backends
 
 from chalicelib.aws import clients
 from chalicelib.aws.due_queue import DueQueue
@@ -52,7 +55,8 @@ from tests import cloud as memory
 from tests.world import World, ok, status
 
 NOW = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
-ROLE, FUNCTION = "arn:aws:iam::123456789012:role/resona", "arn:aws:lambda:eu-central-1:123456789012:function:resona"
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+ROLE, FUNCTION = f"arn:aws:iam::{ACCOUNT}:role/resona", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:resona"
 # The cloud in memory names the tables without their stage.
 TABLES = {table["TableName"].rpartition("-")[2]: table for table in read_template("test").tables}
 
@@ -114,24 +118,28 @@ class Moto:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[tuple[Any, Any, Any, Any]]:
-    """The clients as production makes them, with credentials of nobody. Made once: making them takes longer than most tests."""
+    """The clients as production makes them, with credentials of nobody, and the tables of the template.
+
+    Made once: making them takes longer than most tests.
+    """
     with pytest.MonkeyPatch.context() as environment:
         for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
             environment.delenv(name, raising=False)
-        environment.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        environment.setenv("AWS_DEFAULT_REGION", REGION)
         environment.setenv("AWS_ACCESS_KEY_ID", "testing")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         with mock_aws():
-            yield clients.dynamodb(), clients.sqs(), clients.scheduler(), clients.kms()
+            dynamodb = clients.dynamodb()
+            made = {"AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode"}
+            for name, table in TABLES.items():
+                dynamodb.create_table(TableName=name, **{key: value for key, value in table.items() if key in made})
+            yield dynamodb, clients.sqs(), clients.scheduler(), clients.kms()
 
 
 @contextmanager
 def in_moto(aws: tuple[Any, Any, Any, Any]) -> Iterator[Side]:
-    """A fresh cloud of moto's, with the tables of the template."""
+    """A cloud of moto's in which nothing is."""
     dynamodb, sqs, scheduler, _ = aws
-    made = {"AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode"}
-    for name, table in TABLES.items():
-        dynamodb.create_table(TableName=name, **{key: value for key, value in table.items() if key in made})
     queue = sqs.create_queue(QueueName="due")["QueueUrl"]
     scheduler.create_schedule_group(Name="group")
 
@@ -148,10 +156,11 @@ def in_moto(aws: tuple[Any, Any, Any, Any]) -> Iterator[Side]:
     try:
         yield Side(Moto(dynamodb), sqs, scheduler, queue, waiting, delayed)
     finally:
-        for name in TABLES:
-            dynamodb.delete_table(TableName=name)
-        sqs.delete_queue(QueueUrl=queue)
-        scheduler.delete_schedule_group(Name="group")
+        # A table that is neither streamed nor backed up is what is in it.
+        for table in dynamodb_backends[ACCOUNT][REGION].tables.values():
+            table.items.clear()
+        sqs_backends[ACCOUNT][REGION].reset()
+        scheduler_backends[ACCOUNT][REGION].reset()
 
 
 @pytest.fixture(params=["memory", "moto"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shutil
@@ -12,9 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from chalice.deploy.packager import LambdaDeploymentPackager
-from chalice.utils import UI, OSUtils
 
+from tests.infra.packager import new_packager
 from tests.outbound.servers import serving
 
 ROOT = Path(__file__).parent.parent
@@ -44,20 +42,13 @@ print("connected:", heard)
 """
 
 
-class NoDependencies:
-    """Chalice's builder of dependencies, for a package without any: they would be downloaded."""
-
-    def build_site_packages(self, abi: str, requirements_filepath: str, target_directory: str) -> None: ...
-
-
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder that holds the unpacked package, and nothing else."""
     project, unpacked = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("package")
     shutil.copytree(ROOT, project, ignore=NOT_OURS, dirs_exist_ok=True)
     assert (project / "infra" / "local" / "guard.py").exists()
-    packager = LambdaDeploymentPackager(OSUtils(), NoDependencies(), UI(io.StringIO(), io.StringIO()))
-    with zipfile.ZipFile(packager.create_deployment_package(str(project), "python3.12")) as made:
+    with zipfile.ZipFile(new_packager().create_deployment_package(str(project), "python3.12")) as made:
         made.extractall(unpacked)
     return unpacked
 

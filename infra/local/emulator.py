@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -41,11 +42,23 @@ from infra.local.template import Template, read_template
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 
+class _Moto(DomainDispatcherApplication):
+    """moto's WSGI app, which remembers what answers a host: by itself it looks through all of its folders for each request."""
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._found = lru_cache(maxsize=64)(super().get_backend_for_host)
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """Return the name of what answers a host."""
+        return self._found(host)
+
+
 class Cloud:
     """The WSGI app: each service's requests go to its stand-in, which goes to moto."""
 
     def __init__(self, journal: Journal) -> None:
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = _Moto()
         self.dynamodb = DynamoDB(self.forward, journal)
         self.queue = Queue(self.forward, journal)
         self.schedules = Schedules(self.forward, journal)

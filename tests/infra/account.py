@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 from chalice.config import Config
+from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
 from app import app
@@ -38,6 +38,7 @@ from infra.local.gateway import Handler, Server
 from tests.infra import recording
 from tests.infra.cloudformation import ACCOUNT, REGION, CloudFormation
 from tests.infra.loops import Loops
+from tests.infra.sessions import new_session, shared_client
 from tests.world import Sent, World
 
 ROOT = Path(__file__).parent.parent.parent
@@ -133,10 +134,9 @@ class Chalice:
 
 @dataclass
 class Account:
-    """The account, a checkout to deploy from, and what was printed last."""
+    """The account, a folder for a checkout to deploy from, and what was printed last."""
 
-    endpoint: str
-    checkout: Checkout
+    folder: Path
     cloudformation: CloudFormation
     chalice: Chalice
     stage: Stage
@@ -148,14 +148,19 @@ class Account:
     loops: Loops = field(default_factory=Loops)
 
     def __post_init__(self) -> None:
-        self.session = boto3.Session(region_name=REGION)
+        self.session = new_session(region_name=REGION)
         recording.record(self.session._session, self.calls)
         self.clients: dict[str, Any] = {"cloudformation": recording.Noting(self.cloudformation, "cloudformation", self.calls)}
+
+    @functools.cached_property
+    def checkout(self) -> Checkout:
+        """Copied when it is asked for: most tests deploy nothing."""
+        return Checkout(copy_checkout(self.folder), self.chalice, self.stage.fetch)
 
     def client(self, service: str) -> Any:
         if service not in self.clients:
             make: Any = self.session.client
-            self.clients[service] = make(service, endpoint_url=self.endpoint)
+            self.clients[service] = make(service)
             if service == "lambda":
                 self.loops.answer(self.clients[service])
         return self.clients[service]
@@ -192,8 +197,13 @@ class Account:
         return found
 
 
+# The environment and boto3 are a test's own.
+_AS_IT_IS: Any = {"core": {"mock_credentials": False, "reset_boto3_session": False}}
+
+
 @pytest.fixture(scope="module")
 def moto_server() -> Iterator[str]:
+    """The account for other processes, and for whoever names its URL; in this one, clients are answered without a server in between."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     yield f"http://127.0.0.1:{server.get_host_and_port()[1]}"
@@ -217,16 +227,11 @@ def account(moto_server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(moto_server).port or 0, timeout=10)
-    connection.request("POST", "/moto-api/reset")
-    assert connection.getresponse().status == 200
-    connection.close()
-    make: Any = functools.partial(boto3.client, endpoint_url=moto_server, region_name=REGION)
+    lambdas, dynamodb = (shared_client(service, REGION) for service in ("lambda", "dynamodb"))
     names, calls = Names("dev"), tmp_path / "calls"
-    stage = Stage(names, make("lambda"), KeyStore(make("dynamodb"), names.of("keys"), sleep=lambda seconds: None), monkeypatch)
+    stage = Stage(names, lambdas, KeyStore(dynamodb, names.of("keys"), sleep=lambda seconds: None), monkeypatch)
     chalice = Chalice(moto_server, calls)
-    root = tmp_path / "checkout"
-    root.mkdir()
-    checkout = Checkout(copy_checkout(root), chalice, stage.fetch)
-    with stage.serving():
-        yield Account(moto_server, checkout, CloudFormation(moto_server), chalice, stage, capsys, calls)
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    with mock_aws(config=_AS_IT_IS), stage.serving():
+        yield Account(folder, CloudFormation(), chalice, stage, capsys, calls)

@@ -20,15 +20,14 @@ from chalice.cli.factory import CLIFactory
 from chalice.deploy import deployer as chalice
 from chalice.deploy.appgraph import ApplicationGraphBuilder, DependencyBuilder
 from chalice.deploy.executor import Executor
-from chalice.deploy.packager import LambdaDeploymentPackager
 from chalice.deploy.planner import PlanStage, RemoteState
 from chalice.deploy.swagger import TemplatedSwaggerGenerator
 from chalice.deploy.sweeper import ResourceSweeper
 from chalice.policy import AppPolicyGenerator
 from chalice.utils import UI, OSUtils
 
+from tests.infra.packager import new_packager
 from tests.infra.recording import record
-from tests.test_package import NoDependencies
 
 
 class Client(TypedAWSClient):  # type: ignore[misc]
@@ -82,10 +81,9 @@ def main(project: str, stage: str, dies_before: str = "") -> int:
         record(session, Path(os.environ["RESONA_CALLS"]))
         osutils, ui, client = OSUtils(), UI(), Client(session, sleep=lambda seconds: None)
         client.dies_before = dies_before
-        packager = chalice.DeploymentPackager(packager=LambdaDeploymentPackager(osutils, NoDependencies(), ui))
         steps = [
             chalice.InjectDefaults(),
-            packager,
+            chalice.DeploymentPackager(packager=new_packager()),
             chalice.PolicyGenerator(policy_gen=AppPolicyGenerator(osutils=osutils), osutils=osutils),
             chalice.SwaggerBuilder(swagger_generator=TemplatedSwaggerGenerator()),
             chalice.LambdaEventSourcePolicyInjector(),

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
 import yaml
 from botocore.exceptions import ClientError
 
 from infra.template import _Loader
 from tests.cloud import client_error
+from tests.infra.sessions import shared_client
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 _NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
@@ -47,21 +47,17 @@ class Stack:
 class CloudFormation:
     """The client. `fails` maps a logical name to the reason why it cannot be made; `gives_up`: going back fails, too."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self) -> None:
         self.stacks: dict[str, Stack] = {}
         self.change_sets: dict[str, dict[str, Any]] = {}
         self.fails: dict[str, str] = {}
         self.gives_up = False
         self.changes: list[dict[str, Any]] = []
         self.calls: list[str] = []
-        self._endpoint = endpoint
-        self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
         """Return moto's client of a service."""
-        if service not in self._clients:
-            self._clients[service] = boto3.client(service, endpoint_url=self._endpoint, region_name=REGION)
-        return self._clients[service]
+        return shared_client(service, REGION)
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
         stack = self._stack(StackName)

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
-
 from infra.template import load
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
+from tests.infra.registry import schema
 from tests.soak import only_in_soak
 
 POLICY = json.loads((Path(__file__).parent.parent.parent / "infra" / "deploy" / "policy.json").read_text())
@@ -118,7 +117,7 @@ def asked_by_cloudformation() -> Iterator[tuple[str, str]]:
         "scheduler": "schedule-group/resona-dev",
     }
     for kind in {body["Type"] for body in load()["Resources"].values()}:
-        handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
+        handlers = schema(kind)["handlers"]
         for handler in ("create", "read", "update", "delete"):
             for action in handlers.get(handler, {}).get("permissions", []):
                 service = action.partition(":")[0]

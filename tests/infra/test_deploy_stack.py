@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
 from infra.deploy import adopting, destroying, stack, template
 from infra.deploy.cloud import Cloud, Names
@@ -17,6 +16,7 @@ from infra.template import load
 from tests.cloud import client_error
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION, CloudFormation, Stack
+from tests.infra.registry import schema
 
 NAME = "resona-dev"
 
@@ -41,8 +41,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(moto_server: str, account: Account) -> Iterator[Desk]:
-    cloudformation = CloudFormation(moto_server)
+def desk(account: Account) -> Iterator[Desk]:
+    cloudformation = CloudFormation()
     told, slept = list[str](), list[float]()
 
     def client(service: str) -> Any:
@@ -202,7 +202,7 @@ class Refusing(CloudFormation):
     ],
 )
 def test_what_cloudformation_does_not_take_is_told_with_what_to_do_about_it(why: str, advice: str) -> None:
-    refusing = Refusing("http://127.0.0.1:9")
+    refusing = Refusing()
     refusing.why = why
     with pytest.raises(Trouble) as trouble:
         stack.apply(Cloud(lambda service: refusing, ACCOUNT, REGION), NAME, template.read(), {"Stage": "dev"})
@@ -285,11 +285,12 @@ def test_where_nobody_can_be_asked_nothing_is_deleted_and_it_says_what_to_give()
     assert "YES=1" in trouble.value.next_step
 
 
+@pytest.mark.xdist_group("registry")
 @pytest.mark.parametrize("kind", adopting.IDENTIFIERS)
 def test_what_is_taken_over_is_identified_as_cloudformation_has_it(kind: str) -> None:
-    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
-    assert schema["primaryIdentifier"] == [f"/properties/{adopting.IDENTIFIERS[kind]}"]
-    assert {"read", "list"} <= schema["handlers"].keys()
+    described = schema(kind)
+    assert described["primaryIdentifier"] == [f"/properties/{adopting.IDENTIFIERS[kind]}"]
+    assert {"read", "list"} <= described["handlers"].keys()
 
 
 def test_all_that_the_template_keeps_is_taken_over() -> None:

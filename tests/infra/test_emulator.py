@@ -21,6 +21,9 @@ from botocore.exceptions import ClientError
 
 from infra.local.wire import ACCOUNT, REGION
 
+# It is started once.
+pytestmark = pytest.mark.xdist_group("emulator")
+
 ROOT = Path(__file__).parent.parent.parent
 JOBS, RUNS, GROUP = "resona-local-jobs", "resona-local-runs", "resona-local"
 SOON = f"{datetime.now(UTC) + timedelta(days=2):at(%Y-%m-%dT%H:%M:%S)}"

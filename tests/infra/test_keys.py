@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import boto3
 import pytest
 from moto import mock_aws
 
@@ -15,6 +16,7 @@ from chalicelib.aws.key_store import KeyStore
 from chalicelib.domain.keys import KeyStatus, Scope, new_key, read_key, verify
 from infra import keys
 from infra.local.template import read_template
+from tests.infra.sessions import new_core
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
@@ -44,6 +46,7 @@ def operator(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
+        boto3.setup_default_session(botocore_session=new_core())
         (table,) = [table for table in read_template("prod").tables if table["TableName"] == "resona-prod-keys"]
         made = {name: table[name] for name in ("TableName", "AttributeDefinitions", "KeySchema", "BillingMode")}
         clients.dynamodb().create_table(**made)

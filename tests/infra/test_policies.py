@@ -32,6 +32,9 @@ from tests.simulation.scenarios import SCRIPTS, play
 from tests.simulation.simulation import live
 from tests.world import START, World, status
 
+# What the functions need is recorded once.
+pytestmark = pytest.mark.xdist_group("policies")
+
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = 60
 
