@@ -12,11 +12,8 @@ import json
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 from infra.local.wire import ACCOUNT, REGION, Reply, Request
 
@@ -27,37 +24,25 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.scheduler.models import scheduler_backends
 from moto.sqs.models import sqs_backends
-from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import run_wsgi_app
-from werkzeug.wrappers import Request as WsgiRequest
 
 from infra.local.dynamodb import DynamoDB
 from infra.local.journal import Journal, StateUnusable
 from infra.local.kms import make_key
 from infra.local.queue import Queue
 from infra.local.schedules import Schedules
+from infra.local.serving import Server
 from infra.local.template import Template, read_template
-
-StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 
 class Cloud:
-    """The WSGI app: each service's requests go to its stand-in, which goes to moto."""
+    """Each service's requests go to its stand-in, which goes to moto."""
 
     def __init__(self, journal: Journal) -> None:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.dynamodb = DynamoDB(self.forward, journal)
         self.queue = Queue(self.forward, journal)
         self.schedules = Schedules(self.forward, journal)
-
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Serve a request."""
-        wsgi = WsgiRequest(environ)
-        request = Request(wsgi.method, wsgi.path, dict(parse_qsl(wsgi.query_string.decode())), wsgi.get_data(), environ)
-        reply = self.answer(request)
-        headers = {**reply.headers, "Content-Length": str(len(reply.body))}
-        start_response(f"{reply.status} -", list(headers.items()))
-        return [reply.body]
 
     def answer(self, request: Request) -> Reply:
         """Answer a request."""
@@ -79,16 +64,6 @@ class Cloud:
         chunks, status, headers = run_wsgi_app(self._moto, environ, buffered=True)
         kept = {name: value for name, value in headers.items() if name.lower() not in ("content-length", "connection")}
         return Reply(int(status.split()[0]), b"".join(chunks), kept)
-
-
-class _Handler(WSGIRequestHandler):
-    """Keeps quiet. Each answer closes its connection: werkzeug throws away whatever has come behind a request."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log nothing."""
 
 
 def furnish(cloud: Cloud, template: Template, journal: Journal) -> None:
@@ -145,8 +120,8 @@ def main(folder: str, stage: str) -> int:
     except StateUnusable as error:
         print(f"failed {error}", flush=True)
         return 1
-    server = make_server("127.0.0.1", 0, cloud, threaded=True, request_handler=_Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = Server(cloud.answer)
+    server.start()
     print(f"ready {server.server_port}", flush=True)
     sys.stdin.read()
     journal.close()
