@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -34,12 +35,31 @@ from infra.local.schedules import Schedules
 from infra.local.serving import Server
 from infra.local.template import Template, read_template
 
+# What names the service in the signature of a request, and of which services that is enough to find the app.
+_SERVICE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/[0-9]+/[^/]+/([^/]+)/aws4_request")
+_BY_SIGNATURE_ALONE = frozenset({"kms", "scheduler", "sqs"})
+
+
+class Moto(DomainDispatcherApplication):
+    """moto's own way to the app of a service, which goes through the folders of all its services, taken once for each."""
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._apps: dict[str, Any] = {}
+
+    def get_application(self, environ: dict[str, Any]) -> Any:
+        """Return the service's app."""
+        signed = _SERVICE.match(environ.get("HTTP_AUTHORIZATION", ""))
+        if signed is None or signed[1] not in _BY_SIGNATURE_ALONE:
+            return super().get_application(environ)
+        return self._apps.get(signed[1]) or self._apps.setdefault(signed[1], super().get_application(environ))
+
 
 class Cloud:
     """Each service's requests go to its stand-in, which goes to moto."""
 
     def __init__(self, journal: Journal) -> None:
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = Moto()
         self.dynamodb = DynamoDB(self.forward, journal)
         self.queue = Queue(self.forward, journal)
         self.schedules = Schedules(self.forward, journal)
