@@ -74,8 +74,8 @@ class Cloud:
         if request.path.startswith("/schedule"):
             return self.schedules.answer(request)
         if request.path == "/laptop/schedules":
-            body = json.dumps(self.schedules.read(int(request.query.get("version", "-1")))).encode()
-            return Reply(200, body, {"Content-Type": "application/json"})
+            version, wait_seconds = int(request.query.get("version", "-1")), float(request.query.get("wait", "0"))
+            return Reply(200, json.dumps(self.schedules.read(version, wait_seconds)).encode(), {"Content-Type": "application/json"})
         return self.forward(request)
 
     def forward(self, request: Request) -> Reply:

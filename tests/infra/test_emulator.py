@@ -207,6 +207,22 @@ def test_a_second_schedule_of_a_name_is_a_conflict_and_a_repeated_request_is_not
     assert cloud.schedules().count("twice") == 1
 
 
+def test_who_knows_the_schedules_is_told_of_the_next_change_and_of_no_other(cloud: Emulator) -> None:
+    def read(version: int, wait: float) -> Any:
+        with urlopen(f"{cloud.url}/laptop/schedules?wait={wait}&version={version}", timeout=10) as answer:
+            return json.load(answer)
+
+    known = read(-1, 10)["version"]
+    assert read(known, 0.1) == {"version": known, "schedules": None}
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(read, known, 10)
+        assert not waiting.done()
+        cloud.scheduler.create_schedule(**schedule("told-of"))
+        told = waiting.result(timeout=5)
+    assert told["version"] == known + 1
+    assert "told-of" in [one["Name"] for one in told["schedules"]]
+
+
 def test_an_item_larger_than_400_kilobytes_is_refused(cloud: Emulator) -> None:
     large = item("large", text={"S": "x" * 400 * 1024})
     for write in (
