@@ -7,10 +7,8 @@ It prints `ready <port>` when it serves, and ends when its standard input does, 
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import re
 import signal
 import sys
 from pathlib import Path
@@ -22,12 +20,11 @@ from infra.local.wire import ACCOUNT, REGION, Reply, Request
 os.environ.update(AWS_ACCESS_KEY_ID="laptop", AWS_SECRET_ACCESS_KEY="laptop", AWS_DEFAULT_REGION=REGION, MOTO_ACCOUNT_ID=ACCOUNT)  # noqa: S106
 
 from moto.dynamodb.models import dynamodb_backends
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.scheduler.models import scheduler_backends
 from moto.sqs.models import sqs_backends
-from werkzeug.test import run_wsgi_app
 
 from infra.local.dynamodb import DynamoDB
+from infra.local.forward import forward
 from infra.local.journal import Journal, StateUnusable
 from infra.local.kms import make_key
 from infra.local.queue import Queue
@@ -35,34 +32,14 @@ from infra.local.schedules import Schedules
 from infra.local.serving import Server
 from infra.local.template import Template, read_template
 
-# What names the service in the signature of a request, and of which services that is enough to find the app.
-_SERVICE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/[0-9]+/[^/]+/([^/]+)/aws4_request")
-_BY_SIGNATURE_ALONE = frozenset({"kms", "scheduler", "sqs"})
-
-
-class Moto(DomainDispatcherApplication):
-    """moto's own way to the app of a service, which goes through the folders of all its services, taken once for each."""
-
-    def __init__(self) -> None:
-        super().__init__(create_backend_app)
-        self._apps: dict[str, Any] = {}
-
-    def get_application(self, environ: dict[str, Any]) -> Any:
-        """Return the service's app."""
-        signed = _SERVICE.match(environ.get("HTTP_AUTHORIZATION", ""))
-        if signed is None or signed[1] not in _BY_SIGNATURE_ALONE:
-            return super().get_application(environ)
-        return self._apps.get(signed[1]) or self._apps.setdefault(signed[1], super().get_application(environ))
-
 
 class Cloud:
     """Each service's requests go to its stand-in, which goes to moto."""
 
     def __init__(self, journal: Journal) -> None:
-        self._moto = Moto()
-        self.dynamodb = DynamoDB(self.forward, journal)
-        self.queue = Queue(self.forward, journal)
-        self.schedules = Schedules(self.forward, journal)
+        self.dynamodb = DynamoDB(forward, journal)
+        self.queue = Queue(forward, journal)
+        self.schedules = Schedules(forward, journal)
 
     def answer(self, request: Request) -> Reply:
         """Answer a request."""
@@ -76,14 +53,7 @@ class Cloud:
         if request.path == "/laptop/schedules":
             version, wait_seconds = int(request.query.get("version", "-1")), float(request.query.get("wait", "0"))
             return Reply(200, json.dumps(self.schedules.read(version, wait_seconds)).encode(), {"Content-Type": "application/json"})
-        return self.forward(request)
-
-    def forward(self, request: Request) -> Reply:
-        """Let moto answer."""
-        environ = {**request.environ, "wsgi.input": io.BytesIO(request.body), "CONTENT_LENGTH": str(len(request.body))}
-        chunks, status, headers = run_wsgi_app(self._moto, environ, buffered=True)
-        kept = {name: value for name, value in headers.items() if name.lower() not in ("content-length", "connection")}
-        return Reply(int(status.split()[0]), b"".join(chunks), kept)
+        return forward(request)
 
 
 def furnish(cloud: Cloud, template: Template, journal: Journal) -> None:

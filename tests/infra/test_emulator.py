@@ -41,10 +41,10 @@ class Emulator:
         word, _, port = self.process.stdout.readline().strip().partition(" ")
         assert word == "ready"
         self.url = f"http://127.0.0.1:{port}"
-        self.dynamodb, self.sqs, self.scheduler = (self._client(name) for name in ("dynamodb", "sqs", "scheduler"))
+        self.dynamodb, self.sqs, self.scheduler = (self.client(name) for name in ("dynamodb", "sqs", "scheduler"))
         self.queue_url = f"{self.url}/{ACCOUNT}/resona-local-due"
 
-    def _client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:
         # Like Resona's own clients, these check nothing themselves; and what is refused is not tried again.
         config = Config(parameter_validation=False, retries={"total_max_attempts": 1}, max_pool_connections=32, read_timeout=10)
         return boto3.client(
@@ -411,6 +411,12 @@ def test_a_kill_in_the_middle_of_many_writes_loses_none_that_was_acknowledged(tm
         assert revision in (acknowledged.get(name, 0), acknowledged.get(name, 0) + 1)
     assert acknowledged.keys() <= second.items().keys()
     second.end()
+
+
+def test_a_service_that_resona_does_not_use_is_there_too(cloud: Emulator) -> None:
+    assert cloud.client("sts").get_caller_identity()["Account"] == ACCOUNT
+    with urlopen(f"{cloud.url}/moto-api/data.json", timeout=20) as unsigned:
+        assert "sqs" in json.load(unsigned)
 
 
 def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
