@@ -13,6 +13,9 @@ CLOUD := .build/end-to-end
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-compile
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command 'make update'
 
+# Containers often ask for no bytecode. The tests start a hundred processes here, and each would compile all of Resona anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test check format soak bench deploy smoke destroy acceptance package e2e lock update audit clean
 
 run: $(VENV)/serves

@@ -12,10 +12,12 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection, HTTPException
 from typing import Any, Protocol
-from urllib.request import urlopen
+from urllib.parse import urlsplit
 
 from infra.local import eventbridge
 from infra.local.wire import ACCOUNT, REGION
@@ -24,6 +26,8 @@ log = logging.getLogger("resona.laptop")
 
 # How many batches are under way at once. SQS would start with about five, and add more; a laptop stays here.
 POLLERS = 16
+# A laptop that was asleep, or whose time was set, is this much behind at most.
+_LONGEST_WAIT_SECONDS = 5
 
 
 class Doorway(Protocol):
@@ -159,6 +163,15 @@ def sweep_event(now: datetime) -> dict[str, Any]:
     }
 
 
+def _read(emulator: HTTPConnection, version: int, soonest: datetime | None) -> Any:
+    """Return the schedules once they have changed, or one is to wake, or nothing has happened for long."""
+    seconds = (soonest - datetime.now(UTC)).total_seconds() if soonest else _LONGEST_WAIT_SECONDS
+    wait = min(max(0, seconds), _LONGEST_WAIT_SECONDS)
+    emulator.request("GET", f"/laptop/schedules?wait={wait:.3f}&version={version}")
+    with emulator.getresponse() as answer:
+        return json.load(answer)
+
+
 class Clock:
     """Runs until `stop`: a thread for schedules, one for the sweeper, and one that receives messages for a pool of handlers."""
 
@@ -196,18 +209,19 @@ class Clock:
 
     def _schedules(self) -> None:
         planner, version = Planner(self._faults, random.Random()), -1
-        while not self._stopped.is_set():
-            try:
-                with urlopen(f"{self._endpoint}/laptop/schedules?version={version}", timeout=5) as answer:  # noqa: S310  our own child
-                    read = json.load(answer)
-                if read["schedules"] is not None:
-                    planner.know(read["schedules"], datetime.now(UTC))
-                    version = read["version"]
-                for schedule, scheduled_at in planner.due(datetime.now(UTC)):
-                    self._wakers.submit(self._wake, schedule, scheduled_at)
-            except (OSError, RuntimeError):
-                self._complain("the schedules could not be read")
-            self._stopped.wait(0.5)
+        with closing(HTTPConnection(urlsplit(self._endpoint).netloc, timeout=2 * _LONGEST_WAIT_SECONDS)) as emulator:
+            while not self._stopped.is_set():
+                try:
+                    read = _read(emulator, version, planner.soonest())
+                    if read["schedules"] is not None:
+                        planner.know(read["schedules"], datetime.now(UTC))
+                        version = read["version"]
+                    for schedule, scheduled_at in planner.due(datetime.now(UTC)):
+                        self._wakers.submit(self._wake, schedule, scheduled_at)
+                except (OSError, HTTPException, RuntimeError):
+                    emulator.close()
+                    self._complain("the schedules could not be read")
+                self._stopped.wait(0.5)
 
     def _wake(self, schedule: dict[str, Any], scheduled_at: datetime) -> None:
         event = wake_event(schedule, scheduled_at)

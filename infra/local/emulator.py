@@ -7,17 +7,12 @@ It prints `ready <port>` when it serves, and ends when its standard input does, 
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 from infra.local.wire import ACCOUNT, REGION, Reply, Request
 
@@ -25,52 +20,26 @@ from infra.local.wire import ACCOUNT, REGION, Reply, Request
 os.environ.update(AWS_ACCESS_KEY_ID="laptop", AWS_SECRET_ACCESS_KEY="laptop", AWS_DEFAULT_REGION=REGION, MOTO_ACCOUNT_ID=ACCOUNT)  # noqa: S106
 
 from moto.dynamodb.models import dynamodb_backends
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.scheduler.models import scheduler_backends
 from moto.sqs.models import sqs_backends
-from werkzeug.serving import WSGIRequestHandler, make_server
-from werkzeug.test import run_wsgi_app
-from werkzeug.wrappers import Request as WsgiRequest
 
 from infra.local.dynamodb import DynamoDB
+from infra.local.forward import forward
 from infra.local.journal import Journal, StateUnusable
 from infra.local.kms import make_key
 from infra.local.queue import Queue
 from infra.local.schedules import Schedules
+from infra.local.serving import Server
 from infra.local.template import Template, read_template
-
-StartResponse = Callable[[str, list[tuple[str, str]]], object]
-
-
-class _Moto(DomainDispatcherApplication):
-    """moto's WSGI app, which remembers what answers a host: by itself it looks through all of its folders for each request."""
-
-    def __init__(self) -> None:
-        super().__init__(create_backend_app)
-        self._found = lru_cache(maxsize=64)(super().get_backend_for_host)
-
-    def get_backend_for_host(self, host: str | None) -> Any:
-        """Return the name of what answers a host."""
-        return self._found(host)
 
 
 class Cloud:
-    """The WSGI app: each service's requests go to its stand-in, which goes to moto."""
+    """Each service's requests go to its stand-in, which goes to moto."""
 
     def __init__(self, journal: Journal) -> None:
-        self._moto = _Moto()
-        self.dynamodb = DynamoDB(self.forward, journal)
-        self.queue = Queue(self.forward, journal)
-        self.schedules = Schedules(self.forward, journal)
-
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Serve a request."""
-        wsgi = WsgiRequest(environ)
-        request = Request(wsgi.method, wsgi.path, dict(parse_qsl(wsgi.query_string.decode())), wsgi.get_data(), environ)
-        reply = self.answer(request)
-        headers = {**reply.headers, "Content-Length": str(len(reply.body))}
-        start_response(f"{reply.status} -", list(headers.items()))
-        return [reply.body]
+        self.dynamodb = DynamoDB(forward, journal)
+        self.queue = Queue(forward, journal)
+        self.schedules = Schedules(forward, journal)
 
     def answer(self, request: Request) -> Reply:
         """Answer a request."""
@@ -82,26 +51,9 @@ class Cloud:
         if request.path.startswith("/schedule"):
             return self.schedules.answer(request)
         if request.path == "/laptop/schedules":
-            body = json.dumps(self.schedules.read(int(request.query.get("version", "-1")))).encode()
-            return Reply(200, body, {"Content-Type": "application/json"})
-        return self.forward(request)
-
-    def forward(self, request: Request) -> Reply:
-        """Let moto answer."""
-        environ = {**request.environ, "wsgi.input": io.BytesIO(request.body), "CONTENT_LENGTH": str(len(request.body))}
-        chunks, status, headers = run_wsgi_app(self._moto, environ, buffered=True)
-        kept = {name: value for name, value in headers.items() if name.lower() not in ("content-length", "connection")}
-        return Reply(int(status.split()[0]), b"".join(chunks), kept)
-
-
-class _Handler(WSGIRequestHandler):
-    """Keeps quiet. Each answer closes its connection: werkzeug throws away whatever has come behind a request."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log nothing."""
+            version, wait_seconds = int(request.query.get("version", "-1")), float(request.query.get("wait", "0"))
+            return Reply(200, json.dumps(self.schedules.read(version, wait_seconds)).encode(), {"Content-Type": "application/json"})
+        return forward(request)
 
 
 def furnish(cloud: Cloud, template: Template, journal: Journal) -> None:
@@ -158,8 +110,8 @@ def main(folder: str, stage: str) -> int:
     except StateUnusable as error:
         print(f"failed {error}", flush=True)
         return 1
-    server = make_server("127.0.0.1", 0, cloud, threaded=True, request_handler=_Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = Server(cloud.answer)
+    server.start()
     print(f"ready {server.server_port}", flush=True)
     sys.stdin.read()
     journal.close()

@@ -36,7 +36,7 @@ class Schedules:
     def __init__(self, forward: Forward, journal: Journal) -> None:
         self._forward = forward
         self._journal = journal
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._version = 0
         self._kept: dict[str, dict[str, Any]] = {}
 
@@ -66,7 +66,7 @@ class Schedules:
     def answer(self, request: Request) -> Reply:
         """Answer a REST request."""
         match = _PATH.fullmatch(request.path)
-        with self._lock:
+        with self._changed:
             if match and request.method == "POST":
                 return self._create(request, match[1])
             reply = self._forward(request)
@@ -95,18 +95,22 @@ class Schedules:
             kept = {"ScheduleExpressionTimezone": "UTC", **sent, "Name": name, "GroupName": group, "made_at": time.time()}
             kept["Arn"] = _arn(group, name)
             self._kept[f"{group}/{name}"] = kept
-            self._journal.write([(_KIND, f"{group}/{name}", kept)])
-            self._version += 1
+            self._keep(f"{group}/{name}", kept)
         return reply
 
     def _forget(self, name: str) -> None:
         self._kept.pop(name, None)
-        self._journal.write([(_KIND, name, None)])
-        self._version += 1
+        self._keep(name, None)
 
-    def read(self, known_version: int) -> dict[str, Any]:
-        """Return {"version", "schedules"}; schedules is None if nothing has changed since `known_version`."""
-        with self._lock:
+    def _keep(self, name: str, kept: dict[str, Any] | None) -> None:
+        self._journal.write([(_KIND, name, kept)])
+        self._version += 1
+        self._changed.notify_all()
+
+    def read(self, known_version: int, wait_seconds: float = 0) -> dict[str, Any]:
+        """Return {"version", "schedules"} as soon as it is another version; else after the wait, and then schedules is None."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._version != known_version, wait_seconds)
             schedules = None if known_version == self._version else list(self._kept.values())
             return {"version": self._version, "schedules": schedules}
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.domain.keys import new_key
 from tests.acceptance.laptop import ROOT, Laptop, free_port
 
 pytestmark = [pytest.mark.xdist_group("test_questions"), pytest.mark.laptop("it asks a laptop of its own")]
@@ -41,8 +42,8 @@ def answers_in(folder: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def test_it_does_not_begin_where_nothing_answers(tmp_path: Path, closed: Laptop) -> None:
-    output, _ = (process := begin(tmp_path, RESONA_URL="http://127.0.0.1:1", RESONA_KEY=closed.key())).communicate(timeout=60)
+def test_it_does_not_begin_where_nothing_answers(tmp_path: Path) -> None:
+    output, _ = (process := begin(tmp_path, RESONA_URL="http://127.0.0.1:1", RESONA_KEY=new_key("local").text)).communicate(timeout=60)
     assert (process.returncode, list(tmp_path.iterdir())) == (2, [])
     assert output == "http://127.0.0.1:1 does not answer (ConnectionError): is it the URL that `make deploy` has printed?\n"
 

@@ -44,10 +44,10 @@ class Emulator:
         word, _, port = self.process.stdout.readline().strip().partition(" ")
         assert word == "ready"
         self.url = f"http://127.0.0.1:{port}"
-        self.dynamodb, self.sqs, self.scheduler = (self._client(name) for name in ("dynamodb", "sqs", "scheduler"))
+        self.dynamodb, self.sqs, self.scheduler = (self.client(name) for name in ("dynamodb", "sqs", "scheduler"))
         self.queue_url = f"{self.url}/{ACCOUNT}/resona-local-due"
 
-    def _client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:
         # Like Resona's own clients, these check nothing themselves; and what is refused is not tried again.
         config = Config(parameter_validation=False, retries={"total_max_attempts": 1}, max_pool_connections=32, read_timeout=10)
         return boto3.client(
@@ -208,6 +208,22 @@ def test_a_second_schedule_of_a_name_is_a_conflict_and_a_repeated_request_is_not
         cloud.scheduler.create_schedule(**schedule("twice", ClientToken="another"))
     assert (refused(error), error.value.response["ResponseMetadata"]["HTTPStatusCode"]) == ("ConflictException", 409)
     assert cloud.schedules().count("twice") == 1
+
+
+def test_who_knows_the_schedules_is_told_of_the_next_change_and_of_no_other(cloud: Emulator) -> None:
+    def read(version: int, wait: float) -> Any:
+        with urlopen(f"{cloud.url}/laptop/schedules?wait={wait}&version={version}", timeout=10) as answer:
+            return json.load(answer)
+
+    known = read(-1, 10)["version"]
+    assert read(known, 0.1) == {"version": known, "schedules": None}
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(read, known, 10)
+        assert not waiting.done()
+        cloud.scheduler.create_schedule(**schedule("told-of"))
+        told = waiting.result(timeout=5)
+    assert told["version"] == known + 1
+    assert "told-of" in [one["Name"] for one in told["schedules"]]
 
 
 def test_an_item_larger_than_400_kilobytes_is_refused(cloud: Emulator) -> None:
@@ -398,6 +414,12 @@ def test_a_kill_in_the_middle_of_many_writes_loses_none_that_was_acknowledged(tm
         assert revision in (acknowledged.get(name, 0), acknowledged.get(name, 0) + 1)
     assert acknowledged.keys() <= second.items().keys()
     second.end()
+
+
+def test_a_service_that_resona_does_not_use_is_there_too(cloud: Emulator) -> None:
+    assert cloud.client("sts").get_caller_identity()["Account"] == ACCOUNT
+    with urlopen(f"{cloud.url}/moto-api/data.json", timeout=20) as unsigned:
+        assert "sqs" in json.load(unsigned)
 
 
 def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:

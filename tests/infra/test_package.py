@@ -47,13 +47,6 @@ def functions(template: Mapping[str, Any]) -> dict[str, Any]:
     return rules.resources(template, "AWS::Serverless::Function")
 
 
-def test_what_is_in_one_group_is_one_process_s(request: pytest.FixtureRequest) -> None:
-    """xdist tells a group by the end of a test's name; where that is lost, it spreads its tests without a word."""
-    if not request.config.getoption("loadgroup", default=False):
-        pytest.skip("it is of `--dist loadgroup`")
-    assert request.node.nodeid.endswith("@package")
-
-
 def test_a_package_is_a_zip_and_a_template_and_nothing_else(packaged: Path) -> None:
     assert {path.name for path in packaged.iterdir()} == {TEMPLATE, ZIP}
 

@@ -1,0 +1,68 @@
+"""What moto answers, by way of the classes that its server has for each service.
+
+The server itself is made of Flask apps, one for each service, and takes longer to load and to go through than most answers take. It
+gets what comes for a service that Resona does not use.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import re
+from functools import cache
+from typing import Any
+
+from botocore.exceptions import ClientError
+from moto.core.request import Request as MotoRequest
+from werkzeug.exceptions import HTTPException
+
+from infra.local.wire import Reply, Request
+
+# What names the service in the signature of a request.
+_SERVICE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/[0-9]+/[^/]+/([^/]+)/aws4_request")
+_CLASSES = {"dynamodb": "DynamoHandler", "kms": "KmsResponse", "scheduler": "EventBridgeSchedulerResponse", "sqs": "SQSResponse"}
+
+
+class _Served(MotoRequest):
+    """A request that came to a server."""
+
+    from_wsgi_server = True
+
+
+def forward(request: Request) -> Reply:
+    """Let moto answer."""
+    environ = {**request.environ, "wsgi.input": io.BytesIO(request.body), "CONTENT_LENGTH": str(len(request.body))}
+    signed = _SERVICE.match(environ.get("HTTP_AUTHORIZATION", ""))
+    if signed is None or signed[1] not in _CLASSES:
+        return _by_the_server(environ)
+    served = _Served(environ)
+    try:
+        status, headers, body = _class(signed[1]).dispatch(served, served.raw_url, dict(served.headers))
+    except ClientError as error:
+        status, headers, body = 400, {}, error.response["Error"]["Message"]
+    except HTTPException as error:
+        status, headers, body = error.code or 500, {}, error.get_body()
+    return Reply(int(status), body.encode() if isinstance(body, str) else body, _kept(headers))
+
+
+@cache
+def _class(service: str) -> Any:
+    return getattr(importlib.import_module(f"moto.{service}.responses"), _CLASSES[service])
+
+
+@cache
+def _server() -> Any:
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    return DomainDispatcherApplication(create_backend_app)
+
+
+def _by_the_server(environ: dict[str, Any]) -> Reply:
+    from werkzeug.test import run_wsgi_app
+
+    chunks, status, headers = run_wsgi_app(_server(), environ, buffered=True)
+    return Reply(int(status.split()[0]), b"".join(chunks), _kept(headers))
+
+
+def _kept(headers: Any) -> dict[str, str]:
+    return {name: str(value) for name, value in headers.items() if name.lower() not in ("content-length", "connection", "status")}
