@@ -63,6 +63,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         try:
             reply = self.server.answer(self._request(body))
+        # Whatever moto raises is an answer to one caller; the connection and the cloud go on.
         except Exception:
             log.exception("the laptop's cloud failed")
             reply = Reply(500, b"the laptop's cloud failed")
