@@ -9,8 +9,11 @@ PYTEST := $(BIN)/python -m pytest
 EXPLORATIONS := tests/simulation tests/bench tests/infra tests/test_year.py tests/test_cloud.py \
 	$(addprefix tests/domain/test_,model.py real_crons.py cron.py preview.py address.py) $(addprefix tests/aws/test_,expression.py records.py)
 CLOUD := .build/end-to-end
-# The files pin all that is needed (tests/test_requirements.py holds them to it), so there is nothing to resolve; and Python compiles what it loads.
+# The files pin all that is needed (tests/test_requirements.py holds them to it), so there is nothing to resolve. The pip of a new environment is
+# as old as its Python, and may be twice as slow: the pinned one comes first. It compiles nothing: Python does what it loads, and for the tests,
+# where a dozen processes would begin with the same, compileall does before they start, on every core, all but what is large and seldom loaded.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-compile
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(sympy|mpmath|networkx|mypyc?|pip|pygments)/'
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command 'make update'
 
 # Containers often ask for no bytecode. The tests start a hundred processes here, and each would compile all of Resona anew.
@@ -26,7 +29,7 @@ run: $(VENV)/serves
 test: $(VENV)/tests
 	@$(PYTEST) --numprocesses 4 --dist loadgroup --no-cov tests/acceptance > $(VENV)/acceptance.log 2>&1 & laptop=$$!; \
 	trap 'kill $$laptop 2> /dev/null' EXIT INT TERM; \
-	$(PYTEST) --numprocesses 2 --ignore=tests/acceptance $(EXPLORATIONS:%=--ignore=%) \
+	$(PYTEST) --numprocesses 3 --ignore=tests/acceptance $(EXPLORATIONS:%=--ignore=%) \
 		--cov --cov-report=term-missing:skip-covered --cov-fail-under=95; unit=$$?; \
 	$(PYTEST) --numprocesses 2 --dist loadgroup --no-cov $(EXPLORATIONS); explored=$$?; \
 	wait $$laptop; accepted=$$?; cat $(VENV)/acceptance.log; \
@@ -110,14 +113,17 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
-$(VENV)/serves: requirements.txt infra/local/requirements.txt | $(BIN)/python
+$(VENV)/serves: infra/local/requirements.txt requirements.txt | $(BIN)/python
 	@echo "Installing what Resona needs (once)"
-	@$(PIP) --requirement infra/local/requirements.txt
+	@$(PIP) "$$(grep '^pip==' $<)"
+	@$(PIP) --requirement $<
 	@touch $@
 
-$(VENV)/tests: requirements.txt infra/local/requirements.txt requirements-dev.txt | $(BIN)/python
+$(VENV)/tests: requirements-dev.txt infra/local/requirements.txt requirements.txt | $(BIN)/python
 	@echo "Installing what the tests need (once)"
-	@$(PIP) --requirement requirements-dev.txt
+	@$(PIP) "$$(grep '^pip==' $<)"
+	@$(PIP) --requirement $<
+	@$(COMPILE) $(VENV)/lib app.py chalicelib infra tests || true
 	@touch $@ $(VENV)/serves
 
 # The cloud, and what the functions find there, are no part of what the tests are made of: their pins are others.
