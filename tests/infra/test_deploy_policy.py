@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from chalicelib.aws.key_store import KeyStore
 from infra.template import load
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
@@ -90,6 +91,8 @@ def asked_of_aws(account: Account) -> Iterator[tuple[str, str]]:
         if number == 1:
             (account.checkout.root / "chalicelib" / "version.py").write_text('VERSION = "9.9.9"\n')
         assert account.types(line) == 0, account.err
+    # What `python -m infra.keys` asks for beside what a deploy's own key takes.
+    assert list(KeyStore(account.client("dynamodb"), "resona-dev-keys").all())
     # A stack that fails, too.
     account.cloudformation.fails = {"DueQueue": "no"}
     assert account.types("deploy --stage dev") == 1
