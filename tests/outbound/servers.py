@@ -31,6 +31,19 @@ LOOPBACK = Guard(
     malformed_host, lambda address: None if address.is_loopback else "not loopback", lambda host, port: [ipaddress.ip_address("127.0.0.1")]
 )
 
+# What an authority's key is for.
+SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 @dataclass
 class Server:
@@ -162,6 +175,7 @@ class Authority:
         signer: ec.EllipticCurvePrivateKey | None = None,
     ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
+        signer = signer or self.key
         builder = x509.CertificateBuilder(
             issuer,
             subject,
@@ -170,10 +184,15 @@ class Authority:
             now + datetime.timedelta(days[0]),
             now + datetime.timedelta(days[1]),
         ).add_extension(x509.BasicConstraints(is_authority, None), critical=True)
+        # Without these, Python 3.13 refuses a certificate: https://docs.python.org/3.13/library/ssl.html#ssl.VERIFY_X509_STRICT
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        if is_authority:
+            builder = builder.add_extension(SIGNS, critical=True)
         if hosts:
             names = [x509.IPAddress(ipaddress.ip_address(host)) if host[-1].isdigit() else x509.DNSName(host) for host in hosts]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return builder.sign(signer or self.key, hashes.SHA256())
+        return builder.sign(signer, hashes.SHA256())
 
 
 AUTHORITY = Authority()
