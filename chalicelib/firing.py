@@ -29,7 +29,7 @@ from chalicelib.domain.job import Definition
 from chalicelib.domain.retry import MAX_JITTER
 from chalicelib.domain.run import AttemptRecord, Ending, Exchange, Outcome, RunStatus, Verdict
 from chalicelib.domain.state import Due, Leave, OpenRun, State, Step
-from chalicelib.sending import Sender, run_fields
+from chalicelib.sending import Ready, Sender, run_fields
 from chalicelib.side_by_side import SideBySide, in_threads
 from chalicelib.tries import TRIES, pause_after
 
@@ -87,11 +87,12 @@ class Firing:
         if claimed is not None:
             self._attempt(*claimed)
 
-    def _claim(self, due: Due) -> tuple[Definition, State, OpenRun] | None:
-        """Claim the attempt that is due; None if there is nothing to send."""
+    def _claim(self, due: Due) -> tuple[Ready, State, OpenRun] | None:
+        """Claim the attempt that is due; None if there is nothing to send. Raises Unavailable, and then none is spent."""
         loaded, key = self.jobs.load(due.job_id), due.key
-        # Owner token → the definition that its attempt sends: a later one is not what was claimed.
-        tried: dict[str | None, Definition] = {}
+        ready: Ready | None = None
+        # Owner token → what its attempt sends: a later definition is not what was claimed.
+        tried: dict[str | None, Ready] = {}
         for tries in range(1, TRIES + 1):
             if loaded is None:
                 log.info("claim.left", extra={"job_id": due.job_id, "why": "the job is gone"})
@@ -111,7 +112,11 @@ class Firing:
                 self._settle(definition, state, decision.run)
                 return None
             if decision.send is not None:
-                tried[owner] = definition
+                if ready is None or ready.definition != definition:
+                    ready = self.sender.ready(definition)
+                    # It may have taken its time, and what is to be done depends on when.
+                    continue
+                tried[owner] = ready
             try:
                 endings = [self.runs.ending_item(state.tenant, due.job_id, ending) for ending in decision.ended]
                 self.jobs.save(decision.state, endings, now=now)
@@ -127,8 +132,8 @@ class Firing:
                 continue
             self._log_endings(decision)
             self.arming.arm(decision.state, decision.arm)
-            if decision.send is not None:
-                return definition, decision.state, decision.send
+            if decision.send is not None and ready is not None:
+                return ready, decision.state, decision.send
             if decision.again is None:
                 return None
             loaded, key = (definition, decision.state), decision.again.key
@@ -150,8 +155,8 @@ class Firing:
             occurrences = ending.missed_count or (1 if ending.status is RunStatus.SKIPPED else None)
             _log_end(step.state.job_id, ending.key, ending, occurrences=occurrences)
 
-    def _attempt(self, definition: Definition, state: State, run: OpenRun) -> None:
-        sent = self.sender.attempt(definition, run)
+    def _attempt(self, ready: Ready, state: State, run: OpenRun) -> None:
+        definition, sent = ready.definition, self.sender.attempt(ready, run)
         if sent is None:
             # Whoever settles this attempt records it as unknown, and the run is tried again.
             log.warning("attempt.abandoned", extra=run_fields(definition.id, run))

@@ -23,6 +23,8 @@ log = logging.getLogger("resona")
 
 # A claimed attempt is sent only if its lease outlasts its timeout by this much.
 _LEASE_TO_SPARE = timedelta(seconds=2)
+# For so long what an attempt needs is waited for. With it, the longest timeout and a lease's margin end within the executor's own time.
+_PATIENCE = timedelta(seconds=10)
 _PAUSE_SECONDS = 1
 
 
@@ -46,6 +48,15 @@ def _host(url: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """A definition, what its attempt is signed with, and the values of those of its secrets that exist."""
+
+    definition: Definition
+    signing: SigningSecrets
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Sender:
     """What attempts are sent with. `clock` gives aware UTC; `sleep` takes seconds."""
 
@@ -54,15 +65,27 @@ class Sender:
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
 
-    def attempt(self, definition: Definition, run: OpenRun) -> tuple[datetime, Exchange] | None:
+    def ready(self, definition: Definition) -> Ready:
+        """Have ready what an attempt needs besides its claim. Waits a little for what does not answer, then raises Unavailable.
+
+        Before the claim: without it nothing is spent, and what is changed or deleted in the meantime is not claimed.
+        """
+        until = self.clock() + _PATIENCE
+        while True:
+            try:
+                return Ready(definition, *self.secrets.unsealed(definition.tenant, names_in(definition.request), self.clock()))
+            except Unavailable:
+                if self.clock() >= until:
+                    raise
+                self.sleep(_PAUSE_SECONDS)
+
+    def attempt(self, ready: Ready, run: OpenRun) -> tuple[datetime, Exchange] | None:
         """Send the attempt that was claimed; return when it began and what came of it, None if its lease leaves no time for it."""
-        unsealed = self._unsealed(definition, run)
-        started_at = self.clock()
-        if unsealed is None or not self._has_time(definition, run):
+        definition, started_at = ready.definition, self.clock()
+        if run.lease_until is None or run.lease_until - started_at < definition.timeout + _LEASE_TO_SPARE:
             return None
-        signing, values = unsealed
         try:
-            request = resolved(definition.request, values)
+            request = resolved(definition.request, ready.values)
         except SecretMissing as missing:
             return started_at, Exchange(Outcome.BLOCKED, timedelta(0), error=f"{missing}: put it, or change the job")
         identifier = run_id(definition.id, run.key)
@@ -73,7 +96,7 @@ class Sender:
             "Resona-Attempt": str(run.attempt),
             "Resona-Scheduled-Time": format_instant(run.key.due_at),
         }
-        credentials = Credentials(signing.in_force(started_at), tuple(values.values()))
+        credentials = Credentials(ready.signing.in_force(started_at), tuple(ready.values.values()))
         exchange = self.send(request, run_headers=headers, timeout=definition.timeout, credentials=credentials)
         late = started_at - run.key.asked_at
         fields = {
@@ -86,15 +109,3 @@ class Sender:
         }
         log.info("attempt.ended", extra=fields)
         return started_at, exchange
-
-    def _has_time(self, definition: Definition, run: OpenRun) -> bool:
-        return run.lease_until is not None and run.lease_until - self.clock() >= definition.timeout + _LEASE_TO_SPARE
-
-    def _unsealed(self, definition: Definition, run: OpenRun) -> tuple[SigningSecrets, dict[str, str]] | None:
-        """Return what the attempt is signed with and the secrets that it names, None if they cannot be had in time."""
-        while self._has_time(definition, run):
-            try:
-                return self.secrets.unsealed(definition.tenant, names_in(definition.request), self.clock())
-            except Unavailable:
-                self.sleep(_PAUSE_SECONDS)
-        return None

@@ -19,6 +19,7 @@ from chalicelib.aws.records import load_due
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.aws.secret_store import SecretStore
+from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import Request, check
 from chalicelib.domain.run import Exchange, Outcome, Response
@@ -149,11 +150,14 @@ class World:
             self.firing.sweep(self.now + timedelta(seconds=45))
 
     def deliver(self, name: str) -> None:
-        """Deliver one message, and delete it unless its handling failed."""
+        """Deliver one message, and delete it unless its handling failed, since something did not answer: then it comes again."""
         message = self.cloud.messages[name]
         message.visible_at = self.now + VISIBILITY
         message.count += 1
-        self.firing.fire(load_due(message.body))
+        try:
+            self.firing.fire(load_due(message.body))
+        except Unavailable:
+            return
         self.cloud.messages.pop(name, None)
 
     def wake(self, name: str, at: datetime) -> None:

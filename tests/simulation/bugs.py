@@ -182,8 +182,8 @@ BUGS = (
         "no look at the lease before sending",
         (
             SENDING,
-            "run.lease_until is not None and run.lease_until - self.clock() >= definition.timeout + _LEASE_TO_SPARE",
-            "run.lease_until is not None",
+            "run.lease_until is None or run.lease_until - started_at < definition.timeout + _LEASE_TO_SPARE",
+            "run.lease_until is None",
         ),
     ),
     bug("settled without a look at the record", (FIRING, "found = self.runs.attempt(definition.id, run.key, run.attempt)", "found = None")),
