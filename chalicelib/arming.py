@@ -33,7 +33,7 @@ class Arming:
         try:
             self._queue.send(dues, now)
         except Unavailable:
-            log.warning("arm.failed", extra={"job_id": state.job_id})
+            log.warning("arm.failed", extra={"job_id": state.job_id}, exc_info=True)
             self._uncover(state, dues, now)
             return False
         return True
@@ -52,7 +52,7 @@ def schedule(schedules: Schedules, job_id: str, trigger: Trigger, now: datetime)
     try:
         schedules.create(job_id, token, trigger)
     except Unavailable:
-        log.warning("schedule.failed", extra={"job_id": job_id})
+        log.warning("schedule.failed", extra={"job_id": job_id}, exc_info=True)
         return None
     return token
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
 from chalicelib.aws.clients import Caller
 from chalicelib.aws.records import dump_due
 from chalicelib.domain.errors import Unavailable
@@ -31,13 +33,20 @@ class DueQueue:
     def send(self, dues: Sequence[Due], now: datetime) -> None:
         """Send a message for each, to arrive at its time, less the fraction of a second that SQS cannot wait.
 
-        Sending twice is harmless. Raises Unavailable if any was not taken.
+        Sending twice is harmless. Raises Unavailable if any was not taken, whatever the reason: a message may always be lost, and who
+        sends one has written already what it stands for.
         """
         for start in range(0, len(dues), 10):
-            entries = [_entry(index, due, now) for index, due in enumerate(dues[start : start + 10])]
-            answer = self._call(lambda entries=entries: self._client.send_message_batch(QueueUrl=self._url, Entries=entries), writes=True)  # type: ignore[misc]
-            if answer.get("Failed"):
-                raise Unavailable(_PART, unknown=True)
+            self._send([_entry(index, due, now) for index, due in enumerate(dues[start : start + 10])])
+
+    def _send(self, entries: list[SendMessageBatchRequestEntryTypeDef]) -> None:
+        try:
+            answer = self._call(lambda: self._client.send_message_batch(QueueUrl=self._url, Entries=entries), writes=True)
+        except ClientError as error:
+            # A queue that is gone, a policy that forbids.
+            raise Unavailable(_PART, unknown=True) from error
+        if answer.get("Failed"):
+            raise Unavailable(_PART, unknown=True)
 
 
 def _entry(index: int, due: Due, now: datetime) -> SendMessageBatchRequestEntryTypeDef:

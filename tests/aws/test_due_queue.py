@@ -100,10 +100,12 @@ def test_a_batch_of_which_one_was_not_taken_has_failed(cloud: Cloud) -> None:
     assert delays(cloud) == [1, 2]
 
 
-@pytest.mark.parametrize("status", [500, 503])
-def test_a_queue_that_does_not_answer_is_unavailable(cloud: Cloud, status: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "status"), [("InternalError", 500), ("InternalError", 503), ("AccessDenied", 403), ("QueueDoesNotExist", 400)]
+)
+def test_a_queue_that_does_not_answer_or_refuses_is_unavailable(cloud: Cloud, code: str, status: int) -> None:
     def fail(operation: str, request: dict[str, Any]) -> None:
-        raise client_error("InternalError", operation, status)
+        raise client_error(code, operation, status)
 
     cloud.before = fail
     with pytest.raises(Unavailable, match=r"^the due queue is unavailable") as raised:
