@@ -154,31 +154,38 @@ def _value(values: Mapping[str, str], name: str) -> str:
 
 
 class Mask:
-    """Hides values in what a target sent back, also where it has percent-encoded, JSON-escaped, HTML-escaped or base64-encoded them."""
+    """Hides values in what a target sent back, also where it has percent-encoded, JSON-escaped, HTML-escaped or base64-encoded them.
+
+    The target chooses the text and the tenant the values, so each form is looked for by itself, in time that grows with the text alone:
+    an expression of them all would try at every place, and other jobs wait for it.
+    """
 
     def __init__(self, values: Iterable[str]) -> None:
-        forms = {form for value in values for form in _forms(value) if form}
-        longest_first = sorted(forms, key=lambda form: (-len(form), form))
-        self._pattern = re.compile(b"|".join(map(re.escape, longest_first))) if forms else None
+        self._forms = frozenset(form for value in values for form in _forms(value) if form)
+        self._longest = max(map(len, self._forms), default=0)
 
     def body(self, data: bytes, keep: int) -> bytes:
         """Return what is kept of the first `keep` bytes, values hidden: also one that begins before their end and goes on behind it."""
-        if self._pattern is None:
-            return data[:keep]
-        kept, at = b"", 0
-        for found in self._pattern.finditer(data):
-            if found.start() >= keep:
+        kept, at = list[bytes](), 0
+        for start, end in sorted(self._places(data[: keep + self._longest])):
+            if start >= keep:
                 break
-            kept += data[at : found.start()] + MASK.encode()
-            at = found.end()
-        return (kept + data[at:keep])[:keep]
+            if start >= at:
+                kept += [data[at:start], MASK.encode()]
+            at = max(at, end)
+        return b"".join([*kept, data[at:keep]])[:keep]
 
-    def header(self, text: str) -> str:
-        """Return a header's name or value, which http.client has read as Latin-1, with values hidden."""
-        if self._pattern is None:
-            return text
+    def _places(self, data: bytes) -> Iterator[tuple[int, int]]:
+        for form in self._forms:
+            at = data.find(form)
+            while at >= 0:
+                yield at, at + len(form)
+                at = data.find(form, at + len(form))
+
+    def header(self, text: str, keep: int | None = None) -> str:
+        """Return what is kept of a header's name or value, all if `keep` is None; http.client has read it as Latin-1."""
         data = text.encode("latin-1", "replace")
-        return self.body(data, len(data) * len(MASK)).decode("latin-1")
+        return self.body(data, len(data) * len(MASK) if keep is None else keep).decode("latin-1")
 
 
 def _forms(value: str) -> set[bytes]:

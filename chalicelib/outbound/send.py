@@ -132,7 +132,7 @@ def _read(raw: HTTPResponse, wire: Wire, mask: Mask) -> Exchange:
         status_code=raw.status,
         response=response,
         error=None if is_success else f"the target answered {raw.status}",
-        retry_after=mask.header(raw.headers.get("Retry-After", ""))[:100] or None,
+        retry_after=mask.header(raw.headers.get("Retry-After", ""), 100) or None,
     )
 
 
@@ -149,10 +149,15 @@ def _kept_headers(raw: HTTPResponse, mask: Mask) -> tuple[dict[str, str], bool]:
     kept: dict[str, str] = {}
     size = 0
     for name in raw.headers:
-        lower, value = mask.header(name).lower(), mask.header(raw.headers[name])
-        if lower in _NOT_KEPT:
+        if name.lower() in _NOT_KEPT:
             continue
-        size += len(lower) + len(value.encode("utf-8", "replace"))
+        value = raw.headers[name]
+        # As it came, too: what would not fit is not worth the search for secrets in it.
+        came = len(name) + len(value)
+        if size + came > KEEP_HEADERS:
+            return kept, True
+        lower, value = mask.header(name).lower(), mask.header(value)
+        size += max(came, len(lower) + len(value.encode("utf-8", "replace")))
         if size > KEEP_HEADERS:
             return kept, True
         kept[lower] = value

@@ -159,6 +159,17 @@ def test_a_secret_that_the_cut_divides_is_hidden_whole(keep: int) -> None:
     assert not any(digit in kept for digit in (b"0", b"1", b"9"))
 
 
+@given(st.lists(st.text("AB", min_size=1, max_size=5), min_size=1, max_size=4), st.text("AB-", max_size=40))
+def test_no_secret_is_left_whole_though_secrets_overlap(values: list[str], text: str) -> None:
+    kept = Mask(values).body(text.encode(), 1000).decode()
+    assert not any(value in kept for value in values)
+
+
+def test_a_header_that_is_cut_shows_nothing_of_a_secret_that_goes_on_behind_the_cut() -> None:
+    assert Mask(["0123456789"]).header("in 0123456789", 8) == "in ***"
+    assert Mask(["0123456789"]).header("in 0123456789 and more", 8) == "in ***"
+
+
 def test_without_secrets_nothing_is_hidden() -> None:
     assert Mask([]).body(b"as it came", 5) == b"as it"
 

@@ -167,6 +167,21 @@ def test_headers_are_kept_in_lower_case_without_secrets_of_the_connection() -> N
     assert exchange.response.headers == {"x-one": "1, 2", "content-length": "0"}
 
 
+def test_to_hide_secrets_takes_no_longer_than_the_answer_whatever_both_are() -> None:
+    """Searched for together, at every place, these took minutes; and nothing else of the process ran meanwhile."""
+    hidden = tuple("a" * 4090 + str(number) for number in range(10))
+    headers = "".join(f"Set-Cookie: {'a' * 60_000}\r\n" for _ in range(10)) + f"X-Long: {'a' * 7000}\r\n" + f"X-Longer: {'a' * 60_000}\r\n"
+    script = [{"send": f"HTTP/1.1 200 OK\r\n{headers}Content-Length: 60000\r\n\r\n{'a' * 60_000}"}]
+    with serving(script) as server:
+        request = Request(f"http://127.0.0.1:{server.port}/", "POST", {})
+        credentials = Credentials(SIGNED.signing, hidden)
+        exchange = send(request, run_headers=RUN, timeout=TIMEOUT, credentials=credentials, guard=LOOPBACK)
+    assert (exchange.outcome, exchange.status_code) == ("success", 200)
+    assert exchange.response is not None
+    assert exchange.response.headers == {"x-long": "a" * 7000}
+    assert exchange.response.truncated
+
+
 def test_a_compressed_body_is_kept_as_it_came() -> None:
     body = bytes.fromhex("1f8b0800000000000003cbcf0600")
     script = [{"send": f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"}, {"send_hex": body.hex()}]
