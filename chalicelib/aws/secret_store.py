@@ -57,33 +57,32 @@ class SecretStore:
         return self._make_kms()
 
     def put(self, tenant: str, name: str, value: str, now: datetime) -> None:
-        """Keep a value under a name, in the place of the one that is there."""
-        before = self._items(tenant, [_secret(name)]).get(_secret(name))
-        stamp = {"S": now.isoformat()}
-        item = {
-            "tenant": {"S": tenant},
-            "name": {"S": _secret(name)},
-            "value": {"S": self._encrypted(tenant, _secret(name), value)},
-            "created_at": before["created_at"] if before else stamp,
-            "updated_at": stamp,
-        }
-        self._call(lambda: self._client.put_item(TableName=self._table, Item=item), writes=True)
+        """Keep a value under a name, in the place of the one that is there. A write that comes late undoes no later one."""
+        sealed = self._encrypted(tenant, _secret(name), value)
+        for _ in range(_TRIES):
+            before = self._items(tenant, [_secret(name)]).get(_secret(name))
+            if before is not None and before["value"]["S"] == sealed:
+                # A write of ours whose answer was lost has taken effect.
+                return
+            stamp = {"S": now.isoformat()}
+            item = {
+                "tenant": {"S": tenant},
+                "name": {"S": _secret(name)},
+                "value": {"S": sealed},
+                "created_at": before["created_at"] if before else stamp,
+                "updated_at": stamp,
+            }
+            if self._put(item, before, "value"):
+                return
+        raise Unavailable(_PART)
 
     def delete(self, tenant: str, name: str) -> None:
         """Forget a secret. Raises SecretNotFound."""
-        try:
-            self._call(
-                lambda: self._client.delete_item(
-                    TableName=self._table,
-                    Key={"tenant": {"S": tenant}, "name": {"S": _secret(name)}},
-                    ConditionExpression="attribute_exists(tenant)",
-                ),
-                writes=True,
-            )
-        except ClientError as error:
-            if code_of(error) != "ConditionalCheckFailedException":
-                raise
-            raise SecretNotFound from error
+        # Read, and not asked as a condition: repeated for a lost answer, it would find nothing there.
+        if self.missing(tenant, [name]):
+            raise SecretNotFound
+        key = {"tenant": {"S": tenant}, "name": {"S": _secret(name)}}
+        self._call(lambda: self._client.delete_item(TableName=self._table, Key=key), writes=True)
 
     def names(self, tenant: str) -> list[SecretDates]:
         """Return the tenant's secrets without their values, by name."""
@@ -155,33 +154,38 @@ class SecretStore:
             after = change(before)
             if item is not None and after == before:
                 return before
-            try:
-                self._write_signing(tenant, after, item, tried, now)
-            except ClientError as error:
-                if code_of(error) != "ConditionalCheckFailedException":
-                    raise
-                continue
-            return after
+            if self._write_signing(tenant, after, item, tried, now):
+                return after
         raise Unavailable(_PART)
 
-    def _write_signing(self, tenant: str, after: SigningSecrets, item: dict[str, Any] | None, token: str, now: datetime) -> None:
+    def _write_signing(self, tenant: str, after: SigningSecrets, item: dict[str, Any] | None, token: str, now: datetime) -> bool:
         text = json.dumps([after.current, [[secret, until.isoformat()] for secret, until in after.previous]])
-        revision = int(item["revision"]["N"]) + 1 if item else 1
-        unchanged: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(tenant)"}
-        if item is not None:
-            unchanged = {
-                "ConditionExpression": "revision = :read",
-                "ExpressionAttributeValues": {":read": item["revision"]},
-            }
         fresh = {
             "tenant": {"S": tenant},
             "name": {"S": _SIGNING},
             "value": {"S": self._encrypted(tenant, _SIGNING, text)},
-            "revision": {"N": str(revision)},
+            "revision": {"N": str(int(item["revision"]["N"]) + 1 if item else 1)},
             "write_token": {"S": token},
             "updated_at": {"S": now.isoformat()},
         }
-        self._call(lambda: self._client.put_item(TableName=self._table, Item=fresh, **unchanged), writes=True)
+        return self._put(fresh, item, "revision")
+
+    def _put(self, item: dict[str, Any], before: dict[str, Any] | None, seen: str) -> bool:
+        """Write an item if what was read is still there, known by its attribute `seen`; False if something else is."""
+        unchanged: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(tenant)"}
+        if before is not None:
+            unchanged = {
+                "ConditionExpression": "#seen = :read",
+                "ExpressionAttributeNames": {"#seen": seen},
+                "ExpressionAttributeValues": {":read": before[seen]},
+            }
+        try:
+            self._call(lambda: self._client.put_item(TableName=self._table, Item=item, **unchanged), writes=True)
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+            return False
+        return True
 
     def _signing(self, item: dict[str, Any]) -> SigningSecrets:
         current, previous = json.loads(self._decrypt(item["tenant"]["S"], _SIGNING, item["value"]["S"]))

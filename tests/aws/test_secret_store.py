@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.errors import SecretNotFound, Unavailable
@@ -91,6 +92,53 @@ def test_what_is_deleted_is_gone_and_deleting_it_again_is_told(vault: Vault) -> 
     assert vault.store.missing("tenant", {"token"}) == {"token"}
     with pytest.raises(SecretNotFound):
         vault.store.delete("tenant", "token")
+
+
+def test_deleting_is_not_refused_for_what_its_own_lost_answer_has_done(vault: Vault) -> None:
+    vault.store.put("tenant", "token", "x", NOW)
+    vault.fails("DeleteItem", "after", code="ThrottlingException", http=400)
+    vault.store.delete("tenant", "token")
+    assert vault.store.missing("tenant", {"token"}) == {"token"}
+
+
+def test_a_value_whose_answer_was_lost_is_put_once(vault: Vault) -> None:
+    vault.fails("PutItem", "after", code="ThrottlingException", http=400)
+    vault.store.put("tenant", "token", "x", NOW)
+    assert values(vault.store, "token") == {"token": "x"}
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_value_that_is_written_late_undoes_no_later_one(vault: Vault, is_there: bool) -> None:
+    if is_there:
+        vault.store.put("tenant", "token", "first", NOW)
+    late: list[Any] = []
+
+    def lose(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem":
+            late.append(request)
+            raise client_error("InternalServerError", operation, 500)
+
+    vault.cloud.before = lose
+    with pytest.raises(Unavailable):
+        vault.store.put("tenant", "token", "old", NOW)
+    vault.cloud.before = lambda operation, request: None
+    vault.store.put("tenant", "token", "new", LATER)
+    with pytest.raises(ClientError):
+        DynamoDB(vault.cloud).put_item(**late[0])
+    assert values(vault.store, "token") == {"token": "new"}
+
+
+def test_two_values_put_at_once_are_both_put_and_one_stays(vault: Vault) -> None:
+    other: list[str] = []
+
+    def first(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem" and not other:
+            other.append("theirs")
+            vault.another().put("tenant", "token", "theirs", NOW)
+
+    vault.cloud.before = first
+    vault.store.put("tenant", "token", "mine", NOW)
+    assert (other, values(vault.store, "token")) == (["theirs"], {"token": "mine"})
 
 
 def test_what_was_encrypted_for_one_place_cannot_be_read_in_another(vault: Vault) -> None:
