@@ -255,8 +255,8 @@ BUGS = (
         "a schedule that could not be made is counted on",
         (
             ARMING,
-            '        log.warning("schedule.failed", extra={"job_id": job_id})\n        return None\n',
-            '        log.warning("schedule.failed", extra={"job_id": job_id})\n',
+            '        log.warning("schedule.failed", extra={"job_id": job_id}, exc_info=True)\n        return None\n',
+            '        log.warning("schedule.failed", extra={"job_id": job_id}, exc_info=True)\n',
         ),
     ),
     bug(

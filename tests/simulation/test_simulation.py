@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.domain.state import MAX_OPEN_RUNS
+from tests.simulation.bugs import BUGS
 from tests.simulation.clients import Clients
 from tests.simulation.deployment import deployed
 from tests.simulation.faults import Fault, Plan, Weather
@@ -53,6 +54,11 @@ def test_the_same_seed_is_the_same_life_in_every_process() -> None:
 def test_every_fault_is_met() -> None:
     met = {fault for script in SCRIPTS for _, fault in play(script, {})[1]}
     assert met == set(Fault)
+
+
+def test_every_planted_bug_has_a_place_in_the_code() -> None:
+    texts = {path: path.read_text() for path in (ROOT / "chalicelib").rglob("*.py")}
+    assert [(bug.name, name) for bug in BUGS for name, old, _ in bug.patches if old not in texts[ROOT / "chalicelib" / name]] == []
 
 
 @pytest.mark.parametrize("seed", range(3))
