@@ -159,6 +159,7 @@ class Hub:
                 except Killed:
                     process.is_dead = True
                 except Exception as error:
+                    # Whatever it is, it is raised where the calls were made side by side, once all others have ended.
                     errors[index] = error
                 running.discard(index)
             if not running:
