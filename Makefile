@@ -6,7 +6,7 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-EXPLORATIONS := tests/simulation tests/bench tests/infra tests/test_year.py tests/test_cloud.py \
+EXPLORATIONS := tests/simulation tests/bench tests/infra tests/test_long_run.py tests/test_cloud.py \
 	$(addprefix tests/domain/test_,model.py real_crons.py cron.py preview.py address.py) $(addprefix tests/aws/test_,expression.py records.py)
 CLOUD := .build/end-to-end
 # The files pin all that is needed (tests/test_requirements.py holds them to it), so there is nothing to resolve. The pip of a new environment is

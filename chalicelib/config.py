@@ -9,8 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-# As browsers send it: in lower case, without a path, and without the port that the scheme has anyway.
-_ORIGIN = re.compile(r"(?!http:.*:80$|https:.*:443$)https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
+# As browsers send it: in lower case, without a path, and without the port that the scheme has
+# anyway.
+_ORIGIN = re.compile(
+    r"(?!http:.*:80$|https:.*:443$)https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?",
+    re.ASCII,
+)
 
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -22,7 +26,10 @@ class SettingMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What differs from one deployment to another. Each field is the variable `RESONA_<FIELD IN UPPER CASE>`."""
+    """What differs from one deployment to another.
+
+    Each field is the variable `RESONA_<FIELD IN UPPER CASE>`.
+    """
 
     stage: str
     """`local`, `dev`, `prod` or a name of your own; `local` alone needs no keys."""
@@ -49,11 +56,13 @@ class Settings:
     registrations_per_minute: int = 6_000
     """How many jobs a tenant may register in a minute; 0 is no quota."""
     require_https: bool = False
-    """`RESONA_REQUIRE_HTTPS`, `true` or `false`: whether `http:` URLs are refused, when a job is written and when it is sent."""
+    """`RESONA_REQUIRE_HTTPS`, `true` or `false`: whether `http:` URLs are refused, when a job is
+    written and when it is sent.
+    """
 
 
 @dataclass(frozen=True, slots=True)
-class KeySettings:
+class ApiKeySettings:
     """What the authorizer needs, and it alone: no other function knows the table of keys."""
 
     stage: str
@@ -63,7 +72,10 @@ class KeySettings:
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings of the API and the executor. Raises SettingMissing, naming the variable and what it should hold."""
+    """Read the settings of the API and the executor.
+
+    Raises SettingMissing, naming the variable and what it should hold.
+    """
     return Settings(
         stage=_text(environ, "RESONA_STAGE"),
         jobs_table=_text(environ, "RESONA_JOBS_TABLE"),
@@ -74,21 +86,34 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         schedule_group=_text(environ, "RESONA_SCHEDULE_GROUP"),
         wake_function_arn=_text(environ, "RESONA_WAKE_FUNCTION_ARN"),
         scheduler_role_arn=_text(environ, "RESONA_SCHEDULER_ROLE_ARN"),
-        run_retention=timedelta(days=_number(environ, "RESONA_RUN_RETENTION", default=30, least=1, most=365)),
-        jobs_quota=_number(environ, "RESONA_JOBS_QUOTA", default=100_000, least=0, most=100_000_000),
-        registrations_per_minute=_number(environ, "RESONA_REGISTRATIONS_PER_MINUTE", default=6_000, least=0, most=60_000),
+        run_retention=timedelta(
+            days=_number(environ, "RESONA_RUN_RETENTION", default=30, least=1, most=365)
+        ),
+        jobs_quota=_number(
+            environ, "RESONA_JOBS_QUOTA", default=100_000, least=0, most=100_000_000
+        ),
+        registrations_per_minute=_number(
+            environ, "RESONA_REGISTRATIONS_PER_MINUTE", default=6_000, least=0, most=60_000
+        ),
         require_https=_flag(environ, "RESONA_REQUIRE_HTTPS"),
     )
 
 
-def read_key_settings(environ: Mapping[str, str] = os.environ) -> KeySettings:
+def read_api_key_settings(environ: Mapping[str, str] = os.environ) -> ApiKeySettings:
     """Read the authorizer's settings. Raises SettingMissing, naming the variable."""
-    return KeySettings(stage=_text(environ, "RESONA_STAGE"), keys_table=_text(environ, "RESONA_KEYS_TABLE"))
+    return ApiKeySettings(
+        stage=_text(environ, "RESONA_STAGE"), keys_table=_text(environ, "RESONA_KEYS_TABLE")
+    )
 
 
 def read_origins(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
-    """Read the origins whose pages may call the API; none unless set. Raises SettingMissing for what is no origin."""
-    origins = [text.strip() for text in environ.get("RESONA_CORS_ORIGINS", "").split(",") if text.strip()]
+    """Read the origins whose pages may call the API; none unless set.
+
+    Raises SettingMissing for what is no origin.
+    """
+    origins = [
+        text.strip() for text in environ.get("RESONA_CORS_ORIGINS", "").split(",") if text.strip()
+    ]
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
             raise SettingMissing(
@@ -98,10 +123,15 @@ def read_origins(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
 
 
 def read_log_level(environ: Mapping[str, str] = os.environ) -> int:
-    """Read from which level on events are written, `RESONA_LOG_LEVEL`: INFO unless set. Raises SettingMissing for what is no level."""
+    """Read from which level on events are written, `RESONA_LOG_LEVEL`: INFO unless set.
+
+    Raises SettingMissing for what is no level.
+    """
     name = environ.get("RESONA_LOG_LEVEL", "") or "INFO"
     if name not in _LEVELS:
-        raise SettingMissing(f"the environment variable RESONA_LOG_LEVEL must be one of {', '.join(_LEVELS)}, not {name!r}")
+        raise SettingMissing(
+            f"the environment variable RESONA_LOG_LEVEL must be one of {', '.join(_LEVELS)}, not {name!r}"
+        )
     return logging.getLevelNamesMapping()[name]
 
 
@@ -124,5 +154,7 @@ def _number(environ: Mapping[str, str], name: str, *, default: int, least: int, 
     if not text:
         return default
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-        raise SettingMissing(f"the environment variable {name} must be a whole number from {least} to {most}, not {text!r}")
+        raise SettingMissing(
+            f"the environment variable {name} must be a whole number from {least} to {most}, not {text!r}"
+        )
     return int(text)

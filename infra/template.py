@@ -1,4 +1,6 @@
-"""Read a CloudFormation template, its short forms (`!Sub`, `!GetAtt` …) written out as they are in JSON."""
+"""Read a CloudFormation template, its short forms (`!Sub`, `!GetAtt` …) written out as they are in
+JSON.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ TEMPLATE = Path(__file__).parent / "template.yaml"
 _BARE = ("Ref", "Condition")
 
 
-# Written in C, if PyYAML has it here: five times as fast, and every start of a laptop reads the template twice.
+# Written in C, if PyYAML has it here: five times as fast, and every start of a laptop reads the
+# template twice.
 _Safe: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

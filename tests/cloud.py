@@ -1,8 +1,9 @@
-"""A small cloud in memory: the clients of DynamoDB, SQS and EventBridge Scheduler as far as Resona uses them.
+"""A small cloud in memory: the clients of DynamoDB, SQS and EventBridge Scheduler as far as Resona
+uses them.
 
-Each call goes through `Cloud.called`, where a test may make it fail before or after its effect; `tests/permissions.py` has refused
-it by then if a function makes it whose policy does not allow it. `tests/test_cloud.py` holds these stand-ins against moto, so that
-they cannot drift.
+Each call goes through `Cloud.called`, where a test may make it fail before or after its effect;
+`tests/permissions.py` has refused it by then if a function makes it whose policy does not allow it.
+`tests/test_cloud.py` holds these stand-ins against moto, so that they cannot drift.
 """
 
 from __future__ import annotations
@@ -29,7 +30,14 @@ Clause = tuple[str, str, str]
 
 def client_error(code: str, operation: str, status: int = 400, **members: Any) -> ClientError:
     """Make the error that boto3 raises for a service's refusal."""
-    return ClientError({"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}, **members}, operation)
+    return ClientError(
+        {
+            "Error": {"Code": code, "Message": code},
+            "ResponseMetadata": {"HTTPStatusCode": status},
+            **members,
+        },
+        operation,
+    )
 
 
 def require(is_valid: bool, operation: str, code: str = "ValidationException") -> None:
@@ -39,9 +47,11 @@ def require(is_valid: bool, operation: str, code: str = "ValidationException") -
 
 
 class Table(dict[Key, Item]):
-    """The items of a table by their keys, which are noted by partition, so that a query of one need not look at all others.
+    """The items of a table by their keys, which are noted by partition, so that a query of one need
+    not look at all others.
 
-    Tests may assign to it and delete from it as they like; only `update`, `setdefault` and `|=` would go past the notes.
+    Tests may assign to it and delete from it as they like; only `update`, `setdefault` and `|=`
+    would go past the notes.
     """
 
     def __init__(self) -> None:
@@ -53,7 +63,10 @@ class Table(dict[Key, Item]):
         super().__setitem__(key, item)
 
     def partition(self, name: str) -> list[Item]:
-        """Return the items of a partition in no order. A key stays noted when its item is deleted."""
+        """Return the items of a partition in no order.
+
+        A key stays noted when its item is deleted.
+        """
         return [self[key] for key in self._noted.get(name, ()) if key in self]
 
 
@@ -101,8 +114,17 @@ class Cloud:
         """Be told of each item that was written; `new` is None when it was deleted."""
 
 
-KEYS = {"jobs": ("id", "part"), "runs": ("job_id", "sort"), "secrets": ("tenant", "name"), "keys": ("id",)}
-INDEXES = {"by_tenant": ("tenant", "id"), "by_watch": ("watch_shard", "watch_at"), "by_wrong": ("wrong_shard", "wrong_at")}
+KEYS = {
+    "jobs": ("id", "part"),
+    "runs": ("job_id", "sort"),
+    "secrets": ("tenant", "name"),
+    "keys": ("id",),
+}
+INDEXES = {
+    "by_tenant": ("tenant", "id"),
+    "by_watch": ("watch_shard", "watch_at"),
+    "by_wrong": ("wrong_shard", "wrong_at"),
+}
 # In bytes. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 LONGEST_KEY = {"id": 2048, "part": 1024, "job_id": 2048, "sort": 1024, "tenant": 2048, "name": 1024}
 LONGEST_KEY |= {"watch_shard": 2048, "watch_at": 1024, "wrong_shard": 2048, "wrong_at": 1024}
@@ -110,13 +132,26 @@ LARGEST_ITEM, LARGEST_PAGE = 400 * 1024, 1024 * 1024
 
 
 def size(item: Item) -> int:
-    """Return the bytes of an item's names and values. A number counts as its text, a little more than DynamoDB counts."""
-    return sum([len(name) + len(text.encode()) for name, attribute in item.items() for text in attribute.values()])
+    """Return the bytes of an item's names and values.
+
+    A number counts as its text, a little more than DynamoDB counts.
+    """
+    return sum(
+        [
+            len(name) + len(text.encode())
+            for name, attribute in item.items()
+            for text in attribute.values()
+        ]
+    )
 
 
 def keys_fit(item: Item) -> bool:
     """Say whether no key in an item is empty or too long."""
-    return all(0 < len(item[name]["S"].encode()) <= LONGEST_KEY[name] for name in item if name in LONGEST_KEY)
+    return all(
+        0 < len(item[name]["S"].encode()) <= LONGEST_KEY[name]
+        for name in item
+        if name in LONGEST_KEY
+    )
 
 
 def fits(item: Item) -> bool:
@@ -147,7 +182,10 @@ def holds(condition: str | None, item: Item | None, values: Item, names: dict[st
 
 @cache
 def _clauses(condition: str) -> list[list[Clause]]:
-    return [[_clause(clause.strip()) for clause in part.split(" AND ")] for part in condition.split(" OR ")]
+    return [
+        [_clause(clause.strip()) for clause in part.split(" AND ")]
+        for part in condition.split(" OR ")
+    ]
 
 
 def _clause(text: str) -> Clause:
@@ -192,7 +230,9 @@ class DynamoDB:
         return tuple(item[name]["S"] for name in KEYS[table])
 
     def _place(self, request: dict[str, Any]) -> tuple[str, Key]:
-        return request["TableName"], self._key(request["TableName"], request.get("Item") or request["Key"])
+        return request["TableName"], self._key(
+            request["TableName"], request.get("Item") or request["Key"]
+        )
 
     def put_item(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
@@ -211,7 +251,10 @@ class DynamoDB:
             if self._refusal(request):
                 raise client_error("ConditionalCheckFailedException", "UpdateItem")
             table, key = self._place(request)
-            values, item = request["ExpressionAttributeValues"], dict(self._cloud.tables[table].get(key, request["Key"]))
+            values, item = (
+                request["ExpressionAttributeValues"],
+                dict(self._cloud.tables[table].get(key, request["Key"])),
+            )
             for action in request["UpdateExpression"].removeprefix("SET ").split(", "):
                 match = re.fullmatch(r"(\w+) = (\w+) \+ (:\w+)", action)
                 assert match, f"the cloud in memory does not know the update {action!r}"
@@ -225,7 +268,10 @@ class DynamoDB:
     def _refusal(self, request: dict[str, Any]) -> dict[str, Any] | None:
         table, key = self._place(request)
         item = self._cloud.tables[table].get(key)
-        values, names = request.get("ExpressionAttributeValues", {}), request.get("ExpressionAttributeNames", {})
+        values, names = (
+            request.get("ExpressionAttributeValues", {}),
+            request.get("ExpressionAttributeNames", {}),
+        )
         if holds(request.get("ConditionExpression"), item, values, names):
             return None
         reason: dict[str, Any] = {"Code": "ConditionalCheckFailed"}
@@ -235,7 +281,11 @@ class DynamoDB:
 
     def _apply(self, request: dict[str, Any]) -> None:
         """Put the request's item in its place; a request without one is to delete."""
-        new = {name: dict(value) for name, value in request["Item"].items()} if "Item" in request else None
+        new = (
+            {name: dict(value) for name, value in request["Item"].items()}
+            if "Item" in request
+            else None
+        )
         table, key = self._place(request)
         old = self._cloud.tables[table].pop(key, None)
         if new is not None:
@@ -256,12 +306,18 @@ class DynamoDB:
         def effect() -> dict[str, Any]:
             writes = [write.get("Put") or write["Delete"] for write in request["TransactItems"]]
             places = {self._place(write) for write in writes}
-            is_valid = len(places) == len(writes) <= 100 and all(fits(write.get("Item") or write["Key"]) for write in writes)
+            is_valid = len(places) == len(writes) <= 100 and all(
+                fits(write.get("Item") or write["Key"]) for write in writes
+            )
             require(is_valid, "TransactWriteItems")
             refusals = [self._refusal(write) for write in writes]
             if any(refusals):
                 reasons = [refusal or {"Code": "None"} for refusal in refusals]
-                raise client_error("TransactionCanceledException", "TransactWriteItems", CancellationReasons=reasons)
+                raise client_error(
+                    "TransactionCanceledException",
+                    "TransactWriteItems",
+                    CancellationReasons=reasons,
+                )
             for write in writes:
                 self._apply(write)
             return {}
@@ -279,12 +335,21 @@ class DynamoDB:
 
     def batch_get_item(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
-            asked = [(table, key) for table, wanted in request["RequestItems"].items() for key in wanted["Keys"]]
+            asked = [
+                (table, key)
+                for table, wanted in request["RequestItems"].items()
+                for key in wanted["Keys"]
+            ]
             places = {(table, self._key(table, key)) for table, key in asked}
-            require(len(places) == len(asked) <= 100 and all(keys_fit(key) for _, key in asked), "BatchGetItem")
+            require(
+                len(places) == len(asked) <= 100 and all(keys_fit(key) for _, key in asked),
+                "BatchGetItem",
+            )
             found: dict[str, list[Item]] = {}
             for table, wanted in request["RequestItems"].items():
-                items = (self._cloud.tables[table].get(self._key(table, key)) for key in wanted["Keys"])
+                items = (
+                    self._cloud.tables[table].get(self._key(table, key)) for key in wanted["Keys"]
+                )
                 found[table] = [item for item in items if item]
             return {"Responses": found, "UnprocessedKeys": {}}
 
@@ -298,11 +363,24 @@ class DynamoDB:
         require(not (index and request.get("ConsistentRead")), "Query")
         order = (*INDEXES[index], *KEYS[table]) if index else KEYS[table]
         condition, values = request["KeyConditionExpression"], request["ExpressionAttributeValues"]
-        seen = self._cloud.items(table, index).values() if index else self._partition(table, condition, values)
-        # A key condition does not hold for an item without the key, and so not for one that a sparse index leaves out.
-        items = [item for item in seen if holds(condition, item, values, request.get("ExpressionAttributeNames", {}))]
+        seen = (
+            self._cloud.items(table, index).values()
+            if index
+            else self._partition(table, condition, values)
+        )
+        # A key condition does not hold for an item without the key, and so not for one that a
+        # sparse index leaves out.
+        items = [
+            item
+            for item in seen
+            if holds(condition, item, values, request.get("ExpressionAttributeNames", {}))
+        ]
         if index:
-            items = [{name: item[name] for name in order} for item in items if all(name in item for name in order)]
+            items = [
+                {name: item[name] for name in order}
+                for item in items
+                if all(name in item for name in order)
+            ]
         forward = request.get("ScanIndexForward", True)
 
         def place(item: Item) -> tuple[Any, ...]:
@@ -311,11 +389,17 @@ class DynamoDB:
         items.sort(key=place, reverse=not forward)
         start = request.get("ExclusiveStartKey")
         if start:
-            items = [item for item in items if (place(item) > place(start) if forward else place(item) < place(start))]
+            items = [
+                item
+                for item in items
+                if (place(item) > place(start) if forward else place(item) < place(start))
+            ]
         limit = request.get("Limit")
         page = first_page(items[:limit])
         # A count reads what it counts, but does not send it.
-        answer: dict[str, Any] = {"Count": len(page)} if request.get("Select") == "COUNT" else {"Items": page}
+        answer: dict[str, Any] = (
+            {"Count": len(page)} if request.get("Select") == "COUNT" else {"Items": page}
+        )
         if len(page) == limit or len(page) < len(items):
             answer["LastEvaluatedKey"] = {name: page[-1][name] for name in order}
         return answer
@@ -326,19 +410,28 @@ class DynamoDB:
             items = sorted(self._cloud.tables[table].items())
             found = [item for key, item in items if start is None or key > self._key(table, start)]
             page = first_page(found)
-            more = {"LastEvaluatedKey": {name: page[-1][name] for name in KEYS[table]}} if len(page) < len(found) else {}
+            more = (
+                {"LastEvaluatedKey": {name: page[-1][name] for name in KEYS[table]}}
+                if len(page) < len(found)
+                else {}
+            )
             return {"Items": page, **more}
 
         return self._cloud.asked("Scan", request, effect)
 
     def _partition(self, table: str, condition: str, values: Item) -> list[Item]:
         operator, attribute, value = _clauses(condition)[0][0]
-        assert (operator, attribute) == ("=", KEYS[table][0]), f"the cloud in memory does not know the key condition {condition!r}"
+        assert (operator, attribute) == ("=", KEYS[table][0]), (
+            f"the cloud in memory does not know the key condition {condition!r}"
+        )
         return self._cloud.tables[table].partition(values[value]["S"])
 
 
 class KMS:
-    """One key. What it makes of a text says nothing to a test's eye, and is good only in its own context."""
+    """One key.
+
+    What it makes of a text says nothing to a test's eye, and is good only in its own context.
+    """
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -346,13 +439,20 @@ class KMS:
     def encrypt(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
             require(1 <= len(request["Plaintext"]) <= 4096, "Encrypt")
-            return {"CiphertextBlob": bytes(byte ^ 0x5A for byte in _sealed(request) + request["Plaintext"])}
+            return {
+                "CiphertextBlob": bytes(
+                    byte ^ 0x5A for byte in _sealed(request) + request["Plaintext"]
+                )
+            }
 
         return self._cloud.asked("Encrypt", request, effect)
 
     def decrypt(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
-            sealed, blob = _sealed(request), bytes(byte ^ 0x5A for byte in request["CiphertextBlob"])
+            sealed, blob = (
+                _sealed(request),
+                bytes(byte ^ 0x5A for byte in request["CiphertextBlob"]),
+            )
             require(blob.startswith(sealed), "Decrypt", "InvalidCiphertextException")
             return {"Plaintext": blob[len(sealed) :]}
 
@@ -374,14 +474,26 @@ class SQS:
             entries = request["Entries"]
             ids = {entry["Id"] for entry in entries}
             require(bool(entries), "SendMessageBatch", "AWS.SimpleQueueService.EmptyBatchRequest")
-            require(len(entries) <= 10, "SendMessageBatch", "AWS.SimpleQueueService.TooManyEntriesInBatchRequest")
-            require(len(ids) == len(entries), "SendMessageBatch", "AWS.SimpleQueueService.BatchEntryIdsNotDistinct")
+            require(
+                len(entries) <= 10,
+                "SendMessageBatch",
+                "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
+            )
+            require(
+                len(ids) == len(entries),
+                "SendMessageBatch",
+                "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
+            )
             taken = [entry for entry in entries if entry["DelaySeconds"] <= 900]
             for entry in taken:
                 visible_at = self._cloud.clock() + timedelta(seconds=entry["DelaySeconds"])
                 message = Message(entry["MessageBody"], entry["MessageGroupId"], visible_at)
                 self._cloud.messages[f"m{next(self._cloud.ids)}"] = message
-            failed = [{"Id": entry["Id"], "Code": "InvalidParameterValue", "SenderFault": True} for entry in entries if entry not in taken]
+            failed = [
+                {"Id": entry["Id"], "Code": "InvalidParameterValue", "SenderFault": True}
+                for entry in entries
+                if entry not in taken
+            ]
             return {"Successful": [{"Id": entry["Id"]} for entry in taken], "Failed": failed}
 
         return self._cloud.asked("SendMessageBatch", request, effect)

@@ -1,7 +1,9 @@
-"""What IAM would say: each call that a function makes to the cloud in memory is held against that function's policy.
+"""What IAM would say: each call that a function makes to the cloud in memory is held against that
+function's policy.
 
-Which permission an operation takes is AWS's to say: https://docs.aws.amazon.com/service-authorization/latest/reference/. A batch and
-a transaction take those of the items in it, a query of an index the index's, a schedule the passing of its role.
+Which permission an operation takes is AWS's to say:
+https://docs.aws.amazon.com/service-authorization/latest/reference/. A batch and a transaction take
+those of the items in it, a query of an index the index's, a schedule the passing of its role.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = ("api", "wake", "deliver", "sweep", "authorizer")
 
-# What stands for the outputs of the template that policies name, in tests' own names of tables, queues and roles.
+# What stands for the outputs of the template that policies name, in tests' own names of tables,
+# queues and roles.
 _TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table"
 RESOURCES = {
     "JobsTableArn": f"{_TABLE}/jobs",
@@ -38,7 +41,10 @@ RESOURCES = {
 
 
 class Forbidden(BaseException):
-    """The function's policy does not allow the call. Nothing that handles a failing service may handle this."""
+    """The function's policy does not allow the call.
+
+    Nothing that handles a failing service may handle this.
+    """
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,9 @@ class Need:
 
 @dataclass
 class Record:
-    """What was seen: which function needed what, and which calls in the code functions made (module, line)."""
+    """What was seen: which function needed what, and which calls in the code functions made
+    (module, line).
+    """
 
     needs: set[tuple[str, Need]] = field(default_factory=set)
     sites: set[tuple[str, int]] = field(default_factory=set)
@@ -73,7 +81,9 @@ def recorded() -> Iterator[Record]:
 
 
 def check(operation: str, request: dict[str, Any]) -> None:
-    """Refuse a call that the policy of the function which makes it does not allow; whoever is no function may do anything."""
+    """Refuse a call that the policy of the function which makes it does not allow; whoever is no
+    function may do anything.
+    """
     check_of(caller(), operation, request)
 
 
@@ -93,7 +103,8 @@ def check_of(function: str | None, operation: str, request: dict[str, Any]) -> N
             record.needs.add((function, need))
 
 
-# What an operation takes, and where, is all there is to these; a simulated life makes hundreds of them.
+# What an operation takes, and where, is all there is to these; a simulated life makes hundreds of
+# them.
 _PLAIN = frozenset({"GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query"})
 
 
@@ -110,17 +121,19 @@ def _may(function: str, need: Need) -> bool:
 
 
 def _forbidden(function: str, need: Need, operation: str) -> Forbidden:
-    return Forbidden(f"policy-{function}.json does not allow {need.action} on {need.resource}, which {operation} takes")
+    return Forbidden(
+        f"policy-{function}.json does not allow {need.action} on {need.resource}, which {operation} takes"
+    )
 
 
-# The use cases that a function is the doorway of. Threads begin in the middle of one.
+# The use cases that a function is the handler of. Threads begin in the middle of one.
 _DOORWAYS = {
-    ("chalicelib.firing", "wake"): "wake",
-    ("chalicelib.executor", "_fire"): "deliver",
-    ("chalicelib.firing", "fire"): "deliver",
-    ("chalicelib.firing", "sweep"): "sweep",
-    ("chalicelib.firing", "_sweep_shard"): "sweep",
-    ("chalicelib.authorizer", "admit"): "authorizer",
+    ("chalicelib.usecases.firing", "wake"): "wake",
+    ("chalicelib.handlers.executor", "_fire"): "deliver",
+    ("chalicelib.usecases.firing", "fire"): "deliver",
+    ("chalicelib.usecases.firing", "sweep"): "sweep",
+    ("chalicelib.usecases.firing", "_sweep_shard"): "sweep",
+    ("chalicelib.handlers.authorizer", "admit"): "authorizer",
 }
 _OF_THE_API = re.compile(r"chalicelib\.(scheduling|bulk|putting|api\..+)")
 
@@ -152,14 +165,27 @@ def needs(operation: str, request: dict[str, Any]) -> list[Need]:
     """Return the permissions that a call takes."""
     match operation:
         case "Query" if "IndexName" in request:
-            return [Need("dynamodb:Query", f"{_TABLE}/{request['TableName']}/index/{request['IndexName']}")]
+            return [
+                Need(
+                    "dynamodb:Query",
+                    f"{_TABLE}/{request['TableName']}/index/{request['IndexName']}",
+                )
+            ]
         case "GetItem" | "PutItem" | "UpdateItem" | "DeleteItem" | "Query" | "Scan":
             return [Need(f"dynamodb:{operation}", f"{_TABLE}/{request['TableName']}")]
         case "BatchGetItem":
-            return [Need("dynamodb:BatchGetItem", f"{_TABLE}/{table}") for table in request["RequestItems"]]
+            return [
+                Need("dynamodb:BatchGetItem", f"{_TABLE}/{table}")
+                for table in request["RequestItems"]
+            ]
         case "TransactWriteItems":
-            writes = [(kind, write) for item in request["TransactItems"] for kind, write in item.items()]
-            return [Need(f"dynamodb:{_WRITES[kind]}", f"{_TABLE}/{write['TableName']}") for kind, write in writes]
+            writes = [
+                (kind, write) for item in request["TransactItems"] for kind, write in item.items()
+            ]
+            return [
+                Need(f"dynamodb:{_WRITES[kind]}", f"{_TABLE}/{write['TableName']}")
+                for kind, write in writes
+            ]
         case "SendMessageBatch":
             return [Need("sqs:SendMessage", request["QueueUrl"])]
         case "CreateSchedule":
@@ -169,12 +195,20 @@ def needs(operation: str, request: dict[str, Any]) -> list[Need]:
         case "DeleteSchedule":
             return [Need("scheduler:DeleteSchedule", _schedule(request))]
         case "Encrypt" | "Decrypt":
-            context = {(f"kms:EncryptionContext:{name}", value) for name, value in request["EncryptionContext"].items()}
+            context = {
+                (f"kms:EncryptionContext:{name}", value)
+                for name, value in request["EncryptionContext"].items()
+            }
             return [Need(f"kms:{operation}", request["KeyId"], frozenset(context))]
     raise Forbidden(f"which permissions does {operation} take? tests/permissions.py does not know")
 
 
-_WRITES = {"Put": "PutItem", "Delete": "DeleteItem", "Update": "UpdateItem", "ConditionCheck": "ConditionCheckItem"}
+_WRITES = {
+    "Put": "PutItem",
+    "Delete": "DeleteItem",
+    "Update": "UpdateItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
 
 
 def _schedule(request: dict[str, Any]) -> str:
@@ -186,7 +220,9 @@ def _schedule(request: dict[str, Any]) -> str:
 def policy(function: str) -> dict[str, Any]:
     """Return a function's policy, with tests' own names for the template's outputs."""
     text = (ROOT / ".chalice" / f"policy-{function}.json").read_text(encoding="utf-8")
-    document: dict[str, Any] = json.loads(re.sub(r"\$\{(\w+)\}", lambda match: RESOURCES[match[1]], text))
+    document: dict[str, Any] = json.loads(
+        re.sub(r"\$\{(\w+)\}", lambda match: RESOURCES[match[1]], text)
+    )
     return document
 
 
@@ -197,8 +233,12 @@ def allows(document: dict[str, Any], need: Need) -> bool:
 
 def _matches(statement: dict[str, Any], need: Need) -> bool:
     assert statement["Effect"] == "Allow", "this reader of policies knows no other effect"
-    assert statement.keys() <= {"Sid", "Effect", "Action", "Resource", "Condition"}, "nor other elements"
-    is_meant = need.action in statement["Action"] and any(fnmatchcase(need.resource, pattern) for pattern in statement["Resource"])
+    assert statement.keys() <= {"Sid", "Effect", "Action", "Resource", "Condition"}, (
+        "nor other elements"
+    )
+    is_meant = need.action in statement["Action"] and any(
+        fnmatchcase(need.resource, pattern) for pattern in statement["Resource"]
+    )
     return is_meant and all(
         _holds(operator, key, wanted, dict(need.context))
         for operator, keys in statement.get("Condition", {}).items()

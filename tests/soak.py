@@ -1,4 +1,6 @@
-"""What takes too long for `make test`, and is run by `make soak`; of tests/infra, by the workflow too."""
+"""What takes too long for `make test`, and is run by `make soak`; of tests/infra, by the workflow
+too.
+"""
 
 from __future__ import annotations
 

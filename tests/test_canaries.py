@@ -1,7 +1,9 @@
-"""Forty canaries, planted wherever a user, a target or a stranger can put a secret, and looked for everywhere else.
+"""Forty canaries, planted wherever a user, a target or a stranger can put a secret, and looked for
+everywhere else.
 
-Each has the places where it belongs. After a pass over every route, with good calls and bad ones, it must be in all of those and in no
-other: not in a log line of any library, a message, a schedule, an item, or an answer that is not its own.
+Each has the places where it belongs. After a pass over every route, with good calls and bad ones,
+it must be in all of those and in no other: not in a log line of any library, a message, a schedule,
+an item, or an answer that is not its own.
 """
 
 from __future__ import annotations
@@ -19,17 +21,22 @@ from typing import Any
 
 import pytest
 
-from chalicelib import executor
 from chalicelib.api.routing import parts
+from chalicelib.handlers import executor
 from chalicelib.outbound.send import send
 from chalicelib.telemetry.invocation import InvocationFailed
 from infra.local.clock import Context, sweep_event, wake_event
 from tests.api.conftest import ROUTES, Answer, Api, job
+from tests.environment import Environment
 from tests.outbound.servers import LOOPBACK, Server, serving
-from tests.telemetry.process import InvokedWorld, Written, deliver, lambda_process
-from tests.world import World
+from tests.telemetry.process import InvokedEnvironment, Written, deliver, lambda_process
 
-JOB, TABLES, RUNS, SIGNING = "answers about jobs", "tables", "answers about runs", "the answer of /signing-secret"
+JOB, TABLES, RUNS, SIGNING = (
+    "answers about jobs",
+    "tables",
+    "answers about runs",
+    "the answer of /signing-secret",
+)
 DEFINED, ANSWERED, NOWHERE = {JOB, TABLES}, {JOB, RUNS, TABLES}, set[str]()
 
 # Name → where it belongs. What is on the wire to the target is looked at by itself.
@@ -89,29 +96,35 @@ def canary(name: str) -> str:
 
 
 @dataclass
-class Aviary:
+class CanaryStage:
     """The places, and what was seen in them. `sender` gets what was sent to targets."""
 
     api: Api
     seen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     called: set[tuple[str, str]] = field(default_factory=set)
 
-    def call(self, place: str, route: tuple[str, str], path: str, body: object = None, **options: Any) -> Answer:
+    def call(
+        self, place: str, route: tuple[str, str], path: str, body: object = None, **options: Any
+    ) -> Answer:
         """Call a route and keep the answer under a place."""
         self.called.add(route)
-        headers = {"Authorization": f"Bearer {canary('bearer')}", "X-Other": canary("other-header"), **options.pop("headers", {})}
+        headers = {
+            "Authorization": f"Bearer {canary('bearer')}",
+            "X-Other": canary("other-header"),
+            **options.pop("headers", {}),
+        }
         answer = self.api.call(route[0], path, body, headers, **options)
         self.seen[place].append(f"{answer.headers} {answer.text}")
         return answer
 
 
 @contextmanager
-def aviary_of(world: World) -> Iterator[Aviary]:
-    sender = replace(world.firing.sender, send=partial(send, guard=LOOPBACK))
-    world.firing = replace(world.firing, sender=sender)
-    parts.use(world.scheduling, stage="local")
-    yield Aviary(Api(world))
-    parts.use(world.scheduling, stage="")
+def canary_stage_of(env: Environment) -> Iterator[CanaryStage]:
+    sender = replace(env.firing.sender, send=partial(send, guard=LOOPBACK))
+    env.firing = replace(env.firing, sender=sender)
+    parts.use(env.scheduling, stage="local")
+    yield CanaryStage(Api(env))
+    parts.use(env.scheduling, stage="")
 
 
 def answer_of_the_target(sock: socket.socket) -> None:
@@ -126,71 +139,113 @@ def answer_of_the_target(sock: socket.socket) -> None:
 
 def test_no_secret_is_anywhere_but_where_it_belongs(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with aviary_of(World()) as aviary:
-        sent = fly(aviary)
-    aviary.seen["logs"] = [f"{record.getMessage()} {vars(record)}" for record in caplog.records] + [caplog.text]
-    look_through(aviary, sent)
+    with canary_stage_of(Environment()) as canary_stage:
+        sent = fly(canary_stage)
+    canary_stage.seen["logs"] = [
+        f"{record.getMessage()} {vars(record)}" for record in caplog.records
+    ] + [caplog.text]
+    look_through(canary_stage, sent)
     assert len(caplog.records) > 20
 
 
-def test_on_lambda_no_secret_is_in_any_line_or_metric(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """As above, every function called as Lambda calls it, and then each with a defect whose text is all that the cloud holds."""
+def test_on_lambda_no_secret_is_in_any_line_or_metric(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As above, every function called as Lambda calls it, and then each with a defect whose text is
+    all that the cloud holds.
+    """
     monkeypatch.setenv("RESONA_LOG_LEVEL", "DEBUG")
-    world = InvokedWorld()
-    monkeypatch.setattr(executor, "firing", lambda: world.firing)
+    env = InvokedEnvironment()
+    monkeypatch.setattr(executor, "firing", lambda: env.firing)
     written = Written(capsys)
-    with lambda_process(monkeypatch), aviary_of(world) as aviary:
-        sent = fly(aviary)
-        assert {"Lateness", "Due", "Attempts", "Runs", "Overdue"} <= {name for name, *_ in written.read().sums}
-        assert {"attempt.ended", "run.ended", "job.created", "secret.put", "sweep.ended"} <= set(written.names)
-        fail_everywhere(aviary, world)
-        aviary.seen["logs"] = [written.read().text]
-    assert [event["exception_name"] for event in written.events if "exception_name" in event] == ["RuntimeError"] * 4
-    look_through(aviary, sent)
+    with lambda_process(monkeypatch), canary_stage_of(env) as canary_stage:
+        sent = fly(canary_stage)
+        assert {"Lateness", "Due", "Attempts", "Runs", "Overdue"} <= {
+            name for name, *_ in written.read().sums
+        }
+        assert {"attempt.ended", "run.ended", "job.created", "secret.put", "sweep.ended"} <= set(
+            written.names
+        )
+        fail_everywhere(canary_stage, env)
+        canary_stage.seen["logs"] = [written.read().text]
+    assert [event["exception_name"] for event in written.events if "exception_name" in event] == [
+        "RuntimeError"
+    ] * 4
+    look_through(canary_stage, sent)
 
 
-def fail_everywhere(aviary: Aviary, world: World) -> None:
-    """Have the API and the three functions of the executor meet a defect. What Lambda is told, it writes down."""
-    job_id = aviary.call(JOB, ("POST", "/jobs"), "/jobs", job(trigger={"cron": "0 9 * * *"})).json["id"]
-    ((name, schedule),) = [one for one in world.cloud.schedules.items() if one[0].startswith(job_id)]
-    aviary.call("rest", ("POST", "/jobs/{job_id}/run"), f"/jobs/{job_id}/run")
-    body = next(iter(world.cloud.messages.values())).body
-    tables = repr(world.cloud.tables)
+def fail_everywhere(canary_stage: CanaryStage, env: Environment) -> None:
+    """Have the API and the three functions of the executor meet a defect.
+
+    What Lambda is told, it writes down.
+    """
+    job_id = canary_stage.call(
+        JOB, ("POST", "/jobs"), "/jobs", job(trigger={"cron": "0 9 * * *"})
+    ).json["id"]
+    ((name, schedule),) = [one for one in env.cloud.schedules.items() if one[0].startswith(job_id)]
+    canary_stage.call("rest", ("POST", "/jobs/{job_id}/run"), f"/jobs/{job_id}/run")
+    body = next(iter(env.cloud.messages.values())).body
+    tables = repr(env.cloud.tables)
 
     def crash(operation: str, request: dict[str, Any]) -> None:
         raise RuntimeError(tables) from ValueError(tables)
 
-    world.cloud.before = crash
-    assert aviary.call("rest", ("GET", "/jobs"), "/jobs").status == 500
+    env.cloud.before = crash
+    assert canary_stage.call("rest", ("GET", "/jobs"), "/jobs").status == 500
     for invoke in (
         lambda: deliver([body]),
-        lambda: executor.wake(wake_event({**schedule, "Arn": name}, world.now), Context("resona-dev-wake", 60)),
-        lambda: executor.sweep(sweep_event(world.now), Context("resona-dev-sweep", 60)),
+        lambda: executor.wake(
+            wake_event({**schedule, "Arn": name}, env.now), Context("resona-dev-wake", 60)
+        ),
+        lambda: executor.sweep(sweep_event(env.now), Context("resona-dev-sweep", 60)),
     ):
         with pytest.raises(InvocationFailed) as raised:
             invoke()
-        aviary.seen["what Lambda is told"].append("".join(traceback.format_exception(raised.value)))
-    world.cloud.before = lambda operation, request: None
+        canary_stage.seen["what Lambda is told"].append(
+            "".join(traceback.format_exception(raised.value))
+        )
+    env.cloud.before = lambda operation, request: None
 
 
-def fly(aviary: Aviary) -> str:
+def fly(canary_stage: CanaryStage) -> str:
     """Pass over every route, and return what was sent to targets."""
     with serving(answer_of_the_target) as target, serving(repeat := _Repeater()) as mirror:
         repeat.server = mirror
-        pass_over_every_route(aviary, target, mirror)
+        pass_over_every_route(canary_stage, target, mirror)
         return b"".join([*target.seen, *mirror.seen]).decode()
 
 
-def look_through(aviary: Aviary, sent: str) -> None:
+def look_through(canary_stage: CanaryStage, sent: str) -> None:
     """Hold where the canaries are against where they belong."""
-    assert aviary.called == {(method, path) for path, methods in ROUTES.items() for method in methods}
-    world = aviary.api.world
-    aviary.seen[TABLES].append(repr(world.cloud.tables))
-    aviary.seen["messages and schedules"] = [*aviary.seen.pop("armed"), repr(world.cloud.messages), repr(world.cloud.schedules)]
-    found = {name: {place for place, texts in aviary.seen.items() if any(text(name) in one for one in texts)} for name in PLACES}
+    assert canary_stage.called == {
+        (method, path) for path, methods in ROUTES.items() for method in methods
+    }
+    env = canary_stage.api.env
+    canary_stage.seen[TABLES].append(repr(env.cloud.tables))
+    canary_stage.seen["messages and schedules"] = [
+        *canary_stage.seen.pop("armed"),
+        repr(env.cloud.messages),
+        repr(env.cloud.schedules),
+    ]
+    found = {
+        name: {
+            place
+            for place, texts in canary_stage.seen.items()
+            if any(text(name) in one for one in texts)
+        }
+        for name in PLACES
+    }
     assert found == PLACES
     assert len(PLACES) == 40
-    for name in ("secret-path", "secret-query", "secret-header", "secret-body", "header-value", "url-query", "body-value"):
+    for name in (
+        "secret-path",
+        "secret-query",
+        "secret-header",
+        "secret-body",
+        "header-value",
+        "url-query",
+        "body-value",
+    ):
         assert canary(name) in sent, f"{name} was not planted"
 
 
@@ -209,36 +264,80 @@ class _Repeater:
 
     def __call__(self, sock: socket.socket) -> None:
         asked = self.server.seen[-1]
-        sock.sendall(b"HTTP/1.1 200 OK\r\nX-Asked: " + asked.split(b"\r\n")[0] + b"\r\nContent-Length: %d\r\n\r\n" % len(asked) + asked)
+        sock.sendall(
+            b"HTTP/1.1 200 OK\r\nX-Asked: "
+            + asked.split(b"\r\n")[0]
+            + b"\r\nContent-Length: %d\r\n\r\n" % len(asked)
+            + asked
+        )
 
 
-def pass_over_every_route(aviary: Aviary, target: Server, mirror: Server) -> None:
-    call = aviary.call
+def pass_over_every_route(canary_stage: CanaryStage, target: Server, mirror: Server) -> None:
+    call = canary_stage.call
     for name in ("path", "query", "header", "body", "deleted", "unused"):
-        assert call("rest", ("PUT", "/secrets/{name}"), f"/secrets/{name}", {"value": canary(f"secret-{name}")}).status == 204
+        assert (
+            call(
+                "rest",
+                ("PUT", "/secrets/{name}"),
+                f"/secrets/{name}",
+                {"value": canary(f"secret-{name}")},
+            ).status
+            == 204
+        )
     call("rest", ("PUT", "/secrets/{name}"), "/secrets/again", {"value": canary("secret-replaced")})
     call("rest", ("PUT", "/secrets/{name}"), "/secrets/again", {"value": "something else"})
-    signing["signing-previous"] = call(SIGNING, ("GET", "/signing-secret"), "/signing-secret").json["secret"]
-    signing["signing-current"] = call(SIGNING, ("POST", "/signing-secret/rotate"), "/signing-secret/rotate").json["secret"]
-    job_id = call(JOB, ("POST", "/jobs"), "/jobs", _full(target), headers={"Idempotency-Key": canary("idempotency-create")}).json["id"]
-    mirrored = call(JOB, ("POST", "/jobs"), "/jobs", job(trigger={"delay": 2}, request=_secretive(mirror))).json["id"]
-    for host, name in (("nobody.invalid", "unresolved-url-query"), ("127.0.0.1:9999", "refused-url-query")):
+    signing["signing-previous"] = call(SIGNING, ("GET", "/signing-secret"), "/signing-secret").json[
+        "secret"
+    ]
+    signing["signing-current"] = call(
+        SIGNING, ("POST", "/signing-secret/rotate"), "/signing-secret/rotate"
+    ).json["secret"]
+    job_id = call(
+        JOB,
+        ("POST", "/jobs"),
+        "/jobs",
+        _full(target),
+        headers={"Idempotency-Key": canary("idempotency-create")},
+    ).json["id"]
+    mirrored = call(
+        JOB, ("POST", "/jobs"), "/jobs", job(trigger={"delay": 2}, request=_secretive(mirror))
+    ).json["id"]
+    for host, name in (
+        ("nobody.invalid", "unresolved-url-query"),
+        ("127.0.0.1:9999", "refused-url-query"),
+    ):
         request = {"url": f"http://{host}/?q={canary(name)}", "method": "GET"}
-        assert call(JOB, ("POST", "/jobs"), "/jobs", job(trigger={"delay": 2}, request=request)).status == 201
+        assert (
+            call(JOB, ("POST", "/jobs"), "/jobs", job(trigger={"delay": 2}, request=request)).status
+            == 201
+        )
     call("rest", ("DELETE", "/secrets/{name}"), "/secrets/deleted")
-    aviary.seen["armed"].append(repr((aviary.api.world.cloud.messages, aviary.api.world.cloud.schedules)))
-    aviary.api.world.advance(minutes=20)
-    _look(aviary, job_id)
-    _look(aviary, mirrored)
-    _be_refused(aviary, job_id)
-    _change(aviary, job_id)
+    canary_stage.seen["armed"].append(
+        repr((canary_stage.api.env.cloud.messages, canary_stage.api.env.cloud.schedules))
+    )
+    canary_stage.api.env.advance(minutes=20)
+    _look(canary_stage, job_id)
+    _look(canary_stage, mirrored)
+    _be_refused(canary_stage, job_id)
+    _change(canary_stage, job_id)
 
 
 def _full(target: Server) -> dict[str, Any]:
     url = f"http://127.0.0.1:{target.port}/{canary('url-path')}?q={canary('url-query')}"
-    request = {"url": url, "headers": {"X-Key": canary("header-value")}, "body": {canary("body-name"): canary("body-value")}}
+    request = {
+        "url": url,
+        "headers": {"X-Key": canary("header-value")},
+        "body": {canary("body-name"): canary("body-value")},
+    }
     labels = {canary("label-name"): canary("label-value")}
-    return job(name=canary("name"), key=canary("key"), labels=labels, request=request, trigger={"delay": 2}, retry={"max_attempts": 1})
+    return job(
+        name=canary("name"),
+        key=canary("key"),
+        labels=labels,
+        request=request,
+        trigger={"delay": 2},
+        retry={"max_attempts": 1},
+    )
 
 
 def _secretive(mirror: Server) -> dict[str, Any]:
@@ -249,13 +348,18 @@ def _secretive(mirror: Server) -> dict[str, Any]:
     }
 
 
-def _look(aviary: Aviary, job_id: str) -> None:
-    call = aviary.call
+def _look(canary_stage: CanaryStage, job_id: str) -> None:
+    call = canary_stage.call
     call(JOB, ("GET", "/jobs/{job_id}"), f"/jobs/{job_id}")
     call(JOB, ("GET", "/jobs"), "/jobs")
     runs = call(RUNS, ("GET", "/jobs/{job_id}/runs"), f"/jobs/{job_id}/runs").json
     assert runs
-    assert call(RUNS, ("GET", "/jobs/{job_id}/runs/{run_id}"), f"/jobs/{job_id}/runs/{runs[0]['id']}").status == 200
+    assert (
+        call(
+            RUNS, ("GET", "/jobs/{job_id}/runs/{run_id}"), f"/jobs/{job_id}/runs/{runs[0]['id']}"
+        ).status
+        == 200
+    )
     call(RUNS, ("GET", "/runs"), "/runs")
     for path in ("/secrets", "/health", "/openapi.json", "/docs"):
         call("rest", ("GET", path), path)
@@ -268,21 +372,63 @@ def _look(aviary: Aviary, job_id: str) -> None:
         )
 
 
-def _be_refused(aviary: Aviary, job_id: str) -> None:
+def _be_refused(canary_stage: CanaryStage, job_id: str) -> None:
     """Make calls that are refused, each with a canary in what is wrong."""
     refusals: list[tuple[int, tuple[str, str], str, Any, dict[str, Any]]] = [
-        (422, ("POST", "/jobs"), "/jobs", _with(headers={"X-Key": f"{canary('refused-header-value')}\r\nX-Two: 2"}), {}),
-        (422, ("POST", "/jobs"), "/jobs", _with(url=f"https://user:{canary('refused-password')}@example.com/"), {}),
+        (
+            422,
+            ("POST", "/jobs"),
+            "/jobs",
+            _with(headers={"X-Key": f"{canary('refused-header-value')}\r\nX-Two: 2"}),
+            {},
+        ),
+        (
+            422,
+            ("POST", "/jobs"),
+            "/jobs",
+            _with(url=f"https://user:{canary('refused-password')}@example.com/"),
+            {},
+        ),
         (422, ("POST", "/jobs"), "/jobs", _with(body=canary("refused-body"), method="GET"), {}),
-        (422, ("PUT", "/secrets/{name}"), "/secrets/x", {"value": canary("refused-secret") + "x" * 5000}, {}),
-        (400, ("POST", "/jobs"), "/jobs", None, {"raw": f'{{"name": "{canary("refused-json")}'.encode()}),
+        (
+            422,
+            ("PUT", "/secrets/{name}"),
+            "/secrets/x",
+            {"value": canary("refused-secret") + "x" * 5000},
+            {},
+        ),
+        (
+            400,
+            ("POST", "/jobs"),
+            "/jobs",
+            None,
+            {"raw": f'{{"name": "{canary("refused-json")}'.encode()},
+        ),
         (400, ("GET", "/jobs"), f"/jobs?cursor={canary('refused-cursor')}", None, {}),
-        (412, ("PATCH", "/jobs/{job_id}"), f"/jobs/{job_id}", {"name": "x"}, {"headers": {"If-Match": canary("refused-if-match")}}),
-        (422, ("POST", "/jobs"), "/jobs", job(), {"headers": {"Idempotency-Key": f"{canary('refused-idempotency-key')} with spaces"}}),
-        (404, ("GET", "/jobs/{job_id}"), "/jobs/unknown", None, {"headers": {"Authorization": f"Basic {canary('refused-bearer')}"}}),
+        (
+            412,
+            ("PATCH", "/jobs/{job_id}"),
+            f"/jobs/{job_id}",
+            {"name": "x"},
+            {"headers": {"If-Match": canary("refused-if-match")}},
+        ),
+        (
+            422,
+            ("POST", "/jobs"),
+            "/jobs",
+            job(),
+            {"headers": {"Idempotency-Key": f"{canary('refused-idempotency-key')} with spaces"}},
+        ),
+        (
+            404,
+            ("GET", "/jobs/{job_id}"),
+            "/jobs/unknown",
+            None,
+            {"headers": {"Authorization": f"Basic {canary('refused-bearer')}"}},
+        ),
     ]
     for status, route, path, body, options in refusals:
-        answer = aviary.call("refusals", route, path, body, **options)
+        answer = canary_stage.call("refusals", route, path, body, **options)
         assert answer.status == status, answer.text
 
 
@@ -290,10 +436,15 @@ def _with(**request: Any) -> dict[str, Any]:
     return job(request={"url": "https://example.com/", "method": "POST", **request})
 
 
-def _change(aviary: Aviary, job_id: str) -> None:
+def _change(canary_stage: CanaryStage, job_id: str) -> None:
     """Call what is left: all that changes something."""
-    call, of_job = aviary.call, f"/jobs/{job_id}"
-    run = call(RUNS, ("POST", "/jobs/{job_id}/run"), f"{of_job}/run", headers={"Idempotency-Key": canary("idempotency-run")})
+    call, of_job = canary_stage.call, f"/jobs/{job_id}"
+    run = call(
+        RUNS,
+        ("POST", "/jobs/{job_id}/run"),
+        f"{of_job}/run",
+        headers={"Idempotency-Key": canary("idempotency-run")},
+    )
     assert run.status == 202
     call(JOB, ("PATCH", "/jobs/{job_id}"), of_job, {"trigger": {"cron": "0 9 * * *"}})
     call(JOB, ("POST", "/jobs/{job_id}"), of_job, {"overlap": "skip"})
@@ -301,10 +452,15 @@ def _change(aviary: Aviary, job_id: str) -> None:
         call(JOB, ("POST", f"/jobs/{{job_id}}/{act}"), f"{of_job}/{act}")
         call("rest", ("POST", f"/jobs/{act}"), f"/jobs/{act}?label=no:such")
     call("rest", ("POST", "/jobs/delete"), "/jobs/delete?label=no:such")
-    call("rest", ("POST", "/triggers/preview"), "/triggers/preview", {"trigger": {"cron": "0 9 * * *"}})
+    call(
+        "rest",
+        ("POST", "/triggers/preview"),
+        "/triggers/preview",
+        {"trigger": {"cron": "0 9 * * *"}},
+    )
     call(JOB, ("POST", "/jobs/batch"), "/jobs/batch", {"jobs": [job()]})
     call("rest", ("PUT", "/jobs/{job_id}"), "/jobs/key:another", job())
-    aviary.api.world.advance(minutes=2)
+    canary_stage.api.env.advance(minutes=2)
     other = call("rest", ("POST", "/jobs"), "/jobs", job()).json["id"]
     call("rest", ("DELETE", "/jobs/{job_id}"), f"/jobs/{other}")
     assert json.loads(call(JOB, ("GET", "/jobs"), "/jobs").text)

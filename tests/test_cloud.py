@@ -1,7 +1,9 @@
-"""The cloud in memory, held against moto: the same requests, the same answers and refusals, and every request the code makes.
+"""The cloud in memory, held against moto: the same requests, the same answers and refusals, and
+every request the code makes.
 
-AWS's documentation decides where the two differ, and `Moto` puts right what moto is known to do wrong. Left out, since no code depends
-on it: the words of messages, counts, capacities, and the order in which a batch is answered.
+AWS's documentation decides where the two differ, and `Moto` puts right what moto is known to do
+wrong. Left out, since no code depends on it: the words of messages, counts, capacities, and the
+order in which a batch is answered.
 """
 
 from __future__ import annotations
@@ -30,33 +32,44 @@ from moto.scheduler.models import scheduler_backends
 from moto.sqs.models import sqs_backends
 
 from chalicelib.aws import clients
+from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_items import WATCH_SHARDS, Answered, Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
-from chalicelib.aws.key_store import KeyStore
 from chalicelib.aws.quota_store import QuotaStore
-from chalicelib.aws.records import dump_due
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.aws.serialization import dump_due
+from chalicelib.domain.api_keys import Scope, StoredApiKey
 from chalicelib.domain.cron import parse
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, QuotaExceeded, ResonaError
 from chalicelib.domain.ids import RunKey, new_job_id, new_token
 from chalicelib.domain.job import Definition, Overlap
-from chalicelib.domain.keys import KeyRecord, Scope
 from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
-from chalicelib.domain.run import AttemptRecord, Ending, Exchange, Outcome, Response, RunStatus, Verdict
-from chalicelib.domain.state import Due, LastRun, State, Status
+from chalicelib.domain.run import (
+    Attempt,
+    AttemptResult,
+    Outcome,
+    Response,
+    RunEnd,
+    RunStatus,
+    RunUpdate,
+)
+from chalicelib.domain.state import DueMessage, LastRun, State, Status
 from chalicelib.domain.trigger import OneTime, Trigger
-from chalicelib.scheduling import Edit
+from chalicelib.usecases.scheduling import Edit
 from infra.local.template import read_template
 from tests import cloud as memory
-from tests.world import World, ok, status
+from tests.environment import Environment, ok, status
 
 NOW = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
 ACCOUNT, REGION = "123456789012", "eu-central-1"
-ROLE, FUNCTION = f"arn:aws:iam::{ACCOUNT}:role/resona", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:resona"
+ROLE, FUNCTION = (
+    f"arn:aws:iam::{ACCOUNT}:role/resona",
+    f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:resona",
+)
 # The cloud in memory names the tables without their stage.
 TABLES = {table["TableName"].rpartition("-")[2]: table for table in read_template("test").tables}
 
@@ -68,12 +81,20 @@ def keys_of(schema: list[dict[str, str]]) -> tuple[str, ...]:
 
 
 KEYS = {name: keys_of(table["KeySchema"]) for name, table in TABLES.items()}
-INDEXES = {index["IndexName"]: index for table in TABLES.values() for index in table.get("GlobalSecondaryIndexes", [])}
+INDEXES = {
+    index["IndexName"]: index
+    for table in TABLES.values()
+    for index in table.get("GlobalSecondaryIndexes", [])
+}
 
 
 @dataclass(frozen=True)
 class Side:
-    """The clients of one cloud. `waiting` returns (body, group) of each message that may be received now, `delayed` counts the others."""
+    """The clients of one cloud.
+
+    `waiting` returns (body, group) of each message that may be received now, `delayed` counts the
+    others.
+    """
 
     dynamodb: Any
     sqs: Any
@@ -87,10 +108,19 @@ def in_memory() -> Side:
     cloud = memory.Cloud(lambda: NOW)
 
     def waiting() -> list[tuple[str, str]]:
-        return [(message.body, message.group) for message in cloud.messages.values() if message.visible_at <= NOW]
+        return [
+            (message.body, message.group)
+            for message in cloud.messages.values()
+            if message.visible_at <= NOW
+        ]
 
     return Side(
-        memory.DynamoDB(cloud), memory.SQS(cloud), memory.Scheduler(cloud), "due", waiting, lambda: len(cloud.messages) - len(waiting())
+        memory.DynamoDB(cloud),
+        memory.SQS(cloud),
+        memory.Scheduler(cloud),
+        "due",
+        waiting,
+        lambda: len(cloud.messages) - len(waiting()),
     )
 
 
@@ -104,7 +134,8 @@ class Moto:
         return getattr(self._client, name)
 
     def query(self, **request: Any) -> dict[str, Any]:
-        """Query; a page that reaches its limit says where it stopped, even if nothing follows. moto keeps that from the last page.
+        """Query; a page that reaches its limit says where it stopped, even if nothing follows. moto
+        keeps that from the last page.
 
         https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
         """
@@ -118,7 +149,8 @@ class Moto:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[tuple[Any, Any, Any, Any]]:
-    """The clients as production makes them, with credentials of nobody, and the tables of the template.
+    """The clients as production makes them, with credentials of nobody, and the tables of the
+    template.
 
     Made once: making them takes longer than most tests.
     """
@@ -132,7 +164,9 @@ def aws() -> Iterator[tuple[Any, Any, Any, Any]]:
             dynamodb = clients.dynamodb()
             made = {"AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode"}
             for name, table in TABLES.items():
-                dynamodb.create_table(TableName=name, **{key: value for key, value in table.items() if key in made})
+                dynamodb.create_table(
+                    TableName=name, **{key: value for key, value in table.items() if key in made}
+                )
             yield dynamodb, clients.sqs(), clients.scheduler(), clients.kms()
 
 
@@ -145,13 +179,19 @@ def in_moto(aws: tuple[Any, Any, Any, Any]) -> Iterator[Side]:
 
     def waiting() -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
-        while messages := sqs.receive_message(QueueUrl=queue, AttributeNames=["All"], MaxNumberOfMessages=10).get("Messages"):
-            found += [(message["Body"], message["Attributes"]["MessageGroupId"]) for message in messages]
+        while messages := sqs.receive_message(
+            QueueUrl=queue, AttributeNames=["All"], MaxNumberOfMessages=10
+        ).get("Messages"):
+            found += [
+                (message["Body"], message["Attributes"]["MessageGroupId"]) for message in messages
+            ]
         return found
 
     def delayed() -> int:
         name = "ApproximateNumberOfMessagesDelayed"
-        return int(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[name])["Attributes"][name])
+        return int(
+            sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[name])["Attributes"][name]
+        )
 
     try:
         yield Side(Moto(dynamodb), sqs, scheduler, queue, waiting, delayed)
@@ -177,15 +217,26 @@ def outcome(client: Any, operation: str, request: dict[str, Any]) -> Any:
     try:
         answer = getattr(client, operation)(**copy.deepcopy(request))
     except ClientError as error:
-        reasons = [{name: reason[name] for name in ("Code", "Item") if name in reason} for reason in clients.cancellation_reasons(error)]
+        reasons = [
+            {name: reason[name] for name in ("Code", "Item") if name in reason}
+            for reason in clients.cancellation_reasons(error)
+        ]
         return clients.code_of(error), error.response.get("Item"), reasons
-    names = ["Item", "Items", "LastEvaluatedKey", "UnprocessedKeys", *(["Count"] if request.get("Select") else [])]
+    names = [
+        "Item",
+        "Items",
+        "LastEvaluatedKey",
+        "UnprocessedKeys",
+        *(["Count"] if request.get("Select") else []),
+    ]
     kept = {name: answer[name] for name in names if name in answer}
     for name in ("Successful", "Failed"):
         if answer.get(name):
             kept[name] = [entry["Id"] for entry in answer[name]]
     if "Responses" in answer:
-        kept["Responses"] = {table: sorted(items, key=repr) for table, items in answer["Responses"].items()}
+        kept["Responses"] = {
+            table: sorted(items, key=repr) for table, items in answer["Responses"].items()
+        }
     return kept
 
 
@@ -207,12 +258,16 @@ def job(name: str, part: str = "state", **attributes: Any) -> dict[str, Any]:
     return {"id": s(name), "part": s(part), **attributes}
 
 
-def put(item: dict[str, Any], condition: str | None = None, *, old: bool = False, **values: Any) -> dict[str, Any]:
+def put(
+    item: dict[str, Any], condition: str | None = None, *, old: bool = False, **values: Any
+) -> dict[str, Any]:
     request: dict[str, Any] = {"TableName": "jobs", "Item": item}
     return {**request, **conditional(condition, old=old, **values)}
 
 
-def delete(name: str, condition: str | None = None, *, old: bool = False, **values: Any) -> dict[str, Any]:
+def delete(
+    name: str, condition: str | None = None, *, old: bool = False, **values: Any
+) -> dict[str, Any]:
     return {"TableName": "jobs", "Key": job(name), **conditional(condition, old=old, **values)}
 
 
@@ -229,7 +284,9 @@ def transact(cloud: Side, *writes: dict[str, Any]) -> Any:
 
 
 def stored(cloud: Side, name: str, part: str = "state") -> Any:
-    return cloud.dynamodb.get_item(TableName="jobs", Key=job(name, part), ConsistentRead=True).get("Item")
+    return cloud.dynamodb.get_item(TableName="jobs", Key=job(name, part), ConsistentRead=True).get(
+        "Item"
+    )
 
 
 REFUSED = {"Code": "ConditionalCheckFailed"}
@@ -272,7 +329,12 @@ def test_what_is_stored_is_a_copy_of_what_was_sent_and_so_is_the_answer(cloud: S
 )
 @pytest.mark.parametrize("is_there", [False, True])
 def test_a_conditional_put_is_made_or_refused(
-    cloud: Side, condition: str, values: dict[str, Any], holds_if_absent: bool, holds_if_there: bool, is_there: bool
+    cloud: Side,
+    condition: str,
+    values: dict[str, Any],
+    holds_if_absent: bool,
+    holds_if_there: bool,
+    is_there: bool,
 ) -> None:
     old, new = job("a", revision=n(2)), job("a", revision=n(5))
     if is_there:
@@ -289,7 +351,9 @@ def test_a_conditional_put_is_made_or_refused(
 def test_a_refused_put_shows_what_is_there_if_asked(cloud: Side) -> None:
     there = job("a", revision=n(2), write_token=s("x"))
     cloud.dynamodb.put_item(**put(there))
-    answer = outcome(cloud.dynamodb, "put_item", put(job("a", revision=n(2)), "revision = :r", old=True, r=n(1)))
+    answer = outcome(
+        cloud.dynamodb, "put_item", put(job("a", revision=n(2)), "revision = :r", old=True, r=n(1))
+    )
     assert answer == ("ConditionalCheckFailedException", there, [])
 
 
@@ -307,19 +371,33 @@ def test_a_refusal_is_an_answer_and_not_a_failure_of_the_service(cloud: Side) ->
 
 def test_a_transaction_writes_all(cloud: Side) -> None:
     cloud.dynamodb.put_item(**put(job("old", revision=n(1))))
-    assert transact(cloud, put(job("a"), "attribute_not_exists(id)"), put(job("b")), delete("old", "revision = :r", r=n(1))) == {}
+    assert (
+        transact(
+            cloud,
+            put(job("a"), "attribute_not_exists(id)"),
+            put(job("b")),
+            delete("old", "revision = :r", r=n(1)),
+        )
+        == {}
+    )
     assert [stored(cloud, name) for name in ("a", "b", "old")] == [job("a"), job("b"), None]
 
 
-def test_a_refused_transaction_writes_nothing_and_gives_a_reason_for_each_item_in_order(cloud: Side) -> None:
+def test_a_refused_transaction_writes_nothing_and_gives_a_reason_for_each_item_in_order(
+    cloud: Side,
+) -> None:
     there = job("b", revision=n(1))
     cloud.dynamodb.put_item(**put(there))
-    answer = transact(cloud, put(job("a")), put(job("b", revision=n(3)), "revision = :r", r=n(2)), delete("c"))
+    answer = transact(
+        cloud, put(job("a")), put(job("b", revision=n(3)), "revision = :r", r=n(2)), delete("c")
+    )
     assert answer == ("TransactionCanceledException", None, [PASSED, REFUSED, PASSED])
     assert [stored(cloud, name) for name in ("a", "b")] == [None, there]
 
 
-def test_every_refused_item_of_a_transaction_says_so_and_shows_what_is_there_only_if_asked(cloud: Side) -> None:
+def test_every_refused_item_of_a_transaction_says_so_and_shows_what_is_there_only_if_asked(
+    cloud: Side,
+) -> None:
     first, second = job("a", revision=n(1)), job("b", revision=n(1))
     cloud.dynamodb.put_item(**put(first))
     cloud.dynamodb.put_item(**put(second))
@@ -330,7 +408,11 @@ def test_every_refused_item_of_a_transaction_says_so_and_shows_what_is_there_onl
         delete("c", "revision = :r", old=True, r=n(1)),
         put(job("d"), "attribute_not_exists(id)", old=True),
     )
-    assert answer == ("TransactionCanceledException", None, [{**REFUSED, "Item": first}, REFUSED, REFUSED, PASSED])
+    assert answer == (
+        "TransactionCanceledException",
+        None,
+        [{**REFUSED, "Item": first}, REFUSED, REFUSED, PASSED],
+    )
 
 
 def test_a_conditional_delete_is_made_or_refused(cloud: Side) -> None:
@@ -343,9 +425,15 @@ def test_a_conditional_delete_is_made_or_refused(cloud: Side) -> None:
     assert stored(cloud, "a") is None
 
 
-def test_deleting_what_is_absent_succeeds_without_a_condition_and_is_refused_with_one(cloud: Side) -> None:
+def test_deleting_what_is_absent_succeeds_without_a_condition_and_is_refused_with_one(
+    cloud: Side,
+) -> None:
     assert transact(cloud, delete("a")) == {}
-    assert transact(cloud, delete("a", "revision = :r", old=True, r=n(1))) == ("TransactionCanceledException", None, [REFUSED])
+    assert transact(cloud, delete("a", "revision = :r", old=True, r=n(1))) == (
+        "TransactionCanceledException",
+        None,
+        [REFUSED],
+    )
 
 
 def test_a_transaction_with_two_writes_of_one_item_is_refused_as_malformed(cloud: Side) -> None:
@@ -353,7 +441,10 @@ def test_a_transaction_with_two_writes_of_one_item_is_refused_as_malformed(cloud
 
 
 def test_a_transaction_of_more_than_a_hundred_writes_is_refused(cloud: Side) -> None:
-    assert transact(cloud, *(put(job(f"{number}")) for number in range(101)))[0] == "ValidationException"
+    assert (
+        transact(cloud, *(put(job(f"{number}")) for number in range(101)))[0]
+        == "ValidationException"
+    )
 
 
 def test_a_batch_answers_what_is_there_and_says_nothing_of_the_rest(cloud: Side) -> None:
@@ -361,25 +452,41 @@ def test_a_batch_answers_what_is_there_and_says_nothing_of_the_rest(cloud: Side)
     for item in items:
         cloud.dynamodb.put_item(**put(item))
     wanted = [job(name, part) for name in "abc" for part in ("definition", "state")]
-    answer = outcome(cloud.dynamodb, "batch_get_item", {"RequestItems": {"jobs": {"Keys": wanted, "ConsistentRead": True}}})
+    answer = outcome(
+        cloud.dynamodb,
+        "batch_get_item",
+        {"RequestItems": {"jobs": {"Keys": wanted, "ConsistentRead": True}}},
+    )
     assert answer == {"Responses": {"jobs": sorted(items, key=repr)}, "UnprocessedKeys": {}}
 
 
 def test_a_batch_of_absent_items_is_answered_with_an_empty_list(cloud: Side) -> None:
-    answer = outcome(cloud.dynamodb, "batch_get_item", {"RequestItems": {"jobs": {"Keys": [job("a")]}}})
+    answer = outcome(
+        cloud.dynamodb, "batch_get_item", {"RequestItems": {"jobs": {"Keys": [job("a")]}}}
+    )
     assert answer == {"Responses": {"jobs": []}, "UnprocessedKeys": {}}
 
 
 def test_a_batch_that_asks_twice_for_one_item_is_refused(cloud: Side) -> None:
-    assert code(cloud.dynamodb, "batch_get_item", RequestItems={"jobs": {"Keys": [job("a"), job("a")]}}) == "ValidationException"
+    assert (
+        code(
+            cloud.dynamodb, "batch_get_item", RequestItems={"jobs": {"Keys": [job("a"), job("a")]}}
+        )
+        == "ValidationException"
+    )
 
 
 def test_a_batch_of_more_than_a_hundred_keys_is_refused(cloud: Side) -> None:
     keys = [job(f"{number}") for number in range(101)]
-    assert code(cloud.dynamodb, "batch_get_item", RequestItems={"jobs": {"Keys": keys}}) == "ValidationException"
+    assert (
+        code(cloud.dynamodb, "batch_get_item", RequestItems={"jobs": {"Keys": keys}})
+        == "ValidationException"
+    )
 
 
-def query(condition: str, index: str | None = None, table: str = "jobs", **values: str) -> dict[str, Any]:
+def query(
+    condition: str, index: str | None = None, table: str = "jobs", **values: str
+) -> dict[str, Any]:
     request: dict[str, Any] = {
         "TableName": table,
         "KeyConditionExpression": condition,
@@ -393,7 +500,13 @@ def pages(cloud: Side, request: dict[str, Any]) -> list[Any]:
     found = [outcome(cloud.dynamodb, "query", request)]
     while "LastEvaluatedKey" in found[-1]:
         assert len(found) < 50, "a query never ends"
-        found.append(outcome(cloud.dynamodb, "query", {**request, "ExclusiveStartKey": found[-1]["LastEvaluatedKey"]}))
+        found.append(
+            outcome(
+                cloud.dynamodb,
+                "query",
+                {**request, "ExclusiveStartKey": found[-1]["LastEvaluatedKey"]},
+            )
+        )
     return found
 
 
@@ -403,8 +516,17 @@ def sorts(answer: dict[str, Any]) -> str:
 
 @pytest.fixture
 def history(cloud: Side) -> Side:
-    for name, sort in [("j", "b#2"), ("j", "a#1"), ("k", "b#9"), ("j", "b#1"), ("j", "c#1"), ("j", "b")]:
-        cloud.dynamodb.put_item(TableName="runs", Item={"job_id": s(name), "sort": s(sort), "record": s("{}")})
+    for name, sort in [
+        ("j", "b#2"),
+        ("j", "a#1"),
+        ("k", "b#9"),
+        ("j", "b#1"),
+        ("j", "c#1"),
+        ("j", "b"),
+    ]:
+        cloud.dynamodb.put_item(
+            TableName="runs", Item={"job_id": s(name), "sort": s(sort), "record": s("{}")}
+        )
     return cloud
 
 
@@ -420,12 +542,16 @@ def history(cloud: Side) -> Side:
         ("job_id = :j AND sort < :s", {"s": "a"}, ""),
     ],
 )
-def test_a_query_finds_the_items_of_its_condition_in_order(history: Side, condition: str, values: dict[str, str], found: str) -> None:
+def test_a_query_finds_the_items_of_its_condition_in_order(
+    history: Side, condition: str, values: dict[str, str], found: str
+) -> None:
     request = query(condition, table="runs", j="j", **values)
     answer = outcome(history.dynamodb, "query", request)
     assert "LastEvaluatedKey" not in answer
     assert sorts(answer) == found
-    assert sorts(outcome(history.dynamodb, "query", {**request, "ScanIndexForward": False})) == " ".join(reversed(found.split()))
+    assert sorts(
+        outcome(history.dynamodb, "query", {**request, "ScanIndexForward": False})
+    ) == " ".join(reversed(found.split()))
 
 
 @pytest.mark.parametrize(
@@ -438,26 +564,42 @@ def test_a_query_finds_the_items_of_its_condition_in_order(history: Side, condit
         (True, 6, ["a#1 b b#1 b#2 c#1"]),
     ],
 )
-def test_a_limited_query_goes_on_where_it_stopped(history: Side, forward: bool, limit: int, expected: list[str]) -> None:
-    found = pages(history, {**query("job_id = :j", table="runs", j="j"), "ScanIndexForward": forward, "Limit": limit})
+def test_a_limited_query_goes_on_where_it_stopped(
+    history: Side, forward: bool, limit: int, expected: list[str]
+) -> None:
+    found = pages(
+        history,
+        {**query("job_id = :j", table="runs", j="j"), "ScanIndexForward": forward, "Limit": limit},
+    )
     assert [sorts(page) for page in found] == expected
     for page in found[:-1]:
-        assert page["LastEvaluatedKey"] == {name: page["Items"][-1][name] for name in ("job_id", "sort")}
+        assert page["LastEvaluatedKey"] == {
+            name: page["Items"][-1][name] for name in ("job_id", "sort")
+        }
 
 
 @pytest.mark.parametrize(("forward", "found"), [(True, "b#2 c#1"), (False, "b#1 b a#1")])
-def test_a_query_may_start_at_what_is_no_longer_there(history: Side, forward: bool, found: str) -> None:
+def test_a_query_may_start_at_what_is_no_longer_there(
+    history: Side, forward: bool, found: str
+) -> None:
     request = {**query("job_id = :j", table="runs", j="j"), "ScanIndexForward": forward}
     start = {"job_id": s("j"), "sort": s("b#1~")}
-    assert sorts(outcome(history.dynamodb, "query", {**request, "ExclusiveStartKey": start})) == found
+    assert (
+        sorts(outcome(history.dynamodb, "query", {**request, "ExclusiveStartKey": start})) == found
+    )
 
 
 def test_a_query_stops_at_a_megabyte_and_says_where(cloud: Side) -> None:
     for number in range(40):
-        cloud.dynamodb.put_item(TableName="runs", Item={"job_id": s("j"), "sort": s(f"{number:02d}"), "record": s("x" * 30_000)})
+        cloud.dynamodb.put_item(
+            TableName="runs",
+            Item={"job_id": s("j"), "sort": s(f"{number:02d}"), "record": s("x" * 30_000)},
+        )
     found = pages(cloud, query("job_id = :j", table="runs", j="j"))
     assert len(found) > 1
-    assert [item["sort"]["S"] for page in found for item in page["Items"]] == [f"{number:02d}" for number in range(40)]
+    assert [item["sort"]["S"] for page in found for item in page["Items"]] == [
+        f"{number:02d}" for number in range(40)
+    ]
 
 
 def test_the_index_by_tenant_has_the_keys_of_definitions_alone(cloud: Side) -> None:
@@ -472,12 +614,25 @@ def test_the_index_by_tenant_has_the_keys_of_definitions_alone(cloud: Side) -> N
 
 
 def test_the_index_by_watch_has_the_keys_of_waiting_states_the_longest_first(cloud: Side) -> None:
-    for name, shard, at in [("a", "3", "T2"), ("b", "3", "T1"), ("c", "4", "T1"), ("d", "3", "T3"), ("e", "3", "T4")]:
-        cloud.dynamodb.put_item(**put(job(name, watch_shard=s(shard), watch_at=s(at), revision=n(1))))
+    for name, shard, at in [
+        ("a", "3", "T2"),
+        ("b", "3", "T1"),
+        ("c", "4", "T1"),
+        ("d", "3", "T3"),
+        ("e", "3", "T4"),
+    ]:
+        cloud.dynamodb.put_item(
+            **put(job(name, watch_shard=s(shard), watch_at=s(at), revision=n(1)))
+        )
     cloud.dynamodb.put_item(**put(job("f", revision=n(1))))
     request = query("watch_shard = :s AND watch_at <= :a", "by_watch", s="3", a="T3")
     answer = outcome(cloud.dynamodb, "query", request)
-    assert answer == {"Items": [job(name, watch_shard=s("3"), watch_at=s(at)) for name, at in [("b", "T1"), ("a", "T2"), ("d", "T3")]]}
+    assert answer == {
+        "Items": [
+            job(name, watch_shard=s("3"), watch_at=s(at))
+            for name, at in [("b", "T1"), ("a", "T2"), ("d", "T3")]
+        ]
+    }
     limited = pages(cloud, {**request, "Limit": 2})
     assert [[item["id"]["S"] for item in page["Items"]] for page in limited] == [["b", "a"], ["d"]]
 
@@ -486,7 +641,10 @@ def test_an_index_follows_what_is_written(cloud: Side) -> None:
     request = query("watch_shard = :s AND watch_at <= :a", "by_watch", s="3", a="T5")
 
     def watched() -> list[tuple[str, str]]:
-        return [(item["id"]["S"], item["watch_at"]["S"]) for item in outcome(cloud.dynamodb, "query", request)["Items"]]
+        return [
+            (item["id"]["S"], item["watch_at"]["S"])
+            for item in outcome(cloud.dynamodb, "query", request)["Items"]
+        ]
 
     for name, at in [("a", "T1"), ("b", "T2")]:
         cloud.dynamodb.put_item(**put(job(name, watch_shard=s("3"), watch_at=s(at))))
@@ -499,7 +657,9 @@ def test_an_index_follows_what_is_written(cloud: Side) -> None:
 
 
 @pytest.mark.parametrize("forward", [True, False])
-def test_paging_through_items_at_one_place_of_an_index_meets_each_once(cloud: Side, forward: bool) -> None:
+def test_paging_through_items_at_one_place_of_an_index_meets_each_once(
+    cloud: Side, forward: bool
+) -> None:
     # In which order AWS gives them is not said, so it is not asked here.
     for name in "dbeca":
         cloud.dynamodb.put_item(**put(job(name, watch_shard=s("3"), watch_at=s("T1"))))
@@ -516,15 +676,32 @@ def test_an_index_can_be_counted(cloud: Side) -> None:
 
 
 def update(name: str, action: str, condition: str, **values: Any) -> dict[str, Any]:
-    return {"TableName": "jobs", "Key": job(name), "UpdateExpression": action, **conditional(condition, old=False, **values)}
+    return {
+        "TableName": "jobs",
+        "Key": job(name),
+        "UpdateExpression": action,
+        **conditional(condition, old=False, **values),
+    }
 
 
 @pytest.mark.parametrize(("most", "is_made"), [(5, False), (6, True)])
-def test_an_update_adds_to_what_is_there_if_its_condition_holds(cloud: Side, most: int, is_made: bool) -> None:
+def test_an_update_adds_to_what_is_there_if_its_condition_holds(
+    cloud: Side, most: int, is_made: bool
+) -> None:
     cloud.dynamodb.put_item(**put(job("a", revision=n(5), job_count=n(7), write_token=s("x"))))
-    request = update("a", "SET revision = revision + :o, job_count = job_count + :o", "revision < :m", o=n(1), m=n(most))
-    assert outcome(cloud.dynamodb, "update_item", request) == ({} if is_made else ("ConditionalCheckFailedException", None, []))
-    assert stored(cloud, "a") == job("a", revision=n(5 + is_made), job_count=n(7 + is_made), write_token=s("x"))
+    request = update(
+        "a",
+        "SET revision = revision + :o, job_count = job_count + :o",
+        "revision < :m",
+        o=n(1),
+        m=n(most),
+    )
+    assert outcome(cloud.dynamodb, "update_item", request) == (
+        {} if is_made else ("ConditionalCheckFailedException", None, [])
+    )
+    assert stored(cloud, "a") == job(
+        "a", revision=n(5 + is_made), job_count=n(7 + is_made), write_token=s("x")
+    )
 
 
 def test_an_update_of_what_is_absent_is_refused_by_its_condition(cloud: Side) -> None:
@@ -540,11 +717,18 @@ def test_the_cloud_in_memory_has_the_tables_of_the_template() -> None:
 
 
 def test_an_item_of_more_than_400_kilobytes_is_refused(cloud: Side) -> None:
-    assert code(cloud.dynamodb, "put_item", **put(job("a", body=s("x" * 410_000)))) == "ValidationException"
+    assert (
+        code(cloud.dynamodb, "put_item", **put(job("a", body=s("x" * 410_000))))
+        == "ValidationException"
+    )
 
 
-@pytest.mark.parametrize("item", [job(""), job("a", ""), job("x" * 2049), job("a", "x" * 1025), job("a", tenant=s(""))])
-def test_an_item_whose_key_is_empty_or_too_long_is_refused(cloud: Side, item: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "item", [job(""), job("a", ""), job("x" * 2049), job("a", "x" * 1025), job("a", tenant=s(""))]
+)
+def test_an_item_whose_key_is_empty_or_too_long_is_refused(
+    cloud: Side, item: dict[str, Any]
+) -> None:
     assert code(cloud.dynamodb, "put_item", **put(item)) == "ValidationException"
 
 
@@ -554,7 +738,10 @@ def test_an_empty_key_is_refused_even_to_a_reader(cloud: Side) -> None:
 
 def test_a_key_that_is_too_long_is_refused_even_to_a_reader() -> None:
     # moto looks for it.
-    assert code(in_memory().dynamodb, "get_item", TableName="jobs", Key=job("x" * 2049)) == "ValidationException"
+    assert (
+        code(in_memory().dynamodb, "get_item", TableName="jobs", Key=job("x" * 2049))
+        == "ValidationException"
+    )
 
 
 def test_an_index_cannot_be_read_consistently(cloud: Side) -> None:
@@ -562,14 +749,22 @@ def test_an_index_cannot_be_read_consistently(cloud: Side) -> None:
     assert code(cloud.dynamodb, "query", **request) == "ValidationException"
 
 
-IDS, PARTS, SORTS, TIMES = "ab", ("definition", "state"), ("1#1", "1#2", "2#1", "3"), ("T1", "T2", "T3")
+IDS, PARTS, SORTS, TIMES = (
+    "ab",
+    ("definition", "state"),
+    ("1#1", "1#2", "2#1", "3"),
+    ("T1", "T2", "T3"),
+)
 numbers = st.integers(1, 3).map(n)
 
 
 @st.composite
 def keys(draw: st.DrawFn, table: str) -> dict[str, Any]:
     first, second = KEYS[table]
-    return {first: s(draw(st.sampled_from(IDS))), second: s(draw(st.sampled_from(PARTS if table == "jobs" else SORTS)))}
+    return {
+        first: s(draw(st.sampled_from(IDS))),
+        second: s(draw(st.sampled_from(PARTS if table == "jobs" else SORTS))),
+    }
 
 
 @st.composite
@@ -590,7 +785,10 @@ def items(draw: st.DrawFn, table: str) -> dict[str, Any]:
 def conditions(draw: st.DrawFn, table: str) -> dict[str, Any]:
     """Draw the condition of a write: those that the code writes, or none."""
     absent = f"attribute_not_exists({KEYS[table][0]})"
-    owner = {"ExpressionAttributeNames": {"#owner": "owner"}, "ExpressionAttributeValues": {":owner": s(draw(st.sampled_from("xy")))}}
+    owner = {
+        "ExpressionAttributeNames": {"#owner": "owner"},
+        "ExpressionAttributeValues": {":owner": s(draw(st.sampled_from("xy")))},
+    }
     number = {"ExpressionAttributeValues": {":n": draw(numbers)}}
     condition = draw(
         st.sampled_from(
@@ -598,7 +796,10 @@ def conditions(draw: st.DrawFn, table: str) -> dict[str, Any]:
                 {},
                 {"ConditionExpression": absent},
                 {"ConditionExpression": f"{absent} OR #owner = :owner", **owner},
-                *({"ConditionExpression": text, **number} for text in ("revision = :n", f"{absent} OR expires_at <= :n")),
+                *(
+                    {"ConditionExpression": text, **number}
+                    for text in ("revision = :n", f"{absent} OR expires_at <= :n")
+                ),
             ]
         )
     )
@@ -622,19 +823,27 @@ def written(write: dict[str, Any]) -> str:
 
 @st.composite
 def queries(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw a query of a form that the code writes, with a key to start at where the code may give one of its own."""
+    """Draw a query of a form that the code writes, with a key to start at where the code may give
+    one of its own.
+    """
     request = draw(
         st.one_of(
             st.builds(lambda name: query("id = :id", id=name), st.sampled_from(IDS)),
             st.builds(
-                lambda form, name, sort: query(f"job_id = :job AND {form}", table="runs", job=name, sort=sort),
+                lambda form, name, sort: query(
+                    f"job_id = :job AND {form}", table="runs", job=name, sort=sort
+                ),
                 st.sampled_from(("begins_with(sort, :sort)", "sort < :sort")),
                 st.sampled_from(IDS),
                 st.sampled_from(("1", "1#", "2#1", "3", "~")),
             ),
-            st.builds(lambda tenant: query("tenant = :t", "by_tenant", t=tenant), st.sampled_from("tu")),
             st.builds(
-                lambda shard, at: query("watch_shard = :shard AND watch_at <= :now", "by_watch", shard=shard, now=at),
+                lambda tenant: query("tenant = :t", "by_tenant", t=tenant), st.sampled_from("tu")
+            ),
+            st.builds(
+                lambda shard, at: query(
+                    "watch_shard = :shard AND watch_at <= :now", "by_watch", shard=shard, now=at
+                ),
                 st.sampled_from("01"),
                 st.sampled_from(TIMES),
             ),
@@ -657,12 +866,19 @@ requests: st.SearchStrategy[Requested] = st.one_of(
     st.tuples(st.just("put_item"), puts()),
     st.tuples(
         st.just("transact_write_items"),
-        st.lists(writes(), min_size=1, max_size=4, unique_by=written).map(lambda several: {"TransactItems": several}),
+        st.lists(writes(), min_size=1, max_size=4, unique_by=written).map(
+            lambda several: {"TransactItems": several}
+        ),
     ),
-    st.tuples(st.just("get_item"), st.fixed_dictionaries({"TableName": st.just("jobs"), "Key": keys("jobs")})),
+    st.tuples(
+        st.just("get_item"),
+        st.fixed_dictionaries({"TableName": st.just("jobs"), "Key": keys("jobs")}),
+    ),
     st.tuples(
         st.just("batch_get_item"),
-        st.lists(keys("runs"), min_size=1, max_size=4, unique_by=repr).map(lambda several: {"RequestItems": {"runs": {"Keys": several}}}),
+        st.lists(keys("runs"), min_size=1, max_size=4, unique_by=repr).map(
+            lambda several: {"RequestItems": {"runs": {"Keys": several}}}
+        ),
     ),
     st.tuples(st.just("query"), queries()),
 )
@@ -674,30 +890,44 @@ EVERYTHING = [
 ]
 
 
-# The items at one place of an index come in the order of their keys, here as in moto; AWS promises none, and the code asks for none.
+# The items at one place of an index come in the order of their keys, here as in moto; AWS promises
+# none, and the code asks for none.
 @settings(derandomize=True, database=None, deadline=None, max_examples=90)
 @given(asked=st.lists(requests, min_size=4, max_size=16))
-def test_any_requests_in_any_order_get_the_same_answers(aws: tuple[Any, Any, Any, Any], asked: list[Requested]) -> None:
+def test_any_requests_in_any_order_get_the_same_answers(
+    aws: tuple[Any, Any, Any, Any], asked: list[Requested]
+) -> None:
     with in_moto(aws) as moto:
         mine = in_memory()
         for operation, request in asked:
             if operation == "query":
                 assert pages(mine, request) == pages(moto, request), request
             else:
-                assert outcome(mine.dynamodb, operation, request) == outcome(moto.dynamodb, operation, request), (operation, request)
+                assert outcome(mine.dynamodb, operation, request) == outcome(
+                    moto.dynamodb, operation, request
+                ), (operation, request)
         for request in EVERYTHING:
             assert pages(mine, request) == pages(moto, request), request
 
 
 def entry(number: int, delay: int = 0) -> dict[str, Any]:
-    return {"Id": str(number), "MessageBody": f"body {number}", "DelaySeconds": delay, "MessageGroupId": f"group {number % 2}"}
+    return {
+        "Id": str(number),
+        "MessageBody": f"body {number}",
+        "DelaySeconds": delay,
+        "MessageGroupId": f"group {number % 2}",
+    }
 
 
 def send(cloud: Side, *entries: dict[str, Any]) -> Any:
-    return outcome(cloud.sqs, "send_message_batch", {"QueueUrl": cloud.queue, "Entries": list(entries)})
+    return outcome(
+        cloud.sqs, "send_message_batch", {"QueueUrl": cloud.queue, "Entries": list(entries)}
+    )
 
 
-def test_a_batch_of_messages_is_taken_entry_by_entry_and_each_waits_its_own_delay(cloud: Side) -> None:
+def test_a_batch_of_messages_is_taken_entry_by_entry_and_each_waits_its_own_delay(
+    cloud: Side,
+) -> None:
     entries = [entry(number, delay) for number, delay in enumerate((0, 1, 0, 60, 900))]
     assert send(cloud, *entries) == {"Successful": ["0", "1", "2", "3", "4"]}
     assert cloud.delayed() == 3
@@ -718,7 +948,9 @@ def test_a_message_sent_twice_is_there_twice(cloud: Side) -> None:
         ([entry(1), entry(1)], "BatchEntryIdsNotDistinct"),
     ],
 )
-def test_a_malformed_batch_of_messages_is_refused_as_a_whole(cloud: Side, entries: list[dict[str, Any]], refusal: str) -> None:
+def test_a_malformed_batch_of_messages_is_refused_as_a_whole(
+    cloud: Side, entries: list[dict[str, Any]], refusal: str
+) -> None:
     assert send(cloud, *entries) == (f"AWS.SimpleQueueService.{refusal}", None, [])
     assert cloud.waiting() == []
 
@@ -743,24 +975,33 @@ def schedule(name: str, token: str) -> dict[str, Any]:
 
 
 def test_a_name_is_taken_until_its_schedule_is_deleted(cloud: Side) -> None:
-    # With the same ClientToken AWS may answer the first success again, which neither cloud does: so each here has its own.
+    # With the same ClientToken AWS may answer the first success again, which neither cloud does: so
+    # each here has its own.
     assert code(cloud.scheduler, "create_schedule", **schedule("a", "1")) is None
     assert code(cloud.scheduler, "create_schedule", **schedule("a", "2")) == "ConflictException"
     assert code(cloud.scheduler, "create_schedule", **schedule("b", "3")) is None
     assert code(cloud.scheduler, "delete_schedule", Name="a", GroupName="group") is None
-    assert code(cloud.scheduler, "delete_schedule", Name="a", GroupName="group") == "ResourceNotFoundException"
+    assert (
+        code(cloud.scheduler, "delete_schedule", Name="a", GroupName="group")
+        == "ResourceNotFoundException"
+    )
     assert code(cloud.scheduler, "create_schedule", **schedule("a", "4")) is None
 
 
 def test_a_schedule_that_never_was_is_not_found(cloud: Side) -> None:
-    assert code(cloud.scheduler, "delete_schedule", Name="a", GroupName="group") == "ResourceNotFoundException"
+    assert (
+        code(cloud.scheduler, "delete_schedule", Name="a", GroupName="group")
+        == "ResourceNotFoundException"
+    )
 
 
 DAY = timedelta(days=1)
 
 
 @pytest.mark.parametrize(("hook", "is_there"), [("before", False), ("after", True)])
-def test_a_fault_before_a_call_prevents_its_effect_and_one_after_it_hides_it(hook: str, is_there: bool) -> None:
+def test_a_fault_before_a_call_prevents_its_effect_and_one_after_it_hides_it(
+    hook: str, is_there: bool
+) -> None:
     def fail(operation: str, request: dict[str, Any]) -> None:
         raise memory.client_error("InternalServerError", operation, 500)
 
@@ -831,9 +1072,18 @@ def repeating(cloud: Side) -> Stores:
 def new_job(minute: int = 0, key: str | None = None, **fields: Any) -> tuple[Definition, State]:
     at = NOW + timedelta(minutes=minute)
     definition = Definition(
-        new_job_id(at), "tenant", 1, "job", at, OneTime(at.replace(microsecond=0) + DAY), Request("https://example.com", "GET", {}), key=key
+        new_job_id(at),
+        "tenant",
+        1,
+        "job",
+        at,
+        OneTime(at.replace(microsecond=0) + DAY),
+        Request("https://example.com", "GET", {}),
+        key=key,
     )
-    return definition, State(definition.id, "tenant", 1, 1, 1, Status.ACTIVE, at, watch_at=at, **fields)
+    return definition, State(
+        definition.id, "tenant", 1, 1, 1, Status.ACTIVE, at, watch_at=at, **fields
+    )
 
 
 def remembered(name: str, expires_at: datetime) -> Idempotency:
@@ -847,12 +1097,21 @@ def following(state: State, **fields: Any) -> State:
 def test_a_new_job_is_found_by_id_and_by_key_and_by_nobody_else(stores: Stores) -> None:
     definition, state = new_job(key="nightly")
     stores.jobs.add(definition, state, remembered("idempotency#1", NOW + DAY), NOW)
-    assert stores.jobs.get("tenant", definition.id) == stores.jobs.load(definition.id) == (definition, state)
+    assert (
+        stores.jobs.get("tenant", definition.id)
+        == stores.jobs.load(definition.id)
+        == (definition, state)
+    )
     assert stores.jobs.state(definition.id) == state
     assert stores.jobs.find_key("tenant", "nightly") == definition.id
     assert stores.jobs.answered("idempotency#1", NOW) == Answered("fingerprint", 201, "{}")
     assert stores.jobs.answered("idempotency#1", NOW + DAY) is None
-    assert stores.jobs.load("job_none") is stores.jobs.state("job_none") is stores.jobs.answered("idempotency#2", NOW) is None
+    assert (
+        stores.jobs.load("job_none")
+        is stores.jobs.state("job_none")
+        is stores.jobs.answered("idempotency#2", NOW)
+        is None
+    )
     with pytest.raises(JobNotFound):
         stores.jobs.get("other", definition.id)
     with pytest.raises(JobNotFound):
@@ -882,22 +1141,27 @@ def test_only_the_next_revision_of_a_state_is_saved(stores: Stores) -> None:
         stores.jobs.save(following(state, sweeps=1), now=NOW)
     assert changed.value.current == second
     key = RunKey(NOW.replace(microsecond=0), 1)
-    beside = [stores.runs.ending_item("tenant", definition.id, Ending(key, RunStatus.SKIPPED, NOW))]
+    beside = [stores.runs.ending_item("tenant", definition.id, RunEnd(key, RunStatus.SKIPPED, NOW))]
     with pytest.raises(StateChanged) as changed:
         stores.jobs.save(following(state, sweeps=1), beside, now=NOW)
     assert changed.value.current == second
     assert stores.runs.run(definition.id, key, NOW) is None
     stores.jobs.save(following(second), beside, remembered("idempotency#1", NOW + DAY), now=NOW)
-    assert stores.runs.run(definition.id, key, NOW).ending == Ending(key, RunStatus.SKIPPED, NOW)
+    assert stores.runs.run(definition.id, key, NOW).ending == RunEnd(key, RunStatus.SKIPPED, NOW)
     with pytest.raises(AlreadyAnswered):
-        stores.jobs.save(following(following(second)), beside, remembered("idempotency#1", NOW + DAY), now=NOW)
+        stores.jobs.save(
+            following(following(second)), beside, remembered("idempotency#1", NOW + DAY), now=NOW
+        )
     assert stores.jobs.state(definition.id) == following(second)
 
 
 def test_a_definition_is_replaced_with_its_state_or_not_at_all(stores: Stores) -> None:
     definition, state = new_job()
     stores.jobs.add(definition, state, None, NOW)
-    changed = replace(definition, name="other", generation=2), following(state, generation=2, defined_in=2)
+    changed = (
+        replace(definition, name="other", generation=2),
+        following(state, generation=2, defined_in=2),
+    )
     stores.jobs.replace(*changed)
     assert stores.jobs.load(definition.id) == changed
     with pytest.raises(StateChanged):
@@ -918,18 +1182,31 @@ def test_a_job_is_removed_with_its_key_if_its_state_is_still_the_same(stores: St
     assert stores.jobs.load(definition.id) is None
     with pytest.raises(JobNotFound):
         stores.jobs.find_key("tenant", "nightly")
-    for write in (lambda: stores.jobs.remove(definition, second), lambda: stores.jobs.save(following(second), now=NOW)):
+    for write in (
+        lambda: stores.jobs.remove(definition, second),
+        lambda: stores.jobs.save(following(second), now=NOW),
+    ):
         with pytest.raises(StateChanged) as changed:
             write()
         assert changed.value.current is None
 
 
-def test_a_write_whose_answer_was_lost_and_which_was_made_again_is_one_success(stores: Stores, repeating: Stores) -> None:
+def test_a_write_whose_answer_was_lost_and_which_was_made_again_is_one_success(
+    stores: Stores, repeating: Stores
+) -> None:
     definition, state = new_job(key="nightly")
     repeating.jobs.add(definition, state, remembered("idempotency#1", NOW + DAY), NOW)
     second, third, fourth = (following(replace(state, revision=revision)) for revision in (1, 2, 3))
     repeating.jobs.save(second, now=NOW)
-    repeating.jobs.save(third, [stores.runs.ending_item("tenant", definition.id, Ending(RunKey(NOW, 1), RunStatus.SKIPPED, NOW))], now=NOW)
+    repeating.jobs.save(
+        third,
+        [
+            stores.runs.ending_item(
+                "tenant", definition.id, RunEnd(RunKey(NOW, 1), RunStatus.SKIPPED, NOW)
+            )
+        ],
+        now=NOW,
+    )
     repeating.jobs.replace(definition, fourth)
     assert stores.jobs.load(definition.id) == (definition, fourth)
     with pytest.raises(StateChanged) as changed:
@@ -938,7 +1215,9 @@ def test_a_write_whose_answer_was_lost_and_which_was_made_again_is_one_success(s
     assert stores.jobs.load(definition.id) is None
 
 
-def test_a_list_of_jobs_goes_on_where_its_last_page_ended_even_if_that_job_is_gone(stores: Stores) -> None:
+def test_a_list_of_jobs_goes_on_where_its_last_page_ended_even_if_that_job_is_gone(
+    stores: Stores,
+) -> None:
     made = [new_job(minute) for minute in range(5)]
     for definition, state in made:
         stores.jobs.add(definition, state, None, NOW)
@@ -958,28 +1237,45 @@ def test_jobs_are_overdue_when_their_time_has_come_the_longest_first(stores: Sto
         stores.jobs.add(definition, state, None, NOW)
     at = NOW + timedelta(minutes=3)
     due = {state.job_id for _, state in made[:3]}
-    assert {job_id for shard in range(WATCH_SHARDS) for job_id in stores.jobs.overdue(shard, at, 10)[0]} == due
+    assert {
+        job_id for shard in range(WATCH_SHARDS) for job_id in stores.jobs.overdue(shard, at, 10)[0]
+    } == due
     for shard in range(WATCH_SHARDS):
-        times = [stores.jobs.state(job_id).watch_at for job_id in stores.jobs.overdue(shard, at, 10)[0]]
+        times = [
+            stores.jobs.state(job_id).watch_at for job_id in stores.jobs.overdue(shard, at, 10)[0]
+        ]
         assert times == sorted(times)
         assert stores.jobs.overdue(shard, at, 1)[0] == stores.jobs.overdue(shard, at, 10)[0][:1]
 
 
-def attempt(minute: int, number: int = 1, owner: str = "x", body: str = "") -> AttemptRecord:
+def attempt(minute: int, number: int = 1, owner: str = "x", body: str = "") -> Attempt:
     at = NOW + timedelta(minutes=minute)
-    exchange = Exchange(Outcome.SUCCESS, timedelta(milliseconds=40), 200, Response({}, body, truncated=False))
-    return AttemptRecord("job", RunKey(at.replace(microsecond=0), 1), number, owner, at, at, exchange, Verdict(RunStatus.SUCCEEDED))
+    exchange = AttemptResult(
+        Outcome.SUCCESS, timedelta(milliseconds=40), 200, Response({}, body, truncated=False)
+    )
+    return Attempt(
+        "job",
+        RunKey(at.replace(microsecond=0), 1),
+        number,
+        owner,
+        at,
+        at,
+        exchange,
+        RunUpdate(RunStatus.SUCCEEDED),
+    )
 
 
 def test_an_attempt_is_recorded_again_by_its_owner_alone(stores: Stores) -> None:
     first = attempt(0)
-    later = replace(first, verdict=Verdict(RunStatus.FAILED))
+    later = replace(first, verdict=RunUpdate(RunStatus.FAILED))
     assert stores.runs.attempt("job", first.key, 1) is None
     assert stores.runs.record("tenant", first, 2)
     assert stores.runs.record("tenant", first, 2)
     assert stores.runs.record("tenant", later, 3)
     assert not stores.runs.record("tenant", replace(first, owner="y"), 4)
-    assert not stores.runs.record("tenant", first, 2), "a late write does not undo what came in its place"
+    assert not stores.runs.record("tenant", first, 2), (
+        "a late write does not undo what came in its place"
+    )
     assert stores.runs.attempt("job", first.key, 1) == later
 
 
@@ -992,7 +1288,9 @@ def test_runs_are_paged_whole_newest_first_whatever_the_limit(stores: Stores) ->
         found += page
         before = page[-1].key
     assert [run.key for run in found] == [attempt(minute).key for minute in (4, 3, 2, 1, 0)]
-    assert [list(run.attempts) for run in reversed(found)] == [records[start : start + 3] for start in range(0, 15, 3)]
+    assert [list(run.attempts) for run in reversed(found)] == [
+        records[start : start + 3] for start in range(0, 15, 3)
+    ]
     assert stores.runs.page("job", None, 2, NOW + 31 * DAY) == []
     assert stores.runs.page("other", None, 2, NOW) == []
 
@@ -1013,30 +1311,48 @@ def test_the_last_attempts_of_many_jobs_are_read_together(stores: Stores) -> Non
 
 
 def test_what_went_wrong_is_found_last_first_across_the_shards(stores: Stores) -> None:
-    failed = [replace(attempt(minute), job_id=f"job {minute}", verdict=Verdict(RunStatus.FAILED)) for minute in range(12)]
+    failed = [
+        replace(attempt(minute), job_id=f"job {minute}", verdict=RunUpdate(RunStatus.FAILED))
+        for minute in range(12)
+    ]
     for record in failed:
         assert stores.runs.record("tenant", record, 1)
     stores.runs.record("tenant", replace(attempt(20), job_id="job 20"), 1)
     stores.runs.record("other", replace(failed[0], job_id="job 21"), 1)
     found, before, more = [], None, True
     while more:
-        page, more = stores.runs.went_wrong("tenant", before, 5)
+        page, more = stores.runs.failed_runs("tenant", before, 5)
         found += page
         before = page[-1].position
     assert [(entry.job_id, entry.key, entry.at) for entry in reversed(found)] == [
         (record.job_id, record.key, record.finished_at) for record in failed
     ]
-    assert stores.runs.record("tenant", replace(failed[0], verdict=Verdict(RunStatus.SUCCEEDED)), 2)
-    assert len(stores.runs.went_wrong("tenant", None, 100)[0]) == 11
+    assert stores.runs.record(
+        "tenant", replace(failed[0], verdict=RunUpdate(RunStatus.SUCCEEDED)), 2
+    )
+    assert len(stores.runs.failed_runs("tenant", None, 100)[0]) == 11
 
 
 def test_the_index_by_wrong_has_the_keys_of_what_went_wrong_alone(cloud: Side) -> None:
-    for name, shard, at in [("a", "t#1", "T2"), ("b", "t#1", "T1"), ("c", "t#2", "T1"), ("d", "t#1", "T3")]:
+    for name, shard, at in [
+        ("a", "t#1", "T2"),
+        ("b", "t#1", "T1"),
+        ("c", "t#2", "T1"),
+        ("d", "t#1", "T3"),
+    ]:
         keys = {"job_id": s(name), "sort": s("x#01"), "wrong_shard": s(shard), "wrong_at": s(at)}
         cloud.dynamodb.put_item(TableName="runs", Item={**keys, "record": s("{}")})
-    cloud.dynamodb.put_item(TableName="runs", Item={"job_id": s("e"), "sort": s("x#01"), "record": s("{}")})
-    request = {**query("wrong_shard = :s AND wrong_at < :a", "by_wrong", table="runs", s="t#1", a="T3"), "ScanIndexForward": False}
-    expected = [{"job_id": s(n), "sort": s("x#01"), "wrong_shard": s("t#1"), "wrong_at": s(at)} for n, at in [("a", "T2"), ("b", "T1")]]
+    cloud.dynamodb.put_item(
+        TableName="runs", Item={"job_id": s("e"), "sort": s("x#01"), "record": s("{}")}
+    )
+    request = {
+        **query("wrong_shard = :s AND wrong_at < :a", "by_wrong", table="runs", s="t#1", a="T3"),
+        "ScanIndexForward": False,
+    }
+    expected = [
+        {"job_id": s(n), "sort": s("x#01"), "wrong_shard": s("t#1"), "wrong_at": s(at)}
+        for n, at in [("a", "T2"), ("b", "T1")]
+    ]
     assert outcome(cloud.dynamodb, "query", request) == {"Items": expected}
 
 
@@ -1055,7 +1371,10 @@ def test_quotas_are_held_whatever_the_cloud(stores: Stores) -> None:
 
 
 def test_any_number_of_messages_is_sent_in_tens(cloud: Side, stores: Stores) -> None:
-    dues = [Due(f"job {number}", "tenant", RunKey(NOW, 1), NOW + timedelta(seconds=number - 11)) for number in range(24)]
+    dues = [
+        DueMessage(f"job {number}", "tenant", RunKey(NOW, 1), NOW + timedelta(seconds=number - 11))
+        for number in range(24)
+    ]
     stores.queue.send(dues, NOW)
     assert sorted(cloud.waiting()) == sorted((dump_due(due), "tenant") for due in dues[:12])
     assert cloud.delayed() == 12
@@ -1063,8 +1382,13 @@ def test_any_number_of_messages_is_sent_in_tens(cloud: Side, stores: Stores) -> 
     assert cloud.delayed() == 13
 
 
-@pytest.mark.parametrize("trigger", [OneTime(NOW.replace(microsecond=0) + DAY), parse("*/5 9-17 * * 1-5", "Europe/Berlin")])
-def test_a_schedule_is_made_once_and_deleted_once_however_often(stores: Stores, trigger: Trigger) -> None:
+@pytest.mark.parametrize(
+    "trigger",
+    [OneTime(NOW.replace(microsecond=0) + DAY), parse("*/5 9-17 * * 1-5", "Europe/Berlin")],
+)
+def test_a_schedule_is_made_once_and_deleted_once_however_often(
+    stores: Stores, trigger: Trigger
+) -> None:
     job_id, token = new_job_id(NOW), new_token(NOW)
     for _ in range(2):
         stores.schedules.create(job_id, token, trigger)
@@ -1072,14 +1396,22 @@ def test_a_schedule_is_made_once_and_deleted_once_however_often(stores: Stores, 
         stores.schedules.delete(job_id, token)
 
 
-SERVICES = {"SendMessageBatch": 1, "CreateSchedule": 2, "DeleteSchedule": 2, "Encrypt": 3, "Decrypt": 3}
+SERVICES = {
+    "SendMessageBatch": 1,
+    "CreateSchedule": 2,
+    "DeleteSchedule": 2,
+    "Encrypt": 3,
+    "Decrypt": 3,
+}
 
 
 @pytest.fixture(scope="module")
 def made() -> list[Requested]:
-    """Every request that took effect while random users, random targets and random faults met Resona's real parts."""
-    chance, world, requested = random.Random(11), World(), list[Requested]()
-    world.target = lambda sent: chance.choice([ok(), ok(), status(500), status(404)])
+    """Every request that took effect while random users, random targets and random faults met
+    Resona's real parts.
+    """
+    chance, env, requested = random.Random(11), Environment(), list[Requested]()
+    env.target = lambda sent: chance.choice([ok(), ok(), status(500), status(404)])
 
     def record(operation: str, request: dict[str, Any]) -> None:
         if chance.random() < 0.02:
@@ -1090,68 +1422,101 @@ def made() -> list[Requested]:
         if chance.random() < 0.02:
             raise memory.client_error("InternalServerError", operation, 500)
 
-    world.cloud.before, world.cloud.after = record, lose_the_answer
+    env.cloud.before, env.cloud.after = record, lose_the_answer
     for _ in range(150):
         with suppress(ResonaError):
-            act(world, chance)
-    world.cloud.before = lambda operation, request: requested.append((operation, copy.deepcopy(request)))
-    world.cloud.after = lambda operation, request: None
-    tour(world)
+            act(env, chance)
+    env.cloud.before = lambda operation, request: requested.append(
+        (operation, copy.deepcopy(request))
+    )
+    env.cloud.after = lambda operation, request: None
+    tour(env)
     return requested
 
 
-def tour(world: World) -> None:
+def tour(env: Environment) -> None:
     """Meet on purpose what chance may have left out."""
-    now = world.now.replace(microsecond=0)
-    draft = Definition("", "tenant", 1, "job", now, parse("* * * * *"), Request("https://example.com", "GET", {}), key="tour")
-    job_id = world.scheduling.create(draft, lambda job: remembered("idempotency#tour", world.now + DAY)).definition.id
-    world.scheduling.run_now("tenant", job_id)
-    world.advance(minutes=3)
-    world.scheduling.pause("tenant", "key:tour")
-    assert world.scheduling.page("tenant", None, 1)[0]
+    now = env.now.replace(microsecond=0)
+    draft = Definition(
+        "",
+        "tenant",
+        1,
+        "job",
+        now,
+        parse("* * * * *"),
+        Request("https://example.com", "GET", {}),
+        key="tour",
+    )
+    job_id = env.scheduling.create(
+        draft, lambda job: remembered("idempotency#tour", env.now + DAY)
+    ).definition.id
+    env.scheduling.run_now("tenant", job_id)
+    env.advance(minutes=3)
+    env.scheduling.pause("tenant", "key:tour")
+    assert env.scheduling.page("tenant", None, 1)[0]
     # A page of one run reads that run whole.
-    assert world.scheduling.runs_page("tenant", job_id, None, 1)[1]
-    world.runs.went_wrong("tenant", None, 1)
-    client: Any = memory.DynamoDB(world.cloud)
+    assert env.scheduling.runs_page("tenant", job_id, None, 1)[1]
+    env.runs.failed_runs("tenant", None, 1)
+    client: Any = memory.DynamoDB(env.cloud)
     quotas = QuotaStore(client, "jobs", Quotas(3, 10))
     for _ in range(15):
         with suppress(QuotaExceeded):
-            quotas.take("tour", world.now)
-    quotas.take("tour", world.now + 2 * DAY)
-    world.scheduling.delete("tenant", job_id)
+            quotas.take("tour", env.now)
+    quotas.take("tour", env.now + 2 * DAY)
+    env.scheduling.delete("tenant", job_id)
     for value in ("first", "second"):
-        world.secrets.put("tenant", "token", value, world.now)
-    assert world.secrets.names("tenant")
-    assert world.secrets.rotate("tenant", world.now).previous
-    world.secrets.delete("tenant", "token")
-    dynamodb: Any = memory.DynamoDB(world.cloud)
-    keys = KeyStore(dynamodb, "keys")
-    keys.add(KeyRecord("0123456789ab", "d" * 64, "tenant", frozenset(Scope), now))
+        env.secrets.put("tenant", "token", value, env.now)
+    assert env.secrets.names("tenant")
+    assert env.secrets.rotate("tenant", env.now).previous
+    env.secrets.delete("tenant", "token")
+    dynamodb: Any = memory.DynamoDB(env.cloud)
+    keys = ApiKeyStore(dynamodb, "keys")
+    keys.add(StoredApiKey("0123456789ab", "d" * 64, "tenant", frozenset(Scope), now))
     assert keys.revoke("0123456789ab", now) == keys.get("0123456789ab") == next(keys.all())
 
 
-def act(world: World, chance: random.Random) -> None:
+def act(env: Environment, chance: random.Random) -> None:
     """Do one thing that a user may do, or let some seconds pass."""
-    now = world.now.replace(microsecond=0)
+    now = env.now.replace(microsecond=0)
     key = chance.choice(["one", "two", "three"])
-    reference, scheduling = f"key:{key}", world.scheduling
-    trigger = chance.choice([OneTime(now + timedelta(seconds=chance.choice([1, 20, 7200]))), parse("* * * * *"), parse("0 9 * * *")])
-    answer = remembered(f"idempotency#{chance.randrange(6)}", world.now + timedelta(minutes=3))
+    reference, scheduling = f"key:{key}", env.scheduling
+    trigger = chance.choice(
+        [
+            OneTime(now + timedelta(seconds=chance.choice([1, 20, 7200]))),
+            parse("* * * * *"),
+            parse("0 9 * * *"),
+        ]
+    )
+    answer = remembered(f"idempotency#{chance.randrange(6)}", env.now + timedelta(minutes=3))
     retry = RetryPolicy(3, timedelta(seconds=5), timedelta(seconds=20))
-    draft = Definition("", "tenant", 1, "job", now, trigger, Request("https://example.com", "POST", {}), retry=retry, key=key)
+    draft = Definition(
+        "",
+        "tenant",
+        1,
+        "job",
+        now,
+        trigger,
+        Request("https://example.com", "POST", {}),
+        retry=retry,
+        key=key,
+    )
     action = chance.choice(
         [
             lambda: scheduling.create(draft, chance.choice([None, lambda job: answer])),
             lambda: scheduling.create(replace(draft, key=None, overlap=Overlap.SKIP)),
-            lambda: scheduling.change("tenant", reference, lambda job, at: Edit(replace(job.definition, trigger=trigger))),
+            lambda: scheduling.change(
+                "tenant", reference, lambda job, at: Edit(replace(job.definition, trigger=trigger))
+            ),
             lambda: scheduling.pause("tenant", reference),
             lambda: scheduling.resume("tenant", reference),
-            lambda: scheduling.run_now("tenant", reference, chance.choice([None, lambda job_id, run: answer])),
+            lambda: scheduling.run_now(
+                "tenant", reference, chance.choice([None, lambda job_id, run: answer])
+            ),
             lambda: scheduling.delete("tenant", reference),
             lambda: scheduling.page("tenant", chance.choice([None, new_job_id(now)]), 3),
             lambda: scheduling.runs_page("tenant", reference, None, 2),
-            lambda: world.advance(seconds=20),
-            lambda: world.advance(seconds=20),
+            lambda: env.advance(seconds=20),
+            lambda: env.advance(seconds=20),
         ]
     )
     action()
@@ -1169,9 +1534,15 @@ def expressions(request: Any) -> Iterator[dict[str, Any]]:
             yield from expressions(value)
 
 
-def test_whatever_the_code_asks_both_clouds_answer_alike(aws: tuple[Any, Any, Any, Any], made: list[Requested]) -> None:
+def test_whatever_the_code_asks_both_clouds_answer_alike(
+    aws: tuple[Any, Any, Any, Any], made: list[Requested]
+) -> None:
     # What KMS makes of a text is not for two clouds to agree about.
-    made = [(operation, request) for operation, request in made if operation not in ("Encrypt", "Decrypt")]
+    made = [
+        (operation, request)
+        for operation, request in made
+        if operation not in ("Encrypt", "Decrypt")
+    ]
     assert len({operation for operation, _ in made}) == 11
     with in_moto(aws) as moto:
         mine = in_memory()
@@ -1180,15 +1551,28 @@ def test_whatever_the_code_asks_both_clouds_answer_alike(aws: tuple[Any, Any, An
             answers = []
             for side in (mine, moto):
                 here = {**request, "QueueUrl": side.queue} if "QueueUrl" in request else request
-                answers.append(outcome((side.dynamodb, side.sqs, side.scheduler)[place], method, here))
+                answers.append(
+                    outcome((side.dynamodb, side.sqs, side.scheduler)[place], method, here)
+                )
             assert answers[0] == answers[1], (operation, request)
 
 
-def test_the_code_asks_nothing_that_the_models_of_aws_do_not_allow(aws: tuple[Any, Any, Any, Any], made: list[Requested]) -> None:
-    # Production switches botocore's own check off, for speed; and it knows no longest text, no pattern and no enumeration.
+def test_the_code_asks_nothing_that_the_models_of_aws_do_not_allow(
+    aws: tuple[Any, Any, Any, Any], made: list[Requested]
+) -> None:
+    # Production switches botocore's own check off, for speed; and it knows no longest text, no
+    # pattern and no enumeration.
     for operation, request in made:
-        shape = aws[SERVICES.get(operation, 0)].meta.service_model.operation_model(operation).input_shape
-        request = {**request, "Target": {**request["Target"], "RoleArn": ROLE}} if "Target" in request else request
+        shape = (
+            aws[SERVICES.get(operation, 0)]
+            .meta.service_model.operation_model(operation)
+            .input_shape
+        )
+        request = (
+            {**request, "Target": {**request["Target"], "RoleArn": ROLE}}
+            if "Target" in request
+            else request
+        )
         assert ParamValidator().validate(request, shape).generate_report() == "", operation
         assert list(broken(request, shape)) == [], operation
 
@@ -1205,7 +1589,9 @@ def broken(value: Any, shape: Any) -> Iterator[tuple[str, Any]]:
     elif shape.type_name == "map":
         for member in value.values():
             yield from broken(member, shape.value)
-    elif isinstance(value, str) and "pattern" in rules and not re.fullmatch(rules["pattern"], value):
+    elif (
+        isinstance(value, str) and "pattern" in rules and not re.fullmatch(rules["pattern"], value)
+    ):
         yield shape.name, value
     if "enum" in rules and value not in rules["enum"]:
         yield shape.name, value
@@ -1214,14 +1600,30 @@ def broken(value: Any, shape: Any) -> Iterator[tuple[str, Any]]:
         yield shape.name, value
 
 
-def test_the_code_gives_every_name_and_value_that_it_uses_and_uses_no_reserved_word(made: list[Requested]) -> None:
-    # DynamoDB refuses each of these; moto lets a value pass that nothing uses, the cloud in memory also words and names.
+def test_the_code_gives_every_name_and_value_that_it_uses_and_uses_no_reserved_word(
+    made: list[Requested],
+) -> None:
+    # DynamoDB refuses each of these; moto lets a value pass that nothing uses, the cloud in memory
+    # also words and names.
     reserved = set(ReservedKeywords.get_reserved_keywords())
     for part in (part for _, request in made for part in expressions(request)):
-        text = " ".join(part[name] for name in ("ConditionExpression", "KeyConditionExpression", "UpdateExpression") if name in part)
-        assert set(re.findall(r":\w+", text)) == set(part.get("ExpressionAttributeValues", {})), text
+        text = " ".join(
+            part[name]
+            for name in ("ConditionExpression", "KeyConditionExpression", "UpdateExpression")
+            if name in part
+        )
+        assert set(re.findall(r":\w+", text)) == set(part.get("ExpressionAttributeValues", {})), (
+            text
+        )
         assert set(re.findall(r"#\w+", text)) == set(part.get("ExpressionAttributeNames", {})), text
-        bare = set(re.findall(r"(?<![:#\w])\w+", text)) - {"AND", "OR", "SET", "attribute_exists", "attribute_not_exists", "begins_with"}
+        bare = set(re.findall(r"(?<![:#\w])\w+", text)) - {
+            "AND",
+            "OR",
+            "SET",
+            "attribute_exists",
+            "attribute_not_exists",
+            "begins_with",
+        }
         assert not {word.upper() for word in bare} & reserved, text
 
 
@@ -1229,7 +1631,10 @@ def misfits(request: Any) -> Iterator[tuple[str, Any]]:
     """Yield each key that DynamoDB refuses: all of Resona's are texts, neither empty nor too long."""
     if isinstance(request, dict):
         for name, value in request.items():
-            if name in memory.LONGEST_KEY and not 0 < len(value.get("S", "").encode()) <= memory.LONGEST_KEY[name]:
+            if (
+                name in memory.LONGEST_KEY
+                and not 0 < len(value.get("S", "").encode()) <= memory.LONGEST_KEY[name]
+            ):
                 yield name, value
             yield from misfits(value)
     elif isinstance(request, list):
@@ -1238,39 +1643,66 @@ def misfits(request: Any) -> Iterator[tuple[str, Any]]:
 
 
 def test_every_key_that_the_code_gives_is_a_text_that_fits(made: list[Requested]) -> None:
-    assert set(memory.LONGEST_KEY) == {name for names in (*KEYS.values(), *memory.INDEXES.values()) for name in names}
-    assert [misfit for operation, request in made if SERVICES.get(operation, 0) == 0 for misfit in misfits(request)] == []
+    assert set(memory.LONGEST_KEY) == {
+        name for names in (*KEYS.values(), *memory.INDEXES.values()) for name in names
+    }
+    assert [
+        misfit
+        for operation, request in made
+        if SERVICES.get(operation, 0) == 0
+        for misfit in misfits(request)
+    ] == []
 
 
 def test_a_reference_longer_than_any_key_is_not_asked_for() -> None:
-    world, requested = World(), list[Any]()
-    world.cloud.before = lambda operation, request: requested.append(copy.deepcopy(request))
+    env, requested = Environment(), list[Any]()
+    env.cloud.before = lambda operation, request: requested.append(copy.deepcopy(request))
     with pytest.raises(JobNotFound):
-        world.scheduling.get("tenant", "key:" + "x" * 3000)
+        env.scheduling.get("tenant", "key:" + "x" * 3000)
     assert [misfit for request in requested for misfit in misfits(request)] == []
 
 
 def test_no_expression_in_the_code_is_left_unasked(made: list[Requested]) -> None:
-    asked = {part[name] for _, request in made for part in expressions(request) for name in part if name.endswith("ConditionExpression")}
+    asked = {
+        part[name]
+        for _, request in made
+        for part in expressions(request)
+        for name in part
+        if name.endswith("ConditionExpression")
+    }
     texts = (
         node.value
         for path in Path(clients.__file__).parent.glob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
-    written = {text for text in texts if re.match(r"#?\w+ (=|<|<=) :\w|attribute_(not_)?exists\(|begins_with\(", text)}
+    written = {
+        text
+        for text in texts
+        if re.match(r"#?\w+ (=|<|<=) :\w|attribute_(not_)?exists\(|begins_with\(", text)
+    }
     assert len(written) > 8
     assert asked == written
 
 
-def test_what_kms_encrypted_is_decrypted_in_its_own_context_with_its_own_key_alone(aws: tuple[Any, Any, Any, Any]) -> None:
+def test_what_kms_encrypted_is_decrypted_in_its_own_context_with_its_own_key_alone(
+    aws: tuple[Any, Any, Any, Any],
+) -> None:
     moto = aws[3]
     keys = [moto.create_key()["KeyMetadata"]["KeyId"] for _ in range(2)]
     for client in (memory.KMS(memory.Cloud(lambda: NOW)), moto):
-        sealed = client.encrypt(KeyId=keys[0], Plaintext=b"secret", EncryptionContext={"tenant": "a"})["CiphertextBlob"]
+        sealed = client.encrypt(
+            KeyId=keys[0], Plaintext=b"secret", EncryptionContext={"tenant": "a"}
+        )["CiphertextBlob"]
         assert b"secret" not in sealed
         right = {"KeyId": keys[0], "CiphertextBlob": sealed, "EncryptionContext": {"tenant": "a"}}
         assert client.decrypt(**right)["Plaintext"] == b"secret"
-        assert code(client, "decrypt", **{**right, "EncryptionContext": {"tenant": "b"}}) == "InvalidCiphertextException"
-        assert code(client, "decrypt", **{**right, "EncryptionContext": {}}) == "InvalidCiphertextException"
+        assert (
+            code(client, "decrypt", **{**right, "EncryptionContext": {"tenant": "b"}})
+            == "InvalidCiphertextException"
+        )
+        assert (
+            code(client, "decrypt", **{**right, "EncryptionContext": {}})
+            == "InvalidCiphertextException"
+        )
         assert code(client, "decrypt", **{**right, "KeyId": keys[1]}) is not None

@@ -8,7 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.config import SettingMissing, Settings, read_key_settings, read_log_level, read_origins, read_settings
+from chalicelib.config import (
+    SettingMissing,
+    Settings,
+    read_api_key_settings,
+    read_log_level,
+    read_origins,
+    read_settings,
+)
 
 ENVIRON = {
     "RESONA_STAGE": "dev",
@@ -22,7 +29,12 @@ ENVIRON = {
     "RESONA_SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/resona-dev-scheduler",
 }
 
-OTHERS = {"RESONA_RUN_RETENTION": "7", "RESONA_JOBS_QUOTA": "0", "RESONA_REGISTRATIONS_PER_MINUTE": "60000", "RESONA_REQUIRE_HTTPS": "true"}
+OTHERS = {
+    "RESONA_RUN_RETENTION": "7",
+    "RESONA_JOBS_QUOTA": "0",
+    "RESONA_REGISTRATIONS_PER_MINUTE": "60000",
+    "RESONA_REQUIRE_HTTPS": "true",
+}
 
 
 def test_each_field_is_the_variable_of_its_name() -> None:
@@ -36,25 +48,34 @@ def test_each_field_is_the_variable_of_its_name() -> None:
 @pytest.mark.parametrize("name", ENVIRON)
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_missing_setting_is_named(name: str, value: str | None) -> None:
-    environ = {key: text for key, text in ENVIRON.items() if key != name} | ({} if value is None else {name: value})
+    environ = {key: text for key, text in ENVIRON.items() if key != name} | (
+        {} if value is None else {name: value}
+    )
     with pytest.raises(SettingMissing, match=f"^the environment variable {name} is not set$"):
         read_settings(environ)
 
 
 def test_the_authorizer_needs_its_own_settings_and_no_other_function_needs_them() -> None:
     environ = {"RESONA_STAGE": "dev", "RESONA_KEYS_TABLE": "resona-dev-keys"}
-    settings = dataclasses.asdict(read_key_settings(environ))
+    settings = dataclasses.asdict(read_api_key_settings(environ))
     assert {f"RESONA_{name.upper()}": value for name, value in settings.items()} == environ
     for name in environ:
-        for missing in ({key: text for key, text in environ.items() if key != name}, {**environ, name: ""}):
-            with pytest.raises(SettingMissing, match=f"^the environment variable {name} is not set$"):
-                read_key_settings(missing)
+        for missing in (
+            {key: text for key, text in environ.items() if key != name},
+            {**environ, name: ""},
+        ):
+            with pytest.raises(
+                SettingMissing, match=f"^the environment variable {name} is not set$"
+            ):
+                read_api_key_settings(missing)
     assert "RESONA_KEYS_TABLE" not in ENVIRON
 
 
 def test_runs_are_kept_for_a_month_unless_said_otherwise() -> None:
     assert read_settings(ENVIRON).run_retention == timedelta(days=30)
-    assert read_settings({**ENVIRON, "RESONA_RUN_RETENTION": ""}).run_retention == timedelta(days=30)
+    assert read_settings({**ENVIRON, "RESONA_RUN_RETENTION": ""}).run_retention == timedelta(
+        days=30
+    )
 
 
 def test_quotas_are_what_the_readme_says_unless_said_otherwise() -> None:
@@ -63,20 +84,30 @@ def test_quotas_are_what_the_readme_says_unless_said_otherwise() -> None:
 
 
 def test_an_item_s_writes_a_second_bound_the_quota_of_registrations() -> None:
-    with pytest.raises(SettingMissing, match="RESONA_REGISTRATIONS_PER_MINUTE must be a whole number from 0 to 60000"):
+    with pytest.raises(
+        SettingMissing,
+        match="RESONA_REGISTRATIONS_PER_MINUTE must be a whole number from 0 to 60000",
+    ):
         read_settings({**ENVIRON, "RESONA_REGISTRATIONS_PER_MINUTE": "60001"})
 
 
 @pytest.mark.parametrize("days", [1, 30, 365])
 def test_runs_may_be_kept_for_a_day_to_a_year(days: int) -> None:
-    assert read_settings({**ENVIRON, "RESONA_RUN_RETENTION": str(days)}).run_retention == timedelta(days=days)
+    assert read_settings({**ENVIRON, "RESONA_RUN_RETENTION": str(days)}).run_retention == timedelta(
+        days=days
+    )
 
 
-@pytest.mark.parametrize("text", ["0", "366", "-1", "1.5", "1e2", "30 days", " 30", "٣", "+7", "99999999999999999999"])
+@pytest.mark.parametrize(
+    "text", ["0", "366", "-1", "1.5", "1e2", "30 days", " 30", "٣", "+7", "99999999999999999999"]
+)
 def test_a_wrong_number_is_refused_and_shown(text: str) -> None:
     with pytest.raises(SettingMissing) as refused:
         read_settings({**ENVIRON, "RESONA_RUN_RETENTION": text})
-    assert str(refused.value) == f"the environment variable RESONA_RUN_RETENTION must be a whole number from 1 to 365, not {text!r}"
+    assert (
+        str(refused.value)
+        == f"the environment variable RESONA_RUN_RETENTION must be a whole number from 1 to 365, not {text!r}"
+    )
 
 
 def test_https_is_not_required_unless_said_so() -> None:
@@ -89,7 +120,10 @@ def test_https_is_not_required_unless_said_so() -> None:
 def test_a_setting_that_is_neither_true_nor_false_is_refused_and_shown(text: str) -> None:
     with pytest.raises(SettingMissing) as refused:
         read_settings({**ENVIRON, "RESONA_REQUIRE_HTTPS": text})
-    assert str(refused.value) == f"the environment variable RESONA_REQUIRE_HTTPS must be true or false, not {text!r}"
+    assert (
+        str(refused.value)
+        == f"the environment variable RESONA_REQUIRE_HTTPS must be true or false, not {text!r}"
+    )
 
 
 def test_the_environment_is_read_when_asked_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,14 +143,26 @@ def test_settings_cannot_be_changed() -> None:
 def test_origins_are_as_browsers_send_them() -> None:
     assert read_origins({}) == read_origins({"RESONA_CORS_ORIGINS": ""}) == frozenset()
     text = "https://app.example.com, http://localhost:3000,http://[::1]:8080,http://a.example:443"
-    wanted = {"https://app.example.com", "http://localhost:3000", "http://[::1]:8080", "http://a.example:443"}
+    wanted = {
+        "https://app.example.com",
+        "http://localhost:3000",
+        "http://[::1]:8080",
+        "http://a.example:443",
+    }
     assert read_origins({"RESONA_CORS_ORIGINS": text}) == wanted
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        *("*", "null", "app.example.com", "https://app.example.com/", "HTTPS://app.example.com", "https://a b"),
+        *(
+            "*",
+            "null",
+            "app.example.com",
+            "https://app.example.com/",
+            "HTTPS://app.example.com",
+            "https://a b",
+        ),
         *("https://app.example.com:443", "http://localhost:80", "http://[::1]:80"),
     ],
 )
@@ -134,4 +180,6 @@ def test_events_are_written_from_info_on_unless_said_otherwise() -> None:
 def test_what_is_no_level_is_refused_and_shown(text: str) -> None:
     with pytest.raises(SettingMissing) as refused:
         read_log_level({"RESONA_LOG_LEVEL": text})
-    assert str(refused.value) == (f"the environment variable RESONA_LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, not {text!r}")
+    assert str(refused.value) == (
+        f"the environment variable RESONA_LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, not {text!r}"
+    )

@@ -1,4 +1,6 @@
-"""What is deployed, as Chalice's own packager makes it: it holds no way to call what is not public, whatever its environment says."""
+"""What is deployed, as Chalice's own packager makes it: it holds no way to call what is not public,
+whatever its environment says.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,12 @@ from tests.infra.packager import new_packager
 from tests.outbound.servers import serving
 
 ROOT = Path(__file__).parent.parent
-NOT_OURS = shutil.ignore_patterns(".venv", ".git", ".resona*", "__pycache__", ".*_cache", ".hypothesis", "deployments")
+NOT_OURS = shutil.ignore_patterns(
+    ".venv", ".git", ".resona*", "__pycache__", ".*_cache", ".hypothesis", "deployments"
+)
 
-# Run inside the unpacked package: what it says at its end is whether it sent anything, and to whom it would connect.
+# Run inside the unpacked package: what it says at its end is whether it sent anything, and to whom
+# it would connect.
 EXECUTOR = """
 import sys
 from pathlib import Path
@@ -26,7 +31,7 @@ heard = []
 sys.addaudithook(lambda event, given: heard.append(given[1]) if event in ("socket.connect", "socket.sendto") else None)
 
 from datetime import timedelta
-from chalicelib import executor
+from chalicelib.handlers import executor
 from chalicelib.domain.request import Request
 from chalicelib.domain.secrets import Credentials
 from chalicelib.outbound.address_guard import PUBLIC
@@ -48,7 +53,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project, unpacked = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("package")
     shutil.copytree(ROOT, project, ignore=NOT_OURS, dirs_exist_ok=True)
     assert (project / "infra" / "local" / "guard.py").exists()
-    with zipfile.ZipFile(new_packager().create_deployment_package(str(project), "python3.12")) as made:
+    with zipfile.ZipFile(
+        new_packager().create_deployment_package(str(project), "python3.12")
+    ) as made:
         made.extractall(unpacked)
     return unpacked
 
@@ -57,20 +64,50 @@ def run(package: Path, *arguments: str, **environment: str) -> subprocess.Comple
     """Run Python in the package, which finds nothing else of the project."""
     environment = {"PATH": os.environ["PATH"], **environment}
     code = f"import sys; assert {str(ROOT)!r} not in sys.path\n{arguments[0]}"
-    return subprocess.run([sys.executable, "-c", code, *arguments[1:]], cwd=package, env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments[1:]],
+        cwd=package,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
 
 
 def named() -> set[str]:
-    """Return every variable that our sources name, and those of Chalice and Lambda that tell a laptop from the cloud."""
-    sources = [ROOT / "app.py", *(ROOT / "chalicelib").rglob("*.py"), *(ROOT / "infra").rglob("*.py")]
-    found = {name for path in sources for name in re.findall(r'"((?:RESONA|AWS|CHALICE)_[A-Z_]+|AUTH)"', path.read_text())}
+    """Return every variable that our sources name, and those of Chalice and Lambda that tell a
+    laptop from the cloud.
+    """
+    sources = [
+        ROOT / "app.py",
+        *(ROOT / "chalicelib").rglob("*.py"),
+        *(ROOT / "infra").rglob("*.py"),
+    ]
+    found = {
+        name
+        for path in sources
+        for name in re.findall(r'"((?:RESONA|AWS|CHALICE)_[A-Z_]+|AUTH)"', path.read_text())
+    }
     assert len(found) > 15, "the test no longer finds the settings"
-    return found | {"AWS_CHALICE_CLI_MODE", "CHALICE_STAGE", "CHALICE_WORKER", "STAGE", "DEBUG", "AWS_SAM_LOCAL", "IS_LOCAL"}
+    return found | {
+        "AWS_CHALICE_CLI_MODE",
+        "CHALICE_STAGE",
+        "CHALICE_WORKER",
+        "STAGE",
+        "DEBUG",
+        "AWS_SAM_LOCAL",
+        "IS_LOCAL",
+    }
 
 
-def test_a_package_holds_what_is_deployed_and_nothing_of_the_laptop_or_the_tests(package: Path) -> None:
+def test_a_package_holds_what_is_deployed_and_nothing_of_the_laptop_or_the_tests(
+    package: Path,
+) -> None:
     found = {str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()}
-    ours = {str(path.relative_to(ROOT)) for path in (ROOT / "chalicelib").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    ours = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "chalicelib").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
     assert found == {"app.py", "chalice/__init__.py", "chalice/app.py"} | ours
 
 
@@ -83,12 +120,25 @@ def test_a_package_serves_any_stage_but_the_laptop_s(package: Path) -> None:
 
 
 @pytest.mark.parametrize("hope", ["local", "true", "*", "127.0.0.1"])
-def test_no_environment_makes_a_packaged_executor_call_what_is_not_public(package: Path, hope: str) -> None:
-    numbers = dict.fromkeys(["RESONA_RUN_RETENTION", "RESONA_JOBS_QUOTA", "RESONA_REGISTRATIONS_PER_MINUTE"], "1")
+def test_no_environment_makes_a_packaged_executor_call_what_is_not_public(
+    package: Path, hope: str
+) -> None:
+    numbers = dict.fromkeys(
+        ["RESONA_RUN_RETENTION", "RESONA_JOBS_QUOTA", "RESONA_REGISTRATIONS_PER_MINUTE"], "1"
+    )
     # Botocore takes no hopes in these.
     numbers["RESONA_REQUIRE_HTTPS"] = "false"
-    cloud = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled"}
+    cloud = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
+    }
     with serving([{"send": "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}]) as server:
-        done = run(package, EXECUTOR, str(server.port), **{**dict.fromkeys(named(), hope), **cloud, **numbers})
+        done = run(
+            package,
+            EXECUTOR,
+            str(server.port),
+            **{**dict.fromkeys(named(), hope), **cloud, **numbers},
+        )
         assert done.stdout.splitlines() == ["blocked"] * 12 + ["connected: []"], done.stderr
         assert server.seen == []

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parent.parent
 FILES = ("requirements", "infra/local/requirements", "requirements-dev")
 # Of environments of their own, which are not here.
 OTHERS = ("tests/e2e/lambda", "tests/e2e/ministack")
-# As `python -m pip_audit` does it, for one file after the other; to start it takes ten times as long as a file does.
+# As `python -m pip_audit` does it, for one file after the other; to start it takes ten times as
+# long as a file does.
 AUDIT = """
 import runpy, sys
 for name in sys.argv[1:]:
@@ -29,7 +30,9 @@ for name in sys.argv[1:]:
         if left.code:
             raise
 """
-PINNED = re.compile(r"(?P<name>[a-z0-9.-]+)==(?P<version>[a-z0-9.]+)(?: ; (?P<marker>.+))?", re.ASCII)
+PINNED = re.compile(
+    r"(?P<name>[a-z0-9.-]+)==(?P<version>[a-z0-9.]+)(?: ; (?P<marker>.+))?", re.ASCII
+)
 
 
 def lines(name: str) -> list[str]:
@@ -46,7 +49,11 @@ def pins(name: str) -> set[tuple[str, str]]:
 
 def test_no_file_of_requirements_is_left_out_here_or_in_the_commands() -> None:
     files = [path.relative_to(ROOT) for path in ROOT.rglob("*.in")]
-    there = {str(path.with_suffix("")) for path in files if not any(part.startswith(".") for part in path.parts)}
+    there = {
+        str(path.with_suffix(""))
+        for path in files
+        if not any(part.startswith(".") for part in path.parts)
+    }
     assert there == {*FILES, *OTHERS}
     makefile = (ROOT / "Makefile").read_text()
     for name in there:
@@ -56,23 +63,36 @@ def test_no_file_of_requirements_is_left_out_here_or_in_the_commands() -> None:
 
 @pytest.mark.parametrize("name", [*FILES, *OTHERS])
 def test_every_requirement_is_pinned_exactly(name: str) -> None:
-    assert [line for line in lines(f"{name}.txt") if not PINNED.fullmatch(line.partition(" --hash")[0].strip())] == []
+    assert [
+        line
+        for line in lines(f"{name}.txt")
+        if not PINNED.fullmatch(line.partition(" --hash")[0].strip())
+    ] == []
 
 
 @pytest.mark.parametrize("name", [*FILES, *OTHERS])
 def test_what_is_asked_for_is_pinned(name: str) -> None:
-    asked = {canonicalize_name(Requirement(line).name) for line in lines(f"{name}.in") if not line.startswith("-")}
+    asked = {
+        canonicalize_name(Requirement(line).name)
+        for line in lines(f"{name}.in")
+        if not line.startswith("-")
+    }
     assert asked <= {package for package, _ in pins(name)}
 
 
 def test_every_file_can_be_audited() -> None:
     """As far as that can be told without asking anybody."""
     names = [*FILES, *OTHERS]
-    done = subprocess.run([sys.executable, "-c", AUDIT, *names], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", AUDIT, *names], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     found = dict(zip(names, done.stderr.split("audited next\n")[1:], strict=True))
     for name, said in found.items():
-        assert f"would have audited {len({package for package, _ in pins(name) if is_here(name, package)})} packages" in said, name
+        assert (
+            f"would have audited {len({package for package, _ in pins(name) if is_here(name, package)})} packages"
+            in said
+        ), name
 
 
 def test_a_laptop_runs_what_ships_and_the_tests_run_what_a_laptop_runs() -> None:
@@ -101,12 +121,20 @@ def test_what_ships_is_pinned_by_its_hashes() -> None:
 
 def installed() -> set[str]:
     """Return the packages that are pinned and here: not those for other systems."""
-    return {match["name"] for line in lines("requirements-dev.txt") if (match := PINNED.match(line)) and is_for_here(match["marker"])}
+    return {
+        match["name"]
+        for line in lines("requirements-dev.txt")
+        if (match := PINNED.match(line)) and is_for_here(match["marker"])
+    }
 
 
 def is_here(name: str, package: str) -> bool:
     """Say whether a file pins a package for this system."""
-    found = [match for line in lines(f"{name}.txt") if (match := PINNED.match(line)) and match["name"] == package]
+    found = [
+        match
+        for line in lines(f"{name}.txt")
+        if (match := PINNED.match(line)) and match["name"] == package
+    ]
     return any(is_for_here(match["marker"]) for match in found)
 
 
@@ -117,4 +145,8 @@ def is_for_here(marker: str | None) -> bool:
 def needs(package: str) -> set[str]:
     """Return what an installed package needs here, without its extras."""
     asked = [Requirement(text) for text in requires(package) or ()]
-    return {canonicalize_name(each.name) for each in asked if each.marker is None or each.marker.evaluate({"extra": ""})}
+    return {
+        canonicalize_name(each.name)
+        for each in asked
+        if each.marker is None or each.marker.evaluate({"extra": ""})
+    }

@@ -31,7 +31,17 @@ MAY_IMPORT = {
     "bulk": {"scheduling", "domain"},
     "telemetry": {"telemetry", "config", "domain.errors"},
     "firing": {"sending", "arming", "side_by_side", "tries", "aws", "domain"},
-    "executor": {"firing", "sending", "arming", "clock", "aws", "outbound", "domain", "config", "telemetry"},
+    "executor": {
+        "firing",
+        "sending",
+        "arming",
+        "clock",
+        "aws",
+        "outbound",
+        "domain",
+        "config",
+        "telemetry",
+    },
     "authorizer": {"clock", "aws", "domain", "config", "telemetry"},
     "api": set(
         "api config telemetry authorizer bulk scheduling putting troubles aws.wrong_runs aws.job_store aws.job_items domain version".split()
@@ -85,32 +95,54 @@ def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
         assert top not in ("infra", "tests", "app"), f"{path.name} imports {name}"
         if top == "chalicelib":
             allowed = MAY_IMPORT[room]
-            assert any(rest == one or rest.startswith(f"{one}.") for one in allowed), f"{path.name} imports {name}"
+            assert any(rest == one or rest.startswith(f"{one}.") for one in allowed), (
+                f"{path.name} imports {name}"
+            )
         elif top not in sys.stdlib_module_names:
-            assert room in OWNED_BY.get(top, set()), f"{path.name} imports {name}, which belongs to {OWNED_BY.get(top)}"
+            assert room in OWNED_BY.get(top, set()), (
+                f"{path.name} imports {name}, which belongs to {OWNED_BY.get(top)}"
+            )
 
 
 def test_every_package_has_an_empty_init() -> None:
-    for folder in [PACKAGE, *(path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__")]:
+    for folder in [
+        PACKAGE,
+        *(path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"),
+    ]:
         assert (folder / "__init__.py").read_text() == ""
 
 
 def loaded_by(module: str, **environment: str) -> set[str]:
     code = f"import sys, {module}; print(*sys.modules)"
     environ = {**os.environ, **environment}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return set(done.stdout.split())
 
 
 def test_the_executor_loads_no_pydantic_and_no_routes() -> None:
-    loaded = loaded_by("chalicelib.executor")
-    assert not {name for name in loaded if name.split(".")[0] in ("pydantic", "pydantic_core", "app", "infra", "moto")}
+    loaded = loaded_by("chalicelib.handlers.executor")
+    assert not {
+        name
+        for name in loaded
+        if name.split(".")[0] in ("pydantic", "pydantic_core", "app", "infra", "moto")
+    }
     assert not {name for name in loaded if name.startswith("chalicelib.api")}
 
 
 def test_the_authorizer_loads_no_pydantic_no_routes_and_no_executor() -> None:
-    loaded = loaded_by("chalicelib.authorizer")
-    assert not {name for name in loaded if name.split(".")[0] in ("pydantic", "pydantic_core", "requests", "app", "infra", "moto")}
+    loaded = loaded_by("chalicelib.handlers.authorizer")
+    assert not {
+        name
+        for name in loaded
+        if name.split(".")[0] in ("pydantic", "pydantic_core", "requests", "app", "infra", "moto")
+    }
     house = {name.removeprefix("chalicelib.") for name in loaded if name.startswith("chalicelib.")}
     rest = {"authorizer", "clock", "config", "aws", "aws.clients", "aws.key_store", "domain"}
     rest |= {"telemetry", "telemetry.invocation", "telemetry.lines", "telemetry.metrics"}
@@ -118,15 +150,22 @@ def test_the_authorizer_loads_no_pydantic_no_routes_and_no_executor() -> None:
 
 
 def test_the_api_loads_no_local_cloud() -> None:
-    assert not {name for name in loaded_by("app") if name.split(".")[0] in ("infra", "moto", "pytest")}
+    assert not {
+        name for name in loaded_by("app") if name.split(".")[0] in ("infra", "moto", "pytest")
+    }
 
 
 def test_the_api_in_lambda_loads_no_executor_and_nothing_that_sends() -> None:
     loaded = loaded_by("app", AWS_LAMBDA_FUNCTION_NAME="resona-prod")
-    assert "chalicelib.api.jobs" in loaded
-    assert not loaded & {"requests", "chalicelib.executor", "chalicelib.outbound", "chalicelib.firing"}
+    assert "chalicelib.api.routes.jobs" in loaded
+    assert not loaded & {
+        "requests",
+        "chalicelib.handlers.executor",
+        "chalicelib.outbound",
+        "chalicelib.usecases.firing",
+    }
     # Chalice deploys what it finds here.
-    assert "chalicelib.executor" in loaded_by("app")
+    assert "chalicelib.handlers.executor" in loaded_by("app")
 
 
 def test_no_module_of_the_project_is_too_long_to_do_one_thing() -> None:

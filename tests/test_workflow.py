@@ -19,8 +19,14 @@ JOBS: dict[str, dict[str, Any]] = WORKFLOW["jobs"]
 def test_every_action_is_pinned_by_a_commit_beside_its_release() -> None:
     used = re.findall(r"uses: (.+)", TEXT)
     assert used
-    assert [action for action in used if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)] == []
-    assert len({action.partition("@")[0] for action in used}) == len(set(used)), "one action, one commit"
+    assert [
+        action
+        for action in used
+        if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
+    ] == []
+    assert len({action.partition("@")[0] for action in used}) == len(set(used)), (
+        "one action, one commit"
+    )
 
 
 def test_a_run_may_read_the_repository_and_nothing_else() -> None:
@@ -29,7 +35,12 @@ def test_a_run_may_read_the_repository_and_nothing_else() -> None:
     assert not any("permissions" in job for job in JOBS.values())
     # `on` is a truth value to YAML 1.1.
     assert "pull_request_target" not in WORKFLOW[True]
-    checkouts = [step for job in JOBS.values() for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+    checkouts = [
+        step
+        for job in JOBS.values()
+        for step in job["steps"]
+        if step.get("uses", "").startswith("actions/checkout@")
+    ]
     assert all(step["with"] == {"persist-credentials": False} for step in checkouts)
 
 
@@ -42,4 +53,11 @@ def test_github_runs_what_ci_runs_and_the_audit() -> None:
     steps = [step.get("run", "") for job in JOBS.values() for step in job["steps"]]
     commands = {command for step in steps for command in re.findall(r"make ([a-z0-9]+)", step)}
     targets = set(re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {*re.findall(r"^make ([a-z0-9]+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE), "audit"} <= commands <= targets
+    assert (
+        {
+            *re.findall(r"^make ([a-z0-9]+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE),
+            "audit",
+        }
+        <= commands
+        <= targets
+    )

@@ -1,7 +1,8 @@
 """Browsers: which pages may call, by the Fetch standard's CORS protocol.
 
-Chalice knows one origin for all of an app, and API Gateway answers preflights with it alone. Here every path has a route OPTIONS of
-its own, and every answer names the caller's origin if it is one of those that are allowed.
+Chalice knows one origin for all of an app, and API Gateway answers preflights with it alone. Here
+every path has a route OPTIONS of its own, and every answer names the caller's origin if it is one
+of those that are allowed.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Set as AbstractSet
 
 from chalice.app import Chalice, Response
 
+from chalicelib.api.cors_headers import shared
 from chalicelib.api.routing import defect, parts
-from chalicelib.api.sharing import shared
 
 _SENT = "Authorization, Content-Type, Idempotency-Key, If-Match"
 # Browsers ask again after so many seconds.
@@ -19,7 +20,10 @@ _REMEMBERED_SECONDS = 600
 
 
 def serve_preflights(app: Chalice) -> None:
-    """Answer OPTIONS at every path that the app has. It needs no key: browsers send none with a preflight."""
+    """Answer OPTIONS at every path that the app has.
+
+    It needs no key: browsers send none with a preflight.
+    """
     for path, methods in list(app.routes.items()):
         _serve(app, path, ", ".join(sorted([*methods, "OPTIONS"])))
 

@@ -1,4 +1,6 @@
-"""Idempotency-Key: the same key and the same JSON value within 24 hours give the first answer again."""
+"""Idempotency-Key: the same key and the same JSON value within 24 hours give the first answer
+again.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,19 @@ Remember = Callable[[int, Any], Idempotency]
 Headers = Callable[[Any], dict[str, str]]
 
 
-def once(call: Call, document: object, act: Callable[[Remember | None], tuple[int, Any]], headers: Headers = lambda _: {}) -> Response:
+def once(
+    call: Call,
+    document: object,
+    act: Callable[[Remember | None], tuple[int, Any]],
+    headers: Headers = lambda _: {},
+) -> Response:
     """Answer by `act`, or as it was answered the first time.
 
-    `act` returns a status and what is shown; `headers` makes the answer's headers of what is shown, the first time and every time.
-    `act` is given what makes the record of its answer (a status and what is shown), to be committed together with its change; None
-    without a key. The record and the change stand or fall together, so a key that has no record has changed nothing.
-    Whatever depends on the time of the call, its date and its validity, is for `act` to judge: a repeat comes later.
+    `act` returns a status and what is shown; `headers` makes the answer's headers of what is shown,
+    the first time and every time. `act` is given what makes the record of its answer (a status and
+    what is shown), to be committed together with its change; None without a key. The record and the
+    change stand or fall together, so a key that has no record has changed nothing. Whatever depends
+    on the time of the call, its date and its validity, is for `act` to judge: a repeat comes later.
     Raises InvalidInput for a key that is malformed or came with another value.
     """
     key = call.header("idempotency-key")
@@ -47,7 +55,11 @@ def once(call: Call, document: object, act: Callable[[Remember | None], tuple[in
         if first is not None:
             return _replay(first, fingerprint, headers)
         try:
-            status, shown = act(lambda status, shown: _record(name, fingerprint, status, shown, scheduling.clock() + _KEPT))
+            status, shown = act(
+                lambda status, shown: _record(
+                    name, fingerprint, status, shown, scheduling.clock() + _KEPT
+                )
+            )
             return answer(status, shown, headers(shown))
         except AlreadyAnswered:
             # The same key came twice at once, and the other was first: its answer is there now.
@@ -59,7 +71,9 @@ def once(call: Call, document: object, act: Callable[[Remember | None], tuple[in
     raise RequestUnderWay
 
 
-def _record(name: str, fingerprint: str, status: int, shown: object, expires_at: datetime) -> Idempotency:
+def _record(
+    name: str, fingerprint: str, status: int, shown: object, expires_at: datetime
+) -> Idempotency:
     # Escaped, the largest job would be up to six times as large, and no item of a table.
     body = json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
     return Idempotency(name, Answered(fingerprint, status, body), expires_at)
@@ -67,7 +81,9 @@ def _record(name: str, fingerprint: str, status: int, shown: object, expires_at:
 
 def _replay(first: Answered, fingerprint: str, headers: Headers) -> Response:
     if first.fingerprint != fingerprint:
-        raise InvalidInput.of("Idempotency-Key", "was used with another body; use a new key for a new request")
+        raise InvalidInput.of(
+            "Idempotency-Key", "was used with another body; use a new key for a new request"
+        )
     shown = json.loads(first.body)
     return answer(first.status, shown, {**headers(shown), "Idempotency-Replayed": "true"})
 

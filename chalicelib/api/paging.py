@@ -14,11 +14,21 @@ MOST_SHOWN = 100
 
 
 def _why_not_size(value: str) -> str | None:
-    is_size = value.isascii() and value.isdigit() and len(value) <= 9 and 1 <= int(value) <= MOST_SHOWN
+    is_size = (
+        value.isascii() and value.isdigit() and len(value) <= 9 and 1 <= int(value) <= MOST_SHOWN
+    )
     return None if is_size else f"must be a whole number from 1 to {MOST_SHOWN}"
 
 
-page_size = Rule(_why_not_size, {"type": "integer", "minimum": 1, "maximum": MOST_SHOWN, "description": "How many are shown at most."})
+page_size = Rule(
+    _why_not_size,
+    {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MOST_SHOWN,
+        "description": "How many are shown at most.",
+    },
+)
 cursor = any_text("Where to go on: it stands in the `next` Link of the page before.")
 
 
@@ -31,7 +41,9 @@ class NotACursor(Refusal):
     """A cursor that Resona did not give out for this list (400)."""
 
     def __init__(self) -> None:
-        super().__init__(400, "the cursor is not one of Resona's for this list; begin without a cursor")
+        super().__init__(
+            400, "the cursor is not one of Resona's for this list; begin without a cursor"
+        )
 
 
 def write_cursor(call: Call, position: str) -> str:
@@ -41,12 +53,17 @@ def write_cursor(call: Call, position: str) -> str:
 
 
 def read_cursor(call: Call) -> str | None:
-    """Return the position that the call's cursor stands for, None if it has none. Raises NotACursor."""
+    """Return the position that the call's cursor stands for, None if it has none.
+
+    Raises NotACursor.
+    """
     cursor = call.query.get("cursor")
     if cursor is None:
         return None
     try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        text = base64.b64decode(
+            cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True
+        ).decode("ascii")
     except (binascii.Error, ValueError):
         text = ""
     mark, position = text[:16], text[16:]
@@ -56,7 +73,10 @@ def read_cursor(call: Call) -> str | None:
 
 
 def _mark(call: Call, position: str) -> str:
-    # Not a secret: a position opens nothing, since every page is read under the caller's own tenant.
-    filters = sorted((name, value) for name, value in call.query.items() if name not in ("cursor", "limit"))
+    # Not a secret: a position opens nothing, since every page is read under the caller's own
+    # tenant.
+    filters = sorted(
+        (name, value) for name, value in call.query.items() if name not in ("cursor", "limit")
+    )
     bound = json.dumps([call.tenant, call.path, filters, position])
     return hashlib.sha256(bound.encode()).hexdigest()[:16]

@@ -14,25 +14,29 @@ from urllib.parse import unquote, urlencode
 
 from chalice.app import Blueprint, Request, Response
 
-from chalicelib.api.documents import parse
+from chalicelib.api.cors_headers import shared
+from chalicelib.api.json_body import parse
 from chalicelib.api.problems import NoKey, Refusal, answer_to, problem
-from chalicelib.api.sharing import shared
-from chalicelib.authorizer import authorize
 from chalicelib.config import read_origins
+from chalicelib.domain.api_keys import Scope
 from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError, Unavailable
-from chalicelib.domain.keys import Scope
-from chalicelib.scheduling import Scheduling, assemble
+from chalicelib.handlers.authorizer import authorize
 from chalicelib.telemetry.invocation import invocation
+from chalicelib.usecases.scheduling import Scheduling, assemble
 
 log = logging.getLogger("resona")
 
 MAX_REQUEST = 256 * 1024
 LOCAL_TENANT = "local"
-_HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:]{2,45}\](:[0-9]{1,5})?", re.ASCII)
+_HOST = re.compile(
+    r"[A-Za-z0-9.\-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:]{2,45}\](:[0-9]{1,5})?", re.ASCII
+)
 
 
 class Parts:
-    """What the routes work with: put together from the environment when it is first needed, or set by whoever serves them."""
+    """What the routes work with: put together from the environment when it is first needed, or set
+    by whoever serves them.
+    """
 
     def __init__(self) -> None:
         self._scheduling: Scheduling | None = None
@@ -53,12 +57,24 @@ class Parts:
             self._origins = read_origins()
         return self._origins
 
-    def use(self, scheduling: Scheduling, *, stage: str, needs_keys: bool = False, origins: frozenset[str] | None = frozenset()) -> None:
-        """Serve with these parts: for tests and the laptop. The local stage alone can be open to those without a key.
+    def use(
+        self,
+        scheduling: Scheduling,
+        *,
+        stage: str,
+        needs_keys: bool = False,
+        origins: frozenset[str] | None = frozenset(),
+    ) -> None:
+        """Serve with these parts: for tests and the laptop. The local stage alone can be open to
+        those without a key.
 
         `origins` None: those of the environment.
         """
-        self._scheduling, self.needs_keys, self._origins = scheduling, needs_keys or stage != "local", origins
+        self._scheduling, self.needs_keys, self._origins = (
+            scheduling,
+            needs_keys or stage != "local",
+            origins,
+        )
 
 
 parts = Parts()
@@ -70,7 +86,8 @@ Judge = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a query parameter may be: as the door judges it, and as a JSON schema says it, with its description.
+    """What a query parameter may be: as the door judges it, and as a JSON schema says it, with its
+    description.
 
     Whether one that `is_required` is there is for the view to judge.
     """
@@ -82,11 +99,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a route serves, and what it says of itself: `chalicelib.api.description` makes OpenAPI of it.
+    """What a route serves, and what it says of itself: `chalicelib.api.openapi.document` makes
+    OpenAPI of it.
 
-    `scope` None: it is open to all. `body` and `answers` (by status) name models of `schemas`, `inputs` and `shapes`: by name, since
-    to load these costs what only the description needs; an answer None has no body. `takes` and `gives` are headers of the request
-    and of a successful answer. `refuses` has the statuses that do not follow from the rest.
+    `scope` None: it is open to all. `body` and `answers` (by status) name models of `schemas`,
+    `inputs` and `shapes`: by name, since to load these costs what only the description needs; an
+    answer None has no body. `takes` and `gives` are headers of the request and of a successful
+    answer. `refuses` has the statuses that do not follow from the rest.
     """
 
     method: str
@@ -107,7 +126,9 @@ operations: dict[tuple[str, str], Operation] = {}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that has come through the door: its caller is known, its query has no unknown parameter."""
+    """A request that has come through the door: its caller is known, its query has no unknown
+    parameter.
+    """
 
     request: Request
     tenant: str
@@ -133,7 +154,9 @@ class Call:
 
     @property
     def url(self) -> str:
-        """Return the URL that was called, without its query; only the path when the host is not to be trusted."""
+        """Return the URL that was called, without its query; only the path when the host is not to
+        be trusted.
+        """
         host = self.header("host") or ""
         if not _HOST.fullmatch(host):
             return self.path
@@ -160,24 +183,28 @@ def route(
     scope: Scope | None = None,
     open_to_all: bool = False,
 ) -> Callable[[View], View]:
-    """Serve a view at a path. It gets a Call, then the path's parameters; `query` has the parameters it knows, each with its rule.
+    """Serve a view at a path. It gets a Call, then the path's parameters; `query` has the
+    parameters it knows, each with its rule.
 
-    A key needs the scope `read` for a GET and `write` for everything else, unless `scope` says otherwise; what is open to all needs no key.
-    The rest is what `Operation` says of it.
-    Everything a view raises on purpose becomes a problem document here, since Chalice would make a 500 of it.
+    A key needs the scope `read` for a GET and `write` for everything else, unless `scope` says
+    otherwise; what is open to all needs no key. The rest is what `Operation` says of it. Everything
+    a view raises on purpose becomes a problem document here, since Chalice would make a 500 of it.
     """
 
     needed = scope or (Scope.READ if method == "GET" else Scope.WRITE)
 
     def decorate(view: View) -> View:
         asked = None if open_to_all else needed
-        operations[method, path] = Operation(method, path, view, asked, query, body, answers, takes, gives, refuses)
+        operations[method, path] = Operation(
+            method, path, view, asked, query, body, answers, takes, gives, refuses
+        )
 
         @functools.wraps(view)
         def served(**names: str) -> Response:
             request = blueprint.current_request
             try:
-                # Before anything is done: a setting that cannot be read must not spoil the answer to what was.
+                # Before anything is done: a setting that cannot be read must not spoil the answer
+                # to what was.
                 headers = shared(request.headers.get("origin"), parts.origins)
             except Exception:
                 return defect()
@@ -202,9 +229,12 @@ def route(
                 # Chalice would make a 500 of its own of it, and no problem document.
                 return defect()
 
-        # Chalice names views after functions and checks content types before them; the door does that itself.
+        # Chalice names views after functions and checks content types before them; the door does
+        # that itself.
         name, authorizer = f"{view.__module__}.{view.__name__}", None if open_to_all else authorize
-        blueprint.route(path, methods=[method], name=name, content_types=[], authorizer=authorizer)(served)
+        blueprint.route(path, methods=[method], name=name, content_types=[], authorizer=authorizer)(
+            served
+        )
         return view
 
     return decorate
@@ -213,20 +243,29 @@ def route(
 def observed(request: Request, get_response: Callable[[Request], Response]) -> Response:
     """Be invoked by API Gateway: Chalice has this around every request."""
     caller = request.context.get("authorizer") or {}
-    ids = {"correlation_id": request.context.get("requestId"), "tenant": caller.get("tenant"), "key_id": caller.get("key_id")}
+    ids = {
+        "correlation_id": request.context.get("requestId"),
+        "tenant": caller.get("tenant"),
+        "key_id": caller.get("key_id"),
+    }
     with invocation("api", request.lambda_context, **ids):
         return get_response(request)
 
 
 def defect() -> Response:
-    """Answer to the exception that is being handled: it is ours, so the client gets no details; the log gets its kind and place."""
+    """Answer to the exception that is being handled: it is ours, so the client gets no details; the
+    log gets its kind and place.
+    """
     log.exception("request.failed")
     return problem(500, "Resona failed; the failure is in its log")
 
 
 def _tenant(request: Request, needed: Scope) -> str:
-    """Return whose jobs the call is about. Raises NoKey, and Refusal for a key without the scope."""
-    # What `chalicelib.authorizer` said; no header of the client's gets there.
+    """Return whose jobs the call is about.
+
+    Raises NoKey, and Refusal for a key without the scope.
+    """
+    # What `chalicelib.handlers.authorizer` said; no header of the client's gets there.
     caller = request.context.get("authorizer") or {}
     tenant = str(caller.get("tenant", ""))
     if not tenant:
@@ -235,7 +274,10 @@ def _tenant(request: Request, needed: Scope) -> str:
         return LOCAL_TENANT
     granted = str(caller.get("scopes", "")).split()
     if needed not in granted:
-        raise Refusal(403, f"this needs a key with the scope {needed}; this key has {' and '.join(granted) or 'none'}")
+        raise Refusal(
+            403,
+            f"this needs a key with the scope {needed}; this key has {' and '.join(granted) or 'none'}",
+        )
     return tenant
 
 
@@ -248,7 +290,9 @@ def _query(request: Request, known: Mapping[str, Rule]) -> dict[str, str]:
     for name in given:
         sent = given.getlist(name)
         if name not in known:
-            errors.append(FieldError(name, f"unknown query parameter; known: {', '.join(known) or 'none'}"))
+            errors.append(
+                FieldError(name, f"unknown query parameter; known: {', '.join(known) or 'none'}")
+            )
         elif len(sent) != 1:
             errors.append(FieldError(name, "give it once"))
         else:
@@ -269,13 +313,22 @@ def answer(status: int, body: object, headers: Mapping[str, str] | None = None) 
     """Make a JSON answer; `body` None makes an empty one. A str is JSON already."""
     if body is None:
         return Response(body="", status_code=status, headers=dict(headers or {}))
-    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return Response(body=text, status_code=status, headers={"Content-Type": "application/json", **(headers or {})})
+    text = (
+        body
+        if isinstance(body, str)
+        else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    )
+    return Response(
+        body=text,
+        status_code=status,
+        headers={"Content-Type": "application/json", **(headers or {})},
+    )
 
 
 def any_text(description: str) -> Rule:
     """Return the rule of what the view itself judges: every text will do."""
-    return Rule(lambda value: None, {"type": "string", "description": description})  # noqa: ARG005  the signature of a judge
+    # The signature of a judge
+    return Rule(lambda value: None, {"type": "string", "description": description})  # noqa: ARG005
 
 
 def one_of(values: Iterable[str], description: str) -> Rule:

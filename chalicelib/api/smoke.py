@@ -1,7 +1,9 @@
-"""The receiver that a stage offers for its own smoke test; it is there only while the API's environment holds `RESONA_SMOKE`, a token.
+"""The receiver that a stage offers for its own smoke test; it is there only while the API's
+environment holds `RESONA_SMOKE`, a token.
 
-Without that, and for whoever does not name the token, it answers as a path that is not there. It keeps nothing and reads nothing: what
-it was sent is in its answer, and so in the record of the run that sent it. It is no part of the API, and OpenAPI does not describe it.
+Without that, and for whoever does not name the token, it answers as a path that is not there. It
+keeps nothing and reads nothing: what it was sent is in its answer, and so in the record of the run
+that sent it. It is no part of the API, and OpenAPI does not describe it.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from typing import Any
 
 from chalice.app import Blueprint, Request, Response
 
+from chalicelib.api.cors_headers import shared
 from chalicelib.api.problems import NO_ROUTE, problem
 from chalicelib.api.routing import defect, parts
-from chalicelib.api.sharing import shared
 
 routes = Blueprint(__name__)
 
@@ -46,13 +48,18 @@ routes.route(PATH, methods=list(METHODS), name=f"{__name__}.receive", content_ty
 
 def _answer(request: Request, token: str) -> Response:
     given: Mapping[str, str] = request.query_params or {}
-    if len(token) < _SHORTEST or not hmac.compare_digest(given.get("token", "").encode(), token.encode()):
+    if len(token) < _SHORTEST or not hmac.compare_digest(
+        given.get("token", "").encode(), token.encode()
+    ):
         return problem(404, NO_ROUTE)
     raw = request.raw_body
     body = raw if isinstance(raw, bytes) else (raw or "").encode("utf-8", "surrogatepass")
     if len(body) > _LARGEST:
         return problem(413, "the body is larger than 64 KiB")
-    failures, status = _number(given.get("fail", "0"), 0, 99), _number(given.get("status", "500"), 200, 599)
+    failures, status = (
+        _number(given.get("fail", "0"), 0, 99),
+        _number(given.get("status", "500"), 200, 599),
+    )
     if failures is None or status is None:
         return problem(422, "fail is a number from 0 to 99, status one from 200 to 599")
     attempt = _number(request.headers.get("resona-attempt", "1"), 1, 99) or 1
@@ -64,7 +71,10 @@ def _answer(request: Request, token: str) -> Response:
 
 
 def _echo(request: Request, body: bytes) -> dict[str, Any]:
-    echo: dict[str, Any] = {"method": request.method, "headers": {name.lower(): value for name, value in request.headers.items()}}
+    echo: dict[str, Any] = {
+        "method": request.method,
+        "headers": {name.lower(): value for name, value in request.headers.items()},
+    }
     try:
         return {**echo, "body": body.decode()}
     except UnicodeDecodeError:

@@ -32,7 +32,9 @@ _CONFIG = Config(
 )
 
 # Refused before any effect, and worth another try.
-_CONFLICTS = frozenset({"TransactionConflictException", "TransactionConflict", "TransactionInProgressException"})
+_CONFLICTS = frozenset(
+    {"TransactionConflictException", "TransactionConflict", "TransactionInProgressException"}
+)
 _THROTTLES = frozenset(
     {
         "ProvisionedThroughputExceededException",
@@ -74,16 +76,25 @@ def code_of(error: ClientError) -> str:
 
 
 def cancellation_reasons(error: ClientError) -> list[dict[str, Any]]:
-    """Return why a transaction was cancelled, one entry an item, in order; empty for any other error."""
+    """Return why a transaction was cancelled, one entry an item, in order; empty for any other
+    error.
+    """
     reasons: Any = error.response.get("CancellationReasons", [])
     return list(reasons)
 
 
-def call(part: str, request: Callable[[], _Answer], *, writes: bool = False, sleep: Callable[[float], None] = time.sleep) -> _Answer:
+def call(
+    part: str,
+    request: Callable[[], _Answer],
+    *,
+    writes: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> _Answer:
     """Make a request, again if it met a conflict or a throttle, and translate what is left over.
 
-    Raises ClientError for a failed condition and for anything else that the caller must decide; Unavailable(part) when the
-    service does not answer, with `unknown` when a write may have taken effect.
+    Raises ClientError for a failed condition and for anything else that the caller must decide;
+    Unavailable(part) when the service does not answer, with `unknown` when a write may have taken
+    effect.
     """
     unknown = False
     for attempt in range(_TRIES):
@@ -116,7 +127,9 @@ class Caller:
 
 
 def _is_passing(error: ClientError) -> bool:
-    """Say whether the request was refused for load or conflict alone: a failed condition beside it is an answer."""
+    """Say whether the request was refused for load or conflict alone: a failed condition beside it
+    is an answer.
+    """
     if code_of(error) in _CONFLICTS | _THROTTLES:
         return True
     codes = {reason.get("Code") for reason in cancellation_reasons(error)}

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import Caller
-from chalicelib.aws.records import dump_due
+from chalicelib.aws.serialization import dump_due
 from chalicelib.domain.errors import Unavailable
-from chalicelib.domain.state import Due
+from chalicelib.domain.state import DueMessage
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -23,25 +23,35 @@ _LONGEST_DELAY = 900
 
 
 class DueQueue:
-    """An SQS standard queue, fair by tenant: one tenant's burst does not hold up another's messages."""
+    """An SQS standard queue, fair by tenant: one tenant's burst does not hold up another's
+    messages.
+    """
 
-    def __init__(self, client: SQSClient, url: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, client: SQSClient, url: str, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._client = client
         self._call = Caller(_PART, sleep)
         self._url = url
 
-    def send(self, dues: Sequence[Due], now: datetime) -> None:
-        """Send a message for each, to arrive at its time, less the fraction of a second that SQS cannot wait.
+    def send(self, dues: Sequence[DueMessage], now: datetime) -> None:
+        """Send a message for each, to arrive at its time, less the fraction of a second that SQS
+        cannot wait.
 
-        Sending twice is harmless. Raises Unavailable if any was not taken, whatever the reason: a message may always be lost, and who
-        sends one has written already what it stands for.
+        Sending twice is harmless. Raises Unavailable if any was not taken, whatever the reason: a
+        message may always be lost, and who sends one has written already what it stands for.
         """
         for start in range(0, len(dues), 10):
-            self._send([_entry(index, due, now) for index, due in enumerate(dues[start : start + 10])])
+            self._send(
+                [_entry(index, due, now) for index, due in enumerate(dues[start : start + 10])]
+            )
 
     def _send(self, entries: list[SendMessageBatchRequestEntryTypeDef]) -> None:
         try:
-            answer = self._call(lambda: self._client.send_message_batch(QueueUrl=self._url, Entries=entries), writes=True)
+            answer = self._call(
+                lambda: self._client.send_message_batch(QueueUrl=self._url, Entries=entries),
+                writes=True,
+            )
         except ClientError as error:
             # A queue that is gone, a policy that forbids.
             raise Unavailable(_PART, unknown=True) from error
@@ -49,7 +59,7 @@ class DueQueue:
             raise Unavailable(_PART, unknown=True)
 
 
-def _entry(index: int, due: Due, now: datetime) -> SendMessageBatchRequestEntryTypeDef:
+def _entry(index: int, due: DueMessage, now: datetime) -> SendMessageBatchRequestEntryTypeDef:
     delay = int((due.at - now).total_seconds())
     return {
         "Id": str(index),

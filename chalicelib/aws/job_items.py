@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from chalicelib.aws.records import dump_definition, dump_state, load_definition, load_state, sortable
+from chalicelib.aws.serialization import (
+    dump_definition,
+    dump_state,
+    load_definition,
+    load_state,
+    sortable,
+)
 from chalicelib.domain.job import Definition
 from chalicelib.domain.state import State
 
@@ -18,7 +24,10 @@ WATCH_SHARDS = 16
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The first answer to a request with an Idempotency-Key. `fingerprint` tells whether a repeat is the same request."""
+    """The first answer to a request with an Idempotency-Key.
+
+    `fingerprint` tells whether a repeat is the same request.
+    """
 
     fingerprint: str
     status: int
@@ -46,7 +55,11 @@ def put_state(table: str, state: State) -> dict[str, Any]:
     if state.watch_at is not None:
         item["watch_at"] = {"S": sortable(state.watch_at)}
         item["watch_shard"] = {"S": str(zlib.crc32(state.job_id.encode()) % WATCH_SHARDS)}
-    put: dict[str, Any] = {"TableName": table, "Item": item, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+    put: dict[str, Any] = {
+        "TableName": table,
+        "Item": item,
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
     if state.revision == 1:
         put["ConditionExpression"] = "attribute_not_exists(id)"
     else:
@@ -69,11 +82,15 @@ def put_definition(table: str, definition: Definition) -> dict[str, Any]:
 def put_key(table: str, tenant: str, key: str, job_id: str) -> dict[str, Any]:
     """Return the write that takes a job key, if it is free."""
     item = {"id": {"S": key_name(tenant, key)}, "part": {"S": "name"}, "job_id": {"S": job_id}}
-    return {"Put": {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(id)"}}
+    return {
+        "Put": {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(id)"}
+    }
 
 
 def put_answer(table: str, idempotency: Idempotency, now: datetime) -> dict[str, Any]:
-    """Return the write that keeps the first answer under an Idempotency-Key, if none is kept that has not expired."""
+    """Return the write that keeps the first answer under an Idempotency-Key, if none is kept that
+    has not expired.
+    """
     answered = idempotency.answered
     item = {
         "id": {"S": idempotency.name},

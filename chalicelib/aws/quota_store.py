@@ -4,7 +4,8 @@
     part   range    `quota`
     usage_minute, registered, earlier, job_count, counted_at     `domain.quota.Usage`
 
-A registration is one conditional update. One item takes 1,000 writes a second, which is as much as the largest quota allows.
+A registration is one conditional update. One item takes 1,000 writes a second, which is as much as
+the largest quota allows.
 """
 
 from __future__ import annotations
@@ -33,16 +34,24 @@ _MICROSECONDS = 1_000_000
 class QuotaStore:
     """What tenants have used of their quotas."""
 
-    def __init__(self, client: DynamoDBClient, table: str, quotas: Quotas, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        table: str,
+        quotas: Quotas,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._client = client
         self._call = Caller(_PART, sleep)
         self._table = table
         self._quotas = quotas
 
     def take(self, tenant: str, now: datetime) -> None:
-        """Count a registration, whose job's id is made of the same `now`. Raises QuotaExceeded, Unavailable.
+        """Count a registration, whose job's id is made of the same `now`. Raises QuotaExceeded,
+        Unavailable.
 
-        A registration that fails afterwards stays counted: as one of its minute, and as a job until they are counted again.
+        A registration that fails afterwards stays counted: as one of its minute, and as a job until
+        they are counted again.
         """
         minute = minute_of(now)
         for _ in range(_TRIES):
@@ -56,7 +65,9 @@ class QuotaStore:
         raise Unavailable(_PART)
 
     def _add(self, tenant: str, minute: int) -> bool:
-        within_quotas = "usage_minute = :minute AND registered < :registrations AND job_count < :jobs"
+        within_quotas = (
+            "usage_minute = :minute AND registered < :registrations AND job_count < :jobs"
+        )
         values = {
             ":minute": minute,
             ":registrations": self._quotas.registrations_per_minute or _UNBOUNDED,
@@ -74,17 +85,30 @@ class QuotaStore:
         )
 
     def _read(self, tenant: str) -> Usage | None:
-        answer: Any = self._call(lambda: self._client.get_item(TableName=self._table, Key=_key(tenant), ConsistentRead=True))
+        answer: Any = self._call(
+            lambda: self._client.get_item(
+                TableName=self._table, Key=_key(tenant), ConsistentRead=True
+            )
+        )
         item = answer.get("Item")
         if item is None:
             return None
         minute, registered, earlier, jobs, counted_at = (
-            int(item[name]["N"]) for name in ("usage_minute", "registered", "earlier", "job_count", "counted_at")
+            int(item[name]["N"])
+            for name in ("usage_minute", "registered", "earlier", "job_count", "counted_at")
         )
-        return Usage(minute, registered, earlier, jobs, datetime.fromtimestamp(counted_at / _MICROSECONDS, UTC))
+        return Usage(
+            minute,
+            registered,
+            earlier,
+            jobs,
+            datetime.fromtimestamp(counted_at / _MICROSECONDS, UTC),
+        )
 
     def _write(self, tenant: str, old: Usage | None, new: Usage) -> None:
-        """Write a usage in the place of the one that was read; if somebody else was first, theirs is as good."""
+        """Write a usage in the place of the one that was read; if somebody else was first, theirs
+        is as good.
+        """
         values = {
             "usage_minute": new.minute,
             "registered": new.registered,
@@ -92,12 +116,19 @@ class QuotaStore:
             "job_count": new.jobs,
             "counted_at": round(new.counted_at.timestamp() * _MICROSECONDS),
         }
-        put: dict[str, Any] = {"TableName": self._table, "Item": {**_key(tenant), **_numbers(values)}}
+        put: dict[str, Any] = {
+            "TableName": self._table,
+            "Item": {**_key(tenant), **_numbers(values)},
+        }
         if old is None:
             put["ConditionExpression"] = "attribute_not_exists(id)"
         else:
-            put["ConditionExpression"] = "usage_minute = :minute AND registered = :registered AND job_count = :jobs"
-            put["ExpressionAttributeValues"] = _numbers({":minute": old.minute, ":registered": old.registered, ":jobs": old.jobs})
+            put["ConditionExpression"] = (
+                "usage_minute = :minute AND registered = :registered AND job_count = :jobs"
+            )
+            put["ExpressionAttributeValues"] = _numbers(
+                {":minute": old.minute, ":registered": old.registered, ":jobs": old.jobs}
+            )
         self._is_made(lambda: self._client.put_item(**put))
 
     def _is_made(self, write: Callable[[], Any]) -> bool:
@@ -119,7 +150,10 @@ class QuotaStore:
                     IndexName="by_tenant",
                     Select="COUNT",
                     KeyConditionExpression="tenant = :tenant AND id < :before",
-                    ExpressionAttributeValues={":tenant": {"S": tenant}, ":before": {"S": least_job_id(before)}},
+                    ExpressionAttributeValues={
+                        ":tenant": {"S": tenant},
+                        ":before": {"S": least_job_id(before)},
+                    },
                     **more,
                 ),
             )

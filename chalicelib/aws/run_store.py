@@ -1,4 +1,5 @@
-"""The table of run records: one item an attempt, newest run last in sort order; kept for a time, then forgotten.
+"""The table of run records: one item an attempt, newest run last in sort order; kept for a time,
+then forgotten.
 
     job_id   hash
     sort     range: <RunKey.sort>#<attempt number, two digits>, or #99 for an ending without an attempt
@@ -23,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import Caller, code_of
-from chalicelib.aws.records import dump_attempt, dump_ending, load_attempt, load_ending
-from chalicelib.aws.wrong_runs import WrongRun, index_keys, newest
+from chalicelib.aws.failed_runs_index import FailedRunEntry, index_keys, newest
+from chalicelib.aws.serialization import dump_attempt, dump_ending, load_attempt, load_ending
 from chalicelib.domain.ids import RunKey
-from chalicelib.domain.run import AttemptRecord, Ending
+from chalicelib.domain.run import Attempt, RunEnd
 from chalicelib.domain.state import LastRun
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ _ENDING = 99
 
 
 @dataclass(frozen=True, slots=True)
-class RunRecords:
+class StoredRun:
     """What is on record of one run: its attempts in order, and its ending if it ended without one."""
 
     key: RunKey
-    attempts: tuple[AttemptRecord, ...] = ()
-    ending: Ending | None = None
+    attempts: tuple[Attempt, ...] = ()
+    ending: RunEnd | None = None
 
     @property
     def last_number(self) -> int:
@@ -53,23 +54,36 @@ class RunRecords:
 class RunStore:
     """Attempts and endings. Who calls has made sure that the job is the tenant's."""
 
-    def __init__(self, client: DynamoDBClient, table: str, retention: timedelta, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        table: str,
+        retention: timedelta,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._client = client
         self._call = Caller(_PART, sleep)
         self._table = table
         self._retention = retention
 
-    def record(self, tenant: str, record: AttemptRecord, revision: int) -> bool:
-        """Write an attempt's record, again if its verdict changed. False if another owner's record of it is there, or a later one.
+    def record(self, tenant: str, record: Attempt, revision: int) -> bool:
+        """Write an attempt's record, again if its verdict changed. False if another owner's record
+        of it is there, or a later one.
 
-        `revision` is that of the state which the verdict was decided on: a write that was given up on, and takes effect after all,
-        must not undo the one that came in its place.
+        `revision` is that of the state which the verdict was decided on: a write that was given up
+        on, and takes effect after all, must not undo the one that came in its place.
         """
-        absent_or_own_and_earlier = "attribute_not_exists(job_id) OR #owner = :owner AND revision <= :revision"
-        item = self._item(record.job_id, record.key, record.number, record.finished_at, dump_attempt(record))
+        absent_or_own_and_earlier = (
+            "attribute_not_exists(job_id) OR #owner = :owner AND revision <= :revision"
+        )
+        item = self._item(
+            record.job_id, record.key, record.number, record.finished_at, dump_attempt(record)
+        )
         item["owner"] = {"S": record.owner}
         item["revision"] = {"N": str(revision)}
-        item |= index_keys(tenant, record.job_id, record.key, record.verdict.status, record.finished_at)
+        item |= index_keys(
+            tenant, record.job_id, record.key, record.verdict.status, record.finished_at
+        )
         try:
             self._call(
                 lambda: self._client.put_item(
@@ -77,7 +91,10 @@ class RunStore:
                     Item=item,
                     ConditionExpression=absent_or_own_and_earlier,
                     ExpressionAttributeNames={"#owner": "owner"},
-                    ExpressionAttributeValues={":owner": {"S": record.owner}, ":revision": {"N": str(revision)}},
+                    ExpressionAttributeValues={
+                        ":owner": {"S": record.owner},
+                        ":revision": {"N": str(revision)},
+                    },
                 ),
                 writes=True,
             )
@@ -87,7 +104,7 @@ class RunStore:
             return False
         return True
 
-    def attempt(self, job_id: str, key: RunKey, number: int) -> AttemptRecord | None:
+    def attempt(self, job_id: str, key: RunKey, number: int) -> Attempt | None:
         """Return the record of an attempt, None if there is none. Read consistently."""
         answer = self._call(
             lambda: self._client.get_item(
@@ -99,10 +116,17 @@ class RunStore:
         item = answer.get("Item")
         return _attempt(job_id, item) if item else None
 
-    def last_attempts(self, wanted: Sequence[tuple[str, LastRun]], now: datetime) -> dict[str, AttemptRecord]:
-        """Return, by job id, the last attempt of each job's last run; those that have expired are left out."""
-        found: dict[str, AttemptRecord] = {}
-        keys = [{"job_id": {"S": job_id}, "sort": {"S": _sort(last.key, last.attempt)}} for job_id, last in wanted]
+    def last_attempts(
+        self, wanted: Sequence[tuple[str, LastRun]], now: datetime
+    ) -> dict[str, Attempt]:
+        """Return, by job id, the last attempt of each job's last run; those that have expired are
+        left out.
+        """
+        found: dict[str, Attempt] = {}
+        keys = [
+            {"job_id": {"S": job_id}, "sort": {"S": _sort(last.key, last.attempt)}}
+            for job_id, last in wanted
+        ]
         for start in range(0, len(keys), 100):
             for item in self._batch(keys[start : start + 100]):
                 if _lives(item, now):
@@ -112,19 +136,27 @@ class RunStore:
     def _batch(self, keys: list[Any]) -> Iterable[dict[str, Any]]:
         while keys:
             request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": True}}
-            answer: Any = self._call(lambda request=request: self._client.batch_get_item(RequestItems=request))  # type: ignore[misc]
+            answer: Any = self._call(
+                lambda request=request: self._client.batch_get_item(RequestItems=request)
+            )  # type: ignore[misc]
             yield from answer["Responses"].get(self._table, [])
             keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
 
-    def run(self, job_id: str, key: RunKey, now: datetime) -> RunRecords | None:
+    def run(self, job_id: str, key: RunKey, now: datetime) -> StoredRun | None:
         """Return what is on record of one run, None if nothing is."""
         values = {":job": {"S": job_id}, ":run": {"S": f"{key.sort}#"}}
-        items = self._query("job_id = :job AND begins_with(sort, :run)", values, forward=True, limit=None)
+        items = self._query(
+            "job_id = :job AND begins_with(sort, :run)", values, forward=True, limit=None
+        )
         return next(iter(_gather(job_id, [item for item in items if _lives(item, now)])), None)
 
-    def page(self, job_id: str, before: RunKey | None, limit: int, now: datetime) -> list[RunRecords]:
-        """Return up to `limit` runs on record, newest first, that sort before the given one; None begins with the newest."""
-        gathered: list[RunRecords] = []
+    def page(
+        self, job_id: str, before: RunKey | None, limit: int, now: datetime
+    ) -> list[StoredRun]:
+        """Return up to `limit` runs on record, newest first, that sort before the given one; None
+        begins with the newest.
+        """
+        gathered: list[StoredRun] = []
         while len(gathered) < limit:
             items = self._before(job_id, before, limit - len(gathered))
             if not items:
@@ -142,10 +174,14 @@ class RunStore:
         # The last run of the page may go on below it.
         key = _key(items[-1]["sort"]["S"])
         values = {":job": {"S": job_id}, ":run": {"S": f"{key.sort}#"}}
-        whole = self._query("job_id = :job AND begins_with(sort, :run)", values, forward=False, limit=None)
+        whole = self._query(
+            "job_id = :job AND begins_with(sort, :run)", values, forward=False, limit=None
+        )
         return [item for item in items if _key(item["sort"]["S"]) != key] + whole
 
-    def _query(self, condition: str, values: dict[str, Any], *, forward: bool, limit: int | None) -> list[dict[str, Any]]:
+    def _query(
+        self, condition: str, values: dict[str, Any], *, forward: bool, limit: int | None
+    ) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
         more: dict[str, Any] = {"Limit": limit} if limit is not None else {}
         while True:
@@ -165,11 +201,14 @@ class RunStore:
                 return items
             more = {**more, "ExclusiveStartKey": start}
 
-    def went_wrong(self, tenant: str, before: str | None, limit: int) -> tuple[list[WrongRun], bool]:
-        """Return up to `limit` entries of the tenant's runs that failed or were missed, the last to end first, and whether more follow.
+    def failed_runs(
+        self, tenant: str, before: str | None, limit: int
+    ) -> tuple[list[FailedRunEntry], bool]:
+        """Return up to `limit` entries of the tenant's runs that failed or were missed, the last to
+        end first, and whether more follow.
 
-        `before` is the position to go on from, None begins with the newest. The index may lag by a second, and still has what has
-        expired since, or belongs to a job that was deleted.
+        `before` is the position to go on from, None begins with the newest. The index may lag by a
+        second, and still has what has expired since, or belongs to a job that was deleted.
         """
 
         def query(shard: str) -> dict[str, Any]:
@@ -178,7 +217,10 @@ class RunStore:
                     TableName=self._table,
                     IndexName="by_wrong",
                     KeyConditionExpression="wrong_shard = :shard AND wrong_at < :before",
-                    ExpressionAttributeValues={":shard": {"S": shard}, ":before": {"S": before or "~"}},
+                    ExpressionAttributeValues={
+                        ":shard": {"S": shard},
+                        ":before": {"S": before or "~"},
+                    },
                     ScanIndexForward=False,
                     Limit=limit,
                 ),
@@ -187,13 +229,15 @@ class RunStore:
 
         return newest(query, tenant, limit)
 
-    def ending_item(self, tenant: str, job_id: str, ending: Ending) -> dict[str, Any]:
+    def ending_item(self, tenant: str, job_id: str, ending: RunEnd) -> dict[str, Any]:
         """Return the part of a transaction that puts an ending on record."""
         item = self._item(job_id, ending.key, _ENDING, ending.at, dump_ending(ending))
         item |= index_keys(tenant, job_id, ending.key, ending.status, ending.at)
         return {"Put": {"TableName": self._table, "Item": item}}
 
-    def _item(self, job_id: str, key: RunKey, number: int, at: datetime, record: str) -> dict[str, Any]:
+    def _item(
+        self, job_id: str, key: RunKey, number: int, at: datetime, record: str
+    ) -> dict[str, Any]:
         return {
             "job_id": {"S": job_id},
             "sort": {"S": _sort(key, number)},
@@ -214,19 +258,34 @@ def _lives(item: dict[str, Any], now: datetime) -> bool:
     return int(item["expires_at"]["N"]) > now.timestamp()
 
 
-def _attempt(job_id: str, item: dict[str, Any]) -> AttemptRecord:
+def _attempt(job_id: str, item: dict[str, Any]) -> Attempt:
     sort = item["sort"]["S"]
-    return load_attempt(job_id, _key(sort), int(sort.rpartition("#")[2]), item["owner"]["S"], item["record"]["S"])
+    return load_attempt(
+        job_id, _key(sort), int(sort.rpartition("#")[2]), item["owner"]["S"], item["record"]["S"]
+    )
 
 
-def _gather(job_id: str, items: Sequence[dict[str, Any]]) -> list[RunRecords]:
+def _gather(job_id: str, items: Sequence[dict[str, Any]]) -> list[StoredRun]:
     """Put items, in whatever order of runs they come, together as runs in that order."""
     by_key: dict[RunKey, list[dict[str, Any]]] = {}
     for item in items:
         by_key.setdefault(_key(item["sort"]["S"]), []).append(item)
     runs = []
     for key, parts in by_key.items():
-        ending = next((load_ending(key, part["record"]["S"]) for part in parts if part["sort"]["S"].endswith(f"#{_ENDING}")), None)
-        attempts = [_attempt(job_id, part) for part in parts if not part["sort"]["S"].endswith(f"#{_ENDING}")]
-        runs.append(RunRecords(key, tuple(sorted(attempts, key=lambda attempt: attempt.number)), ending))
+        ending = next(
+            (
+                load_ending(key, part["record"]["S"])
+                for part in parts
+                if part["sort"]["S"].endswith(f"#{_ENDING}")
+            ),
+            None,
+        )
+        attempts = [
+            _attempt(job_id, part)
+            for part in parts
+            if not part["sort"]["S"].endswith(f"#{_ENDING}")
+        ]
+        runs.append(
+            StoredRun(key, tuple(sorted(attempts, key=lambda attempt: attempt.number)), ending)
+        )
     return runs

@@ -1,4 +1,6 @@
-"""The jobs' schedules in EventBridge Scheduler: made once, never updated, deleted when nothing carries their token."""
+"""The jobs' schedules in EventBridge Scheduler: made once, never updated, deleted when nothing
+carries their token.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import Caller, code_of
-from chalicelib.aws.expression import to_eventbridge
+from chalicelib.aws.schedule_expression import to_eventbridge
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import schedule_name
 from chalicelib.domain.trigger import OneTime, Trigger
@@ -31,16 +33,26 @@ class Target:
 
 
 class Schedules:
-    """One schedule a job, named `<job id>-<token>`. Its input carries its name and the scheduled time, nothing a user wrote."""
+    """One schedule a job, named `<job id>-<token>`.
 
-    def __init__(self, client: EventBridgeSchedulerClient, group: str, target: Target, sleep: Callable[[float], None] = time.sleep) -> None:
+    Its input carries its name and the scheduled time, nothing a user wrote.
+    """
+
+    def __init__(
+        self,
+        client: EventBridgeSchedulerClient,
+        group: str,
+        target: Target,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._client = client
         self._call = Caller(_PART, sleep)
         self._group = group
         self._target = target
 
     def create(self, job_id: str, token: str, trigger: Trigger) -> None:
-        """Make the schedule that wakes the executor two minutes before each occurrence. Making it twice is one success.
+        """Make the schedule that wakes the executor two minutes before each occurrence. Making it
+        twice is one success.
 
         Raises Unavailable, whatever the reason: a job without a schedule is armed by the sweeper.
         """
@@ -59,9 +71,14 @@ class Schedules:
                     Target={
                         "Arn": self._target.function_arn,
                         "RoleArn": self._target.role_arn,
-                        "Input": json.dumps({"schedule": name, "scheduled_time": "<aws.scheduler.scheduled-time>"}),
+                        "Input": json.dumps(
+                            {"schedule": name, "scheduled_time": "<aws.scheduler.scheduled-time>"}
+                        ),
                         # A wake that is late by more than this has been overtaken by the sweeper.
-                        "RetryPolicy": {"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 10},
+                        "RetryPolicy": {
+                            "MaximumEventAgeInSeconds": 300,
+                            "MaximumRetryAttempts": 10,
+                        },
                     },
                 ),
                 writes=True,
@@ -73,7 +90,11 @@ class Schedules:
     def delete(self, job_id: str, token: str) -> None:
         """Delete a schedule; one that is gone is a success. Raises Unavailable."""
         try:
-            self._call(lambda: self._client.delete_schedule(Name=schedule_name(job_id, token), GroupName=self._group))
+            self._call(
+                lambda: self._client.delete_schedule(
+                    Name=schedule_name(job_id, token), GroupName=self._group
+                )
+            )
         except ClientError as error:
             if code_of(error) != "ResourceNotFoundException":
                 raise Unavailable(_PART) from error

@@ -1,12 +1,13 @@
-"""The table of secrets: each value encrypted by KMS, in a context that names whose it is and what for.
+"""The table of secrets: each value encrypted by KMS, in a context that names whose it is and what
+for.
 
     tenant   hash
     name     range: `secret#<NAME>`, or `signing` for the tenant's signing secrets
     value    what KMS made of it, base64; the signing secrets are one JSON text
     created_at, updated_at   texts; `revision`, a number, on `signing` alone
 
-What was encrypted for one tenant, purpose or name cannot be decrypted for another. A ciphertext is decrypted once per process: it never
-means anything else, so what is remembered of it needs no end.
+What was encrypted for one tenant, purpose or name cannot be decrypted for another. A ciphertext is
+decrypted once per process: it never means anything else, so what is remembered of it needs no end.
 """
 
 from __future__ import annotations
@@ -42,7 +43,12 @@ class SecretStore:
     """Secrets and signing secrets. `kms` makes the client, which not every function needs."""
 
     def __init__(
-        self, client: DynamoDBClient, table: str, kms: Callable[[], KMSClient], key: str, sleep: Callable[[float], None] = time.sleep
+        self,
+        client: DynamoDBClient,
+        table: str,
+        kms: Callable[[], KMSClient],
+        key: str,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
         self._table = table
@@ -57,7 +63,10 @@ class SecretStore:
         return self._make_kms()
 
     def put(self, tenant: str, name: str, value: str, now: datetime) -> None:
-        """Keep a value under a name, in the place of the one that is there. A write that comes late undoes no later one."""
+        """Keep a value under a name, in the place of the one that is there.
+
+        A write that comes late undoes no later one.
+        """
         sealed = self._encrypted(tenant, _secret(name), value)
         for _ in range(_TRIES):
             before = self._items(tenant, [_secret(name)]).get(_secret(name))
@@ -78,7 +87,8 @@ class SecretStore:
 
     def delete(self, tenant: str, name: str) -> None:
         """Forget a secret. Raises SecretNotFound."""
-        # Read, and not asked as a condition: repeated for a lost answer, it would find nothing there.
+        # Read, and not asked as a condition: repeated for a lost answer, it would find nothing
+        # there.
         if self.missing(tenant, [name]):
             raise SecretNotFound
         key = {"tenant": {"S": tenant}, "name": {"S": _secret(name)}}
@@ -94,7 +104,10 @@ class SecretStore:
                     TableName=self._table,
                     KeyConditionExpression="tenant = :tenant AND begins_with(#name, :secret)",
                     ExpressionAttributeNames={"#name": "name"},
-                    ExpressionAttributeValues={":tenant": {"S": tenant}, ":secret": {"S": _secret("")}},
+                    ExpressionAttributeValues={
+                        ":tenant": {"S": tenant},
+                        ":secret": {"S": _secret("")},
+                    },
                     ConsistentRead=True,
                     **more,
                 ),
@@ -118,14 +131,21 @@ class SecretStore:
         return {name for name in names if _secret(name) not in there}
 
     def check(self, tenant: str, request: Request) -> None:
-        """Refuse a request that names a secret which does not exist. Raises InvalidInput, naming every place."""
+        """Refuse a request that names a secret which does not exist.
+
+        Raises InvalidInput, naming every place.
+        """
         names = names_in(request)
         missing = self.missing(tenant, names) if names else None
         if missing:
             raise InvalidInput(missing_secrets(request, missing))
 
-    def unsealed(self, tenant: str, names: Iterable[str], now: datetime) -> tuple[SigningSecrets, dict[str, str]]:
-        """Return the tenant's signing secrets, made if it has none yet, and the values of those of the names that exist."""
+    def unsealed(
+        self, tenant: str, names: Iterable[str], now: datetime
+    ) -> tuple[SigningSecrets, dict[str, str]]:
+        """Return the tenant's signing secrets, made if it has none yet, and the values of those of
+        the names that exist.
+        """
         items = self._items(tenant, [_SIGNING, *map(_secret, names)])
         signing = self._signing(items[_SIGNING]) if _SIGNING in items else self.signing(tenant, now)
         values = {
@@ -143,7 +163,9 @@ class SecretStore:
         """Make a new signing secret; for 24 hours what is sent is signed with the old one too."""
         return self._kept_signing(tenant, now, lambda found: found.rotated(_fresh(), now))
 
-    def _kept_signing(self, tenant: str, now: datetime, change: Callable[[SigningSecrets], SigningSecrets]) -> SigningSecrets:
+    def _kept_signing(
+        self, tenant: str, now: datetime, change: Callable[[SigningSecrets], SigningSecrets]
+    ) -> SigningSecrets:
         tried = uuid.uuid4().hex
         for _ in range(_TRIES):
             item = self._items(tenant, [_SIGNING]).get(_SIGNING)
@@ -158,8 +180,17 @@ class SecretStore:
                 return after
         raise Unavailable(_PART)
 
-    def _write_signing(self, tenant: str, after: SigningSecrets, item: dict[str, Any] | None, token: str, now: datetime) -> bool:
-        text = json.dumps([after.current, [[secret, until.isoformat()] for secret, until in after.previous]])
+    def _write_signing(
+        self,
+        tenant: str,
+        after: SigningSecrets,
+        item: dict[str, Any] | None,
+        token: str,
+        now: datetime,
+    ) -> bool:
+        text = json.dumps(
+            [after.current, [[secret, until.isoformat()] for secret, until in after.previous]]
+        )
         fresh = {
             "tenant": {"S": tenant},
             "name": {"S": _SIGNING},
@@ -171,7 +202,9 @@ class SecretStore:
         return self._put(fresh, item, "revision")
 
     def _put(self, item: dict[str, Any], before: dict[str, Any] | None, seen: str) -> bool:
-        """Write an item if what was read is still there, known by its attribute `seen`; False if something else is."""
+        """Write an item if what was read is still there, known by its attribute `seen`; False if
+        something else is.
+        """
         unchanged: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(tenant)"}
         if before is not None:
             unchanged = {
@@ -180,7 +213,10 @@ class SecretStore:
                 "ExpressionAttributeValues": {":read": before[seen]},
             }
         try:
-            self._call(lambda: self._client.put_item(TableName=self._table, Item=item, **unchanged), writes=True)
+            self._call(
+                lambda: self._client.put_item(TableName=self._table, Item=item, **unchanged),
+                writes=True,
+            )
         except ClientError as error:
             if code_of(error) != "ConditionalCheckFailedException":
                 raise
@@ -188,30 +224,47 @@ class SecretStore:
         return True
 
     def _signing(self, item: dict[str, Any]) -> SigningSecrets:
-        current, previous = json.loads(self._decrypt(item["tenant"]["S"], _SIGNING, item["value"]["S"]))
-        return SigningSecrets(current, tuple((secret, datetime.fromisoformat(until)) for secret, until in previous))
+        current, previous = json.loads(
+            self._decrypt(item["tenant"]["S"], _SIGNING, item["value"]["S"])
+        )
+        return SigningSecrets(
+            current, tuple((secret, datetime.fromisoformat(until)) for secret, until in previous)
+        )
 
     def _items(self, tenant: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return the items that there are, by name, read consistently."""
-        keys: list[Any] = [{"tenant": {"S": tenant}, "name": {"S": name}} for name in dict.fromkeys(names)]
+        keys: list[Any] = [
+            {"tenant": {"S": tenant}, "name": {"S": name}} for name in dict.fromkeys(names)
+        ]
         found: dict[str, dict[str, Any]] = {}
         while keys:
             request: dict[str, Any] = {self._table: {"Keys": keys[:100], "ConsistentRead": True}}
-            answer: Any = self._call(lambda request=request: self._client.batch_get_item(RequestItems=request))  # type: ignore[misc]
+            answer: Any = self._call(
+                lambda request=request: self._client.batch_get_item(RequestItems=request)
+            )  # type: ignore[misc]
             for item in answer["Responses"].get(self._table, []):
                 found[item["name"]["S"]] = item
-            keys = [*answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", []), *keys[100:]]
+            keys = [
+                *answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", []),
+                *keys[100:],
+            ]
         return found
 
     def _encrypted(self, tenant: str, name: str, text: str) -> str:
         answer = self._with_key(
-            lambda: self._kms.encrypt(KeyId=self._key, Plaintext=text.encode(), EncryptionContext=_context(tenant, name)),
+            lambda: self._kms.encrypt(
+                KeyId=self._key, Plaintext=text.encode(), EncryptionContext=_context(tenant, name)
+            ),
         )
         return base64.b64encode(answer["CiphertextBlob"]).decode("ascii")
 
     def _decrypted(self, tenant: str, name: str, value: str) -> str:
         answer = self._with_key(
-            lambda: self._kms.decrypt(KeyId=self._key, CiphertextBlob=base64.b64decode(value), EncryptionContext=_context(tenant, name)),
+            lambda: self._kms.decrypt(
+                KeyId=self._key,
+                CiphertextBlob=base64.b64decode(value),
+                EncryptionContext=_context(tenant, name),
+            ),
         )
         return str(answer["Plaintext"].decode())
 
@@ -219,7 +272,8 @@ class SecretStore:
         try:
             return self._call_kms(request)
         except ClientError as error:
-            # A key that is disabled or gone, a policy that forbids: whoever operates Resona must see to it, and nothing has changed.
+            # A key that is disabled or gone, a policy that forbids: whoever operates Resona must
+            # see to it, and nothing has changed.
             raise Unavailable(_KEY_PART) from error
 
 

@@ -1,4 +1,6 @@
-"""What a cron expression says: five fields, as Vixie cron reads them, or the reason why they are none."""
+"""What a cron expression says: five fields, as Vixie cron reads them, or the reason why they are
+none.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +23,35 @@ _NICKNAMES = {
     "@annually": "0 0 1 1 *",
 }
 _MONTHS = {
-    name: number for number, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+    name: number
+    for number, name in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
+    )
 }
-_WEEKDAYS = {name: number for number, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])}
+_WEEKDAYS = {
+    name: number for number, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])
+}
 _LONGEST_MONTH = dict.fromkeys(range(1, 13), 31) | dict.fromkeys((4, 6, 9, 11), 30) | {2: 29}
-_ITEM = re.compile(r"(?:(?P<star>\*)|(?P<first>[0-9]+|[a-z]+)(?:-(?P<last>[0-9]+|[a-z]+))?)(?:/(?P<step>[0-9]+))?", re.ASCII)
+_ITEM = re.compile(
+    r"(?:(?P<star>\*)|(?P<first>[0-9]+|[a-z]+)(?:-(?P<last>[0-9]+|[a-z]+))?)(?:/(?P<step>[0-9]+))?",
+    re.ASCII,
+)
 
 # What other dialects write, and what to write here instead.
 _FOREIGN = (
     (re.compile(r".*\?.*"), "'?' is of other dialects; write *"),
-    (re.compile(r".*#.*"), "'#' (the n-th weekday of a month) is not possible; register the days of the month instead, such as 8-14"),
+    (
+        re.compile(r".*#.*"),
+        "'#' (the n-th weekday of a month) is not possible; register the days of the month instead, such as 8-14",
+    ),
     (
         re.compile(r"l([-+].*)?|[0-9]+l|(sun|mon|tue|wed|thu|fri|sat)l"),
         "'L' (the last day) is not possible; write a day of the month from 1 to 28",
     ),
-    (re.compile(r"l?w|[0-9]+w"), "'W' (the nearest weekday) is not possible; write days of the week such as 1-5"),
+    (
+        re.compile(r"l?w|[0-9]+w"),
+        "'W' (the nearest weekday) is not possible; write days of the week such as 1-5",
+    ),
     (re.compile(r"h([(/].*)?"), "'H' (a hashed time) is not possible; write the time you want"),
     (re.compile(r"r([(/].*)?"), "'R' (a random time) is not possible; write the time you want"),
 )
@@ -67,8 +83,8 @@ _KINDS = (
 class Fields:
     """What the fields of an expression name, sorted; days of the week from 0, Sunday.
 
-    `both_days`: an occurrence must match day of month and day of week; otherwise either will do. Vixie cron decides it by whether
-    one of the two begins with a star (`*/2` does).
+    `both_days`: an occurrence must match day of month and day of week; otherwise either will do.
+    Vixie cron decides it by whether one of the two begins with a star (`*/2` does).
     """
 
     minutes: tuple[int, ...]
@@ -94,7 +110,12 @@ class Fields:
         """Yield the days on which it runs from `first` to the one before `end`."""
         numbers, months = sorted(self.days) if self.both_days else range(1, 32), sorted(self.months)
         begin = (first.year, first.month)
-        for month in ((year, month) for year in range(first.year, end.year + 1) for month in months if (year, month) >= begin):
+        for month in (
+            (year, month)
+            for year in range(first.year, end.year + 1)
+            for month in months
+            if (year, month) >= begin
+        ):
             least, most = first.day if month == begin else 1, monthrange(*month)[1]
             days = (date(*month, number) for number in numbers if least <= number <= most)
             yield from (day for day in days if day < end and self.on(day))
@@ -106,18 +127,31 @@ def read(expression: str) -> Fields:
     text = expression.lower()
     if text.startswith("@"):
         if text not in _NICKNAMES:
-            raise refused(f"such a nickname is not known; write one of {', '.join(_NICKNAMES)}, or five fields")
+            raise refused(
+                f"such a nickname is not known; write one of {', '.join(_NICKNAMES)}, or five fields"
+            )
         text = _NICKNAMES[text]
     parts = re.split(r"[ \t]+", text) if text else []
     if len(parts) != 5:
         hint = "; seconds and years are not possible" if len(parts) in (6, 7) else ""
         if text.startswith(("tz=", "cron_tz=")):
             hint = "; give a time zone as trigger.timezone"
-        raise refused(f"must have five fields (minute, hour, day of month, month, day of week), not {len(parts)}{hint}")
-    minutes, hours, days, months, weekdays = (_values(part, kind) for part, kind in zip(parts, _KINDS, strict=True))
+        raise refused(
+            f"must have five fields (minute, hour, day of month, month, day of week), not {len(parts)}{hint}"
+        )
+    minutes, hours, days, months, weekdays = (
+        _values(part, kind) for part, kind in zip(parts, _KINDS, strict=True)
+    )
     both_days = parts[2].startswith("*") or parts[4].startswith("*")
     sundays = frozenset(day % 7 for day in weekdays)
-    return Fields(tuple(sorted(minutes)), tuple(sorted(hours)), frozenset(days), frozenset(months), sundays, both_days)
+    return Fields(
+        tuple(sorted(minutes)),
+        tuple(sorted(hours)),
+        frozenset(days),
+        frozenset(months),
+        sundays,
+        both_days,
+    )
 
 
 def _values(text: str, kind: _Kind) -> set[int]:
@@ -145,9 +179,13 @@ def _item_values(item: str, kind: _Kind) -> set[int]:
     if width == 0:
         raise refused(f"{kind.name}: a step must be at least 1")
     if width > kind.count:
-        raise refused(f"{kind.name}: a step of {_shown(step)} is more than the {kind.count} there are; {_step_hint(kind, width)}")
+        raise refused(
+            f"{kind.name}: a step of {_shown(step)} is more than the {kind.count} there are; {_step_hint(kind, width)}"
+        )
     if high < low:
-        raise refused(f"{kind.name}: the range {first}-{last} runs backward; write {_in_two(match, low, high, kind)}")
+        raise refused(
+            f"{kind.name}: the range {first}-{last} runs backward; write {_in_two(match, low, high, kind)}"
+        )
     return set(range(low, high + 1, width))
 
 
@@ -155,7 +193,9 @@ def _step_hint(kind: _Kind, width: int) -> str:
     if kind.name != "minute":
         return f"write the {kind.name} by itself"
     if width == 90:
-        return "for every hour and a half register two jobs, such as 0 */3 * * * and 30 1-23/3 * * *"
+        return (
+            "for every hour and a half register two jobs, such as 0 */3 * * * and 30 1-23/3 * * *"
+        )
     hours = width // 60
     if width % 60 == 0 and hours < 24 and 24 % hours == 0:
         return f"for every {hours} hours write 0 */{hours} * * *"
@@ -163,14 +203,18 @@ def _step_hint(kind: _Kind, width: int) -> str:
 
 
 def _in_two(match: re.Match[str], low: int, high: int, kind: _Kind) -> str:
-    """Write what a range that runs backward means: up to the last value there is, and on from the first."""
+    """Write what a range that runs backward means: up to the last value there is, and on from the
+    first.
+    """
     first, last, step = match["first"], match["last"], match["step"]
     if not step:
         return f"{first}-{kind.most},{kind.least}-{last}"
     top = kind.least + kind.count - 1
     # Sunday's other name, 7, is past the end of the week.
     on_from = low + max(0, -((low - top - 1) // int(step))) * int(step) - kind.count
-    parts = [f"{first}-{top}/{step}"] * (low <= top) + [f"{on_from}-{last}/{step}"] * (on_from <= high)
+    parts = [f"{first}-{top}/{step}"] * (low <= top) + [f"{on_from}-{last}/{step}"] * (
+        on_from <= high
+    )
     return ",".join(parts)
 
 

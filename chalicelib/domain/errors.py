@@ -42,7 +42,12 @@ class InvalidInput(ResonaError):
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
         self.errors = tuple(errors)
-        super().__init__("; ".join(f"{error.field}: {error.message}" if error.field else error.message for error in self.errors))
+        super().__init__(
+            "; ".join(
+                f"{error.field}: {error.message}" if error.field else error.message
+                for error in self.errors
+            )
+        )
 
     @classmethod
     def of(cls, field: str, message: str) -> InvalidInput:
@@ -56,7 +61,8 @@ class NotFound(ResonaError):
 
 class JobNotFound(NotFound):
     def __init__(self) -> None:
-        # Without the id, so that a foreign, a deleted and a never given id answer with the same bytes.
+        # Without the id, so that a foreign, a deleted and a never given id answer with the same
+        # bytes.
         super().__init__("there is no such job")
 
 
@@ -76,7 +82,9 @@ class Refused(ResonaError):
 
 class JobHasEnded(Refused):
     def __init__(self, what: str) -> None:
-        super().__init__(f"{what}: the run of this one-time job has begun or ended; give it a new trigger")
+        super().__init__(
+            f"{what}: the run of this one-time job has begun or ended; give it a new trigger"
+        )
 
 
 class DateHasPassed(Refused):
@@ -91,12 +99,16 @@ class TooManyRuns(Refused):
 
 class KeyIsTaken(Refused):
     def __init__(self, key: str) -> None:
-        super().__init__(f"a job with the key {key!r} exists; change it, or use PUT /jobs/key:{key}")
+        super().__init__(
+            f"a job with the key {key!r} exists; change it, or use PUT /jobs/key:{key}"
+        )
 
 
 class RequestUnderWay(Refused):
     def __init__(self) -> None:
-        super().__init__("the first request with this Idempotency-Key is still under way; repeat it in a moment")
+        super().__init__(
+            "the first request with this Idempotency-Key is still under way; repeat it in a moment"
+        )
 
 
 class NotCurrent(ResonaError):
@@ -105,14 +117,22 @@ class NotCurrent(ResonaError):
 
 
 class QuotaExceeded(ResonaError):
-    """`quota` is `jobs` or `registrations`; `window` the seconds that a quota of registrations is for; `retry_after` seconds."""
+    """`quota` is `jobs` or `registrations`; `window` the seconds that a quota of registrations is
+    for; `retry_after` seconds.
+    """
 
-    def __init__(self, quota: str, limit: int, *, retry_after: int, window: int | None = None) -> None:
+    def __init__(
+        self, quota: str, limit: int, *, retry_after: int, window: int | None = None
+    ) -> None:
         self.quota = quota
         self.limit = limit
         self.retry_after = retry_after
         self.window = window
-        what = f"{limit} jobs may be registered in {window} seconds" if window else f"there may be {limit} jobs: delete some"
+        what = (
+            f"{limit} jobs may be registered in {window} seconds"
+            if window
+            else f"there may be {limit} jobs: delete some"
+        )
         super().__init__(f"over the quota of {quota}: {what}; try again in {retry_after} s")
 
 
@@ -123,4 +143,6 @@ class Unavailable(ResonaError):
         self.part = part
         self.unknown = unknown
         lost = "nobody can tell whether the change was made: repeat with the same Idempotency-Key"
-        super().__init__(f"{part} is unavailable; {lost if unknown else 'nothing was changed: try again'}")
+        super().__init__(
+            f"{part} is unavailable; {lost if unknown else 'nothing was changed: try again'}"
+        )

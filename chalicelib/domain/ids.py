@@ -1,8 +1,8 @@
 """Names of things: jobs, runs, schedules.
 
-A job's id is `job_` and a ULID. A run's id is a function of its job and its key:
-`run_<ULID of the job>-<key>`, where the key is `<generation>-<due time>` for an occurrence
-and a ULID for a manual run. So the same occurrence has the same run id in every attempt, whoever makes it.
+A job's id is `job_` and a ULID. A run's id is a function of its job and its key: `run_<ULID of the
+job>-<key>`, where the key is `<generation>-<due time>` for an occurrence and a ULID for a manual
+run. So the same occurrence has the same run id in every attempt, whoever makes it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def new_job_id(now: datetime) -> str:
 
 
 def least_job_id(at: datetime) -> str:
-    """Return what sorts before the ids of all jobs that are made from an instant on, and after those made before its millisecond."""
+    """Return what sorts before the ids of all jobs that are made from an instant on, and after
+    those made before its millisecond.
+    """
     return f"job_{ULID.from_bytes(ULID.from_datetime(at).bytes[:6] + bytes(10))}"
 
 
@@ -59,7 +61,8 @@ def _compact(at: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RunKey:
-    """What identifies a run within its job: an occurrence (`generation`, `due_at`), or a manual run (`manual`, its ULID).
+    """What identifies a run within its job: an occurrence (`generation`, `due_at`), or a manual run
+    (`manual`, its ULID).
 
     For a manual run `due_at` is the second in which it was asked for, and `generation` is 0.
     """
@@ -88,12 +91,16 @@ class RunKey:
 
     @property
     def asked_at(self) -> datetime:
-        """Return the instant that lateness is counted from: the due time, or for a manual run the millisecond of the request."""
+        """Return the instant that lateness is counted from: the due time, or for a manual run the
+        millisecond of the request.
+        """
         return token_time(self.manual) if self.manual else self.due_at
 
     @property
     def sort(self) -> str:
-        """Return a text that sorts the runs of a job by due time, and within one second by generation, manual ones last."""
+        """Return a text that sorts the runs of a job by due time, and within one second by
+        generation, manual ones last.
+        """
         return f"{_compact(self.due_at)}#{self.manual or format(self.generation, '010d')}"
 
     @classmethod

@@ -1,11 +1,15 @@
-"""Instants as texts: due times in whole seconds, measured times in milliseconds, always UTC with `Z`."""
+"""Instants as texts: due times in whole seconds, measured times in milliseconds, always UTC with
+`Z`.
+"""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
 
-_SENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,30})?([Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII)
+_SENT = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,30})?([Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII
+)
 
 
 def format_instant(at: datetime) -> str:
@@ -14,7 +18,10 @@ def format_instant(at: datetime) -> str:
 
 
 def format_measured(at: datetime) -> str:
-    """Write a measured time: `2026-12-01T10:00:00.187Z`. What is below a millisecond is left out."""
+    """Write a measured time: `2026-12-01T10:00:00.187Z`.
+
+    What is below a millisecond is left out.
+    """
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 

@@ -24,10 +24,11 @@ class Overlap(StrEnum):
 class Definition:
     """A job as the user wrote it.
 
-    `generation` is the one in which this definition began to count; `State.defined_in` names the same one. `edition` counts what the
-    user has written, names and labels too: the state that goes with this definition has the same.
-    `misfire_grace` None: a one-time job is always sent, a cron job when its next occurrence has not come due.
-    `key` is the client's own name for the job, None if it gave none.
+    `generation` is the one in which this definition began to count; `State.defined_in` names the
+    same one. `edition` counts what the user has written, names and labels too: the state that goes
+    with this definition has the same. `misfire_grace` None: a one-time job is always sent, a cron
+    job when its next occurrence has not come due. `key` is the client's own name for the job, None
+    if it gave none.
     """
 
     id: str
@@ -47,12 +48,22 @@ class Definition:
 
     @property
     def meaning(self) -> tuple[object, ...]:
-        """Return what would be sent, when, and how: a change of any of it is a new generation, a name or label is not."""
+        """Return what would be sent, when, and how: a change of any of it is a new generation, a
+        name or label is not.
+        """
         request = self.request
         # As JSON: to Python false is 0 and true is 1.
-        sent = (request.url, request.method, dict(request.headers), json.dumps(request.body, sort_keys=True))
+        sent = (
+            request.url,
+            request.method,
+            dict(request.headers),
+            json.dumps(request.body, sort_keys=True),
+        )
         return (self.trigger, sent, self.timeout, self.retry, self.overlap, self.misfire_grace)
 
     def says_the_same_as(self, other: Definition) -> bool:
         """Say whether the user has written nothing else in another definition."""
-        return self.meaning == other.meaning and (self.name, self.labels) == (other.name, other.labels)
+        return self.meaning == other.meaning and (self.name, self.labels) == (
+            other.name,
+            other.labels,
+        )

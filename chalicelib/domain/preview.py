@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from chalicelib.domain import zones
+from chalicelib.domain import time_zones
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.trigger import Trigger
 
@@ -25,7 +25,9 @@ class Preview:
 
 
 def preview(trigger: Trigger, after: datetime, count: int) -> Preview:
-    """Return up to `count` occurrences strictly after an instant, and a note for each day on which a clock change touches them."""
+    """Return up to `count` occurrences strictly after an instant, and a note for each day on which
+    a clock change touches them.
+    """
     times: list[datetime] = []
     while len(times) < count:
         following = trigger.next_after(times[-1] if times else after)
@@ -34,29 +36,58 @@ def preview(trigger: Trigger, after: datetime, count: int) -> Preview:
         times.append(following)
     if not isinstance(trigger, Cron) or not times:
         return Preview(tuple(times), ())
-    place = zones.zone(trigger.timezone)
+    place = time_zones.zone(trigger.timezone)
     first, last = after.astimezone(place).date(), times[-1].astimezone(place).date()
-    days = (day for day in trigger.fields.days_between(first, last + _DAY) if _is_day_of_change(place, day))
+    days = (
+        day
+        for day in trigger.fields.days_between(first, last + _DAY)
+        if _is_day_of_change(place, day)
+    )
     notes = (note for day in days for note in _notes(trigger, place, day, after, times[-1]))
     return Preview(tuple(times), tuple(islice(notes, _MOST_NOTES)))
 
 
 def _is_day_of_change(place: ZoneInfo, day: date) -> bool:
-    return datetime.combine(day, time(0), place).utcoffset() != datetime.combine(day + _DAY, time(0), place).utcoffset()
+    return (
+        datetime.combine(day, time(0), place).utcoffset()
+        != datetime.combine(day + _DAY, time(0), place).utcoffset()
+    )
 
 
-def _notes(cron: Cron, place: ZoneInfo, day: date, after: datetime, last: datetime) -> Iterator[str]:
+def _notes(
+    cron: Cron, place: ZoneInfo, day: date, after: datetime, last: datetime
+) -> Iterator[str]:
     fields = cron.fields
-    walls = [datetime.combine(day, time(hour, minute)) for hour in fields.hours for minute in fields.minutes]
-    skipped = [wall for wall in walls if not zones.exists(wall, place)]
-    repeated = [wall for wall in walls if zones.occurs_twice(wall, place)]
+    walls = [
+        datetime.combine(day, time(hour, minute))
+        for hour in fields.hours
+        for minute in fields.minutes
+    ]
+    skipped = [wall for wall in walls if not time_zones.exists(wall, place)]
+    repeated = [wall for wall in walls if time_zones.occurs_twice(wall, place)]
     # What lies wholly before or after these times is no concern of theirs.
-    skipped = skipped if skipped and after < zones.to_utc(zones.first_after_gap(skipped[0], place), place) <= last else []
-    repeated = repeated if any(zones.to_utc(wall, place) <= last and after < _second_passing(wall, place) for wall in repeated) else []
+    skipped = (
+        skipped
+        if skipped
+        and after < time_zones.to_utc(time_zones.first_after_gap(skipped[0], place), place) <= last
+        else []
+    )
+    repeated = (
+        repeated
+        if any(
+            time_zones.to_utc(wall, place) <= last and after < _second_passing(wall, place)
+            for wall in repeated
+        )
+        else []
+    )
     on = f"On {day.day} {day:%B %Y}"
     if skipped:
         subject = _in_words(skipped, "does not exist", "do not exist")
-        consequence = "no run that day" if len(skipped) == len(walls) else ("no run then" if len(skipped) == 1 else "no runs then")
+        consequence = (
+            "no run that day"
+            if len(skipped) == len(walls)
+            else ("no run then" if len(skipped) == 1 else "no runs then")
+        )
         yield f"{on} {subject} in {cron.timezone}: {consequence}"
     if repeated:
         subject = _in_words(repeated, "occurs twice", "occur twice")

@@ -1,6 +1,7 @@
 """The request of a job, and what it may be: checked when it is written and again when it is sent.
 
-The rules are stricter than RFC 9112 and RFC 3986: whatever one parser reads as one host and another as another is refused.
+The rules are stricter than RFC 9112 and RFC 3986: whatever one parser reads as one host and another
+as another is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ HostRule = Callable[[str], str | None]
 
 _LONGEST_URL = 2048
 _URL = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<authority>[^/?#]*)(?P<rest>[/?].*)?", re.ASCII)
-_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+_AUTHORITY = re.compile(
+    r"(?P<host>\[[0-9A-Fa-f:]+\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?", re.ASCII
+)
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _CONTROL_ESCAPE = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])", re.ASCII)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
@@ -64,7 +67,9 @@ class BodyTooLarge(ResonaError):
     """The body of a job's request is larger than 64 KiB as it would be sent (413)."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"request.body has {size} bytes as it would be sent; at most {LARGEST_BODY} are possible")
+        super().__init__(
+            f"request.body has {size} bytes as it would be sent; at most {LARGEST_BODY} are possible"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,9 @@ def normalised(method: str) -> str:
 
 
 def payload(request: Request) -> tuple[bytes | None, str | None]:
-    """Return the body as it is sent, and the content type it has unless the headers name one; None for what there is not."""
+    """Return the body as it is sent, and the content type it has unless the headers name one; None
+    for what there is not.
+    """
     if request.body is None:
         return None, None
     if isinstance(request.body, str):
@@ -96,15 +103,25 @@ def payload(request: Request) -> tuple[bytes | None, str | None]:
     return text.encode("utf-8"), "application/json"
 
 
-def check(request: Request, *, refuse_host: HostRule | None = None, https_only: bool = False) -> None:
-    """Refuse what must not be sent. Raises InvalidInput, naming every wrong field and no header's value, or BodyTooLarge."""
+def check(
+    request: Request, *, refuse_host: HostRule | None = None, https_only: bool = False
+) -> None:
+    """Refuse what must not be sent.
+
+    Raises InvalidInput, naming every wrong field and no header's value, or BodyTooLarge.
+    """
     errors = list(_errors(request, refuse_host or refuse_private_host, https_only))
     size = 0
     try:
         size = len(payload(request)[0] or b"")
     except (TypeError, ValueError, RecursionError):
-        # Not JSON at all, NaN or a lone surrogate, nested too deeply: rows may be older than the door that refuses them.
-        errors.append(FieldError("request.body", "must be a JSON value of whole characters and finite numbers"))
+        # Not JSON at all, NaN or a lone surrogate, nested too deeply: rows may be older than the
+        # door that refuses them.
+        errors.append(
+            FieldError(
+                "request.body", "must be a JSON value of whole characters and finite numbers"
+            )
+        )
     if errors:
         raise InvalidInput(errors)
     if size > LARGEST_BODY:
@@ -112,7 +129,11 @@ def check(request: Request, *, refuse_host: HostRule | None = None, https_only: 
 
 
 def _errors(request: Request, refuse_host: HostRule, https_only: bool) -> Iterator[FieldError]:
-    why = _why_not_url(request.url, refuse_host, https_only) if isinstance(request.url, str) else "must be a string"
+    why = (
+        _why_not_url(request.url, refuse_host, https_only)
+        if isinstance(request.url, str)
+        else "must be a string"
+    )
     if why:
         yield FieldError("request.url", why)
     if request.method not in METHODS:
@@ -155,15 +176,24 @@ def _why_not_authority(url: str, authority: str, refuse_host: HostRule) -> str |
     if why:
         return why
     split = urlsplit(url)
-    if split.hostname != host.strip("[]").lower() or split.port != (int(port) if port is not None else None):
+    if split.hostname != host.strip("[]").lower() or split.port != (
+        int(port) if port is not None else None
+    ):
         return "must name its host so that every reader of URLs finds the same one"
     return refuse_host(host.lower())
 
 
 def malformed_host(host: str) -> str | None:
-    """Say why a host is neither a plain name nor a plain address, None if it is one. IPv6 stands in brackets."""
+    """Say why a host is neither a plain name nor a plain address, None if it is one.
+
+    IPv6 stands in brackets.
+    """
     if host.startswith("["):
-        return None if as_address(host) is not None else "must name an IPv6 address as in [2606:4700::1111]"
+        return (
+            None
+            if as_address(host) is not None
+            else "must name an IPv6 address as in [2606:4700::1111]"
+        )
     labels = host.split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         return "must name a host of labels of letters, digits and hyphens"
@@ -177,13 +207,19 @@ def malformed_host(host: str) -> str | None:
 def as_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Return the address that a host is written as, None if it is a name."""
     try:
-        return ipaddress.IPv6Address(host[1:-1]) if host.startswith("[") else ipaddress.IPv4Address(host)
+        return (
+            ipaddress.IPv6Address(host[1:-1])
+            if host.startswith("[")
+            else ipaddress.IPv4Address(host)
+        )
     except ValueError:
         return None
 
 
 def refuse_private_host(host: str) -> str | None:
-    """Say why a host is not one of the public Internet, None if it may be: names are judged again when they have been resolved."""
+    """Say why a host is not one of the public Internet, None if it may be: names are judged again
+    when they have been resolved.
+    """
     why = malformed_host(host)
     if why:
         return why
@@ -201,13 +237,24 @@ def _header_errors(headers: object) -> Iterator[FieldError]:
     if not isinstance(headers, Mapping):
         yield FieldError("request.headers", "must be an object of strings")
         return
-    if len(headers) > _MOST_HEADERS or sum(len(str(name)) + len(str(value)) for name, value in headers.items()) > _LARGEST_HEADERS:
-        yield FieldError("request.headers", f"must be at most {_MOST_HEADERS}, and {_LARGEST_HEADERS} bytes in all")
+    if (
+        len(headers) > _MOST_HEADERS
+        or sum(len(str(name)) + len(str(value)) for name, value in headers.items())
+        > _LARGEST_HEADERS
+    ):
+        yield FieldError(
+            "request.headers",
+            f"must be at most {_MOST_HEADERS}, and {_LARGEST_HEADERS} bytes in all",
+        )
     seen: set[str] = set()
     for name, value in headers.items():
         why = _why_not_header(name, value, seen)
         if why:
-            shown = name if name.isascii() and name.isprintable() and len(name) <= _LONGEST_NAME else "?"
+            shown = (
+                name
+                if name.isascii() and name.isprintable() and len(name) <= _LONGEST_NAME
+                else "?"
+            )
             yield FieldError(f"request.headers.{shown}", why)
         seen.add(name.lower())
 

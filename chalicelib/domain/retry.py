@@ -9,13 +9,24 @@ from email.utils import parsedate_to_datetime
 from chalicelib.domain.run import Outcome
 
 _RETRIED_STATUSES = frozenset({408, 425, 429})
-_RETRIED_OUTCOMES = frozenset({Outcome.TIMEOUT, Outcome.CONNECTION_FAILED, Outcome.DNS_FAILED, Outcome.PROTOCOL_ERROR, Outcome.UNKNOWN})
+_RETRIED_OUTCOMES = frozenset(
+    {
+        Outcome.TIMEOUT,
+        Outcome.CONNECTION_FAILED,
+        Outcome.DNS_FAILED,
+        Outcome.PROTOCOL_ERROR,
+        Outcome.UNKNOWN,
+    }
+)
 MAX_JITTER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how soon a run is tried again. `max_attempts` counts the first one; delays double up to `max_delay`."""
+    """How often and how soon a run is tried again.
+
+    `max_attempts` counts the first one; delays double up to `max_delay`.
+    """
 
     max_attempts: int = 3
     initial_delay: timedelta = timedelta(seconds=10)
@@ -23,18 +34,24 @@ class RetryPolicy:
 
 
 def is_retried(outcome: Outcome, status_code: int | None) -> bool:
-    """Say whether this outcome may pass by itself: the table is API.md's, and follows RFC 9110 for 408, 425, 429 and 5xx."""
+    """Say whether this outcome may pass by itself: the table is API.md's, and follows RFC 9110 for
+    408, 425, 429 and 5xx.
+    """
     if outcome is Outcome.HTTP_ERROR and status_code is not None:
         return status_code in _RETRIED_STATUSES or 500 <= status_code <= 599
     return outcome in _RETRIED_OUTCOMES
 
 
-def next_attempt_at(policy: RetryPolicy, attempt: int, finished_at: datetime, retry_after: str | None, jitter: float) -> datetime:
+def next_attempt_at(
+    policy: RetryPolicy, attempt: int, finished_at: datetime, retry_after: str | None, jitter: float
+) -> datetime:
     """Return when the attempt after number `attempt` is due.
 
-    delay = min(max_delay, max(initial_delay * 2 ** (attempt - 1), Retry-After)) * (1 + jitter), with jitter in [0, 0.1].
+    delay = min(max_delay, max(initial_delay * 2 ** (attempt - 1), Retry-After)) * (1 + jitter),
+    with jitter in [0, 0.1].
     """
-    # The exponent is capped where it can no longer matter: 3600 s is the longest first delay, 86,400 s the longest of all.
+    # The exponent is capped where it can no longer matter: 3600 s is the longest first delay,
+    # 86,400 s the longest of all.
     backoff = policy.initial_delay * int(2 ** min(attempt - 1, 20))
     wished = parse_retry_after(retry_after, finished_at)
     delay = min(max(backoff, wished), policy.max_delay)
@@ -42,7 +59,9 @@ def next_attempt_at(policy: RetryPolicy, attempt: int, finished_at: datetime, re
 
 
 def parse_retry_after(value: str | None, now: datetime) -> timedelta:
-    """Return the pause a `Retry-After` asks for (RFC 9110, 10.2.3: seconds or a date); zero for nonsense or the past."""
+    """Return the pause a `Retry-After` asks for (RFC 9110, 10.2.3: seconds or a date); zero for
+    nonsense or the past.
+    """
     if value is None:
         return timedelta(0)
     text = value.strip()

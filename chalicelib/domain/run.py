@@ -27,8 +27,9 @@ class Outcome(StrEnum):
 class Response:
     """What is kept of an answer.
 
-    `headers` has lower-case names, at most 8 KiB in all. `body` is text, at most 16 KiB of the answer's bytes;
-    `encoding` is None, or "base64" when those bytes are not UTF-8. `truncated` says whether there was more of either.
+    `headers` has lower-case names, at most 8 KiB in all. `body` is text, at most 16 KiB of the
+    answer's bytes; `encoding` is None, or "base64" when those bytes are not UTF-8. `truncated` says
+    whether there was more of either.
     """
 
     headers: dict[str, str]
@@ -38,11 +39,12 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class AttemptResult:
     """What one attempt came to. A target that fails is data.
 
-    `status_code` and `response` are None when no answer was parsed. `error` is a sentence of ours, None on success.
-    `retry_after` is the raw header, None when absent; `domain.retry` decides what it means.
+    `status_code` and `response` are None when no answer was parsed. `error` is a sentence of ours,
+    None on success. `retry_after` is the raw header, None when absent; `domain.retry` decides what
+    it means.
     """
 
     outcome: Outcome
@@ -73,10 +75,11 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class RunEnd:
     """The record of a run that ended without an attempt of its own: missed, skipped, superseded.
 
-    `missed_count` occurrences, the last of them at `last_due_at`, are one missed run; both are None for other endings.
+    `missed_count` occurrences, the last of them at `last_due_at`, are one missed run; both are None
+    for other endings.
     """
 
     key: RunKey
@@ -89,8 +92,11 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What an attempt's end means for its run: goes into the attempt's record. `next_attempt_at` is set while it is retrying."""
+class RunUpdate:
+    """What an attempt's end means for its run: goes into the attempt's record.
+
+    `next_attempt_at` is set while it is retrying.
+    """
 
     status: RunStatus
     reason: Reason | None = None
@@ -98,8 +104,9 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptRecord:
-    """One attempt, as it is kept. The record of a run's last attempt carries the run's final status in its `verdict`.
+class Attempt:
+    """One attempt, as it is kept. The record of a run's last attempt carries the run's final status
+    in its `verdict`.
 
     `owner` is the token under which it was written; `run_started_at` is when attempt 1 was claimed.
     """
@@ -110,8 +117,8 @@ class AttemptRecord:
     owner: str
     started_at: datetime
     run_started_at: datetime
-    exchange: Exchange
-    verdict: Verdict
+    exchange: AttemptResult
+    verdict: RunUpdate
 
     @property
     def finished_at(self) -> datetime:

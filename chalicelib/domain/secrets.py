@@ -1,6 +1,8 @@
-"""Secrets in requests: `{{secret:NAME}}` stands for a value that is put in when an attempt is sent, and nowhere else.
+"""Secrets in requests: `{{secret:NAME}}` stands for a value that is put in when an attempt is sent,
+and nowhere else.
 
-A tenant's secrets are values that its jobs name; its signing secret is what Standard Webhooks signatures are made with.
+A tenant's secrets are values that its jobs name; its signing secret is what Standard Webhooks
+signatures are made with.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class SecretDates:
 
 @dataclass(frozen=True, slots=True)
 class SigningSecrets:
-    """A tenant's signing secret, `whsec_…`, and those it has replaced, the latest first, each with the time until which it signs too."""
+    """A tenant's signing secret, `whsec_…`, and those it has replaced, the latest first, each with
+    the time until which it signs too.
+    """
 
     current: str
     previous: tuple[tuple[str, datetime], ...] = ()
@@ -50,14 +54,18 @@ class SigningSecrets:
         return (self.current, *(secret for secret, until in self.previous if until > now))
 
     def rotated(self, fresh: str, now: datetime) -> SigningSecrets:
-        """Return them with `fresh` as the current one; what a rotation replaced stays in force when it is repeated for a lost answer."""
+        """Return them with `fresh` as the current one; what a rotation replaced stays in force when
+        it is repeated for a lost answer.
+        """
         kept = [(secret, until) for secret, until in self.previous if until > now]
         return SigningSecrets(fresh, ((self.current, now + OVERLAP), *kept)[:MOST_PREVIOUS])
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request is signed with (`whsec_…`, the current one first), and the secrets in it, to be hidden in what comes back."""
+    """What a request is signed with (`whsec_…`, the current one first), and the secrets in it, to
+    be hidden in what comes back.
+    """
 
     signing: tuple[str, ...]
     hidden: tuple[str, ...] = ()
@@ -73,7 +81,12 @@ class SecretMissing(Exception):
 
 def names_in(request: Request) -> frozenset[str]:
     """Return the names of the secrets that a request names; what cannot be a name is left out."""
-    return frozenset(name for _, text in _texts(request) for name in _PLACEHOLDER.findall(text) if SECRET_NAME.fullmatch(name))
+    return frozenset(
+        name
+        for _, text in _texts(request)
+        for name in _PLACEHOLDER.findall(text)
+        if SECRET_NAME.fullmatch(name)
+    )
 
 
 def wrong_placeholders(request: Request) -> Iterator[FieldError]:
@@ -81,10 +94,14 @@ def wrong_placeholders(request: Request) -> Iterator[FieldError]:
     for field, text in _texts(request):
         for name in _PLACEHOLDER.findall(text):
             if not SECRET_NAME.fullmatch(name):
-                yield FieldError(field, "{{secret:NAME}} needs a name of 1 to 64 of A-Z a-z 0-9 _ -")
+                yield FieldError(
+                    field, "{{secret:NAME}} needs a name of 1 to 64 of A-Z a-z 0-9 _ -"
+                )
     scheme, _, rest = request.url.partition("://")
     if "{{secret:" in scheme + re.split("[/?#]", rest, maxsplit=1)[0]:
-        yield FieldError("request.url", "a secret may stand in the path and in the query, not in the host")
+        yield FieldError(
+            "request.url", "a secret may stand in the path and in the query, not in the host"
+        )
 
 
 def missing_secrets(request: Request, missing: Iterable[str]) -> Iterator[FieldError]:
@@ -93,11 +110,14 @@ def missing_secrets(request: Request, missing: Iterable[str]) -> Iterator[FieldE
     for field, text in _texts(request):
         for name in dict.fromkeys(_PLACEHOLDER.findall(text)):
             if name in absent:
-                yield FieldError(field, f"the secret {name} does not exist; PUT /secrets/{name} first")
+                yield FieldError(
+                    field, f"the secret {name} does not exist; PUT /secrets/{name} first"
+                )
 
 
 def _texts(request: Request) -> Iterator[tuple[str, str]]:
-    # Rows may be older than the door that refuses what is no text; the check before sending refuses it once more.
+    # Rows may be older than the door that refuses what is no text; the check before sending refuses
+    # it once more.
     if isinstance(request.url, str):
         yield "request.url", request.url
     for name, value in request.headers.items() if isinstance(request.headers, Mapping) else ():
@@ -122,8 +142,9 @@ def _strings(body: object) -> Iterator[str]:
 def resolved(request: Request, values: Mapping[str, str]) -> Request:
     """Return the request with the values in the places of their names. Raises SecretMissing.
 
-    In a query a value is percent-encoded whole; in a path all but what a path may hold, slashes among it; in a JSON body it becomes
-    part of the string that it stands in. What a value itself says is never looked into for further names.
+    In a query a value is percent-encoded whole; in a path all but what a path may hold, slashes
+    among it; in a JSON body it becomes part of the string that it stands in. What a value itself
+    says is never looked into for further names.
     """
 
     def put(text: str, encode: Callable[[str], str] = str) -> str:
@@ -132,8 +153,15 @@ def resolved(request: Request, values: Mapping[str, str]) -> Request:
     if not any(_PLACEHOLDER.search(text) for _, text in _texts(request)):
         return request
     path, mark, query = request.url.partition("?")
-    url = put(path, lambda value: quote(value, safe=_PATH_SAFE)) + mark + put(query, lambda value: quote(value, safe=""))
-    headers = {name: put(value) if isinstance(value, str) else value for name, value in request.headers.items()}
+    url = (
+        put(path, lambda value: quote(value, safe=_PATH_SAFE))
+        + mark
+        + put(query, lambda value: quote(value, safe=""))
+    )
+    headers = {
+        name: put(value) if isinstance(value, str) else value
+        for name, value in request.headers.items()
+    }
     return replace(request, url=url, headers=headers, body=_with_values(request.body, put))
 
 
@@ -154,10 +182,12 @@ def _value(values: Mapping[str, str], name: str) -> str:
 
 
 class Mask:
-    """Hides values in what a target sent back, also where it has percent-encoded, JSON-escaped, HTML-escaped or base64-encoded them.
+    """Hides values in what a target sent back, also where it has percent-encoded, JSON-escaped,
+    HTML-escaped or base64-encoded them.
 
-    The target chooses the text and the tenant the values, so each form is looked for by itself, in time that grows with the text alone:
-    an expression of them all would try at every place, and other jobs wait for it.
+    The target chooses the text and the tenant the values, so each form is looked for by itself, in
+    time that grows with the text alone: an expression of them all would try at every place, and
+    other jobs wait for it.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
@@ -165,7 +195,9 @@ class Mask:
         self._longest = max(map(len, self._forms), default=0)
 
     def body(self, data: bytes, keep: int) -> bytes:
-        """Return what is kept of the first `keep` bytes, values hidden: also one that begins before their end and goes on behind it."""
+        """Return what is kept of the first `keep` bytes, values hidden: also one that begins before
+        their end and goes on behind it.
+        """
         kept, at = list[bytes](), 0
         for start, end in sorted(self._places(data[: keep + self._longest])):
             if start >= keep:
@@ -183,15 +215,35 @@ class Mask:
                 at = data.find(form, at + len(form))
 
     def header(self, text: str, keep: int | None = None) -> str:
-        """Return what is kept of a header's name or value, all if `keep` is None; http.client has read it as Latin-1."""
+        """Return what is kept of a header's name or value, all if `keep` is None; http.client has
+        read it as Latin-1.
+        """
         data = text.encode("latin-1", "replace")
         return self.body(data, len(data) * len(MASK) if keep is None else keep).decode("latin-1")
 
 
 def _forms(value: str) -> set[bytes]:
-    percent = {quote(value, safe=""), quote(value, safe=_PATH_SAFE), quote(value), quote_plus(value)}
+    percent = {
+        quote(value, safe=""),
+        quote(value, safe=_PATH_SAFE),
+        quote(value),
+        quote_plus(value),
+    }
     in_json = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-    escaped = {*in_json, *(text.replace("/", "\\/") for text in in_json), html.escape(value), html.escape(value, quote=False)}
-    texts = {value, *percent, *(re.sub("%..", lambda found: found[0].lower(), one) for one in percent), *escaped}
+    escaped = {
+        *in_json,
+        *(text.replace("/", "\\/") for text in in_json),
+        html.escape(value),
+        html.escape(value, quote=False),
+    }
+    texts = {
+        value,
+        *percent,
+        *(re.sub("%..", lambda found: found[0].lower(), one) for one in percent),
+        *escaped,
+    }
     raw = value.encode()
-    return {text.encode() for text in texts} | {base64.b64encode(raw), base64.urlsafe_b64encode(raw).rstrip(b"=")}
+    return {text.encode() for text in texts} | {
+        base64.b64encode(raw),
+        base64.urlsafe_b64encode(raw).rstrip(b"="),
+    }

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.domain import zones
+from chalicelib.domain import time_zones
 from chalicelib.domain.cron import Cron, check_zone
 from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.instant import format_instant, parse_instant
 
-# A schedule wakes so long before an occurrence: EventBridge Scheduler may take 59 s, and a cold start some more.
+# A schedule wakes so long before an occurrence: EventBridge Scheduler may take 59 s, and a cold
+# start some more.
 WAKE_AHEAD = timedelta(minutes=2)
 LONGEST_DELAY_SECONDS = 31_536_000
 _PAST_ALLOWED = timedelta(seconds=60)
@@ -40,10 +41,15 @@ Trigger = OneTime | Cron
 
 
 def after_delay(delay: float, now: datetime) -> OneTime:
-    """Return the trigger of a delay in seconds: now plus delay, rounded up to a whole second. Raises InvalidInput."""
+    """Return the trigger of a delay in seconds: now plus delay, rounded up to a whole second.
+
+    Raises InvalidInput.
+    """
     # A comparison with NaN is false, and one with a whole number of 400 digits does not overflow.
     if not 0 <= delay <= LONGEST_DELAY_SECONDS:
-        raise InvalidInput.of("trigger.delay", f"must be from 0 to {LONGEST_DELAY_SECONDS} seconds (a year)")
+        raise InvalidInput.of(
+            "trigger.delay", f"must be from 0 to {LONGEST_DELAY_SECONDS} seconds (a year)"
+        )
     return OneTime(_rounded_up(now + timedelta(seconds=delay)))
 
 
@@ -53,17 +59,25 @@ def _rounded_up(at: datetime) -> datetime:
 
 
 def at_date(text: str, timezone: str | None, now: datetime) -> OneTime:
-    """Return the trigger of an ISO 8601 date and time, in `timezone` (None: UTC) if it has no offset. Raises InvalidInput."""
+    """Return the trigger of an ISO 8601 date and time, in `timezone` (None: UTC) if it has no
+    offset. Raises InvalidInput.
+    """
     match = _DATE.fullmatch(text)
     wrong = _wrong_zone(timezone, has_offset=match is not None and match["offset"] is not None)
     if match is None:
-        shape = _refused("must be a date and time as 2026-12-01T10:00:00Z, 2026-12-01T10:00:00+01:00, or without offset and with timezone")
+        shape = _refused(
+            "must be a date and time as 2026-12-01T10:00:00Z, 2026-12-01T10:00:00+01:00, or without offset and with timezone"
+        )
         raise InvalidInput([*shape.errors, *(wrong.errors if wrong else ())])
     if wrong:
         raise wrong
     try:
         wall = datetime.fromisoformat(f"{match['day']}T{re.split('[.,]', match['time'])[0]}")
-        at = _with_offset(wall, match["offset"]) if match["offset"] else _in_zone(wall, timezone or "UTC")
+        at = (
+            _with_offset(wall, match["offset"])
+            if match["offset"]
+            else _in_zone(wall, timezone or "UTC")
+        )
         if match["fraction"] and int(match["fraction"]):
             at += timedelta(seconds=1)
     except (ValueError, OverflowError) as error:
@@ -79,7 +93,9 @@ def _wrong_zone(timezone: str | None, *, has_offset: bool) -> InvalidInput | Non
     if timezone is None:
         return None
     if has_offset:
-        return InvalidInput.of("trigger.timezone", "goes with a date that has no offset; this one has")
+        return InvalidInput.of(
+            "trigger.timezone", "goes with a date that has no offset; this one has"
+        )
     try:
         check_zone(timezone)
     except InvalidInput as error:
@@ -93,11 +109,13 @@ def _with_offset(wall: datetime, offset: str) -> datetime:
 
 
 def _in_zone(wall: datetime, timezone: str) -> datetime:
-    place = zones.zone(timezone)
-    if not zones.exists(wall, place):
-        following = zones.first_after_gap(wall, place)
-        raise _refused(f"the clocks of {timezone} skip this time; the next that exists is {following.isoformat()}")
-    return zones.to_utc(wall, place)
+    place = time_zones.zone(timezone)
+    if not time_zones.exists(wall, place):
+        following = time_zones.first_after_gap(wall, place)
+        raise _refused(
+            f"the clocks of {timezone} skip this time; the next that exists is {following.isoformat()}"
+        )
+    return time_zones.to_utc(wall, place)
 
 
 def _in_reach(at: datetime, now: datetime) -> datetime:
@@ -118,7 +136,10 @@ def describe(trigger: Trigger) -> dict[str, Any]:
 
 
 def restore(described: dict[str, Any]) -> Trigger:
-    """Return the trigger that `describe` described. What is stored is trusted, and not measured against the clock."""
+    """Return the trigger that `describe` described.
+
+    What is stored is trusted, and not measured against the clock.
+    """
     fields = described["fields"]
     if described["type"] == "one-time":
         return OneTime(parse_instant(fields["date"]))

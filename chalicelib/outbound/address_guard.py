@@ -17,7 +17,10 @@ Resolver = Callable[[str, int], list[IpAddress]]
 
 
 class Failure(Exception):
-    """The exchange is over before there was an answer. Not an OSError, so that no library mistakes it for one of its own."""
+    """The exchange is over before there was an answer.
+
+    Not an OSError, so that no library mistakes it for one of its own.
+    """
 
     def __init__(self, outcome: Outcome, sentence: str) -> None:
         self.outcome = outcome
@@ -39,16 +42,21 @@ def resolve(host: str, port: int) -> list[IpAddress]:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The rules for hosts as they are written and for the addresses they resolve to. Nothing deployed has one but `PUBLIC`."""
+    """The rules for hosts as they are written and for the addresses they resolve to.
+
+    Nothing deployed has one but `PUBLIC`.
+    """
 
     refuse_host: HostRule
     refuse_address: Callable[[IpAddress], str | None]
     resolve: Resolver = resolve
 
     def addresses(self, host: str, port: int, until: float) -> list[IpAddress]:
-        """Return the addresses of a host, IPv4 first, if every one of them may be called. `until` is on the monotonic clock.
+        """Return the addresses of a host, IPv4 first, if every one of them may be called. `until`
+        is on the monotonic clock.
 
-        Raises Failure: one address that may not be called refuses them all, since the next answer may hold it alone.
+        Raises Failure: one address that may not be called refuses them all, since the next answer
+        may hold it alone.
         """
         found = self._resolve(host, port, until)
         if not found:
@@ -77,7 +85,9 @@ class Guard:
         if not answer:
             raise Failure(Outcome.TIMEOUT, "the host's name was not resolved in time")
         if isinstance(answer[0], Exception):
-            raise Failure(Outcome.DNS_FAILED, "the host's name could not be resolved") from answer[0]
+            raise Failure(Outcome.DNS_FAILED, "the host's name could not be resolved") from answer[
+                0
+            ]
         return answer[0]
 
 
@@ -85,11 +95,15 @@ PUBLIC = Guard(refuse_private_host, refuse_private_address)
 
 
 def connect(guard: Guard, host: str, port: int, until: float) -> socket.socket:
-    """Return a socket that is connected to an address of the host that may be called. Raises Failure."""
+    """Return a socket that is connected to an address of the host that may be called.
+
+    Raises Failure.
+    """
     sentence = "the host could not be connected"
     addresses = guard.addresses(host, port, until)
     for tried, address in enumerate(addresses):
-        # Each has its share of the time that is left: an address that swallows everything must leave some for the next.
+        # Each has its share of the time that is left: an address that swallows everything must
+        # leave some for the next.
         remaining = (until - time.monotonic()) / (len(addresses) - tried)
         if remaining <= 0:
             break

@@ -1,6 +1,7 @@
 """Sign what is sent, so that its receiver can tell that it came from Resona and was not changed.
 
-Standard Webhooks 1.0.0, the symmetric scheme: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+Standard Webhooks 1.0.0, the symmetric scheme:
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ _PREFIX = "whsec_"
 
 
 def sign(secret: str, message_id: str, timestamp: datetime, body: bytes) -> str:
-    """Return the signature of one message, `v1,…`: HMAC-SHA256 of `id.timestamp.body`, the timestamp in whole Unix seconds.
+    """Return the signature of one message, `v1,…`: HMAC-SHA256 of `id.timestamp.body`, the
+    timestamp in whole Unix seconds.
 
-    `secret` is `whsec_` and base64. `message_id` has no full stop of its own to be mistaken for a separator. Raises ValueError for a
-    secret or an id that is not so; neither is repeated.
+    `secret` is `whsec_` and base64. `message_id` has no full stop of its own to be mistaken for a
+    separator. Raises ValueError for a secret or an id that is not so; neither is repeated.
     """
     if "." in message_id:
         raise ValueError("a message id has no full stop")
@@ -27,17 +29,23 @@ def sign(secret: str, message_id: str, timestamp: datetime, body: bytes) -> str:
     return f"v1,{base64.b64encode(digest).decode('ascii')}"
 
 
-def headers(secrets: Sequence[str], message_id: str, timestamp: datetime, body: bytes) -> dict[str, str]:
-    """Return the three headers of a message, signed with every secret: while one is replaced, the old one still verifies.
+def headers(
+    secrets: Sequence[str], message_id: str, timestamp: datetime, body: bytes
+) -> dict[str, str]:
+    """Return the three headers of a message, signed with every secret: while one is replaced, the
+    old one still verifies.
 
-    `timestamp` is the attempt's; `body` is the bytes as they are sent, empty if there are none. Raises ValueError, also without a secret.
+    `timestamp` is the attempt's; `body` is the bytes as they are sent, empty if there are none.
+    Raises ValueError, also without a secret.
     """
     if not secrets:
         raise ValueError("there is no secret to sign with")
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(_seconds(timestamp)),
-        "webhook-signature": " ".join(sign(secret, message_id, timestamp, body) for secret in secrets),
+        "webhook-signature": " ".join(
+            sign(secret, message_id, timestamp, body) for secret in secrets
+        ),
     }
 
 

@@ -1,4 +1,6 @@
-"""One thread that ends whatever is not over in time: a thread for each exchange would cost more than most exchanges do."""
+"""One thread that ends whatever is not over in time: a thread for each exchange would cost more
+than most exchanges do.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ class _Watch:
 
 
 class Watchdog:
-    """Watches any number of things at once. Its thread is made when it is first needed, and made anew should it be gone."""
+    """Watches any number of things at once.
+
+    Its thread is made when it is first needed, and made anew should it be gone.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -27,7 +32,8 @@ class Watchdog:
 
     @contextlib.contextmanager
     def watching(self, until: float, end: Callable[[], None]) -> Iterator[None]:
-        """Call `end` if the block is not over by `until`, on the monotonic clock. It must return at once, and not raise.
+        """Call `end` if the block is not over by `until`, on the monotonic clock. It must return at
+        once, and not raise.
 
         It may be called just after the block if that ends in the same moment.
         """
@@ -58,12 +64,15 @@ class Watchdog:
                 watch.end()
 
     def _due(self) -> list[_Watch]:
-        """Return what is over its time and watch it no more; wait if there is none, for as long as the next has."""
+        """Return what is over its time and watch it no more; wait if there is none, for as long as
+        the next has.
+        """
         now = time.monotonic()
         due = [watch for watch in self._watched if watch.until <= now]
         self._watched.difference_update(due)
         if not due:
-            # It does not wake for what is over before its time: what it waited for may be gone when it wakes.
+            # It does not wake for what is over before its time: what it waited for may be gone when
+            # it wakes.
             self._wakes_at = min((watch.until for watch in self._watched), default=math.inf)
             self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
         return due

@@ -1,7 +1,9 @@
-"""What the Lambda functions say of themselves: their lines, and once for each invocation their metrics.
+"""What the Lambda functions say of themselves: their lines, and once for each invocation their
+metrics.
 
-Everywhere else in `chalicelib` an event is a call of the standard library's logger `resona`, with ids as `extra`. Only the doorways,
-where Lambda calls, come here. Off Lambda nothing here does anything: whoever runs Resona there shows its events as it likes.
+Everywhere else in `chalicelib` an event is a call of the standard library's logger `resona`, with
+ids as `extra`. Only the lambda_handlers, where Lambda calls, come here. Off Lambda nothing here
+does anything: whoever runs Resona there shows its events as it likes.
 
 docs/logs.md has every event, field and metric, and why this is not Powertools for AWS Lambda.
 """
@@ -25,17 +27,23 @@ log = logging.getLogger(EVENTS)
 
 
 class InvocationFailed(Exception):
-    """What Lambda is told when a function fails: it would write down, and hand on, the text of any other exception."""
+    """What Lambda is told when a function fails: it would write down, and hand on, the text of any
+    other exception.
+    """
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(f"{type(error).__name__}; where and why stands in the log, in the line that has exception_name")
+        super().__init__(
+            f"{type(error).__name__}; where and why stands in the log, in the line that has exception_name"
+        )
 
 
 class _Process:
     """The logging of a Lambda function's process."""
 
     def __init__(self) -> None:
-        """Take the place of Lambda's own logging, which would write each event a second time, as text."""
+        """Take the place of Lambda's own logging, which would write each event a second time, as
+        text.
+        """
         self._line = Line()
         self._lines = Lines(self._line)
         self._tally = Tally()
@@ -63,10 +71,13 @@ class _Process:
         try:
             stage = os.environ.get("RESONA_STAGE") or "unknown"
             documents = self._tally.documents(stage, function, time.time_ns() // 1_000_000)
-            self._lines.stream.writelines(json.dumps(document, separators=(",", ":")) + "\n" for document in documents)
+            self._lines.stream.writelines(
+                json.dumps(document, separators=(",", ":")) + "\n" for document in documents
+            )
             self._lines.flush()
         except Exception:
-            # What the function did is done, and must not be done again because it could not be counted.
+            # What the function did is done, and must not be done again because it could not be
+            # counted.
             log.exception("metrics.failed")
 
 
@@ -74,18 +85,31 @@ process = cache(_Process)
 
 
 @contextmanager
-def invocation(function: str, context: object = None, *, refusal: type[Exception] | None = None, **keys: str | None) -> Iterator[None]:
-    """Be invoked as a Lambda function: `keys` go into every line, metrics are written at the end, however it ends.
+def invocation(
+    function: str,
+    context: object = None,
+    *,
+    refusal: type[Exception] | None = None,
+    **keys: str | None,
+) -> Iterator[None]:
+    """Be invoked as a Lambda function: `keys` go into every line, metrics are written at the end,
+    however it ends.
 
-    What raises is told in one line, unless one has told it already, and raised on as InvocationFailed; a `refusal` is an answer of
-    the function, and raised as it is.
+    What raises is told in one line, unless one has told it already, and raised on as
+    InvocationFailed; a `refusal` is an answer of the function, and raised as it is.
     """
     # Lambda sets it, and refuses to have it set by anybody else.
     if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
         yield
         return
     begun = process()
-    begun.begin({"function_request_id": getattr(context, "aws_request_id", None), "xray_trace_id": _trace_id(), **keys})
+    begun.begin(
+        {
+            "function_request_id": getattr(context, "aws_request_id", None),
+            "xray_trace_id": _trace_id(),
+            **keys,
+        }
+    )
     try:
         begun.write_from(read_log_level())
         yield
@@ -94,7 +118,11 @@ def invocation(function: str, context: object = None, *, refusal: type[Exception
         if refusal is not None and isinstance(error, refusal):
             raise
         if not is_told(error):
-            log.log(logging.WARNING if isinstance(error, Unavailable) else logging.ERROR, "invocation.failed", exc_info=error)
+            log.log(
+                logging.WARNING if isinstance(error, Unavailable) else logging.ERROR,
+                "invocation.failed",
+                exc_info=error,
+            )
         failed = InvocationFailed(error)
         note_told(failed)
         raise failed from None
@@ -104,5 +132,7 @@ def invocation(function: str, context: object = None, *, refusal: type[Exception
 
 def _trace_id() -> str | None:
     """Return the id of the trace that X-Ray keeps of this invocation, None if it keeps none."""
-    parts = dict(part.partition("=")[::2] for part in os.environ.get("_X_AMZN_TRACE_ID", "").split(";"))
+    parts = dict(
+        part.partition("=")[::2] for part in os.environ.get("_X_AMZN_TRACE_ID", "").split(";")
+    )
     return parts.get("Root") if parts.get("Sampled") == "1" else None

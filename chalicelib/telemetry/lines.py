@@ -1,4 +1,6 @@
-"""An event as one line of JSON, as Powertools for AWS Lambda's Logger writes it, but for what may hold a secret."""
+"""An event as one line of JSON, as Powertools for AWS Lambda's Logger writes it, but for what may
+hold a secret.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,11 @@ def note_told(error: BaseException) -> None:
 
 
 class Line(logging.Formatter):
-    """Make lines. `keys` are what every line of the present invocation says; fields that are None are left out.
+    """Make lines. `keys` are what every line of the present invocation says; fields that are None
+    are left out.
 
-    Events are what the logger `resona` is given with fields, and without arguments. Of everything else, what libraries say, a line
-    has the place alone: their texts hold URLs, headers and values.
+    Events are what the logger `resona` is given with fields, and without arguments. Of everything
+    else, what libraries say, a line has the place alone: their texts hold URLs, headers and values.
     """
 
     def __init__(self) -> None:
@@ -46,23 +49,36 @@ class Line(logging.Formatter):
         fields: dict[str, Any] = {
             "level": record.levelname,
             "message": record.msg,
-            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(
+                timespec="milliseconds"
+            ),
             "service": EVENTS,
             **self.keys,
         }
         if is_event(record):
             fields |= {name: value for name, value in vars(record).items() if name not in _OWN}
         else:
-            fields |= {"message": "library.warned", "logger": record.name, "place": f"{record.pathname}:{record.lineno}"}
+            fields |= {
+                "message": "library.warned",
+                "logger": record.name,
+                "place": f"{record.pathname}:{record.lineno}",
+            }
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             fields |= told_of(error)
         # ASCII, so that no text can break a line or fail to be written.
-        return json.dumps({name: value for name, value in fields.items() if value is not None}, separators=(",", ":"), default=_kind)
+        return json.dumps(
+            {name: value for name, value in fields.items() if value is not None},
+            separators=(",", ":"),
+            default=_kind,
+        )
 
 
 def is_event(record: logging.LogRecord) -> bool:
-    """Say whether a record is an event of Resona's own. Chalice's logger has the app's name, `resona-<stage>`."""
+    """Say whether a record is an event of Resona's own.
+
+    Chalice's logger has the app's name, `resona-<stage>`.
+    """
     return record.name == EVENTS and not record.args
 
 
@@ -71,9 +87,11 @@ def _kind(value: object) -> str:
 
 
 def told_of(error: BaseException) -> dict[str, Any]:
-    """Return what may be told of an exception: of which class it and its causes are, and where it was raised.
+    """Return what may be told of an exception: of which class it and its causes are, and where it
+    was raised.
 
-    Never its text, its arguments or a local variable: a KeyError is made of a header, a ValueError of a body.
+    Never its text, its arguments or a local variable: a KeyError is made of a header, a ValueError
+    of a body.
     """
     causes = [_named(cause) for cause in _causes(error)]
     # Not to be reached is no defect: it has a cause, but no place worth a look.
@@ -86,10 +104,14 @@ def _named(error: BaseException) -> dict[str, str]:
     if isinstance(error, Unavailable | SettingMissing):
         # Sentences of ours, made of names of parts and settings.
         named["why"] = str(error)
-    # What AWS refuses, in botocore's form: the error's code and the operation say what a role lacks; its text has values in it.
+    # What AWS refuses, in botocore's form: the error's code and the operation say what a role
+    # lacks; its text has values in it.
     response = getattr(error, "response", None)
     if isinstance(response, dict):
-        named |= {"code": str(response.get("Error", {}).get("Code", "")), "operation": str(getattr(error, "operation_name", ""))}
+        named |= {
+            "code": str(response.get("Error", {}).get("Code", "")),
+            "operation": str(getattr(error, "operation_name", "")),
+        }
     return named
 
 
@@ -128,7 +150,12 @@ class Lines(logging.StreamHandler[TextIO]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         # logging would print what it could not write, arguments and all.
-        failed = {"name": EVENTS, "msg": "line.failed", "levelname": "ERROR", "place": f"{record.pathname}:{record.lineno}"}
+        failed = {
+            "name": EVENTS,
+            "msg": "log_line.failed",
+            "levelname": "ERROR",
+            "place": f"{record.pathname}:{record.lineno}",
+        }
         # Where nothing can be written, whoever logs goes on.
         with contextlib.suppress(OSError, ValueError):
             self.stream.write(self.format(logging.makeLogRecord(failed)) + self.terminator)

@@ -1,8 +1,10 @@
-"""Metrics, counted from the events of an invocation and written in CloudWatch's embedded metric format.
+"""Metrics, counted from the events of an invocation and written in CloudWatch's embedded metric
+format.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 
-No dimension is as many as jobs or tenants are: each combination of values is a metric, and is paid for as one.
+No dimension is as many as jobs or tenants are: each combination of values is a metric, and is paid
+for as one.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ _MOST_VALUES = 100
 
 
 class Tally(logging.Handler):
-    """Count what events come to. Threads may log side by side: a handler's lock has one record counted after the other."""
+    """Count what events come to.
+
+    Threads may log side by side: a handler's lock has one record counted after the other.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,13 +58,15 @@ class Tally(logging.Handler):
             log.exception("metrics.failed")
 
     def _count(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.ERROR and not (record.exc_info and is_told(record.exc_info[1])):
+        if record.levelno >= logging.ERROR and not (
+            record.exc_info and is_told(record.exc_info[1])
+        ):
             self._counts["Failures"] += 1
         if not is_event(record):
             return
         fields = vars(record)
         match record.msg:
-            case "attempt.ended" | "attempt.lost":
+            case "attempt.ended" | "attempt.unknown":
                 self._attempt(fields, fields.get("lateness_ms"))
             case "attempt.abandoned":
                 self._counts["Due"] += _is_first(fields)
@@ -80,9 +87,16 @@ class Tally(logging.Handler):
             self._lateness.append(lateness_ms)
 
     def documents(self, stage: str, function: str, at_ms: int) -> list[dict[str, Any]]:
-        """Return what was counted: one document for all of it, and others only for a second outcome or status. `at_ms` is epoch time."""
-        counts = {name: number for name, number in self._counts.items() if number or name == "Overdue"}
-        late = [self._lateness[start : start + _MOST_VALUES] for start in range(0, len(self._lateness), _MOST_VALUES)]
+        """Return what was counted: one document for all of it, and others only for a second outcome
+        or status. `at_ms` is epoch time.
+        """
+        counts = {
+            name: number for name, number in self._counts.items() if number or name == "Overdue"
+        }
+        late = [
+            self._lateness[start : start + _MOST_VALUES]
+            for start in range(0, len(self._lateness), _MOST_VALUES)
+        ]
         attempts, runs = list(self._attempts.items()), list(self._runs.items())
         documents = []
         for number in range(max(len(late), len(attempts), len(runs), min(1, len(counts)))):
@@ -106,13 +120,19 @@ def _is_first(fields: dict[str, Any]) -> bool:
 
 
 def _document(dimensions: dict[str, str], values: dict[str, Any], at_ms: int) -> dict[str, Any]:
-    """Return one document: a directive for every group of metrics that are kept under the same dimensions."""
+    """Return one document: a directive for every group of metrics that are kept under the same
+    dimensions.
+    """
     groups: dict[tuple[tuple[str, ...], ...], list[dict[str, str]]] = {}
     for name in values:
         unit, kept_under = METRICS[name]
         groups.setdefault(kept_under, []).append({"Name": name, "Unit": unit})
     directives = [
-        {"Namespace": NAMESPACE, "Dimensions": [list(one) for one in kept_under], "Metrics": metrics}
+        {
+            "Namespace": NAMESPACE,
+            "Dimensions": [list(one) for one in kept_under],
+            "Metrics": metrics,
+        }
         for kept_under, metrics in groups.items()
     ]
     return {"_aws": {"Timestamp": at_ms, "CloudWatchMetrics": directives}, **dimensions, **values}

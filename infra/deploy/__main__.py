@@ -4,7 +4,8 @@
     python -m infra.deploy smoke --stage dev
     python -m infra.deploy destroy --stage dev [--yes]
 
-Credentials and the region are AWS's usual ones. Each can be repeated, and interrupted: what is done is found.
+Credentials and the region are AWS's usual ones. Each can be repeated, and interrupted: what is done
+is found.
 """
 
 from __future__ import annotations
@@ -29,14 +30,25 @@ from infra.deploy.deploying import Checkout, deploy, test
 from infra.deploy.destroying import Ask, confirm, destroy
 from infra.deploy.trouble import Trouble, explained
 
-# Patient, since a deploy makes many calls in a row; API Gateway's own calls are throttled above all.
-_CONFIG = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 8})
+# Patient, since a deploy makes many calls in a row; API Gateway's own calls are throttled above
+# all.
+_CONFIG = Config(
+    connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 8}
+)
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def main(arguments: Sequence[str], checkout: Checkout | None = None, connect: Callable[[], Cloud] | None = None, ask: Ask = input) -> int:
-    """Do what the arguments say. Return the exit code: 0, 1 with what to do on standard error, or 130 when interrupted."""
+def main(
+    arguments: Sequence[str],
+    checkout: Checkout | None = None,
+    connect: Callable[[], Cloud] | None = None,
+    ask: Ask = input,
+) -> int:
+    """Do what the arguments say.
+
+    Return the exit code: 0, 1 with what to do on standard error, or 130 when interrupted.
+    """
     given, checkout = _parser().parse_args(arguments), checkout or Checkout()
     try:
         preflight.check_stage(given.stage, checkout.config)
@@ -56,7 +68,10 @@ def main(arguments: Sequence[str], checkout: Checkout | None = None, connect: Ca
     except (ClientError, BotoCoreError) as error:
         return _failed(explained(error))
     except KeyboardInterrupt:
-        print("\nInterrupted. Run the same command again: it goes on from what is done.", file=sys.stderr)
+        print(
+            "\nInterrupted. Run the same command again: it goes on from what is done.",
+            file=sys.stderr,
+        )
         return 130
     except Exception as error:
         # A defect of ours: told in a sentence, and its stack trace kept in a file.
@@ -65,12 +80,18 @@ def main(arguments: Sequence[str], checkout: Checkout | None = None, connect: Ca
 
 
 def reach(environ: Mapping[str, str] = os.environ) -> Cloud:
-    """Return the cloud that the environment names. Raises Trouble for credentials or a region that will not do."""
+    """Return the cloud that the environment names.
+
+    Raises Trouble for credentials or a region that will not do.
+    """
     try:
         region = preflight.region_of(environ, boto3.Session().region_name)
         session = boto3.Session(region_name=region)
     except ProfileNotFound as error:
-        raise Trouble(str(error), "`aws configure list-profiles` lists those that there are; set or unset AWS_PROFILE.") from error
+        raise Trouble(
+            str(error),
+            "`aws configure list-profiles` lists those that there are; set or unset AWS_PROFILE.",
+        ) from error
 
     def client(service: str) -> Any:
         make: Any = session.client
@@ -104,15 +125,23 @@ def _defect(error: Exception, log: Path) -> Trouble:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m infra.deploy", description="Deploy a stage, test it, destroy it.")
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.deploy", description="Deploy a stage, test it, destroy it."
+    )
     actions = parser.add_subparsers(dest="action", required=True)
     deploying = actions.add_parser("deploy", help="deploy a stage, then test it")
     testing = actions.add_parser("smoke", help="test a deployed stage")
     destroying = actions.add_parser("destroy", help="delete a stage, all but its data")
     for action in (deploying, testing, destroying):
-        action.add_argument("--stage", required=True, help="dev, prod, or another of .chalice/config.json")
+        action.add_argument(
+            "--stage", required=True, help="dev, prod, or another of .chalice/config.json"
+        )
     deploying.add_argument(
-        "--parameter", action="append", default=[], type=_parameter, help="a parameter of infra/template.yaml, such as AlarmEmail=you@…"
+        "--parameter",
+        action="append",
+        default=[],
+        type=_parameter,
+        help="a parameter of infra/template.yaml, such as AlarmEmail=you@…",
     )
     destroying.add_argument("--yes", action="store_true", help="do not ask for the stage's name")
     return parser
@@ -121,12 +150,16 @@ def _parser() -> argparse.ArgumentParser:
 def _parameter(text: str) -> tuple[str, str]:
     name, is_one, value = text.partition("=")
     if not is_one or name in ("", "Stage"):
-        raise argparse.ArgumentTypeError("give Name=value, with a name of infra/template.yaml's parameters other than Stage")
+        raise argparse.ArgumentTypeError(
+            "give Name=value, with a name of infra/template.yaml's parameters other than Stage"
+        )
     return name, value
 
 
 def stop_tidily() -> None:
-    """Have this process clean up what it has begun, by a KeyboardInterrupt, however it is asked to stop."""
+    """Have this process clean up what it has begun, by a KeyboardInterrupt, however it is asked to
+    stop.
+    """
     for one in _STOPS:
         # nohup has it ignored, and means that.
         if signal.getsignal(one) != signal.SIG_IGN:

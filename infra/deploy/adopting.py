@@ -1,6 +1,8 @@
-"""What a destroyed stage left, taken into the new stack: tables, the key of secrets, its alias, log groups.
+"""What a destroyed stage left, taken into the new stack: tables, the key of secrets, its alias, log
+groups.
 
-CloudFormation would refuse to make what is there already. An import makes a stack of that alone; the rest is then an update of it.
+CloudFormation would refuse to make what is there already. An import makes a stack of that alone;
+the rest is then an update of it.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources-manually.html
 """
 
@@ -24,47 +26,97 @@ _NAMED_BY_RESOURCES = ("Parameters", "Mappings", "Conditions")
 
 
 def find(cloud: Cloud, template: Template, stage: str) -> dict[str, str]:
-    """Return what is there of the template's resources: logical name → what identifies it. Raises Trouble for a key that cannot be used."""
+    """Return what is there of the template's resources: logical name → what identifies it.
+
+    Raises Trouble for a key that cannot be used.
+    """
     resources = template.resources(stage)
-    return {logical: identifier for logical, body in resources.items() if (identifier := _identifier(cloud, body, resources)) is not None}
+    return {
+        logical: identifier
+        for logical, body in resources.items()
+        if (identifier := _identifier(cloud, body, resources)) is not None
+    }
 
 
 def adopt(cloud: Cloud, name: str, template: Template, stage: str) -> list[str]:
-    """Make a stack of what is there of the template's resources; return its logical names. There is no stack yet. Raises Trouble."""
+    """Make a stack of what is there of the template's resources; return its logical names.
+
+    There is no stack yet. Raises Trouble.
+    """
     resources, found = template.resources(stage), find(cloud, template, stage)
     if not found:
         return []
     cloud.say(f"Taking over what is there of the stage {stage}: {', '.join(found)}")
-    part = {**_VERSION, **{section: template.parsed[section] for section in _NAMED_BY_RESOURCES if section in template.parsed}}
+    part = {
+        **_VERSION,
+        **{
+            section: template.parsed[section]
+            for section in _NAMED_BY_RESOURCES
+            if section in template.parsed
+        },
+    }
     part["Resources"] = {logical: _importable(resources[logical]) for logical in found}
-    stack.bring_in(cloud, name, json.dumps(part, default=str), stage, [_to_import(resources, *one) for one in found.items()])
+    stack.bring_in(
+        cloud,
+        name,
+        json.dumps(part, default=str),
+        stage,
+        [_to_import(resources, *one) for one in found.items()],
+    )
     return list(found)
 
 
 def _importable(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a resource as an import takes it: with a DeletionPolicy, and without what may not be there."""
+    """Return a resource as an import takes it: with a DeletionPolicy, and without what may not be
+    there.
+    """
     body = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain", **resource}
     return {key: value for key, value in body.items() if key not in ("DependsOn", "Condition")}
 
 
-def _to_import(resources: Mapping[str, dict[str, Any]], logical: str, identifier: str) -> dict[str, Any]:
+def _to_import(
+    resources: Mapping[str, dict[str, Any]], logical: str, identifier: str
+) -> dict[str, Any]:
     kind = resources[logical]["Type"]
-    return {"ResourceType": kind, "LogicalResourceId": logical, "ResourceIdentifier": {IDENTIFIERS[kind]: identifier}}
+    return {
+        "ResourceType": kind,
+        "LogicalResourceId": logical,
+        "ResourceIdentifier": {IDENTIFIERS[kind]: identifier},
+    }
 
 
-def _identifier(cloud: Cloud, body: dict[str, Any], resources: Mapping[str, dict[str, Any]]) -> str | None:
-    """Return how what is there is identified; None if it is not there, or is made anew without harm."""
+def _identifier(
+    cloud: Cloud, body: dict[str, Any], resources: Mapping[str, dict[str, Any]]
+) -> str | None:
+    """Return how what is there is identified; None if it is not there, or is made anew without
+    harm.
+    """
     properties = body.get("Properties", {})
     match body["Type"]:
         case "AWS::DynamoDB::Table":
             name = properties["TableName"]
-            return name if _is_there(lambda: cloud("dynamodb").describe_table(TableName=name), "ResourceNotFoundException") else None
+            return (
+                name
+                if _is_there(
+                    lambda: cloud("dynamodb").describe_table(TableName=name),
+                    "ResourceNotFoundException",
+                )
+                else None
+            )
         case "AWS::KMS::Key":
-            aliases = [other["Properties"]["AliasName"] for other in resources.values() if other["Type"] == "AWS::KMS::Alias"]
+            aliases = [
+                other["Properties"]["AliasName"]
+                for other in resources.values()
+                if other["Type"] == "AWS::KMS::Alias"
+            ]
             return _key(cloud, properties["Description"], aliases)
         case "AWS::KMS::Alias":
             alias = properties["AliasName"]
-            return alias if _is_there(lambda: cloud("kms").describe_key(KeyId=alias), "NotFoundException") else None
+            return (
+                alias
+                if _is_there(lambda: cloud("kms").describe_key(KeyId=alias), "NotFoundException")
+                else None
+            )
         case "AWS::Logs::LogGroup":
             name = properties["LogGroupName"]
             groups = cloud("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
@@ -74,7 +126,9 @@ def _identifier(cloud: Cloud, body: dict[str, Any], resources: Mapping[str, dict
 
 
 def _key(cloud: Cloud, description: str, aliases: list[str]) -> str | None:
-    """Return the id of the key: the one that the alias names, or when that is gone, the one that says it is. Raises Trouble."""
+    """Return the id of the key: the one that the alias names, or when that is gone, the one that
+    says it is. Raises Trouble.
+    """
     found = [key for key in (_described(cloud, alias) for alias in aliases) if key]
     if not found:
         for page in cloud("kms").get_paginator("list_keys").paginate():
@@ -98,7 +152,9 @@ def _key(cloud: Cloud, description: str, aliases: list[str]) -> str | None:
 
 
 def _described(cloud: Cloud, key_id: str) -> dict[str, Any]:
-    """Return what a key, by its id or alias, says of itself; nothing if it is not there, or not to be looked at."""
+    """Return what a key, by its id or alias, says of itself; nothing if it is not there, or not to
+    be looked at.
+    """
     try:
         described: dict[str, Any] = cloud("kms").describe_key(KeyId=key_id)["KeyMetadata"]
     except ClientError as error:

@@ -13,7 +13,9 @@ _USUAL_EXECUTIONS = 1000
 
 
 def check(cloud: Cloud, names: Names) -> None:
-    """Raise Trouble if the scheduler's role is not there, a function's log is kept for ever, or what starts a function is switched off."""
+    """Raise Trouble if the scheduler's role is not there, a function's log is kept for ever, or
+    what starts a function is switched off.
+    """
     role = names.of("scheduler")
     try:
         cloud("iam").get_role(RoleName=role)
@@ -25,7 +27,11 @@ def check(cloud: Cloud, names: Names) -> None:
             f"`aws cloudformation detect-stack-drift --stack-name {names.stack}` shows what else is gone. To have it made again, take "
             "SchedulerRole out of infra/template.yaml, deploy, put it back and deploy. Until then the sweeper alone keeps jobs on time.",
         ) from error
-    kept = [group for group in (f"/aws/lambda/{name}" for name in names.functions.values()) if not _ends(cloud, group)]
+    kept = [
+        group
+        for group in (f"/aws/lambda/{name}" for name in names.functions.values())
+        if not _ends(cloud, group)
+    ]
     if kept:
         raise Trouble(
             f"these logs are kept for ever, or are not there: {', '.join(kept)}",
@@ -40,7 +46,9 @@ def check(cloud: Cloud, names: Names) -> None:
 
 
 def warn(cloud: Cloud) -> None:
-    """Tell if the account runs few functions at once: new ones have 10, and jobs that come due together then wait for each other."""
+    """Tell if the account runs few functions at once: new ones have 10, and jobs that come due
+    together then wait for each other.
+    """
     try:
         limit = cloud("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
     except ClientError:
@@ -55,7 +63,9 @@ def warn(cloud: Cloud) -> None:
 
 
 def hears(cloud: Cloud, topic: str, email: str) -> bool:
-    """Say whether an address has confirmed that it wants what the topic sends; until then, or once it has unsubscribed, it gets nothing."""
+    """Say whether an address has confirmed that it wants what the topic sends; until then, or once
+    it has unsubscribed, it gets nothing.
+    """
     try:
         pages = cloud("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
         found = [one for page in pages for one in page["Subscriptions"] if one["Endpoint"] == email]
@@ -66,13 +76,26 @@ def hears(cloud: Cloud, topic: str, email: str) -> bool:
 
 
 def _switched_off(cloud: Cloud, names: Names) -> Iterator[tuple[str, str]]:
-    """Yield what starts functions and is switched off, and the command that switches it on. No deploy does, where nothing else changes."""
+    """Yield what starts functions and is switched off, and the command that switches it on.
+
+    No deploy does, where nothing else changes.
+    """
     deliver = cloud.arn("lambda", f"function:{names.functions['deliver']}")
-    for mapping in cloud("lambda").list_event_source_mappings(FunctionName=deliver)["EventSourceMappings"]:
-        if mapping["State"] in ("Disabled", "Disabling") and mapping["EventSourceArn"].endswith(f":{names.of('due')}"):
-            yield f"what the queue {names.of('due')} starts", f"lambda update-event-source-mapping --uuid {mapping['UUID']} --enabled"
+    for mapping in cloud("lambda").list_event_source_mappings(FunctionName=deliver)[
+        "EventSourceMappings"
+    ]:
+        if mapping["State"] in ("Disabled", "Disabling") and mapping["EventSourceArn"].endswith(
+            f":{names.of('due')}"
+        ):
+            yield (
+                f"what the queue {names.of('due')} starts",
+                f"lambda update-event-source-mapping --uuid {mapping['UUID']} --enabled",
+            )
     if cloud("events").describe_rule(Name=names.rule)["State"] == "DISABLED":
-        yield f"the rule {names.rule}, which starts the sweeper,", f"events enable-rule --name {names.rule}"
+        yield (
+            f"the rule {names.rule}, which starts the sweeper,",
+            f"events enable-rule --name {names.rule}",
+        )
 
 
 def _ends(cloud: Cloud, name: str) -> bool:

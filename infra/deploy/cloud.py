@@ -1,4 +1,6 @@
-"""Where a stage lives: the account and the region, AWS's clients there, and what everything of the stage is called."""
+"""Where a stage lives: the account and the region, AWS's clients there, and what everything of the
+stage is called.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from chalicelib.clock import utc_now
+from chalicelib.runtime.clock import utc_now
 
 APP = "resona"
 # The name of API Gateway's stage, and so the first part of every path.
@@ -60,7 +62,11 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """An account's region. `client` makes the client of a service by its name; `sleep` takes seconds; `say` tells whoever deploys."""
+    """An account's region.
+
+    `client` makes the client of a service by its name; `sleep` takes seconds; `say` tells whoever
+    deploys.
+    """
 
     client: Callable[[str], Any]
     account: str

@@ -1,4 +1,7 @@
-"""A deploy, from the first look to the smoke test. Each step changes only what is not yet as it should be."""
+"""A deploy, from the first look to the smoke test.
+
+Each step changes only what is not yet as it should be.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra import project
-from infra.deploy import adopting, asynchronous, checks, found, functions, gateway, pollers, preflight, recursion, stack, switch, template
+from infra.deploy import (
+    adopting,
+    asynchronous,
+    checks,
+    found,
+    functions,
+    gateway,
+    pollers,
+    preflight,
+    recursion,
+    stack,
+    switch,
+    template,
+)
 from infra.deploy.cloud import Cloud, Names
 from infra.deploy.smoke import Fetch, fetch, smoke
 from infra.deploy.trouble import Trouble
@@ -15,7 +31,9 @@ from infra.deploy.trouble import Trouble
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """The folder from which is deployed, and the parts of a deploy that reach out of it: Chalice, and the stage's own URL."""
+    """The folder from which is deployed, and the parts of a deploy that reach out of it: Chalice,
+    and the stage's own URL.
+    """
 
     root: Path = project.ROOT
     run: functions.Run = functions.run_chalice
@@ -49,10 +67,18 @@ def deploy(cloud: Cloud, stage: str, checkout: Checkout, parameters: Mapping[str
     for function in asynchronous.arrange(cloud, names, outputs["FailedQueueArn"]):
         changed = _told(cloud, f"Set what happens to failed invocations of {function}")
     if existing[2] and (batches := pollers.bound(cloud, existing[2])):
-        changed = _told(cloud, f"Set that the queue starts at most {batches} of {names.functions['deliver']} at once")
+        changed = _told(
+            cloud,
+            f"Set that the queue starts at most {batches} of {names.functions['deliver']} at once",
+        )
     if recursion.allow(cloud, names):
-        changed = _told(cloud, f"Set that {names.functions[recursion.PART]} may be invoked by what it wrote, however often")
-    for what in gateway.arrange(cloud, names, api, outputs["AccessLogsArn"], outputs["GatewayLogsRoleArn"]):
+        changed = _told(
+            cloud,
+            f"Set that {names.functions[recursion.PART]} may be invoked by what it wrote, however often",
+        )
+    for what in gateway.arrange(
+        cloud, names, api, outputs["AccessLogsArn"], outputs["GatewayLogsRoleArn"]
+    ):
         changed = _told(cloud, f"Set {what}")
     checks.check(cloud, names)
     checks.warn(cloud)
@@ -60,9 +86,14 @@ def deploy(cloud: Cloud, stage: str, checkout: Checkout, parameters: Mapping[str
         cloud.say("Nothing had to be changed.")
     test(cloud, stage, checkout)
     cloud.say(f"The dashboard: {outputs['DashboardUrl']}")
-    email, topic = stack.look(cloud, names.stack).parameters.get("AlarmEmail"), outputs["AlarmsTopicArn"]
+    email, topic = (
+        stack.look(cloud, names.stack).parameters.get("AlarmEmail"),
+        outputs["AlarmsTopicArn"],
+    )
     if not email:
-        cloud.say(f'Alarms reach nobody yet: make deploy STAGE={stage} PARAMETERS="AlarmEmail=you@example.com"')
+        cloud.say(
+            f'Alarms reach nobody yet: make deploy STAGE={stage} PARAMETERS="AlarmEmail=you@example.com"'
+        )
     elif not checks.hears(cloud, topic, email):
         cloud.say(
             f"Alarms do not reach {email}: it has not confirmed that it wants them.\n  What to do: follow the link in the message that AWS "
@@ -77,12 +108,17 @@ def test(cloud: Cloud, stage: str, checkout: Checkout) -> None:
     names = Names(stage)
     api = found.find(cloud, names).api
     if api is None:
-        raise Trouble(f"the stage {stage} has no API in {cloud.region}", f"deploy it: `make deploy STAGE={stage}`.")
+        raise Trouble(
+            f"the stage {stage} has no API in {cloud.region}",
+            f"deploy it: `make deploy STAGE={stage}`.",
+        )
     url = found.url_of(cloud, api)
     cloud.say("Testing: a job fires at the stage itself, fails once and is sent again")
     lateness = smoke(cloud, names, url, checkout.fetch)
     cloud.say(f"It fired {lateness} ms after its time, and nothing of the test is left.")
-    make_key = f".venv/bin/python -m infra.keys create --stage {stage} --tenant <whose jobs it opens>"
+    make_key = (
+        f".venv/bin/python -m infra.keys create --stage {stage} --tenant <whose jobs it opens>"
+    )
     cloud.say(f"\n{url}\n\nNext, make a key: AWS_DEFAULT_REGION={cloud.region} {make_key}")
 
 
@@ -97,18 +133,29 @@ def _deploy_stack(cloud: Cloud, names: Names, parameters: Mapping[str, str]) -> 
     return is_changed
 
 
-def _deploy_functions(cloud: Cloud, names: Names, checkout: Checkout, outputs: Mapping[str, str]) -> tuple[bool, str, str | None]:
-    """Deploy the functions and the API; return whether anything was to be done, the API's id, and that of the queue's mapping."""
+def _deploy_functions(
+    cloud: Cloud, names: Names, checkout: Checkout, outputs: Mapping[str, str]
+) -> tuple[bool, str, str | None]:
+    """Deploy the functions and the API; return whether anything was to be done, the API's id, and
+    that of the queue's mapping.
+    """
     folder = checkout.build(names.stage)
     try:
         project.render(names.stage, outputs, folder, checkout.root)
     except project.OutputMissing as error:
-        raise Trouble(str(error), "the template and .chalice/config.json do not fit together: take both from one version.") from error
+        raise Trouble(
+            str(error),
+            "the template and .chalice/config.json do not fit together: take both from one version.",
+        ) from error
     cloud.say("Deploying the functions and the API")
-    is_changed = functions.deploy(cloud, names, folder, checkout.deployed(names.stage), checkout.run)
+    is_changed = functions.deploy(
+        cloud, names, folder, checkout.deployed(names.stage), checkout.run
+    )
     existing = found.find(cloud, names)
     if existing.api is None:
-        raise Trouble("Chalice says that it has deployed, but there is no API", "run the same command again.")
+        raise Trouble(
+            "Chalice says that it has deployed, but there is no API", "run the same command again."
+        )
     return is_changed, existing.api, existing.mapping[0] if existing.mapping else None
 
 

@@ -26,11 +26,15 @@ def confirm(names: Names, ask: Ask) -> None:
     except EOFError:
         answer = ""
     if answer != names.stage:
-        raise Trouble("nothing was deleted", f"type {names.stage} when you are asked, or give YES=1.")
+        raise Trouble(
+            "nothing was deleted", f"type {names.stage} when you are asked, or give YES=1."
+        )
 
 
 def destroy(cloud: Cloud, names: Names, template: Template, deployed: Path) -> bool:
-    """Delete what Chalice made and the stack, and say what stays; return whether anything was there. Raises Trouble."""
+    """Delete what Chalice made and the stack, and say what stays; return whether anything was
+    there. Raises Trouble.
+    """
     existing = found.find(cloud, names)
     delete_functions(cloud, names, existing)
     was_there = stack.look(cloud, names.stack).status is not None
@@ -50,22 +54,30 @@ def destroy(cloud: Cloud, names: Names, template: Template, deployed: Path) -> b
 
 
 def delete_functions(cloud: Cloud, names: Names, existing: found.Found) -> None:
-    """Delete what Chalice made: first what starts anything, then what can be called, then what runs, then what it runs as."""
+    """Delete what Chalice made: first what starts anything, then what can be called, then what
+    runs, then what it runs as.
+    """
     if existing.has_rule:
         cloud.say(f"Deleting the rule {names.rule}")
         events = cloud("events")
-        targets = [target["Id"] for target in events.list_targets_by_rule(Rule=names.rule)["Targets"]]
+        targets = [
+            target["Id"] for target in events.list_targets_by_rule(Rule=names.rule)["Targets"]
+        ]
         if targets:
             events.remove_targets(Rule=names.rule, Ids=targets)
         events.delete_rule(Name=names.rule)
     if existing.mapping:
-        _unless_gone(lambda uuid: cloud("lambda").delete_event_source_mapping(UUID=uuid), existing.mapping[0])
+        _unless_gone(
+            lambda uuid: cloud("lambda").delete_event_source_mapping(UUID=uuid), existing.mapping[0]
+        )
     if existing.api:
         cloud.say(f"Deleting the API {existing.api}")
         _unless_gone(lambda api: cloud("apigateway").delete_rest_api(restApiId=api), existing.api)
     for key in existing.functions:
         cloud.say(f"Deleting the function {names.functions[key]}")
-        _unless_gone(lambda name: cloud("lambda").delete_function(FunctionName=name), names.functions[key])
+        _unless_gone(
+            lambda name: cloud("lambda").delete_function(FunctionName=name), names.functions[key]
+        )
     for key in existing.roles:
         _delete_role(cloud, names.roles[key])
 
@@ -85,7 +97,9 @@ def remains(cloud: Cloud, names: Names, template: Template) -> list[str]:
         return [f"Nothing of the stage {names.stage} holds data any more."]
     delete_key = f"`aws kms schedule-key-deletion --region {cloud.region} --key-id {''.join(keys)}`"
     if not tables:
-        return [f"What stays: the key of secrets {', '.join(keys)}, at about $1 a month; without a table it opens nothing: {delete_key}."]
+        return [
+            f"What stays: the key of secrets {', '.join(keys)}, at about $1 a month; without a table it opens nothing: {delete_key}."
+        ]
     return [
         f"What stays: the tables {', '.join(tables)}, and the key of secrets {', '.join(keys)}.",
         "They go on costing what they store, backups included, and about $1 a month for the key.",

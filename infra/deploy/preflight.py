@@ -1,4 +1,6 @@
-"""What is looked at before anything is changed: the stage's name, tools, credentials, region, and where the stage was."""
+"""What is looked at before anything is changed: the stage's name, tools, credentials, region, and
+where the stage was.
+"""
 
 from __future__ import annotations
 
@@ -26,27 +28,42 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from chalicelib.domain.keys import STAGE
+from chalicelib.domain.api_keys import STAGE
 from infra.deploy.cloud import Cloud, Names
 from infra.deploy.trouble import LOG_IN, Trouble, code_of, explained, is_skewed, message_of
 
 # Lambda's runtimes; Chalice takes that of the interpreter which runs it.
 _OLDEST, _NEWEST = (3, 11), (3, 14)
-_WRONG = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthFailure"})
+_WRONG = frozenset(
+    {
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+        "SignatureDoesNotMatch",
+        "InvalidAccessKeyId",
+        "AuthFailure",
+    }
+)
 _REGION_IN_ARN = re.compile(r"arn:[^:]*:[^:]*:([a-z0-9-]+):([0-9]{12}):")
 
 
 def check_stage(stage: str, config: Path) -> None:
     """Raise Trouble unless the stage is one of .chalice/config.json that can be deployed."""
     if not STAGE.fullmatch(stage):
-        raise Trouble(f"{stage!r} is no name of a stage", "give 1 to 16 lower-case letters and digits, a letter first: STAGE=dev.")
+        raise Trouble(
+            f"{stage!r} is no name of a stage",
+            "give 1 to 16 lower-case letters and digits, a letter first: STAGE=dev.",
+        )
     if stage == "local":
-        raise Trouble("the stage local is the laptop's", "name another, STAGE=dev; `make run` starts the laptop's.")
+        raise Trouble(
+            "the stage local is the laptop's",
+            "name another, STAGE=dev; `make run` starts the laptop's.",
+        )
     try:
         known = sorted(json.loads(config.read_text(encoding="utf-8"))["stages"].keys() - {"local"})
     except (ValueError, KeyError) as error:
         raise Trouble(
-            f".chalice/{config.name} cannot be read: {error!r}", "put it right: `git diff .chalice` shows what was changed."
+            f".chalice/{config.name} cannot be read: {error!r}",
+            "put it right: `git diff .chalice` shows what was changed.",
         ) from error
     if stage not in known:
         raise Trouble(
@@ -56,53 +73,72 @@ def check_stage(stage: str, config: Path) -> None:
 
 
 def check_tools(
-    python: tuple[int, int] = sys.version_info[:2], requirements: Path | None = None, version: Callable[[str], str] = metadata.version
+    python: tuple[int, int] = sys.version_info[:2],
+    requirements: Path | None = None,
+    version: Callable[[str], str] = metadata.version,
 ) -> None:
-    """Raise Trouble unless this interpreter is one that Lambda runs, and Chalice the one that the project is tested with."""
+    """Raise Trouble unless this interpreter is one that Lambda runs, and Chalice the one that the
+    project is tested with.
+    """
     if not _OLDEST <= python <= _NEWEST:
         raise Trouble(
             f"Lambda does not run Python {python[0]}.{python[1]}; the functions get the version that deploys them",
             f"make the environment with one from {_dotted(_OLDEST)} to {_dotted(_NEWEST)}: make clean, then make PYTHON=python3.13 deploy",
         )
-    wanted = _pinned(requirements or Path(__file__).parent.parent / "local" / "requirements.txt", "chalice")
+    wanted = _pinned(
+        requirements or Path(__file__).parent.parent / "local" / "requirements.txt", "chalice"
+    )
     try:
         found = version("chalice")
     except metadata.PackageNotFoundError:
         found = "none"
     if found != wanted:
         raise Trouble(
-            f"Chalice {wanted} is needed; here is {found}", "deploy by `make deploy`, which installs it, or run make clean first."
+            f"Chalice {wanted} is needed; here is {found}",
+            "deploy by `make deploy`, which installs it, or run make clean first.",
         )
 
 
 def region_of(environ: Mapping[str, str], configured: str | None) -> str:
     """Return the region. Raises Trouble when there is none, or when two are named.
 
-    The AWS command line reads AWS_REGION before AWS_DEFAULT_REGION, boto3 and Chalice only the latter.
+    The AWS command line reads AWS_REGION before AWS_DEFAULT_REGION, boto3 and Chalice only the
+    latter.
     """
     first, second = environ.get("AWS_REGION", ""), environ.get("AWS_DEFAULT_REGION", "")
     if first and second and first != second:
         raise Trouble(
-            f"AWS_REGION says {first}, AWS_DEFAULT_REGION says {second}", "unset one of them, or give both the region that you mean."
+            f"AWS_REGION says {first}, AWS_DEFAULT_REGION says {second}",
+            "unset one of them, or give both the region that you mean.",
         )
     region = first or second or configured
     if not region:
         raise Trouble(
-            "no region is named", "name the one to deploy to: AWS_REGION=eu-central-1 make deploy …, or `aws configure set region …`."
+            "no region is named",
+            "name the one to deploy to: AWS_REGION=eu-central-1 make deploy …, or `aws configure set region …`.",
         )
     return region
 
 
 def identify(make: Callable[[str], Any], region: str) -> Any:
-    """Return who deploys, as STS says it. Raises Trouble for credentials that are missing, expired or wrong, and for no such region."""
+    """Return who deploys, as STS says it.
+
+    Raises Trouble for credentials that are missing, expired or wrong, and for no such region.
+    """
     try:
         return make("sts").get_caller_identity()
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise Trouble(f"there are no AWS credentials: {error}", LOG_IN) from error
     except ProfileNotFound as error:
-        raise Trouble(str(error), "`aws configure list-profiles` lists those that there are; set or unset AWS_PROFILE.") from error
+        raise Trouble(
+            str(error),
+            "`aws configure list-profiles` lists those that there are; set or unset AWS_PROFILE.",
+        ) from error
     except (UnauthorizedSSOTokenError, SSOTokenLoadError, TokenRetrievalError, SSOError) as error:
-        raise Trouble(f"the single sign-on is over: {error}", "log in again: `aws sso login`, with AWS_PROFILE= if you use one.") from error
+        raise Trouble(
+            f"the single sign-on is over: {error}",
+            "log in again: `aws sso login`, with AWS_PROFILE= if you use one.",
+        ) from error
     except (InvalidRegionError, NoRegionError, EndpointConnectionError) as error:
         raise Trouble(
             f"AWS does not answer in {region}: {error}",
@@ -120,7 +156,9 @@ def identify(make: Callable[[str], Any], region: str) -> Any:
 
 
 def check_home(cloud: Cloud, names: Names, deployed: Path) -> None:
-    """Raise Trouble if the stage lives in another region of the account, or was deployed from this checkout to another account."""
+    """Raise Trouble if the stage lives in another region of the account, or was deployed from this
+    checkout to another account.
+    """
     before = _region_of_role(cloud, names.of("scheduler"))
     if before not in (None, cloud.region):
         raise Trouble(
@@ -137,7 +175,9 @@ def check_home(cloud: Cloud, names: Names, deployed: Path) -> None:
 
 
 def _region_of_role(cloud: Cloud, role: str) -> str | None:
-    """Return the region that the scheduler's role trusts: its trust names the stage's schedule group."""
+    """Return the region that the scheduler's role trusts: its trust names the stage's schedule
+    group.
+    """
     try:
         trust = cloud("iam").get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
     except ClientError as error:
@@ -150,7 +190,9 @@ def _region_of_role(cloud: Cloud, role: str) -> str | None:
 
 
 def _noted(deployed: Path) -> tuple[str, str] | None:
-    """Return the region and the account of what Chalice has noted in the checkout; None if that is nothing."""
+    """Return the region and the account of what Chalice has noted in the checkout; None if that is
+    nothing.
+    """
     if not deployed.exists():
         return None
     match = _REGION_IN_ARN.search(deployed.read_text(encoding="utf-8"))

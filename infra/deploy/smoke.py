@@ -1,6 +1,8 @@
-"""The smoke test: a job of the deployed stage fires at a receiver that the stage itself offers, fails once, is sent again, and is read.
+"""The smoke test: a job of the deployed stage fires at a receiver that the stage itself offers,
+fails once, is sent again, and is read.
 
-Afterwards nothing of it is left, also when it is interrupted: the job is deleted, the key revoked, `/smoke` not there.
+Afterwards nothing of it is left, also when it is interrupted: the job is deleted, the key revoked,
+`/smoke` not there.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.api.problems import NO_ROUTE, problem
-from chalicelib.aws.key_store import KeyStore
+from chalicelib.aws.api_key_store import ApiKeyStore
+from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
 from chalicelib.domain.errors import Unavailable
-from chalicelib.domain.keys import KeyRecord, Scope, new_key
 from infra.deploy.cloud import Cloud, Names
 from infra.deploy.switch import switched_on
 from infra.deploy.trouble import Trouble
@@ -63,10 +65,16 @@ Fetch = Callable[[str, str, Mapping[str, str], object], Reply]
 def fetch(method: str, url: str, headers: Mapping[str, str], body: object) -> Reply:
     """Call a URL for real. Raises NoAnswer."""
     try:
-        answer = requests.request(method, url, headers=dict(headers), json=body, timeout=35, allow_redirects=False)
+        answer = requests.request(
+            method, url, headers=dict(headers), json=body, timeout=35, allow_redirects=False
+        )
     except requests.RequestException as error:
         raise NoAnswer(type(error).__name__) from error
-    return Reply(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.text)
+    return Reply(
+        answer.status_code,
+        {name.lower(): value for name, value in answer.headers.items()},
+        answer.text,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,9 @@ class Caller:
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         return self.fetch(method, f"{self.url}{path}", headers, body)
 
-    def until(self, what: str, method: str, path: str, is_so: Callable[[Reply], bool], body: object = None) -> Reply:
+    def until(
+        self, what: str, method: str, path: str, is_so: Callable[[Reply], bool], body: object = None
+    ) -> Reply:
         """Call a path until its answer is so, and return that. Raises Trouble with the last one."""
         last = "nothing"
         for _ in range(_TRIES):
@@ -115,8 +125,12 @@ def smoke(cloud: Cloud, names: Names, url: str, fetch: Fetch = fetch) -> int:
         stranger = Caller(cloud, names, url, fetch)
         caller.until("it cannot be reached", "GET", "/health", lambda reply: reply.status == 200)
         receiver = f"/smoke?token={quote(token)}"
-        caller.until("its receiver is not there", "POST", receiver, lambda reply: reply.status == 200)
-        stranger.until("it does not ask for a key", "GET", "/jobs", lambda reply: reply.status == 401)
+        caller.until(
+            "its receiver is not there", "POST", receiver, lambda reply: reply.status == 200
+        )
+        stranger.until(
+            "it does not ask for a key", "GET", "/jobs", lambda reply: reply.status == 401
+        )
         _look_at_answers(stranger, caller)
         with _job(caller, f"{url}{receiver}&fail=1&status={_TOO_EARLY}") as (job_id, sent):
             return _watch(caller, job_id, sent)
@@ -125,13 +139,16 @@ def smoke(cloud: Cloud, names: Names, url: str, fetch: Fetch = fetch) -> int:
 @contextmanager
 def _key(cloud: Cloud, names: Names) -> Iterator[str]:
     """Have a key of the stage for a while, and give its text."""
-    keys, key = KeyStore(cloud("dynamodb"), names.of("keys")), new_key(names.stage)
+    keys, key = ApiKeyStore(cloud("dynamodb"), names.of("keys")), new_key(names.stage)
     now = cloud.now()
     try:
-        keys.add(KeyRecord(key.id, key.digest, TENANT, frozenset(Scope), now, now + _KEY_LIVES))
+        keys.add(StoredApiKey(key.id, key.digest, TENANT, frozenset(Scope), now, now + _KEY_LIVES))
         yield key.text
     except Unavailable as error:
-        raise Trouble(f"the table {names.of('keys')} does not answer: {error.__cause__}", "run the same command again.") from error
+        raise Trouble(
+            f"the table {names.of('keys')} does not answer: {error.__cause__}",
+            "run the same command again.",
+        ) from error
     finally:
         try:
             keys.revoke(key.id, cloud.now())
@@ -144,7 +161,9 @@ def _key(cloud: Cloud, names: Names) -> Iterator[str]:
 
 @contextmanager
 def _job(caller: Caller, url: str) -> Iterator[tuple[str, str]]:
-    """Register a job that fires in a second, and give its id and what it sends; in the end it is deleted."""
+    """Register a job that fires in a second, and give its id and what it sends; in the end it is
+    deleted.
+    """
     # By a key of its own, so that what a test which was killed has left is found.
     path, sent = "/jobs/key:smoke-test", secrets.token_hex(8)
     body = {
@@ -154,8 +173,12 @@ def _job(caller: Caller, url: str) -> Iterator[tuple[str, str]]:
         "retry": {"max_attempts": 3, "initial_delay": 1, "max_delay": 1},
     }
     try:
-        caller.until("its jobs cannot be deleted", "DELETE", path, lambda reply: reply.status in (204, 404))
-        made = caller.until("it registers no job", "PUT", path, lambda reply: reply.status in (200, 201), body)
+        caller.until(
+            "its jobs cannot be deleted", "DELETE", path, lambda reply: reply.status in (204, 404)
+        )
+        made = caller.until(
+            "it registers no job", "PUT", path, lambda reply: reply.status in (200, 201), body
+        )
         yield made.json["id"], sent
     finally:
         try:
@@ -170,7 +193,9 @@ def _job(caller: Caller, url: str) -> Iterator[tuple[str, str]]:
 
 
 def _watch(caller: Caller, job_id: str, sent: str) -> int:
-    """Wait for the job's run, and look that it is as it should be; return how late it was in milliseconds. Raises Trouble."""
+    """Wait for the job's run, and look that it is as it should be; return how late it was in
+    milliseconds. Raises Trouble.
+    """
     ended = caller.until(
         "its job has not fired",
         "GET",
@@ -178,23 +203,41 @@ def _watch(caller: Caller, job_id: str, sent: str) -> int:
         lambda reply: reply.status == 200 and any(run["status"] in _ENDED for run in reply.json),
     )
     run = caller.until(
-        "its run cannot be read", "GET", f"/jobs/{job_id}/runs/{ended.json[0]['id']}", lambda reply: reply.status == 200
+        "its run cannot be read",
+        "GET",
+        f"/jobs/{job_id}/runs/{ended.json[0]['id']}",
+        lambda reply: reply.status == 200,
     ).json
     attempts = [attempt["status_code"] for attempt in run["attempts"]]
     if run["status"] != "succeeded" or attempts != [_TOO_EARLY, 200]:
-        outcomes = ", ".join(f"{attempt['outcome']} {attempt['status_code'] or ''}".strip() for attempt in run["attempts"])
-        raise caller.failed(f"its run was to fail once and succeed then; it is {run['status']}, with {outcomes or 'no attempt'}")
+        outcomes = ", ".join(
+            f"{attempt['outcome']} {attempt['status_code'] or ''}".strip()
+            for attempt in run["attempts"]
+        )
+        raise caller.failed(
+            f"its run was to fail once and succeed then; it is {run['status']}, with {outcomes or 'no attempt'}"
+        )
     echo = json.loads(run["attempts"][-1]["response"]["body"])
-    if json.loads(echo["body"]) != {"smoke": sent} or echo["headers"].get("resona-job-id") != job_id:
+    if (
+        json.loads(echo["body"]) != {"smoke": sent}
+        or echo["headers"].get("resona-job-id") != job_id
+    ):
         raise caller.failed("what arrived is not what the job was to send")
     return int(run["lateness_ms"])
 
 
 def _look_at_answers(stranger: Caller, caller: Caller) -> None:
     """Tell where API Gateway itself does not answer as the API says. That is no reason to stop."""
-    for who, path, status in ((stranger, "/jobs", 401), (stranger, "/nowhere", 404), (caller, "/nowhere", 404)):
+    for who, path, status in (
+        (stranger, "/jobs", 401),
+        (stranger, "/nowhere", 404),
+        (caller, "/nowhere", 404),
+    ):
         reply = who.call("GET", path)
-        is_problem = reply.headers.get("content-type") == "application/problem+json" and (reply.json or {}).get("status") == status
+        is_problem = (
+            reply.headers.get("content-type") == "application/problem+json"
+            and (reply.json or {}).get("status") == status
+        )
         is_same = status != 404 or reply.text == problem(404, NO_ROUTE).body
         if reply.status != status or not is_problem or not is_same:
             with_key = "with" if who.key else "without"

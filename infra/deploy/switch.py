@@ -1,4 +1,6 @@
-"""The switch of `/smoke`: while a token stands in the environment of the API's function, that route is there for whoever names it."""
+"""The switch of `/smoke`: while a token stands in the environment of the API's function, that route
+is there for whoever names it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ _TRIES = 60
 
 @contextmanager
 def switched_on(cloud: Cloud, names: Names) -> Iterator[str]:
-    """Have `/smoke` there, and give its token; it is gone again in the end, however that comes. Raises Trouble."""
+    """Have `/smoke` there, and give its token; it is gone again in the end, however that comes.
+
+    Raises Trouble.
+    """
     token = secrets.token_urlsafe(24)
     try:
         # Inside, since an interrupt may come after the write and before its answer.
@@ -45,15 +50,21 @@ def switch_off(cloud: Cloud, names: Names) -> bool:
 
 
 def _set(cloud: Cloud, function: str, variables: Mapping[str, str]) -> None:
-    cloud("lambda").update_function_configuration(FunctionName=function, Environment={"Variables": dict(variables)})
+    cloud("lambda").update_function_configuration(
+        FunctionName=function, Environment={"Variables": dict(variables)}
+    )
     _settled(cloud, function)
 
 
 def _settled(cloud: Cloud, function: str) -> dict[str, str]:
-    """Return the function's environment once no update of it is under way; empty if there is no such function. Raises Trouble."""
+    """Return the function's environment once no update of it is under way; empty if there is no
+    such function. Raises Trouble.
+    """
     for _ in range(_TRIES):
         try:
-            found: dict[str, Any] = cloud("lambda").get_function_configuration(FunctionName=function)
+            found: dict[str, Any] = cloud("lambda").get_function_configuration(
+                FunctionName=function
+            )
         except ClientError as error:
             if code_of(error) == "ResourceNotFoundException":
                 return {}
@@ -67,4 +78,7 @@ def _settled(cloud: Cloud, function: str) -> dict[str, str]:
                 "run the same command again.",
             )
         cloud.sleep(_SECONDS)
-    raise Trouble(f"Lambda still updates {function} after two minutes", "run the same command again in a while.")
+    raise Trouble(
+        f"Lambda still updates {function} after two minutes",
+        "run the same command again in a while.",
+    )

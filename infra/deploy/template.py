@@ -28,19 +28,25 @@ class Template:
         return found
 
     def resources(self, stage: str) -> dict[str, dict[str, Any]]:
-        """Return the resources by logical name, with the stage's name wherever a `Sub` or `Ref` asks for it."""
+        """Return the resources by logical name, with the stage's name wherever a `Sub` or `Ref`
+        asks for it.
+        """
         return {name: _filled(body, stage) for name, body in self.parsed["Resources"].items()}
 
 
 def read(path: Path = TEMPLATE) -> Template:
-    """Read the template; if it is too long for a request, without what only people read. Raises Trouble if it still is."""
+    """Read the template; if it is too long for a request, without what only people read.
+
+    Raises Trouble if it still is.
+    """
     text = path.read_text(encoding="utf-8")
     parsed = load(path)
     if len(text.encode()) > _LONGEST:
         text = json.dumps(parsed, separators=(",", ":"), default=str)
     if len(text.encode()) > _LONGEST:
         raise Trouble(
-            f"{path.name} is longer than the {_LONGEST:,} bytes that CloudFormation takes", "shorten it, the dashboard above all."
+            f"{path.name} is longer than the {_LONGEST:,} bytes that CloudFormation takes",
+            "shorten it, the dashboard above all.",
         )
     return Template(text, parsed)
 

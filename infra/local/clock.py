@@ -1,6 +1,8 @@
-"""The laptop's time: what EventBridge Scheduler, SQS's event source and the sweeper's rule do on AWS, done by threads.
+"""The laptop's time: what EventBridge Scheduler, SQS's event source and the sweeper's rule do on
+AWS, done by threads.
 
-It reads schedules and messages back from the emulator and gives the executor's doorways the very events that AWS would.
+It reads schedules and messages back from the emulator and gives the executor's lambda_handlers the
+very events that AWS would.
 """
 
 from __future__ import annotations
@@ -24,30 +26,33 @@ from infra.local.wire import ACCOUNT, REGION
 
 log = logging.getLogger("resona.laptop")
 
-# How many batches are under way at once. SQS would start with about five, and add more; a laptop stays here.
+# How many batches are under way at once. SQS would start with about five, and add more; a laptop
+# stays here.
 POLLERS = 16
 # A laptop that was asleep, or whose time was set, is this much behind at most.
 _LONGEST_WAIT_SECONDS = 5
 
 
-class Doorway(Protocol):
+class LambdaHandler(Protocol):
     """A Lambda function: an event and a context in, whatever it returns ignored."""
 
     def __call__(self, event: dict[str, Any], context: Context) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Doorways:
+class LambdaHandlers:
     """The executor's functions."""
 
-    wake: Doorway
-    deliver: Doorway
-    sweep: Doorway
+    wake: LambdaHandler
+    deliver: LambdaHandler
+    sweep: LambdaHandler
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What AWS may do and a laptop by itself would not: delay wakes up to a minute, and deliver twice."""
+    """What AWS may do and a laptop by itself would not: delay wakes up to a minute, and deliver
+    twice.
+    """
 
     jitter: bool = False
     duplicates: bool = False
@@ -67,7 +72,10 @@ class Context:
 
 
 class Planner:
-    """Knows which schedule is to wake when. Pure but for what it remembers: what it has woken already."""
+    """Knows which schedule is to wake when.
+
+    Pure but for what it remembers: what it has woken already.
+    """
 
     def __init__(self, faults: Faults, chance: random.Random) -> None:
         self._faults = faults
@@ -78,7 +86,10 @@ class Planner:
         self._schedules: dict[str, dict[str, Any]] = {}
 
     def know(self, schedules: list[dict[str, Any]], now: datetime) -> None:
-        """Take the schedules that exist now. A cron goes on from now; an `at` that has passed wakes at once."""
+        """Take the schedules that exist now.
+
+        A cron goes on from now; an `at` that has passed wakes at once.
+        """
         self._schedules = {schedule["Arn"]: schedule for schedule in schedules}
         self._next = {arn: at for arn, at in self._next.items() if arn in self._schedules}
         self._done &= self._schedules.keys()
@@ -86,17 +97,29 @@ class Planner:
             if arn not in self._next and arn not in self._done:
                 made_at = datetime.fromtimestamp(schedule["made_at"], UTC)
                 is_once = schedule["ScheduleExpression"].startswith("at(")
-                # The minute of a cron that is just now is not over: a wake of 10:00 may come at 10:00:40.
-                self._plan(arn, made_at if is_once else max(made_at, now.replace(second=0, microsecond=0) - timedelta(microseconds=1)))
+                # The minute of a cron that is just now is not over: a wake of 10:00 may come at
+                # 10:00:40.
+                self._plan(
+                    arn,
+                    made_at
+                    if is_once
+                    else max(
+                        made_at, now.replace(second=0, microsecond=0) - timedelta(microseconds=1)
+                    ),
+                )
 
     def _plan(self, arn: str, after: datetime) -> None:
         schedule = self._schedules[arn]
-        at = eventbridge.next_fire(schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"], after)
+        at = eventbridge.next_fire(
+            schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"], after
+        )
         if at is None or schedule.get("State") == "DISABLED":
             self._next.pop(arn, None)
             self._done.add(arn)
             return
-        jitter = timedelta(seconds=self._chance.uniform(0, 59)) if self._faults.jitter else timedelta(0)
+        jitter = (
+            timedelta(seconds=self._chance.uniform(0, 59)) if self._faults.jitter else timedelta(0)
+        )
         self._next[arn] = (at, at + jitter)
 
     def due(self, now: datetime) -> list[tuple[dict[str, Any], datetime]]:
@@ -104,7 +127,9 @@ class Planner:
         wakes = []
         for arn, (scheduled_at, at) in list(self._next.items()):
             if at <= now:
-                wakes += [(self._schedules[arn], scheduled_at)] * (2 if self._faults.duplicates else 1)
+                wakes += [(self._schedules[arn], scheduled_at)] * (
+                    2 if self._faults.duplicates else 1
+                )
                 self._plan(arn, scheduled_at)
         return wakes
 
@@ -164,7 +189,9 @@ def sweep_event(now: datetime) -> dict[str, Any]:
 
 
 def _read(emulator: HTTPConnection, version: int, soonest: datetime | None) -> Any:
-    """Return the schedules once they have changed, or one is to wake, or nothing has happened for long."""
+    """Return the schedules once they have changed, or one is to wake, or nothing has happened for
+    long.
+    """
     seconds = (soonest - datetime.now(UTC)).total_seconds() if soonest else _LONGEST_WAIT_SECONDS
     wait = min(max(0, seconds), _LONGEST_WAIT_SECONDS)
     emulator.request("GET", f"/laptop/schedules?wait={wait:.3f}&version={version}")
@@ -173,20 +200,33 @@ def _read(emulator: HTTPConnection, version: int, soonest: datetime | None) -> A
 
 
 class Clock:
-    """Runs until `stop`: a thread for schedules, one for the sweeper, and one that receives messages for a pool of handlers."""
+    """Runs until `stop`: a thread for schedules, one for the sweeper, and one that receives
+    messages for a pool of handlers.
+    """
 
-    def __init__(self, endpoint: str, sqs: Any, queue_url: str, scheduler: Any, doorways: Doorways, faults: Faults | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        sqs: Any,
+        queue_url: str,
+        scheduler: Any,
+        lambda_handlers: LambdaHandlers,
+        faults: Faults | None = None,
+    ) -> None:
         self._endpoint = endpoint
         self._sqs = sqs
         self._queue_url = queue_url
         self._scheduler = scheduler
-        self._doorways = doorways
+        self._doorways = lambda_handlers
         self._faults = faults or Faults()
         self._stopped = threading.Event()
         self._free = threading.Semaphore(POLLERS)
         self._handlers = ThreadPoolExecutor(POLLERS, thread_name_prefix="deliver")
         self._wakers = ThreadPoolExecutor(8, thread_name_prefix="wake")
-        self._threads = [threading.Thread(target=run, daemon=True) for run in (self._schedules, self._sweeper, self._messages)]
+        self._threads = [
+            threading.Thread(target=run, daemon=True)
+            for run in (self._schedules, self._sweeper, self._messages)
+        ]
 
     def start(self) -> None:
         """Begin."""
@@ -209,7 +249,9 @@ class Clock:
 
     def _schedules(self) -> None:
         planner, version = Planner(self._faults, random.Random()), -1
-        with closing(HTTPConnection(urlsplit(self._endpoint).netloc, timeout=2 * _LONGEST_WAIT_SECONDS)) as emulator:
+        with closing(
+            HTTPConnection(urlsplit(self._endpoint).netloc, timeout=2 * _LONGEST_WAIT_SECONDS)
+        ) as emulator:
             while not self._stopped.is_set():
                 try:
                     read = _read(emulator, version, planner.soonest())
@@ -247,7 +289,9 @@ class Clock:
     def _sweeper(self) -> None:
         while not self._stopped.is_set():
             try:
-                self._doorways.sweep(sweep_event(datetime.now(UTC)), Context("resona-local-sweep", 60))
+                self._doorways.sweep(
+                    sweep_event(datetime.now(UTC)), Context("resona-local-sweep", 60)
+                )
             except Exception:
                 self._complain("sweep failed")
             self._stopped.wait(60)
@@ -259,7 +303,10 @@ class Clock:
             messages: list[dict[str, Any]] = []
             try:
                 received = self._sqs.receive_message(
-                    QueueUrl=self._queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=2, AttributeNames=["All"]
+                    QueueUrl=self._queue_url,
+                    MaxNumberOfMessages=10,
+                    WaitTimeSeconds=2,
+                    AttributeNames=["All"],
                 )
                 messages = received.get("Messages", [])
                 if messages:
@@ -276,8 +323,13 @@ class Clock:
         queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{self._queue_url.rpartition('/')[2]}"
         try:
             for _ in range(2 if self._faults.duplicates else 1):
-                self._doorways.deliver(queue_event(messages, queue_arn), Context("resona-local-deliver", 660))
-            entries = [{"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]} for index, message in enumerate(messages)]
+                self._doorways.deliver(
+                    queue_event(messages, queue_arn), Context("resona-local-deliver", 660)
+                )
+            entries = [
+                {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}
+                for index, message in enumerate(messages)
+            ]
             self._sqs.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
         except Exception:
             # As on AWS: the batch comes again when its visibility timeout is over.

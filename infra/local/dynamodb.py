@@ -1,6 +1,8 @@
-"""DynamoDB on a laptop: moto's tables, one lock over them, transactions that are transactions, and every write in the journal.
+"""DynamoDB on a laptop: moto's tables, one lock over them, transactions that are transactions, and
+every write in the journal.
 
-moto's own TransactWriteItems puts a copy of the whole table back when it is refused, and so undoes what others wrote meanwhile.
+moto's own TransactWriteItems puts a copy of the whole table back when it is refused, and so undoes
+what others wrote meanwhile.
 """
 
 from __future__ import annotations
@@ -61,11 +63,15 @@ class DynamoDB:
                 return self._answer_simple(operation, sent)
             reply = self._forward(request)
             if operation in _WRITES and reply.status == 200:
-                self._journal.write([self._change(sent["TableName"], sent.get("Item") or sent["Key"])])
+                self._journal.write(
+                    [self._change(sent["TableName"], sent.get("Item") or sent["Key"])]
+                )
             return reply
 
     def _answer_simple(self, operation: str, sent: dict[str, Any]) -> Reply:
-        """Answer what a firing asks for without moto's HTTP layers, which take longer than all the rest of it."""
+        """Answer what a firing asks for without moto's HTTP layers, which take longer than all the
+        rest of it.
+        """
         table = sent["TableName"]
         if operation == "Query":
             return _json(query(self._backend.get_table(table), sent))
@@ -74,7 +80,9 @@ class DynamoDB:
             return _json({"Item": item} if item else {})
         key = self._key(table, sent.get("Item") or sent["Key"])
         if "Item" in sent and _is_too_large(sent["Item"]):
-            return json_error("ValidationException", "Item size has exceeded the maximum allowed size")
+            return json_error(
+                "ValidationException", "Item size has exceeded the maximum allowed size"
+            )
         reason = self._reason(sent, table, key)
         if reason["Code"] != "None":
             found = {"Item": reason["Item"]} if "Item" in reason else {}
@@ -84,8 +92,18 @@ class DynamoDB:
         return _json({})
 
     def _batch(self, asked: dict[str, Any]) -> Reply:
-        found = {table: [self._current(table, key) for key in wanted["Keys"]] for table, wanted in asked.items()}
-        return _json({"Responses": {table: [item for item in items if item] for table, items in found.items()}, "UnprocessedKeys": {}})
+        found = {
+            table: [self._current(table, key) for key in wanted["Keys"]]
+            for table, wanted in asked.items()
+        }
+        return _json(
+            {
+                "Responses": {
+                    table: [item for item in items if item] for table, items in found.items()
+                },
+                "UnprocessedKeys": {},
+            }
+        )
 
     def _change(self, table: str, keyed: dict[str, Any]) -> tuple[str, str, Any]:
         key = self._key(table, keyed)
@@ -103,11 +121,16 @@ class DynamoDB:
 
     def _transact(self, sent: dict[str, Any]) -> Reply:
         token, now = sent.get("ClientRequestToken"), time.monotonic()
-        self._tokens = {known: at for known, at in self._tokens.items() if now - at < _TOKEN_LIFE_SECONDS}
+        self._tokens = {
+            known: at for known, at in self._tokens.items() if now - at < _TOKEN_LIFE_SECONDS
+        }
         if token in self._tokens:
             return _json({})
         writes = [next(iter(write.items())) for write in sent["TransactItems"]]
-        keys = [(write["TableName"], self._key(write["TableName"], write.get("Item") or write["Key"])) for _, write in writes]
+        keys = [
+            (write["TableName"], self._key(write["TableName"], write.get("Item") or write["Key"]))
+            for _, write in writes
+        ]
         refusal = self._validate(writes, keys)
         if refusal:
             return json_error("ValidationException", refusal)
@@ -119,13 +142,19 @@ class DynamoDB:
         for (kind, write), (table, key) in zip(writes, keys, strict=True):
             self._apply(kind, write, table, key)
         self._journal.write(
-            [self._change(table, key) for (kind, _), (table, key) in zip(writes, keys, strict=True) if kind != "ConditionCheck"]
+            [
+                self._change(table, key)
+                for (kind, _), (table, key) in zip(writes, keys, strict=True)
+                if kind != "ConditionCheck"
+            ]
         )
         if token:
             self._tokens[token] = now
         return _json({})
 
-    def _validate(self, writes: list[tuple[str, dict[str, Any]]], keys: list[tuple[str, dict[str, Any]]]) -> str | None:
+    def _validate(
+        self, writes: list[tuple[str, dict[str, Any]]], keys: list[tuple[str, dict[str, Any]]]
+    ) -> str | None:
         if not 1 <= len(writes) <= 100:
             return "Member must have length between 1 and 100"
         if any(one in keys[:index] for index, one in enumerate(keys)):
@@ -138,11 +167,17 @@ class DynamoDB:
         condition = write.get("ConditionExpression")
         if condition is None:
             return {"Code": "None"}
-        names, values = write.get("ExpressionAttributeNames"), write.get("ExpressionAttributeValues")
+        names, values = (
+            write.get("ExpressionAttributeNames"),
+            write.get("ExpressionAttributeValues"),
+        )
         item = self._backend.get_item(table, key)
         if get_filter_expression(condition, names, values).expr(item):
             return {"Code": "None"}
-        reason: dict[str, Any] = {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}
+        reason: dict[str, Any] = {
+            "Code": "ConditionalCheckFailed",
+            "Message": "The conditional request failed",
+        }
         if item is not None and write.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD":
             reason["Item"] = item.to_json()["Attributes"]
         return reason

@@ -1,8 +1,10 @@
-"""The laptop's cloud: a process that plays DynamoDB, SQS and EventBridge Scheduler, by moto, on 127.0.0.1.
+"""The laptop's cloud: a process that plays DynamoDB, SQS and EventBridge Scheduler, by moto, on
+127.0.0.1.
 
     python -m infra.local.emulator <folder> <stage>
 
-It prints `ready <port>` when it serves, and ends when its standard input does, so that it never outlives who started it.
+It prints `ready <port>` when it serves, and ends when its standard input does, so that it never
+outlives who started it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,12 @@ from typing import Any
 from infra.local.wire import ACCOUNT, REGION, Reply, Request
 
 # moto signs nothing and needs none of the user's own credentials.
-os.environ.update(AWS_ACCESS_KEY_ID="laptop", AWS_SECRET_ACCESS_KEY="laptop", AWS_DEFAULT_REGION=REGION, MOTO_ACCOUNT_ID=ACCOUNT)  # noqa: S106
+os.environ.update(
+    AWS_ACCESS_KEY_ID="laptop",
+    AWS_SECRET_ACCESS_KEY="laptop",
+    AWS_DEFAULT_REGION=REGION,
+    MOTO_ACCOUNT_ID=ACCOUNT,
+)  # noqa: S106
 
 from moto.dynamodb.models import dynamodb_backends
 from moto.scheduler.models import scheduler_backends
@@ -51,8 +58,15 @@ class Cloud:
         if request.path.startswith("/schedule"):
             return self.schedules.answer(request)
         if request.path == "/laptop/schedules":
-            version, wait_seconds = int(request.query.get("version", "-1")), float(request.query.get("wait", "0"))
-            return Reply(200, json.dumps(self.schedules.read(version, wait_seconds)).encode(), {"Content-Type": "application/json"})
+            version, wait_seconds = (
+                int(request.query.get("version", "-1")),
+                float(request.query.get("wait", "0")),
+            )
+            return Reply(
+                200,
+                json.dumps(self.schedules.read(version, wait_seconds)).encode(),
+                {"Content-Type": "application/json"},
+            )
         return forward(request)
 
 
@@ -69,7 +83,10 @@ def furnish(cloud: Cloud, template: Template, journal: Journal) -> None:
 
 def _make_tables(template: Template) -> None:
     for table in template.tables:
-        indexes = [{**index, "Projection": index["Projection"]} for index in table.get("GlobalSecondaryIndexes", [])]
+        indexes = [
+            {**index, "Projection": index["Projection"]}
+            for index in table.get("GlobalSecondaryIndexes", [])
+        ]
         dynamodb_backends[ACCOUNT][REGION].create_table(
             table["TableName"],
             schema=table["KeySchema"],
@@ -89,18 +106,29 @@ def _make_tables(template: Template) -> None:
 def _make_queues(template: Template) -> None:
     backend = sqs_backends[ACCOUNT][REGION]
     for queue in template.queues:
-        attributes = {name: str(queue[name]) for name in ("VisibilityTimeout", "MessageRetentionPeriod") if name in queue}
+        attributes = {
+            name: str(queue[name])
+            for name in ("VisibilityTimeout", "MessageRetentionPeriod")
+            if name in queue
+        }
         made: Any = backend.create_queue(queue["QueueName"], None, **attributes)
-        # moto counts the whole queue three times for every message that is sent: with 1,500 waiting, 10 ms each; nobody asks here.
-        made.BASE_ATTRIBUTES = [name for name in made.BASE_ATTRIBUTES if not name.startswith("Approximate")]
+        # moto counts the whole queue three times for every message that is sent: with 1,500
+        # waiting, 10 ms each; nobody asks here.
+        made.BASE_ATTRIBUTES = [
+            name for name in made.BASE_ATTRIBUTES if not name.startswith("Approximate")
+        ]
     for name, (dead, count) in template.redrives.items():
-        policy = {"deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{dead}", "maxReceiveCount": count}
+        policy = {
+            "deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{dead}",
+            "maxReceiveCount": count,
+        }
         backend.set_queue_attributes(name, {"RedrivePolicy": json.dumps(policy)})
 
 
 def main(folder: str, stage: str) -> int:
     """Serve until standard input ends."""
-    # Ctrl-C, and what stops a service, reach every process of the group; this one ends after the one that uses it.
+    # Ctrl-C, and what stops a service, reach every process of the group; this one ends after the
+    # one that uses it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
@@ -119,5 +147,6 @@ def main(folder: str, stage: str) -> int:
 
 
 if __name__ == "__main__":
-    # Without the interpreter's farewell: a thread in the middle of an answer is of no interest to anybody any more.
+    # Without the interpreter's farewell: a thread in the middle of an answer is of no interest to
+    # anybody any more.
     os._exit(main(sys.argv[1], sys.argv[2]))

@@ -1,10 +1,11 @@
-"""EventBridge Scheduler's expressions, evaluated as its user guide describes them ("Schedule types in EventBridge Scheduler").
+"""EventBridge Scheduler's expressions, evaluated as its user guide describes them ("Schedule types
+in EventBridge Scheduler").
 
     at(yyyy-mm-ddThh:mm:ss)      rate(value unit)      cron(minutes hours day-of-month month day-of-week year)
 
-One of the two day fields is `?`. Days of the week go from 1, Sunday. `L` is the last day, `3L` in day of week the last such day,
-`15W` the weekday nearest to the 15th, `3#2` the second such day of the month. A local time that does not exist is skipped, and
-one that repeats fires once.
+One of the two day fields is `?`. Days of the week go from 1, Sunday. `L` is the last day, `3L` in
+day of week the last such day, `15W` the weekday nearest to the 15th, `3#2` the second such day of
+the month. A local time that does not exist is skipped, and one that repeats fires once.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ from zoneinfo import ZoneInfo
 _CRON = re.compile(r"cron\((\S+) (\S+) (\S+) (\S+) (\S+) (\S+)\)", re.ASCII)
 _AT = re.compile(r"at\((\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})\)", re.ASCII)
 _RATE = re.compile(r"rate\(([1-9]\d{0,6}) (minutes?|hours?|days?)\)", re.ASCII)
-_MONTHS = dict(zip(["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"], range(1, 13), strict=True))
+_MONTHS = dict(
+    zip(
+        ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
+        range(1, 13),
+        strict=True,
+    )
+)
 _WEEKDAYS = dict(zip(["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"], range(1, 8), strict=True))
 _LAST_YEAR = 2199
 _DAYS_AHEAD = 366 * 9
@@ -44,7 +51,8 @@ def validate(expression: str, timezone: str) -> None:
 
 
 def next_fire(expression: str, timezone: str, after: datetime) -> datetime | None:
-    """Return when the expression fires first strictly after an instant, in UTC; None if it does not any more. Raises ValueError.
+    """Return when the expression fires first strictly after an instant, in UTC; None if it does not
+    any more. Raises ValueError.
 
     A rate counts from `after`.
     """
@@ -128,7 +136,11 @@ def _numbers(text: str, least: int, most: int, names: dict[str, int] | None = No
         high = most if first == "*" or (slash and not dash) else low
         if dash:
             high = _number(last, least, most, names)
-        if high < low or (first == "*" and dash) or (slash and not (step.isdigit() and int(step) > 0)):
+        if (
+            high < low
+            or (first == "*" and dash)
+            or (slash and not (step.isdigit() and int(step) > 0))
+        ):
             raise ValueError(part)
         values |= set(range(low, high + 1, int(step) if slash else 1))
     return values

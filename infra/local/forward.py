@@ -1,7 +1,7 @@
 """What moto answers, by way of the classes that its server has for each service.
 
-The server itself is made of Flask apps, one for each service, and takes longer to load and to go through than most answers take. It
-gets what comes for a service that Resona does not use.
+The server itself is made of Flask apps, one for each service, and takes longer to load and to go
+through than most answers take. It gets what comes for a service that Resona does not use.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from infra.local.wire import Reply, Request
 
 # What names the service in the signature of a request.
 _SERVICE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/[0-9]+/[^/]+/([^/]+)/aws4_request")
-_CLASSES = {"dynamodb": "DynamoHandler", "kms": "KmsResponse", "scheduler": "EventBridgeSchedulerResponse", "sqs": "SQSResponse"}
+_CLASSES = {
+    "dynamodb": "DynamoHandler",
+    "kms": "KmsResponse",
+    "scheduler": "EventBridgeSchedulerResponse",
+    "sqs": "SQSResponse",
+}
 
 
 class _Served(MotoRequest):
@@ -31,13 +36,19 @@ class _Served(MotoRequest):
 
 def forward(request: Request) -> Reply:
     """Let moto answer."""
-    environ = {**request.environ, "wsgi.input": io.BytesIO(request.body), "CONTENT_LENGTH": str(len(request.body))}
+    environ = {
+        **request.environ,
+        "wsgi.input": io.BytesIO(request.body),
+        "CONTENT_LENGTH": str(len(request.body)),
+    }
     signed = _SERVICE.match(environ.get("HTTP_AUTHORIZATION", ""))
     if signed is None or signed[1] not in _CLASSES:
         return _by_the_server(environ)
     served = _Served(environ)
     try:
-        status, headers, body = _class(signed[1]).dispatch(served, served.raw_url, dict(served.headers))
+        status, headers, body = _class(signed[1]).dispatch(
+            served, served.raw_url, dict(served.headers)
+        )
     except ClientError as error:
         status, headers, body = 400, {}, error.response["Error"]["Message"]
     except HTTPException as error:
@@ -65,4 +76,8 @@ def _by_the_server(environ: dict[str, Any]) -> Reply:
 
 
 def _kept(headers: Any) -> dict[str, str]:
-    return {name: str(value) for name, value in headers.items() if name.lower() not in ("content-length", "connection", "status")}
+    return {
+        name: str(value)
+        for name, value in headers.items()
+        if name.lower() not in ("content-length", "connection", "status")
+    }

@@ -1,9 +1,10 @@
 """What `chalice local` serves with, mended where API Gateway behaves otherwise.
 
-Chalice's server drops the connection on what it cannot parse, reads no chunked body, answers unknown paths with 403, and accepts at
-most five connections at once.
+Chalice's server drops the connection on what it cannot parse, reads no chunked body, answers
+unknown paths with 403, and accepts at most five connections at once.
 
-A request of which two readers could make two different ones (RFC 9112, 6.3 and 11.2) is refused, and so is one that breaks off.
+A request of which two readers could make two different ones (RFC 9112, 6.3 and 11.2) is refused,
+and so is one that breaks off.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from urllib.parse import urlsplit
 
 from chalice.local import ChaliceRequestHandler, NotAuthorizedError, ThreadedHTTPServer
 
+from chalicelib.api.cors_headers import shared
 from chalicelib.api.problems import NO_ROUTE, NoKey, answer_to, problem
 from chalicelib.api.routing import parts
-from chalicelib.api.sharing import shared
-from chalicelib.authorizer import Unauthorized
 from chalicelib.domain.errors import ResonaError
+from chalicelib.handlers.authorizer import Unauthorized
 
 log = logging.getLogger("resona.laptop")
 
@@ -34,7 +35,8 @@ _MOST_TRAILERS = 100
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,12}")
 # How long an answer that came before the end of its request waits for the client to have read it.
 _LINGER_SECONDS = 2
-# The parser, made for mail, looks for the parts of a multipart body right behind the headers, where no body is yet.
+# The parser, made for mail, looks for the parts of a multipart body right behind the headers, where
+# no body is yet.
 _OF_THE_BODY = (
     errors.NoBoundaryInMultipartDefect,
     errors.StartBoundaryNotFoundDefect,
@@ -80,19 +82,23 @@ class Handler(ChaliceRequestHandler):
             self.raw_requestline = self.rfile.readline(65537)
         if not super().parse_request():
             return False
-        # After a line that is no header the rest is taken for a body; a folded value would be two lines wherever it is repeated,
-        # and one with a NUL ends there for some readers (RFC 9110, 5.5).
+        # After a line that is no header the rest is taken for a body; a folded value would be two
+        # lines wherever it is repeated, and one with a NUL ends there for some readers (RFC 9110,
+        # 5.5).
         unsafe = any(sign in value for value in self.headers.values() for sign in "\n\r\0")
         malformed = any(not isinstance(defect, _OF_THE_BODY) for defect in self.headers.defects)
         if malformed or unsafe or any(name != name.strip() for name in self.headers):
             self.send_error(400, "a header is malformed")
             return False
-        # http.server looks for do_GET and its like; every method is answered here, the unknown ones with 404 or 405.
+        # http.server looks for do_GET and its like; every method is answered here, the unknown ones
+        # with 404 or 405.
         setattr(self, f"do_{self.command}", self._generic_handle)
         return True
 
     def finish(self) -> None:
-        """Close; but a close while a part of the request is unread would take the answer back before the client has seen it."""
+        """Close; but a close while a part of the request is unread would take the answer back
+        before the client has seen it.
+        """
         super().finish()
         if not self._is_unread:
             return
@@ -123,10 +129,13 @@ class Handler(ChaliceRequestHandler):
             self._problem(500, "Resona failed; the failure is in its log")
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what http.server itself refuses: a malformed request line, an unknown version, too many headers."""
+        """Answer what http.server itself refuses: a malformed request line, an unknown version, too
+        many headers.
+        """
         del explain
         self.close_connection = self._is_unread = True
-        # Until it has understood a request http.server takes it for one of HTTP/0.9, whose answers have no status line.
+        # Until it has understood a request http.server takes it for one of HTTP/0.9, whose answers
+        # have no status line.
         self.request_version = self.protocol_version
         status = code if code in list(HTTPStatus) else 400
         self._problem(status, f"the request cannot be read: {message or HTTPStatus(status).phrase}")
@@ -147,7 +156,8 @@ class Handler(ChaliceRequestHandler):
         self._send(self.local_gateway._app_object(event, context))
 
     def _authorized(self, event: dict[str, Any], context: Any) -> tuple[dict[str, Any], Any]:
-        """Return the event with what the authorizer says of the caller, as API Gateway would. Nothing is remembered here.
+        """Return the event with what the authorizer says of the caller, as API Gateway would.
+        Nothing is remembered here.
 
         Raises NoKey, Unavailable.
         """
@@ -173,15 +183,22 @@ class Handler(ChaliceRequestHandler):
             return None
         methods = self.local_gateway._app_object.routes[event["requestContext"]["resourcePath"]]
         if self.command not in methods:
-            self._problem(405, f"{self.command} is not possible here", {"Allow": ", ".join(sorted(methods))})
+            self._problem(
+                405, f"{self.command} is not possible here", {"Allow": ", ".join(sorted(methods))}
+            )
             return None
         return event
 
     def _read_body(self) -> bytes | None:
-        codings, lengths = self.headers.get_all("Transfer-Encoding", []), self.headers.get_all("Content-Length", [])
+        codings, lengths = (
+            self.headers.get_all("Transfer-Encoding", []),
+            self.headers.get_all("Content-Length", []),
+        )
         if codings:
             if lengths or [coding.strip().lower() for coding in codings] != ["chunked"]:
-                raise BadRequest(400, "give a Content-Length, or chunked as the only Transfer-Encoding")
+                raise BadRequest(
+                    400, "give a Content-Length, or chunked as the only Transfer-Encoding"
+                )
             return self._read_chunks()
         if len({length.strip() for length in lengths}) > 1:
             raise BadRequest(400, "Content-Length stands twice, with different values")
@@ -228,9 +245,17 @@ class Handler(ChaliceRequestHandler):
         self._write(status, all_headers, problem(status, detail).body.encode())
 
     def _send(self, answer: dict[str, Any]) -> None:
-        headers = {**answer.get("headers", {}), **{name: ", ".join(values) for name, values in answer.get("multiValueHeaders", {}).items()}}
+        headers = {
+            **answer.get("headers", {}),
+            **{
+                name: ", ".join(values)
+                for name, values in answer.get("multiValueHeaders", {}).items()
+            },
+        }
         body = answer.get("body") or ""
-        self._write(answer["statusCode"], headers, body if isinstance(body, bytes) else body.encode())
+        self._write(
+            answer["statusCode"], headers, body if isinstance(body, bytes) else body.encode()
+        )
 
     def _write(self, status: int, headers: dict[str, str], body: bytes) -> None:
         # What the door has not answered has to be readable for pages, too: a 401 above all.

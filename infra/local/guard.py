@@ -1,7 +1,7 @@
 """What a laptop may call, and nothing deployed can: people test against what runs beside Resona.
 
-`localhost`, plain names, loopback and private addresses. Numeric tricks (`0x7f.1`) stay refused, and so do the addresses at which
-clouds give out credentials.
+`localhost`, plain names, loopback and private addresses. Numeric tricks (`0x7f.1`) stay refused,
+and so do the addresses at which clouds give out credentials.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ def refuse_host(host: str) -> str | None:
     if why:
         return why
     address = as_address(host)
-    return "must name a public, a private or a loopback address" if address is not None and refuse_address(address) else None
+    return (
+        "must name a public, a private or a loopback address"
+        if address is not None and refuse_address(address)
+        else None
+    )
 
 
 LOCAL = Guard(refuse_host, refuse_address)

@@ -1,7 +1,8 @@
 """What the laptop's cloud keeps: one row a thing, in a SQLite file.
 
-A row is written before its write is answered. SQLite's write-ahead log is in the system's hands then, so a killed process loses
-nothing that was acknowledged; only a failing machine could lose its last moments.
+A row is written before its write is answered. SQLite's write-ahead log is in the system's hands
+then, so a killed process loses nothing that was acknowledged; only a failing machine could lose its
+last moments.
 """
 
 from __future__ import annotations
@@ -22,21 +23,27 @@ class StateInUse(StateUnusable):
     """Another process serves from the same file."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} is in use: is another Resona running here? Stop it, or set RESONA_HOME to another folder")
+        super().__init__(
+            f"{path} is in use: is another Resona running here? Stop it, or set RESONA_HOME to another folder"
+        )
 
 
 class StateDamaged(StateUnusable):
     """The file is there, and is not what a journal wrote."""
 
     def __init__(self, path: Path, why: object) -> None:
-        super().__init__(f"{path} cannot be read ({why}): put a copy of it back, or move it away and begin without jobs")
+        super().__init__(
+            f"{path} cannot be read ({why}): put a copy of it back, or move it away and begin without jobs"
+        )
 
 
 class NoPlaceForState(StateUnusable):
     """The folder cannot be made or written."""
 
     def __init__(self, path: Path, why: object) -> None:
-        super().__init__(f"jobs and runs cannot be kept in {path} ({why}): set RESONA_HOME to a folder that can be written")
+        super().__init__(
+            f"jobs and runs cannot be kept in {path} ({why}): set RESONA_HOME to a folder that can be written"
+        )
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> StateUnusable:
@@ -53,12 +60,17 @@ class Journal:
     """Things by kind and name. Safe to use from many threads."""
 
     def __init__(self, path: Path, patience_seconds: float = 5) -> None:
-        """Open or make the file; who served from it before may take a moment to end. Raises StateUnusable."""
+        """Open or make the file; who served from it before may take a moment to end.
+
+        Raises StateUnusable.
+        """
         self._path = path
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=patience_seconds)
+            self._database = sqlite3.connect(
+                path, check_same_thread=False, isolation_level=None, timeout=patience_seconds
+            )
         except OSError as error:
             raise NoPlaceForState(path, error.strerror) from error
         except sqlite3.Error as error:
@@ -79,21 +91,28 @@ class Journal:
 
     def write(self, changes: list[tuple[str, str, Any]]) -> None:
         """Keep the value of each (kind, name), all or nothing; None forgets it."""
-        # The connection commits at the end, or rolls back: a write that failed half-way must not hold up those after it.
+        # The connection commits at the end, or rolls back: a write that failed half-way must not
+        # hold up those after it.
         with self._lock, self._database:
             self._database.execute("BEGIN")
             for kind, name, value in changes:
                 if value is None:
-                    self._database.execute("DELETE FROM things WHERE kind = ? AND name = ?", (kind, name))
+                    self._database.execute(
+                        "DELETE FROM things WHERE kind = ? AND name = ?", (kind, name)
+                    )
                 else:
                     text = json.dumps(value, ensure_ascii=False)
-                    self._database.execute("INSERT OR REPLACE INTO things VALUES (?, ?, ?)", (kind, name, text))
+                    self._database.execute(
+                        "INSERT OR REPLACE INTO things VALUES (?, ?, ?)", (kind, name, text)
+                    )
 
     def read(self, kind: str) -> Iterator[tuple[str, Any]]:
         """Yield (name, value) of everything of a kind. Raises StateDamaged."""
         try:
             with self._lock:
-                rows = self._database.execute("SELECT name, value FROM things WHERE kind = ?", (kind,)).fetchall()
+                rows = self._database.execute(
+                    "SELECT name, value FROM things WHERE kind = ?", (kind,)
+                ).fetchall()
             for name, text in rows:
                 yield name, json.loads(text)
         except (sqlite3.DatabaseError, ValueError) as error:

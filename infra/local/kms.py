@@ -1,4 +1,6 @@
-"""KMS on a laptop: moto's, with the same key at every start, or what was encrypted before could not be read after."""
+"""KMS on a laptop: moto's, with the same key at every start, or what was encrypted before could not
+be read after.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,28 @@ _KIND = "kms key"
 
 
 def make_key(alias: str, journal: Journal) -> None:
-    """Make the key that an alias names, as the journal knows it, or a new one for the journal to know."""
+    """Make the key that an alias names, as the journal knows it, or a new one for the journal to
+    know.
+    """
     backend: KmsBackend = kms_backends[ACCOUNT][REGION]
-    key: Any = backend.create_key(policy=None, key_usage="ENCRYPT_DECRYPT", key_spec="SYMMETRIC_DEFAULT", description="", tags=[])
+    key: Any = backend.create_key(
+        policy=None,
+        key_usage="ENCRYPT_DECRYPT",
+        key_spec="SYMMETRIC_DEFAULT",
+        description="",
+        tags=[],
+    )
     known = dict(journal.read(_KIND)).get(alias)
     if known is None:
-        journal.write([(_KIND, alias, {"id": key.id, "material": base64.b64encode(key.key_material).decode("ascii")})])
+        journal.write(
+            [
+                (
+                    _KIND,
+                    alias,
+                    {"id": key.id, "material": base64.b64encode(key.key_material).decode("ascii")},
+                )
+            ]
+        )
     else:
         backend.keys[known["id"]] = backend.keys.pop(key.id)
         key.id, key.key_material = known["id"], base64.b64decode(known["material"])

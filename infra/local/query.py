@@ -1,6 +1,7 @@
 """The requests of DynamoDB that a firing makes, Query and BatchGetItem.
 
-moto sorts its whole table for each, or copies every item several times, which takes longer than a firing may.
+moto sorts its whole table for each, or copies every item several times, which takes longer than a
+firing may.
 """
 
 from __future__ import annotations
@@ -34,18 +35,32 @@ def is_simple(operation: str, sent: dict[str, Any]) -> bool:
 
 
 def is_simple_batch(sent: dict[str, Any], tables: Mapping[str, Table]) -> bool:
-    """Say whether a BatchGetItem asks for nothing but whole items by their keys, each once and no more than AWS gives at once."""
+    """Say whether a BatchGetItem asks for nothing but whole items by their keys, each once and no
+    more than AWS gives at once.
+    """
     asked: dict[str, Any] = sent["RequestItems"]
-    if any(table not in tables or not wanted.keys() <= {"Keys", "ConsistentRead"} for table, wanted in asked.items()):
+    if any(
+        table not in tables or not wanted.keys() <= {"Keys", "ConsistentRead"}
+        for table, wanted in asked.items()
+    ):
         return False
     keys = [(table, key) for table, wanted in asked.items() for key in wanted.get("Keys", [])]
-    are_whole = all(key.keys() == {name["AttributeName"] for name in tables[table].schema} for table, key in keys)
-    return are_whole and len({(table, json.dumps(key, sort_keys=True)) for table, key in keys}) == len(keys) and 1 <= len(keys) <= 100
+    are_whole = all(
+        key.keys() == {name["AttributeName"] for name in tables[table].schema}
+        for table, key in keys
+    )
+    return (
+        are_whole
+        and len({(table, json.dumps(key, sort_keys=True)) for table, key in keys}) == len(keys)
+        and 1 <= len(keys) <= 100
+    )
 
 
 def query(table: Table, sent: dict[str, Any]) -> dict[str, Any]:
     """Answer a Query."""
-    index = next((index for index in table.all_indexes() if index.name == sent.get("IndexName")), None)
+    index = next(
+        (index for index in table.all_indexes() if index.name == sent.get("IndexName")), None
+    )
     schema: Any = index.schema if index else table.schema
     (hash_condition,), ranges, *_ = parse_expression(
         key_condition_expression=sent["KeyConditionExpression"],
@@ -54,25 +69,46 @@ def query(table: Table, sent: dict[str, Any]) -> dict[str, Any]:
         schema=schema,
     )
     hash_name, hash_value = hash_condition[0], _typed(hash_condition[1])
-    names = [key["AttributeName"] for key in schema] + [key["AttributeName"] for key in table.schema]
-    found = [item.attrs for item in _partition(table, hash_value, whole=index is not None) if all(name in item.attrs for name in names)]
+    names = [key["AttributeName"] for key in schema] + [
+        key["AttributeName"] for key in table.schema
+    ]
+    found = [
+        item.attrs
+        for item in _partition(table, hash_value, whole=index is not None)
+        if all(name in item.attrs for name in names)
+    ]
     found = [attributes for attributes in found if attributes[hash_name] == hash_value]
     for name, comparison, values in ranges:
-        found = [attributes for attributes in found if attributes[name].compare(comparison, [_typed(value) for value in values])]
+        found = [
+            attributes
+            for attributes in found
+            if attributes[name].compare(comparison, [_typed(value) for value in values])
+        ]
     forward = sent.get("ScanIndexForward", True)
     found.sort(key=lambda attributes: _place(attributes, names), reverse=not forward)
     start = sent.get("ExclusiveStartKey")
     if start is not None:
         after = _place({name: DynamoType(value) for name, value in start.items()}, names)
         found = [
-            attributes for attributes in found if (_place(attributes, names) > after if forward else _place(attributes, names) < after)
+            attributes
+            for attributes in found
+            if (_place(attributes, names) > after if forward else _place(attributes, names) < after)
         ]
     limit = sent.get("Limit", len(found) + 1)
-    answer: dict[str, Any] = {"Items": [{name: value.to_json() for name, value in attributes.items()} for attributes in found[:limit]]}
+    answer: dict[str, Any] = {
+        "Items": [
+            {name: value.to_json() for name, value in attributes.items()}
+            for attributes in found[:limit]
+        ]
+    }
     if len(found) >= limit:
-        answer["LastEvaluatedKey"] = {name: found[limit - 1][name].to_json() for name in dict.fromkeys(names)}
+        answer["LastEvaluatedKey"] = {
+            name: found[limit - 1][name].to_json() for name in dict.fromkeys(names)
+        }
     if index is not None and index.projection.get("ProjectionType") == "KEYS_ONLY":
-        answer["Items"] = [{name: item[name] for name in dict.fromkeys(names)} for item in answer["Items"]]
+        answer["Items"] = [
+            {name: item[name] for name in dict.fromkeys(names)} for item in answer["Items"]
+        ]
     answer |= {"Count": len(answer["Items"]), "ScannedCount": len(answer["Items"])}
     if sent.get("Select") == "COUNT":
         del answer["Items"]
@@ -89,4 +125,7 @@ def _partition(table: Table, hash_value: DynamoType, *, whole: bool) -> list[Ite
 
 
 def _place(attributes: dict[str, DynamoType], names: list[str]) -> tuple[Any, ...]:
-    return tuple(Decimal(attributes[name].value) if attributes[name].type == "N" else attributes[name].value for name in names)
+    return tuple(
+        Decimal(attributes[name].value) if attributes[name].type == "N" else attributes[name].value
+        for name in names
+    )

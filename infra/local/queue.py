@@ -1,4 +1,6 @@
-"""SQS on a laptop: moto's queues, with every message in the journal, and a long poll that sleeps until something is visible."""
+"""SQS on a laptop: moto's queues, with every message in the journal, and a long poll that sleeps
+until something is visible.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Queue:
         changes: list[tuple[str, str, Any]] = []
         for name, kept in self._journal.read(_KIND):
             delay = max(0, round(kept["visible_at"] - time.time()))
-            message = self._backend.send_message(kept["queue"], kept["body"], delay_seconds=min(delay, 900), group_id=kept["group"])
+            message = self._backend.send_message(
+                kept["queue"], kept["body"], delay_seconds=min(delay, 900), group_id=kept["group"]
+            )
             self._visible_at[message.id] = time.time() + delay
             changes += [(_KIND, name, None), (_KIND, message.id, kept)]
         self._journal.write(changes)
@@ -60,26 +64,47 @@ class Queue:
             self._note_sent(queue, [(sent, answered["MessageId"])])
         elif operation == "SendMessageBatch":
             entries = {entry["Id"]: entry for entry in sent["Entries"]}
-            self._note_sent(queue, [(entries[done["Id"]], done["MessageId"]) for done in answered.get("Successful", [])])
+            self._note_sent(
+                queue,
+                [
+                    (entries[done["Id"]], done["MessageId"])
+                    for done in answered.get("Successful", [])
+                ],
+            )
         elif operation == "DeleteMessage":
             self._note_deleted([sent["ReceiptHandle"]])
         elif operation == "DeleteMessageBatch":
             entries = {entry["Id"]: entry for entry in sent["Entries"]}
-            self._note_deleted([entries[done["Id"]]["ReceiptHandle"] for done in answered.get("Successful", [])])
+            self._note_deleted(
+                [entries[done["Id"]]["ReceiptHandle"] for done in answered.get("Successful", [])]
+            )
         elif operation == "PurgeQueue":
-            self._journal.write([(_KIND, name, None) for name, kept in self._journal.read(_KIND) if kept["queue"] == queue])
+            self._journal.write(
+                [
+                    (_KIND, name, None)
+                    for name, kept in self._journal.read(_KIND)
+                    if kept["queue"] == queue
+                ]
+            )
 
     def _note_sent(self, queue: str, messages: list[tuple[dict[str, Any], str]]) -> None:
         changes: list[tuple[str, str, Any]] = []
         for entry, name in messages:
             visible_at = time.time() + int(entry.get("DelaySeconds") or 0)
             self._visible_at[name] = visible_at
-            kept = {"queue": queue, "body": entry["MessageBody"], "group": entry.get("MessageGroupId"), "visible_at": visible_at}
+            kept = {
+                "queue": queue,
+                "body": entry["MessageBody"],
+                "group": entry.get("MessageGroupId"),
+                "visible_at": visible_at,
+            }
             changes.append((_KIND, name, kept))
         self._journal.write(changes)
 
     def _note_deleted(self, receipts: list[str]) -> None:
-        names = [name for name in (self._by_receipt.pop(receipt, None) for receipt in receipts) if name]
+        names = [
+            name for name in (self._by_receipt.pop(receipt, None) for receipt in receipts) if name
+        ]
         for name in names:
             self._visible_at.pop(name, None)
         self._journal.write([(_KIND, name, None) for name in names])
@@ -89,16 +114,23 @@ class Queue:
         at_once = request.with_body(json.dumps({**sent, "WaitTimeSeconds": 0}).encode())
         visibility = int(sent.get("VisibilityTimeout") or 0)
         with self._changed:
-            # moto goes through the whole queue, and so is asked once, and again when there is something to be had.
+            # moto goes through the whole queue, and so is asked once, and again when there is
+            # something to be had.
             while True:
                 reply = self._forward(at_once)
-                messages = json.loads(reply.body or b"{}").get("Messages", []) if reply.status == 200 else []
+                messages = (
+                    json.loads(reply.body or b"{}").get("Messages", [])
+                    if reply.status == 200
+                    else []
+                )
                 if messages or reply.status != 200 or not self._comes_before(until):
                     break
             now = time.time()
             for message in messages:
                 self._by_receipt[message["ReceiptHandle"]] = message["MessageId"]
-                self._visible_at[message["MessageId"]] = now + (visibility or self._visibility(sent))
+                self._visible_at[message["MessageId"]] = now + (
+                    visibility or self._visibility(sent)
+                )
         return reply
 
     def _comes_before(self, until: float) -> bool:

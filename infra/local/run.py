@@ -1,6 +1,8 @@
-"""What `app.py` calls on a laptop: the cloud as a child process, the clock as threads, and a server that behaves like the gateway.
+"""What `app.py` calls on a laptop: the cloud as a child process, the clock as threads, and a server
+that behaves like the gateway.
 
-Nothing starts when `app` is imported; it starts when `chalice local` makes its server, and so not for package or deploy.
+Nothing starts when `app` is imported; it starts when `chalice local` makes its server, and so not
+for package or deploy.
 """
 
 from __future__ import annotations
@@ -22,14 +24,15 @@ from typing import Any, NoReturn
 import chalice.local
 from chalice.app import Chalice, SQSEvent
 
-from chalicelib import authorizer, executor, scheduling
 from chalicelib.api.routing import parts
 from chalicelib.aws import clients
 from chalicelib.config import SettingMissing, read_origins, read_settings
 from chalicelib.domain.errors import Unavailable
+from chalicelib.handlers import authorizer, executor
 from chalicelib.telemetry.lines import is_told, note_told
+from chalicelib.usecases import scheduling
 from infra.local import access
-from infra.local.clock import Clock, Context, Doorways, Faults
+from infra.local.clock import Clock, Context, Faults, LambdaHandlers
 from infra.local.gateway import Handler, Server
 from infra.local.guard import LOCAL
 from infra.local.template import read_template
@@ -41,7 +44,10 @@ LOST = "\nThe process that keeps jobs and runs has ended, and Resona with it. Wh
 
 
 class Cloud:
-    """The emulator's process. It ends when this one does, however that comes about: its standard input is a pipe from here."""
+    """The emulator's process.
+
+    It ends when this one does, however that comes about: its standard input is a pipe from here.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Start it, and wait until it serves. Exits with a sentence if it cannot."""
@@ -83,7 +89,8 @@ def start(app: Chalice) -> None:
     """Have `chalice local` serve with all of Resona inside."""
     del app  # Chalice hands it to the server itself
     # Chalice has no other way in: its command line makes whatever this name stands for.
-    setattr(chalice.local, "LocalDevServer", LocalServer)  # noqa: B010  a plain assignment to a class is a type error
+    # A plain assignment to a class is a type error
+    setattr(chalice.local, "LocalDevServer", LocalServer)  # noqa: B010
 
 
 class LocalServer(chalice.local.LocalDevServer):
@@ -98,13 +105,18 @@ class LocalServer(chalice.local.LocalDevServer):
         os.environ.update(environment(self._cloud.endpoint))
         access.note_endpoint(home(), self._cloud.endpoint)
         self._key = access.own_key(home(), authorizer.parts.gate) if needs_keys else None
-        parts.use(scheduling.assemble(refuse_host=LOCAL.refuse_host), stage=STAGE, needs_keys=needs_keys, origins=origins)
+        parts.use(
+            scheduling.assemble(refuse_host=LOCAL.refuse_host),
+            stage=STAGE,
+            needs_keys=needs_keys,
+            origins=origins,
+        )
         self._clock = Clock(
             self._cloud.endpoint,
             clients.sqs(),
             read_settings().due_queue_url,
             clients.scheduler(),
-            doorways(),
+            lambda_handlers(),
             Faults(jitter=_is_on("RESONA_JITTER"), duplicates=_is_on("RESONA_DUPLICATES")),
         )
         self._has_lost_cloud = False
@@ -112,10 +124,13 @@ class LocalServer(chalice.local.LocalDevServer):
         super().__init__(app_object, config, host, port, Handler, Server)
 
     def serve_forever(self) -> None:
-        """Serve until Ctrl-C, SIGTERM or the end of the cloud, then end the process with everything in it."""
+        """Serve until Ctrl-C, SIGTERM or the end of the cloud, then end the process with everything
+        in it.
+        """
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _interrupt)
-            # A shell that starts it in the background of a script has Ctrl-C ignored, and Python then leaves it so.
+            # A shell that starts it in the background of a script has Ctrl-C ignored, and Python
+            # then leaves it so.
             signal.signal(signal.SIGINT, signal.default_int_handler)
         self._cloud.watch(self._lose_cloud)
         self._clock.start()
@@ -138,14 +153,17 @@ class LocalServer(chalice.local.LocalDevServer):
             end(0)
 
     def _lose_cloud(self) -> None:
-        # What is under way has lost its connections, and a new process might not find the old one's port: a new start is sure.
+        # What is under way has lost its connections, and a new process might not find the old one's
+        # port: a new start is sure.
         self._has_lost_cloud = True
         self._clock.stop(within_seconds=0)
         self.server.shutdown()
 
 
 def end(code: int) -> NoReturn:
-    """End the process now: the interpreter would wait for its threads, and one may wait minutes for a slow target's answer."""
+    """End the process now: the interpreter would wait for its threads, and one may wait minutes for
+    a slow target's answer.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -158,7 +176,9 @@ def check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            sys.exit(f"port {port} cannot be served on ({error.strerror}); choose another one: make run PORT={port % 65535 + 1}")
+            sys.exit(
+                f"port {port} cannot be served on ({error.strerror}); choose another one: make run PORT={port % 65535 + 1}"
+            )
 
 
 def _interrupt(*_: object) -> None:
@@ -179,7 +199,8 @@ def _is_on(name: str) -> bool:
 def home() -> Path:
     """Return where jobs and runs are kept: RESONA_HOME, else `.resona` in the project.
 
-    Under Chalice's autoreload it lies outside the project: the reloader restarts the server at every change of a file within.
+    Under Chalice's autoreload it lies outside the project: the reloader restarts the server at
+    every change of a file within.
     """
     chosen = os.environ.get("RESONA_HOME")
     if chosen:
@@ -212,28 +233,39 @@ def environment(endpoint: str) -> dict[str, str]:
     }
 
 
-def doorways() -> Doorways:
-    """Return the executor's functions, with the laptop's guard: they may call private addresses, which nothing deployed can."""
+def lambda_handlers() -> LambdaHandlers:
+    """Return the executor's functions, with the laptop's guard: they may call private addresses,
+    which nothing deployed can.
+    """
     firing = executor.assemble(guard=LOCAL)
 
     def deliver(event: dict[str, Any], context: Context) -> None:
         lambda_context: Any = context
         executor.on_messages(SQSEvent(event, lambda_context), firing)
 
-    return Doorways(
-        wake=lambda event, context: executor.on_wake(event, firing),  # noqa: ARG005  a doorway's signature
+    return LambdaHandlers(
+        # A handler's signature
+        wake=lambda event, context: executor.on_wake(event, firing),  # noqa: ARG005
         deliver=deliver,
-        sweep=lambda event, context: executor.on_sweep(firing),  # noqa: ARG005  a doorway's signature
+        # A handler's signature
+        sweep=lambda event, context: executor.on_sweep(firing),  # noqa: ARG005
     )
 
 
 class EventLine(logging.Formatter):
-    """An event and its fields on one line. A traceback follows where an exception is first told of, and is none of what did not answer."""
+    """An event and its fields on one line.
+
+    A traceback follows where an exception is first told of, and is none of what did not answer.
+    """
 
     _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = (f"{name}={value}" for name, value in vars(record).items() if name not in self._OWN and value is not None)
+        fields = (
+            f"{name}={value}"
+            for name, value in vars(record).items()
+            if name not in self._OWN and value is not None
+        )
         line = " ".join([self.formatTime(record, "%H:%M:%S"), record.getMessage(), *fields])
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, Unavailable):
@@ -241,7 +273,8 @@ class EventLine(logging.Formatter):
         if error is None or is_told(error):
             return line
         note_told(error)
-        return f"{line}\n{self.formatException(record.exc_info)}"  # type: ignore[arg-type]  # it is asked only of a record that has one
+        # # it is asked only of a record that has one
+        return f"{line}\n{self.formatException(record.exc_info)}"  # type: ignore[arg-type]
 
 
 def quiet_logs() -> None:
@@ -255,7 +288,11 @@ def quiet_logs() -> None:
 
 def greet(url: str, key: str | None) -> None:
     """Say where Resona listens, which key it takes, if it asks for one, and what to try first."""
-    first = {"name": "My first job", "request": {"url": f"{url}/health", "method": "GET"}, "trigger": {"delay": 5}}
+    first = {
+        "name": "My first job",
+        "request": {"url": f"{url}/health", "method": "GET"},
+        "trigger": {"delay": 5},
+    }
     shown = f" -H 'Authorization: Bearer {key}'" if key else ""
     about_key = f"It asks for keys. This is one of the tenant {STAGE}: {key}\n" if key else ""
     print(

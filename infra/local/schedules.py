@@ -1,4 +1,5 @@
-"""EventBridge Scheduler on a laptop: refuses what AWS refuses, since moto takes nearly anything, and keeps schedules in the journal.
+"""EventBridge Scheduler on a laptop: refuses what AWS refuses, since moto takes nearly anything,
+and keeps schedules in the journal.
 
 The rules are those of the service's API reference and of its user guide.
 """
@@ -31,7 +32,10 @@ class InvalidSchedule(Exception):
 
 
 class Schedules:
-    """Answers EventBridge Scheduler's requests. `kept` is what the clock reads: each schedule as it was asked for."""
+    """Answers EventBridge Scheduler's requests.
+
+    `kept` is what the clock reads: each schedule as it was asked for.
+    """
 
     def __init__(self, forward: Forward, journal: Journal) -> None:
         self._forward = forward
@@ -73,7 +77,9 @@ class Schedules:
             if match and request.method == "DELETE" and reply.status == 200:
                 self._forget(f"{request.query.get('groupName', 'default')}/{match[1]}")
             if match and request.method == "PUT" and reply.status == 200:
-                raise NotImplementedError("Resona never updates a schedule, so neither does its laptop")
+                raise NotImplementedError(
+                    "Resona never updates a schedule, so neither does its laptop"
+                )
             return reply
 
     def _create(self, request: Request, name: str) -> Reply:
@@ -84,7 +90,9 @@ class Schedules:
             return json_error("ValidationException", str(error))
         group = sent.get("GroupName", "default")
         if group not in self._backend.schedule_groups:
-            return json_error("ResourceNotFoundException", f"Schedule group {group} does not exist.", 404)
+            return json_error(
+                "ResourceNotFoundException", f"Schedule group {group} does not exist.", 404
+            )
         if name in self._backend.schedule_groups[group].schedules:
             known = self._kept.get(f"{group}/{name}", {})
             if sent.get("ClientToken") and known.get("ClientToken") == sent["ClientToken"]:
@@ -92,7 +100,13 @@ class Schedules:
             return json_error("ConflictException", f"Schedule {name} already exists.", 409)
         reply = self._forward(request)
         if reply.status == 200:
-            kept = {"ScheduleExpressionTimezone": "UTC", **sent, "Name": name, "GroupName": group, "made_at": time.time()}
+            kept = {
+                "ScheduleExpressionTimezone": "UTC",
+                **sent,
+                "Name": name,
+                "GroupName": group,
+                "made_at": time.time(),
+            }
             kept["Arn"] = _arn(group, name)
             self._kept[f"{group}/{name}"] = kept
             self._keep(f"{group}/{name}", kept)
@@ -108,7 +122,9 @@ class Schedules:
         self._changed.notify_all()
 
     def read(self, known_version: int, wait_seconds: float = 0) -> dict[str, Any]:
-        """Return {"version", "schedules"} as soon as it is another version; else after the wait, and then schedules is None."""
+        """Return {"version", "schedules"} as soon as it is another version; else after the wait,
+        and then schedules is None.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._version != known_version, wait_seconds)
             schedules = None if known_version == self._version else list(self._kept.values())
@@ -126,16 +142,37 @@ def check(name: str, sent: dict[str, Any], now: datetime) -> None:
     retry = target.get("RetryPolicy", {})
     rules = [
         (_NAME.fullmatch(name), "Name must satisfy [0-9a-zA-Z-_.]{1,64}"),
-        (_NAME.fullmatch(sent.get("GroupName", "default")), "GroupName must satisfy [0-9a-zA-Z-_.]{1,64}"),
-        (_CLIENT_TOKEN.fullmatch(sent.get("ClientToken", "x")), "ClientToken must satisfy [a-zA-Z0-9-_]{1,64}"),
+        (
+            _NAME.fullmatch(sent.get("GroupName", "default")),
+            "GroupName must satisfy [0-9a-zA-Z-_.]{1,64}",
+        ),
+        (
+            _CLIENT_TOKEN.fullmatch(sent.get("ClientToken", "x")),
+            "ClientToken must satisfy [a-zA-Z0-9-_]{1,64}",
+        ),
         (1 <= len(timezone) <= 50, "ScheduleExpressionTimezone must have 1 to 50 characters"),
-        (1 <= len(sent.get("ScheduleExpression", "")) <= 256, "ScheduleExpression must have 1 to 256 characters"),
-        (sent.get("FlexibleTimeWindow", {}).get("Mode") in ("OFF", "FLEXIBLE"), "FlexibleTimeWindow.Mode must be OFF or FLEXIBLE"),
-        (sent.get("ActionAfterCompletion", "NONE") in ("NONE", "DELETE"), "ActionAfterCompletion must be NONE or DELETE"),
-        (sent.get("State", "ENABLED") in ("ENABLED", "DISABLED"), "State must be ENABLED or DISABLED"),
+        (
+            1 <= len(sent.get("ScheduleExpression", "")) <= 256,
+            "ScheduleExpression must have 1 to 256 characters",
+        ),
+        (
+            sent.get("FlexibleTimeWindow", {}).get("Mode") in ("OFF", "FLEXIBLE"),
+            "FlexibleTimeWindow.Mode must be OFF or FLEXIBLE",
+        ),
+        (
+            sent.get("ActionAfterCompletion", "NONE") in ("NONE", "DELETE"),
+            "ActionAfterCompletion must be NONE or DELETE",
+        ),
+        (
+            sent.get("State", "ENABLED") in ("ENABLED", "DISABLED"),
+            "State must be ENABLED or DISABLED",
+        ),
         (_ARN.fullmatch(target.get("Arn", "")), "Target.Arn must be an ARN"),
         (_ARN.fullmatch(target.get("RoleArn", "")), "Target.RoleArn must be an ARN"),
-        (60 <= retry.get("MaximumEventAgeInSeconds", 60) <= 86_400, "MaximumEventAgeInSeconds must be 60 to 86400"),
+        (
+            60 <= retry.get("MaximumEventAgeInSeconds", 60) <= 86_400,
+            "MaximumEventAgeInSeconds must be 60 to 86400",
+        ),
         (0 <= retry.get("MaximumRetryAttempts", 0) <= 185, "MaximumRetryAttempts must be 0 to 185"),
     ]
     for holds, sentence in rules:
@@ -162,4 +199,6 @@ def _check_expression(expression: str, timezone: str, now: datetime) -> None:
     except ValueError as error:
         raise InvalidSchedule(str(error)) from error
     if expression.startswith("at(") and eventbridge.next_fire(expression, timezone, now) is None:
-        raise InvalidSchedule("Invalid Schedule Expression: the time of an at() expression must not have passed")
+        raise InvalidSchedule(
+            "Invalid Schedule Expression: the time of an at() expression must not have passed"
+        )

@@ -1,7 +1,8 @@
-"""How the laptop's cloud is served: it reads each request to its end, and so can keep the connection for the next one, as AWS does.
+"""How the laptop's cloud is served: it reads each request to its end, and so can keep the
+connection for the next one, as AWS does.
 
-Where every answer closes its connection, as werkzeug's do, each call costs Resona a new one and the cloud a new thread, which take
-longer than most answers.
+Where every answer closes its connection, as werkzeug's do, each call costs Resona a new one and the
+cloud a new thread, which take longer than most answers.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
-            # The SDK knows the length of whatever it sends. A body without one would be taken for the next request.
+            # The SDK knows the length of whatever it sends. A body without one would be taken for
+            # the next request.
             self.close_connection = True
             self._write(Reply(411, b"a body needs a Content-Length"))
             return
@@ -74,7 +76,13 @@ class Handler(BaseHTTPRequestHandler):
     def _request(self, body: bytes) -> Request:
         quoted, _, query = self.path.partition("?")
         path = unquote_to_bytes(quoted)
-        return Request(self.command, path.decode(errors="replace"), dict(parse_qsl(query)), body, self._environ(path, query))
+        return Request(
+            self.command,
+            path.decode(errors="replace"),
+            dict(parse_qsl(query)),
+            body,
+            self._environ(path, query),
+        )
 
     def _environ(self, path: bytes, query: str) -> dict[str, Any]:
         """Return the environment that PEP 3333 has for this request, for moto."""

@@ -1,4 +1,6 @@
-"""The cloud that infra/template.yaml describes, as far as a laptop needs it: names, tables, queues, the schedule group, the key."""
+"""The cloud that infra/template.yaml describes, as far as a laptop needs it: names, tables, queues,
+the schedule group, the key.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from infra.template import load
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """`tables` and `queues` are the properties of each, names filled in; `redrives` maps a queue to (dead-letter queue, count)."""
+    """`tables` and `queues` are the properties of each, names filled in; `redrives` maps a queue to
+    (dead-letter queue, count).
+    """
 
     tables: tuple[dict[str, Any], ...]
     queues: tuple[dict[str, Any], ...]
@@ -20,7 +24,11 @@ class Template:
 
     def table(self, name: str) -> str:
         """Return the name of the table that ends so, such as `jobs`."""
-        return next(str(table["TableName"]) for table in self.tables if table["TableName"].endswith(f"-{name}"))
+        return next(
+            str(table["TableName"])
+            for table in self.tables
+            if table["TableName"].endswith(f"-{name}")
+        )
 
 
 def read_template(stage: str) -> Template:
@@ -28,8 +36,15 @@ def read_template(stage: str) -> Template:
     resources: dict[str, Any] = load()["Resources"]
 
     def properties(kind: str) -> dict[str, dict[str, Any]]:
-        found = {name: resource["Properties"] for name, resource in resources.items() if resource["Type"] == kind}
-        return {name: {key: _filled(value, stage) for key, value in body.items()} for name, body in found.items()}
+        found = {
+            name: resource["Properties"]
+            for name, resource in resources.items()
+            if resource["Type"] == kind
+        }
+        return {
+            name: {key: _filled(value, stage) for key, value in body.items()}
+            for name, body in found.items()
+        }
 
     queues = properties("AWS::SQS::Queue")
     redrives = {}
@@ -40,7 +55,13 @@ def read_template(stage: str) -> Template:
             redrives[queue["QueueName"]] = (queues[dead]["QueueName"], policy["maxReceiveCount"])
     (group,) = properties("AWS::Scheduler::ScheduleGroup").values()
     (alias,) = properties("AWS::KMS::Alias").values()
-    return Template(tuple(properties("AWS::DynamoDB::Table").values()), tuple(queues.values()), redrives, group["Name"], alias["AliasName"])
+    return Template(
+        tuple(properties("AWS::DynamoDB::Table").values()),
+        tuple(queues.values()),
+        redrives,
+        group["Name"],
+        alias["AliasName"],
+    )
 
 
 def _filled(value: Any, stage: str) -> Any:

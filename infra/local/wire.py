@@ -32,7 +32,9 @@ class Reply:
 
     status: int
     body: bytes
-    headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/x-amz-json-1.0"})
+    headers: dict[str, str] = field(
+        default_factory=lambda: {"Content-Type": "application/x-amz-json-1.0"}
+    )
 
 
 Forward = Callable[[Request], Reply]
@@ -41,4 +43,6 @@ Forward = Callable[[Request], Reply]
 def json_error(code: str, message: str, status: int = 400, **members: Any) -> Reply:
     """Make the error of a JSON or REST-JSON service."""
     body = json.dumps({"__type": code, "message": message, "Message": message, **members}).encode()
-    return Reply(status, body, {"Content-Type": "application/x-amz-json-1.0", "x-amzn-errortype": code})
+    return Reply(
+        status, body, {"Content-Type": "application/x-amz-json-1.0", "x-amzn-errortype": code}
+    )

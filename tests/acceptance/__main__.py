@@ -1,8 +1,10 @@
-"""`make acceptance RESONA_URL=… RESONA_KEY=…`: the tests, then the questions that only a deployed stage answers, and a file of both.
+"""`make acceptance RESONA_URL=… RESONA_KEY=…`: the tests, then the questions that only a deployed
+stage answers, and a file of both.
 
-`tests/acceptance/remote.py` says what else can be set. RESONA_LONG=1 asks what takes 19 minutes, too, and RESONA_SHORT=1 asks
-little of each; RESONA_ANSWERS names the folder of the file, `answers` unless set. Ends with 0 if all is as assumed, 1 if not, 2 if
-the suite cannot run. Whatever it registers goes again.
+`tests/acceptance/remote.py` says what else can be set. RESONA_LONG=1 asks what takes 19 minutes,
+too, and RESONA_SHORT=1 asks little of each; RESONA_ANSWERS names the folder of the file, `answers`
+unless set. Ends with 0 if all is as assumed, 1 if not, 2 if the suite cannot run. Whatever it
+registers goes again.
 """
 
 from __future__ import annotations
@@ -50,7 +52,10 @@ def main() -> int:
         _run(stage, report)
         report.ended = "complete"
     except KeyboardInterrupt:
-        print("\nInterrupted, or stopped after too long a time; deleting what was registered.", file=sys.stderr)
+        print(
+            "\nInterrupted, or stopped after too long a time; deleting what was registered.",
+            file=sys.stderr,
+        )
     except Refused as refused:
         report.ended = str(refused)
         print(refused, file=sys.stderr)
@@ -65,7 +70,9 @@ def _begun(stage: Remote, receiver: Receiving) -> Report:
     version = str(stage.get("/health").get("version"))
     folder = Path(os.environ.get("RESONA_ANSWERS") or ROOT / "answers")
     errors = (round(stage.ahead.total_seconds(), 3), round(stage.clock_error.total_seconds(), 3))
-    report = Report(stage.stage, stage.url, stage.run, folder, version, *errors, type(receiver).__name__)
+    report = Report(
+        stage.stage, stage.url, stage.run, folder, version, *errors, type(receiver).__name__
+    )
     report.write()
     return report
 
@@ -134,7 +141,15 @@ class Tally:
 
 
 def _test(report: Report) -> None:
-    arguments = ["--no-cov", "-p", "no:cacheprovider", "-rs", "--rootdir", str(ROOT), str(Path(__file__).parent)]
+    arguments = [
+        "--no-cov",
+        "-p",
+        "no:cacheprovider",
+        "-rs",
+        "--rootdir",
+        str(ROOT),
+        str(Path(__file__).parent),
+    ]
     code = pytest.main(arguments, plugins=[Tally(report)])
     report.write()
     if code == pytest.ExitCode.INTERRUPTED:
@@ -157,7 +172,10 @@ def _clean(stage: Remote, report: Report) -> None:
         except Refused as refused:
             report.ended = f"{report.ended}; {refused}"
             print(refused, file=sys.stderr)
-    report.counts = {"jobs registered": stage.registered, "calls that were one too many": stage.throttled}
+    report.counts = {
+        "jobs registered": stage.registered,
+        "calls that were one too many": stage.throttled,
+    }
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""Clients that register, change, pause, resume, run and delete jobs without a pause, and keep account of what they were told."""
+"""Clients that register, change, pause, resume, run and delete jobs without a pause, and keep
+account of what they were told.
+"""
 
 from __future__ import annotations
 
@@ -68,12 +70,18 @@ class Client:
                 entry.note(found)
             else:
                 age = killed_at - entry.said_at
-                self.wrong.append(f"{entry.path}: {entry.said} was acknowledged {age} before the kill, and it is {found}")
+                self.wrong.append(
+                    f"{entry.path}: {entry.said} was acknowledged {age} before the kill, and it is {found}"
+                )
 
-    def _send(self, method: str, path: str, body: Any = None, key: str | None = None) -> requests.Response | None:
+    def _send(
+        self, method: str, path: str, body: Any = None, key: str | None = None
+    ) -> requests.Response | None:
         headers = {"Idempotency-Key": key} if key else {}
         try:
-            answer = self._session.request(method, f"{self._laptop.url}{path}", json=body, headers=headers, timeout=10)
+            answer = self._session.request(
+                method, f"{self._laptop.url}{path}", json=body, headers=headers, timeout=10
+            )
         except requests.RequestException:
             answer = None
         if answer is None or answer.status_code >= 500:
@@ -89,7 +97,17 @@ class Client:
             return
         entry = self._chance.choice(latest)
         ways = (
-            [self._run] if entry.is_cron else [self._update, self._update, self._pause, self._resume, self._resume, self._run, self._delete]
+            [self._run]
+            if entry.is_cron
+            else [
+                self._update,
+                self._update,
+                self._pause,
+                self._resume,
+                self._resume,
+                self._run,
+                self._delete,
+            ]
         )
         self._chance.choice(ways)(entry)
 
@@ -98,7 +116,12 @@ class Client:
         kind = self._chance.choices(["delay", "date", "far", "cron"], [70, 15, 10, 5])[0]
         delay = self._chance.uniform(0, _LONGEST_DELAY)
         date = (datetime.now(UTC) + timedelta(seconds=delay)).replace(microsecond=0)
-        triggers = {"delay": {"delay": delay}, "date": {"date": date.isoformat()}, "far": {"delay": 3600}, "cron": {"cron": "* * * * *"}}
+        triggers = {
+            "delay": {"delay": delay},
+            "date": {"date": date.isoformat()},
+            "far": {"delay": 3600},
+            "cron": {"cron": "* * * * *"},
+        }
         if self._chance.random() < 0.2:
             self._receiver.answers[f"{name}/1"] = [500]
         body = {
@@ -111,7 +134,11 @@ class Client:
         self._repeat(_Repeatable("/jobs", body, uuid.uuid4().hex))
 
     def _request(self, name: str, version: int) -> dict[str, Any]:
-        return {"url": f"{self._receiver.url}{name}/{version}", "method": "POST", "body": {"key": "value"}}
+        return {
+            "url": f"{self._receiver.url}{name}/{version}",
+            "method": "POST",
+            "body": {"key": "value"},
+        }
 
     def _repeat(self, wanted: _Repeatable) -> None:
         self._unanswered = wanted
@@ -128,9 +155,13 @@ class Client:
         else:
             shown, path = answer.json(), wanted.body["name"]
             is_cron = "cron" in wanted.body["trigger"]
-            self.entries.append(Entry(shown["id"], path, is_cron, shown, Said(), datetime.now(UTC), asked_at))
+            self.entries.append(
+                Entry(shown["id"], path, is_cron, shown, Said(), datetime.now(UTC), asked_at)
+            )
 
-    def _change(self, entry: Entry, after: Said, method: str, path: str = "", body: Any = None) -> None:
+    def _change(
+        self, entry: Entry, after: Said, method: str, path: str = "", body: Any = None
+    ) -> None:
         entry.doubt, entry.asked_at = after, datetime.now(UTC)
         answer = self._send(method, f"/jobs/{entry.id}{path}", body)
         if answer is None:
@@ -144,7 +175,10 @@ class Client:
 
     def _update(self, entry: Entry) -> None:
         version = entry.said.version + 1
-        body = {"request": self._request(entry.path, version), "trigger": {"delay": self._chance.uniform(0, _LONGEST_DELAY)}}
+        body = {
+            "request": self._request(entry.path, version),
+            "trigger": {"delay": self._chance.uniform(0, _LONGEST_DELAY)},
+        }
         self._change(entry, replace(entry.said, version=version), "POST", body=body)
 
     def _pause(self, entry: Entry) -> None:

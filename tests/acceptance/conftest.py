@@ -1,4 +1,6 @@
-"""Against what the tests run: laptops that they start, or with RESONA_URL and RESONA_KEY the stage that serves there."""
+"""Against what the tests run: laptops that they start, or with RESONA_URL and RESONA_KEY the stage
+that serves there.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def stage() -> Iterator[Remote | None]:
-    """The stage at RESONA_URL, None without it. What was registered there is deleted at the end, however that comes about."""
+    """The stage at RESONA_URL, None without it.
+
+    What was registered there is deleted at the end, however that comes about.
+    """
     if not remote.is_wanted():
         yield None
         return

@@ -40,9 +40,24 @@ class Laptop(Served):
     def start(self) -> float:
         """Start it, and return after how many seconds it served."""
         began = time.monotonic()
-        command = [str(Path(sys.executable).parent / "chalice"), "local", "--stage", "local", "--no-autoreload", "--port", str(self.port)]
+        command = [
+            str(Path(sys.executable).parent / "chalice"),
+            "local",
+            "--stage",
+            "local",
+            "--no-autoreload",
+            "--port",
+            str(self.port),
+        ]
         environment = {**os.environ, "RESONA_HOME": str(self.home), **self._settings}
-        self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=self._log, stderr=self._log, start_new_session=True)
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
         while True:
             assert self._process.poll() is None, self.log()
             try:
@@ -69,13 +84,16 @@ class Laptop(Served):
                     fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 except OSError:
                     continue
-                # The third field after the name is the process group; a zombie is no process any more.
+                # The third field after the name is the process group; a zombie is no process any
+                # more.
                 if int(fields[2]) == self._process.pid and fields[0] != "Z":
                     group.append(int(entry.name))
         return group
 
     def interrupt(self, *, everybody: bool) -> int:
-        """Press Ctrl-C: in a terminal every process of the group gets the signal, from a program often one alone. Return the exit code."""
+        """Press Ctrl-C: in a terminal every process of the group gets the signal, from a program
+        often one alone. Return the exit code.
+        """
         assert self._process is not None
         if everybody:
             os.killpg(self._process.pid, signal.SIGINT)
@@ -84,7 +102,9 @@ class Laptop(Served):
         return self._process.wait(timeout=15)
 
     def kill(self, *, api: bool = True, emulator: bool = True) -> None:
-        """Kill the process that serves, its emulator, or both at once, without a chance to do anything."""
+        """Kill the process that serves, its emulator, or both at once, without a chance to do
+        anything.
+        """
         assert self._process is not None
         own = self._process.pid
         for process in self.members():
@@ -94,7 +114,10 @@ class Laptop(Served):
             self._process.wait(timeout=15)
 
     def ended(self) -> int:
-        """Return the exit code of the process that serves, once it and all it started have ended. Fails if they do not."""
+        """Return the exit code of the process that serves, once it and all it started have ended.
+
+        Fails if they do not.
+        """
         assert self._process is not None
         code = self._process.wait(timeout=15)
         until = time.monotonic() + 5

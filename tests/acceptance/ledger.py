@@ -35,12 +35,19 @@ class Stop:
     is_pause: bool = False
 
     def forbids(self, version: int, at: datetime) -> bool:
-        return version <= self.versions_to and self.since + ON_THE_WIRE < at and (self.until is None or at < self.until)
+        return (
+            version <= self.versions_to
+            and self.since + ON_THE_WIRE < at
+            and (self.until is None or at < self.until)
+        )
 
 
 @dataclass
 class Entry:
-    """A job that was acknowledged. `doubt` is what it may be instead, when the answer to a change did not come."""
+    """A job that was acknowledged.
+
+    `doubt` is what it may be instead, when the answer to a change did not come.
+    """
 
     id: str
     path: str
@@ -69,7 +76,9 @@ class Entry:
         """Return what the job is by what its path shows: itself, or that there is none."""
         if shown["status"] == 404:
             return Said(self.said.version, self.said.paused, deleted=True)
-        return Said(int(shown["request"]["url"].rpartition("/")[2]), paused=shown["status"] == "paused")
+        return Said(
+            int(shown["request"]["url"].rpartition("/")[2]), paused=shown["status"] == "paused"
+        )
 
 
 @dataclass
@@ -81,7 +90,9 @@ class Outcome:
 
 
 def judge(entries: Iterable[Entry], laptop: Laptop, receiver: Receiver, seconds: float) -> Outcome:
-    """Compare every entry with what is kept and with what the receiver got, once all is quiet or so many seconds have passed."""
+    """Compare every entry with what is kept and with what the receiver got, once all is quiet or so
+    many seconds have passed.
+    """
     outcome = Outcome()
     until = time.monotonic() + seconds
     by_job: dict[str, list[Got]] = defaultdict(list)
@@ -104,8 +115,11 @@ def _when_quiet(entry: Entry, laptop: Laptop, until: float) -> tuple[Any, list[A
         if job["status"] == 404:
             return job, []
         due_at = job["next_run_time"]
-        # An active job that is not due any more was read while its run was out, though the runs, read later, have all ended.
-        is_due = job["status"] == "active" and (due_at is None or datetime.fromisoformat(due_at) <= datetime.now(UTC))
+        # An active job that is not due any more was read while its run was out, though the runs,
+        # read later, have all ended.
+        is_due = job["status"] == "active" and (
+            due_at is None or datetime.fromisoformat(due_at) <= datetime.now(UTC)
+        )
         if (not is_due and all(run["finished_at"] for run in runs)) or time.monotonic() > until:
             return job, runs
         time.sleep(0.2)
@@ -115,29 +129,51 @@ def _judge_kept(entry: Entry, job: Any, runs: list[Any], sent: list[Got], outcom
     found = entry.found_in(job)
     if found != entry.said:
         outcome.counts["lost"] += 1
-        outcome.wrong.append(f"{entry.path}: {entry.said} was acknowledged at {entry.said_at}, and it is {found}")
+        outcome.wrong.append(
+            f"{entry.path}: {entry.said} was acknowledged at {entry.said_at}, and it is {found}"
+        )
         return
     if found.deleted:
         outcome.counts["deleted"] += 1
         return
-    outcome.counts["unknown attempts"] += sum(attempt["outcome"] == "unknown" for run in runs for attempt in run["attempts"])
-    outcome.wrong += [f"{entry.path}: {run['id']} is still {run['status']}" for run in runs if not run["finished_at"]]
+    outcome.counts["unknown attempts"] += sum(
+        attempt["outcome"] == "unknown" for run in runs for attempt in run["attempts"]
+    )
+    outcome.wrong += [
+        f"{entry.path}: {run['id']} is still {run['status']}"
+        for run in runs
+        if not run["finished_at"]
+    ]
     on_record = {run["id"]: run for run in runs}
     ids_sent = {got.headers["Resona-Run-Id"] for got in sent}
     for run_id in entry.manual_runs:
-        _judge_fired(entry, "manual run", run_id if run_id in ids_sent else None, on_record.get(run_id), outcome)
+        _judge_fired(
+            entry,
+            "manual run",
+            run_id if run_id in ids_sent else None,
+            on_record.get(run_id),
+            outcome,
+        )
     scheduled = [run for run in runs if run["cause"] == "schedule"]
     if found.paused:
         outcome.counts["paused"] += 1
     elif entry.is_cron:
         _judge_cron(entry, job, scheduled, outcome)
     elif job["status"] == "active":
-        is_waiting = job["next_run_time"] is not None and datetime.fromisoformat(job["next_run_time"]) > datetime.now(UTC)
+        is_waiting = job["next_run_time"] is not None and datetime.fromisoformat(
+            job["next_run_time"]
+        ) > datetime.now(UTC)
         outcome.counts["not due yet"] += 1
-        outcome.wrong += [] if is_waiting else [f"{entry.path}: was due at {job['next_run_time']}, and nothing came of it"]
+        outcome.wrong += (
+            []
+            if is_waiting
+            else [f"{entry.path}: was due at {job['next_run_time']}, and nothing came of it"]
+        )
     else:
         path = f"{entry.path}/{found.version}"
-        ids = {got.headers["Resona-Run-Id"] for got in sent if got.path == path and not _is_manual(got)}
+        ids = {
+            got.headers["Resona-Run-Id"] for got in sent if got.path == path and not _is_manual(got)
+        }
         newest = scheduled[0] if scheduled else None
         _judge_fired(entry, "job", next(iter(ids), None), newest, outcome)
 
@@ -146,16 +182,23 @@ def _judge_fired(entry: Entry, what: str, run_id: str | None, run: Any, outcome:
     if run_id is not None:
         outcome.counts[f"{what}s fired"] += 1
     elif run is not None and run["status"] != "succeeded":
-        outcome.counts[f"{what}s with a record that says why not: {run['status']} {run['reason']}"] += 1
+        outcome.counts[
+            f"{what}s with a record that says why not: {run['status']} {run['reason']}"
+        ] += 1
     else:
         outcome.counts["lost"] += 1
-        outcome.wrong.append(f"{entry.path}: a {what} was acknowledged, and it neither fired nor says why: {run}")
+        outcome.wrong.append(
+            f"{entry.path}: a {what} was acknowledged, and it neither fired nor says why: {run}"
+        )
 
 
 def _judge_cron(entry: Entry, job: Any, runs: list[Any], outcome: Outcome) -> None:
     covered = set()
     for run in runs:
-        at, last = (datetime.fromisoformat(run.get(name, run["scheduled_time"])) for name in ("scheduled_time", "last_scheduled_time"))
+        at, last = (
+            datetime.fromisoformat(run.get(name, run["scheduled_time"]))
+            for name in ("scheduled_time", "last_scheduled_time")
+        )
         while at <= last:
             covered.add(at)
             at += MINUTE
@@ -175,7 +218,9 @@ def _judge_sent(entry: Entry, sent: list[Got], outcome: Outcome) -> None:
         run_id = got.headers["Resona-Run-Id"]
         by_run[run_id].append(got)
         if got.headers["Idempotency-Key"] != run_id:
-            outcome.wrong.append(f"{run_id} was sent with the Idempotency-Key {got.headers['Idempotency-Key']}")
+            outcome.wrong.append(
+                f"{run_id} was sent with the Idempotency-Key {got.headers['Idempotency-Key']}"
+            )
         if _is_manual(got):
             continue
         occurrence = got.headers["Resona-Scheduled-Time"] if entry.is_cron else got.path
@@ -183,13 +228,23 @@ def _judge_sent(entry: Entry, sent: list[Got], outcome: Outcome) -> None:
         version = int(got.path.rpartition("/")[2])
         if any(stop.forbids(version, got.at) for stop in entry.stops):
             outcome.wrong.append(f"{entry.path}: {run_id} came at {got.at} against {entry.stops}")
-    outcome.wrong += [f"{where}: one occurrence, two runs: {ids}" for where, ids in by_occurrence.items() if len(ids) > 1]
+    outcome.wrong += [
+        f"{where}: one occurrence, two runs: {ids}"
+        for where, ids in by_occurrence.items()
+        if len(ids) > 1
+    ]
     for run_id, requests in by_run.items():
         attempts = Counter(got.headers["Resona-Attempt"] for got in requests)
         outcome.counts["requests received"] += len(requests)
         outcome.counts["runs received"] += 1
-        outcome.counts["runs doubled: answered 200 more than once"] += sum(got.status == 200 for got in requests) > 1
-        outcome.wrong += [f"{run_id}: attempt {number} came {count} times" for number, count in attempts.items() if count > 1]
+        outcome.counts["runs doubled: answered 200 more than once"] += (
+            sum(got.status == 200 for got in requests) > 1
+        )
+        outcome.wrong += [
+            f"{run_id}: attempt {number} came {count} times"
+            for number, count in attempts.items()
+            if count > 1
+        ]
 
 
 def _is_manual(got: Got) -> bool:

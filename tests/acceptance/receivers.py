@@ -4,7 +4,8 @@
     OwnApi     there: the stage called by its own jobs. It tells whether a request was made, no more
     Smoke      there: the stage's `/smoke` route as well, which answers with what it was sent; what came is read from the runs
 
-A deployed stage calls public addresses alone: without a `Receiver` at one, its own API is what it can reach.
+A deployed stage calls public addresses alone: without a `Receiver` at one, its own API is what it
+can reach.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from urllib.parse import urlencode
 
 from requests.structures import CaseInsensitiveDict
 
-from chalicelib.clock import utc_now
+from chalicelib.runtime.clock import utc_now
 from tests.acceptance.served import Served
 
 Job = dict[str, Any]
@@ -31,7 +32,9 @@ Job = dict[str, Any]
 
 @dataclass
 class Got:
-    """A request as the receiver got it, and what it answered: of the headers those that Resona has to keep."""
+    """A request as the receiver got it, and what it answered: of the headers those that Resona has
+    to keep.
+    """
 
     at: datetime
     method: str
@@ -53,7 +56,9 @@ class Receiving:
     """Whether `came_of` can tell. `was_sent` always can."""
 
     def address(self, path: str, failing: int = 0) -> str:
-        """Return a URL for a job to call; the first so many attempts of a run are answered with `failure`, the others with 200."""
+        """Return a URL for a job to call; the first so many attempts of a run are answered with
+        `failure`, the others with 200.
+        """
         raise NotImplementedError
 
     def came_of(self, jobs: Iterable[Job]) -> list[Got]:
@@ -61,7 +66,9 @@ class Receiving:
         raise NotImplementedError
 
     def witness(self, name: str) -> dict[str, Any]:
-        """Return a request for a job that will be deleted or changed: `was_sent` tells by its name whether it was made."""
+        """Return a request for a job that will be deleted or changed: `was_sent` tells by its name
+        whether it was made.
+        """
         raise NotImplementedError
 
     def was_sent(self, name: str) -> bool:
@@ -83,9 +90,11 @@ class Receiving:
 
 @dataclass
 class Receiver(Receiving):
-    """A server of this process: answers 200 and `hello`, or what `answers` says for its path, in order, after so many seconds.
+    """A server of this process: answers 200 and `hello`, or what `answers` says for its path, in
+    order, after so many seconds.
 
-    It listens at `bind`, is called at `public_url` if something leads from there to here, and goes by the clock `now`.
+    It listens at `bind`, is called at `public_url` if something leads from there to here, and goes
+    by the clock `now`.
     """
 
     got: list[Got] = field(default_factory=list)
@@ -111,7 +120,9 @@ class Receiver(Receiving):
                     planned = receiver.answers.get(self.path, [])
                     status = planned.pop(0) if planned else 200
                     headers = CaseInsensitiveDict(self.headers.items())
-                    receiver.got.append(Got(at, self.command, headers, body, status, "hello", kept, self.path))
+                    receiver.got.append(
+                        Got(at, self.command, headers, body, status, "hello", kept, self.path)
+                    )
                 time.sleep(receiver.answers_after)
                 self.send_response(status)
                 self.send_header("Content-Type", "text/plain")
@@ -157,9 +168,11 @@ class Receiver(Receiving):
 
 
 class OwnApi(Receiving):
-    """The stage's own API. A witness puts a job with a key of its own there: that job exists if the request was made.
+    """The stage's own API. A witness puts a job with a key of its own there: that job exists if the
+    request was made.
 
-    A deleted job takes its runs along, so nothing else could tell. The stage's key lies in a secret while it is needed.
+    A deleted job takes its runs along, so nothing else could tell. The stage's key lies in a secret
+    while it is needed.
     """
 
     poll_seconds = 0.5
@@ -177,7 +190,9 @@ class OwnApi(Receiving):
 
     def witness(self, name: str) -> dict[str, Any]:
         if not self._has_secret:
-            answer = self._served.request("PUT", f"/secrets/{self._name}", {"value": self._served.key()})
+            answer = self._served.request(
+                "PUT", f"/secrets/{self._name}", {"value": self._served.key()}
+            )
             assert answer.status_code == 204, answer.text
             self._has_secret = True
         return {
@@ -204,7 +219,9 @@ class OwnApi(Receiving):
 
 
 class Smoke(OwnApi):
-    """The stage's `/smoke` route, which its token opens: it answers with what it was sent, and the runs keep its answers."""
+    """The stage's `/smoke` route, which its token opens: it answers with what it was sent, and the
+    runs keep its answers.
+    """
 
     shows_requests = True
     # Too early. What the API answers with 500 and more is an alarm.
@@ -218,7 +235,9 @@ class Smoke(OwnApi):
 
     def address(self, path: str, failing: int = 0) -> str:
         del path
-        query = {"token": self._token} | ({"fail": failing, "status": self.failure} if failing else {})
+        query = {"token": self._token} | (
+            {"fail": failing, "status": self.failure} if failing else {}
+        )
         return f"{self._served.url}/smoke?{urlencode(query)}"
 
     def came_of(self, jobs: Iterable[Job]) -> list[Got]:
@@ -235,24 +254,39 @@ class Smoke(OwnApi):
         if run["id"] in self._ended:
             return self._ended[run["id"]]
         shown = self._served.get(f"/jobs/{job['id']}/runs/{run['id']}")
-        got = [read_echo(attempt) for attempt in shown["attempts"] if attempt["response"] is not None]
+        got = [
+            read_echo(attempt) for attempt in shown["attempts"] if attempt["response"] is not None
+        ]
         if shown["finished_at"]:
             self._ended[run["id"]] = got
         return got
 
 
 def read_echo(attempt: dict[str, Any]) -> Got:
-    """Read what was sent from what `/smoke` answered to an attempt. Fails with a sentence if something else answered."""
+    """Read what was sent from what `/smoke` answered to an attempt.
+
+    Fails with a sentence if something else answered.
+    """
     text = attempt["response"]["body"]
     try:
         echo = json.loads(text)
         headers = CaseInsensitiveDict(echo["headers"])
         body, method = str(echo["body"]), str(echo["method"])
     except (ValueError, KeyError, TypeError) as error:
-        raise AssertionError(f"/smoke has answered {attempt['status_code']} {text[:200]!r}: is RESONA_SMOKE the token it has?") from error
+        raise AssertionError(
+            f"/smoke has answered {attempt['status_code']} {text[:200]!r}: is RESONA_SMOKE the token it has?"
+        ) from error
     at = datetime.fromisoformat(attempt["started_at"])
     sent = base64.b64decode(body) if echo.get("encoding") == "base64" else body.encode()
-    return Got(at, method, headers, sent, attempt["status_code"], text, {"content-type": "application/json"})
+    return Got(
+        at,
+        method,
+        headers,
+        sent,
+        attempt["status_code"],
+        text,
+        {"content-type": "application/json"},
+    )
 
 
 def body_of(got: Got) -> Any:

@@ -1,4 +1,5 @@
-"""A stage that is served somewhere, as RESONA_URL and RESONA_KEY name it: checked before anything is asked, and left as it was found.
+"""A stage that is served somewhere, as RESONA_URL and RESONA_KEY name it: checked before anything
+is asked, and left as it was found.
 
 RESONA_URL             where it serves, such as https://abc123.execute-api.eu-central-1.amazonaws.com/api
 RESONA_KEY             one of its keys with both scopes, best of a tenant of its own
@@ -24,7 +25,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from chalicelib.domain.keys import read_key
+from chalicelib.domain.api_keys import read_key
 from tests.acceptance.receivers import OwnApi, Receiver, Receiving, Smoke
 from tests.acceptance.served import Served
 
@@ -42,7 +43,10 @@ class Refused(Exception):
 
 
 class Remote(Served):
-    """A stage, with a key of it. Every job that goes through here bears the label of this run, and goes with it."""
+    """A stage, with a key of it.
+
+    Every job that goes through here bears the label of this run, and goes with it.
+    """
 
     timeout_seconds = 35.0
     # A new account runs ten functions at once, and those that send are among them.
@@ -52,12 +56,21 @@ class Remote(Served):
         """Take where it serves. Raises Refused for what can be no URL or no key."""
         super().__init__(url.rstrip("/"))
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise Refused(f"RESONA_URL must be the URL that the stage is served at, such as https://….amazonaws.com/api, not {url!r}")
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.query
+            or parts.fragment
+        ):
+            raise Refused(
+                f"RESONA_URL must be the URL that the stage is served at, such as https://….amazonaws.com/api, not {url!r}"
+            )
         match = _STAGE.match(key)
         if match is None or read_key(key, match[1]) is None:
             # Without what was given: it may be a key with a slip in it.
-            raise Refused("RESONA_KEY must be a key of the stage, rsn_…; it was shown when it was made")
+            raise Refused(
+                "RESONA_KEY must be a key of the stage, rsn_…; it was shown when it was made"
+            )
         self.stage = match[1]
         self.slack = slack
         self.run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
@@ -83,22 +96,30 @@ class Remote(Served):
     def send(self, method: str, url: str, **options: Any) -> requests.Response:
         """Make a request, again if it was one too many for the stage."""
         for attempt in range(1, _TRIES + 1):
-            answer = self._session().request(method, url, **{"timeout": self.timeout_seconds, **options})
+            answer = self._session().request(
+                method, url, **{"timeout": self.timeout_seconds, **options}
+            )
             if answer.status_code != 429 or attempt == _TRIES:
                 break
             self.throttled += 1
             time.sleep(min(5.0, float(answer.headers.get("Retry-After") or 1)))
         return answer
 
-    def request(self, method: str, path: str, body: Any = None, **options: Any) -> requests.Response:
+    def request(
+        self, method: str, path: str, body: Any = None, **options: Any
+    ) -> requests.Response:
         """Make a request; a job that it registers or replaces whole gets the label."""
-        if isinstance(body, dict) and ((method, path) == ("POST", "/jobs") or (method == "PUT" and path.startswith("/jobs/"))):
+        if isinstance(body, dict) and (
+            (method, path) == ("POST", "/jobs") or (method == "PUT" and path.startswith("/jobs/"))
+        ):
             self.registered += 1
             body = {**body, "labels": {**body.get("labels", {}), **self.labels}}
         return super().request(method, path, body, **options)
 
     def check(self) -> None:
-        """Raises Refused, with a sentence, unless the stage answers and the key opens it for reading and writing."""
+        """Raises Refused, with a sentence, unless the stage answers and the key opens it for
+        reading and writing.
+        """
         began = time.monotonic()
         health = self._asked("GET", "/health")
         if health.status_code != 200 or not _is_health(health):
@@ -108,7 +129,11 @@ class Remote(Served):
         first = time.monotonic()
         listed = self._asked("GET", "/jobs?limit=1")
         self.first_calls = (first - began, time.monotonic() - first)
-        emptied = self._asked("POST", f"/jobs/delete?label={_LABEL}:{self.run}") if listed.status_code == 200 else listed
+        emptied = (
+            self._asked("POST", f"/jobs/delete?label={_LABEL}:{self.run}")
+            if listed.status_code == 200
+            else listed
+        )
         if emptied.status_code in (401, 403):
             raise Refused(
                 f"{self.url} does not take RESONA_KEY ({listed.status_code} to read, {emptied.status_code} to write): "
@@ -121,14 +146,19 @@ class Remote(Served):
         self.ahead, self.clock_error = self._clock()
 
     def clean(self) -> int:
-        """Delete every job of this run; return how many they were. Raises Refused if some may be left."""
+        """Delete every job of this run; return how many they were.
+
+        Raises Refused if some may be left.
+        """
         deleted, quiet = 0, 0
         path = first = f"/jobs/delete?label={_LABEL}:{self.run}"
         until = time.monotonic() + _CLEANING_SECONDS
         while quiet < 2:
             answer = self._asked("POST", path)
             if time.monotonic() > until or answer.status_code in (401, 403):
-                raise Refused(f"jobs of this run may be left at {self.url}; delete them: POST {first} (answered {answer.status_code})")
+                raise Refused(
+                    f"jobs of this run may be left at {self.url}; delete them: POST {first} (answered {answer.status_code})"
+                )
             changed = answer.json()["changed"] if answer.status_code == 200 else 0
             deleted += changed
             following = answer.links.get("next", {}).get("url", "")
@@ -142,7 +172,9 @@ class Remote(Served):
         try:
             return self.request(method, path)
         except requests.RequestException as error:
-            raise Refused(f"{self.url} does not answer ({type(error).__name__}): is it the URL that `make deploy` has printed?") from error
+            raise Refused(
+                f"{self.url} does not answer ({type(error).__name__}): is it the URL that `make deploy` has printed?"
+            ) from error
 
     def _session(self) -> requests.Session:
         if not hasattr(self._sessions, "own"):
@@ -152,7 +184,9 @@ class Remote(Served):
         return own
 
     def _clock(self) -> tuple[timedelta, timedelta]:
-        """Return by how much its clock is ahead, and by how much that may be wrong: the Date of an answer was true in between."""
+        """Return by how much its clock is ahead, and by how much that may be wrong: the Date of an
+        answer was true in between.
+        """
         least, most = timedelta.min, timedelta.max
         for _ in range(_CLOCK_READINGS):
             sent_at = datetime.now(UTC)
@@ -161,23 +195,34 @@ class Remote(Served):
             if "Date" not in answer.headers:
                 return timedelta(0), timedelta(seconds=1)
             second = parsedate_to_datetime(answer.headers["Date"])
-            least, most = max(least, second - got_at), min(most, second + timedelta(seconds=1) - sent_at)
+            least, most = (
+                max(least, second - got_at),
+                min(most, second + timedelta(seconds=1) - sent_at),
+            )
             time.sleep(0.13)
         return (least + most) / 2, abs(most - least) / 2
 
 
 def is_wanted(environ: Mapping[str, str] = os.environ) -> bool:
-    """Say whether a stage is to be tested, and no laptop. One variable without the other is a slip, and no laptop either."""
+    """Say whether a stage is to be tested, and no laptop.
+
+    One variable without the other is a slip, and no laptop either.
+    """
     return bool(environ.get("RESONA_URL") or environ.get("RESONA_KEY"))
 
 
 @cache
 def of_environment() -> Remote:
-    """Return the stage that the environment names, checked; the same one each time. Raises Refused."""
+    """Return the stage that the environment names, checked; the same one each time.
+
+    Raises Refused.
+    """
     environ = os.environ
     for name in ("RESONA_URL", "RESONA_KEY"):
         if not environ.get(name):
-            raise Refused(f"{name} is not set: the acceptance suite of a stage needs RESONA_URL and RESONA_KEY")
+            raise Refused(
+                f"{name} is not set: the acceptance suite of a stage needs RESONA_URL and RESONA_KEY"
+            )
     slack = environ.get("RESONA_SLACK") or "2"
     if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", slack):
         raise Refused(f"RESONA_SLACK must be seconds from 0 to 99, not {slack!r}")
@@ -186,20 +231,27 @@ def of_environment() -> Remote:
     return stage
 
 
-def receiver_of_environment(stage: Remote, environ: Mapping[str, str] = os.environ, patience_seconds: float = 20) -> Receiving:
+def receiver_of_environment(
+    stage: Remote, environ: Mapping[str, str] = os.environ, patience_seconds: float = 20
+) -> Receiving:
     """Return the receiver that the environment allows for, the one that sees most. Raises Refused.
 
     A `/smoke` that was switched on a moment ago has so long to be there.
     """
     name = f"acceptance-{stage.run}"
-    public_url, token = environ.get("RESONA_RECEIVER", "").rstrip("/"), environ.get("RESONA_SMOKE", "")
+    public_url, token = (
+        environ.get("RESONA_RECEIVER", "").rstrip("/"),
+        environ.get("RESONA_SMOKE", ""),
+    )
     if public_url:
         bind = environ.get("RESONA_RECEIVER_BIND") or _own_end(public_url)
         host, _, port = bind.rpartition(":")
         if not host or not port.isdigit():
             raise Refused(f"RESONA_RECEIVER_BIND must be host:port, not {bind!r}")
         try:
-            return Receiver(bind=(host.strip("[]"), int(port)), public_url=public_url, now=stage.now)
+            return Receiver(
+                bind=(host.strip("[]"), int(port)), public_url=public_url, now=stage.now
+            )
         except OSError as error:
             raise Refused(
                 f"nothing can listen at {bind} here ({error.strerror}): if RESONA_RECEIVER is a tunnel, name its end on this machine, "
@@ -210,7 +262,9 @@ def receiver_of_environment(stage: Remote, environ: Mapping[str, str] = os.envir
         until = time.monotonic() + patience_seconds
         while (status := stage.send("GET", smoke.address("")).status_code) != 200:
             if time.monotonic() > until:
-                raise Refused(f"{stage.url}/smoke answers {status} to RESONA_SMOKE: it is off, or its token is another one")
+                raise Refused(
+                    f"{stage.url}/smoke answers {status} to RESONA_SMOKE: it is off, or its token is another one"
+                )
             time.sleep(1)
         return smoke
     return OwnApi(stage, name)
@@ -219,7 +273,9 @@ def receiver_of_environment(stage: Remote, environ: Mapping[str, str] = os.envir
 def _own_end(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
-        raise Refused(f"RESONA_RECEIVER must be http://host:port, or https://host of a tunnel, not {url!r}")
+        raise Refused(
+            f"RESONA_RECEIVER must be http://host:port, or https://host of a tunnel, not {url!r}"
+        )
     return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 

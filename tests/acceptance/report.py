@@ -1,4 +1,6 @@
-"""The file that says what was asked of a stage, and what it answered: as JSON for programs, as Markdown for people."""
+"""The file that says what was asked of a stage, and what it answered: as JSON for programs, as
+Markdown for people.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ LAPTOPS_ALONE = "for laptops alone"
 
 @dataclass
 class Report:
-    """Filled while the suite runs, and written after each step: what was known when it was interrupted is there."""
+    """Filled while the suite runs, and written after each step: what was known when it was
+    interrupted is there.
+    """
 
     stage: str
     url: str
@@ -42,15 +46,25 @@ class Report:
 
     @property
     def is_good(self) -> bool:
-        """Say whether every test that a stage can pass has passed, and whatever was asked is as assumed."""
+        """Say whether every test that a stage can pass has passed, and whatever was asked is as
+        assumed.
+        """
         verdicts = {answer.verdict for _, answer in self.answers}
-        is_tested = not self.failed_tests and all(reason.startswith(LAPTOPS_ALONE) for reason in self.skipped_tests.values())
-        return self.ended == "complete" and is_tested and not verdicts & {Verdict.NOT_AS_ASSUMED, Verdict.FAILED}
+        is_tested = not self.failed_tests and all(
+            reason.startswith(LAPTOPS_ALONE) for reason in self.skipped_tests.values()
+        )
+        return (
+            self.ended == "complete"
+            and is_tested
+            and not verdicts & {Verdict.NOT_AS_ASSUMED, Verdict.FAILED}
+        )
 
     def write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path.write_text(self._markdown(), encoding="utf-8")
-        self.path.with_suffix(".json").write_text(json.dumps(self._document(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        self.path.with_suffix(".json").write_text(
+            json.dumps(self._document(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
     def _document(self) -> dict[str, Any]:
         return {
@@ -60,19 +74,33 @@ class Report:
             "run": self.run,
             "began_at": self.began_at.isoformat(timespec="seconds"),
             "ended": self.ended,
-            "clock": {"ahead_seconds": self.ahead_seconds, "error_seconds": self.clock_error_seconds},
+            "clock": {
+                "ahead_seconds": self.ahead_seconds,
+                "error_seconds": self.clock_error_seconds,
+            },
             "receiver": self.receiver,
             "counts": self.counts,
-            "tests": {**self.tests, "failed_tests": self.failed_tests, "skipped_tests": self.skipped_tests},
+            "tests": {
+                **self.tests,
+                "failed_tests": self.failed_tests,
+                "skipped_tests": self.skipped_tests,
+            },
             "answers": [
-                {"name": question.name, "question": question.text, "why": question.why, **asdict(answer)}
+                {
+                    "name": question.name,
+                    "question": question.text,
+                    "why": question.why,
+                    **asdict(answer),
+                }
                 for question, answer in self.answers
             ],
         }
 
     def _markdown(self) -> str:
         verdicts = Counter(str(answer.verdict) for _, answer in self.answers)
-        counts = ", ".join(f"{count} {what}" for what, count in (self.counts | dict(verdicts)).items())
+        counts = ", ".join(
+            f"{count} {what}" for what, count in (self.counts | dict(verdicts)).items()
+        )
         lines = [
             f"# What the stage {self.stage} answers",
             "",
@@ -86,19 +114,36 @@ class Report:
             ", ".join(f"{count} {what}" for what, count in self.tests.items()) + ".",
             "",
             *(f"- failed: `{name}`" for name in self.failed_tests),
-            *(f"- {count} skipped, {reason}" for reason, count in Counter(self.skipped_tests.values()).items()),
+            *(
+                f"- {count} skipped, {reason}"
+                for reason, count in Counter(self.skipped_tests.values()).items()
+            ),
             "",
             "## Questions",
             "",
             "| question | verdict | answer |",
             "|---|---|---|",
-            *(f"| {question.name} | {_marked(answer.verdict)} | {_in_a_cell(answer.says)} |" for question, answer in self.answers),
+            *(
+                f"| {question.name} | {_marked(answer.verdict)} | {_in_a_cell(answer.says)} |"
+                for question, answer in self.answers
+            ),
             "",
         ]
         for question, answer in self.answers:
-            lines += [f"### {question.text}", "", f"Why: {question.why}", "", f"{_marked(answer.verdict)}: {answer.says}", ""]
+            lines += [
+                f"### {question.text}",
+                "",
+                f"Why: {question.why}",
+                "",
+                f"{_marked(answer.verdict)}: {answer.says}",
+                "",
+            ]
             lines += [f"To change: {answer.change}", ""] if answer.change else []
-            lines += ["```json", json.dumps(answer.found, indent=1, ensure_ascii=False), "```", ""] if answer.found else []
+            lines += (
+                ["```json", json.dumps(answer.found, indent=1, ensure_ascii=False), "```", ""]
+                if answer.found
+                else []
+            )
         return "\n".join(lines)
 
 

@@ -1,4 +1,7 @@
-"""What schemathesis has to know of our formats: how values look that Resona takes. Loaded by schemathesis alone."""
+"""What schemathesis has to know of our formats: how values look that Resona takes.
+
+Loaded by schemathesis alone.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,22 @@ _NOW = datetime.now(UTC)
 
 
 def _dates(form: str) -> st.SearchStrategy[str]:
-    return st.integers(3_600, 300_000_000).map(lambda seconds: (_NOW + timedelta(seconds=seconds)).strftime(form))
+    return st.integers(3_600, 300_000_000).map(
+        lambda seconds: (_NOW + timedelta(seconds=seconds)).strftime(form)
+    )
 
 
 _minutes, _hours = st.integers(0, 59).map(str), st.integers(0, 23).map(str)
 _crons = st.one_of(
-    st.sampled_from(["@daily", "@hourly", "*/5 * * * *", "0 9 * * 1-5", "0 0 1 jan *", "30 2 * * sun"]),
-    st.tuples(_minutes, _hours, st.just("*"), st.just("*"), st.sampled_from(["*", "1", "mon-fri"])).map(" ".join),
+    st.sampled_from(
+        ["@daily", "@hourly", "*/5 * * * *", "0 9 * * 1-5", "0 0 1 jan *", "30 2 * * sun"]
+    ),
+    st.tuples(
+        _minutes, _hours, st.just("*"), st.just("*"), st.sampled_from(["*", "1", "mon-fri"])
+    ).map(" ".join),
 )
-# Of the longest that may be, and of those a little longer, schemathesis asks for some; it would look for them long, and in vain.
+# Of the longest that may be, and of those a little longer, schemathesis asks for some; it would
+# look for them long, and in vain.
 _paths = st.one_of(
     st.from_regex(r"[a-z0-9/._-]{0,40}", fullmatch=True),
     st.from_regex(r"[a-z0-9/._-]{0,40}", fullmatch=True),
@@ -34,10 +44,16 @@ _paths = st.one_of(
 schemathesis.openapi.format("http-url", _paths.map(lambda path: f"{TARGET}/{path}"))
 schemathesis.openapi.format("cron", _crons)
 schemathesis.openapi.format("time-zone", st.sampled_from(_ZONES))
-schemathesis.openapi.format("iso-8601", st.sampled_from(["", "Z", "+05:30"]).flatmap(lambda offset: _dates(f"%Y-%m-%dT12:%M:%S{offset}")))
+schemathesis.openapi.format(
+    "iso-8601",
+    st.sampled_from(["", "Z", "+05:30"]).flatmap(
+        lambda offset: _dates(f"%Y-%m-%dT12:%M:%S{offset}")
+    ),
+)
 
 
-# What a body may be refused for though it is as the description says: rules that no JSON schema can say.
+# What a body may be refused for though it is as the description says: rules that no JSON schema can
+# say.
 _REASONS = re.compile(
     "must not be less than initial_delay|is read-only|it cannot be changed|was used with another body; use a new key for a new request"
     "|is set by Resona or by the connection, and not yours to set|stands twice, but for upper and lower case"
@@ -51,18 +67,35 @@ _REASONS = re.compile(
 def refused_for_a_reason(context: Any, response: Any, case: Any) -> None:
     """Fail if what the description allows is refused for what it could have said."""
     del context
-    if response.status_code == 422 and case.meta is not None and case.meta.generation.mode.is_positive:
-        untold = [error for error in response.json()["errors"] if not _REASONS.fullmatch(error["message"])]
+    if (
+        response.status_code == 422
+        and case.meta is not None
+        and case.meta.generation.mode.is_positive
+    ):
+        untold = [
+            error for error in response.json()["errors"] if not _REASONS.fullmatch(error["message"])
+        ]
         assert not untold, untold
 
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Let every job that may be registered call the test's own receiver: nothing leaves this machine."""
+    """Let every job that may be registered call the test's own receiver: nothing leaves this
+    machine.
+    """
     del context, kwargs
-    bodies = case.body.get("jobs", []) if isinstance(case.body, dict) and isinstance(case.body.get("jobs"), list) else [case.body]
+    bodies = (
+        case.body.get("jobs", [])
+        if isinstance(case.body, dict) and isinstance(case.body.get("jobs"), list)
+        else [case.body]
+    )
     for body in bodies:
         request = body.get("request") if isinstance(body, dict) else None
         url = request.get("url") if isinstance(request, dict) else None
-        if isinstance(request, dict) and isinstance(url, str) and _URL.fullmatch(url) and not url.startswith(TARGET):
+        if (
+            isinstance(request, dict)
+            and isinstance(url, str)
+            and _URL.fullmatch(url)
+            and not url.startswith(TARGET)
+        ):
             request["url"] = f"{TARGET}/elsewhere"

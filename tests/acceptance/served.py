@@ -1,4 +1,6 @@
-"""A Resona that serves at a URL, and what the tests and the questions ask of it, be it a laptop's or a deployed one."""
+"""A Resona that serves at a URL, and what the tests and the questions ask of it, be it a laptop's
+or a deployed one.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,10 @@ import requests
 
 
 class Served:
-    """Where Resona serves. `slack` is by how much things may be later than on a laptop, and clocks differ."""
+    """Where Resona serves.
+
+    `slack` is by how much things may be later than on a laptop, and clocks differ.
+    """
 
     slack = timedelta(0)
     timeout_seconds = 10.0
@@ -35,7 +40,9 @@ class Served:
         """Make a request."""
         return requests.request(method, url, **{"timeout": self.timeout_seconds, **options})
 
-    def request(self, method: str, path: str, body: Any = None, **options: Any) -> requests.Response:
+    def request(
+        self, method: str, path: str, body: Any = None, **options: Any
+    ) -> requests.Response:
         return self.send(method, f"{self.url}{path}", json=body, **options)
 
     def post(self, path: str, body: Any = None, **options: Any) -> requests.Response:
@@ -48,8 +55,15 @@ class Served:
         return self.request("GET", path).json()
 
     def register(self, url: str, trigger: dict[str, Any], **fields: Any) -> Any:
-        request = {"url": url, "method": "POST", "headers": {"X-Test": "yes"}, "body": {"key": "value"}}
-        answer = self.post("/jobs", {"name": "A job", "request": request, "trigger": trigger, **fields})
+        request = {
+            "url": url,
+            "method": "POST",
+            "headers": {"X-Test": "yes"},
+            "body": {"key": "value"},
+        }
+        answer = self.post(
+            "/jobs", {"name": "A job", "request": request, "trigger": trigger, **fields}
+        )
         assert answer.status_code == 201, answer.text
         return answer.json()
 

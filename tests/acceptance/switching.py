@@ -1,4 +1,6 @@
-"""The stage's `/smoke` route, switched on while the suite needs it, by whoever has the credentials for that."""
+"""The stage's `/smoke` route, switched on while the suite needs it, by whoever has the credentials
+for that.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,11 @@ from infra.deploy.trouble import Trouble
 
 
 @contextmanager
-def smoke_of(cloud: Cloud | None, stage: str, environ: MutableMapping[str, str] = os.environ) -> Iterator[None]:
-    """Have RESONA_SMOKE in the environment, with a token that the stage knows as long; its own, or a receiver, is left as it is.
+def smoke_of(
+    cloud: Cloud | None, stage: str, environ: MutableMapping[str, str] = os.environ
+) -> Iterator[None]:
+    """Have RESONA_SMOKE in the environment, with a token that the stage knows as long; its own, or
+    a receiver, is left as it is.
 
     Without a cloud, or permission, nothing is switched on, and the tests that need it are left out.
     """
@@ -26,7 +31,9 @@ def smoke_of(cloud: Cloud | None, stage: str, environ: MutableMapping[str, str] 
         try:
             environ[VARIABLE] = switch.enter_context(switched_on(cloud, Names(stage)))
         except (Trouble, ClientError, BotoCoreError) as error:
-            cloud.say(f"/smoke of the stage {stage} could not be switched on, so nothing shows what jobs send: {error}")
+            cloud.say(
+                f"/smoke of the stage {stage} could not be switched on, so nothing shows what jobs send: {error}"
+            )
         try:
             yield
         finally:

@@ -22,18 +22,29 @@ def minutely(served: Served, receiver: Receiving) -> Any:
     return served.register(receiver.address("/minutely"), {"cron": "* * * * *"})
 
 
-def test_a_delay_fires_in_time_with_what_was_registered(served: Served, receiver: Receiving) -> None:
+def test_a_delay_fires_in_time_with_what_was_registered(
+    served: Served, receiver: Receiving
+) -> None:
     sent_at = served.now()
     job = served.register(receiver.address("/delay"), {"delay": 5})
     (got,) = receiver.wait_for([job], 1, 8 + served.slack.total_seconds())
-    assert timedelta(seconds=5) - served.slack <= got.at - sent_at <= timedelta(seconds=6.5) + served.slack
+    assert (
+        timedelta(seconds=5) - served.slack
+        <= got.at - sent_at
+        <= timedelta(seconds=6.5) + served.slack
+    )
     assert (got.method, body_of(got), got.headers["X-Test"]) == ("POST", {"key": "value"}, "yes")
     assert got.headers["Content-Type"] == "application/json"
     assert got.headers["User-Agent"] == "Resona/0.1.0"
     shown = served.wait_for(f"/jobs/{job['id']}", lambda shown: shown["status"] == "completed", 2)
     assert shown["next_run_time"] is None
     result = shown["result"]
-    assert (result["status"], result["status_code"], result["body"], result["attempts"]) == ("succeeded", 200, got.answer, 1)
+    assert (result["status"], result["status_code"], result["body"], result["attempts"]) == (
+        "succeeded",
+        200,
+        got.answer,
+        1,
+    )
     assert got.answer_headers.items() <= result["headers"].items()
     assert result["run_id"] == got.headers["Resona-Run-Id"] == got.headers["Idempotency-Key"]
 
@@ -48,7 +59,9 @@ def test_a_date_fires_in_time(served: Served, receiver: Receiving) -> None:
 
 def test_a_failing_receiver_gets_three_attempts(served: Served, receiver: Receiving) -> None:
     job = served.register(
-        receiver.address("/flaky", failing=2), {"delay": 0}, retry={"max_attempts": 3, "initial_delay": 1, "max_delay": 60}
+        receiver.address("/flaky", failing=2),
+        {"delay": 0},
+        retry={"max_attempts": 3, "initial_delay": 1, "max_delay": 60},
     )
     first, second, third = receiver.wait_for([job], 3, 15 + served.slack.total_seconds())
     assert len({got.headers["Idempotency-Key"] for got in (first, second, third)}) == 1
@@ -56,7 +69,11 @@ def test_a_failing_receiver_gets_three_attempts(served: Served, receiver: Receiv
     assert third.at - second.at > second.at - first.at > timedelta(seconds=1)
     served.wait_for(f"/jobs/{job['id']}", lambda shown: shown["status"] == "completed", 2)
     (run,) = served.get(f"/jobs/{job['id']}/runs")
-    assert [attempt["status_code"] for attempt in run["attempts"]] == [receiver.failure, receiver.failure, 200]
+    assert [attempt["status_code"] for attempt in run["attempts"]] == [
+        receiver.failure,
+        receiver.failure,
+        200,
+    ]
     assert run["status"] == "succeeded"
 
 
@@ -67,7 +84,10 @@ def test_paused_deleted_and_replaced_jobs_do_not_fire(served: Served, receiver: 
     jobs = [{"name": what, "request": receiver.witness(what), "trigger": trigger} for what in names]
     made = {job["name"]: served.post("/jobs", job).json() for job in jobs}
     served.post(f"/jobs/{made['paused']['id']}/pause")
-    assert served.post(f"/jobs/{made['replaced']['id']}", {"trigger": {"delay": 600}}).status_code == 200
+    assert (
+        served.post(f"/jobs/{made['replaced']['id']}", {"trigger": {"delay": 600}}).status_code
+        == 200
+    )
     assert served.delete(f"/jobs/{made['deleted']['id']}").status_code == 204
     due = datetime.fromisoformat(made["late"]["next_run_time"])
     time.sleep(max(0, (due - timedelta(seconds=1) - served.now()).total_seconds()))
@@ -80,7 +100,12 @@ def test_200_jobs_due_in_the_same_second_all_fire_once(served: Served, receiver:
     date = (served.now() + timedelta(seconds=8) + served.slack).replace(microsecond=0)
     with ThreadPoolExecutor(served.clients) as threads:
         jobs = list(
-            threads.map(lambda n: served.register(receiver.address("/burst"), {"date": date.isoformat()}, name=f"job {n}"), range(200))
+            threads.map(
+                lambda n: served.register(
+                    receiver.address("/burst"), {"date": date.isoformat()}, name=f"job {n}"
+                ),
+                range(200),
+            )
         )
     receiver.wait_for(jobs, 200, 25 + served.slack.total_seconds())
     time.sleep(1)
@@ -91,15 +116,25 @@ def test_200_jobs_due_in_the_same_second_all_fire_once(served: Served, receiver:
     assert min(one.at for one in got) >= date - served.slack
 
 
-def test_a_resumed_cron_fires_at_its_next_time_and_a_minutely_one_every_minute(served: Served, receiver: Receiving, minutely: Any) -> None:
+def test_a_resumed_cron_fires_at_its_next_time_and_a_minutely_one_every_minute(
+    served: Served, receiver: Receiving, minutely: Any
+) -> None:
     resumed = served.register(receiver.address("/resumed"), {"cron": "* * * * *"})
     served.post(f"/jobs/{resumed['id']}/pause")
     shown = served.post(f"/jobs/{resumed['id']}/resume").json()
     first, second = receiver.wait_for([minutely], 2, 130 + served.slack.total_seconds())[:2]
     due_at = datetime.fromisoformat(minutely["next_run_time"])
     for minutes, got in enumerate((first, second)):
-        assert -served.slack <= got.at - due_at - timedelta(minutes=minutes) <= timedelta(seconds=2) + served.slack
-    runs = served.wait_for(f"/jobs/{minutely['id']}/runs", lambda runs: len([run for run in runs if run["status"] == "succeeded"]) >= 2, 2)
+        assert (
+            -served.slack
+            <= got.at - due_at - timedelta(minutes=minutes)
+            <= timedelta(seconds=2) + served.slack
+        )
+    runs = served.wait_for(
+        f"/jobs/{minutely['id']}/runs",
+        lambda runs: len([run for run in runs if run["status"] == "succeeded"]) >= 2,
+        2,
+    )
     assert runs[-1]["scheduled_time"] == minutely["next_run_time"]
     (after_resume, *_) = receiver.wait_for([resumed], 1, 65 + served.slack.total_seconds())
     late = after_resume.at - datetime.fromisoformat(shown["next_run_time"])

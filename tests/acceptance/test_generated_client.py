@@ -1,4 +1,6 @@
-"""A client that openapi-python-client makes of `openapi.json` does all that a job needs, where keys are asked for."""
+"""A client that openapi-python-client makes of `openapi.json` does all that a job needs, where keys
+are asked for.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,17 @@ pytestmark = pytest.mark.xdist_group("test_description")
 
 OPERATIONS = {
     "bulk": ("create_jobs", "delete_jobs"),
-    "jobs": ("create_job", "delete_job", "get_job", "list_jobs", "patch_job", "pause_job", "put_job", "resume_job", "run_job"),
+    "jobs": (
+        "create_job",
+        "delete_job",
+        "get_job",
+        "list_jobs",
+        "patch_job",
+        "pause_job",
+        "put_job",
+        "resume_job",
+        "run_job",
+    ),
     "runs": ("get_run", "list_runs"),
     "triggers": ("preview_trigger",),
 }
@@ -40,17 +52,36 @@ def made(closed: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     # Its code is not looked at, and so not formatted.
     config.write_text("post_hooks: []\n")
     tool = Path(sys.executable).parent / "openapi-python-client"
-    command = [tool, "generate", "--path", description, "--config", config, "--meta", "none", "--output-path", folder / "resona_client"]
-    done = subprocess.run([*command, "--fail-on-warning"], capture_output=True, text=True, check=False, timeout=120)
+    command = [
+        tool,
+        "generate",
+        "--path",
+        description,
+        "--config",
+        config,
+        "--meta",
+        "none",
+        "--output-path",
+        folder / "resona_client",
+    ]
+    done = subprocess.run(
+        [*command, "--fail-on-warning"], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         operations = {
-            name: importlib.import_module(f"resona_client.api.{tag}.{name}") for tag, names in OPERATIONS.items() for name in names
+            name: importlib.import_module(f"resona_client.api.{tag}.{name}")
+            for tag, names in OPERATIONS.items()
+            for name in names
         }
-        client = importlib.import_module("resona_client").AuthenticatedClient(base_url=closed.url, token=closed.key())
+        client = importlib.import_module("resona_client").AuthenticatedClient(
+            base_url=closed.url, token=closed.key()
+        )
         with client:
-            yield SimpleNamespace(client=client, models=importlib.import_module("resona_client.models"), **operations)
+            yield SimpleNamespace(
+                client=client, models=importlib.import_module("resona_client.models"), **operations
+            )
 
 
 def wait_for(holds: Callable[[], bool], seconds: float) -> None:
@@ -60,7 +91,9 @@ def wait_for(holds: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.1)
 
 
-def test_a_job_is_registered_read_changed_paused_resumed_run_and_deleted(made: Any, closed: Served, receiver: Receiving) -> None:
+def test_a_job_is_registered_read_changed_paused_resumed_run_and_deleted(
+    made: Any, closed: Served, receiver: Receiving
+) -> None:
     client, models, once = made.client, made.models, uuid.uuid4().hex
     body = models.JobIn(
         name="Made",
@@ -85,8 +118,15 @@ def test_a_job_is_registered_read_changed_paused_resumed_run_and_deleted(made: A
     update = models.JobUpdateIn(name="Changed", trigger=models.DelayIn(delay=600))
     changed = made.patch_job.sync(job.id, client=client, body=update, if_match=read.headers["ETag"])
     # What was not given stays.
-    assert (changed.name, changed.request, changed.labels, changed.trigger.type_) == ("Changed", job.request, job.labels, "one-time")
-    stale = made.patch_job.sync_detailed(job.id, client=client, body=update, if_match=read.headers["ETag"])
+    assert (changed.name, changed.request, changed.labels, changed.trigger.type_) == (
+        "Changed",
+        job.request,
+        job.labels,
+        "one-time",
+    )
+    stale = made.patch_job.sync_detailed(
+        job.id, client=client, body=update, if_match=read.headers["ETag"]
+    )
     assert (stale.status_code, stale.parsed.title) == (412, "Precondition Failed")
 
     assert made.pause_job.sync(job.id, client=client).status is models.Status.PAUSED
@@ -94,7 +134,12 @@ def test_a_job_is_registered_read_changed_paused_resumed_run_and_deleted(made: A
 
     run = made.run_job.sync(job.id, client=client)
     assert (run.job_id, run.cause) == (job.id, "manual")
-    wait_for(lambda: made.get_run.sync(job.id, run.id, client=client).status is models.RunStatus.SUCCEEDED, seconds=20)
+    wait_for(
+        lambda: (
+            made.get_run.sync(job.id, run.id, client=client).status is models.RunStatus.SUCCEEDED
+        ),
+        seconds=20,
+    )
     (listed,) = made.list_runs.sync(job.id, client=client)
     assert (listed.id, listed.attempts[0].outcome) == (run.id, models.Outcome.SUCCESS)
     assert made.get_job.sync(job.id, client=client).result.status_code == 200
@@ -135,11 +180,19 @@ def test_all_pages_are_read_by_following_the_cursor(made: Any, closed: Served) -
 
 def test_a_job_is_put_by_its_key_and_what_is_wrong_is_said(made: Any, closed: Served) -> None:
     client, models, key = made.client, made.models, f"report-{uuid.uuid4().hex}"
-    body = models.JobReplacementIn(name="Report", request=models.RequestIn(url="http://example.com/"), trigger=models.CronIn(cron="@daily"))
+    body = models.JobReplacementIn(
+        name="Report",
+        request=models.RequestIn(url="http://example.com/"),
+        trigger=models.CronIn(cron="@daily"),
+    )
     body.labels = models.JobReplacementInLabels.from_dict(closed.labels)
     answers = [made.put_job.sync_detailed(f"key:{key}", client=client, body=body) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 200]
-    wrong = made.preview_trigger.sync(client=client, body=models.PreviewIn(trigger=models.CronIn(cron="61 * * * *")))
+    wrong = made.preview_trigger.sync(
+        client=client, body=models.PreviewIn(trigger=models.CronIn(cron="61 * * * *"))
+    )
     assert (wrong.status, [error.field for error in wrong.errors]) == (422, ["trigger.cron"])
-    times = made.preview_trigger.sync(client=client, body=models.PreviewIn(trigger=models.CronIn(cron="0 0 * * *"), count=2)).next_run_times
+    times = made.preview_trigger.sync(
+        client=client, body=models.PreviewIn(trigger=models.CronIn(cron="0 0 * * *"), count=2)
+    ).next_run_times
     assert len(times) == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from chalicelib.domain.keys import Key, read_key
+from chalicelib.domain.api_keys import Key, read_key
 from tests.acceptance.laptop import ROOT, Laptop
 from tests.acceptance.served import Served
 
@@ -22,7 +22,9 @@ def operate(laptop: Laptop | Path, *arguments: str) -> subprocess.CompletedProce
     home = laptop.home if isinstance(laptop, Laptop) else laptop
     command = [sys.executable, "-m", "infra.keys", *arguments]
     environment = {**os.environ, "RESONA_HOME": str(home)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 def create(laptop: Laptop, *arguments: str) -> Key:
@@ -34,9 +36,16 @@ def create(laptop: Laptop, *arguments: str) -> Key:
 
 def status(served: Served, key: str | None, method: str = "GET") -> int:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    job = {"name": "A job", "request": {"url": "http://example.com/"}, "trigger": {"delay": 600}, "labels": served.labels}
+    job = {
+        "name": "A job",
+        "request": {"url": "http://example.com/"},
+        "trigger": {"delay": 600},
+        "labels": served.labels,
+    }
     body = job if method == "POST" else None
-    return requests.request(method, f"{served.url}/jobs", headers=headers, json=body, timeout=served.timeout_seconds).status_code
+    return requests.request(
+        method, f"{served.url}/jobs", headers=headers, json=body, timeout=served.timeout_seconds
+    ).status_code
 
 
 def test_where_keys_are_asked_for_its_key_opens_and_nothing_else(closed: Served) -> None:
@@ -49,13 +58,19 @@ def test_where_keys_are_asked_for_its_key_opens_and_nothing_else(closed: Served)
 
 @on_a_laptop
 def test_keys_of_the_operator_open_are_listed_and_are_dead_when_revoked(closed: Laptop) -> None:
-    key, reader = create(closed, "--tenant", "acme", "--expires", "90d"), create(closed, "--tenant", "acme", "--scopes", "read")
+    key, reader = (
+        create(closed, "--tenant", "acme", "--expires", "90d"),
+        create(closed, "--tenant", "acme", "--scopes", "read"),
+    )
     assert status(closed, key.text, "POST") == 201
     assert (status(closed, reader.text), status(closed, reader.text, "POST")) == (200, 403)
     assert operate(closed, "revoke", "--stage", "local", reader.id).returncode == 0
     assert (status(closed, key.text), status(closed, reader.text)) == (200, 401)
     listed = operate(closed, "list", "--stage", "local", "--tenant", "acme")
-    shown = {line.split()[0]: line.split()[1:3] + line.split()[-1:] for line in listed.stdout.splitlines()}
+    shown = {
+        line.split()[0]: line.split()[1:3] + line.split()[-1:]
+        for line in listed.stdout.splitlines()
+    }
     assert shown == {
         "KEY": ["ID", "TENANT", "STATUS"],
         key.id: ["acme", "read,write", "active"],
@@ -84,7 +99,9 @@ def test_keys_survive_a_restart_and_so_does_the_laptop_s_own(tmp_path: Path) -> 
     laptop.close()
     stopped = operate(laptop, "list", "--stage", "local")
     assert (stopped.returncode, stopped.stdout) == (1, "")
-    assert stopped.stderr.startswith(f"no Resona runs in {tmp_path}: start one with AUTH=required make run")
+    assert stopped.stderr.startswith(
+        f"no Resona runs in {tmp_path}: start one with AUTH=required make run"
+    )
 
 
 @on_a_laptop
@@ -99,7 +116,9 @@ def test_a_laptop_without_auth_is_open_and_says_nothing_of_keys(tmp_path: Path) 
 @on_a_laptop
 def test_a_slip_of_the_pen_does_not_leave_a_laptop_open(tmp_path: Path) -> None:
     laptop = Laptop(tmp_path, AUTH="requierd")
-    with pytest.raises(AssertionError, match="AUTH can only be `required`, or not be set; it is 'requierd'"):
+    with pytest.raises(
+        AssertionError, match="AUTH can only be `required`, or not be set; it is 'requierd'"
+    ):
         laptop.start()
     laptop.close()
 
@@ -108,4 +127,6 @@ def test_a_slip_of_the_pen_does_not_leave_a_laptop_open(tmp_path: Path) -> None:
 def test_where_no_laptop_has_run_the_operator_is_told_what_to_do(tmp_path: Path) -> None:
     done = operate(tmp_path, "create", "--stage", "local", "--tenant", "acme")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"no Resona runs in {tmp_path}: start one with AUTH=required make run")
+    assert done.stderr.startswith(
+        f"no Resona runs in {tmp_path}: start one with AUTH=required make run"
+    )

@@ -1,4 +1,6 @@
-"""The original API's examples, sent as they stand but for the host, get the answers that clients of it read."""
+"""The original API's examples, sent as they stand but for the host, get the answers that clients of
+it read.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,12 @@ def created(served: Served, body: dict[str, Any]) -> Any:
     job = answer.json()
     assert job.keys() >= KEYS
     assert re.fullmatch(r"job_[0-9A-HJKMNP-TV-Z]{26}", job["id"])
-    assert (job["name"], job["status"], job["request"], job["result"]) == ("My Job", "active", body["request"], None)
+    assert (job["name"], job["status"], job["request"], job["result"]) == (
+        "My Job",
+        "active",
+        body["request"],
+        None,
+    )
     assert abs(instant(job["created_at"]) - served.now()) < timedelta(seconds=3) + served.slack
     assert answer.headers["Location"].endswith(f"/jobs/{job['id']}")
     return job
@@ -57,7 +64,10 @@ def test_a_job_is_registered_with_a_delay(served: Served, target: Receiving) -> 
 def test_a_job_is_registered_with_a_date(served: Served, target: Receiving) -> None:
     date = (served.now() + timedelta(days=3)).replace(microsecond=0)
     job = created(served, registration(target, {"date": date.isoformat()}))
-    assert job["trigger"] == {"type": "one-time", "fields": {"date": date.strftime("%Y-%m-%dT%H:%M:%SZ")}}
+    assert job["trigger"] == {
+        "type": "one-time",
+        "fields": {"date": date.strftime("%Y-%m-%dT%H:%M:%SZ")},
+    }
     assert instant(job["next_run_time"]) == date
 
 
@@ -68,7 +78,9 @@ def test_a_job_is_registered_with_a_cron(served: Served, target: Receiving) -> N
     assert instant(job["next_run_time"]) == tomorrow
 
 
-def test_a_job_is_updated_to_a_cron_shown_listed_paused_resumed_and_deleted(served: Served, target: Receiving) -> None:
+def test_a_job_is_updated_to_a_cron_shown_listed_paused_resumed_and_deleted(
+    served: Served, target: Receiving
+) -> None:
     job = created(served, registration(target, {"delay": 600}))
     path = f"/jobs/{job['id']}"
     changed_request = {
@@ -82,15 +94,30 @@ def test_a_job_is_updated_to_a_cron_shown_listed_paused_resumed_and_deleted(serv
     assert answer.status_code == 200
     updated = answer.json()
     assert updated.keys() >= KEYS
-    assert (updated["id"], updated["created_at"], updated["name"]) == (job["id"], job["created_at"], "Updated Job")
-    assert (updated["request"], updated["status"], updated["result"]) == (changed_request, "active", None)
-    assert updated["trigger"] == {"type": "cron", "fields": {"cron": "0 0 * * *", "timezone": "UTC"}}
+    assert (updated["id"], updated["created_at"], updated["name"]) == (
+        job["id"],
+        job["created_at"],
+        "Updated Job",
+    )
+    assert (updated["request"], updated["status"], updated["result"]) == (
+        changed_request,
+        "active",
+        None,
+    )
+    assert updated["trigger"] == {
+        "type": "cron",
+        "fields": {"cron": "0 0 * * *", "timezone": "UTC"},
+    }
     assert instant(updated["next_run_time"]).strftime("%H:%M:%S") == "00:00:00"
     assert served.get(path) == updated
     # A list may lag by a second.
     served.wait_for("/jobs", lambda jobs: updated in jobs, 2)
     paused = served.post(f"{path}/pause")
-    assert (paused.status_code, paused.json()["status"], paused.json()["next_run_time"]) == (200, "paused", None)
+    assert (paused.status_code, paused.json()["status"], paused.json()["next_run_time"]) == (
+        200,
+        "paused",
+        None,
+    )
     resumed = served.post(f"{path}/resume")
     assert (resumed.status_code, resumed.json()["status"]) == (200, "active")
     assert resumed.json()["next_run_time"] == updated["next_run_time"]
@@ -100,9 +127,13 @@ def test_a_job_is_updated_to_a_cron_shown_listed_paused_resumed_and_deleted(serv
     assert served.delete(path).status_code == 404
 
 
-def test_a_job_is_updated_with_a_delay_and_a_list_shows_every_key_of_it(served: Served, target: Receiving) -> None:
+def test_a_job_is_updated_with_a_delay_and_a_list_shows_every_key_of_it(
+    served: Served, target: Receiving
+) -> None:
     job = created(served, registration(target, {"cron": "0 0 * * *"}))
-    answer = served.post(f"/jobs/{job['id']}", registration(target, {"delay": 600}), headers=HEADERS)
+    answer = served.post(
+        f"/jobs/{job['id']}", registration(target, {"delay": 600}), headers=HEADERS
+    )
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
     updated = answer.json()
     assert updated["trigger"] == {"type": "one-time", "fields": {"date": updated["next_run_time"]}}
@@ -129,20 +160,66 @@ def test_a_job_is_updated_with_a_delay_and_a_list_shows_every_key_of_it(served: 
         (422, {"body": []}),
         (422, {"body": {}}),
         (422, {"body": {"name": 1, "request": "x", "trigger": []}}),
-        (422, {"body": {"name": "a", "request": {"url": "ftp://example.com/"}, "trigger": {"delay": 5}}}),
-        (422, {"body": {"name": "a", "request": {"url": "http://example.com/"}, "trigger": {"delay": "5"}}}),
-        (422, {"body": {"name": "a", "request": {"url": "http://example.com/"}, "trigger": {"delay": 5}, "unknown": 1}}),
+        (
+            422,
+            {
+                "body": {
+                    "name": "a",
+                    "request": {"url": "ftp://example.com/"},
+                    "trigger": {"delay": 5},
+                }
+            },
+        ),
+        (
+            422,
+            {
+                "body": {
+                    "name": "a",
+                    "request": {"url": "http://example.com/"},
+                    "trigger": {"delay": "5"},
+                }
+            },
+        ),
+        (
+            422,
+            {
+                "body": {
+                    "name": "a",
+                    "request": {"url": "http://example.com/"},
+                    "trigger": {"delay": 5},
+                    "unknown": 1,
+                }
+            },
+        ),
     ],
 )
-def test_what_is_wrong_is_refused_with_a_problem(served: Served, status: int, sent: dict[str, Any]) -> None:
+def test_what_is_wrong_is_refused_with_a_problem(
+    served: Served, status: int, sent: dict[str, Any]
+) -> None:
     answer = served.post("/jobs", **sent)
-    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (
+        status,
+        "application/problem+json",
+    )
     problem = answer.json()
-    assert (problem["status"], bool(problem["title"]), bool(problem["detail"])) == (status, True, True)
+    assert (problem["status"], bool(problem["title"]), bool(problem["detail"])) == (
+        status,
+        True,
+        True,
+    )
     assert ("errors" in problem) == (status == 422)
 
 
-@pytest.mark.parametrize("path", ["/jobs/job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K", "/jobs/nonsense", "/jobs/key:none", "/jobs/%00", "/nowhere"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/jobs/job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K",
+        "/jobs/nonsense",
+        "/jobs/key:none",
+        "/jobs/%00",
+        "/nowhere",
+    ],
+)
 def test_what_is_not_there_is_a_404(served: Served, path: str) -> None:
     answer = served.request("GET", path)
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json")

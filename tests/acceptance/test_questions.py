@@ -1,4 +1,6 @@
-"""The questions for a deployed stage, asked of a laptop in short form: it was built to the same promises, so it answers as assumed."""
+"""The questions for a deployed stage, asked of a laptop in short form: it was built to the same
+promises, so it answers as assumed.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.domain.keys import new_key
+from chalicelib.domain.api_keys import new_key
 from infra.local import run
 from tests.acceptance.laptop import Laptop
 from tests.acceptance.questions import catalogue, firing
@@ -19,7 +21,10 @@ from tests.acceptance.receivers import OwnApi, Receiving
 from tests.acceptance.remote import Refused, Remote, receiver_of_environment
 from tests.acceptance.test_keys import create
 
-pytestmark = [pytest.mark.xdist_group("test_questions"), pytest.mark.laptop("it asks a laptop of its own")]
+pytestmark = [
+    pytest.mark.xdist_group("test_questions"),
+    pytest.mark.laptop("it asks a laptop of its own"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +52,9 @@ class Seeing(OwnApi):
         return self._all_of_them
 
 
-def test_a_laptop_answers_every_question_as_assumed_and_one_that_breaks_a_promise_does_not(asked: Remote, account: Account) -> None:
+def test_a_laptop_answers_every_question_as_assumed_and_one_that_breaks_a_promise_does_not(
+    asked: Remote, account: Account
+) -> None:
     own = OwnApi(asked, "questions")
     # The witnesses of all of them are called through the laptop itself.
     own.witness("none")
@@ -55,20 +62,33 @@ def test_a_laptop_answers_every_question_as_assumed_and_one_that_breaks_a_promis
     def ask(question: Question, receiver: Receiving) -> Answer:
         return catalogue.ask(question, Asking(asked, receiver, account, SHORT), "")
 
-    before_due = next(question for question in firing.QUESTIONS if question.ask is firing.before_due)
+    before_due = next(
+        question for question in firing.QUESTIONS if question.ask is firing.before_due
+    )
     blind, all_seeing = Seeing(asked, all_of_them=False), Seeing(asked, all_of_them=True)
     for receiver in (blind, all_seeing):
         receiver.witness("none")
     with ThreadPoolExecutor(len(catalogue.ALL) + 2) as threads:
         answers = [threads.submit(ask, question, own) for question in catalogue.ALL]
-        unheard, broken = threads.submit(ask, before_due, blind), threads.submit(ask, before_due, all_seeing)
-    by_name = {question.name: future.result() for question, future in zip(catalogue.ALL, answers, strict=True)}
-    not_so = {name: answer for name, answer in by_name.items() if answer.verdict is not Verdict.AS_ASSUMED}
+        unheard, broken = (
+            threads.submit(ask, before_due, blind),
+            threads.submit(ask, before_due, all_seeing),
+        )
+    by_name = {
+        question.name: future.result()
+        for question, future in zip(catalogue.ALL, answers, strict=True)
+    }
+    not_so = {
+        name: answer for name, answer in by_name.items() if answer.verdict is not Verdict.AS_ASSUMED
+    }
     assert {name: answer.verdict for name, answer in not_so.items()} == {
         "a repeated hour": Verdict.OPEN,
         "wake by a schedule": Verdict.NOT_ASKED,
     }, not_so
-    assert (unheard.result().verdict, broken.result().verdict) == (Verdict.FAILED, Verdict.NOT_AS_ASSUMED)
+    assert (unheard.result().verdict, broken.result().verdict) == (
+        Verdict.FAILED,
+        Verdict.NOT_AS_ASSUMED,
+    )
     assert "left alone was not seen to be sent" in unheard.result().says
     assert "2 were sent" in broken.result().says
     assert broken.result().change
@@ -87,7 +107,9 @@ def test_an_account_is_found_by_the_usual_credentials(
     assert found.keys.get(asked.key().split("_")[2]) is not None
 
 
-def test_an_account_that_is_not_the_stage_s_is_not_asked(closed: Laptop, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_that_is_not_the_stage_s_is_not_asked(
+    closed: Laptop, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     del account  # it has said where the laptop's is
     with pytest.raises(NoAccount, match="does not know RESONA_KEY"):
         account_of(Remote(closed.url, new_key("local").text))
@@ -100,7 +122,9 @@ def test_an_account_that_is_not_the_stage_s_is_not_asked(closed: Laptop, account
         account_of(Remote(closed.url, new_key("dev").text))
 
 
-def test_what_a_run_has_registered_is_deleted_and_nothing_else(closed: Laptop, asked: Remote) -> None:
+def test_what_a_run_has_registered_is_deleted_and_nothing_else(
+    closed: Laptop, asked: Remote
+) -> None:
     headers = {"Authorization": f"Bearer {closed.key()}"}
     others = {"name": "other", "request": {"url": "http://example.com/"}, "trigger": {"delay": 600}}
     other = closed.post("/jobs", others, headers=headers).json()
@@ -138,11 +162,16 @@ def test_a_stage_that_cannot_be_tested_is_refused_with_a_sentence(closed: Laptop
         ({"RESONA_RECEIVER": "example.com:9000"}, "RESONA_RECEIVER must be"),
         ({"RESONA_RECEIVER": "https://example.com/path"}, "RESONA_RECEIVER must be"),
         ({"RESONA_RECEIVER": "http://192.0.2.1:9000"}, "nothing can listen at 192.0.2.1:9000 here"),
-        ({"RESONA_RECEIVER": "https://example.com", "RESONA_RECEIVER_BIND": "9000"}, "RESONA_RECEIVER_BIND must be host:port"),
+        (
+            {"RESONA_RECEIVER": "https://example.com", "RESONA_RECEIVER_BIND": "9000"},
+            "RESONA_RECEIVER_BIND must be host:port",
+        ),
         ({"RESONA_SMOKE": "0123456789abcdef"}, "/smoke answers 404 to RESONA_SMOKE"),
     ],
 )
-def test_a_receiver_that_cannot_be_is_refused_with_a_sentence(asked: Remote, environ: dict[str, str], sentence: str) -> None:
+def test_a_receiver_that_cannot_be_is_refused_with_a_sentence(
+    asked: Remote, environ: dict[str, str], sentence: str
+) -> None:
     with pytest.raises(Refused) as refused:
         receiver_of_environment(asked, environ, patience_seconds=0)
     assert sentence in str(refused.value)

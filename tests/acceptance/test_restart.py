@@ -14,7 +14,10 @@ from tests.acceptance.laptop import Laptop
 from tests.acceptance.receivers import Receiver
 
 # One laptop for all of them.
-pytestmark = [pytest.mark.xdist_group("test_restart"), pytest.mark.laptop("it starts, stops and kills laptops of its own")]
+pytestmark = [
+    pytest.mark.xdist_group("test_restart"),
+    pytest.mark.laptop("it starts, stops and kills laptops of its own"),
+]
 
 
 @pytest.fixture
@@ -36,7 +39,9 @@ def test_ctrl_c_leaves_no_process_behind(own_laptop: Laptop, everybody: bool) ->
 def test_ctrl_c_does_not_wait_for_a_target_that_never_answers(own_laptop: Laptop) -> None:
     own_laptop.start()
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        own_laptop.register(f"http://127.0.0.1:{silent.getsockname()[1]}/", {"delay": 0}, timeout=60)
+        own_laptop.register(
+            f"http://127.0.0.1:{silent.getsockname()[1]}/", {"delay": 0}, timeout=60
+        )
         connection, _ = silent.accept()
         with connection:
             began = time.monotonic()
@@ -46,7 +51,9 @@ def test_ctrl_c_does_not_wait_for_a_target_that_never_answers(own_laptop: Laptop
     assert "Traceback" not in own_laptop.log()
 
 
-def test_when_its_emulator_dies_it_ends_with_a_sentence_and_starts_again_where_it_was(own_laptop: Laptop) -> None:
+def test_when_its_emulator_dies_it_ends_with_a_sentence_and_starts_again_where_it_was(
+    own_laptop: Laptop,
+) -> None:
     own_laptop.start()
     job = own_laptop.register("http://localhost:9000/", {"delay": 600})
     own_laptop.kill(api=False)
@@ -57,7 +64,9 @@ def test_when_its_emulator_dies_it_ends_with_a_sentence_and_starts_again_where_i
     assert own_laptop.get(f"/jobs/{job['id']}") == job
 
 
-def test_killed_with_20_jobs_pending_it_fires_them_all_when_it_is_up_again(own_laptop: Laptop, receiver: Receiver) -> None:
+def test_killed_with_20_jobs_pending_it_fires_them_all_when_it_is_up_again(
+    own_laptop: Laptop, receiver: Receiver
+) -> None:
     own_laptop.start()
     jobs = [own_laptop.register(f"{receiver.url}/killed", {"delay": 9}) for _ in range(15)]
     # Some come due while nothing runs.
@@ -74,14 +83,20 @@ def test_killed_with_20_jobs_pending_it_fires_them_all_when_it_is_up_again(own_l
     assert len({one.headers["Resona-Run-Id"] for one in got}) == 20
     for job in jobs[:15]:
         (fired,) = [one for one in got if one.headers["Resona-Job-Id"] == job["id"]]
-        assert timedelta(0) <= fired.at - datetime.fromisoformat(job["next_run_time"]) <= timedelta(seconds=5)
+        assert (
+            timedelta(0)
+            <= fired.at - datetime.fromisoformat(job["next_run_time"])
+            <= timedelta(seconds=5)
+        )
 
 
 def test_runs_and_schedules_survive_a_restart(own_laptop: Laptop, receiver: Receiver) -> None:
     own_laptop.start()
     done = own_laptop.register(f"{receiver.url}/before", {"delay": 0})
     cron = own_laptop.register(f"{receiver.url}/cron", {"cron": "0 0 1 1 *"})
-    shown = own_laptop.wait_for(f"/jobs/{done['id']}", lambda shown: shown["status"] == "completed", 5)
+    shown = own_laptop.wait_for(
+        f"/jobs/{done['id']}", lambda shown: shown["status"] == "completed", 5
+    )
     runs = own_laptop.get(f"/jobs/{done['id']}/runs")
     own_laptop.interrupt(everybody=True)
     own_laptop.start()
@@ -91,7 +106,9 @@ def test_runs_and_schedules_survive_a_restart(own_laptop: Laptop, receiver: Rece
     assert own_laptop.post(f"/jobs/{cron['id']}/pause").status_code == 200
 
 
-def test_a_second_one_in_the_same_folder_says_what_to_do(own_laptop: Laptop, tmp_path: Path) -> None:
+def test_a_second_one_in_the_same_folder_says_what_to_do(
+    own_laptop: Laptop, tmp_path: Path
+) -> None:
     own_laptop.start()
     second = Laptop(tmp_path)
     with pytest.raises(AssertionError, match="set RESONA_HOME"):

@@ -20,13 +20,18 @@ class Lambda:
         self.variables = dict(KEPT)
         self._is_allowed = is_allowed
         self.told: list[str] = []
-        self.cloud = Cloud(lambda service: self, "123456789012", "eu-central-1", say=self.told.append)
+        self.cloud = Cloud(
+            lambda service: self, "123456789012", "eu-central-1", say=self.told.append
+        )
 
-    def get_function_configuration(self, FunctionName: str) -> dict[str, Any]:  # noqa: N803  boto3's names
+    # Boto3's names
+    def get_function_configuration(self, FunctionName: str) -> dict[str, Any]:  # noqa: N803
         assert FunctionName == "resona-dev"
         return {"LastUpdateStatus": "Successful", "Environment": {"Variables": self.variables}}
 
-    def update_function_configuration(self, FunctionName: str, Environment: dict[str, dict[str, str]]) -> None:  # noqa: N803
+    def update_function_configuration(
+        self, FunctionName: str, Environment: dict[str, dict[str, str]]
+    ) -> None:  # noqa: N803
         assert FunctionName == "resona-dev"
         if not self._is_allowed:
             raise client_error("AccessDeniedException", "UpdateFunctionConfiguration", 403)

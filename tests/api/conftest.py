@@ -15,10 +15,10 @@ from app import app
 from chalicelib.api import smoke
 from chalicelib.api.routing import parts
 from tests.api.described import hold
-from tests.world import World
+from tests.environment import Environment
 
-# The routes of the API. `/smoke` is none of it: it serves a stage's own test, is switched off, and knows neither keys nor tenants, pages
-# nor OpenAPI. What it answers to whom, test_smoke.py says.
+# The routes of the API. `/smoke` is none of it: it serves a stage's own test, is switched off, and
+# knows neither keys nor tenants, pages nor OpenAPI. What it answers to whom, test_smoke.py says.
 ROUTES = {path: methods for path, methods in app.routes.items() if path != smoke.PATH}
 
 
@@ -53,12 +53,18 @@ class Answer:
 class Api:
     """Calls routes as a client of the local stage does."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, env: Environment) -> None:
+        self.env = env
         self._gateway = LocalGateway(app, Config.create())
 
     def call(
-        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None, *, raw: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: dict[str, str] | None = None,
+        *,
+        raw: bytes | None = None,
     ) -> Answer:
         sent = {"Host": "localhost:8000", **(headers or {})}
         if raw is None and body is not None:
@@ -68,8 +74,16 @@ class Api:
         # Without the authorizer: no key is asked for on an open stage.
         event = self._gateway.event_converter.create_lambda_event(method, path, sent, raw or b"")
         answer = app(event, None)
-        flat = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()} | answer["headers"]
-        hold(method, event["requestContext"]["resourcePath"], answer["statusCode"], flat, answer["body"])
+        flat = {
+            name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()
+        } | answer["headers"]
+        hold(
+            method,
+            event["requestContext"]["resourcePath"],
+            answer["statusCode"],
+            flat,
+            answer["body"],
+        )
         return Answer(answer["statusCode"], flat, answer["body"])
 
     def get(self, path: str, **options: Any) -> Answer:
@@ -111,12 +125,12 @@ def job(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def env() -> Environment:
+    return Environment()
 
 
 @pytest.fixture
-def api(world: World) -> Iterator[Api]:
-    parts.use(world.scheduling, stage="local")
-    yield Api(world)
-    parts.use(world.scheduling, stage="")
+def api(env: Environment) -> Iterator[Api]:
+    parts.use(env.scheduling, stage="local")
+    yield Api(env)
+    parts.use(env.scheduling, stage="")

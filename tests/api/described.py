@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from chalicelib.api.description import document
+from chalicelib.api.openapi.document import document
 
 # Every answer may have these; the last three are for browsers.
 _ALWAYS = {"Content-Type", "Vary", "Access-Control-Allow-Origin", "Access-Control-Expose-Headers"}
@@ -21,10 +21,14 @@ def hold(method: str, path: str, status: int, headers: dict[str, str], text: str
     if status == _DEFECT or method == "OPTIONS":
         return
     answers = document()["paths"][path][method.lower()]["responses"]
-    assert str(status) in answers, f"{method} {path} does not say that it may answer {status}: {text}"
+    assert str(status) in answers, (
+        f"{method} {path} does not say that it may answer {status}: {text}"
+    )
     described = _resolved(answers[str(status)])
     known = {name: _resolved(header) for name, header in described.get("headers", {}).items()}
-    assert headers.keys() - _ALWAYS <= known.keys(), f"{method} {path} {status} has {sorted(headers)}; described: {sorted(known)}"
+    assert headers.keys() - _ALWAYS <= known.keys(), (
+        f"{method} {path} {status} has {sorted(headers)}; described: {sorted(known)}"
+    )
     for name, header in known.items():
         assert name in headers or not header["required"], f"{method} {path} {status} lacks {name}"
         if name in headers and header["schema"]["type"] == "string":
@@ -49,8 +53,12 @@ def _resolved(described: Any) -> Any:
 
 @functools.cache
 def validator(schema: str) -> Any:
-    """Return what validates by a schema of the description, strictly: a member that is not described is an error."""
-    return jsonschema_rs.Draft202012Validator({**json.loads(schema), "components": {"schemas": _strict()}}, validate_formats=True)
+    """Return what validates by a schema of the description, strictly: a member that is not
+    described is an error.
+    """
+    return jsonschema_rs.Draft202012Validator(
+        {**json.loads(schema), "components": {"schemas": _strict()}}, validate_formats=True
+    )
 
 
 @functools.cache

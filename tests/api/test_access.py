@@ -1,4 +1,5 @@
-"""Who may call: every route of the app with every kind of key, on a laptop's server that asks for keys.
+"""Who may call: every route of the app with every kind of key, on a laptop's server that asks for
+keys.
 
 The routes are those of the app: a new one without a row in `ROWS` fails here.
 """
@@ -22,17 +23,17 @@ from chalice.config import Config
 from chalice.deploy.swagger import CFNSwaggerGenerator
 
 from app import app
-from chalicelib import authorizer
 from chalicelib.api import smoke
 from chalicelib.api.routing import operations, parts
-from chalicelib.authorizer import Gate
-from chalicelib.aws.key_store import KeyStore
-from chalicelib.domain.keys import Key, KeyRecord, Scope, new_key
+from chalicelib.aws.api_key_store import ApiKeyStore
+from chalicelib.domain.api_keys import Key, Scope, StoredApiKey, new_key
+from chalicelib.handlers import authorizer
+from chalicelib.handlers.authorizer import Authenticator
 from infra.local.gateway import Handler, Server
 from tests.api.conftest import ROUTES as API_ROUTES
 from tests.api.conftest import job
 from tests.cloud import DynamoDB, client_error
-from tests.world import World, ok
+from tests.environment import Environment, ok
 
 UNKNOWN_JOB = "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K"
 UNKNOWN_RUN = "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z"
@@ -40,7 +41,10 @@ UNKNOWN_RUN = "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z"
 
 @dataclass(frozen=True)
 class Row:
-    """What a route answers to its own tenant, and a body that it takes. `at`: what is called where the path alone is not enough."""
+    """What a route answers to its own tenant, and a body that it takes.
+
+    `at`: what is called where the path alone is not enough.
+    """
 
     status: int
     body: Any = None
@@ -76,7 +80,12 @@ ROWS = {
     ("GET", "/docs"): Row(200),
 }
 # What OPTIONS answers at every path, `test_cors` says: it is the same to everybody.
-ROUTES = sorted((method, path) for path, methods in API_ROUTES.items() for method in methods if method != "OPTIONS")
+ROUTES = sorted(
+    (method, path)
+    for path, methods in API_ROUTES.items()
+    for method in methods
+    if method != "OPTIONS"
+)
 scopes = {route: operation.scope for route, operation in operations.items()}
 OPEN = [route for route in ROUTES if scopes[route] is None]
 CLOSED = [route for route in ROUTES if scopes[route] is not None]
@@ -93,7 +102,11 @@ class Answer:
     @property
     def bytes(self) -> tuple[int, dict[str, str], Any]:
         """All of it but the time of day."""
-        return self.status, {name: value for name, value in self.headers.items() if name != "Date"}, self.body
+        return (
+            self.status,
+            {name: value for name, value in self.headers.items() if name != "Date"},
+            self.body,
+        )
 
     @property
     def json(self) -> Any:
@@ -104,27 +117,40 @@ class Answer:
 class Stage:
     """A laptop's server that asks for keys, on a cloud in memory."""
 
-    world: World = field(default_factory=World)
+    env: Environment = field(default_factory=Environment)
 
     def __post_init__(self) -> None:
-        client: Any = DynamoDB(self.world.cloud)
-        self.keys = KeyStore(client, "keys", sleep=lambda seconds: None)
-        self.server = Server(("127.0.0.1", 0), functools.partial(Handler, app_object=app, config=Config.create()))
-        self._connection = http.client.HTTPConnection("127.0.0.1", self.server.server_address[1], timeout=10)
+        client: Any = DynamoDB(self.env.cloud)
+        self.keys = ApiKeyStore(client, "keys", sleep=lambda seconds: None)
+        self.server = Server(
+            ("127.0.0.1", 0), functools.partial(Handler, app_object=app, config=Config.create())
+        )
+        self._connection = http.client.HTTPConnection(
+            "127.0.0.1", self.server.server_address[1], timeout=10
+        )
 
     def make(self, tenant: str, *granted: Scope, **fields: Any) -> Key:
         """Make a key; without scopes named it has both."""
         key = new_key("local")
-        self.keys.add(replace(KeyRecord(key.id, key.digest, tenant, frozenset(granted or Scope), self.world.now), **fields))
+        self.keys.add(
+            replace(
+                StoredApiKey(key.id, key.digest, tenant, frozenset(granted or Scope), self.env.now),
+                **fields,
+            )
+        )
         return key
 
-    def call(self, method: str, path: str, key: Key | str | None, body: Any = None, **headers: str) -> Answer:
+    def call(
+        self, method: str, path: str, key: Key | str | None, body: Any = None, **headers: str
+    ) -> Answer:
         """Call with a key; a text is sent as it is."""
         if key is not None:
             headers["Authorization"] = key if isinstance(key, str) else f"Bearer {key.text}"
         if body is not None:
             headers["Content-Type"] = "application/json"
-        self._connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+        self._connection.request(
+            method, path, json.dumps(body) if body is not None else None, headers
+        )
         got = self._connection.getresponse()
         return Answer(got.status, dict(got.getheaders()), got.read())
 
@@ -134,7 +160,7 @@ class Stage:
         assert made.status == 201, made.body
         job_id = made.json["id"]
         run = self.call("POST", f"/jobs/{job_id}/run", by)
-        self.world.advance(seconds=2)
+        self.env.advance(seconds=2)
         assert self.call("PUT", "/secrets/token", by, {"value": "s3cr3t"}).status == 204
         return {"job_id": job_id, "run_id": run.json["id"], "name": "token"}
 
@@ -142,7 +168,9 @@ class Stage:
         """Return what every list shows to a key."""
         return [self.call("GET", path, by).bytes for path in LISTS]
 
-    def try_route(self, route: tuple[str, str], names: dict[str, str], key: Key | str | None) -> Answer:
+    def try_route(
+        self, route: tuple[str, str], names: dict[str, str], key: Key | str | None
+    ) -> Answer:
         """Call a route as its row says."""
         row = ROWS[route]
         return self.call(route[0], (row.at or route[1]).format(**names), key, row.body)
@@ -151,8 +179,8 @@ class Stage:
 @pytest.fixture
 def stage() -> Iterator[Stage]:
     stage = Stage()
-    parts.use(stage.world.scheduling, stage="local", needs_keys=True)
-    authorizer.parts.use(Gate(stage.keys, "local", stage.world.clock))
+    parts.use(stage.env.scheduling, stage="local", needs_keys=True)
+    authorizer.parts.use(Authenticator(stage.keys, "local", stage.env.clock))
     thread = threading.Thread(target=stage.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield stage
@@ -160,7 +188,7 @@ def stage() -> Iterator[Stage]:
     stage.server.shutdown()
     thread.join()
     stage.server.server_close()
-    parts.use(stage.world.scheduling, stage="")
+    parts.use(stage.env.scheduling, stage="")
     authorizer.parts.use(None)
 
 
@@ -175,7 +203,9 @@ def test_these_routes_are_open_and_no_others() -> None:
 def test_a_get_needs_the_scope_read_and_everything_else_write_but_for_these() -> None:
     usual = {route: Scope.READ if route[0] == "GET" else Scope.WRITE for route in CLOSED}
     others = {("POST", "/triggers/preview"): Scope.READ, ("GET", "/signing-secret"): Scope.WRITE}
-    assert {route: scopes[route] for route in CLOSED} == usual | {route: scope for route, scope in others.items() if route in scopes}
+    assert {route: scopes[route] for route in CLOSED} == usual | {
+        route: scope for route, scope in others.items() if route in scopes
+    }
 
 
 def test_what_is_deployed_asks_the_authorizer_on_every_route_that_is_not_open() -> None:
@@ -187,27 +217,36 @@ def test_what_is_deployed_asks_the_authorizer_on_every_route_that_is_not_open() 
     }
     preflights = {("OPTIONS", path): None for path in API_ROUTES}
     receiver = {(method, smoke.PATH): None for method in smoke.METHODS}
-    assert asked == {route: None if route in OPEN else [{"authorizer": []}] for route in ROUTES} | preflights | receiver
+    assert (
+        asked
+        == {route: None if route in OPEN else [{"authorizer": []}] for route in ROUTES}
+        | preflights
+        | receiver
+    )
     (definition,) = deployed["securityDefinitions"].values()
     assert definition["name"] == "Authorization"
     assert definition["x-amazon-apigateway-authorizer"]["authorizerResultTtlInSeconds"] == 60
     (function,) = app.builtin_auth_handlers
-    assert function.handler_string == "chalicelib.authorizer.authorize"
+    assert function.handler_string == "chalicelib.handlers.authorizer.authorize"
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
-def test_a_tenant_s_own_key_opens_what_is_the_tenant_s(stage: Stage, route: tuple[str, str]) -> None:
+def test_a_tenant_s_own_key_opens_what_is_the_tenant_s(
+    stage: Stage, route: tuple[str, str]
+) -> None:
     key = stage.make("acme")
     answer = stage.try_route(route, stage.register(key), key)
     assert answer.status == ROWS[route].status, answer.body
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
-def test_without_a_valid_key_every_closed_route_answers_the_same_401_and_nothing_happens(stage: Stage, route: tuple[str, str]) -> None:
+def test_without_a_valid_key_every_closed_route_answers_the_same_401_and_nothing_happens(
+    stage: Stage, route: tuple[str, str]
+) -> None:
     key = stage.make("acme")
     names = stage.register(key)
-    revoked, expired = stage.make("acme"), stage.make("acme", expires_at=stage.world.now)
-    stage.keys.revoke(revoked.id, stage.world.now)
+    revoked, expired = stage.make("acme"), stage.make("acme", expires_at=stage.env.now)
+    stage.keys.revoke(revoked.id, stage.env.now)
     slip = key.text[:-1] + ("0" if key.text[-1] != "0" else "1")
     stranger = new_key("local")
     useless = {
@@ -233,13 +272,17 @@ def test_without_a_valid_key_every_closed_route_answers_the_same_401_and_nothing
     assert (first.status, first.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert first.headers["Content-Type"] == "application/problem+json"
     assert (first.json["status"], first.json["title"]) == (401, "Unauthorized")
-    assert {kind: answer.bytes for kind, answer in answers.items()} == dict.fromkeys(useless, first.bytes)
+    assert {kind: answer.bytes for kind, answer in answers.items()} == dict.fromkeys(
+        useless, first.bytes
+    )
     assert stage.seen(key) == before
 
 
 @pytest.mark.parametrize("route", CLOSED, ids=" ".join)
 @pytest.mark.parametrize("scope", Scope)
-def test_a_key_with_one_scope_opens_as_far_as_it_goes(stage: Stage, route: tuple[str, str], scope: Scope) -> None:
+def test_a_key_with_one_scope_opens_as_far_as_it_goes(
+    stage: Stage, route: tuple[str, str], scope: Scope
+) -> None:
     full, key = stage.make("acme"), stage.make("acme", scope)
     names = stage.register(full)
     before = stage.seen(full)
@@ -249,39 +292,58 @@ def test_a_key_with_one_scope_opens_as_far_as_it_goes(stage: Stage, route: tuple
         return
     assert (answer.status, answer.json["status"]) == (403, 403)
     assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json["detail"] == f"this needs a key with the scope {scopes[route]}; this key has {scope}"
+    assert (
+        answer.json["detail"]
+        == f"this needs a key with the scope {scopes[route]}; this key has {scope}"
+    )
     assert stage.seen(full) == before
 
 
 @pytest.mark.parametrize("route", CLOSED, ids=" ".join)
-def test_a_key_without_any_scope_that_is_known_opens_nothing(stage: Stage, route: tuple[str, str]) -> None:
+def test_a_key_without_any_scope_that_is_known_opens_nothing(
+    stage: Stage, route: tuple[str, str]
+) -> None:
     full, key = stage.make("acme"), stage.make("acme", scopes=frozenset())
     assert stage.try_route(route, stage.register(full), key).status == 403
 
 
 @pytest.mark.parametrize("route", OF_ONE_JOB, ids=" ".join)
-def test_what_is_another_tenant_s_is_not_there_to_the_byte(stage: Stage, route: tuple[str, str]) -> None:
+def test_what_is_another_tenant_s_is_not_there_to_the_byte(
+    stage: Stage, route: tuple[str, str]
+) -> None:
     own, other = stage.make("acme"), stage.make("other")
     foreign, mine = stage.register(other, key="theirs"), stage.register(own)
     unknown = {**foreign, "job_id": UNKNOWN_JOB, "run_id": UNKNOWN_RUN}
-    before = [stage.call("GET", f"/jobs/{foreign['job_id']}{rest}", other).bytes for rest in ("", "/runs")]
+    before = [
+        stage.call("GET", f"/jobs/{foreign['job_id']}{rest}", other).bytes for rest in ("", "/runs")
+    ]
     not_there = stage.try_route(route, unknown, own)
     assert not_there.status == 404
     assert stage.try_route(route, foreign, own).bytes == not_there.bytes
     assert stage.try_route(route, {**foreign, "job_id": "key:theirs"}, own).bytes == not_there.bytes
-    assert stage.try_route(route, {**unknown, "job_id": "key:nobody-s"}, own).bytes == not_there.bytes
+    assert (
+        stage.try_route(route, {**unknown, "job_id": "key:nobody-s"}, own).bytes == not_there.bytes
+    )
     if "{run_id}" in route[1]:
         of_mine = stage.try_route(route, {**mine, "run_id": UNKNOWN_RUN}, own)
         assert of_mine.status == 404
-        assert stage.try_route(route, {**mine, "run_id": foreign["run_id"]}, own).bytes == of_mine.bytes
-        assert stage.try_route(route, {**foreign, "run_id": mine["run_id"]}, own).bytes == not_there.bytes
-    assert [stage.call("GET", f"/jobs/{foreign['job_id']}{rest}", other).bytes for rest in ("", "/runs")] == before
+        assert (
+            stage.try_route(route, {**mine, "run_id": foreign["run_id"]}, own).bytes
+            == of_mine.bytes
+        )
+        assert (
+            stage.try_route(route, {**foreign, "run_id": mine["run_id"]}, own).bytes
+            == not_there.bytes
+        )
+    assert [
+        stage.call("GET", f"/jobs/{foreign['job_id']}{rest}", other).bytes for rest in ("", "/runs")
+    ] == before
 
 
 def test_three_tenants_with_50_jobs_each_never_see_anything_of_each_other(stage: Stage) -> None:
     tenants = {name: stage.make(name) for name in ("acme", "bcme", "ccme")}
     canary = {name: f"canary-of-{name}" for name in tenants}
-    stage.world.target = lambda sent: ok(f"answered {sent.request.body}")
+    stage.env.target = lambda sent: ok(f"answered {sent.request.body}")
     ids: dict[str, list[str]] = {name: [] for name in tenants}
     for number, (name, key) in itertools.product(range(50), tenants.items()):
         sign = canary[name]
@@ -291,7 +353,11 @@ def test_three_tenants_with_50_jobs_each_never_see_anything_of_each_other(stage:
             key,
             job(
                 name=f"{sign} {number}",
-                request={"url": f"http://example.com/{sign}", "headers": {"X-Canary": sign}, "body": {"canary": sign}},
+                request={
+                    "url": f"http://example.com/{sign}",
+                    "headers": {"X-Canary": sign},
+                    "body": {"canary": sign},
+                },
                 trigger={"delay": number % 2},
                 labels={"canary": sign, "parity": str(number % 2)},
                 # The same in every tenant: a job's key is the tenant's own.
@@ -301,12 +367,22 @@ def test_three_tenants_with_50_jobs_each_never_see_anything_of_each_other(stage:
         )
         assert made.status == 201, made.body
         ids[name].append(made.json["id"])
-    stage.world.advance(seconds=5)
+    stage.env.advance(seconds=5)
     for name, key in tenants.items():
-        assert stage.call("PUT", f"/secrets/{canary[name]}", key, {"value": canary[name]}).status == 204
+        assert (
+            stage.call("PUT", f"/secrets/{canary[name]}", key, {"value": canary[name]}).status
+            == 204
+        )
     for name, key in tenants.items():
         others = [other for other in tenants if other != name]
-        foreign = re.compile("|".join([*(canary[other] for other in others), *(one for other in others for one in ids[other])]))
+        foreign = re.compile(
+            "|".join(
+                [
+                    *(canary[other] for other in others),
+                    *(one for other in others for one in ids[other]),
+                ]
+            )
+        )
         answers = list(everything_to_read(stage, key, itertools.chain(*ids.values())))
         assert sum(canary[name] in answer.body.decode() for answer in answers) > 150
         for answer in answers:
@@ -319,7 +395,9 @@ def test_three_tenants_with_50_jobs_each_never_see_anything_of_each_other(stage:
 
 
 def everything_to_read(stage: Stage, key: Key, ids: Iterator[str]) -> Iterator[Answer]:
-    """Yield what every route that reads answers to a key: every list to its end, and whatever ids and keys there are."""
+    """Yield what every route that reads answers to a key: every list to its end, and whatever ids
+    and keys there are.
+    """
     for path in LISTS:
         following: str | None = path
         while following:
@@ -327,7 +405,11 @@ def everything_to_read(stage: Stage, key: Key, ids: Iterator[str]) -> Iterator[A
             yield answer
             link = answer.headers.get("Link")
             following = (
-                None if link is None else link.split(";")[0].strip("<>").removeprefix(f"http://127.0.0.1:{stage.server.server_port}")
+                None
+                if link is None
+                else link.split(";")[0]
+                .strip("<>")
+                .removeprefix(f"http://127.0.0.1:{stage.server.server_port}")
             )
     for query in ("limit=7", "name=canary", f"label={quote('parity:1')}", "status=completed"):
         yield stage.call("GET", f"/jobs?{query}", key)
@@ -339,13 +421,20 @@ def everything_to_read(stage: Stage, key: Key, ids: Iterator[str]) -> Iterator[A
             yield stage.call("GET", f"/jobs/{reference}/runs/{run['id']}", key)
 
 
-def test_a_secret_of_another_tenant_is_not_there_and_one_of_the_same_name_is_another(stage: Stage) -> None:
+def test_a_secret_of_another_tenant_is_not_there_and_one_of_the_same_name_is_another(
+    stage: Stage,
+) -> None:
     own, other = stage.make("acme"), stage.make("other")
     assert stage.call("PUT", "/secrets/theirs", other, {"value": "canary"}).status == 204
     before = stage.seen(other)
-    assert stage.call("DELETE", "/secrets/theirs", own).bytes == stage.call("DELETE", "/secrets/nobody_s", own).bytes
+    assert (
+        stage.call("DELETE", "/secrets/theirs", own).bytes
+        == stage.call("DELETE", "/secrets/nobody_s", own).bytes
+    )
     assert stage.call("DELETE", "/secrets/theirs", own).status == 404
-    refused = stage.call("POST", "/jobs", own, job(request={"url": "http://example.com/{{secret:theirs}}"}))
+    refused = stage.call(
+        "POST", "/jobs", own, job(request={"url": "http://example.com/{{secret:theirs}}"})
+    )
     assert (refused.status, refused.json["errors"][0]["field"]) == (422, "request.url")
     assert stage.call("PUT", "/secrets/theirs", own, {"value": "mine"}).status == 204
     assert stage.call("DELETE", "/secrets/theirs", own).status == 204
@@ -355,7 +444,10 @@ def test_a_secret_of_another_tenant_is_not_there_and_one_of_the_same_name_is_ano
 
 
 def test_an_idempotency_key_is_the_tenant_s_own(stage: Stage) -> None:
-    answers = [stage.call("POST", "/jobs", stage.make(name), job(), **{"Idempotency-Key": "one"}) for name in ("acme", "other", "acme")]
+    answers = [
+        stage.call("POST", "/jobs", stage.make(name), job(), **{"Idempotency-Key": "one"})
+        for name in ("acme", "other", "acme")
+    ]
     assert [answer.status for answer in answers] == [201, 201, 201]
     assert answers[0].json["id"] == answers[2].json["id"] != answers[1].json["id"]
 
@@ -363,7 +455,7 @@ def test_an_idempotency_key_is_the_tenant_s_own(stage: Stage) -> None:
 def test_a_revoked_key_is_dead_at_once_on_a_laptop_which_remembers_nothing(stage: Stage) -> None:
     key = stage.make("acme")
     assert stage.call("GET", "/jobs", key).status == 200
-    stage.keys.revoke(key.id, stage.world.now)
+    stage.keys.revoke(key.id, stage.env.now)
     assert stage.call("GET", "/jobs", key).status == 401
 
 
@@ -374,7 +466,7 @@ def test_a_table_of_keys_that_does_not_answer_is_503_and_opens_nothing(stage: St
         if request.get("TableName") == "keys":
             raise client_error("InternalServerError", operation, 500)
 
-    stage.world.cloud.before = fail
+    stage.env.cloud.before = fail
     answer = stage.call("GET", "/jobs", key)
     assert (answer.status, answer.json["status"], answer.headers["Retry-After"]) == (503, 503, "1")
     assert stage.call("GET", "/health", None).status == 200
@@ -384,9 +476,15 @@ def test_a_caller_cannot_say_who_it_is(stage: Stage) -> None:
     """The caller's tenant is what the authorizer said; deployed without one, the door stays shut."""
     claim = {"tenant": "acme", "authorizer": '{"tenant": "acme"}', "x-amzn-tenant": "acme"}
     assert stage.call("GET", "/jobs", None, **claim).status == 401
-    parts.use(stage.world.scheduling, stage="prod")
+    parts.use(stage.env.scheduling, stage="prod")
     event = {
-        "requestContext": {"httpMethod": "GET", "resourcePath": "/jobs", "path": "/jobs", "identity": {}, "authorizer": None},
+        "requestContext": {
+            "httpMethod": "GET",
+            "resourcePath": "/jobs",
+            "path": "/jobs",
+            "identity": {},
+            "authorizer": None,
+        },
         "headers": claim,
         "multiValueQueryStringParameters": None,
         "pathParameters": {},
@@ -402,8 +500,14 @@ def test_no_key_and_no_digest_is_in_any_log_or_answer(
     stage: Stage, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    keys = [stage.make("acme"), stage.make("acme", Scope.READ), stage.make("acme"), new_key("local"), new_key("dev")]
-    stage.keys.revoke(keys[2].id, stage.world.now)
+    keys = [
+        stage.make("acme"),
+        stage.make("acme", Scope.READ),
+        stage.make("acme"),
+        new_key("local"),
+        new_key("dev"),
+    ]
+    stage.keys.revoke(keys[2].id, stage.env.now)
     names = stage.register(keys[0])
     shown = ""
     for route, key in itertools.product(CLOSED, keys[1:]):
@@ -414,10 +518,12 @@ def test_no_key_and_no_digest_is_in_any_log_or_answer(
         if request.get("TableName") != "keys":
             raise RuntimeError("planted")
 
-    stage.world.cloud.before = crash
+    stage.env.cloud.before = crash
     assert stage.call("GET", f"/jobs/{names['job_id']}", keys[0]).status == 500
     printed = capfd.readouterr()
-    shown += caplog.text + repr([vars(record) for record in caplog.records]) + printed.out + printed.err
+    shown += (
+        caplog.text + repr([vars(record) for record in caplog.records]) + printed.out + printed.err
+    )
     assert "request.failed" in shown
     for key in keys:
         assert key.secret not in shown

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.side_by_side import in_threads
+from chalicelib.runtime.concurrency import in_threads
 from tests.api.conftest import Answer, Api, job
 from tests.cloud import client_error
 
@@ -26,16 +26,22 @@ def statuses(results: list[Any]) -> list[int]:
 def test_each_job_is_registered_and_answered_in_order(api: Api) -> None:
     results = batch(api, *(job(name=f"job {number}") for number in range(100)))
     assert statuses(results) == [201] * 100
-    assert [result["job"]["name"] for result in results] == [f"job {number}" for number in range(100)]
-    assert [api.get(f"/jobs/{result['job']['id']}").json for result in results[::33]] == [result["job"] for result in results[::33]]
-    api.world.advance(seconds=10)
-    assert len(api.world.sent) == 100
+    assert [result["job"]["name"] for result in results] == [
+        f"job {number}" for number in range(100)
+    ]
+    assert [api.get(f"/jobs/{result['job']['id']}").json for result in results[::33]] == [
+        result["job"] for result in results[::33]
+    ]
+    api.env.advance(seconds=10)
+    assert len(api.env.sent) == 100
 
 
 def test_each_job_has_its_own_answer(api: Api) -> None:
     api.register(key="taken")
     large = {"url": "https://example.com/", "body": "x" * 70_000}
-    results = batch(api, job(), job(name=""), job(key="taken"), job(request=large), 5, job(key="free"))
+    results = batch(
+        api, job(), job(name=""), job(key="taken"), job(request=large), 5, job(key="free")
+    )
     assert statuses(results) == [201, 422, 409, 413, 422, 201]
     assert results[1]["problem"] == api.post("/jobs", job(name="")).json
     assert results[2]["problem"] == api.post("/jobs", job(key="taken")).json
@@ -85,7 +91,7 @@ def test_what_cannot_be_written_is_a_503_of_its_own(api: Api) -> None:
         if operation == "TransactWriteItems" and next(made) == 1:
             raise client_error("InternalServerError", operation, 500)
 
-    api.world.cloud.before = before
+    api.env.cloud.before = before
     results = batch(api, job(), job(), job())
     assert statuses(results) == [201, 503, 201]
     assert results[1]["problem"]["unknown"] is True
@@ -98,7 +104,7 @@ def test_a_failure_of_ours_hides_no_job_that_was_registered(api: Api) -> None:
         if operation == "TransactWriteItems" and next(made) == 1:
             raise ZeroDivisionError
 
-    api.world.cloud.before = before
+    api.env.cloud.before = before
     results = batch(api, job(), job(), job())
     assert statuses(results) == [201, 500, 201]
     assert "ZeroDivision" not in str(results)
@@ -109,9 +115,9 @@ def test_a_batch_begins_nothing_when_its_time_is_over(api: Api) -> None:
 
     def before(operation: str, request: dict[str, Any]) -> None:
         if operation == "TransactWriteItems":
-            api.world.now += timedelta(seconds=4)
+            api.env.now += timedelta(seconds=4)
 
-    api.world.cloud.before = before
+    api.env.cloud.before = before
     results = batch(api, *[job(trigger={"cron": "* * * * *"})] * 5)
     assert statuses(results) == [201, 201, 201, 503, 503]
     assert "unknown" not in results[4]["problem"]
@@ -119,9 +125,14 @@ def test_a_batch_begins_nothing_when_its_time_is_over(api: Api) -> None:
 
 
 def test_jobs_of_a_batch_are_registered_side_by_side(api: Api) -> None:
-    api.world.scheduling.side_by_side = in_threads
-    results = batch(api, *(job(name=f"job {number}", key="one" if number % 2 else None) for number in range(100)))
-    assert [result["job"]["name"] for result in results[::2]] == [f"job {number}" for number in range(0, 100, 2)]
+    api.env.scheduling.side_by_side = in_threads
+    results = batch(
+        api,
+        *(job(name=f"job {number}", key="one" if number % 2 else None) for number in range(100)),
+    )
+    assert [result["job"]["name"] for result in results[::2]] == [
+        f"job {number}" for number in range(0, 100, 2)
+    ]
     assert sorted(statuses(results[1::2])) == [201, *[409] * 49]
     assert len(api.get("/jobs").json) == 51
 

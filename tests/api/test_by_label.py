@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.side_by_side import in_threads
+from chalicelib.runtime.concurrency import in_threads
 from tests.api.conftest import Answer, Api
 from tests.api.test_list_jobs import next_path
 from tests.cloud import client_error
@@ -20,7 +20,7 @@ def register(api: Api, count: int, **labels: str) -> list[str]:
     made = []
     for _ in range(count):
         made.append(api.register(trigger=CRON, labels=labels)["id"])
-        api.world.now += timedelta(milliseconds=2)
+        api.env.now += timedelta(milliseconds=2)
     return made
 
 
@@ -45,10 +45,10 @@ def before_the_first(api: Api, operation: str, act: Callable[[], Any]) -> None:
 
     def before(called: str, request: dict[str, Any]) -> None:
         if called == operation:
-            api.world.cloud.before = lambda operation, request: None
+            api.env.cloud.before = lambda operation, request: None
             act()
 
-    api.world.cloud.before = before
+    api.env.cloud.before = before
 
 
 def test_jobs_with_the_label_are_paused_and_resumed_and_no_others(api: Api) -> None:
@@ -56,11 +56,11 @@ def test_jobs_with_the_label_are_paused_and_resumed_and_no_others(api: Api) -> N
         register(api, 1, team=team)
     assert api.post("/jobs/pause?label=team:a").json == {"changed": 2}
     assert statuses(api) == ["paused", "active", "paused"]
-    api.world.advance(minutes=1)
-    assert len(api.world.sent) == 1
+    api.env.advance(minutes=1)
+    assert len(api.env.sent) == 1
     assert api.post("/jobs/resume?label=team:a").json == {"changed": 2}
     assert statuses(api) == ["active"] * 3
-    assert len(api.world.cloud.schedules) == 3
+    assert len(api.env.cloud.schedules) == 3
 
 
 def test_jobs_with_the_label_are_deleted_and_no_others(api: Api) -> None:
@@ -68,7 +68,7 @@ def test_jobs_with_the_label_are_deleted_and_no_others(api: Api) -> None:
     (left,) = register(api, 1, team="b")
     assert api.post("/jobs/delete?label=team:a").json == {"changed": 2}
     assert [job["id"] for job in api.get("/jobs").json] == [left]
-    assert len(api.world.cloud.schedules) == 1
+    assert len(api.env.cloud.schedules) == 1
 
 
 def test_what_is_so_already_is_not_counted(api: Api) -> None:
@@ -83,11 +83,11 @@ def test_what_cannot_be_is_neither_counted_nor_an_error(api: Api) -> None:
     api.register(labels={"team": "a"})
     late = api.register(labels={"team": "a"}, trigger={"delay": 60})["id"]
     register(api, 1, team="a")
-    api.world.advance(seconds=30)
+    api.env.advance(seconds=30)
     api.post(f"/jobs/{late}/pause")
     assert api.post("/jobs/pause?label=team:a").json == {"changed": 1}
     assert statuses(api) == ["completed", "paused", "paused"]
-    api.world.advance(minutes=2)
+    api.env.advance(minutes=2)
     assert api.post("/jobs/resume?label=team:a").json == {"changed": 1}
     assert statuses(api) == ["completed", "paused", "active"]
 
@@ -108,7 +108,7 @@ def test_exactly_a_hundred_jobs_need_no_second_call(api: Api) -> None:
 def test_a_page_that_finds_little_ends_early_and_leads_on(api: Api) -> None:
     (oldest,) = register(api, 1, team="a")
     definition = ("job_" + "7" * 26, "definition")
-    jobs = api.world.cloud.tables["jobs"]
+    jobs = api.env.cloud.tables["jobs"]
     for number in range(1000):
         item = {**jobs[oldest, "definition"], "id": {"S": f"{definition[0][:-4]}{number:04d}"}}
         jobs[item["id"]["S"], "definition"] = item
@@ -116,7 +116,7 @@ def test_a_page_that_finds_little_ends_early_and_leads_on(api: Api) -> None:
 
 
 def test_side_by_side_is_no_different(api: Api) -> None:
-    api.world.scheduling.side_by_side = in_threads
+    api.env.scheduling.side_by_side = in_threads
     register(api, 120, team="a")
     assert through(api, "/jobs/pause?label=team:a") == [100, 20]
     assert set(statuses(api)) == {"paused"}
@@ -124,7 +124,9 @@ def test_side_by_side_is_no_different(api: Api) -> None:
 
 def test_a_job_that_is_deleted_meanwhile_is_not_counted(api: Api) -> None:
     first, second = register(api, 2, team="a")
-    before_the_first(api, "PutItem", lambda: [api.delete(f"/jobs/{job_id}") for job_id in (first, second)])
+    before_the_first(
+        api, "PutItem", lambda: [api.delete(f"/jobs/{job_id}") for job_id in (first, second)]
+    )
     assert api.post("/jobs/pause?label=team:a").json == {"changed": 0}
     register(api, 2, team="a")
     before_the_first(api, "TransactWriteItems", lambda: through(api, "/jobs/delete?label=team:a"))
@@ -139,8 +141,13 @@ def test_a_job_that_changes_meanwhile_is_changed_all_the_same(api: Api) -> None:
     assert (api.get(f"/jobs/{job_id}").json["name"], statuses(api)) == ("Renamed", ["paused"])
 
 
-@pytest.mark.parametrize(("action", "write"), [("pause", "PutItem"), ("resume", "PutItem"), ("delete", "TransactWriteItems")])
-def test_a_job_that_loses_the_label_meanwhile_is_left_alone(api: Api, action: str, write: str) -> None:
+@pytest.mark.parametrize(
+    ("action", "write"),
+    [("pause", "PutItem"), ("resume", "PutItem"), ("delete", "TransactWriteItems")],
+)
+def test_a_job_that_loses_the_label_meanwhile_is_left_alone(
+    api: Api, action: str, write: str
+) -> None:
     (job_id,) = register(api, 1, team="a")
     if action == "resume":
         api.post(f"/jobs/{job_id}/pause")
@@ -155,9 +162,9 @@ def test_when_its_time_is_over_a_link_leads_to_what_was_not_reached(api: Api) ->
 
     def before(operation: str, request: dict[str, Any]) -> None:
         if operation == "PutItem":
-            api.world.now += timedelta(seconds=4)
+            api.env.now += timedelta(seconds=4)
 
-    api.world.cloud.before = before
+    api.env.cloud.before = before
     assert through(api, "/jobs/pause?label=team:a") == [3, 3, 1]
 
 

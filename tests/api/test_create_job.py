@@ -49,12 +49,18 @@ def test_a_date_trigger_is_shown_in_utc(api: Api) -> None:
 
 def test_a_cron_trigger_is_shown_with_its_zone(api: Api) -> None:
     body = api.register(trigger={"cron": "0 9 * * 1-5", "timezone": "Europe/Berlin"})
-    assert body["trigger"] == {"type": "cron", "fields": {"cron": "0 9 * * 1-5", "timezone": "Europe/Berlin"}}
+    assert body["trigger"] == {
+        "type": "cron",
+        "fields": {"cron": "0 9 * * 1-5", "timezone": "Europe/Berlin"},
+    }
     assert body["next_run_time"] == "2026-11-24T08:00:00Z"
 
 
 def test_a_trigger_is_taken_in_the_form_in_which_it_is_shown(api: Api) -> None:
-    for trigger in ({"cron": "0 9 * * *", "timezone": "Asia/Kolkata"}, {"date": "2026-12-01T10:00:00Z"}):
+    for trigger in (
+        {"cron": "0 9 * * *", "timezone": "Asia/Kolkata"},
+        {"date": "2026-12-01T10:00:00Z"},
+    ):
         shown = api.register(trigger=trigger)["trigger"]
         assert api.register(trigger=shown)["trigger"] == shown
 
@@ -73,10 +79,15 @@ def test_every_policy_is_kept(api: Api) -> None:
 
 
 def test_a_method_is_taken_in_any_case(api: Api) -> None:
-    assert api.register(request={"url": "https://example.com/", "method": "put"})["request"]["method"] == "PUT"
+    assert (
+        api.register(request={"url": "https://example.com/", "method": "put"})["request"]["method"]
+        == "PUT"
+    )
 
 
-@pytest.mark.parametrize("body", [0, "text", 1.5, True, [1], {"": {"": []}}, {"deep": [[[[1e300]]]]}, "ünï"])
+@pytest.mark.parametrize(
+    "body", [0, "text", 1.5, True, [1], {"": {"": []}}, {"deep": [[[[1e300]]]]}, "ünï"]
+)
 def test_any_json_value_is_a_body(api: Api, body: Any) -> None:
     made = api.register(request={"url": "https://example.com/", "body": body})
     assert api.get(f"/jobs/{made['id']}").json["request"]["body"] == body
@@ -141,7 +152,10 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
         ["request.headers.Host", "request.method", "request.url", "request.verify"],
     ),
     ({"request": {"method": "GET", "body": 1}}, ["request.body", "request.url"]),
-    ({"trigger": {"cron": "bad", "timezone": "Nowhere", "at": 5}}, ["trigger.at", "trigger.cron", "trigger.timezone"]),
+    (
+        {"trigger": {"cron": "bad", "timezone": "Nowhere", "at": 5}},
+        ["trigger.at", "trigger.cron", "trigger.timezone"],
+    ),
     ({"trigger": {"cron": 5, "timezone": 5}}, ["trigger.cron", "trigger.timezone"]),
     ({"trigger": {"date": "bad", "timezone": "Nowhere"}}, ["trigger.date", "trigger.timezone"]),
     ({"trigger": {"date": "2026-11-23T09:00:00", "timezone": 5}}, ["trigger.timezone"]),
@@ -150,13 +164,17 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "fields"), WRONG, ids=[str(changes)[:60] for changes, _ in WRONG])
-def test_a_wrong_body_is_refused_and_every_wrong_field_named(api: Api, changes: dict[str, Any], fields: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("changes", "fields"), WRONG, ids=[str(changes)[:60] for changes, _ in WRONG]
+)
+def test_a_wrong_body_is_refused_and_every_wrong_field_named(
+    api: Api, changes: dict[str, Any], fields: list[str]
+) -> None:
     answer = api.post("/jobs", job(**changes))
     assert answer.fields == fields
     assert all(error["message"] for error in answer.problem["errors"])
-    assert api.world.cloud.tables == {}
-    assert api.world.cloud.schedules == {}
+    assert api.env.cloud.tables == {}
+    assert api.env.cloud.schedules == {}
 
 
 def test_an_explicit_null_is_not_a_missing_field(api: Api) -> None:
@@ -198,7 +216,14 @@ def test_json_that_is_no_object_is_refused(api: Api, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "", "multipart/form-data"]
+    "content_type",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "",
+        "multipart/form-data",
+    ],
 )
 def test_only_json_is_taken(api: Api, content_type: str) -> None:
     answer = api.post("/jobs", job(), headers={"Content-Type": content_type})
@@ -207,7 +232,10 @@ def test_only_json_is_taken(api: Api, content_type: str) -> None:
 
 
 def test_json_with_a_charset_is_taken(api: Api) -> None:
-    assert api.post("/jobs", job(), headers={"Content-Type": "Application/JSON; charset=utf-8"}).status == 201
+    assert (
+        api.post("/jobs", job(), headers={"Content-Type": "Application/JSON; charset=utf-8"}).status
+        == 201
+    )
 
 
 def test_a_request_over_256_kib_is_too_large(api: Api) -> None:
@@ -239,20 +267,34 @@ def test_a_key_is_free_again_when_its_job_is_deleted(api: Api) -> None:
 def test_the_same_idempotency_key_gives_the_first_answer_again(api: Api) -> None:
     headers = {"Idempotency-Key": "order-1"}
     first = api.post("/jobs", job(), headers=headers)
-    api.world.advance(seconds=30)
+    api.env.advance(seconds=30)
     second = api.post("/jobs", dict(reversed(job().items())), headers=headers)
     assert (second.status, second.text) == (201, first.text)
     assert second.headers["Idempotency-Replayed"] == "true"
     assert "Idempotency-Replayed" not in first.headers
-    assert [second.headers[name] for name in ("Location", "ETag")] == [first.headers[name] for name in ("Location", "ETag")]
+    assert [second.headers[name] for name in ("Location", "ETag")] == [
+        first.headers[name] for name in ("Location", "ETag")
+    ]
     assert len(api.get("/jobs").json) == 1
 
 
 @pytest.mark.parametrize("character", ["\x7f", '"', "ü", "\N{GRINNING FACE}"])
-def test_the_largest_body_is_answered_again_whatever_it_is_made_of(api: Api, character: str) -> None:
+def test_the_largest_body_is_answered_again_whatever_it_is_made_of(
+    api: Api, character: str
+) -> None:
     text = character * (65_536 // len(character.encode()))
-    body = job(request={"url": "http://example.com/endpoint", "body": text}, labels={f"{number}": character * 255 for number in range(20)})
-    first, second = (api.post("/jobs", raw=json.dumps(body, ensure_ascii=False).encode(), headers={"Idempotency-Key": "x"}) for _ in "12")
+    body = job(
+        request={"url": "http://example.com/endpoint", "body": text},
+        labels={f"{number}": character * 255 for number in range(20)},
+    )
+    first, second = (
+        api.post(
+            "/jobs",
+            raw=json.dumps(body, ensure_ascii=False).encode(),
+            headers={"Idempotency-Key": "x"},
+        )
+        for _ in "12"
+    )
     assert (first.status, first.json["request"]["body"] == text) == (201, True)
     assert (second.headers.get("Idempotency-Replayed"), second.text) == ("true", first.text)
 
@@ -260,7 +302,7 @@ def test_the_largest_body_is_answered_again_whatever_it_is_made_of(api: Api, cha
 def test_a_repeat_gets_its_first_answer_though_its_date_has_passed_since(api: Api) -> None:
     headers, body = {"Idempotency-Key": "order-1"}, job(trigger={"date": "2026-11-23T10:00:30Z"})
     first = api.post("/jobs", body, headers=headers)
-    api.world.advance(minutes=5)
+    api.env.advance(minutes=5)
     second = api.post("/jobs", body, headers=headers)
     assert (second.status, second.text) == (201, first.text)
 
@@ -275,7 +317,7 @@ def test_a_repeat_may_write_its_numbers_in_another_way(api: Api) -> None:
 
 def test_a_request_that_comes_twice_at_once_with_both_its_keys_gets_one_answer(api: Api) -> None:
     headers, body = {"Idempotency-Key": "order-1"}, job(key="nightly")
-    jobs, others = api.world.scheduling.jobs, []
+    jobs, others = api.env.scheduling.jobs, []
     look = jobs.answered
 
     def look_too_early(*names: Any) -> Any:
@@ -292,11 +334,14 @@ def test_a_request_that_comes_twice_at_once_with_both_its_keys_gets_one_answer(a
 
 def test_a_key_that_another_job_has_is_refused_with_an_idempotency_key_too(api: Api) -> None:
     api.register(key="nightly")
-    assert api.post("/jobs", job(key="nightly"), headers={"Idempotency-Key": "order-1"}).status == 409
+    assert (
+        api.post("/jobs", job(key="nightly"), headers={"Idempotency-Key": "order-1"}).status == 409
+    )
 
 
 @pytest.mark.parametrize(
-    ("said", "scheme"), [("https", "https"), ("http", "http"), ("https\r\n X-Evil: 1", "http"), ("javascript", "http")]
+    ("said", "scheme"),
+    [("https", "https"), ("http", "http"), ("https\r\n X-Evil: 1", "http"), ("javascript", "http")],
 )
 def test_the_location_has_no_scheme_but_http_and_https(api: Api, said: str, scheme: str) -> None:
     answer = api.post("/jobs", job(), headers={"X-Forwarded-Proto": said})
@@ -330,7 +375,7 @@ def test_a_refused_request_does_not_use_its_idempotency_key_up(api: Api) -> None
 def test_an_idempotency_key_is_forgotten_after_a_day(api: Api) -> None:
     headers = {"Idempotency-Key": "order-1"}
     first = api.post("/jobs", job(), headers=headers)
-    api.world.advance(hours=25)
+    api.env.advance(hours=25)
     second = api.post("/jobs", job(), headers=headers)
     assert second.json["id"] != first.json["id"]
 

@@ -7,18 +7,25 @@ from html.parser import HTMLParser
 
 import pytest
 
-from chalicelib.api import reference
-from chalicelib.api.description import document
+from chalicelib.api.openapi import docs_page
+from chalicelib.api.openapi.document import document
 from chalicelib.api.routing import operations
 from tests.api.conftest import Api
 
 
 class Reader(HTMLParser):
-    """Reads a page as a browser does: its text, the attributes of its elements, and which elements were left open."""
+    """Reads a page as a browser does: its text, the attributes of its elements, and which elements
+    were left open.
+    """
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.text, self.attributes, self.tags, self.open = "", list[tuple[str, str]](), set[str](), list[str]()
+        self.text, self.attributes, self.tags, self.open = (
+            "",
+            list[tuple[str, str]](),
+            set[str](),
+            list[str](),
+        )
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -37,7 +44,7 @@ class Reader(HTMLParser):
 @pytest.fixture
 def page(api: Api) -> Reader:
     # A test that asked before, in a thread, had it made where no line is counted.
-    reference.page.cache_clear()
+    docs_page.page.cache_clear()
     answer = api.get("/docs")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     read = Reader(answer.text)
@@ -57,18 +64,25 @@ def test_it_shows_every_operation_with_its_parameters_and_every_document(page: R
 
 def test_it_loads_nothing_and_leads_to_no_other_host(page: Reader) -> None:
     assert not page.tags & {"script", "link", "img", "iframe", "object", "embed", "form", "base"}
-    assert {value for name, value in page.attributes if name in ("href", "src") and not value.startswith("#")} == {"openapi.json"}
+    assert {
+        value
+        for name, value in page.attributes
+        if name in ("href", "src") and not value.startswith("#")
+    } == {"openapi.json"}
     assert not [name for name, _ in page.attributes if name.startswith("on") or name == "style"]
 
 
 def test_every_link_within_it_leads_somewhere(page: Reader) -> None:
     ids = [value for name, value in page.attributes if name == "id"]
     assert len(set(ids)) == len(ids)
-    assert {value[1:] for name, value in page.attributes if name == "href" and value.startswith("#")} <= set(ids)
+    assert {
+        value[1:] for name, value in page.attributes if name == "href" and value.startswith("#")
+    } <= set(ids)
 
 
 def test_its_policy_forbids_everything_but_its_own_style(api: Api) -> None:
     policy = api.get("/docs").headers["Content-Security-Policy"]
     assert re.fullmatch(
-        "default-src 'none'; style-src 'sha256-[A-Za-z0-9+/]{43}='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", policy
+        "default-src 'none'; style-src 'sha256-[A-Za-z0-9+/]{43}='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        policy,
     )

@@ -11,15 +11,18 @@ from tests.api.conftest import Api, job
 
 
 def due(api: Api, **trigger: Any) -> str:
-    """Register a job, let it come due, and return when, having looked that its request was sent then, and once."""
+    """Register a job, let it come due, and return when, having looked that its request was sent
+    then, and once.
+    """
     made = api.register(trigger=trigger)
     at = datetime.fromisoformat(made["next_run_time"])
-    world = api.world
-    # The sweeper looks every minute, so a year would take long: the clock jumps to before the wake, which comes two minutes ahead.
-    world.now = max(world.now, at - timedelta(minutes=20))
-    world.advance_to(at + timedelta(minutes=20))
-    assert [sent.request.url for sent in world.sent] == [made["request"]["url"]]
-    assert timedelta() <= world.sent[0].at - at < timedelta(seconds=1)
+    env = api.env
+    # The sweeper looks every minute, so a year would take long: the clock jumps to before the wake,
+    # which comes two minutes ahead.
+    env.now = max(env.now, at - timedelta(minutes=20))
+    env.advance_to(at + timedelta(minutes=20))
+    assert [sent.request.url for sent in env.sent] == [made["request"]["url"]]
+    assert timedelta() <= env.sent[0].at - at < timedelta(seconds=1)
     assert api.get(f"/jobs/{made['id']}").json["status"] == "completed"
     return made["next_run_time"]
 
@@ -43,7 +46,9 @@ def test_a_delay_of_899_which_one_message_can_carry_is_due_after_15_minutes(api:
     assert due(api, delay=899) == "2026-11-23T10:15:00Z"
 
 
-def test_a_delay_of_901_which_no_message_can_carry_is_due_after_15_minutes_and_2_seconds(api: Api) -> None:
+def test_a_delay_of_901_which_no_message_can_carry_is_due_after_15_minutes_and_2_seconds(
+    api: Api,
+) -> None:
     assert due(api, delay=901) == "2026-11-23T10:15:02Z"
 
 
@@ -52,7 +57,9 @@ def test_a_delay_of_31536000_is_due_after_a_year(api: Api) -> None:
 
 
 def test_a_delay_of_31536001_is_refused(api: Api) -> None:
-    assert refusal(api, delay=31_536_001) == [{"field": "trigger.delay", "message": "must be from 0 to 31536000 seconds (a year)"}]
+    assert refusal(api, delay=31_536_001) == [
+        {"field": "trigger.delay", "message": "must be from 0 to 31536000 seconds (a year)"}
+    ]
 
 
 def test_a_date_in_another_offset_is_due_at_its_instant(api: Api) -> None:
@@ -64,12 +71,18 @@ def test_a_date_without_offset_is_due_by_utc(api: Api) -> None:
 
 
 def test_a_date_without_offset_is_due_by_the_clock_of_its_time_zone(api: Api) -> None:
-    assert due(api, date="2026-12-01T10:00:00", timezone="America/New_York") == "2026-12-01T15:00:00Z"
+    assert (
+        due(api, date="2026-12-01T10:00:00", timezone="America/New_York") == "2026-12-01T15:00:00Z"
+    )
 
 
 def test_a_date_in_a_gap_is_refused_with_the_next_valid_time(api: Api) -> None:
-    message = "the clocks of Europe/Berlin skip this time; the next that exists is 2027-03-28T03:00:00"
-    assert refusal(api, date="2027-03-28T02:30:00", timezone="Europe/Berlin") == [{"field": "trigger.date", "message": message}]
+    message = (
+        "the clocks of Europe/Berlin skip this time; the next that exists is 2027-03-28T03:00:00"
+    )
+    assert refusal(api, date="2027-03-28T02:30:00", timezone="Europe/Berlin") == [
+        {"field": "trigger.date", "message": message}
+    ]
     assert due(api, date="2027-03-28T03:00:00", timezone="Europe/Berlin") == "2027-03-28T01:00:00Z"
 
 
@@ -82,4 +95,6 @@ def test_a_date_on_29_february_is_due_in_a_leap_year(api: Api) -> None:
 
 
 def test_a_date_on_29_february_is_refused_in_another_year(api: Api) -> None:
-    assert refusal(api, date="2027-02-29T10:00:00Z") == [{"field": "trigger.date", "message": "there is no such date and time"}]
+    assert refusal(api, date="2027-02-29T10:00:00Z") == [
+        {"field": "trigger.date", "message": "there is no such date and time"}
+    ]

@@ -9,14 +9,16 @@ import pytest
 
 from tests.api.conftest import Api
 from tests.api.test_list_jobs import next_path
-from tests.world import status
+from tests.environment import status
 
 
 def change(api: Api, chance: random.Random, jobs: list[str]) -> None:
     """Register some jobs, delete some."""
     for _ in range(chance.randrange(4)):
-        api.world.now += timedelta(milliseconds=chance.choice((0, 1, 50)))
-        jobs.append(api.register(trigger={"cron": "0 3 * * *"}, labels={"team": chance.choice("ab")})["id"])
+        api.env.now += timedelta(milliseconds=chance.choice((0, 1, 50)))
+        jobs.append(
+            api.register(trigger={"cron": "0 3 * * *"}, labels={"team": chance.choice("ab")})["id"]
+        )
     for _ in range(chance.randrange(4)):
         if jobs:
             assert api.delete(f"/jobs/{jobs.pop(chance.randrange(len(jobs)))}").status == 204
@@ -24,7 +26,9 @@ def change(api: Api, chance: random.Random, jobs: list[str]) -> None:
 
 @pytest.mark.parametrize("query", ["", "&label=team:a", "&status=active"])
 @pytest.mark.parametrize("seed", range(5))
-def test_jobs_that_are_there_all_along_are_shown_once_each_while_others_come_and_go(api: Api, seed: int, query: str) -> None:
+def test_jobs_that_are_there_all_along_are_shown_once_each_while_others_come_and_go(
+    api: Api, seed: int, query: str
+) -> None:
     chance, jobs = random.Random(seed), list[str]()
     while len(jobs) < 14:
         change(api, chance, jobs)
@@ -38,22 +42,26 @@ def test_jobs_that_are_there_all_along_are_shown_once_each_while_others_come_and
         change(api, chance, jobs)
     assert shown == sorted(set(shown), reverse=True)
     there = set(jobs) & before.keys()
-    assert {job_id for job_id in there if "label" not in query or before[job_id] == "a"} <= set(shown)
+    assert {job_id for job_id in there if "label" not in query or before[job_id] == "a"} <= set(
+        shown
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_runs_that_went_wrong_before_are_shown_once_each_while_others_go_wrong(api: Api, seed: int) -> None:
+def test_runs_that_went_wrong_before_are_shown_once_each_while_others_go_wrong(
+    api: Api, seed: int
+) -> None:
     chance, jobs = random.Random(seed), list[str]()
-    api.world.target = lambda sent: status(404)
+    api.env.target = lambda sent: status(404)
 
     def fail() -> None:
         for _ in range(chance.randrange(3)):
             jobs.append(api.register(trigger={"delay": 0})["id"])
-            api.world.advance(seconds=chance.choice((1, 2)))
+            api.env.advance(seconds=chance.choice((1, 2)))
 
     while len(jobs) < 12:
         fail()
-    api.world.advance(seconds=10)
+    api.env.advance(seconds=10)
     before = set(jobs)
     shown: list[str] = []
     path = f"/runs?limit={chance.choice((1, 2, 5))}"

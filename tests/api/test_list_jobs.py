@@ -18,7 +18,7 @@ def test_jobs_come_newest_first(api: Api) -> None:
     made = []
     for n in range(5):
         made.append(api.register(name=f"job {n}"))
-        api.world.advance(seconds=0.01)
+        api.env.advance(seconds=0.01)
     answer = api.get("/jobs")
     assert answer.json == list(reversed(made))
     assert "Link" not in answer.headers
@@ -33,7 +33,7 @@ def test_pages_follow_each_other_without_gap_or_repeat(api: Api) -> None:
     made = []
     for n in range(10):
         made.append(api.register(name=f"job {n}")["id"])
-        api.world.advance(seconds=0.01)
+        api.env.advance(seconds=0.01)
     for limit, pages in ((3, 4), (5, 2), (10, 1), (100, 1)):
         paged: list[str] = []
         path, count = f"/jobs?limit={limit}", 0
@@ -48,20 +48,22 @@ def test_pages_follow_each_other_without_gap_or_repeat(api: Api) -> None:
 
 def test_a_list_without_limit_ends_at_1000_jobs(api: Api) -> None:
     for _ in range(1005):
-        api.world.create(trigger())
-        api.world.now = api.world.now.replace(microsecond=(api.world.now.microsecond + 1000) % 1_000_000)
-    parts = api.world.cloud.tables["jobs"]
+        api.env.create(trigger())
+        api.env.now = api.env.now.replace(microsecond=(api.env.now.microsecond + 1000) % 1_000_000)
+    parts = api.env.cloud.tables["jobs"]
     for key, item in list(parts.items()):
         if key[1] == "definition":
             item["tenant"] = {"S": "local"}
-            item["definition"] = {"S": item["definition"]["S"].replace('"tenant":"tenant"', '"tenant":"local"')}
+            item["definition"] = {
+                "S": item["definition"]["S"].replace('"tenant":"tenant"', '"tenant":"local"')
+            }
     first = api.get("/jobs")
     assert len(first.json) == 1000
     assert len(api.get(next_path(first)).json) == 5
 
 
 def trigger():  # type: ignore[no-untyped-def]
-    from tests.test_firing import at
+    from tests.usecases.test_firing import at
 
     return at(hours=5)
 
@@ -69,7 +71,7 @@ def trigger():  # type: ignore[no-untyped-def]
 def test_a_list_without_limit_ends_at_2_mb(api: Api) -> None:
     for _ in range(40):
         api.register(request={"url": "https://example.com/", "body": "x" * 60_000})
-        api.world.advance(seconds=0.01)
+        api.env.advance(seconds=0.01)
     answer = api.get("/jobs")
     assert len(answer.text) < 2 * 1024 * 1024 + 1000
     rest = api.get(next_path(answer))
@@ -98,7 +100,7 @@ def test_filters(api: Api) -> None:
 def test_a_filtered_page_leads_on_with_its_filter(api: Api) -> None:
     for n in range(6):
         api.register(name=f"{'even' if n % 2 == 0 else 'odd'} {n}")
-        api.world.advance(seconds=0.01)
+        api.env.advance(seconds=0.01)
     first = api.get("/jobs?name=even&limit=2")
     assert [job["name"] for job in first.json] == ["even 4", "even 2"]
     second = api.get(next_path(first))
@@ -110,7 +112,9 @@ def test_every_wrong_parameter_is_named(api: Api) -> None:
     assert answer.fields == ["label", "limit", "name", "nome", "status"]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "status=gone", "label=team", "label=:x", "nome=x"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "status=gone", "label=team", "label=:x", "nome=x"]
+)
 def test_a_wrong_query_is_refused(api: Api, query: str) -> None:
     answer = api.get(f"/jobs?{query}")
     assert answer.fields == [query.partition("=")[0]]
@@ -119,11 +123,19 @@ def test_a_wrong_query_is_refused(api: Api, query: str) -> None:
 def test_a_cursor_that_is_not_ours_is_refused(api: Api) -> None:
     for n in range(3):
         api.register(name=f"job {n}")
-        api.world.advance(seconds=0.01)
+        api.env.advance(seconds=0.01)
     path = next_path(api.get("/jobs?limit=1"))
     cursor = re.search(r"cursor=([^&]+)", path)
     assert cursor
-    for wrong in ("x", "", "AAAA", cursor[1][:-1] + ("A" if cursor[1][-1] != "A" else "B"), cursor[1] + "A", "%00", "ü"):
+    for wrong in (
+        "x",
+        "",
+        "AAAA",
+        cursor[1][:-1] + ("A" if cursor[1][-1] != "A" else "B"),
+        cursor[1] + "A",
+        "%00",
+        "ü",
+    ):
         answer = api.get(f"/jobs?limit=1&cursor={wrong}")
         assert answer.status == 400, wrong
         assert answer.problem["title"] == "Bad Request"

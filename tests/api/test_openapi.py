@@ -1,4 +1,7 @@
-"""`GET /openapi.json`: valid, whole, and true. That every other answer is as it says, `Api.call` sees to."""
+"""`GET /openapi.json`: valid, whole, and true.
+
+That every other answer is as it says, `Api.call` sees to.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from chalicelib.api.description import described, document
-from chalicelib.api.examples import EXAMPLES
+from chalicelib.api.openapi.document import described, document
+from chalicelib.api.openapi.examples import EXAMPLES
 from chalicelib.api.routing import operations
 from tests.api.conftest import ROUTES as API_ROUTES
 from tests.api.conftest import Api
@@ -36,12 +39,23 @@ def test_it_is_valid_openapi_3_1(api: Api) -> None:
 
 
 def test_it_has_every_route_of_the_app_and_no_other() -> None:
-    of_the_app = {(method, path) for path, methods in API_ROUTES.items() for method in methods if method != "OPTIONS"}
-    assert {(method.upper(), path) for path, methods in document()["paths"].items() for method in methods} == of_the_app
+    of_the_app = {
+        (method, path)
+        for path, methods in API_ROUTES.items()
+        for method in methods
+        if method != "OPTIONS"
+    }
+    assert {
+        (method.upper(), path)
+        for path, methods in document()["paths"].items()
+        for method in methods
+    } == of_the_app
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
-def test_an_operation_says_what_it_is_who_may_call_it_and_shows_examples(route: tuple[str, str]) -> None:
+def test_an_operation_says_what_it_is_who_may_call_it_and_shows_examples(
+    route: tuple[str, str],
+) -> None:
     described = operation(route)
     assert described["summary"] and described["description"] and len(described["tags"]) == 1
     needed = operations[route].scope
@@ -59,10 +73,14 @@ def bodies(described: Any) -> Iterator[Any]:
 
 
 def test_what_is_sent_is_closed_and_what_is_shown_may_gain_keys() -> None:
-    schemas = {name: schema for name, schema in document()["components"]["schemas"].items() if "properties" in schema}
-    assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == {
-        name for name in schemas if name.endswith("In")
+    schemas = {
+        name: schema
+        for name, schema in document()["components"]["schemas"].items()
+        if "properties" in schema
     }
+    assert {
+        name for name, schema in schemas.items() if schema.get("additionalProperties") is False
+    } == {name for name in schemas if name.endswith("In")}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +95,9 @@ def test_what_is_sent_is_closed_and_what_is_shown_may_gain_keys() -> None:
         {"type": "cron", "fields": {"date": "2026-12-01T10:00:00Z"}},
     ],
 )
-def test_a_trigger_that_the_api_refuses_is_none_by_its_schema_either(api: Api, trigger: dict[str, Any]) -> None:
+def test_a_trigger_that_the_api_refuses_is_none_by_its_schema_either(
+    api: Api, trigger: dict[str, Any]
+) -> None:
     assert api.post("/triggers/preview", {"trigger": trigger}).status == 422
     assert not validator(json.dumps({"$ref": "#/components/schemas/TriggerIn"})).is_valid(trigger)
 
@@ -90,8 +110,12 @@ def test_operation_ids_are_unique() -> None:
 def test_it_names_the_server_it_is_asked_of(api: Api) -> None:
     assert api.get("/openapi.json").json["servers"] == [{"url": "http://localhost:8000"}]
     deployed = {"Host": "abc.execute-api.eu-central-1.amazonaws.com", "X-Forwarded-Proto": "https"}
-    assert api.get("/openapi.json", headers=deployed).json["servers"] == [{"url": f"https://{deployed['Host']}"}]
-    assert api.get("/openapi.json", headers={"Host": "evil.example/\"'<"}).json["servers"] == [{"url": "/"}]
+    assert api.get("/openapi.json", headers=deployed).json["servers"] == [
+        {"url": f"https://{deployed['Host']}"}
+    ]
+    assert api.get("/openapi.json", headers={"Host": "evil.example/\"'<"}).json["servers"] == [
+        {"url": "/"}
+    ]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -100,10 +124,15 @@ def test_every_example_is_what_its_schema_describes(name: str) -> None:
         validator(json.dumps({"$ref": f"#/components/schemas/{name}"})).validate(example)
 
 
-@pytest.mark.parametrize(("name", "example"), SENT, ids=[f"{name} {example}" for name, example in SENT])
+@pytest.mark.parametrize(
+    ("name", "example"), SENT, ids=[f"{name} {example}" for name, example in SENT]
+)
 def test_every_example_of_a_body_is_taken(api: Api, name: str, example: str) -> None:
     job = api.register()
-    api.put("/jobs/key:report", {"name": "Report", "request": {"url": "http://example.com/"}, "trigger": {"delay": 5}})
+    api.put(
+        "/jobs/key:report",
+        {"name": "Report", "request": {"url": "http://example.com/"}, "trigger": {"delay": 5}},
+    )
     takers = [(method, path) for method, path in ROUTES if operations[method, path].body == name]
     assert takers
     for method, path in takers:
@@ -124,11 +153,18 @@ def test_the_example_of_a_preview_is_what_the_preview_answers(api: Api) -> None:
 def test_a_description_is_made_only_when_somebody_asks_for_it() -> None:
     root = Path(__file__).parent.parent.parent
     done = subprocess.run(
-        [sys.executable, "-c", "import app, sys; print(*sys.modules)"], cwd=root, capture_output=True, text=True, check=True
+        [sys.executable, "-c", "import app, sys; print(*sys.modules)"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     loaded = done.stdout.split()
-    assert "chalicelib.api.jobs" in loaded
-    late = {f"chalicelib.api.{name}" for name in ("description", "shapes", "inputs", "examples", "wording", "reference")}
+    assert "chalicelib.api.routes.jobs" in loaded
+    late = {
+        f"chalicelib.api.{name}"
+        for name in ("description", "shapes", "inputs", "examples", "wording", "reference")
+    }
     assert not late & set(loaded)
 
 

@@ -32,19 +32,28 @@ def test_a_cron_is_shown_with_its_next_ten_times(api: Api) -> None:
 def test_nothing_is_registered(api: Api) -> None:
     preview(api, {"cron": "* * * * *"})
     assert api.get("/jobs").json == []
-    assert api.world.cloud.schedules == {}
+    assert api.env.cloud.schedules == {}
 
 
 def test_notes_say_what_daylight_saving_does(api: Api) -> None:
-    body = preview(api, {"cron": "30 2 * * *", "timezone": "Europe/Berlin"}, after="2027-03-26T12:00:00+01:00", count=2).json
+    body = preview(
+        api,
+        {"cron": "30 2 * * *", "timezone": "Europe/Berlin"},
+        after="2027-03-26T12:00:00+01:00",
+        count=2,
+    ).json
     assert body["next_run_times"] == ["2027-03-27T01:30:00Z", "2027-03-29T00:30:00Z"]
-    assert body["notes"] == ["On 28 March 2027 the time 02:30 does not exist in Europe/Berlin: no run that day"]
+    assert body["notes"] == [
+        "On 28 March 2027 the time 02:30 does not exist in Europe/Berlin: no run that day"
+    ]
 
 
 def test_times_come_strictly_after(api: Api) -> None:
     body = preview(api, {"cron": "0 9 * * *"}, after="2027-01-01T09:00:00Z", count=1).json
     assert body["next_run_times"] == ["2027-01-02T09:00:00Z"]
-    body = preview(api, {"cron": "0 9 * * *"}, after="2027-01-01T09:59:59.9999999+01:00", count=1).json
+    body = preview(
+        api, {"cron": "0 9 * * *"}, after="2027-01-01T09:59:59.9999999+01:00", count=1
+    ).json
     assert body["next_run_times"] == ["2027-01-01T09:00:00Z"]
 
 
@@ -66,17 +75,26 @@ def test_as_many_times_are_shown_as_are_asked_for(api: Api, count: object, shown
 )
 def test_a_date_is_shown_once(api: Api, trigger: dict[str, Any], date: str) -> None:
     body = preview(api, trigger).json
-    assert body == {"trigger": {"type": "one-time", "fields": {"date": date}}, "next_run_times": [date], "notes": []}
+    assert body == {
+        "trigger": {"type": "one-time", "fields": {"date": date}},
+        "next_run_times": [date],
+        "notes": [],
+    }
     assert api.register(trigger=trigger)["next_run_time"] == date
 
 
 def test_a_delay_of_nothing_on_the_full_second_is_due_now(api: Api) -> None:
-    api.world.advance(seconds=0.75)
+    api.env.advance(seconds=0.75)
     assert preview(api, {"delay": 0}).json["next_run_times"] == ["2026-11-23T10:00:01Z"]
 
 
 def test_after_its_date_nothing_comes(api: Api) -> None:
-    assert preview(api, {"date": "2026-12-01T10:00:00Z"}, after="2026-12-01T10:00:00Z").json["next_run_times"] == []
+    assert (
+        preview(api, {"date": "2026-12-01T10:00:00Z"}, after="2026-12-01T10:00:00Z").json[
+            "next_run_times"
+        ]
+        == []
+    )
 
 
 def test_a_returned_trigger_can_be_sent(api: Api) -> None:
@@ -131,7 +149,10 @@ def test_count_is_a_whole_number_from_1_to_100(api: Api, count: object) -> None:
         ({"trigger": {"delay": 10**400}}, ["trigger.delay"]),
         ({"trigger": {"delay": -1}}, ["trigger.delay"]),
         ({"trigger": {"delay": 5}, "name": "x", "limit": 3}, ["limit", "name"]),
-        ({"trigger": {"cron": "bogus"}, "after": "now", "count": 0, "x": 1}, ["after", "count", "trigger.cron", "x"]),
+        (
+            {"trigger": {"cron": "bogus"}, "after": "now", "count": 0, "x": 1},
+            ["after", "count", "trigger.cron", "x"],
+        ),
     ],
 )
 def test_every_wrong_field_is_named(api: Api, body: object, fields: list[str] | None) -> None:
@@ -143,8 +164,18 @@ def test_every_wrong_field_is_named(api: Api, body: object, fields: list[str] | 
 
 
 def test_the_far_past_and_the_far_future_are_answered(api: Api) -> None:
-    assert preview(api, {"cron": "* * * * *", "timezone": "Asia/Tokyo"}, after="9999-12-31T23:59:00Z").json["next_run_times"] == []
+    assert (
+        preview(
+            api, {"cron": "* * * * *", "timezone": "Asia/Tokyo"}, after="9999-12-31T23:59:00Z"
+        ).json["next_run_times"]
+        == []
+    )
     for cron in ("0 0 29 2 */7", "30 * 29 2 */7"):
-        answer = preview(api, {"cron": cron, "timezone": "Europe/Berlin"}, after="0001-01-02T00:00:00Z", count=100)
+        answer = preview(
+            api,
+            {"cron": cron, "timezone": "Europe/Berlin"},
+            after="0001-01-02T00:00:00Z",
+            count=100,
+        )
         assert len(answer.json["next_run_times"]) > 50
         assert len(answer.json["notes"]) <= 20

@@ -23,10 +23,10 @@ def once_before_the_write(api: Api, act: Any) -> None:
 
     def before(operation: str, request: dict[str, Any]) -> None:
         if operation == "TransactWriteItems":
-            api.world.cloud.before = lambda operation, request: None
+            api.env.cloud.before = lambda operation, request: None
             act()
 
-    api.world.cloud.before = before
+    api.env.cloud.before = before
 
 
 def test_a_job_is_created_under_its_key(api: Api) -> None:
@@ -51,18 +51,30 @@ def test_a_path_may_be_percent_encoded(api: Api) -> None:
 
 def test_the_same_again_changes_nothing(api: Api) -> None:
     made = api.put(PATH, body())
-    api.world.advance(hours=1)
-    before = dict(api.world.cloud.tables["jobs"])
+    api.env.advance(hours=1)
+    before = dict(api.env.cloud.tables["jobs"])
     answer = api.put(PATH, body(key="nightly"))
-    assert (answer.status, answer.json, answer.headers["ETag"]) == (200, made.json, made.headers["ETag"])
+    assert (answer.status, answer.json, answer.headers["ETag"]) == (
+        200,
+        made.json,
+        made.headers["ETag"],
+    )
     assert "Location" not in answer.headers
-    assert api.world.cloud.tables["jobs"] == before
+    assert api.env.cloud.tables["jobs"] == before
 
 
 def test_what_is_absent_goes_to_its_default(api: Api) -> None:
     plain = api.put("/jobs/key:other", body()).json
     made = api.put(
-        PATH, body(labels={"a": "b"}, timeout=60, retry={"max_attempts": 7}, overlap="skip", misfire_grace=5, trigger={"cron": "* * * * *"})
+        PATH,
+        body(
+            labels={"a": "b"},
+            timeout=60,
+            retry={"max_attempts": 7},
+            overlap="skip",
+            misfire_grace=5,
+            trigger={"cron": "* * * * *"},
+        ),
     ).json
     answer = api.put(PATH, body(request={"url": "http://example.com/new"}))
     assert answer.status == 200
@@ -77,17 +89,21 @@ def test_what_is_absent_goes_to_its_default(api: Api) -> None:
 def test_a_replaced_job_fires_as_it_is_now(api: Api) -> None:
     api.put(PATH, body(trigger={"delay": 60}))
     api.put(PATH, body(trigger={"delay": 120}, request={"url": "http://example.com/new"}))
-    api.world.advance(minutes=5)
-    assert [sent.request.url for sent in api.world.sent] == ["http://example.com/new"]
+    api.env.advance(minutes=5)
+    assert [sent.request.url for sent in api.env.sent] == ["http://example.com/new"]
 
 
 def test_the_same_trigger_is_no_new_trigger(api: Api) -> None:
     date = {"date": "2026-11-23T12:00:00+01:00"}
     made = api.put(PATH, body(trigger=date)).json
-    api.world.advance(hours=2)
+    api.env.advance(hours=2)
     assert api.get(PATH).json["status"] == "completed"
     renamed = api.put(PATH, body(trigger=date, name="Renamed"))
-    assert (renamed.status, renamed.json["status"], renamed.json["name"]) == (200, "completed", "Renamed")
+    assert (renamed.status, renamed.json["status"], renamed.json["name"]) == (
+        200,
+        "completed",
+        "Renamed",
+    )
     assert api.put(PATH, body(trigger=date, timeout=60)).status == 409
     assert api.put(PATH, body(trigger={"delay": 5})).json["status"] == "active"
     assert api.get(PATH).json["id"] == made["id"]
@@ -95,7 +111,7 @@ def test_the_same_trigger_is_no_new_trigger(api: Api) -> None:
 
 def test_a_date_that_has_passed_is_no_trigger_of_another_job(api: Api) -> None:
     api.put(PATH, body(trigger={"date": "2026-11-23T11:00:00Z"}))
-    api.world.advance(hours=2)
+    api.env.advance(hours=2)
     assert api.put(PATH, body(trigger={"date": "2026-11-23T11:00:01Z"})).fields == ["trigger.date"]
 
 
@@ -103,9 +119,13 @@ def test_a_paused_job_stays_paused(api: Api) -> None:
     api.put(PATH, body())
     api.post(f"{PATH}/pause")
     answer = api.put(PATH, body(trigger={"cron": "* * * * *"}))
-    assert (answer.status, answer.json["status"], answer.json["next_run_time"]) == (200, "paused", None)
-    api.world.advance(minutes=5)
-    assert api.world.sent == []
+    assert (answer.status, answer.json["status"], answer.json["next_run_time"]) == (
+        200,
+        "paused",
+        None,
+    )
+    api.env.advance(minutes=5)
+    assert api.env.sent == []
 
 
 def test_what_was_read_can_be_changed_and_sent_back(api: Api) -> None:
@@ -135,12 +155,14 @@ def test_what_was_read_can_be_changed_and_sent_back(api: Api) -> None:
         ({"retry": {"initial_delay": 20, "max_delay": 10}}, ["retry.max_delay"]),
     ],
 )
-def test_a_wrong_body_is_refused_whether_there_is_a_job_or_not(api: Api, changes: Any, fields: list[str], is_there: bool) -> None:
+def test_a_wrong_body_is_refused_whether_there_is_a_job_or_not(
+    api: Api, changes: Any, fields: list[str], is_there: bool
+) -> None:
     if is_there:
         api.put(PATH, body())
-    before = dict(api.world.cloud.tables["jobs"])
+    before = dict(api.env.cloud.tables["jobs"])
     assert sorted(set(api.put(PATH, body(**changes)).fields)) == fields
-    assert api.world.cloud.tables["jobs"] == before
+    assert api.env.cloud.tables["jobs"] == before
 
 
 def test_a_null_key_is_another_key(api: Api) -> None:
@@ -169,7 +191,9 @@ def test_if_match_refuses_what_has_changed_and_what_is_not_there(api: Api) -> No
     assert api.get(PATH).json["name"] == "Third"
 
 
-def test_what_was_read_of_a_deleted_job_says_nothing_of_the_one_that_has_its_key_now(api: Api) -> None:
+def test_what_was_read_of_a_deleted_job_says_nothing_of_the_one_that_has_its_key_now(
+    api: Api,
+) -> None:
     tag = {"If-Match": api.put(PATH, body()).headers["ETag"]}
     api.delete(PATH)
     made = api.put(PATH, body(name="another's")).json
@@ -185,8 +209,10 @@ def test_of_two_who_create_at_once_one_changes_what_the_other_created(api: Api) 
     once_before_the_write(api, lambda: others.append(api.put(PATH, body(name="first"))))
     answer = api.put(PATH, body(name="second"))
     assert (others[0].status, answer.status) == (201, 200)
-    assert [(made["id"], made["name"]) for made in api.get("/jobs").json] == [(others[0].json["id"], "second")]
-    assert len(api.world.cloud.schedules) == 1
+    assert [(made["id"], made["name"]) for made in api.get("/jobs").json] == [
+        (others[0].json["id"], "second")
+    ]
+    assert len(api.env.cloud.schedules) == 1
 
 
 def test_a_job_deleted_meanwhile_is_created_anew(api: Api) -> None:
@@ -195,11 +221,11 @@ def test_a_job_deleted_meanwhile_is_created_anew(api: Api) -> None:
     answer = api.put(PATH, body(name="anew"))
     assert answer.status == 201
     assert [made["id"] for made in api.get("/jobs").json] == [answer.json["id"]] != [old["id"]]
-    assert len(api.world.cloud.schedules) == 1
+    assert len(api.env.cloud.schedules) == 1
 
 
 def test_the_keys_of_others_are_theirs(api: Api) -> None:
-    theirs = api.world.create(parse("* * * * *"), key="nightly")
+    theirs = api.env.create(parse("* * * * *"), key="nightly")
     made = api.put(PATH, body())
     assert made.status == 201
     assert made.json["id"] != theirs

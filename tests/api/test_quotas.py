@@ -13,8 +13,8 @@ from tests.cloud import DynamoDB
 
 
 def limit(api: Api, jobs: int = 0, registrations: int = 0) -> None:
-    client: Any = DynamoDB(api.world.cloud)
-    api.world.scheduling.quotas = QuotaStore(client, "jobs", Quotas(jobs, registrations))
+    client: Any = DynamoDB(api.env.cloud)
+    api.env.scheduling.quotas = QuotaStore(client, "jobs", Quotas(jobs, registrations))
 
 
 def test_registrations_over_the_quota_are_refused_until_the_next_minute(api: Api) -> None:
@@ -27,7 +27,7 @@ def test_registrations_over_the_quota_are_refused_until_the_next_minute(api: Api
     assert answer.headers["RateLimit-Policy"] == '"registrations";q=2;w=60'
     assert answer.headers["RateLimit"] == '"registrations";r=0;t=60'
     assert "2 jobs may be registered in 60 seconds" in answer.problem["detail"]
-    api.world.advance(seconds=int(answer.headers["Retry-After"]))
+    api.env.advance(seconds=int(answer.headers["Retry-After"]))
     api.register()
 
 
@@ -40,7 +40,7 @@ def test_jobs_over_the_quota_are_refused_until_some_are_deleted(api: Api) -> Non
     assert answer.headers["RateLimit-Policy"] == '"jobs";q=2'
     assert answer.headers["Retry-After"] == "10"
     api.delete(f"/jobs/{first['id']}")
-    api.world.advance(minutes=3)
+    api.env.advance(minutes=3)
     api.register()
     assert api.post("/jobs", job()).status == 429
     assert len(api.get("/jobs").json) == 2
@@ -49,10 +49,15 @@ def test_jobs_over_the_quota_are_refused_until_some_are_deleted(api: Api) -> Non
 def test_what_is_refused_leaves_nothing_behind(api: Api) -> None:
     limit(api, registrations=1)
     api.register(trigger={"cron": "* * * * *"})
-    schedules = dict(api.world.cloud.schedules)
-    assert api.post("/jobs", job(trigger={"cron": "* * * * *"}), headers={"Idempotency-Key": "x"}).status == 429
-    assert api.world.cloud.schedules == schedules
-    api.world.advance(minutes=1)
+    schedules = dict(api.env.cloud.schedules)
+    assert (
+        api.post(
+            "/jobs", job(trigger={"cron": "* * * * *"}), headers={"Idempotency-Key": "x"}
+        ).status
+        == 429
+    )
+    assert api.env.cloud.schedules == schedules
+    api.env.advance(minutes=1)
     answer = api.post("/jobs", job(trigger={"cron": "* * * * *"}), headers={"Idempotency-Key": "x"})
     assert (answer.status, "Idempotency-Replayed" in answer.headers) == (201, False)
 
@@ -86,8 +91,16 @@ def test_what_a_repeated_batch_has_registered_before_does_not_count(api: Api) ->
     assert api.post("/jobs/batch", {"jobs": batch["jobs"][:2]}).status == 200
     for _ in range(2):
         assert api.post("/jobs", job(key="a")).status == 409
-    assert [result["status"] for result in api.post("/jobs/batch", batch).json["results"]] == [409, 409, 201]
-    assert [result["status"] for result in api.post("/jobs/batch", batch).json["results"]] == [409, 409, 409]
+    assert [result["status"] for result in api.post("/jobs/batch", batch).json["results"]] == [
+        409,
+        409,
+        201,
+    ]
+    assert [result["status"] for result in api.post("/jobs/batch", batch).json["results"]] == [
+        409,
+        409,
+        409,
+    ]
 
 
 def test_a_put_counts_when_it_creates_and_not_when_it_changes(api: Api) -> None:
@@ -103,4 +116,6 @@ def test_only_registrations_count(api: Api, path: str) -> None:
     made = api.register()
     limit(api, jobs=1, registrations=1)
     for _ in range(3):
-        assert api.post(f"/jobs/{made['id']}{path}", {"name": "x"} if not path else None).status < 300
+        assert (
+            api.post(f"/jobs/{made['id']}{path}", {"name": "x"} if not path else None).status < 300
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.api.conftest import Api
-from tests.world import World
+from tests.environment import Environment
 
 
 def test_the_signing_secret_is_shown_and_stays(api: Api) -> None:
@@ -18,31 +18,39 @@ def test_the_signing_secret_is_shown_and_stays(api: Api) -> None:
     assert api.get("/signing-secret").json == answer.json
 
 
-def test_a_rotation_shows_both_for_24_hours(api: Api, world: World) -> None:
+def test_a_rotation_shows_both_for_24_hours(api: Api, env: Environment) -> None:
     first = api.get("/signing-secret").json["secret"]
     rotated = api.post("/signing-secret/rotate")
     assert rotated.status == 200
     assert rotated.json["secret"] != first
     assert rotated.json["previous"] == first
     assert rotated.json["previous_expires_at"] == "2026-11-24T10:00:00Z"
-    world.now += timedelta(hours=24)
-    assert api.get("/signing-secret").json == {"secret": rotated.json["secret"], "previous": None, "previous_expires_at": None}
+    env.now += timedelta(hours=24)
+    assert api.get("/signing-secret").json == {
+        "secret": rotated.json["secret"],
+        "previous": None,
+        "previous_expires_at": None,
+    }
 
 
-def test_attempts_are_signed_with_what_is_in_force_when_they_begin(api: Api, world: World) -> None:
+def test_attempts_are_signed_with_what_is_in_force_when_they_begin(
+    api: Api, env: Environment
+) -> None:
     first = api.get("/signing-secret").json["secret"]
     api.register()
-    world.advance(seconds=10)
+    env.advance(seconds=10)
     second = api.post("/signing-secret/rotate").json["secret"]
     api.register()
-    world.advance(seconds=10)
-    world.now += timedelta(hours=24)
+    env.advance(seconds=10)
+    env.now += timedelta(hours=24)
     api.register()
-    world.advance(seconds=10)
-    assert [sent.credentials.signing for sent in world.sent] == [(first,), (second, first), (second,)]
+    env.advance(seconds=10)
+    assert [sent.credentials.signing for sent in env.sent] == [(first,), (second, first), (second,)]
 
 
-def test_a_job_of_a_tenant_without_a_signing_secret_is_signed_with_a_new_one(api: Api, world: World) -> None:
+def test_a_job_of_a_tenant_without_a_signing_secret_is_signed_with_a_new_one(
+    api: Api, env: Environment
+) -> None:
     api.register()
-    world.advance(seconds=10)
-    assert world.sent[0].credentials.signing == (api.get("/signing-secret").json["secret"],)
+    env.advance(seconds=10)
+    assert env.sent[0].credentials.signing == (api.get("/signing-secret").json["secret"],)

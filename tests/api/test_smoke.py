@@ -1,4 +1,6 @@
-"""`/smoke`: not there, to the byte, unless the environment holds the token that the caller names; then it echoes."""
+"""`/smoke`: not there, to the byte, unless the environment holds the token that the caller names;
+then it echoes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from app import app
 from chalicelib.api import smoke
 from chalicelib.api.routing import operations, parts
 from infra.local.gateway import Handler, Server
-from tests.world import World
+from tests.environment import Environment
 
 TOKEN = "a-token/that is+long"
 APP = "https://app.example.com"
@@ -32,29 +34,37 @@ class Smoke:
 
     port: int
 
-    def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    def call(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        connection.request(
+            method, path, body, {name.replace("_", "-"): value for name, value in headers.items()}
+        )
         answer = connection.getresponse()
         headers, text = dict(answer.getheaders()), answer.read()
         connection.close()
         headers.pop("Date")
         return answer.status, headers, text
 
-    def echo(self, method: str, query: str = "", body: bytes | None = None, **headers: str) -> tuple[int, Any]:
+    def echo(
+        self, method: str, query: str = "", body: bytes | None = None, **headers: str
+    ) -> tuple[int, Any]:
         status, _, text = self.call(method, f"/smoke?token={quote(TOKEN)}{query}", body, **headers)
         return status, json.loads(text)
 
 
 @pytest.fixture
-def served(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Smoke]:
+def served(env: Environment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Smoke]:
     monkeypatch.delenv("RESONA_SMOKE", raising=False)
-    server = Server(("127.0.0.1", 0), functools.partial(Handler, app_object=app, config=Config.create()))
+    server = Server(
+        ("127.0.0.1", 0), functools.partial(Handler, app_object=app, config=Config.create())
+    )
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    parts.use(world.scheduling, stage="dev", needs_keys=True, origins=frozenset({APP}))
+    parts.use(env.scheduling, stage="dev", needs_keys=True, origins=frozenset({APP}))
     yield Smoke(server.server_address[1])
-    parts.use(world.scheduling, stage="")
+    parts.use(env.scheduling, stage="")
     server.shutdown()
     thread.join()
     server.server_close()
@@ -68,7 +78,9 @@ def on(monkeypatch: pytest.MonkeyPatch, served: Smoke) -> Smoke:
 
 @pytest.mark.parametrize("method", smoke.METHODS)
 @pytest.mark.parametrize("origin", [APP, "https://evil.example"])
-def test_switched_off_it_is_a_path_that_is_not_there_to_the_byte(served: Smoke, method: str, origin: str) -> None:
+def test_switched_off_it_is_a_path_that_is_not_there_to_the_byte(
+    served: Smoke, method: str, origin: str
+) -> None:
     unknown = served.call(method, "/nowhere", Origin=origin)
     assert unknown[0] == 404
     for query in ("", "?token=", f"?token={quote(TOKEN)}", "?token=None&fail=1"):
@@ -76,15 +88,28 @@ def test_switched_off_it_is_a_path_that_is_not_there_to_the_byte(served: Smoke, 
 
 
 @pytest.mark.parametrize(
-    "query", ["", "?token=", "?token=wrong", f"?token={quote(TOKEN[:-1])}", f"?token={quote(TOKEN)}x", "?token=%C3%A9", "?Token=x"]
+    "query",
+    [
+        "",
+        "?token=",
+        "?token=wrong",
+        f"?token={quote(TOKEN[:-1])}",
+        f"?token={quote(TOKEN)}x",
+        "?token=%C3%A9",
+        "?Token=x",
+    ],
 )
-def test_switched_on_it_is_not_there_for_whoever_does_not_name_the_token(on: Smoke, query: str) -> None:
+def test_switched_on_it_is_not_there_for_whoever_does_not_name_the_token(
+    on: Smoke, query: str
+) -> None:
     unknown = on.call("POST", "/nowhere", b"{}", Content_Type="application/json")
     assert on.call("POST", f"/smoke{query}", b"{}", Content_Type="application/json") == unknown
 
 
 @pytest.mark.parametrize("token", ["", "1", "true", "fifteen-letters"])
-def test_a_token_that_could_be_guessed_does_not_switch_it_on(served: Smoke, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+def test_a_token_that_could_be_guessed_does_not_switch_it_on(
+    served: Smoke, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
     monkeypatch.setenv("RESONA_SMOKE", token)
     assert served.call("GET", f"/smoke?token={token}")[0] == 404
 
@@ -123,7 +148,9 @@ def test_a_body_that_is_no_text_is_echoed_as_base64(on: Smoke) -> None:
         ("&fail=1&status=600", "1", 422),
     ],
 )
-def test_it_fails_as_often_as_it_is_told_by_the_attempt_s_number(on: Smoke, query: str, attempt: str | None, expected: int) -> None:
+def test_it_fails_as_often_as_it_is_told_by_the_attempt_s_number(
+    on: Smoke, query: str, attempt: str | None, expected: int
+) -> None:
     status, _ = on.echo("POST", query, b"{}", **({"Resona_Attempt": attempt} if attempt else {}))
     assert status == expected
 
@@ -133,24 +160,33 @@ def test_a_body_over_64_kib_is_refused(on: Smoke) -> None:
     assert on.echo("POST", "", b"x" * 65_537)[0] == 413
 
 
-def test_it_is_no_part_of_the_api(on: Smoke, world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_is_no_part_of_the_api(
+    on: Smoke, env: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
     assert not [path for _, path in operations if path == smoke.PATH]
     assert "smoke" not in on.call("GET", "/openapi.json")[2].decode()
     assert on.call("OPTIONS", "/smoke")[0] == 405
     # For no tenant: it reads and writes nothing.
-    before = list(world.cloud.calls)
+    before = list(env.cloud.calls)
     caplog.set_level(logging.DEBUG)
     on.echo("POST", "&fail=1", b"canary", X_Canary="canary")
-    assert world.cloud.calls == before
+    assert env.cloud.calls == before
     assert "canary" not in caplog.text
     assert TOKEN not in caplog.text
 
 
-def test_a_setting_that_cannot_be_read_is_no_answer_with_a_stack_trace(on: Smoke, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_cannot_be_read_is_no_answer_with_a_stack_trace(
+    on: Smoke, env: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RESONA_CORS_ORIGINS", "app.example.com")
-    parts.use(world.scheduling, stage="dev", needs_keys=True, origins=None)
+    parts.use(env.scheduling, stage="dev", needs_keys=True, origins=None)
     event = {
-        "requestContext": {"httpMethod": "GET", "resourcePath": "/smoke", "path": "/smoke", "identity": {}},
+        "requestContext": {
+            "httpMethod": "GET",
+            "resourcePath": "/smoke",
+            "path": "/smoke",
+            "identity": {},
+        },
         "headers": {},
         "multiValueQueryStringParameters": {"token": [TOKEN]},
         "pathParameters": {},

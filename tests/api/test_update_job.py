@@ -21,7 +21,12 @@ def test_an_update_to_a_cron(api: Api) -> None:
     made = api.register()
     updated = {
         "name": "Updated Job",
-        "request": {"url": "http://example.com/updated", "method": "PUT", "headers": {}, "body": {"key": "updated"}},
+        "request": {
+            "url": "http://example.com/updated",
+            "method": "PUT",
+            "headers": {},
+            "body": {"key": "updated"},
+        },
         "trigger": {"cron": "0 0 * * *"},
     }
     body = api.post(f"/jobs/{made['id']}", updated).json
@@ -29,13 +34,13 @@ def test_an_update_to_a_cron(api: Api) -> None:
     assert body["next_run_time"] == "2026-11-24T00:00:00Z"
     assert body["request"] == updated["request"]
     assert body["id"] == made["id"]
-    api.world.advance(minutes=10)
-    assert api.world.sent == []
+    api.env.advance(minutes=10)
+    assert api.env.sent == []
 
 
 def test_what_was_read_can_be_changed_and_sent_back(api: Api) -> None:
     made = api.register()
-    api.world.advance(seconds=30)
+    api.env.advance(seconds=30)
     read = api.get(f"/jobs/{made['id']}").json
     assert read["status"] == "completed"
     answer = api.patch(f"/jobs/{made['id']}", {**read, "name": "Renamed"})
@@ -44,7 +49,9 @@ def test_what_was_read_can_be_changed_and_sent_back(api: Api) -> None:
     assert answer.json["status"] == "completed"
 
 
-@pytest.mark.parametrize("field", ["id", "created_at", "updated_at", "status", "result", "next_run_time"])
+@pytest.mark.parametrize(
+    "field", ["id", "created_at", "updated_at", "status", "result", "next_run_time"]
+)
 def test_a_read_only_field_with_another_value_is_refused(api: Api, field: str) -> None:
     made = api.register()
     assert api.patch(f"/jobs/{made['id']}", {field: "other"}).fields == [field]
@@ -58,25 +65,25 @@ def test_a_key_cannot_be_changed(api: Api) -> None:
 
 def test_a_new_trigger_makes_a_completed_job_active_again(api: Api) -> None:
     made = api.register()
-    api.world.advance(seconds=30)
+    api.env.advance(seconds=30)
     body = api.post(f"/jobs/{made['id']}", {"trigger": {"delay": 5}}).json
     assert (body["status"], body["next_run_time"]) == ("active", "2026-11-23T10:00:36Z")
     assert body["result"]["status"] == "succeeded"
-    api.world.advance(seconds=30)
-    assert len(api.world.sent) == 2
+    api.env.advance(seconds=30)
+    assert len(api.env.sent) == 2
 
 
 def test_a_delay_of_zero_fires_again_in_the_same_second(api: Api) -> None:
     made = api.register(trigger={"delay": 0})
-    api.world.advance(seconds=0.8)
-    assert len(api.world.sent) == 1
+    api.env.advance(seconds=0.8)
+    assert len(api.env.sent) == 1
     api.post(f"/jobs/{made['id']}", {"trigger": {"date": made["next_run_time"]}})
-    api.world.advance(seconds=10)
-    assert len(api.world.sent) == 1
-    api.world.now = api.world.now.replace(microsecond=0)
+    api.env.advance(seconds=10)
+    assert len(api.env.sent) == 1
+    api.env.now = api.env.now.replace(microsecond=0)
     api.post(f"/jobs/{made['id']}", {"trigger": {"delay": 0}})
-    api.world.advance(seconds=10)
-    assert len(api.world.sent) == 2
+    api.env.advance(seconds=10)
+    assert len(api.env.sent) == 2
 
 
 def test_a_paused_job_stays_paused_with_its_new_trigger(api: Api) -> None:
@@ -84,19 +91,30 @@ def test_a_paused_job_stays_paused_with_its_new_trigger(api: Api) -> None:
     api.post(f"/jobs/{made['id']}/pause")
     body = api.post(f"/jobs/{made['id']}", {"trigger": {"cron": "* * * * *"}}).json
     assert (body["status"], body["next_run_time"]) == ("paused", None)
-    api.world.advance(minutes=5)
-    assert api.world.sent == []
+    api.env.advance(minutes=5)
+    assert api.env.sent == []
     assert api.post(f"/jobs/{made['id']}/resume").json["next_run_time"] == "2026-11-23T10:06:00Z"
 
 
 def test_a_job_that_has_run_takes_a_new_request_only_with_a_new_trigger(api: Api) -> None:
     made = api.register()
-    api.world.advance(seconds=30)
-    for change in ({"request": {"url": "https://example.com/2"}}, {"timeout": 5}, {"retry": {"max_attempts": 1}}, {"overlap": "skip"}):
+    api.env.advance(seconds=30)
+    for change in (
+        {"request": {"url": "https://example.com/2"}},
+        {"timeout": 5},
+        {"retry": {"max_attempts": 1}},
+        {"overlap": "skip"},
+    ):
         answer = api.patch(f"/jobs/{made['id']}", change)
         assert answer.status == 409
         assert "new trigger" in answer.problem["detail"]
-    assert api.patch(f"/jobs/{made['id']}", {"request": {"url": "https://example.com/2"}, "trigger": {"delay": 1}}).status == 200
+    assert (
+        api.patch(
+            f"/jobs/{made['id']}",
+            {"request": {"url": "https://example.com/2"}, "trigger": {"delay": 1}},
+        ).status
+        == 200
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +129,9 @@ def test_a_job_that_has_run_takes_a_new_request_only_with_a_new_trigger(api: Api
         ({"timeout": None}, ["timeout"]),
     ],
 )
-def test_a_wrong_update_is_refused_and_changes_nothing(api: Api, body: Any, fields: list[str]) -> None:
+def test_a_wrong_update_is_refused_and_changes_nothing(
+    api: Api, body: Any, fields: list[str]
+) -> None:
     made = api.register()
     assert api.patch(f"/jobs/{made['id']}", body).fields == fields
     assert api.get(f"/jobs/{made['id']}").json == made
@@ -131,10 +151,15 @@ def test_if_match_refuses_an_update_of_what_has_changed(api: Api) -> None:
     assert refused.status == 412
     assert refused.problem["title"] == "Precondition Failed"
     assert api.get(f"/jobs/{made['id']}").json["name"] == "First"
-    assert api.patch(f"/jobs/{made['id']}", {"name": "Third"}, headers={"If-Match": "*"}).status == 200
+    assert (
+        api.patch(f"/jobs/{made['id']}", {"name": "Third"}, headers={"If-Match": "*"}).status == 200
+    )
 
 
-@pytest.mark.parametrize("job_id", ["job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K", "nope", "job_01jd9v8m0q4q6t5w0h9c1y3b7k", "key:none"])
+@pytest.mark.parametrize(
+    "job_id",
+    ["job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K", "nope", "job_01jd9v8m0q4q6t5w0h9c1y3b7k", "key:none"],
+)
 def test_an_unknown_job_is_not_found(api: Api, job_id: str) -> None:
     calls = [
         ("GET", ""),
@@ -147,6 +172,10 @@ def test_an_unknown_job_is_not_found(api: Api, job_id: str) -> None:
         ("GET", "/runs"),
     ]
     for method, path in calls:
-        answer = api.call(method, f"/jobs/{job_id}{path}", job() if method in ("POST", "PATCH") and not path else None)
+        answer = api.call(
+            method,
+            f"/jobs/{job_id}{path}",
+            job() if method in ("POST", "PATCH") and not path else None,
+        )
         assert answer.status == 404, (method, path)
         assert answer.problem["detail"] == "there is no such job"

@@ -1,4 +1,6 @@
-"""What AWS's errors mean: what passes is tried again, what was decided is told, and what is lost is said to be unknown."""
+"""What AWS's errors mean: what passes is tried again, what was decided is told, and what is lost is
+said to be unknown.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
 
 from chalicelib.aws import clients
 from chalicelib.aws.clients import Caller, call, cancellation_reasons, code_of
@@ -28,7 +36,9 @@ PASSING = [
 
 def cancelled(*codes: str) -> ClientError:
     reasons = [{"Code": code} for code in codes]
-    return client_error("TransactionCanceledException", "TransactWriteItems", CancellationReasons=reasons)
+    return client_error(
+        "TransactionCanceledException", "TransactWriteItems", CancellationReasons=reasons
+    )
 
 
 def retried_by_the_sdk(code: str, times: int) -> ClientError:
@@ -62,7 +72,9 @@ def unavailable(request: Callable[[], object], *, writes: bool) -> Unavailable:
     with pytest.raises(Unavailable) as raised:
         call("a part", request, writes=writes, sleep=Pauses())
     assert raised.value.part == "a part"
-    assert raised.value.__cause__ is None or isinstance(raised.value.__cause__, (ClientError, BotoCoreError))
+    assert raised.value.__cause__ is None or isinstance(
+        raised.value.__cause__, (ClientError, BotoCoreError)
+    )
     return raised.value
 
 
@@ -74,13 +86,22 @@ def test_an_answer_is_given_without_a_pause() -> None:
 
 @pytest.mark.parametrize("code", PASSING)
 def test_conflicts_and_throttles_are_tried_again(code: str) -> None:
-    service, pauses = Service(client_error(code, "PutItem"), client_error(code, "PutItem")), Pauses()
+    service, pauses = (
+        Service(client_error(code, "PutItem"), client_error(code, "PutItem")),
+        Pauses(),
+    )
     assert call("a part", service, writes=True, sleep=pauses) == "ok"
     assert (service.requests, len(pauses)) == (3, 2)
 
 
 @pytest.mark.parametrize(
-    "codes", [("TransactionConflict",), ("None", "TransactionConflict"), ("ThrottlingError", "None"), ("ProvisionedThroughputExceeded",)]
+    "codes",
+    [
+        ("TransactionConflict",),
+        ("None", "TransactionConflict"),
+        ("ThrottlingError", "None"),
+        ("ProvisionedThroughputExceeded",),
+    ],
 )
 def test_a_transaction_cancelled_by_conflicts_alone_is_tried_again(codes: tuple[str, ...]) -> None:
     service = Service(cancelled(*codes))
@@ -112,7 +133,12 @@ def test_what_was_decided_is_told_at_once(error: ClientError) -> None:
 def test_a_failed_condition_after_a_conflict_is_told() -> None:
     refused = client_error("ConditionalCheckFailedException", "PutItem")
     with pytest.raises(ClientError) as raised:
-        call("a part", Service(client_error("TransactionConflictException", "PutItem"), refused), writes=True, sleep=Pauses())
+        call(
+            "a part",
+            Service(client_error("TransactionConflictException", "PutItem"), refused),
+            writes=True,
+            sleep=Pauses(),
+        )
     assert raised.value is refused
 
 
@@ -123,13 +149,17 @@ def test_the_tries_end_and_nothing_has_been_written_then() -> None:
 
 
 def test_a_throttle_after_the_sdks_own_tries_may_hide_a_write() -> None:
-    """One of the SDK's tries may have timed out after its effect, before the last one was throttled."""
+    """One of the SDK's tries may have timed out after its effect, before the last one was
+    throttled.
+    """
     lost = [retried_by_the_sdk("ThrottlingException", 2)]
     plain = [client_error("ThrottlingException", "PutItem")]
     assert unavailable(Service(*lost * 6), writes=True).unknown
     assert unavailable(Service(*lost, *plain * 5), writes=True).unknown
     assert not unavailable(Service(*lost * 6), writes=False).unknown
-    assert not unavailable(Service(*[retried_by_the_sdk("ThrottlingException", 0)] * 6), writes=True).unknown
+    assert not unavailable(
+        Service(*[retried_by_the_sdk("ThrottlingException", 0)] * 6), writes=True
+    ).unknown
 
 
 @pytest.mark.parametrize("writes", [True, False])
@@ -143,7 +173,9 @@ def test_a_throttle_after_the_sdks_own_tries_may_hide_a_write() -> None:
         NoCredentialsError(),
     ],
 )
-def test_a_service_that_does_not_answer_is_unavailable_and_a_write_to_it_unknown(error: Exception, writes: bool) -> None:
+def test_a_service_that_does_not_answer_is_unavailable_and_a_write_to_it_unknown(
+    error: Exception, writes: bool
+) -> None:
     service = Service(error)
     raised = unavailable(service, writes=writes)
     assert raised.unknown is writes
@@ -192,7 +224,11 @@ def test_an_error_without_a_code_or_reasons_has_none() -> None:
 
 
 @pytest.mark.parametrize("make", [clients.dynamodb, clients.sqs, clients.scheduler])
-def test_a_client_gives_up_before_the_gateway_does(make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_gives_up_before_the_gateway_does(
+    make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     config = make().meta.config
-    assert (config.connect_timeout + config.read_timeout) * config.retries["total_max_attempts"] < 29 / 2
+    assert (config.connect_timeout + config.read_timeout) * config.retries[
+        "total_max_attempts"
+    ] < 29 / 2

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from chalicelib.aws.due_queue import DueQueue
-from chalicelib.aws.records import load_due
+from chalicelib.aws.serialization import load_due
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import RunKey
-from chalicelib.domain.state import Due
+from chalicelib.domain.state import DueMessage
 from tests.cloud import SQS, Cloud, client_error
 
 NOW = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
@@ -23,7 +23,10 @@ class OneRefused(SQS):
     def send_message_batch(self, **request: Any) -> dict[str, Any]:
         *taken, refused = request["Entries"]
         answer = super().send_message_batch(**{**request, "Entries": taken})
-        return {**answer, "Failed": [{"Id": refused["Id"], "Code": "InternalError", "SenderFault": False}]}
+        return {
+            **answer,
+            "Failed": [{"Id": refused["Id"], "Code": "InternalError", "SenderFault": False}],
+        }
 
 
 @pytest.fixture
@@ -36,8 +39,10 @@ def queue(cloud: Cloud, client: type[SQS] = SQS) -> DueQueue:
     return DueQueue(made, "https://sqs.example.com/due", lambda seconds: None)
 
 
-def due(seconds: float, tenant: str = "tenant") -> Due:
-    return Due("job_x", tenant, RunKey(NOW.replace(microsecond=0), 1), NOW + timedelta(seconds=seconds))
+def due(seconds: float, tenant: str = "tenant") -> DueMessage:
+    return DueMessage(
+        "job_x", tenant, RunKey(NOW.replace(microsecond=0), 1), NOW + timedelta(seconds=seconds)
+    )
 
 
 def delays(cloud: Cloud) -> list[float]:
@@ -61,8 +66,13 @@ def delays(cloud: Cloud) -> list[float]:
         (-86_400, 0),
     ],
 )
-def test_a_message_comes_never_later_than_its_time_and_less_than_a_second_before(cloud: Cloud, seconds: float, delay: int) -> None:
-    """The executor sleeps the rest. What is further away than SQS can wait comes early, and goes back to the queue."""
+def test_a_message_comes_never_later_than_its_time_and_less_than_a_second_before(
+    cloud: Cloud, seconds: float, delay: int
+) -> None:
+    """The executor sleeps the rest.
+
+    What is further away than SQS can wait comes early, and goes back to the queue.
+    """
     queue(cloud).send([due(seconds)], NOW)
     assert delays(cloud) == [delay]
 
@@ -101,9 +111,17 @@ def test_a_batch_of_which_one_was_not_taken_has_failed(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "status"), [("InternalError", 500), ("InternalError", 503), ("AccessDenied", 403), ("QueueDoesNotExist", 400)]
+    ("code", "status"),
+    [
+        ("InternalError", 500),
+        ("InternalError", 503),
+        ("AccessDenied", 403),
+        ("QueueDoesNotExist", 400),
+    ],
 )
-def test_a_queue_that_does_not_answer_or_refuses_is_unavailable(cloud: Cloud, code: str, status: int) -> None:
+def test_a_queue_that_does_not_answer_or_refuses_is_unavailable(
+    cloud: Cloud, code: str, status: int
+) -> None:
     def fail(operation: str, request: dict[str, Any]) -> None:
         raise client_error(code, operation, status)
 

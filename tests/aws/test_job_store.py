@@ -1,4 +1,6 @@
-"""The table of jobs: who read an older revision learns it, whoever wrote knows it, and all or nothing is written."""
+"""The table of jobs: who read an older revision learns it, whoever wrote knows it, and all or
+nothing is written.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,12 @@ import pytest
 from chalicelib.aws.job_items import Answered, Idempotency, put_state
 from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
 from chalicelib.aws.run_store import RunStore
-from chalicelib.domain import changing
+from chalicelib.domain import job_transitions
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, Unavailable
 from chalicelib.domain.ids import RunKey, new_job_id
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import Request
-from chalicelib.domain.run import Ending, RunStatus
+from chalicelib.domain.run import RunEnd, RunStatus
 from chalicelib.domain.state import State, Status, written
 from chalicelib.domain.trigger import OneTime
 from tests.cloud import Cloud, DynamoDB, client_error
@@ -46,13 +48,26 @@ def jobs(client: Any) -> JobStore:
 
 def definition(job_id: str = JOB, **fields: Any) -> Definition:
     trigger = OneTime(NOW + HOUR)
-    return replace(Definition(job_id, "tenant", 1, "job", NOW, trigger, Request("https://example.com/", "POST", {}, None)), **fields)
+    return replace(
+        Definition(
+            job_id,
+            "tenant",
+            1,
+            "job",
+            NOW,
+            trigger,
+            Request("https://example.com/", "POST", {}, None),
+        ),
+        **fields,
+    )
 
 
-def added(jobs: JobStore, draft: Definition | None = None, answer: Idempotency | None = None) -> tuple[Definition, State]:
+def added(
+    jobs: JobStore, draft: Definition | None = None, answer: Idempotency | None = None
+) -> tuple[Definition, State]:
     """Put a job into the table and return what was written."""
     made = draft or definition()
-    state = changing.create(made, None, NOW).state
+    state = job_transitions.create(made, None, NOW).state
     jobs.add(made, state, answer, NOW)
     return made, state
 
@@ -75,8 +90,12 @@ def answer(fingerprint: str = "same", expires_at: datetime = NOW + HOUR) -> Idem
     return Idempotency("idempotency#a", Answered(fingerprint, 201, "{}"), expires_at)
 
 
-def repeated_by_the_sdk(cloud: Cloud, client: DynamoDB, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Lose the answer of the next write: the SDK sends the same bytes again, and its caller sees only what comes of that."""
+def repeated_by_the_sdk(
+    cloud: Cloud, client: DynamoDB, meanwhile: Callable[[], None] = lambda: None
+) -> None:
+    """Lose the answer of the next write: the SDK sends the same bytes again, and its caller sees
+    only what comes of that.
+    """
     again = {"PutItem": client.put_item, "TransactWriteItems": client.transact_write_items}
 
     def after(operation: str, request: dict[str, Any]) -> None:
@@ -106,7 +125,9 @@ def test_another_tenants_job_and_key_are_not_found(jobs: JobStore) -> None:
     assert jobs.state(OTHER) is None
 
 
-def test_of_two_writers_that_read_the_same_revision_the_second_learns_the_first_ones_state(jobs: JobStore) -> None:
+def test_of_two_writers_that_read_the_same_revision_the_second_learns_the_first_ones_state(
+    jobs: JobStore,
+) -> None:
     _, state = added(jobs)
     first = paused(state)
     jobs.save(first, now=NOW)
@@ -131,9 +152,13 @@ def test_what_is_saved_beside_a_state_stands_or_falls_with_it(jobs: JobStore, cl
     _, state = added(jobs)
     key, lost = RunKey(NOW, 1), RunKey(NOW + HOUR, 1)
     first = paused(state)
-    jobs.save(first, [runs.ending_item("tenant", JOB, Ending(key, RunStatus.MISSED, NOW))], now=NOW)
+    jobs.save(first, [runs.ending_item("tenant", JOB, RunEnd(key, RunStatus.MISSED, NOW))], now=NOW)
     with pytest.raises(StateChanged) as refused:
-        jobs.save(failed(state), [runs.ending_item("tenant", JOB, Ending(lost, RunStatus.MISSED, NOW))], now=NOW)
+        jobs.save(
+            failed(state),
+            [runs.ending_item("tenant", JOB, RunEnd(lost, RunStatus.MISSED, NOW))],
+            now=NOW,
+        )
     assert refused.value.current == first
     assert jobs.state(JOB) == first
     assert runs.run(JOB, key, NOW) is not None
@@ -158,7 +183,9 @@ def test_a_job_that_has_changed_is_not_removed(jobs: JobStore) -> None:
     assert jobs.find_key("tenant", "mine") == JOB
 
 
-def test_whatever_is_written_to_a_removed_job_learns_that_it_is_gone(jobs: JobStore, cloud: Cloud) -> None:
+def test_whatever_is_written_to_a_removed_job_learns_that_it_is_gone(
+    jobs: JobStore, cloud: Cloud
+) -> None:
     made, state = added(jobs)
     jobs.remove(made, state)
     for write in (
@@ -173,7 +200,9 @@ def test_whatever_is_written_to_a_removed_job_learns_that_it_is_gone(jobs: JobSt
         assert cloud.tables["jobs"] == {}
 
 
-def test_a_save_whose_answer_was_lost_recognises_its_own_write(jobs: JobStore, cloud: Cloud, client: DynamoDB) -> None:
+def test_a_save_whose_answer_was_lost_recognises_its_own_write(
+    jobs: JobStore, cloud: Cloud, client: DynamoDB
+) -> None:
     _, state = added(jobs)
     repeated_by_the_sdk(cloud, client)
     jobs.save(paused(state), now=NOW)
@@ -181,7 +210,9 @@ def test_a_save_whose_answer_was_lost_recognises_its_own_write(jobs: JobStore, c
     assert jobs.state(JOB) == paused(state)
 
 
-def test_a_transaction_whose_answer_was_lost_recognises_its_own_write(jobs: JobStore, cloud: Cloud, client: DynamoDB) -> None:
+def test_a_transaction_whose_answer_was_lost_recognises_its_own_write(
+    jobs: JobStore, cloud: Cloud, client: DynamoDB
+) -> None:
     made, state = added(jobs)
     second = changed(made, state, "second")
     repeated_by_the_sdk(cloud, client)
@@ -190,14 +221,18 @@ def test_a_transaction_whose_answer_was_lost_recognises_its_own_write(jobs: JobS
     assert jobs.load(JOB) == second
 
 
-def test_a_new_job_whose_answer_was_lost_is_not_refused_for_the_key_it_took_itself(jobs: JobStore, cloud: Cloud, client: DynamoDB) -> None:
+def test_a_new_job_whose_answer_was_lost_is_not_refused_for_the_key_it_took_itself(
+    jobs: JobStore, cloud: Cloud, client: DynamoDB
+) -> None:
     repeated_by_the_sdk(cloud, client)
     made, state = added(jobs, definition(key="mine"), answer())
     assert cloud.calls == ["TransactWriteItems", "TransactWriteItems"]
     assert jobs.load(JOB) == (made, state)
 
 
-def test_a_write_that_was_throttled_after_its_effect_recognises_itself(jobs: JobStore, cloud: Cloud) -> None:
+def test_a_write_that_was_throttled_after_its_effect_recognises_itself(
+    jobs: JobStore, cloud: Cloud
+) -> None:
     _, state = added(jobs)
 
     def throttle(operation: str, request: dict[str, Any]) -> None:
@@ -209,7 +244,9 @@ def test_a_write_that_was_throttled_after_its_effect_recognises_itself(jobs: Job
     assert jobs.state(JOB) == paused(state)
 
 
-def test_a_lost_write_after_which_someone_else_wrote_is_told_so(jobs: JobStore, cloud: Cloud, client: DynamoDB) -> None:
+def test_a_lost_write_after_which_someone_else_wrote_is_told_so(
+    jobs: JobStore, cloud: Cloud, client: DynamoDB
+) -> None:
     _, state = added(jobs)
     theirs = failed(paused(state))
     repeated_by_the_sdk(cloud, client, meanwhile=lambda: jobs.save(theirs, now=NOW))
@@ -226,11 +263,16 @@ def test_the_same_state_written_by_someone_else_is_not_taken_for_our_own(jobs: J
 
 
 def test_every_write_has_a_token_of_its_own() -> None:
-    state = changing.create(definition(), None, NOW).state
-    assert put_state("jobs", state)["Put"]["Item"]["write_token"] != put_state("jobs", state)["Put"]["Item"]["write_token"]
+    state = job_transitions.create(definition(), None, NOW).state
+    assert (
+        put_state("jobs", state)["Put"]["Item"]["write_token"]
+        != put_state("jobs", state)["Put"]["Item"]["write_token"]
+    )
 
 
-def test_a_remove_whose_answer_was_lost_says_that_the_job_is_gone(jobs: JobStore, cloud: Cloud, client: DynamoDB) -> None:
+def test_a_remove_whose_answer_was_lost_says_that_the_job_is_gone(
+    jobs: JobStore, cloud: Cloud, client: DynamoDB
+) -> None:
     made, state = added(jobs)
     repeated_by_the_sdk(cloud, client)
     with pytest.raises(StateChanged) as refused:
@@ -253,9 +295,15 @@ def test_a_write_that_nobody_answered_may_have_been_made(jobs: JobStore, cloud: 
     assert transaction.value.unknown
 
 
-def test_a_transaction_cancelled_for_another_reason_is_no_refusal(jobs: JobStore, cloud: Cloud) -> None:
+def test_a_transaction_cancelled_for_another_reason_is_no_refusal(
+    jobs: JobStore, cloud: Cloud
+) -> None:
     def cancel(operation: str, request: dict[str, Any]) -> None:
-        raise client_error("TransactionCanceledException", operation, CancellationReasons=[{"Code": "None"}, {"Code": "ValidationError"}])
+        raise client_error(
+            "TransactionCanceledException",
+            operation,
+            CancellationReasons=[{"Code": "None"}, {"Code": "ValidationError"}],
+        )
 
     cloud.before = cancel
     with pytest.raises(Unavailable):
@@ -275,7 +323,9 @@ def in_order(cloud: Cloud, operation: str, *steps: Callable[[], None]) -> None:
 
 
 def torn(cloud: Cloud, jobs: JobStore) -> tuple[tuple[Definition, State], Callable[[], None]]:
-    """Leave a new definition beside an old state, as a query in the middle of a change sees them; return the pair, and what heals it."""
+    """Leave a new definition beside an old state, as a query in the middle of a change sees them;
+    return the pair, and what heals it.
+    """
     made, state = added(jobs)
     old = cloud.tables["jobs"][JOB, "state"]
     pair = changed(made, state, "second")
@@ -327,8 +377,12 @@ def test_the_first_answer_under_a_key_is_kept(jobs: JobStore) -> None:
     assert jobs.load(OTHER) is None
 
 
-def test_a_repeated_request_is_told_that_it_was_answered_though_its_key_is_taken_too(jobs: JobStore) -> None:
-    """Two tries of one create at once: the first took the key, and the second must be given its answer, not a refusal."""
+def test_a_repeated_request_is_told_that_it_was_answered_though_its_key_is_taken_too(
+    jobs: JobStore,
+) -> None:
+    """Two tries of one create at once: the first took the key, and the second must be given its
+    answer, not a refusal.
+    """
     added(jobs, definition(key="mine"), answer())
     with pytest.raises(AlreadyAnswered):
         added(jobs, definition(OTHER, key="mine"), answer())
@@ -355,10 +409,14 @@ def test_a_changed_state_is_reported_before_a_kept_answer(jobs: JobStore) -> Non
 
 def ids(count: int) -> list[str]:
     """Return so many ids, newest first."""
-    return sorted((new_job_id(NOW + timedelta(seconds=second)) for second in range(count)), reverse=True)
+    return sorted(
+        (new_job_id(NOW + timedelta(seconds=second)) for second in range(count)), reverse=True
+    )
 
 
-def test_pages_go_from_the_newest_to_the_oldest_and_show_the_tenants_own_alone(jobs: JobStore) -> None:
+def test_pages_go_from_the_newest_to_the_oldest_and_show_the_tenants_own_alone(
+    jobs: JobStore,
+) -> None:
     mine = ids(7)
     for job_id in mine:
         added(jobs, definition(job_id))
@@ -374,22 +432,32 @@ def test_pages_go_from_the_newest_to_the_oldest_and_show_the_tenants_own_alone(j
     assert before is None
 
 
-def test_a_page_leaves_out_what_was_deleted_since_the_index_saw_it(jobs: JobStore, cloud: Cloud) -> None:
+def test_a_page_leaves_out_what_was_deleted_since_the_index_saw_it(
+    jobs: JobStore, cloud: Cloud
+) -> None:
     newest, middle, oldest = ids(3)
     pairs = {job_id: added(jobs, definition(job_id)) for job_id in (newest, middle, oldest)}
     table = cloud.tables["jobs"]
-    in_order(cloud, "BatchGetItem", lambda: (table.pop((middle, "state")), table.pop((middle, "definition")), None)[-1])
+    in_order(
+        cloud,
+        "BatchGetItem",
+        lambda: (table.pop((middle, "state")), table.pop((middle, "definition")), None)[-1],
+    )
     assert jobs.page("tenant", None, 10) == ([pairs[newest], pairs[oldest]], None)
 
 
-def test_a_page_leaves_out_what_is_deleted_while_it_reads_it_again(jobs: JobStore, cloud: Cloud) -> None:
+def test_a_page_leaves_out_what_is_deleted_while_it_reads_it_again(
+    jobs: JobStore, cloud: Cloud
+) -> None:
     torn(cloud, jobs)
     in_order(cloud, "Query", lambda: None, cloud.tables["jobs"].clear)
     assert jobs.page("tenant", None, 10) == ([], None)
 
 
 class Hesitant(DynamoDB):
-    """Answers seven keys of a batch at a time, as DynamoDB does under load, and takes no more than a hundred."""
+    """Answers seven keys of a batch at a time, as DynamoDB does under load, and takes no more than
+    a hundred.
+    """
 
     def batch_get_item(self, **request: Any) -> dict[str, Any]:
         ((table, wanted),) = request["RequestItems"].items()
@@ -413,9 +481,19 @@ def test_a_page_asks_again_for_what_was_left_unprocessed(cloud: Cloud) -> None:
 def test_what_is_overdue_is_found_by_its_shard_the_longest_overdue_first(jobs: JobStore) -> None:
     states = {}
     for number, job_id in enumerate(ids(40)):
-        states[job_id] = added(jobs, definition(job_id, trigger=OneTime(NOW + timedelta(seconds=number * 7 % 40))))[1]
-    found = list(itertools.chain.from_iterable(jobs.overdue(shard, NOW + timedelta(seconds=50), 100)[0] for shard in range(16)))
-    expected = {job_id for job_id, state in states.items() if state.watch_at is not None and state.watch_at <= NOW + timedelta(seconds=50)}
+        states[job_id] = added(
+            jobs, definition(job_id, trigger=OneTime(NOW + timedelta(seconds=number * 7 % 40)))
+        )[1]
+    found = list(
+        itertools.chain.from_iterable(
+            jobs.overdue(shard, NOW + timedelta(seconds=50), 100)[0] for shard in range(16)
+        )
+    )
+    expected = {
+        job_id
+        for job_id, state in states.items()
+        if state.watch_at is not None and state.watch_at <= NOW + timedelta(seconds=50)
+    }
     assert 0 < len(expected) < 40
     assert set(found) == expected
     assert len(found) == len(expected)
@@ -433,4 +511,6 @@ def test_what_is_overdue_is_found_by_its_shard_the_longest_overdue_first(jobs: J
 def test_a_state_that_waits_for_nothing_is_never_overdue(jobs: JobStore) -> None:
     _, state = added(jobs)
     jobs.save(paused(state), now=NOW)
-    assert [jobs.overdue(shard, NOW + timedelta(days=900), 100) for shard in range(16)] == [([], None)] * 16
+    assert [jobs.overdue(shard, NOW + timedelta(days=900), 100) for shard in range(16)] == [
+        ([], None)
+    ] * 16

@@ -1,4 +1,6 @@
-"""The quota table: never more than the quota, however many ask at once; and nothing that it is wrong by stays."""
+"""The quota table: never more than the quota, however many ask at once; and nothing that it is
+wrong by stays.
+"""
 
 from __future__ import annotations
 
@@ -44,20 +46,32 @@ def register(cloud: Cloud, quotas: QuotaStore, now: datetime, tenant: str = "t")
     except QuotaExceeded:
         return None
     job_id = new_job_id(now)
-    cloud.tables["jobs"][job_id, "definition"] = {"id": {"S": job_id}, "part": {"S": "definition"}, "tenant": {"S": tenant}}
+    cloud.tables["jobs"][job_id, "definition"] = {
+        "id": {"S": job_id},
+        "part": {"S": "definition"},
+        "tenant": {"S": tenant},
+    }
     return job_id
 
 
 def jobs(cloud: Cloud, tenant: str = "t") -> list[str]:
-    return [key[0] for key, item in cloud.tables["jobs"].items() if item.get("tenant") == {"S": tenant}]
+    return [
+        key[0] for key, item in cloud.tables["jobs"].items() if item.get("tenant") == {"S": tenant}
+    ]
 
 
 def at_once(clients: int, act: Callable[[], Any], each: int = 10) -> list[Any]:
     with ThreadPoolExecutor(clients) as threads:
-        return [done for many in threads.map(lambda _: [act() for _ in range(each)], range(clients)) for done in many]
+        return [
+            done
+            for many in threads.map(lambda _: [act() for _ in range(each)], range(clients))
+            for done in many
+        ]
 
 
-def test_fifty_clients_at_once_register_exactly_the_quota_of_a_minute_and_in_the_next_again() -> None:
+def test_fifty_clients_at_once_register_exactly_the_quota_of_a_minute_and_in_the_next_again() -> (
+    None
+):
     cloud = Locked(lambda: NOW)
     quotas = store(cloud, registrations=120)
     for minute in range(3):
@@ -84,8 +98,12 @@ def test_after_deletes_as_many_are_accepted_again() -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_there_are_never_more_jobs_than_the_quota_and_after_two_minutes_of_rest_never_fewer(seed: int) -> None:
-    """Whatever happens: deletes, registrations that fail, answers that get lost and are asked for again, clocks that differ."""
+def test_there_are_never_more_jobs_than_the_quota_and_after_two_minutes_of_rest_never_fewer(
+    seed: int,
+) -> None:
+    """Whatever happens: deletes, registrations that fail, answers that get lost and are asked for
+    again, clocks that differ.
+    """
     chance, cloud, now = random.Random(seed), Cloud(lambda: NOW), NOW
     quotas = store(cloud, jobs=20)
 
@@ -138,7 +156,8 @@ def test_a_registration_costs_one_write_and_the_first_of_a_minute_three() -> Non
     for at in (NOW, NOW, NOW + SECOND, NOW + MINUTE, NOW + MINUTE):
         quotas.take("t", at)
         used.append(cloud.taken())
-    # A refused update costs what a write costs; what is there is then read, and written for the new minute.
+    # A refused update costs what a write costs; what is there is then read, and written for the new
+    # minute.
     assert used[1:] == [Usage(writes=1), Usage(writes=1), Usage(writes=3, reads=1), Usage(writes=1)]
 
 

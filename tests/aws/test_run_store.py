@@ -1,4 +1,6 @@
-"""The table of runs: an attempt has one owner, a page holds whole runs, and what has expired is not shown."""
+"""The table of runs: an attempt has one owner, a page holds whole runs, and what has expired is not
+shown.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +10,29 @@ from typing import Any
 
 import pytest
 
-from chalicelib.aws.run_store import RunRecords, RunStore
+from chalicelib.aws.run_store import RunStore, StoredRun
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import RunKey
-from chalicelib.domain.run import AttemptRecord, Ending, Exchange, Outcome, Reason, Response, RunStatus, Verdict
+from chalicelib.domain.run import (
+    Attempt,
+    AttemptResult,
+    Outcome,
+    Reason,
+    Response,
+    RunEnd,
+    RunStatus,
+    RunUpdate,
+)
 from chalicelib.domain.state import LastRun
 from tests.cloud import Cloud, DynamoDB, client_error
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 KEY = RunKey(NOW, 1)
-RETRYING, FAILED = Verdict(RunStatus.RETRYING, next_attempt_at=NOW + MINUTE), Verdict(RunStatus.FAILED, Reason.SUPERSEDED)
+RETRYING, FAILED = (
+    RunUpdate(RunStatus.RETRYING, next_attempt_at=NOW + MINUTE),
+    RunUpdate(RunStatus.FAILED, Reason.SUPERSEDED),
+)
 
 
 @pytest.fixture
@@ -32,12 +46,16 @@ def runs(cloud: Cloud) -> RunStore:
     return RunStore(client, "runs", 30 * DAY, sleep=lambda seconds: None)
 
 
-def attempt(number: int = 1, key: RunKey = KEY, job_id: str = "job_x", **fields: Any) -> AttemptRecord:
-    exchange = Exchange(Outcome.HTTP_ERROR, SECOND, 500, Response({"a": "b"}, "no", truncated=False), "500", "30")
-    return replace(AttemptRecord(job_id, key, number, "me", key.due_at, key.due_at, exchange, RETRYING), **fields)
+def attempt(number: int = 1, key: RunKey = KEY, job_id: str = "job_x", **fields: Any) -> Attempt:
+    exchange = AttemptResult(
+        Outcome.HTTP_ERROR, SECOND, 500, Response({"a": "b"}, "no", truncated=False), "500", "30"
+    )
+    return replace(
+        Attempt(job_id, key, number, "me", key.due_at, key.due_at, exchange, RETRYING), **fields
+    )
 
 
-def ended(cloud: Cloud, runs: RunStore, ending: Ending, job_id: str = "job_x") -> None:
+def ended(cloud: Cloud, runs: RunStore, ending: RunEnd, job_id: str = "job_x") -> None:
     """Put an ending on record, as the transaction of its state would."""
     DynamoDB(cloud).transact_write_items(TransactItems=[runs.ending_item("tenant", job_id, ending)])
 
@@ -68,7 +86,9 @@ def test_a_write_that_was_given_up_on_does_not_undo_the_one_in_its_place(runs: R
     assert runs.attempt("job_x", KEY, 1) == attempt(verdict=FAILED)
 
 
-def test_a_record_that_nobody_answered_for_may_have_been_written(runs: RunStore, cloud: Cloud) -> None:
+def test_a_record_that_nobody_answered_for_may_have_been_written(
+    runs: RunStore, cloud: Cloud
+) -> None:
     def fail(operation: str, request: dict[str, Any]) -> None:
         raise client_error("InternalServerError", operation, 500)
 
@@ -79,20 +99,24 @@ def test_a_record_that_nobody_answered_for_may_have_been_written(runs: RunStore,
 
 
 def test_a_run_holds_its_attempts_in_order_and_its_ending(runs: RunStore, cloud: Cloud) -> None:
-    ending = Ending(KEY, RunStatus.FAILED, NOW + MINUTE, Reason.SUPERSEDED, started_at=NOW)
+    ending = RunEnd(KEY, RunStatus.FAILED, NOW + MINUTE, Reason.SUPERSEDED, started_at=NOW)
     for number in (10, 2, 1):
         runs.record("tenant", attempt(number), 5)
     ended(cloud, runs, ending)
     for other in (RunKey(NOW, 10), RunKey(NOW, 2), RunKey(NOW + SECOND, 1), RunKey.for_manual(NOW)):
         runs.record("tenant", attempt(key=other), 5)
-    assert runs.run("job_x", KEY, NOW) == RunRecords(KEY, (attempt(1), attempt(2), attempt(10)), ending)
+    assert runs.run("job_x", KEY, NOW) == StoredRun(
+        KEY, (attempt(1), attempt(2), attempt(10)), ending
+    )
     assert runs.run("job_x", RunKey(NOW - SECOND, 1), NOW) is None
 
 
-def test_what_has_expired_is_not_shown_though_it_is_still_there(runs: RunStore, cloud: Cloud) -> None:
+def test_what_has_expired_is_not_shown_though_it_is_still_there(
+    runs: RunStore, cloud: Cloud
+) -> None:
     """DynamoDB may take days to delete it."""
     runs.record("tenant", attempt(), 5)
-    ended(cloud, runs, Ending(RunKey(NOW, 2), RunStatus.MISSED, NOW))
+    ended(cloud, runs, RunEnd(RunKey(NOW, 2), RunStatus.MISSED, NOW))
     last = NOW + 30 * DAY
     for key in (KEY, RunKey(NOW, 2)):
         assert runs.run("job_x", key, last - SECOND) is not None
@@ -111,18 +135,22 @@ def keys(count: int) -> list[RunKey]:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 7, 100])
-def test_pages_hold_whole_runs_newest_first_and_each_once(runs: RunStore, cloud: Cloud, limit: int) -> None:
+def test_pages_hold_whole_runs_newest_first_and_each_once(
+    runs: RunStore, cloud: Cloud, limit: int
+) -> None:
     expected = {}
     for place, key in enumerate(keys(7)):
         attempts = tuple(attempt(number, key) for number in range(1, place % 4 + 1))
-        ending = Ending(key, RunStatus.SKIPPED, key.due_at, Reason.OVERLAP) if not attempts else None
+        ending = (
+            RunEnd(key, RunStatus.SKIPPED, key.due_at, Reason.OVERLAP) if not attempts else None
+        )
         for record in attempts:
             runs.record("tenant", record, 5)
         if ending:
             ended(cloud, runs, ending)
-        expected[key] = RunRecords(key, attempts, ending)
+        expected[key] = StoredRun(key, attempts, ending)
     runs.record("tenant", attempt(job_id="job_y"), 5)
-    shown: list[RunRecords] = []
+    shown: list[StoredRun] = []
     before = None
     while page := runs.page("job_x", before, limit, NOW):
         shown += page
@@ -164,7 +192,9 @@ def test_a_query_that_is_answered_in_parts_is_read_to_its_end(cloud: Cloud) -> N
     assert found is not None
     assert len(found.attempts) == 7
     page = runs.page("job_x", None, 5, NOW)
-    assert [(run.key, len(run.attempts)) for run in page] == [(key, 7 if key == KEY else 1) for key in keys(5)]
+    assert [(run.key, len(run.attempts)) for run in page] == [
+        (key, 7 if key == KEY else 1) for key in keys(5)
+    ]
 
 
 def test_the_last_attempts_of_many_jobs_are_read_at_once(cloud: Cloud) -> None:

@@ -34,7 +34,10 @@ def cloud() -> Cloud:
 def schedules(cloud: Cloud) -> Schedules:
     client: Any = Scheduler(cloud)
     return Schedules(
-        client, "group", Target("arn:aws:lambda:::function:wake", "arn:aws:iam::123456789012:role/scheduler"), lambda seconds: None
+        client,
+        "group",
+        Target("arn:aws:lambda:::function:wake", "arn:aws:iam::123456789012:role/scheduler"),
+        lambda seconds: None,
     )
 
 
@@ -45,7 +48,9 @@ def fail(cloud: Cloud, code: str, status: int) -> None:
     cloud.before = before
 
 
-def test_a_date_has_a_schedule_that_wakes_two_minutes_before_and_then_goes(schedules: Schedules, cloud: Cloud) -> None:
+def test_a_date_has_a_schedule_that_wakes_two_minutes_before_and_then_goes(
+    schedules: Schedules, cloud: Cloud
+) -> None:
     schedules.create(JOB, TOKEN, DATE)
     made = cloud.schedules[NAME]
     assert made["ScheduleExpression"] == "at(2026-12-01T08:58:30)"
@@ -77,7 +82,9 @@ def test_a_wake_that_is_hours_late_is_not_delivered(schedules: Schedules, cloud:
     assert cloud.schedules[NAME]["Target"]["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 600
 
 
-def test_a_wake_names_its_schedule_and_its_time_and_nothing_else(schedules: Schedules, cloud: Cloud) -> None:
+def test_a_wake_names_its_schedule_and_its_time_and_nothing_else(
+    schedules: Schedules, cloud: Cloud
+) -> None:
     schedules.create(JOB, TOKEN, CRON)
     made = cloud.schedules[NAME]
     event = wake_event({**made, "Arn": "arn"}, datetime(2026, 12, 1, 8, 28, tzinfo=UTC))
@@ -118,15 +125,24 @@ def test_a_schedule_that_cannot_be_made_is_unavailable_whatever_the_reason(
         schedules.create(JOB, TOKEN, DATE)
 
 
-@pytest.mark.parametrize(("code", "status"), [("ConflictException", 409), ("AccessDeniedException", 403), ("InternalServerException", 500)])
-def test_a_schedule_that_cannot_be_deleted_is_unavailable(schedules: Schedules, cloud: Cloud, code: str, status: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("ConflictException", 409), ("AccessDeniedException", 403), ("InternalServerException", 500)],
+)
+def test_a_schedule_that_cannot_be_deleted_is_unavailable(
+    schedules: Schedules, cloud: Cloud, code: str, status: int
+) -> None:
     fail(cloud, code, status)
     with pytest.raises(Unavailable, match=r"^EventBridge Scheduler is unavailable"):
         schedules.delete(JOB, TOKEN)
 
 
-@pytest.mark.parametrize("write", [lambda made: made.create(JOB, TOKEN, DATE), lambda made: made.delete(JOB, TOKEN)])
-def test_a_throttled_request_is_tried_again(schedules: Schedules, cloud: Cloud, write: Callable[[Schedules], None]) -> None:
+@pytest.mark.parametrize(
+    "write", [lambda made: made.create(JOB, TOKEN, DATE), lambda made: made.delete(JOB, TOKEN)]
+)
+def test_a_throttled_request_is_tried_again(
+    schedules: Schedules, cloud: Cloud, write: Callable[[Schedules], None]
+) -> None:
     fail(cloud, "ThrottlingException", 429)
     throttle = cloud.before
 

@@ -1,4 +1,6 @@
-"""The table of secrets: what is in it, for whom it can be read, and what happens when two write at once or an answer is lost."""
+"""The table of secrets: what is in it, for whom it can be read, and what happens when two write at
+once or an answer is lost.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,14 @@ class Vault:
         kms: Any = KMS(self.cloud)
         return SecretStore(dynamodb, "secrets", lambda: kms, "key", sleep=lambda seconds: None)
 
-    def fails(self, operation: str, when: str, times: int = 1, code: str = "InternalServerError", http: int = 500) -> None:
+    def fails(
+        self,
+        operation: str,
+        when: str,
+        times: int = 1,
+        code: str = "InternalServerError",
+        http: int = 500,
+    ) -> None:
         """Have an operation fail before or after its effect, so many times."""
         left = [times]
 
@@ -60,7 +69,9 @@ def test_a_value_is_kept_encrypted_and_read_by_its_name(vault: Vault) -> None:
     assert values(vault.another(), "token", tenant="other") == {}
 
 
-def test_a_value_that_is_put_again_is_another_and_keeps_the_day_it_was_first_put(vault: Vault) -> None:
+def test_a_value_that_is_put_again_is_another_and_keeps_the_day_it_was_first_put(
+    vault: Vault,
+) -> None:
     vault.store.put("tenant", "token", "old", NOW)
     assert values(vault.store, "token") == {"token": "old"}
     vault.store.put("tenant", "token", "new", LATER)
@@ -187,8 +198,12 @@ def test_a_rotation_signs_with_both_for_a_day(vault: Vault) -> None:
     assert second.in_force(NOW + OVERLAP) == (second.current,)
 
 
-@pytest.mark.parametrize("act", [lambda store: store.signing("tenant", NOW), lambda store: store.rotate("tenant", NOW)])
-def test_a_write_whose_answer_was_lost_is_not_made_twice(vault: Vault, act: Callable[[SecretStore], Any]) -> None:
+@pytest.mark.parametrize(
+    "act", [lambda store: store.signing("tenant", NOW), lambda store: store.rotate("tenant", NOW)]
+)
+def test_a_write_whose_answer_was_lost_is_not_made_twice(
+    vault: Vault, act: Callable[[SecretStore], Any]
+) -> None:
     vault.fails("PutItem", "after", code="ThrottlingException", http=400)
     made = act(vault.store)
     assert vault.another().signing("tenant", NOW) == made
@@ -210,8 +225,13 @@ def test_rotations_at_once_lose_no_secret_that_signs(vault: Vault) -> None:
     assert len(mine.in_force(NOW)) == 3
 
 
-@pytest.mark.parametrize("code", ["DisabledException", "AccessDeniedException", "KMSInternalException", "ThrottlingException"])
-def test_a_key_that_cannot_be_used_is_unavailable_and_nothing_is_written(vault: Vault, code: str) -> None:
+@pytest.mark.parametrize(
+    "code",
+    ["DisabledException", "AccessDeniedException", "KMSInternalException", "ThrottlingException"],
+)
+def test_a_key_that_cannot_be_used_is_unavailable_and_nothing_is_written(
+    vault: Vault, code: str
+) -> None:
     vault.fails("Encrypt", "before", times=100, code=code, http=400)
     with pytest.raises(Unavailable) as error:
         vault.store.put("tenant", "token", "x", NOW)

@@ -1,7 +1,7 @@
 """What a month costs on AWS, as the README's tables: `python -m tests.bench.bill`.
 
-Calls, units, bytes of tables and of logs are counted while the real code runs. How long it runs on Lambda cannot be counted without
-AWS, nor what API Gateway logs: that is `ASSUMED`.
+Calls, units, bytes of tables and of logs are counted while the real code runs. How long it runs on
+Lambda cannot be counted without AWS, nor what API Gateway logs: that is `ASSUMED`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ import pytest
 from chalicelib.telemetry.invocation import invocation
 from infra.local.clock import Context
 from infra.template import load
-from tests.bench.costs import DAY_SECONDS, LONGEST_POLL_SECONDS, MONTH_DAYS, POLLERS, PRICES, SWEEPS_A_DAY
+from tests.bench.costs import (
+    DAY_SECONDS,
+    LONGEST_POLL_SECONDS,
+    MONTH_DAYS,
+    POLLERS,
+    PRICES,
+    SWEEPS_A_DAY,
+)
 from tests.bench.meter import Usage, size
 from tests.bench.operations import FAR, KB, Bench, CrowdedCloud, bench
 from tests.telemetry.process import lambda_process
@@ -31,11 +38,14 @@ ROOT = Path(__file__).parent.parent.parent
 VOLUMES = (1_000, 1_000_000, 100_000_000)
 GB, MILLION = 1024**3, 1_000_000
 FIRINGS_OF_AN_HOURLY_CRON = MONTH_DAYS * 24
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html: stored beside each item.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html:
+# stored beside each item.
 ITEM_OVERHEAD = 100
-# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html: counted beside each line.
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html:
+# counted beside each line.
 LINE_OVERHEAD = 26
-# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html: what Lambda writes of an invocation, in plain text.
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html: what Lambda writes of
+# an invocation, in plain text.
 LAMBDAS_OWN = (
     "START RequestId: 0afa315a-f4d4-4a8a-a544-a4512fb8e297 Version: $LATEST",
     "END RequestId: 0afa315a-f4d4-4a8a-a544-a4512fb8e297",
@@ -62,7 +72,9 @@ FIRING = ASSUMED.target + ASSUMED.waiting
 
 @dataclass(frozen=True)
 class Step:
-    """One invocation of a function: what it uses, how many calls of AWS it makes, how many bytes it adds to tables and logs."""
+    """One invocation of a function: what it uses, how many calls of AWS it makes, how many bytes it
+    adds to tables and logs.
+    """
 
     function: str
     usage: Usage
@@ -91,7 +103,7 @@ def memory(function: str) -> int:
 
 def step(made: Bench, function: str, act: Callable[[], object], waits: int = 0) -> Step:
     """Do something that makes one invocation, and count."""
-    calls, kept = len(made.world.cloud.calls), _kept(made)
+    calls, kept = len(made.env.cloud.calls), _kept(made)
     with on_lambda(function) as written:
         usage = made.used(act)
     assert usage.lambdas == 1, f"{function} was invoked {usage.lambdas} times"
@@ -99,7 +111,7 @@ def step(made: Bench, function: str, act: Callable[[], object], waits: int = 0) 
     return Step(
         function,
         usage,
-        calls=len(made.world.cloud.calls) - calls,
+        calls=len(made.env.cloud.calls) - calls,
         kept=_kept(made) - kept,
         logged=sum(len(line) + LINE_OVERHEAD for line in [*lines, *LAMBDAS_OWN]),
         metrics=frozenset(name for line in lines for name in _metrics_of(json.loads(line))),
@@ -112,13 +124,24 @@ def on_lambda(function: str) -> Iterator[io.StringIO]:
     """Be a process of a function, and in it one invocation; give what it writes into its log."""
     written = io.StringIO()
     # The API's app says by itself when it is invoked.
-    invoked = nullcontext() if function == "api_handler" else invocation(function, Context(f"resona-prod-{function}", 60))
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(written), lambda_process(patch), invoked:
+    invoked = (
+        nullcontext()
+        if function == "api_handler"
+        else invocation(function, Context(f"resona-prod-{function}", 60))
+    )
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(written),
+        lambda_process(patch),
+        invoked,
+    ):
         yield written
 
 
 def _metrics_of(document: dict[str, Any]) -> Iterator[str]:
-    """Yield a name for each metric that CloudWatch makes of a line, if it is one of metrics: by the values of its dimensions."""
+    """Yield a name for each metric that CloudWatch makes of a line, if it is one of metrics: by the
+    values of its dimensions.
+    """
     for directive in document.get("_aws", {}).get("CloudWatchMetrics", []):
         for metric in directive["Metrics"]:
             for dimensions in directive["Dimensions"]:
@@ -126,7 +149,11 @@ def _metrics_of(document: dict[str, Any]) -> Iterator[str]:
 
 
 def _kept(made: Bench) -> int:
-    return sum(size(item) + ITEM_OVERHEAD for table in made.world.cloud.tables.values() for item in table.values())
+    return sum(
+        size(item) + ITEM_OVERHEAD
+        for table in made.env.cloud.tables.values()
+        for item in table.values()
+    )
 
 
 def one_time() -> list[Step]:
@@ -143,14 +170,17 @@ def cron() -> list[Step]:
     """Count one firing of a cron."""
     with bench(KB) as made:
         made.settled()
-        return [step(made, "wake", lambda: made.advance(minutes=29)), step(made, "deliver", lambda: made.advance(minutes=2), FIRING)]
+        return [
+            step(made, "wake", lambda: made.advance(minutes=29)),
+            step(made, "deliver", lambda: made.advance(minutes=2), FIRING),
+        ]
 
 
 def sweep() -> list[Step]:
     """Count one run of the sweeper that finds nothing to do."""
     with bench(KB, CrowdedCloud) as made:
-        made.world.sweeps = True
-        return [step(made, "sweep", made.world.sweep)]
+        made.env.sweeps = True
+        return [step(made, "sweep", made.env.sweep)]
 
 
 Bill = Counter[str]
@@ -162,16 +192,25 @@ def bill(steps: Iterable[Step], times: float = 1) -> Bill:
     total: Bill = Counter()
     for each in steps:
         used = each.usage
-        total["DynamoDB"] += (used.writes * _price(million, "write_units") + used.reads * _price(million, "read_units")) / MILLION
-        total["DynamoDB, kept for a month, with backups"] += each.kept / GB * (_price(kept, "tables") + _price(kept, "backups"))
+        total["DynamoDB"] += (
+            used.writes * _price(million, "write_units")
+            + used.reads * _price(million, "read_units")
+        ) / MILLION
+        total["DynamoDB, kept for a month, with backups"] += (
+            each.kept / GB * (_price(kept, "tables") + _price(kept, "backups"))
+        )
         total["Lambda"] += used.lambdas * _price(million, "lambda_requests") / MILLION
         total["Lambda"] += each.gb_seconds * _price(million, "lambda_gb_seconds") / MILLION
         total["SQS"] += used.sqs * _price(million, "sqs_requests") / MILLION
-        total["EventBridge Scheduler"] += used.schedules_woken * _price(million, "scheduler_invocations") / MILLION
+        total["EventBridge Scheduler"] += (
+            used.schedules_woken * _price(million, "scheduler_invocations") / MILLION
+        )
         total["CloudWatch, logs"] += each.logged / GB * _price(PRICES["dollars_per_gb"], "logs")
         if each.function == "api_handler":
             total["API Gateway"] += _price(million, "api_requests") / MILLION
-            total["CloudWatch, logs"] += ASSUMED.access_line / GB * _price(PRICES["dollars_per_gb"], "logs")
+            total["CloudWatch, logs"] += (
+                ASSUMED.access_line / GB * _price(PRICES["dollars_per_gb"], "logs")
+            )
     return Counter({service: dollars * times for service, dollars in total.items()})
 
 
@@ -189,13 +228,17 @@ def at_rest() -> Bill:
     total["SQS"] += receives * _price(PRICES["dollars_per_million"], "sqs_requests") / MILLION
     total["KMS, the key of secrets"] += kinds["AWS::KMS::Key"] * _price(month, "key")
     total["CloudWatch, alarms"] += kinds["AWS::CloudWatch::Alarm"] * _price(month, "alarm")
-    total["CloudWatch, dashboard"] += kinds["AWS::CloudWatch::Dashboard"] * _price(month, "dashboard")
+    total["CloudWatch, dashboard"] += kinds["AWS::CloudWatch::Dashboard"] * _price(
+        month, "dashboard"
+    )
     return total + _metrics(swept)
 
 
 def _metrics(steps: Iterable[Step]) -> Bill:
     names = {name for each in steps for name in each.metrics}
-    return Counter({"CloudWatch, metrics": len(names) * _price(PRICES["dollars_a_month"], "metric")})
+    return Counter(
+        {"CloudWatch, metrics": len(names) * _price(PRICES["dollars_a_month"], "metric")}
+    )
 
 
 def month(steps: list[Step], firings: int) -> float:

@@ -1,9 +1,12 @@
-"""How late a burst is: many jobs of one tenant and ten of another, all due in the same second. `python -m tests.bench.bursts [jobs …]`
+"""How late a burst is: many jobs of one tenant and ten of another, all due in the same second.
+`python -m tests.bench.bursts [jobs …]`
 
-The real code runs in virtual time on the simulation's cloud, a call of which takes 1 to 12 ms; targets take 100 ms. What feeds it
-is a model of Lambda's event source for SQS, by AWS's documentation: so many batches at once, up to 300 more each minute (5 a second),
-at most MAXIMUM_CONCURRENCY; up to ten messages a batch, taken fairly from the tenants (message groups). A function that has not run
-before takes COLD_START_SECONDS more. The pollers at the start are an assumption: FROM_IDLE or WARM.
+The real code runs in virtual time on the simulation's cloud, a call of which takes 1 to 12 ms;
+targets take 100 ms. What feeds it is a model of Lambda's event source for SQS, by AWS's
+documentation: so many batches at once, up to 300 more each minute (5 a second), at most
+MAXIMUM_CONCURRENCY; up to ten messages a batch, taken fairly from the tenants (message groups). A
+function that has not run before takes COLD_START_SECONDS more. The pollers at the start are an
+assumption: FROM_IDLE or WARM.
 """
 
 from __future__ import annotations
@@ -17,14 +20,14 @@ from statistics import quantiles
 
 from chalice.app import SQSEvent
 
-from chalicelib import executor
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import Request
-from chalicelib.domain.run import Exchange, Outcome, Response
+from chalicelib.domain.run import AttemptResult, Outcome, Response
 from chalicelib.domain.trigger import OneTime
+from chalicelib.handlers import executor
 from infra.local.clock import queue_event
 from tests.simulation.deployment import START, Deployment, deployed
-from tests.simulation.faults import Plan, Weather
+from tests.simulation.faults import FaultRates, Plan
 
 MAXIMUM_CONCURRENCY = 800
 MORE_A_SECOND = 5
@@ -40,7 +43,7 @@ class EventSource:
 
     def __init__(self, deployment: Deployment, pollers: int, warm: int) -> None:
         self._deployment = deployment
-        self._hub = deployment.hub
+        self._hub = deployment.virtual_time
         self._pollers = pollers
         self._environments = warm
         self._running = 0
@@ -60,7 +63,9 @@ class EventSource:
 
     def _allowed(self) -> int:
         assert self._begun is not None
-        return min(MAXIMUM_CONCURRENCY, self._pollers + int(MORE_A_SECOND * (self._hub.time - self._begun)))
+        return min(
+            MAXIMUM_CONCURRENCY, self._pollers + int(MORE_A_SECOND * (self._hub.time - self._begun))
+        )
 
     def _deal(self) -> None:
         while self._turns and self._running < self._allowed():
@@ -73,28 +78,42 @@ class EventSource:
             self._running += 1
             wait = 0.02 if self._environments >= self._running else COLD_START_SECONDS
             self._environments = max(self._environments, self._running)
-            self._hub.at(self._hub.time + wait, lambda batch=batch: self._deployment.begin("deliver", lambda: self._handle(batch)))  # type: ignore[misc]
+            self._hub.at(
+                self._hub.time + wait,
+                lambda batch=batch: self._deployment.begin("deliver", lambda: self._handle(batch)),
+            )  # type: ignore[misc]
         if self._turns and self._allowed() < MAXIMUM_CONCURRENCY:
             self._hub.at(self._hub.time + 1 / MORE_A_SECOND, self._deal)
 
     def _handle(self, batch: list[str]) -> None:
-        messages = [{"MessageId": name, "ReceiptHandle": name, "Body": self._deployment.cloud.messages[name].body} for name in batch]
-        executor.on_messages(SQSEvent(queue_event(messages, "arn:queue"), None), self._deployment.firing)
+        messages = [
+            {
+                "MessageId": name,
+                "ReceiptHandle": name,
+                "Body": self._deployment.cloud.messages[name].body,
+            }
+            for name in batch
+        ]
+        executor.on_messages(
+            SQSEvent(queue_event(messages, "arn:queue"), None), self._deployment.firing
+        )
         for name in batch:
             del self._deployment.cloud.messages[name]
         self._running -= 1
         self._hub.at(self._hub.time, self._deal)
 
 
-def answer(request: Request, headers: Mapping[str, str]) -> tuple[float, Exchange]:
+def answer(request: Request, headers: Mapping[str, str]) -> tuple[float, AttemptResult]:
     took = timedelta(seconds=TARGET_SECONDS)
-    return TARGET_SECONDS, Exchange(Outcome.SUCCESS, took, 200, Response({}, "ok", truncated=False))
+    return TARGET_SECONDS, AttemptResult(
+        Outcome.SUCCESS, took, 200, Response({}, "ok", truncated=False)
+    )
 
 
 def burst(jobs: int, pollers: int, warm: int) -> dict[str, list[float]]:
     """Return by tenant how many seconds late each of its jobs was sent."""
-    with deployed(Plan(), Weather(), f"burst {jobs}") as deployment:
-        hub = deployment.hub
+    with deployed(Plan(), FaultRates(), f"burst {jobs}") as deployment:
+        virtual_time = deployment.virtual_time
         source = EventSource(deployment, pollers, warm)
         deployment.target = answer
         deployment.arrives = source.arrives
@@ -109,13 +128,13 @@ def burst(jobs: int, pollers: int, warm: int) -> dict[str, list[float]]:
         everybody = ["noisy"] * jobs + ["quiet"] * 10
         random.Random(jobs).shuffle(everybody)
         for tenant in everybody:
-            hub.at(
-                hub.time + deployment.chance.uniform(0, DUE_AFTER_SECONDS / 2),
+            virtual_time.at(
+                virtual_time.time + deployment.chance.uniform(0, DUE_AFTER_SECONDS / 2),
                 lambda tenant=tenant: deployment.begin("api", lambda: create(tenant)),
             )  # type: ignore[misc]
-        hub.run_until(DUE_AFTER_SECONDS - 5)
+        virtual_time.run_until(DUE_AFTER_SECONDS - 5)
         while len(deployment.observer.sent) < len(everybody):
-            hub.run_until(hub.time + 1)
+            virtual_time.run_until(virtual_time.time + 1)
         late: dict[str, list[float]] = {"noisy": [], "quiet": []}
         for sent in deployment.observer.sent.values():
             late[tenants[sent.job_id]].append(sent.at - DUE_AFTER_SECONDS)
@@ -128,11 +147,16 @@ def shown(late: list[float]) -> str:
 
 
 def main(sizes: list[int]) -> None:
-    print(f"seconds late, with targets of {TARGET_SECONDS * 1000:.0f} ms and batches of {BATCH} sent side by side")
+    print(
+        f"seconds late, with targets of {TARGET_SECONDS * 1000:.0f} ms and batches of {BATCH} sent side by side"
+    )
     for name, pollers, warm in (("from idle", FROM_IDLE, 0), ("warm", WARM, WARM)):
         for jobs in sizes:
             late = burst(jobs, pollers, warm)
-            print(f"{name:9} {jobs:7} of one tenant: {shown(late['noisy'])}   10 of another: {shown(late['quiet'])}", flush=True)
+            print(
+                f"{name:9} {jobs:7} of one tenant: {shown(late['noisy'])}   10 of another: {shown(late['quiet'])}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

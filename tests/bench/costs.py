@@ -1,4 +1,6 @@
-"""What each operation costs on AWS, counted while the real code does it: `python -m tests.bench.costs`."""
+"""What each operation costs on AWS, counted while the real code does it: `python -m
+tests.bench.costs`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from tests.bench.operations import KB, SIZES, Costs, bench, operations, sweep
 
 SWEEPS_A_DAY = 24 * 60
 CROWDS = (0, 1_000, 1_000_000)
-# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html: five pollers, or as few as two without a maximum concurrency.
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html: five pollers, or as few as
+# two without a maximum concurrency.
 POLLERS, LONGEST_POLL_SECONDS, DAY_SECONDS, MONTH_DAYS = 5, 20, 86_400, 30
 PRICES = json.loads((Path(__file__).parent / "prices.json").read_text(encoding="utf-8"))
 
@@ -45,8 +48,15 @@ def dollars(used: Usage) -> Dollars:
 
 # What makes a firing, from the beginning to the end.
 FIRINGS = {
-    "one-time, due soon: create, firing": ("create one-time, due soon", "one-time firing, due soon"),
-    "one-time, due later: create, wake, firing": ("create one-time, due later", "one-time: its wake", "one-time firing, due later"),
+    "one-time, due soon: create, firing": (
+        "create one-time, due soon",
+        "one-time firing, due soon",
+    ),
+    "one-time, due later: create, wake, firing": (
+        "create one-time, due later",
+        "one-time: its wake",
+        "one-time firing, due later",
+    ),
     "cron: wake, firing": ("cron: its wake", "cron firing"),
     "cron, first attempt fails: wake, both attempts": (
         "cron: its wake",
@@ -81,9 +91,9 @@ def _parts() -> Iterator[str]:
     """Show of which writes a cron firing consists, and how far each is from the next unit."""
     with bench(KB) as made:
         made.settled()
-        made.world.cloud.writes.clear()
+        made.env.cloud.writes.clear()
         made.advance(hours=1)
-        written = list(made.world.cloud.writes)
+        written = list(made.env.cloud.writes)
     yield ""
     yield f"{'the writes of a cron firing, in order':47} {'bytes':>6} {'units':>6} {'in the indexes':>15}"
     for write in written:

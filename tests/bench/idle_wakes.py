@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from chalicelib.aws.expression import to_eventbridge
+from chalicelib.aws.schedule_expression import to_eventbridge
 from chalicelib.domain.cron import Cron, parse
 from infra.local.eventbridge import next_fire
 from tests.domain.cron_oracle import place
@@ -43,7 +43,8 @@ def cost(cron: Cron) -> Cost:
 def a_year(following: Next, zone: ZoneInfo) -> int:
     """Count what comes in the year, by the clock of a zone.
 
-    Days on which anything comes are alike, but for those on which the clocks change: one is counted, and stands for the others.
+    Days on which anything comes are alike, but for those on which the clocks change: one is
+    counted, and stands for the others.
     """
     total, ordinary = 0, None
     end = datetime(YEAR + 1, 1, 1, tzinfo=zone).astimezone(UTC)

@@ -1,4 +1,5 @@
-"""What a cold start imports: `python -m tests.bench.imports`. CPU time, in fresh processes, against what cannot be done without.
+"""What a cold start imports: `python -m tests.bench.imports`. CPU time, in fresh processes, against
+what cannot be done without.
 
 Ends with 1 if a ratio is more than is allowed. Compiled modules are in the cache on both sides.
 """
@@ -20,12 +21,12 @@ SETTINGS = "STAGE JOBS_TABLE RUNS_TABLE SECRETS_TABLE SECRETS_KEY DUE_QUEUE_URL 
 # `import pydantic` alone loads next to nothing: its names are loaded when they are asked for.
 PROGRAMS = {
     "boto3.client('dynamodb'), requests": "import boto3, requests; boto3.client('dynamodb')",
-    "the executor": "import chalicelib.executor",
-    "the executor, and its clients": "import chalicelib.executor; chalicelib.executor.firing()",
+    "the executor": "import chalicelib.handlers.executor",
+    "the executor, and its clients": "import chalicelib.handlers.executor; chalicelib.handlers.executor.firing()",
     "boto3.client('dynamodb'), pydantic, chalice": "import boto3, chalice; boto3.client('dynamodb'); from pydantic import BaseModel",
     "import boto3, pydantic, chalice": "import boto3, pydantic, chalice",
     "the API": "import app",
-    "the authorizer": "import chalicelib.authorizer",
+    "the authorizer": "import chalicelib.handlers.authorizer",
 }
 
 
@@ -48,7 +49,9 @@ RATIOS = (
 
 
 def measured(rounds: int, names: tuple[str, ...] = tuple(PROGRAMS)) -> dict[str, float]:
-    """Return the median CPU seconds of each program's imports; the programs take turns, so that a busy machine is so for all."""
+    """Return the median CPU seconds of each program's imports; the programs take turns, so that a
+    busy machine is so for all.
+    """
     taken: dict[str, list[float]] = {name: [] for name in names}
     for name in names:
         seconds(PROGRAMS[name])
@@ -59,15 +62,30 @@ def measured(rounds: int, names: tuple[str, ...] = tuple(PROGRAMS)) -> dict[str,
 
 
 def seconds(program: str) -> float:
-    """Return the CPU seconds of a program in a process of its own, without those of Python's start, as a Lambda function would run it."""
-    code = f"import time; began = time.process_time()\n{program}\nprint(time.process_time() - began)"
+    """Return the CPU seconds of a program in a process of its own, without those of Python's start,
+    as a Lambda function would run it.
+    """
+    code = (
+        f"import time; began = time.process_time()\n{program}\nprint(time.process_time() - began)"
+    )
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("RESONA_", "AWS_", "COV_"))},
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("RESONA_", "AWS_", "COV_"))
+        },
         **{f"RESONA_{name}": "x" for name in SETTINGS.split()},
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_LAMBDA_FUNCTION_NAME": "resona-x",
     }
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return float(done.stdout.splitlines()[-1])
 
 

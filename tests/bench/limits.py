@@ -1,6 +1,8 @@
-"""Which quotas are met at how many firings a second, as the README's table: `python -m tests.bench.limits`.
+"""Which quotas are met at how many firings a second, as the README's table: `python -m
+tests.bench.limits`.
 
-What a firing needs of each is counted while the real code runs; how long it runs is assumed, as in `bill`.
+What a firing needs of each is counted while the real code runs; how long it runs is assumed, as in
+`bill`.
 """
 
 from __future__ import annotations
@@ -11,17 +13,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chalicelib.aws.job_items import WATCH_SHARDS
-from chalicelib.executor import _BATCH as BATCH
-from chalicelib.executor import _CONCURRENCY as CONCURRENCY
+from chalicelib.handlers.executor import _BATCH as BATCH
+from chalicelib.handlers.executor import _CONCURRENCY as CONCURRENCY
 from infra.deploy.gateway import RATE
 from tests.bench.bill import one_time
 from tests.bench.meter import Write
 from tests.bench.operations import FAR, KB, bench
 
 RATES = (10, 1_000, 100_000)
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html: a partition; a read unit is one item.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html: a
+# partition; a read unit is one item.
 PARTITION_WRITES, PARTITION_READS = 1_000, 3_000
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html: a new table; ServiceQuotas.html: any.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html: a
+# new table; ServiceQuotas.html: any.
 NEW_TABLE_WRITES, TABLE_WRITES = 4_000, 40_000
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 EXECUTIONS = 1_000
@@ -35,7 +39,10 @@ API_CALLS = 10_000
 
 @dataclass(frozen=True)
 class Limit:
-    """A quota, how much of it a firing a second needs, and what can be done about it. `most` is the most, if `each` is the least."""
+    """A quota, how much of it a firing a second needs, and what can be done about it.
+
+    `most` is the most, if `each` is the least.
+    """
 
     what: str
     each: float
@@ -55,17 +62,19 @@ def _number(value: float) -> str:
 
 
 def written() -> Counter[str]:
-    """Return what a firing writes in each table and index: a cron's, or that of a one-time job with its registration if that is more."""
+    """Return what a firing writes in each table and index: a cron's, or that of a one-time job with
+    its registration if that is more.
+    """
     with bench(KB) as made:
-        made.world.cloud.writes.clear()
+        made.env.cloud.writes.clear()
         made.create(FAR)
         made.advance(minutes=61)
-        once = _units(made.world.cloud.writes)
+        once = _units(made.env.cloud.writes)
     with bench(KB) as made:
         made.settled()
-        made.world.cloud.writes.clear()
+        made.env.cloud.writes.clear()
         made.advance(hours=1)
-        return once | _units(made.world.cloud.writes)
+        return once | _units(made.env.cloud.writes)
 
 
 def _units(writes: list[Write]) -> Counter[str]:
@@ -94,17 +103,32 @@ def limits() -> Iterator[Limit]:
         WATCH_SHARDS * PARTITION_WRITES,
         f"is {WATCH_SHARDS} partitions: raise `WATCH_SHARDS` in `chalicelib/aws/job_items.py`; the sweeper reads each once a minute",
     )
-    yield Limit("DynamoDB, index `by_tenant`, write units of one tenant", units["by_tenant"], PARTITION_WRITES, fixed)
+    yield Limit(
+        "DynamoDB, index `by_tenant`, write units of one tenant",
+        units["by_tenant"],
+        PARTITION_WRITES,
+        fixed,
+    )
     yield Limit("DynamoDB, table `secrets`, read units of one tenant", 1, PARTITION_READS, fixed)
     yield Limit(
         "Lambda, `deliver` at once, in full batches or message by message",
         deliver.seconds / BATCH,
         CONCURRENCY,
-        f"is ours, of the account's {EXECUTIONS:,}: ask for more, raise `_CONCURRENCY` in `chalicelib/executor.py`, at most to 1,000",
+        f"is ours, of the account's {EXECUTIONS:,}: ask for more, raise `_CONCURRENCY` in `chalicelib/handlers/executor.py`, at most to 1,000",
         most=deliver.seconds,
     )
-    yield Limit("Lambda, `wake` at once", wake.seconds, EXECUTIONS - CONCURRENCY, "is what is left of the account's, for the API too")
-    yield Limit("EventBridge Scheduler, invocations", 1, WAKES, "ask for more; what it wakes too late for, the sweeper arms")
+    yield Limit(
+        "Lambda, `wake` at once",
+        wake.seconds,
+        EXECUTIONS - CONCURRENCY,
+        "is what is left of the account's, for the API too",
+    )
+    yield Limit(
+        "EventBridge Scheduler, invocations",
+        1,
+        WAKES,
+        "ask for more; what it wakes too late for, the sweeper arms",
+    )
     yield Limit("SQS, messages in flight", deliver.seconds, IN_FLIGHT, "ask for more")
     yield Limit(
         "API Gateway, calls, if each registers one job",

@@ -1,4 +1,4 @@
-"""Everything that is done with jobs, each once, on a world that counts what it uses."""
+"""Everything that is done with jobs, each once, on a env that counts what it uses."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from chalicelib.api.routing import LOCAL_TENANT, parts
 from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.domain.quota import Quotas
-from chalicelib.domain.run import Exchange, Outcome, Response
+from chalicelib.domain.run import AttemptResult, Outcome, Response
 from tests.api.conftest import Answer, Api
-from tests.bench.meter import MeteredCloud, MeteredWorld, Usage
+from tests.bench.meter import MeteredCloud, MeteredEnvironment, Usage
 from tests.cloud import DynamoDB, Item
 
 KB = 1024
@@ -27,7 +27,10 @@ def _filled(template: str, size: int) -> str:
 
 
 # A kilobyte of JSON, with the headers that come with one.
-ANSWER = _filled('{"id":"ord_01JD8","status":"accepted","lines":[{"sku":"A-1","count":2},{"sku":"B-7","count":1}],"note":"%s"}', KB)
+ANSWER = _filled(
+    '{"id":"ord_01JD8","status":"accepted","lines":[{"sku":"A-1","count":2},{"sku":"B-7","count":1}],"note":"%s"}',
+    KB,
+)
 HEADERS = {
     "date": "Mon, 23 Nov 2026 11:00:00 GMT",
     "content-type": "application/json; charset=utf-8",
@@ -41,8 +44,10 @@ HEADERS = {
 }
 
 
-def _exchange(outcome: Outcome, code: int, error: str | None = None) -> Exchange:
-    return Exchange(outcome, timedelta(milliseconds=40), code, Response(HEADERS, ANSWER, truncated=False), error)
+def _exchange(outcome: Outcome, code: int, error: str | None = None) -> AttemptResult:
+    return AttemptResult(
+        outcome, timedelta(milliseconds=40), code, Response(HEADERS, ANSWER, truncated=False), error
+    )
 
 
 ANSWERED = _exchange(Outcome.SUCCESS, 200)
@@ -50,20 +55,25 @@ REFUSED = _exchange(Outcome.HTTP_ERROR, 503, "the target answered with status 50
 
 
 class Bench:
-    """A deployment whose jobs send bodies of one size, and whose target answers with a kilobyte. The sweeper is counted by itself."""
+    """A deployment whose jobs send bodies of one size, and whose target answers with a kilobyte.
+
+    The sweeper is counted by itself.
+    """
 
     def __init__(self, body: int, make_cloud: type[MeteredCloud] = MeteredCloud) -> None:
         self.body = body
-        self.world = MeteredWorld(make_cloud)
-        self.world.sweeps = False
-        self.world.target = lambda sent: ANSWERED
+        self.env = MeteredEnvironment(make_cloud)
+        self.env.sweeps = False
+        self.env.target = lambda sent: ANSWERED
         # The tenant is not new: what its requests are signed with has been made.
-        self.world.secrets.signing(LOCAL_TENANT, self.world.now)
-        self._api = Api(self.world)
+        self.env.secrets.signing(LOCAL_TENANT, self.env.now)
+        self._api = Api(self.env)
 
-    def call(self, method: str, path: str, document: object = None, key: str | None = None) -> Answer:
+    def call(
+        self, method: str, path: str, document: object = None, key: str | None = None
+    ) -> Answer:
         """Call a route, as one invocation of the API's function."""
-        self.world.cloud.usage.lambdas += 1
+        self.env.cloud.usage.lambdas += 1
         answer = self._api.call(method, path, document, {"Idempotency-Key": key} if key else None)
         assert answer.status < 300, answer.text
         return answer
@@ -71,7 +81,11 @@ class Bench:
     def request(self, sign: str = "x") -> dict[str, Any]:
         """Return a request whose body has the bench's size as it is sent."""
         frame = '{"text":""}'
-        return {"url": "https://api.example.com/v1/orders/hook", "method": "POST", "body": {"text": sign * (self.body - len(frame))}}
+        return {
+            "url": "https://api.example.com/v1/orders/hook",
+            "method": "POST",
+            "body": {"text": sign * (self.body - len(frame))},
+        }
 
     def create(self, trigger: dict[str, Any], key: str | None = None) -> str:
         """Register a job and return its path."""
@@ -80,26 +94,26 @@ class Bench:
 
     def advance(self, **duration: float) -> None:
         """Let time pass."""
-        self.world.advance(**duration)
+        self.env.advance(**duration)
 
     def used(self, act: Callable[[], object]) -> Usage:
         """Return what something uses."""
-        self.world.cloud.taken()
+        self.env.cloud.taken()
         act()
-        return self.world.cloud.taken()
+        return self.env.cloud.taken()
 
     def fired(self, **duration: float) -> Usage:
         """Return what is used in a time in which one attempt is sent."""
-        before = len(self.world.sent)
+        before = len(self.env.sent)
         used = self.used(lambda: self.advance(**duration))
-        assert len(self.world.sent) == before + 1
+        assert len(self.env.sent) == before + 1
         return used
 
     def settled(self) -> str:
         """Register an hourly job, let it fire once, and return its path: it is 11:30 then."""
         path = self.create(HOURLY)
         self.advance(minutes=90)
-        assert len(self.world.sent) == 1
+        assert len(self.env.sent) == 1
         return path
 
 
@@ -108,14 +122,14 @@ def bench(body: int, make_cloud: type[MeteredCloud] = MeteredCloud) -> Iterator[
     """Make a bench, which serves the API until the end."""
     made = Bench(body, make_cloud)
     # Under quotas, as a deployed stage is, and not the first registration of a minute.
-    client: Any = DynamoDB(made.world.cloud)
-    made.world.scheduling.quotas = QuotaStore(client, "jobs", Quotas(100_000, 6_000))
-    made.world.scheduling.quotas.take(LOCAL_TENANT, made.world.now)
-    parts.use(made.world.scheduling, stage="local")
+    client: Any = DynamoDB(made.env.cloud)
+    made.env.scheduling.quotas = QuotaStore(client, "jobs", Quotas(100_000, 6_000))
+    made.env.scheduling.quotas.take(LOCAL_TENANT, made.env.now)
+    parts.use(made.env.scheduling, stage="local")
     try:
         yield made
     finally:
-        parts.use(made.world.scheduling, stage="")
+        parts.use(made.env.scheduling, stage="")
 
 
 Costs = dict[str, Usage]
@@ -124,11 +138,17 @@ Costs = dict[str, Usage]
 def create(body: int) -> Costs:
     """Count the ways to register a job."""
     costs = {}
-    for name, trigger in (("one-time, due soon", NEAR), ("one-time, due later", FAR), ("cron", HOURLY)):
+    for name, trigger in (
+        ("one-time, due soon", NEAR),
+        ("one-time, due later", FAR),
+        ("cron", HOURLY),
+    ):
         for key in (None, "order-4711"):
             with bench(body) as made:
                 label = f"create {name}{', with Idempotency-Key' if key else ''}"
-                costs[label] = made.used(lambda made=made, trigger=trigger, key=key: made.create(trigger, key))
+                costs[label] = made.used(
+                    lambda made=made, trigger=trigger, key=key: made.create(trigger, key)
+                )
     with bench(body) as made:
         made.create(HOURLY, "order-4711")
         costs["the same again, replayed"] = made.used(lambda: made.create(HOURLY, "order-4711"))
@@ -139,12 +159,18 @@ def change(body: int) -> Costs:
     """Count what users do to a cron job that has fired."""
     with bench(body) as made:
         path = made.settled()
-        costs = {"update of the request": made.used(lambda: made.call("PATCH", path, {"request": made.request("y")}))}
+        costs = {
+            "update of the request": made.used(
+                lambda: made.call("PATCH", path, {"request": made.request("y")})
+            )
+        }
         costs["pause"] = made.used(lambda: made.call("POST", f"{path}/pause"))
         costs["resume"] = made.used(lambda: made.call("POST", f"{path}/resume"))
         costs["run now"] = made.used(lambda: made.call("POST", f"{path}/run"))
         costs["run now: its firing"] = made.fired(seconds=5)
-        costs["run now, with Idempotency-Key"] = made.used(lambda: made.call("POST", f"{path}/run", key="order-4711"))
+        costs["run now, with Idempotency-Key"] = made.used(
+            lambda: made.call("POST", f"{path}/run", key="order-4711")
+        )
         made.advance(seconds=5)
         costs["delete"] = made.used(lambda: made.call("DELETE", path))
     return costs
@@ -166,7 +192,9 @@ def fire(body: int) -> Costs:
         costs["cron firing"] = made.fired(minutes=2)
     with bench(body) as made:
         made.settled()
-        made.world.target = lambda sent: REFUSED if sent.headers["Resona-Attempt"] == "1" else ANSWERED
+        made.env.target = lambda sent: (
+            REFUSED if sent.headers["Resona-Attempt"] == "1" else ANSWERED
+        )
         made.advance(minutes=29)
         costs["cron firing whose attempt fails"] = made.fired(seconds=65)
         costs["its retry, which succeeds"] = made.fired(seconds=30)
@@ -206,7 +234,9 @@ def operations(body: int) -> Costs:
 
 
 class CrowdedCloud(MeteredCloud):
-    """A cloud whose index of what is watched holds many more jobs: `crowd` has its entries by shard."""
+    """A cloud whose index of what is watched holds many more jobs: `crowd` has its entries by
+    shard.
+    """
 
     crowd: dict[str, dict[tuple[str, ...], Item]] | None = None
 
@@ -222,18 +252,26 @@ class CrowdedCloud(MeteredCloud):
         for number in range(jobs):
             key, item = states[number % len(states)]
             name = f"{key[0]}{number // len(states)}"
-            entry = {"id": {"S": name}, "part": item["part"], "watch_shard": item["watch_shard"], "watch_at": item["watch_at"]}
+            entry = {
+                "id": {"S": name},
+                "part": item["part"],
+                "watch_shard": item["watch_shard"],
+                "watch_at": item["watch_at"],
+            }
             self.crowd.setdefault(item["watch_shard"]["S"], {})[name, key[1]] = entry
 
 
 def sweep(jobs: int, most: int = 1_000) -> Usage:
-    """Count one run of the sweeper over so many jobs, of which none is due. Up to `most` are really there, the others in the index."""
+    """Count one run of the sweeper over so many jobs, of which none is due.
+
+    Up to `most` are really there, the others in the index.
+    """
     with bench(KB, CrowdedCloud) as made:
         for _ in range(min(jobs, most)):
             made.create(HOURLY)
-        cloud = made.world.cloud
+        cloud = made.env.cloud
         assert isinstance(cloud, CrowdedCloud)
         if jobs > most:
             cloud.gather(jobs)
-        made.world.sweeps = True
-        return made.used(made.world.sweep)
+        made.env.sweeps = True
+        return made.used(made.env.sweep)

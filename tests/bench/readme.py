@@ -1,4 +1,6 @@
-"""The README's tables that are counted: `python -m tests.bench.readme` writes each anew, in the place of the one that begins like it."""
+"""The README's tables that are counted: `python -m tests.bench.readme` writes each anew, in the
+place of the one that begins like it.
+"""
 
 from __future__ import annotations
 

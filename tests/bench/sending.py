@@ -1,7 +1,8 @@
-"""What sending costs: `python -m tests.bench.sending`. CPU time of our send() against a bare requests.post to the same fast target.
+"""What sending costs: `python -m tests.bench.sending`. CPU time of our send() against a bare
+requests.post to the same fast target.
 
-The target is another process, so that the clock counts the client alone, its threads included. Ends with 1 if the ratio is more than 1.3
-anywhere.
+The target is another process, so that the clock counts the client alone, its threads included. Ends
+with 1 if the ratio is more than 1.3 anywhere.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import requests
 
 from chalicelib.domain.request import Request
 from chalicelib.domain.secrets import Credentials
-from chalicelib.outbound import wire
+from chalicelib.outbound import transport
 from chalicelib.outbound.send import send
 from infra.local.guard import LOCAL
 from tests.outbound.servers import Authority
@@ -33,7 +34,9 @@ ROUNDS = 15
 CALLS = 100
 ROOT = Path(__file__).parent.parent.parent
 BODY = {"order": 17, "items": ["a", "b"], "note": "x" * 900}
-ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'
+ANSWER = (
+    b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'
+)
 RUN_HEADERS = {
     "Idempotency-Key": "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z",
     "Resona-Job-Id": "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K",
@@ -50,13 +53,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         authority, trusted = Authority(), Path(folder, "trusted.pem")
         trusted.write_text(authority.pem)
-        wire.tls().load_verify_locations(trusted)
+        transport.tls().load_verify_locations(trusted)
         chain = Path(folder, "server.pem")
         chain.write_text(authority.chain("127.0.0.1", "localhost"))
         ratios = [
             measured("http, by address", "http://127.0.0.1:{}/hook", ""),
             measured("http, by name", "http://localhost:{}/hook", ""),
-            # Trusting one certificate: by default requests reads some 140 of them at every call, so the baseline is at its best.
+            # Trusting one certificate: by default requests reads some 140 of them at every call, so
+            # the baseline is at its best.
             measured("https, by name", "https://localhost:{}/hook", str(chain), str(trusted)),
         ]
     print(f"allowed: {ALLOWED}")
@@ -65,17 +69,30 @@ def main() -> int:
 
 def measured(name: str, url: str, chain: str, verify: str | bool = True) -> float:
     """Measure pair by pair, print the medians, and return the median of the pairs' ratios."""
-    with subprocess.Popen([sys.executable, "-m", "tests.bench.sending", chain], cwd=ROOT, stdout=subprocess.PIPE, text=True) as target:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.sending", chain],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as target:
         try:
             assert target.stdout is not None
             at = url.format(target.stdout.readline().strip())
             request = Request(at, "POST", {"Authorization": "Bearer token"}, BODY)
 
             def ours() -> object:
-                return send(request, run_headers=RUN_HEADERS, timeout=timedelta(seconds=10), credentials=SIGNED, guard=LOCAL).status_code
+                return send(
+                    request,
+                    run_headers=RUN_HEADERS,
+                    timeout=timedelta(seconds=10),
+                    credentials=SIGNED,
+                    guard=LOCAL,
+                ).status_code
 
             def bare() -> object:
-                return requests.post(at, json=BODY, timeout=10, verify=verify, headers=request.headers).status_code
+                return requests.post(
+                    at, json=BODY, timeout=10, verify=verify, headers=request.headers
+                ).status_code
 
             pairs = [paired(ours, bare, turn) for turn in range(ROUNDS + 1)]
         finally:
@@ -83,11 +100,16 @@ def measured(name: str, url: str, chain: str, verify: str | bool = True) -> floa
     # The first round imports and caches.
     ratio = statistics.median(mine / theirs for mine, theirs in pairs[1:])
     mine, theirs = (statistics.median(side) for side in zip(*pairs[1:], strict=True))
-    print(f"{name:20}  send() {mine * 1000:.2f} ms   requests.post() {theirs * 1000:.2f} ms   ratio {ratio:.2f}", flush=True)
+    print(
+        f"{name:20}  send() {mine * 1000:.2f} ms   requests.post() {theirs * 1000:.2f} ms   ratio {ratio:.2f}",
+        flush=True,
+    )
     return ratio
 
 
-def paired(ours: Callable[[], object], bare: Callable[[], object], turn: int) -> tuple[float, float]:
+def paired(
+    ours: Callable[[], object], bare: Callable[[], object], turn: int
+) -> tuple[float, float]:
     """Return what both cost, measured one right after the other, and by turns which is first."""
     if turn % 2:
         return cost(ours), cost(bare)
@@ -112,12 +134,17 @@ def serve(chain: str) -> None:
     first = create_server(("127.0.0.1", 0), family=AF_INET, backlog=256)
     selector.register(first, EVENT_READ)
     with suppress(OSError):
-        selector.register(create_server(("::1", first.getsockname()[1]), family=AF_INET6, backlog=256), EVENT_READ)
+        selector.register(
+            create_server(("::1", first.getsockname()[1]), family=AF_INET6, backlog=256), EVENT_READ
+        )
     print(first.getsockname()[1], flush=True)
     while True:
         for ready, _ in selector.select():
             sock, _ = ready.fileobj.accept()  # type: ignore[union-attr]
-            with suppress(OSError), context.wrap_socket(sock, server_side=True) if context else sock as wrapped:
+            with (
+                suppress(OSError),
+                context.wrap_socket(sock, server_side=True) if context else sock as wrapped,
+            ):
                 answer(wrapped)
 
 
@@ -126,7 +153,11 @@ def answer(sock: socket) -> None:
     while b"\r\n\r\n" not in seen:
         seen += sock.recv(65_536)
     head, _, body = seen.partition(b"\r\n\r\n")
-    length = next(int(line.partition(b":")[2]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    length = next(
+        int(line.partition(b":")[2])
+        for line in head.lower().split(b"\r\n")
+        if line.startswith(b"content-length:")
+    )
     while len(body) < length:
         body += sock.recv(65_536)
     sock.sendall(ANSWER)

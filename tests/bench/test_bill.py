@@ -7,7 +7,19 @@ from dataclasses import replace
 
 import pytest
 
-from tests.bench.bill import ASSUMED, MILLION, Step, at_rest, bill, cron, memory, month, one_time, others, slower
+from tests.bench.bill import (
+    ASSUMED,
+    MILLION,
+    Step,
+    at_rest,
+    bill,
+    cron,
+    memory,
+    month,
+    one_time,
+    others,
+    slower,
+)
 from tests.bench.limits import RATES, Limit, limits
 from tests.bench.readme import README, written
 
@@ -30,7 +42,9 @@ def test_the_readme_says_what_is_assumed() -> None:
 @pytest.mark.parametrize("counted", [one_time, cron])
 def test_a_month_is_rest_and_so_many_firings(counted: Callable[[], list[Step]]) -> None:
     steps = counted()
-    assert month(steps, 2 * MILLION) - month(steps, MILLION) == pytest.approx(bill(steps, MILLION).total())
+    assert month(steps, 2 * MILLION) - month(steps, MILLION) == pytest.approx(
+        bill(steps, MILLION).total()
+    )
     assert month(steps, 0) >= at_rest().total()
 
 
@@ -38,7 +52,9 @@ def test_each_invocation_is_paid_for_by_its_memory_and_its_time() -> None:
     (_, deliver) = cron()
     assert deliver.gb_seconds == pytest.approx(deliver.seconds * memory("deliver") / 1024)
     late = replace(deliver, waits=deliver.waits + 1_000)
-    assert bill([late], MILLION)["Lambda"] - bill([deliver], MILLION)["Lambda"] == pytest.approx(slower())
+    assert bill([late], MILLION)["Lambda"] - bill([deliver], MILLION)["Lambda"] == pytest.approx(
+        slower()
+    )
 
 
 def test_what_others_ask_grows_with_the_firings() -> None:

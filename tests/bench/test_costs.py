@@ -20,14 +20,20 @@ def firings() -> dict[int, Costs]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_cron_firing_with_its_wake_costs_at_most_8_write_units(firings: dict[int, Costs], size: int) -> None:
+def test_a_cron_firing_with_its_wake_costs_at_most_8_write_units(
+    firings: dict[int, Costs], size: int
+) -> None:
     costs = firings[size]
     assert (costs["cron: its wake"] + costs["cron firing"]).writes <= MOST_WRITES_OF_A_CRON_FIRING
     assert costs["cron of every minute: wake and firing"].writes <= MOST_WRITES_OF_A_CRON_FIRING
 
 
-def test_the_size_of_the_request_changes_only_what_a_firing_reads(firings: dict[int, Costs]) -> None:
-    small, large = ({name: replace(used, reads=0) for name, used in costs.items()} for costs in firings.values())
+def test_the_size_of_the_request_changes_only_what_a_firing_reads(
+    firings: dict[int, Costs],
+) -> None:
+    small, large = (
+        {name: replace(used, reads=0) for name, used in costs.items()} for costs in firings.values()
+    )
     assert small == large
 
 
@@ -37,8 +43,13 @@ def test_a_firing_is_armed_by_one_message(firings: dict[int, Costs]) -> None:
 
 
 @pytest.mark.parametrize("count", [create, change])
-def test_the_size_of_the_request_changes_only_units_of_what_users_do(count: Callable[[int], Costs]) -> None:
-    small, large = ({name: replace(used, reads=0, writes=0) for name, used in count(size).items()} for size in SIZES)
+def test_the_size_of_the_request_changes_only_units_of_what_users_do(
+    count: Callable[[int], Costs],
+) -> None:
+    small, large = (
+        {name: replace(used, reads=0, writes=0) for name, used in count(size).items()}
+        for size in SIZES
+    )
     assert small == large
 
 
@@ -57,16 +68,35 @@ def test_at_rest_nothing_is_used_but_by_the_sweeper() -> None:
     with bench(KB) as made:
         for _ in range(20):
             made.create({"cron": "0 * * * *"})
-        made.world.sweeps = True
+        made.env.sweeps = True
         assert made.used(lambda: made.advance(minutes=50)) == sweep(0) * 50
 
 
 def test_every_price_has_its_source() -> None:
-    for group in ("dollars_per_million", "dollars_per_gb", "dollars_per_gb_month", "dollars_a_month", "others"):
-        assert all(entry["source"].startswith("https://") and entry["price"] > 0 for entry in PRICES[group].values())
+    for group in (
+        "dollars_per_million",
+        "dollars_per_gb",
+        "dollars_per_gb_month",
+        "dollars_a_month",
+        "others",
+    ):
+        assert all(
+            entry["source"].startswith("https://") and entry["price"] > 0
+            for entry in PRICES[group].values()
+        )
     assert PRICES["checked"]
 
 
 def test_a_million_of_everything_costs_the_sum_of_the_list_prices() -> None:
-    priced = dollars(Usage(writes=1, reads=1, sqs=1, schedules_made=1, schedules_deleted=1, schedules_woken=1, lambdas=1))
+    priced = dollars(
+        Usage(
+            writes=1,
+            reads=1,
+            sqs=1,
+            schedules_made=1,
+            schedules_deleted=1,
+            schedules_woken=1,
+            lambdas=1,
+        )
+    )
     assert priced.total == pytest.approx(0.625 + 0.125 + 0.40 + 1.00 + 0.20)

@@ -1,4 +1,6 @@
-"""What a cold start imports stays near what it cannot do without; the bench measures it with less to spare."""
+"""What a cold start imports stays near what it cannot do without; the bench measures it with less
+to spare.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ import pytest
 
 from tests.bench.imports import RATIOS, Ratio, measured
 
-# Others run beside this, and few rounds say little: far from what is wrong, and near enough to see a library too many.
+# Others run beside this, and few rounds say little: far from what is wrong, and near enough to see
+# a library too many.
 MORE = 1.3
 ROUNDS = 3
 

@@ -12,7 +12,7 @@ from chalicelib.domain.ids import least_job_id
 from tests.api.test_list_jobs import next_path
 from tests.bench.meter import MeteredCloud, Usage
 from tests.bench.operations import HOURLY, KB, Bench, bench
-from tests.world import START
+from tests.environment import START
 
 
 class CountingCloud(MeteredCloud):
@@ -23,7 +23,11 @@ class CountingCloud(MeteredCloud):
 
     def called(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
         answer = super().called(operation, request, effect)
-        if operation == "Query" and request.get("IndexName") == "by_tenant" and "Select" not in request:
+        if (
+            operation == "Query"
+            and request.get("IndexName") == "by_tenant"
+            and "Select" not in request
+        ):
             self.entries += len(answer["Items"])
         elif operation == "Query" and "IndexName" not in request:
             self.read += len(answer["Items"])
@@ -34,7 +38,9 @@ class CountingCloud(MeteredCloud):
 
 @dataclass(frozen=True)
 class Page:
-    """What a page took: units, entries of the index, items of the table; how many jobs it shows, and where it leads."""
+    """What a page took: units, entries of the index, items of the table; how many jobs it shows,
+    and where it leads.
+    """
 
     used: Usage
     entries: int
@@ -44,7 +50,7 @@ class Page:
 
 
 def page(made: Bench, path: str) -> Page:
-    cloud = made.world.cloud
+    cloud = made.env.cloud
     assert isinstance(cloud, CountingCloud)
     cloud.entries = cloud.read = 0
     cloud.taken()
@@ -53,15 +59,20 @@ def page(made: Bench, path: str) -> Page:
 
 
 def fill(made: Bench, jobs: int, most: int = 2_500) -> None:
-    """Register a job and copy it until there are so many. All but the newest are no more than entries of the index."""
+    """Register a job and copy it until there are so many.
+
+    All but the newest are no more than entries of the index.
+    """
     job_id = made.create(HOURLY).removeprefix("/jobs/")
-    table = made.world.cloud.tables["jobs"]
+    table = made.env.cloud.tables["jobs"]
     definition, state = (table.pop((job_id, part)) for part in ("definition", "state"))
     for number in range(jobs):
         name = f"{least_job_id(START)[:-6]}{number:06d}"
         table[name, "definition"] = {**definition, "id": {"S": name}}
         if number >= jobs - most:
-            table[name, "definition"]["definition"] = {"S": definition["definition"]["S"].replace(job_id, name)}
+            table[name, "definition"]["definition"] = {
+                "S": definition["definition"]["S"].replace(job_id, name)
+            }
             table[name, "state"] = {**state, "id": {"S": name}}
 
 
@@ -74,7 +85,9 @@ def test_a_page_reads_the_same_with_100_jobs_and_with_100_000() -> None:
             pages.append((first, page(made, first.following)))
     for which in zip(*pages, strict=True):
         few, *others = which
-        assert (few.shown, few.entries, few.read) == (40, 41, 82), "one more than is shown, and two items a job"
+        assert (few.shown, few.entries, few.read) == (40, 41, 82), (
+            "one more than is shown, and two items a job"
+        )
         for many in others:
             assert many.used.reads == pytest.approx(few.used.reads, rel=0.1)
             assert (many.entries, many.read, many.shown) == (few.entries, few.read, few.shown)
@@ -86,20 +99,31 @@ def test_a_filtered_page_reads_a_thousand_jobs_at_most_and_leads_on() -> None:
     for jobs in (100, 10_000):
         with bench(KB, CountingCloud) as made:
             fill(made, jobs)
-            pages.append([page(made, f"/jobs?{query}") for query in ("label=team:none", "status=active&limit=40")])
+            pages.append(
+                [
+                    page(made, f"/jobs?{query}")
+                    for query in ("label=team:none", "status=active&limit=40")
+                ]
+            )
     (none_of_few, some_of_few), (none_of_many, some_of_many) = pages
     assert (none_of_few.entries, none_of_few.shown, none_of_few.following) == (100, 0, "")
     assert (none_of_many.entries, none_of_many.read, none_of_many.shown) == (1000, 2000, 0)
     assert "label=team%3Anone" in none_of_many.following
-    assert (some_of_many.entries, some_of_many.shown, some_of_many.used) == (some_of_few.entries, 40, some_of_few.used)
+    assert (some_of_many.entries, some_of_many.shown, some_of_many.used) == (
+        some_of_few.entries,
+        40,
+        some_of_few.used,
+    )
 
 
 def test_a_list_that_ends_early_shows_everything_in_the_end() -> None:
     with bench(KB, CountingCloud) as made:
         fill(made, 2_500)
-        table = made.world.cloud.tables["jobs"]
+        table = made.env.cloud.tables["jobs"]
         oldest = min(key[0] for key in table if key[1] == "definition")
-        table[oldest, "definition"]["definition"]["S"] = table[oldest, "definition"]["definition"]["S"].replace('"nightly', '"weekly')
+        table[oldest, "definition"]["definition"]["S"] = table[oldest, "definition"]["definition"][
+            "S"
+        ].replace('"nightly', '"weekly')
         path, shown = "/jobs?name=weekly", []
         while path:
             found = page(made, path)

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from tests.bench.meter import MeteredCloud, Usage, index_units, size, units
 from tests.cloud import DynamoDB, Item
-from tests.world import START
+from tests.environment import START
 
 JOB = {"id": {"S": "job_1"}, "part": {"S": "state"}}
 WATCHED = {**JOB, "watch_shard": {"S": "3"}, "watch_at": {"S": "2026"}}
@@ -45,7 +45,9 @@ def test_an_item_has_the_size_of_its_names_and_values(item: Item | None, expecte
     assert size(item) == expected
 
 
-@pytest.mark.parametrize(("bytes_", "expected"), [(0, 1), (1, 1), (1024, 1), (1025, 2), (65536, 64)])
+@pytest.mark.parametrize(
+    ("bytes_", "expected"), [(0, 1), (1, 1), (1024, 1), (1025, 2), (65536, 64)]
+)
 def test_units_are_whole_and_at_least_one(bytes_: int, expected: int) -> None:
     assert units(bytes_, 1024) == expected
 
@@ -68,15 +70,21 @@ def test_an_index_costs_one_write_for_an_entry_that_comes_or_goes_and_two_for_on
     assert index_units("jobs", old, new) == expected
 
 
-def test_a_write_costs_a_unit_for_each_kilobyte_of_the_larger_of_old_and_new(cloud: MeteredCloud, client: DynamoDB) -> None:
+def test_a_write_costs_a_unit_for_each_kilobyte_of_the_larger_of_old_and_new(
+    cloud: MeteredCloud, client: DynamoDB
+) -> None:
     client.put_item(TableName="jobs", Item=of(3000))
     assert cloud.taken() == Usage(writes=3)
     client.put_item(TableName="jobs", Item=of(100))
     assert cloud.taken() == Usage(writes=3)
 
 
-def test_a_transaction_costs_twice_but_not_in_the_indexes(cloud: MeteredCloud, client: DynamoDB) -> None:
-    client.transact_write_items(TransactItems=[{"Put": {"TableName": "jobs", "Item": of(1500, **WATCHED)}}])
+def test_a_transaction_costs_twice_but_not_in_the_indexes(
+    cloud: MeteredCloud, client: DynamoDB
+) -> None:
+    client.transact_write_items(
+        TransactItems=[{"Put": {"TableName": "jobs", "Item": of(1500, **WATCHED)}}]
+    )
     assert cloud.taken() == Usage(writes=2 * 2 + 1)
     client.transact_write_items(TransactItems=[{"Delete": {"TableName": "jobs", "Key": JOB}}])
     assert cloud.taken() == Usage(writes=2 * 2 + 1)
@@ -94,7 +102,9 @@ def test_a_refused_write_costs_what_stands_there(cloud: MeteredCloud, client: Dy
     assert cloud.taken() == Usage(writes=6)
 
 
-def test_a_read_costs_a_unit_for_each_4_kilobytes_and_half_of_that_if_it_may_lag(cloud: MeteredCloud, client: DynamoDB) -> None:
+def test_a_read_costs_a_unit_for_each_4_kilobytes_and_half_of_that_if_it_may_lag(
+    cloud: MeteredCloud, client: DynamoDB
+) -> None:
     client.put_item(TableName="jobs", Item=of(5000))
     cloud.taken()
     client.get_item(TableName="jobs", Key=JOB, ConsistentRead=True)
@@ -103,13 +113,20 @@ def test_a_read_costs_a_unit_for_each_4_kilobytes_and_half_of_that_if_it_may_lag
     assert cloud.taken() == Usage(reads=1)
 
 
-def test_a_query_adds_up_before_it_rounds_and_a_batch_after(cloud: MeteredCloud, client: DynamoDB) -> None:
+def test_a_query_adds_up_before_it_rounds_and_a_batch_after(
+    cloud: MeteredCloud, client: DynamoDB
+) -> None:
     keys = [{**JOB, "part": {"S": part}} for part in ("definition", "state", "name")]
     for key in keys[:2]:
         client.put_item(TableName="jobs", Item=of(1000, **key))
     cloud.taken()
     values = {":id": {"S": "job_1"}}
-    client.query(TableName="jobs", KeyConditionExpression="id = :id", ExpressionAttributeValues=values, ConsistentRead=True)
+    client.query(
+        TableName="jobs",
+        KeyConditionExpression="id = :id",
+        ExpressionAttributeValues=values,
+        ConsistentRead=True,
+    )
     assert cloud.taken() == Usage(reads=1)
     client.batch_get_item(RequestItems={"jobs": {"Keys": keys, "ConsistentRead": True}})
     assert cloud.taken() == Usage(reads=3)
@@ -118,7 +135,12 @@ def test_a_query_adds_up_before_it_rounds_and_a_batch_after(cloud: MeteredCloud,
 def test_to_find_nothing_costs_the_least_there_is(cloud: MeteredCloud, client: DynamoDB) -> None:
     condition = "watch_shard = :shard AND watch_at <= :now"
     values = {":shard": {"S": "3"}, ":now": {"S": "2026"}}
-    client.query(TableName="jobs", IndexName="by_watch", KeyConditionExpression=condition, ExpressionAttributeValues=values)
+    client.query(
+        TableName="jobs",
+        IndexName="by_watch",
+        KeyConditionExpression=condition,
+        ExpressionAttributeValues=values,
+    )
     assert cloud.taken() == Usage(reads=0.5)
     client.get_item(TableName="jobs", Key=JOB, ConsistentRead=True)
     assert cloud.taken() == Usage(reads=1)

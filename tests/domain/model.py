@@ -1,7 +1,8 @@
-"""Every state of a small world, reached by every order of events: at most 2 generations, 3 occurrences, 2 attempts, 2 owners.
+"""Every state of a small env, reached by every order of events: at most 2 generations, 3
+occurrences, 2 attempts, 2 owners.
 
-A node is a state and what the world remembers of it (the attempts that are out, the runs that have ended). `explore` goes breadth
-first through all nodes and hands each step to the invariants.
+A node is a state and what the env remembers of it (the attempts that are out, the runs that have
+ended). `explore` goes breadth first through all nodes and hands each step to the invariants.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.domain import changing, claiming
-from chalicelib.domain.claiming import Ended, Settle
+from chalicelib.domain import job_transitions, run_transitions
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.errors import Refused
 from chalicelib.domain.ids import RunKey
@@ -20,12 +20,23 @@ from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import Outcome, RunStatus
-from chalicelib.domain.state import MAX_OPEN_RUNS, SKEW, Leave, OpenRun, State, Status, Step
+from chalicelib.domain.run_transitions import Ended, Settle
+from chalicelib.domain.state import (
+    MAX_UNFINISHED_RUNS,
+    SKEW,
+    NoChange,
+    State,
+    Status,
+    Transition,
+    UnfinishedRun,
+)
 from chalicelib.domain.trigger import OneTime
 
 START = datetime(2026, 11, 23, 10, 0, 30, tzinfo=UTC)
 # Before, at and between occurrences; past a retry's pause; past a lease and past its skew.
-TIMES = tuple(START + timedelta(seconds=seconds) for seconds in (0, 30, 31, 45, 60, 75, 90, 120, 150))
+TIMES = tuple(
+    START + timedelta(seconds=seconds) for seconds in (0, 30, 31, 45, 60, 75, 90, 120, 150)
+)
 TIMEOUT = timedelta(seconds=5)
 MANUAL = RunKey.for_manual(START)
 OWNERS = ("a", "b")
@@ -35,13 +46,13 @@ OWNERS = ("a", "b")
 class Out:
     """An attempt that somebody has claimed and not concluded."""
 
-    run: OpenRun
+    run: UnfinishedRun
     generation: int
 
 
 @dataclass(frozen=True)
 class Node:
-    """A state of the world. `state` is None when the job is deleted."""
+    """A state of the env. `state` is None when the job is deleted."""
 
     state: State | None
     now: int
@@ -59,15 +70,19 @@ class Event:
     name: str
     before: Node
     after: Node
-    step: Step | None = None
+    step: Transition | None = None
     key: RunKey | None = None
 
 
 def definition(kind: str, generation: int, overlap: Overlap) -> Definition:
-    trigger = OneTime(START + timedelta(seconds=30)) if kind == "one-time" else Cron("* * * * *", "UTC")
+    trigger = (
+        OneTime(START + timedelta(seconds=30)) if kind == "one-time" else Cron("* * * * *", "UTC")
+    )
     retry = RetryPolicy(2, timedelta(seconds=15), timedelta(seconds=15))
     request = Request(f"https://example.com/{generation}", "POST", {}, None)
-    return Definition("job_x", "t", generation, "n", START, trigger, request, TIMEOUT, retry, overlap)
+    return Definition(
+        "job_x", "t", generation, "n", START, trigger, request, TIMEOUT, retry, overlap
+    )
 
 
 class Model:
@@ -79,7 +94,9 @@ class Model:
         self.changes = changes
 
     def first(self) -> Node:
-        return Node(changing.create(definition(self.kind, 1, self.overlap), None, START).state, 0)
+        return Node(
+            job_transitions.create(definition(self.kind, 1, self.overlap), None, START).state, 0
+        )
 
     def explore(self, limit: int) -> Iterator[Event]:
         """Yield every event of every reachable node once, up to so many nodes."""
@@ -108,7 +125,9 @@ class Model:
 
     def _keys(self, state: State) -> set[RunKey]:
         dues = [START.replace(second=0) + timedelta(minutes=minute) for minute in (1, 2)]
-        return {run.key for run in state.runs} | {RunKey(due, generation) for due in dues for generation in range(1, state.generation + 1)}
+        return {run.key for run in state.runs} | {
+            RunKey(due, generation) for due in dues for generation in range(1, state.generation + 1)
+        }
 
     def _claims(self, node: Node, state: State) -> Iterator[Event]:
         now = TIMES[node.now]
@@ -116,34 +135,51 @@ class Model:
             for owner in OWNERS:
                 if any(out.run.owner == owner for out in node.out | node.stale):
                     continue
-                decision = claiming.claim(self._definition(state), state, key, owner, now)
-                if isinstance(decision, Step):
+                decision = run_transitions.claim(self._definition(state), state, key, owner, now)
+                if isinstance(decision, Transition):
                     yield self._stepped("claim", node, decision, key)
                 elif isinstance(decision, Settle):
                     yield from self._settled(node, state, decision.run, now)
                 break
 
-    def _settled(self, node: Node, state: State, run: OpenRun, now: datetime) -> Iterator[Event]:
-        decision = claiming.finish(self._definition(state), state, run, Ended(Outcome.UNKNOWN, now), 0, now)
-        if isinstance(decision, Step):
-            lost = frozenset(out for out in node.out if out.run.key == run.key and out.run.attempt == run.attempt)
+    def _settled(
+        self, node: Node, state: State, run: UnfinishedRun, now: datetime
+    ) -> Iterator[Event]:
+        decision = run_transitions.finish(
+            self._definition(state), state, run, Ended(Outcome.UNKNOWN, now), 0, now
+        )
+        if isinstance(decision, Transition):
+            lost = frozenset(
+                out for out in node.out if out.run.key == run.key and out.run.attempt == run.attempt
+            )
             left = replace(node, out=node.out - lost, stale=node.stale | lost)
             yield self._stepped("settle", left, decision, run.key)
 
     def _finishes(self, node: Node, state: State) -> Iterator[Event]:
         now = TIMES[node.now]
         for out in node.out | node.stale:
-            for outcome, status in ((Outcome.SUCCESS, 200), (Outcome.TIMEOUT, None), (Outcome.HTTP_ERROR, 404)):
-                decision = claiming.finish(self._definition(state), state, out.run, Ended(outcome, now, status), 0, now)
+            for outcome, status in (
+                (Outcome.SUCCESS, 200),
+                (Outcome.TIMEOUT, None),
+                (Outcome.HTTP_ERROR, 404),
+            ):
+                decision = run_transitions.finish(
+                    self._definition(state), state, out.run, Ended(outcome, now, status), 0, now
+                )
                 rest = replace(node, out=node.out - {out}, stale=node.stale - {out})
-                if isinstance(decision, Leave):
-                    yield Event("late finish" if out in node.stale else "refused finish", node, rest, key=out.run.key)
+                if isinstance(decision, NoChange):
+                    yield Event(
+                        "late finish" if out in node.stale else "refused finish",
+                        node,
+                        rest,
+                        key=out.run.key,
+                    )
                 else:
                     yield self._stepped("finish", rest, decision, out.run.key, before=node)
 
     def _sweeps(self, node: Node, state: State) -> Iterator[Event]:
-        decision = claiming.sweep(state, TIMES[node.now])
-        if isinstance(decision, Step) and state.sweeps == 0:
+        decision = run_transitions.sweep(state, TIMES[node.now])
+        if isinstance(decision, Transition) and state.sweeps == 0:
             yield self._stepped("sweep", node, decision, None)
 
     def _users(self, node: Node, state: State) -> Iterator[Event]:
@@ -151,7 +187,7 @@ class Model:
             return
         now, old = TIMES[node.now], self._definition(state)
         node = replace(node, changes=node.changes + 1)
-        steps: dict[str, Step | None] = {}
+        steps: dict[str, Transition | None] = {}
         for name in ("pause", "resume", "request", "trigger", "run"):
             try:
                 steps[name] = self._user_step(name, old, state, now)
@@ -164,22 +200,45 @@ class Model:
                 yield self._stepped(name, node, step, None)
         yield Event("delete", node, replace(node, state=None))
 
-    def _user_step(self, name: str, old: Definition, state: State, now: datetime) -> Step | None:
+    def _user_step(
+        self, name: str, old: Definition, state: State, now: datetime
+    ) -> Transition | None:
         if name == "pause":
-            return changing.pause(state, now)
+            return job_transitions.pause(state, now)
         if name == "resume":
-            return changing.resume(old, state, None, now)
+            return job_transitions.resume(old, state, None, now)
         if name == "run":
-            return changing.run_now(state, MANUAL, now) if state.find(MANUAL) is None else None
-        new = replace(old, request=Request("https://example.com/new", "POST", {}, str(state.generation)))
-        return changing.change(old, new, state, None, now, anew=name == "trigger")[1]
+            return (
+                job_transitions.run_now(state, MANUAL, now) if state.find(MANUAL) is None else None
+            )
+        new = replace(
+            old, request=Request("https://example.com/new", "POST", {}, str(state.generation))
+        )
+        return job_transitions.change(old, new, state, None, now, anew=name == "trigger")[1]
 
-    def _stepped(self, name: str, node: Node, step: Step, key: RunKey | None, before: Node | None = None) -> Event:
-        after = replace(node, state=step.state, ended=node.ended | {ending.key for ending in step.ended})
+    def _stepped(
+        self,
+        name: str,
+        node: Node,
+        step: Transition,
+        key: RunKey | None,
+        before: Node | None = None,
+    ) -> Event:
+        after = replace(
+            node, state=step.state, ended=node.ended | {ending.key for ending in step.ended}
+        )
         if step.send is not None:
             out = Out(step.send, step.state.generation)
-            after = replace(after, out=after.out | {out}, claimed=after.claimed | {(step.send.key, step.send.attempt)})
-        if step.verdict is not None and key is not None and step.verdict.status is not RunStatus.RETRYING:
+            after = replace(
+                after,
+                out=after.out | {out},
+                claimed=after.claimed | {(step.send.key, step.send.attempt)},
+            )
+        if (
+            step.verdict is not None
+            and key is not None
+            and step.verdict.status is not RunStatus.RETRYING
+        ):
             after = replace(after, ended=after.ended | {key})
         return Event(name, before or node, after, step, key)
 
@@ -201,7 +260,7 @@ def check(event: Event) -> None:
         _check_state(after, event)
 
 
-def _check_claim(event: Event, run: OpenRun) -> None:
+def _check_claim(event: Event, run: UnfinishedRun) -> None:
     before = event.before.state
     assert before is not None
     assert run.lease_until is not None
@@ -221,13 +280,15 @@ def _check_claim(event: Event, run: OpenRun) -> None:
         assert run.key.due_at <= now, "nothing is claimed before it is due"
     if run.attempt == 2:
         assert event.step is not None
-        assert event.step.state.next_due_at == before.next_due_at, "a retry's claim never advances anything"
+        assert event.step.state.next_due_at == before.next_due_at, (
+            "a retry's claim never advances anything"
+        )
 
 
 def _check_state(state: State, event: Event) -> None:
     waits = bool(state.runs) or state.next_run_time is not None
     assert (state.watch_at is not None) == waits, "whatever waits is watched"
-    assert len(state.runs) <= MAX_OPEN_RUNS
+    assert len(state.runs) <= MAX_UNFINISHED_RUNS
     assert len({run.key for run in state.runs}) == len(state.runs)
     for run in state.runs:
         assert (run.owner is None) == (run.lease_until is None)

@@ -1,4 +1,6 @@
-"""Crons at random: of every form that is allowed, and dense enough that a window of days holds some occurrences."""
+"""Crons at random: of every form that is allowed, and dense enough that a window of days holds some
+occurrences.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,11 @@ def _field(dice: random.Random, least: int, most: int, names: list[str], star: f
 
 def random_cron(dice: random.Random) -> str:
     """Return an expression; one in five runs in every hour."""
-    hour = dice.choice(("*", "0-23", "*/1", "0-11,12-23")) if dice.random() < 0.2 else _field(dice, 0, 23, [], 0.1)
+    hour = (
+        dice.choice(("*", "0-23", "*/1", "0-11,12-23"))
+        if dice.random() < 0.2
+        else _field(dice, 0, 23, [], 0.1)
+    )
     if dice.random() < 0.3:
         # The hours in which clocks change.
         hour = dice.choice(("0-3", "1,2,3", "23,0,1", "2", "*/2", "1-2"))

@@ -15,12 +15,14 @@ from chalicelib.domain.request import Request, check
 
 ADDRESSES = 1_000_000 if os.environ.get("RESONA_SOAK") else 20_000
 
-# SECURITY's table once more, by hand and by other means than the code's, so that a slip in either shows.
+# SECURITY's table once more, by hand and by other means than the code's, so that a slip in either
+# shows.
 DENIED_V4 = """0/8 10/8 100.64/10 127/8 169.254/16 172.16/12 192.0.0/24 192.0.2/24 192.31.196/24 192.52.193/24 192.88.99/24 192.168/16
 192.175.48/24 198.18/15 198.51.100/24 203.0.113/24 224/4 240/4 168.63.129.16/32""".split()
 DENIED_V6 = "2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20".split()
-# And judged by somebody else altogether: IANA's two registries of special-purpose addresses as of 2025, as text, with multicast and
-# what is reserved for it beside them. https://www.iana.org/assignments/iana-ipv4-special-registry (and ipv6)
+# And judged by somebody else altogether: IANA's two registries of special-purpose addresses as of
+# 2025, as text, with multicast and what is reserved for it beside them.
+# https://www.iana.org/assignments/iana-ipv4-special-registry (and ipv6)
 IANA_V4 = """0.0.0.0-0.255.255.255 10.0.0.0-10.255.255.255 100.64.0.0-100.127.255.255 127.0.0.0-127.255.255.255 169.254.0.0-169.254.255.255
 172.16.0.0-172.31.255.255 192.0.0.0-192.0.0.255 192.0.2.0-192.0.2.255 192.31.196.0-192.31.196.255 192.52.193.0-192.52.193.255
 192.88.99.0-192.88.99.255 192.168.0.0-192.168.255.255 192.175.48.0-192.175.48.255 198.18.0.0-198.19.255.255 198.51.100.0-198.51.100.255
@@ -32,7 +34,10 @@ IANA_V6 = """::-::1 ::ffff:0:0-::ffff:ffff:ffff 64:ff9b::-64:ff9b::ffff:ffff 64:
 5f00::-5f00:ffff:ffff:ffff:ffff:ffff:ffff:ffff fc00::-fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
 fe80::-febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff fec0::-feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
 ff00::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff""".split()
-RANGES = [(ipaddress.ip_address(first), ipaddress.ip_address(last)) for first, last in (one.split("-") for one in IANA_V4 + IANA_V6)]
+RANGES = [
+    (ipaddress.ip_address(first), ipaddress.ip_address(last))
+    for first, last in (one.split("-") for one in IANA_V4 + IANA_V6)
+]
 EMBEDDED = {  # form → the IPv6 address that stands for an IPv4 address
     "compatible": lambda v4: v4,
     "mapped": lambda v4: 0xFFFF << 32 | v4,
@@ -43,7 +48,9 @@ EMBEDDED = {  # form → the IPv6 address that stands for an IPv4 address
     "Teredo": lambda v4: 0x20010000 << 96 | v4 ^ 0xFFFFFFFF,
     "Teredo server": lambda v4: 0x20010000 << 96 | v4 << 64,
     "ISATAP": lambda v4: 0x26064700 << 96 | 0x00005EFE << 32 | v4,
-    "ISATAP, of a unique address": lambda v4: 0x2A001450 << 96 | 0x1234 << 64 | 0x02005EFE << 32 | v4,
+    "ISATAP, of a unique address": lambda v4: (
+        0x2A001450 << 96 | 0x1234 << 64 | 0x02005EFE << 32 | v4
+    ),
 }
 
 
@@ -66,16 +73,30 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
         return not any(value >> 32 - length == first for first, length in NETWORKS_V4)
     if address.packed[8:12].hex() in ("00005efe", "02005efe"):
         return False
-    return value >> 125 == 1 and not any(value >> 128 - length == first for first, length in NETWORKS_V6)
+    return value >> 125 == 1 and not any(
+        value >> 128 - length == first for first, length in NETWORKS_V6
+    )
 
 
 def is_public_to_others(address: IPv4Address | IPv6Address) -> bool:
-    """Judge by the standard library and by IANA's registries; neither knows that 168.63.129.16 is Azure's own."""
-    if not address.is_global or address.is_multicast or address.is_reserved or address.is_loopback or address.is_unspecified:
+    """Judge by the standard library and by IANA's registries; neither knows that 168.63.129.16 is
+    Azure's own.
+    """
+    if (
+        not address.is_global
+        or address.is_multicast
+        or address.is_reserved
+        or address.is_loopback
+        or address.is_unspecified
+    ):
         return False
-    if isinstance(address, IPv6Address) and (address.ipv4_mapped or address.sixtofour or address.teredo or address.scope_id):
+    if isinstance(address, IPv6Address) and (
+        address.ipv4_mapped or address.sixtofour or address.teredo or address.scope_id
+    ):
         return False
-    return not any(first.version == address.version and first <= address <= last for first, last in RANGES)
+    return not any(
+        first.version == address.version and first <= address <= last for first, last in RANGES
+    )
 
 
 def edges() -> list[IPv4Address | IPv6Address]:
@@ -97,12 +118,19 @@ def test_every_network_ends_where_the_table_says(address: IPv4Address | IPv6Addr
 
 def test_random_addresses_are_public_only_by_the_table() -> None:
     chance = random.Random(1)
-    # Every other one lies in a network of the table or in 2000::/3; a random one nearly never would.
+    # Every other one lies in a network of the table or in 2000::/3; a random one nearly never
+    # would.
     for _ in range(ADDRESSES // 4):
         first, length = chance.choice(NETWORKS_V4)
-        v4 = chance.choice([chance.getrandbits(32), first << 32 - length | chance.getrandbits(32 - length)])
+        v4 = chance.choice(
+            [chance.getrandbits(32), first << 32 - length | chance.getrandbits(32 - length)]
+        )
         first, length = chance.choice(NETWORKS_V6)
-        v6 = [chance.getrandbits(128), 1 << 125 | chance.getrandbits(125), first << 128 - length | chance.getrandbits(128 - length)]
+        v6 = [
+            chance.getrandbits(128),
+            1 << 125 | chance.getrandbits(125),
+            first << 128 - length | chance.getrandbits(128 - length),
+        ]
         for address in (IPv4Address(v4), *map(IPv6Address, v6)):
             assert (classify(address) is AddressClass.PUBLIC) == is_public(address), address
             assert is_public_to_others(address) or not is_public(address), address
@@ -128,7 +156,10 @@ def test_every_network_of_ianas_registries_is_refused_to_its_last_address() -> N
 def test_random_addresses_as_the_host_of_a_url_are_accepted_only_if_public() -> None:
     chance = random.Random(3)
     for _ in range(ADDRESSES // 20):
-        v4, v6 = IPv4Address(chance.getrandbits(32)), IPv6Address(1 << 125 | chance.getrandbits(125))
+        v4, v6 = (
+            IPv4Address(chance.getrandbits(32)),
+            IPv6Address(1 << 125 | chance.getrandbits(125)),
+        )
         value = int(v4)
         for host, may_pass in [
             (str(v4), is_public(v4)),

@@ -57,7 +57,9 @@ def test_random_crons_occur_when_the_oracle_says_so(share: int) -> None:
         change = dice.choice(changes(zone))
         begin, end = change - HALF_WINDOW, change + HALF_WINDOW
         start = begin + timedelta(seconds=dice.randrange(int(HALF_WINDOW.total_seconds() * 1.2)))
-        expected = [at for at in occurrences(cron.expression, zone, begin, end) if at > start][:MOST_COMPARED]
+        expected = [at for at in occurrences(cron.expression, zone, begin, end) if at > start][
+            :MOST_COMPARED
+        ]
         assert walked(cron, start, end, MOST_COMPARED) == expected, (cron, start)
         found += len(expected)
     # Windows without an occurrence would prove nothing.
@@ -67,11 +69,19 @@ def test_random_crons_occur_when_the_oracle_says_so(share: int) -> None:
 @pytest.mark.parametrize(
     ("cron", "after", "expected"),
     [
-        ("10/20 9 * * *", "2026-01-01", ["2026-01-01 09:10", "2026-01-01 09:30", "2026-01-01 09:50"]),
+        (
+            "10/20 9 * * *",
+            "2026-01-01",
+            ["2026-01-01 09:10", "2026-01-01 09:30", "2026-01-01 09:50"],
+        ),
         ("0 0 * * 0", "2026-01-01", ["2026-01-04 00:00"]),
         ("0 0 * * 7", "2026-01-01", ["2026-01-04 00:00"]),
         ("0 0 * * 5-7", "2026-01-01", ["2026-01-02 00:00", "2026-01-03 00:00", "2026-01-04 00:00"]),
-        ("0 0 * * FRI-sun", "2026-01-01", ["2026-01-02 00:00", "2026-01-03 00:00", "2026-01-04 00:00"]),
+        (
+            "0 0 * * FRI-sun",
+            "2026-01-01",
+            ["2026-01-02 00:00", "2026-01-03 00:00", "2026-01-04 00:00"],
+        ),
         ("0 0 * * 5/2", "2026-01-01", ["2026-01-02 00:00", "2026-01-04 00:00", "2026-01-09 00:00"]),
         ("0 0 1 Jan,jul *", "2026-01-01", ["2026-07-01 00:00", "2027-01-01 00:00"]),
         ("0 0 29 2 *", "2026-01-01", ["2028-02-29 00:00", "2032-02-29 00:00"]),
@@ -122,26 +132,50 @@ def test_nicknames_stand_for_fields(nickname: str, expected: str) -> None:
     ("cron", "zone", "after", "expected"),
     [
         ("30 2 * * *", "Europe/Berlin", "2027-03-27 12:00", ["2027-03-29 00:30"]),
-        ("0,30 1-3 * * *", "Europe/Berlin", "2027-03-28 00:00", ["2027-03-28 00:30", "2027-03-28 01:00", "2027-03-28 01:30"]),
+        (
+            "0,30 1-3 * * *",
+            "Europe/Berlin",
+            "2027-03-28 00:00",
+            ["2027-03-28 00:30", "2027-03-28 01:00", "2027-03-28 01:30"],
+        ),
         ("15 2 * * *", "Australia/Lord_Howe", "2026-10-03 12:00", ["2026-10-04 15:15"]),
         ("30 0 * * *", "Africa/Cairo", "2026-04-23 12:00", ["2026-04-24 21:30"]),
     ],
 )
-def test_a_skipped_time_does_not_occur(cron: str, zone: str, after: str, expected: list[str]) -> None:
+def test_a_skipped_time_does_not_occur(
+    cron: str, zone: str, after: str, expected: list[str]
+) -> None:
     assert first(cron, zone, after, len(expected)) == expected
 
 
 @pytest.mark.parametrize(
     ("cron", "zone", "after", "expected"),
     [
-        ("30 2 * * *", "Europe/Berlin", "2027-10-30 12:00", ["2027-10-31 00:30", "2027-11-01 01:30"]),
+        (
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2027-10-30 12:00",
+            ["2027-10-31 00:30", "2027-11-01 01:30"],
+        ),
         # From within the second passing there is nothing to catch up on.
         ("30 2 * * *", "Europe/Berlin", "2027-10-31 01:10", ["2027-11-01 01:30"]),
-        ("45 1 * * *", "Australia/Lord_Howe", "2026-04-04 12:00", ["2026-04-04 14:45", "2026-04-05 15:15"]),
-        ("30 23 * * *", "Africa/Cairo", "2026-10-29 12:00", ["2026-10-29 20:30", "2026-10-30 21:30"]),
+        (
+            "45 1 * * *",
+            "Australia/Lord_Howe",
+            "2026-04-04 12:00",
+            ["2026-04-04 14:45", "2026-04-05 15:15"],
+        ),
+        (
+            "30 23 * * *",
+            "Africa/Cairo",
+            "2026-10-29 12:00",
+            ["2026-10-29 20:30", "2026-10-30 21:30"],
+        ),
     ],
 )
-def test_a_repeated_time_occurs_once_at_its_first_passing(cron: str, zone: str, after: str, expected: list[str]) -> None:
+def test_a_repeated_time_occurs_once_at_its_first_passing(
+    cron: str, zone: str, after: str, expected: list[str]
+) -> None:
     assert first(cron, zone, after, len(expected)) == expected
 
 
@@ -152,12 +186,19 @@ def test_a_cron_of_every_hour_goes_on_through_a_repeated_hour(hours: str) -> Non
 
 
 def test_a_cron_of_all_hours_but_one_does_not() -> None:
-    assert first("30 0-22 * * *", "Europe/Berlin", "2027-10-31 00:00", 2) == ["2027-10-31 00:30", "2027-10-31 02:30"]
+    assert first("30 0-22 * * *", "Europe/Berlin", "2027-10-31 00:00", 2) == [
+        "2027-10-31 00:30",
+        "2027-10-31 02:30",
+    ]
 
 
 def test_a_cron_of_every_hour_on_the_day_before_reaches_into_the_hour_that_comes_again() -> None:
     # In Cairo the last hour of 29 October 2026 comes twice.
-    assert first("0 * 29 10 *", "Africa/Cairo", "2026-10-29 19:30", 3) == ["2026-10-29 20:00", "2026-10-29 21:00", "2027-10-28 22:00"]
+    assert first("0 * 29 10 *", "Africa/Cairo", "2026-10-29 19:30", 3) == [
+        "2026-10-29 20:00",
+        "2026-10-29 21:00",
+        "2027-10-28 22:00",
+    ]
 
 
 def test_an_occurrence_comes_strictly_after() -> None:
@@ -168,7 +209,12 @@ def test_an_occurrence_comes_strictly_after() -> None:
 
 
 def test_after_the_end_of_time_nothing_occurs() -> None:
-    for cron in (parse("0 9 * * *"), parse("* * * * *"), parse("* * * * *", "Asia/Tokyo"), parse("0 9 * * *", "America/New_York")):
+    for cron in (
+        parse("0 9 * * *"),
+        parse("* * * * *"),
+        parse("* * * * *", "Asia/Tokyo"),
+        parse("0 9 * * *", "America/New_York"),
+    ):
         assert cron.next_after(datetime.max.replace(tzinfo=UTC)) is None
         assert cron.next_after(datetime(9999, 12, 31, 10, tzinfo=UTC)) is None
 
@@ -190,9 +236,18 @@ REFUSALS = [
     ("5-1 * * * *", "minute: the range 5-1 runs backward; write 5-59,0-1"),
     ("0 0 * * fri-mon", "day of week: the range fri-mon runs backward; write fri-7,0-mon"),
     ("*/0 * * * *", "minute: a step must be at least 1"),
-    ("*/90 * * * *", "minute: a step of 90 is more than the 60 there are; for every hour and a half register two jobs"),
-    ("*/120 * * * *", "minute: a step of 120 is more than the 60 there are; for every 2 hours write 0 */2 * * *"),
-    ("*/61 * * * *", "minute: a step of 61 is more than the 60 there are; write the minute by itself, and a step in the hours"),
+    (
+        "*/90 * * * *",
+        "minute: a step of 90 is more than the 60 there are; for every hour and a half register two jobs",
+    ),
+    (
+        "*/120 * * * *",
+        "minute: a step of 120 is more than the 60 there are; for every 2 hours write 0 */2 * * *",
+    ),
+    (
+        "*/61 * * * *",
+        "minute: a step of 61 is more than the 60 there are; write the minute by itself, and a step in the hours",
+    ),
     ("0 22-6/2 * * *", "hour: the range 22-6 runs backward; write 22-23/2,0-6/2"),
     ("0 22-6/0 * * *", "hour: a step must be at least 1"),
     ("CRON_TZ=UTC 0 0 * * *", "not 6; give a time zone as trigger.timezone"),
@@ -200,11 +255,17 @@ REFUSALS = [
     ("0 0 30 2 *", "never fires: none of these months has such a day"),
     ("0 0 31 2,4,6,9,11 *", "never fires: none of these months has such a day"),
     ("0 0 ? * 1", "day of month: '?' is of other dialects; write *"),
-    ("0 0 L * *", "day of month: 'L' (the last day) is not possible; write a day of the month from 1 to 28"),
+    (
+        "0 0 L * *",
+        "day of month: 'L' (the last day) is not possible; write a day of the month from 1 to 28",
+    ),
     ("0 0 L-3 * *", "day of month: 'L' (the last day)"),
     ("0 0 * * 5L", "day of week: 'L' (the last day)"),
     ("0 0 * * friL", "day of week: 'L' (the last day)"),
-    ("0 0 15W * *", "day of month: 'W' (the nearest weekday) is not possible; write days of the week such as 1-5"),
+    (
+        "0 0 15W * *",
+        "day of month: 'W' (the nearest weekday) is not possible; write days of the week such as 1-5",
+    ),
     ("0 0 LW * *", "day of month: 'W' (the nearest weekday)"),
     (
         "0 0 * * MON#2",
@@ -215,7 +276,10 @@ REFUSALS = [
     ("R * * * *", "minute: 'R' (a random time) is not possible; write the time you want"),
     ("0 0 * * thursday", "day of week: names have three letters; write THU"),
     ("0 0 1 march *", "month: names have three letters; write MAR"),
-    ("0 0 1 foo *", "month: 'foo' is not possible; write numbers from 1 to 12, or names such as JAN, as 1,2 or 1-5 or */2"),
+    (
+        "0 0 1 foo *",
+        "month: 'foo' is not possible; write numbers from 1 to 12, or names such as JAN, as 1,2 or 1-5 or */2",
+    ),
     ("0 0 1,,2 * *", "day of month: a value is missing beside a comma"),
     ("-5 * * * *", "minute: '-5' is not possible; write numbers from 0 to 59"),
     ("1.5 * * * *", "minute: '1.5' is not possible"),
@@ -239,7 +303,13 @@ def test_what_a_refusal_proposes_is_possible() -> None:
         parse(cron)
 
 
-FIELDS = [(0, 59, "{} * * * *"), (0, 23, "0 {} * * *"), (1, 31, "0 0 {} * *"), (1, 12, "0 0 1 {} *"), (0, 6, "0 0 * * {}")]
+FIELDS = [
+    (0, 59, "{} * * * *"),
+    (0, 23, "0 {} * * *"),
+    (1, 31, "0 0 {} * *"),
+    (1, 12, "0 0 1 {} *"),
+    (0, 6, "0 0 * * {}"),
+]
 
 
 @pytest.mark.parametrize("step", ["", "/1", "/2", "/3", "/5", "/7"])
@@ -252,14 +322,19 @@ def test_what_is_proposed_for_a_backward_range_is_what_was_meant(index: int, ste
             with pytest.raises(InvalidInput) as caught:
                 parse(cron.format(f"{low}-{high}{step}"))
             fields = parse(cron.format(str(caught.value).rpartition("write ")[2])).fields
-            named = (fields.minutes, fields.hours, fields.days, fields.months, fields.weekdays)[index]
+            named = (fields.minutes, fields.hours, fields.days, fields.months, fields.weekdays)[
+                index
+            ]
             meant = range(low, high + count + 1, int(step[1:] or 1))
             assert set(named) == {(value - least) % count + least for value in meant}, (low, high)
 
 
 def test_a_cron_whose_every_time_is_skipped_never_fires() -> None:
     # Every Sunday from 25 to 31 March is the day on which Berlin's clocks skip 02:30.
-    with pytest.raises(InvalidInput, match="never fires: the clocks of Europe/Berlin skip this time on every such day"):
+    with pytest.raises(
+        InvalidInput,
+        match="never fires: the clocks of Europe/Berlin skip this time on every such day",
+    ):
         parse("30 2 25-31 3 */7", "Europe/Berlin")
     assert first("30 2 25-31 3 */7", "UTC", "2026-01-01") == ["2026-03-29 02:30"]
 

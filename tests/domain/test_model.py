@@ -1,4 +1,4 @@
-"""The invariants hold in every state that a small world can reach."""
+"""The invariants hold in every state that a small env can reach."""
 
 from __future__ import annotations
 
@@ -14,12 +14,27 @@ NODES = 1_000_000 if os.environ.get("RESONA_SOAK") else 12_000
 
 @pytest.mark.parametrize("overlap", list(Overlap))
 @pytest.mark.parametrize("kind", ["one-time", "cron"])
-def test_the_invariants_hold_whatever_happens_in_whatever_order(kind: str, overlap: Overlap) -> None:
+def test_the_invariants_hold_whatever_happens_in_whatever_order(
+    kind: str, overlap: Overlap
+) -> None:
     names = set()
     events = 0
     for event in Model(kind, overlap).explore(NODES):
         check(event)
         names.add(event.name)
         events += 1
-    assert names >= {"time", "claim", "finish", "settle", "late finish", "sweep", "pause", "resume", "request", "trigger", "run", "delete"}
+    assert names >= {
+        "time",
+        "claim",
+        "finish",
+        "settle",
+        "late finish",
+        "sweep",
+        "pause",
+        "resume",
+        "request",
+        "trigger",
+        "run",
+        "delete",
+    }
     assert events > 20_000

@@ -10,7 +10,7 @@ from time import process_time
 
 import pytest
 
-from chalicelib.domain import zones
+from chalicelib.domain import time_zones
 from chalicelib.domain.cron import parse
 from chalicelib.domain.preview import preview
 from chalicelib.domain.trigger import OneTime
@@ -31,7 +31,12 @@ def notes(cron: str, zone: str, after: str, count: int = 100) -> list[str]:
 
 def test_as_many_times_as_asked_come_in_order() -> None:
     cron = parse("*/20 9 * * *", "Europe/Berlin")
-    assert [f"{at:%d %H:%M}" for at in preview(cron, utc("2026-01-01"), 4).times] == ["01 08:00", "01 08:20", "01 08:40", "02 08:00"]
+    assert [f"{at:%d %H:%M}" for at in preview(cron, utc("2026-01-01"), 4).times] == [
+        "01 08:00",
+        "01 08:20",
+        "01 08:40",
+        "02 08:00",
+    ]
 
 
 def test_a_date_comes_once_and_without_notes() -> None:
@@ -100,7 +105,9 @@ def test_a_date_comes_once_and_without_notes() -> None:
         ),
     ],
 )
-def test_a_note_says_what_a_clock_change_does(cron: str, zone: str, after: str, sentence: str) -> None:
+def test_a_note_says_what_a_clock_change_does(
+    cron: str, zone: str, after: str, sentence: str
+) -> None:
     assert notes(cron, zone, after)[:1] == [sentence]
 
 
@@ -122,15 +129,20 @@ def test_what_lies_before_or_after_the_times_is_not_noted() -> None:
 @pytest.mark.parametrize(
     ("cron", "after", "first"),
     [
-        # Each goes on at the end of the gap, or within the hour after it: what was skipped lies before.
+        # Each goes on at the end of the gap, or within the hour after it: what was skipped lies
+        # before.
         ("0 * * * *", "2027-03-28 00:30", "03:00"),
         ("30 1-3 * * *", "2027-03-28 00:45", "03:30"),
         ("*/30 1-3 * * *", "2027-03-28 00:45", "03:00"),
     ],
 )
-def test_what_is_skipped_just_before_the_last_time_is_noted(cron: str, after: str, first: str) -> None:
+def test_what_is_skipped_just_before_the_last_time_is_noted(
+    cron: str, after: str, first: str
+) -> None:
     shown = preview(parse(cron, "Europe/Berlin"), utc(after), 1)
-    assert [f"{at.astimezone(zones.zone('Europe/Berlin')):%H:%M}" for at in shown.times] == [first]
+    assert [f"{at.astimezone(time_zones.zone('Europe/Berlin')):%H:%M}" for at in shown.times] == [
+        first
+    ]
     assert len(shown.notes) == 1
     assert shown.notes[0].startswith("On 28 March 2027 the time")
     # From the end of the gap on it is over.
@@ -139,14 +151,20 @@ def test_what_is_skipped_just_before_the_last_time_is_noted(cron: str, after: st
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12", "Pacific/Chatham", "UTC"])
 @pytest.mark.parametrize("cron", ["* * * * *", "0 * 31 12 *", "30 23 31 12 *", "0 0 1 1 *"])
-@pytest.mark.parametrize("after", ["9999-12-31 23:59", "9999-12-30 09:00", "9998-12-31 08:00", "9954-01-01 00:00"])
-def test_a_preview_near_the_end_of_time_ends_before_the_year_9999(cron: str, zone: str, after: str) -> None:
+@pytest.mark.parametrize(
+    "after", ["9999-12-31 23:59", "9999-12-30 09:00", "9998-12-31 08:00", "9954-01-01 00:00"]
+)
+def test_a_preview_near_the_end_of_time_ends_before_the_year_9999(
+    cron: str, zone: str, after: str
+) -> None:
     shown = preview(parse(cron, zone), utc(after), 100)
     assert all(at.year < 9999 for at in shown.times)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Nuuk", "Africa/Cairo"])
-@pytest.mark.parametrize("cron", ["0 0 29 2 */7", "0 * 29 2 */7", "59 * 31 12 */7", "0 0 1 1 */7", "30 4 29 3 */7"])
+@pytest.mark.parametrize(
+    "cron", ["0 0 29 2 */7", "0 * 29 2 */7", "59 * 31 12 */7", "0 0 1 1 */7", "30 4 29 3 */7"]
+)
 def test_the_preview_of_a_rare_cron_is_quick(cron: str, zone: str) -> None:
     read, began = parse(cron, zone), process_time()
     assert len(preview(read, utc("2026-11-24"), 100).times) == 100
@@ -161,14 +179,19 @@ def test_notes_are_at_most_twenty() -> None:
 
 @cache
 def hour_of(zone: str, change: datetime) -> tuple[datetime, list[datetime], bool]:
-    """Return when exactly the clocks change, the minutes on the wall that are then skipped or repeated, and whether they are skipped.
+    """Return when exactly the clocks change, the minutes on the wall that are then skipped or
+    repeated, and whether they are skipped.
 
     It goes through the minutes of UTC, and counts how often the clock shows each time.
     """
     clock, shown = place(zone), Counter[datetime]()
     # The oracle finds changes to the hour, and knows none longer than two.
     instants = [change + ahead * MINUTE for ahead in range(-240, 241)]
-    at = next(at for at in instants if at.astimezone(clock).utcoffset() != (at - MINUTE).astimezone(clock).utcoffset())
+    at = next(
+        at
+        for at in instants
+        if at.astimezone(clock).utcoffset() != (at - MINUTE).astimezone(clock).utcoffset()
+    )
     for instant in instants:
         shown[instant.astimezone(clock).replace(tzinfo=None)] += 1
     walls = [min(shown) + ahead * MINUTE for ahead in range((max(shown) - min(shown)) // MINUTE)]
@@ -187,13 +210,30 @@ def test_a_change_is_noted_if_it_touches_a_time_between_the_first_and_the_last()
         shown = preview(cron, after, dice.choice((1, 2, 5)))
         at, odd, is_gap = hour_of(zone, change)
         fields, clock, last = cron.fields, place(zone), shown.times[-1]
-        walls = [wall for wall in odd if fields.on(wall.date()) and wall.hour in fields.hours and wall.minute in fields.minutes]
-        passings = [[wall.replace(tzinfo=clock, fold=fold).astimezone(UTC) for fold in (0, 1)] for wall in walls]
+        walls = [
+            wall
+            for wall in odd
+            if fields.on(wall.date())
+            and wall.hour in fields.hours
+            and wall.minute in fields.minutes
+        ]
+        passings = [
+            [wall.replace(tzinfo=clock, fold=fold).astimezone(UTC) for fold in (0, 1)]
+            for wall in walls
+        ]
         # A gap is over at once, a repeated time with its second passing.
-        is_met = after < at <= last if is_gap else any(first <= last and after < second for first, second in passings)
+        is_met = (
+            after < at <= last
+            if is_gap
+            else any(first <= last and after < second for first, second in passings)
+        )
         if not walls:
             continue
-        found = [note for note in shown.notes if note.startswith(f"On {walls[0].day} {walls[0]:%B %Y} the time")]
+        found = [
+            note
+            for note in shown.notes
+            if note.startswith(f"On {walls[0].day} {walls[0]:%B %Y} the time")
+        ]
         assert len(found) == is_met, (cron, after, shown)
         noted, silent = noted + is_met, silent + (not is_met)
         for note in found:
@@ -201,7 +241,9 @@ def test_a_change_is_noted_if_it_touches_a_time_between_the_first_and_the_last()
             assert f"{walls[-1]:%H:%M}" in note
             assert ("exist" in note) == is_gap
             assert ("both times" in note) == (not is_gap and fields.every_hour)
-            assert note.endswith("that day") == (is_gap and len(walls) == len(fields.hours) * len(fields.minutes))
+            assert note.endswith("that day") == (
+                is_gap and len(walls) == len(fields.hours) * len(fields.minutes)
+            )
     assert noted > 50
     assert silent > 50
 
@@ -217,7 +259,15 @@ def test_notes_and_times_agree_around_every_change() -> None:
         assert list(shown.times) == sorted(set(shown.times))
         for note in shown.notes:
             assert f"in {zone}: " in note
-            assert note.endswith(("no run that day", "no run then", "no runs then", "once, the first time", "both times"))
+            assert note.endswith(
+                (
+                    "no run that day",
+                    "no run then",
+                    "no runs then",
+                    "once, the first time",
+                    "both times",
+                )
+            )
         if any("both times" in note for note in shown.notes):
             assert cron.fields.every_hour
     assert noted > 20

@@ -1,4 +1,7 @@
-"""Real crons, read by other libraries too. Where they differ, one of our rules says why; where none does, the test fails."""
+"""Real crons, read by other libraries too.
+
+Where they differ, one of our rules says why; where none does, the test fails.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from croniter import croniter
 from cronsim import CronSim
 
 from chalicelib.domain.cron import Cron, parse
-from tests.aws.test_expression import check
+from tests.aws.test_schedule_expression import check
 from tests.bench.idle_wakes import cost
 from tests.domain.cron_oracle import changes, place
 from tests.domain.real_crons import REAL_CRONS
@@ -38,7 +41,9 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Difference:
-    """An instant at which a cron occurs to one side only, having been asked for what comes after `start`."""
+    """An instant at which a cron occurs to one side only, having been asked for what comes after
+    `start`.
+    """
 
     cron: Cron
     start: datetime
@@ -55,7 +60,9 @@ class Difference:
 
     @property
     def has_star(self) -> bool:
-        """Whether cronsim takes it for one that goes by intervals: its minute or hour begins with a star."""
+        """Whether cronsim takes it for one that goes by intervals: its minute or hour begins with a
+        star.
+        """
         minute, hour = MEANINGS.get(self.cron.expression, self.cron.expression).split()[:2]
         return minute.startswith("*") or hour.startswith("*")
 
@@ -64,29 +71,48 @@ def a_skipped_time_is_moved(difference: Difference) -> bool:
     """Cronsim moves a skipped time to the end of the gap; to us it does not occur."""
     before = (difference.at - MINUTE).astimezone(difference.place)
     gap = _offset(difference.wall) - _offset(before)
-    skipped = [difference.wall.replace(tzinfo=None) - ahead * MINUTE for ahead in range(1, gap // MINUTE + 1)]
+    skipped = [
+        difference.wall.replace(tzinfo=None) - ahead * MINUTE
+        for ahead in range(1, gap // MINUTE + 1)
+    ]
     return not difference.is_ours and any(_names(difference.cron, wall) for wall in skipped)
 
 
 def an_interval_is_repeated(difference: Difference) -> bool:
     """Cronsim repeats what begins with a star; we repeat only what runs in every hour of the day."""
     is_second_passing = difference.wall.fold == 1
-    return not difference.is_ours and is_second_passing and difference.has_star and not difference.cron.fields.every_hour
+    return (
+        not difference.is_ours
+        and is_second_passing
+        and difference.has_star
+        and not difference.cron.fields.every_hour
+    )
 
 
 def every_hour_is_told_by_its_hours(difference: Difference) -> bool:
     """We repeat what runs in every hour, however its hours are written; cronsim wants a star."""
     is_second_passing = difference.wall.fold == 1
-    return difference.is_ours and is_second_passing and not difference.has_star and difference.cron.fields.every_hour
+    return (
+        difference.is_ours
+        and is_second_passing
+        and not difference.has_star
+        and difference.cron.fields.every_hour
+    )
 
 
 def the_passing_of_the_start_is_forgotten(difference: Difference) -> bool:
     """Cronsim, asked from a second passing, goes back to the first; we go on."""
-    return not difference.is_ours and difference.at <= difference.start and difference.start.astimezone(difference.place).fold == 1
+    return (
+        not difference.is_ours
+        and difference.at <= difference.start
+        and difference.start.astimezone(difference.place).fold == 1
+    )
 
 
 def half_an_hour_is_overstepped(difference: Difference) -> bool:
-    """Cronsim goes by whole hours, and past times on a day on which the clocks change by half of one."""
+    """Cronsim goes by whole hours, and past times on a day on which the clocks change by half of
+    one.
+    """
     morning = difference.wall.replace(hour=0, minute=0, fold=0)
     is_half = abs(_offset(difference.wall) - _offset(morning)) == timedelta(minutes=30)
     return difference.is_ours and is_half and difference.has_star
@@ -128,10 +154,15 @@ def _names(cron: Cron, wall: datetime) -> bool:
 
 
 def starts(zone: str) -> list[datetime]:
-    """Return instants shortly before the two clock changes of 2027, and one within a second passing."""
+    """Return instants shortly before the two clock changes of 2027, and one within a second
+    passing.
+    """
     # The oracle finds changes to the hour: Lord Howe's come as much as half an hour before.
     found = [change - timedelta(minutes=40) for change in changes(zone) if change.year == 2027]
-    return [*found, *(change + timedelta(minutes=11) for change in changes(zone) if change.year == 2027)]
+    return [
+        *found,
+        *(change + timedelta(minutes=11) for change in changes(zone) if change.year == 2027),
+    ]
 
 
 def simulated(cron: Cron, start: datetime, last: datetime) -> list[datetime]:
@@ -171,7 +202,9 @@ def test_real_crons_occur_as_in_cronsim_but_for_our_rules(zone: str) -> None:
     assert met == RULES[zone]
 
 
-@pytest.mark.parametrize("start", ["2026-01-01T00:00:00", "2027-02-27T23:50:00", "2028-02-29T12:34:56"])
+@pytest.mark.parametrize(
+    "start", ["2026-01-01T00:00:00", "2027-02-27T23:50:00", "2028-02-29T12:34:56"]
+)
 def test_real_crons_occur_as_in_croniter_on_the_wall(start: str) -> None:
     differing: set[str] = set()
     for expression in REAL_CRONS:
@@ -180,7 +213,8 @@ def test_real_crons_occur_as_in_croniter_on_the_wall(start: str) -> None:
         theirs = [walls.get_next(datetime).replace(tzinfo=UTC) for _ in range(COMPARED)]
         if walked(parse(expression), begin.replace(tzinfo=UTC), FAR, COMPARED) != theirs:
             differing.add(expression)
-    # To croniter the week that 1/2 steps through ends on Saturday, 6; to cronsim and to us on Sunday, 7.
+    # To croniter the week that 1/2 steps through ends on Saturday, 6; to cronsim and to us on
+    # Sunday, 7.
     assert differing == {"0 0 * * 1/2"}
 
 
@@ -208,7 +242,8 @@ def test_a_real_cron_that_fires_daily_or_more_rarely_wakes_at_most_once_a_day(zo
 
 def test_a_year_is_counted_as_if_one_by_one() -> None:
     monthly = cost(parse("0 0 1 * *", "Europe/Berlin"))
-    # It wakes on every 28th, 29th, 30th and 31st that 2027 has: four in seven months, three in four, one in February.
+    # It wakes on every 28th, 29th, 30th and 31st that 2027 has: four in seven months, three in
+    # four, one in February.
     assert (monthly.occurrences, monthly.wakes, monthly.idle) == (12, 7 * 4 + 4 * 3 + 1, 29)
     twice_daily = parse("30 2,3 * * *", "Europe/Berlin")
     first, last = datetime(2026, 12, 31, 22, tzinfo=UTC), datetime(2027, 12, 31, 22, tzinfo=UTC)

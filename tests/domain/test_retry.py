@@ -9,20 +9,42 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.domain.retry import MAX_JITTER, RetryPolicy, is_retried, next_attempt_at, parse_retry_after
+from chalicelib.domain.retry import (
+    MAX_JITTER,
+    RetryPolicy,
+    is_retried,
+    next_attempt_at,
+    parse_retry_after,
+)
 from chalicelib.domain.run import Outcome
 
 NOW = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 
 delays = st.integers(0, 3600).map(lambda seconds: timedelta(seconds=seconds))
-policies = st.builds(RetryPolicy, st.integers(1, 20), delays, st.integers(0, 86_400).map(lambda seconds: timedelta(seconds=seconds)))
+policies = st.builds(
+    RetryPolicy,
+    st.integers(1, 20),
+    delays,
+    st.integers(0, 86_400).map(lambda seconds: timedelta(seconds=seconds)),
+)
 jitters = st.floats(0, MAX_JITTER)
-dates = st.from_regex(r"[A-Z][a-z]{2}, \d{1,12} (Nov|Feb) \d{1,12} \d{1,3}:\d\d:\d\d( [+-]\d{1,6}| GMT|)", fullmatch=True)
-headers = st.none() | dates | st.text() | st.integers(0, 10**12).map(str) | st.datetimes(timezones=st.just(UTC)).map(format_datetime)
+dates = st.from_regex(
+    r"[A-Z][a-z]{2}, \d{1,12} (Nov|Feb) \d{1,12} \d{1,3}:\d\d:\d\d( [+-]\d{1,6}| GMT|)",
+    fullmatch=True,
+)
+headers = (
+    st.none()
+    | dates
+    | st.text()
+    | st.integers(0, 10**12).map(str)
+    | st.datetimes(timezones=st.just(UTC)).map(format_datetime)
+)
 
 
-def pause(policy: RetryPolicy, attempt: int, retry_after: str | None = None, jitter: float = 0) -> timedelta:
+def pause(
+    policy: RetryPolicy, attempt: int, retry_after: str | None = None, jitter: float = 0
+) -> timedelta:
     return next_attempt_at(policy, attempt, NOW, retry_after, jitter) - NOW
 
 
@@ -31,7 +53,9 @@ def test_a_status_that_may_pass_is_tried_again(status: int) -> None:
     assert is_retried(Outcome.HTTP_ERROR, status)
 
 
-@pytest.mark.parametrize("status", [300, 301, 304, 400, 401, 403, 404, 405, 409, 410, 418, 422, 428, 451, 499, 600, 999])
+@pytest.mark.parametrize(
+    "status", [300, 301, 304, 400, 401, 403, 404, 405, 409, 410, 418, 422, 428, 451, 499, 600, 999]
+)
 def test_a_status_that_stays_is_not(status: int) -> None:
     assert not is_retried(Outcome.HTTP_ERROR, status)
 
@@ -78,7 +102,9 @@ def test_an_outcome_is_tried_again_unless_it_is_final(outcome: Outcome) -> None:
         ("\x00", 0),
     ],
 )
-def test_a_retry_after_is_seconds_or_a_date_or_nothing(value: str | None, seconds: float | None) -> None:
+def test_a_retry_after_is_seconds_or_a_date_or_nothing(
+    value: str | None, seconds: float | None
+) -> None:
     found = parse_retry_after(value, NOW)
     if seconds is None:
         assert found > DAY
@@ -94,13 +120,24 @@ def test_whatever_a_target_sends_is_a_pause(value: str | None) -> None:
 
 @settings(deadline=None)
 @given(policies, st.integers(1, 20), headers, jitters)
-def test_whatever_a_target_sends_the_policy_bounds_it(policy: RetryPolicy, attempt: int, value: str | None, jitter: float) -> None:
-    assert timedelta(0) <= pause(policy, attempt, value, jitter) <= policy.max_delay * (1 + MAX_JITTER)
+def test_whatever_a_target_sends_the_policy_bounds_it(
+    policy: RetryPolicy, attempt: int, value: str | None, jitter: float
+) -> None:
+    assert (
+        timedelta(0) <= pause(policy, attempt, value, jitter) <= policy.max_delay * (1 + MAX_JITTER)
+    )
 
 
 def test_delays_double_up_to_the_longest() -> None:
     policy = RetryPolicy(10, timedelta(seconds=10), timedelta(seconds=100))
-    assert [pause(policy, attempt) / SECOND for attempt in range(1, 7)] == [10, 20, 40, 80, 100, 100]
+    assert [pause(policy, attempt) / SECOND for attempt in range(1, 7)] == [
+        10,
+        20,
+        40,
+        80,
+        100,
+        100,
+    ]
 
 
 def test_the_longest_delay_also_bounds_the_first() -> None:
@@ -119,8 +156,13 @@ def test_a_late_attempt_does_not_overflow(attempt: int) -> None:
     assert pause(RetryPolicy(attempt, HOUR, DAY), attempt) == DAY
 
 
-@pytest.mark.parametrize(("retry_after", "seconds"), [("5", 10), ("10", 10), ("30", 30), ("101", 100), ("soon", 10), (None, 10)])
-def test_a_retry_after_lengthens_a_delay_and_never_shortens_it(retry_after: str | None, seconds: int) -> None:
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [("5", 10), ("10", 10), ("30", 30), ("101", 100), ("soon", 10), (None, 10)],
+)
+def test_a_retry_after_lengthens_a_delay_and_never_shortens_it(
+    retry_after: str | None, seconds: int
+) -> None:
     policy = RetryPolicy(3, timedelta(seconds=10), timedelta(seconds=100))
     assert pause(policy, 1, retry_after) == timedelta(seconds=seconds)
 
@@ -128,13 +170,17 @@ def test_a_retry_after_lengthens_a_delay_and_never_shortens_it(retry_after: str 
 def test_a_retry_after_counts_from_the_end_of_the_attempt() -> None:
     policy = RetryPolicy(3, SECOND, HOUR)
     date = format_datetime(NOW.replace(microsecond=0) + timedelta(seconds=60), usegmt=True)
-    assert next_attempt_at(policy, 1, NOW, date, 0) == NOW.replace(microsecond=0) + timedelta(seconds=60)
+    assert next_attempt_at(policy, 1, NOW, date, 0) == NOW.replace(microsecond=0) + timedelta(
+        seconds=60
+    )
     assert next_attempt_at(policy, 1, NOW, "60", 0) == NOW + timedelta(seconds=60)
 
 
 @settings(deadline=None)
 @given(policies, st.integers(1, 20), jitters)
-def test_jitter_lengthens_a_delay_by_its_share(policy: RetryPolicy, attempt: int, jitter: float) -> None:
+def test_jitter_lengthens_a_delay_by_its_share(
+    policy: RetryPolicy, attempt: int, jitter: float
+) -> None:
     plain, jittered = pause(policy, attempt), pause(policy, attempt, None, jitter)
     assert abs(jittered - plain * (1 + jitter)) <= timedelta(microseconds=1)
     assert jittered >= plain

@@ -15,10 +15,10 @@ from chalicelib.domain.state import (
     NEAR,
     SETTLING,
     SKEW,
-    Due,
-    OpenRun,
+    DueMessage,
     State,
     Status,
+    UnfinishedRun,
     await_occurrence,
     occurrence_due,
     schedule_wakes_for,
@@ -28,7 +28,12 @@ from chalicelib.domain.state import (
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime
 
 NOW = datetime(2026, 11, 23, 10, 0, 30, tzinfo=UTC)
-TICK, SECOND, MINUTE, HOUR = timedelta(microseconds=1), timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+TICK, SECOND, MINUTE, HOUR = (
+    timedelta(microseconds=1),
+    timedelta(seconds=1),
+    timedelta(minutes=1),
+    timedelta(hours=1),
+)
 OLD_TOKEN, FRESH_TOKEN = new_token(NOW - HOUR), new_token(NOW)
 CRON = Cron("*/5 * * * *", "UTC")
 MANUAL = RunKey.for_manual(NOW)
@@ -38,8 +43,13 @@ def state(**fields: Any) -> State:
     return replace(State("job_x", "tenant", 1, 3, 2, Status.ACTIVE, NOW), **fields)
 
 
-def waiting(minutes: int, **fields: Any) -> OpenRun:
-    return replace(OpenRun(RunKey(NOW - minutes * MINUTE, 3), 3, 1, next_attempt_at=NOW + minutes * MINUTE), **fields)
+def waiting(minutes: int, **fields: Any) -> UnfinishedRun:
+    return replace(
+        UnfinishedRun(
+            RunKey(NOW - minutes * MINUTE, 3), 3, 1, next_attempt_at=NOW + minutes * MINUTE
+        ),
+        **fields,
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,10 +63,14 @@ def waiting(minutes: int, **fields: Any) -> OpenRun:
         (None, False, True),
     ],
 )
-def test_what_no_schedule_wakes_is_armed_if_a_queue_can_wait_for_it(due_at: datetime | None, is_armed: bool, is_covered: bool) -> None:
+def test_what_no_schedule_wakes_is_armed_if_a_queue_can_wait_for_it(
+    due_at: datetime | None, is_armed: bool, is_covered: bool
+) -> None:
     awaiting, arm = await_occurrence(state(), CRON, due_at, NOW)
     assert (awaiting.next_due_at, awaiting.covered) == (due_at, is_covered)
-    assert arm == ((Due("job_x", "tenant", RunKey(due_at, 3), due_at),) if is_armed and due_at else ())
+    assert arm == (
+        (DueMessage("job_x", "tenant", RunKey(due_at, 3), due_at),) if is_armed and due_at else ()
+    )
 
 
 @pytest.mark.parametrize("status", [Status.PAUSED, Status.COMPLETED, Status.FAILED])
@@ -66,14 +80,18 @@ def test_nothing_is_armed_for_a_job_that_is_not_active(status: Status) -> None:
 
 
 def test_what_a_schedule_is_sure_to_wake_needs_no_message() -> None:
-    awaiting, arm = await_occurrence(state(token=OLD_TOKEN, covered=False), CRON, NOW + 5 * MINUTE, NOW)
+    awaiting, arm = await_occurrence(
+        state(token=OLD_TOKEN, covered=False), CRON, NOW + 5 * MINUTE, NOW
+    )
     assert (awaiting.covered, arm) == (True, ())
 
 
 def test_no_schedule_wakes_for_what_is_due_already() -> None:
     assert not schedule_wakes_for(OLD_TOKEN, CRON, NOW, NOW)
     assert not schedule_wakes_for(OLD_TOKEN, CRON, NOW - MINUTE, NOW)
-    assert schedule_wakes_for(OLD_TOKEN, CRON, NOW + TICK, NOW), "a wake that is past has done its work"
+    assert schedule_wakes_for(OLD_TOKEN, CRON, NOW + TICK, NOW), (
+        "a wake that is past has done its work"
+    )
     assert not schedule_wakes_for(None, CRON, NOW + HOUR, NOW)
 
 
@@ -88,7 +106,9 @@ def test_a_wake_in_a_clock_change_is_not_counted_on() -> None:
     """03:00 in Berlin on 28 March 2027 comes straight after 01:59: 02:58 is not there to wake at."""
     daily, after_the_gap = Cron("0 3 * * *", "Europe/Berlin"), datetime(2027, 3, 28, 1, tzinfo=UTC)
     assert not schedule_wakes_for(OLD_TOKEN, daily, after_the_gap, NOW)
-    assert schedule_wakes_for(OLD_TOKEN, OneTime(after_the_gap), after_the_gap, NOW), "a date wakes in UTC"
+    assert schedule_wakes_for(OLD_TOKEN, OneTime(after_the_gap), after_the_gap, NOW), (
+        "a date wakes in UTC"
+    )
     assert schedule_wakes_for(OLD_TOKEN, daily, after_the_gap + timedelta(hours=23, days=1), NOW)
 
 
@@ -110,10 +130,15 @@ def test_a_state_that_waits_for_nothing_is_not_watched() -> None:
         ({"next_due_at": NOW + HOUR, "covered": False}, NOW + HOUR - WAKE_AHEAD),
         ({"runs": (waiting(5),)}, NOW + 5 * MINUTE + GRACE),
         ({"runs": (waiting(5, covered=False),)}, NOW + 5 * MINUTE - WAKE_AHEAD),
-        ({"runs": (waiting(5, owner="me", lease_until=NOW + MINUTE, next_attempt_at=None),)}, NOW + MINUTE + SKEW),
+        (
+            {"runs": (waiting(5, owner="me", lease_until=NOW + MINUTE, next_attempt_at=None),)},
+            NOW + MINUTE + SKEW,
+        ),
     ],
 )
-def test_what_waits_is_watched_by_what_covers_it(fields: dict[str, Any], watch_at: datetime) -> None:
+def test_what_waits_is_watched_by_what_covers_it(
+    fields: dict[str, Any], watch_at: datetime
+) -> None:
     assert written(state(**fields)).watch_at == watch_at
 
 
@@ -122,18 +147,30 @@ def test_messages_that_could_not_be_sent_cover_nothing_any_more() -> None:
     covering = state(next_due_at=NOW + 20 * MINUTE, runs=(lost, kept))
     for dues, of_occurrence, of_lost in [
         ([occurrence_due(covering, NOW + 20 * MINUTE)], False, True),
-        ([Due("job_x", "tenant", lost.key, NOW)], True, False),
-        ([occurrence_due(covering, NOW + 20 * MINUTE), Due("job_x", "tenant", lost.key, NOW)], False, False),
+        ([DueMessage("job_x", "tenant", lost.key, NOW)], True, False),
+        (
+            [
+                occurrence_due(covering, NOW + 20 * MINUTE),
+                DueMessage("job_x", "tenant", lost.key, NOW),
+            ],
+            False,
+            False,
+        ),
         ([], True, True),
-        ([Due("job_x", "tenant", RunKey(NOW + 20 * MINUTE, 2), NOW)], True, True),
+        ([DueMessage("job_x", "tenant", RunKey(NOW + 20 * MINUTE, 2), NOW)], True, True),
     ]:
         after = uncovered(covering, dues)
-        assert (after.covered, [run.covered for run in after.runs]) == (of_occurrence, [of_lost, True])
+        assert (after.covered, [run.covered for run in after.runs]) == (
+            of_occurrence,
+            [of_lost, True],
+        )
         assert after.revision == 2
         if not (of_occurrence and of_lost):
             assert after.watch_at == NOW + 20 * MINUTE - WAKE_AHEAD
     assert not uncovered(replace(covering, covered=False), []).covered
-    assert uncovered(replace(covering, next_due_at=None), [Due("job_x", "tenant", lost.key, NOW)]).covered
+    assert uncovered(
+        replace(covering, next_due_at=None), [DueMessage("job_x", "tenant", lost.key, NOW)]
+    ).covered
 
 
 def test_runs_are_found_put_in_their_place_and_taken_out_by_their_key() -> None:
@@ -149,12 +186,20 @@ def test_runs_are_found_put_in_their_place_and_taken_out_by_their_key() -> None:
 
 @pytest.mark.parametrize(
     ("key", "generation", "is_superseded"),
-    [(RunKey(NOW, 3), 3, False), (RunKey(NOW, 2), 2, True), (MANUAL, 2, False), (MANUAL, 1, True), (MANUAL, 3, True)],
+    [
+        (RunKey(NOW, 3), 3, False),
+        (RunKey(NOW, 2), 2, True),
+        (MANUAL, 2, False),
+        (MANUAL, 1, True),
+        (MANUAL, 3, True),
+    ],
 )
 def test_an_occurrence_goes_by_the_job_s_generation_and_a_manual_run_by_the_definition_s(
     key: RunKey, generation: int, is_superseded: bool
 ) -> None:
-    assert state().supersedes(OpenRun(key, generation, 1, next_attempt_at=NOW)) is is_superseded
+    assert (
+        state().supersedes(UnfinishedRun(key, generation, 1, next_attempt_at=NOW)) is is_superseded
+    )
 
 
 def test_only_an_active_job_is_due() -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.api.schemas import read_trigger
+from chalicelib.api.models.job_requests import read_trigger
 from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.instant import format_instant, format_measured, parse_instant
 from chalicelib.domain.trigger import OneTime, after_delay, at_date, describe, restore
@@ -57,9 +57,25 @@ def test_a_delay_from_a_full_second_is_not_rounded() -> None:
     assert after_delay(0.4, noon).date == noon + timedelta(seconds=1)
 
 
-@pytest.mark.parametrize("delay", [-1, -0.001, 31_536_001, 31_536_000.1, math.nan, math.inf, -math.inf, 10**400, -(10**400), 1e308])
+@pytest.mark.parametrize(
+    "delay",
+    [
+        -1,
+        -0.001,
+        31_536_001,
+        31_536_000.1,
+        math.nan,
+        math.inf,
+        -math.inf,
+        10**400,
+        -(10**400),
+        1e308,
+    ],
+)
 def test_a_delay_is_refused_below_nothing_and_above_a_year(delay: float) -> None:
-    with pytest.raises(InvalidInput, match=r"trigger.delay: must be from 0 to 31536000 seconds \(a year\)"):
+    with pytest.raises(
+        InvalidInput, match=r"trigger.delay: must be from 0 to 31536000 seconds \(a year\)"
+    ):
         after_delay(delay, NOW)
 
 
@@ -79,7 +95,9 @@ def test_a_date_without_offset_is_in_its_time_zone_or_utc() -> None:
 
 
 def test_a_date_in_a_gap_is_refused_with_the_next_valid_time() -> None:
-    sentence = "the clocks of Europe/Berlin skip this time; the next that exists is 2027-03-28T03:00:00"
+    sentence = (
+        "the clocks of Europe/Berlin skip this time; the next that exists is 2027-03-28T03:00:00"
+    )
     assert refusal("2027-03-28T02:30:00", "Europe/Berlin") == sentence
     assert refusal("2026-11-23T10:00:00", "Europe/Berlin") == "has passed; give a date to come"
     lord_howe = refusal("2027-10-03T02:15", "Australia/Lord_Howe")
@@ -120,7 +138,10 @@ def test_a_date_up_to_a_minute_past_is_due_at_once() -> None:
     now = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
     assert due("2026-11-23T09:59:00Z", now=now) == "2026-11-23T09:59:00Z"
     assert refusal("2026-11-23T09:58:59Z", now=now) == "has passed; give a date to come"
-    assert refusal("2026-11-23T09:59:00Z", now=now + timedelta(microseconds=1)) == "has passed; give a date to come"
+    assert (
+        refusal("2026-11-23T09:59:00Z", now=now + timedelta(microseconds=1))
+        == "has passed; give a date to come"
+    )
     assert refusal("0001-01-01T00:00:00Z") == "has passed; give a date to come"
 
 
@@ -145,7 +166,9 @@ def test_a_date_that_is_none_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Kiritimati", "Europe/Berlin"])
-@pytest.mark.parametrize("text", ["0001-01-01T00:00:00", "9999-12-31T23:59:59", "9999-12-31T23:59:59.9"])
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00", "9999-12-31T23:59:59", "9999-12-31T23:59:59.9"]
+)
 def test_the_ends_of_time_are_refused_in_every_zone(text: str, zone: str) -> None:
     assert refused(text, zone)[0] == "trigger.date"
 
@@ -157,17 +180,27 @@ def test_the_ends_of_time_are_refused_in_every_zone(text: str, zone: str) -> Non
      "2026-12-01T10:00:00[Europe/Berlin]", "2026-12-01T10:00:00Z" * 1000],
 )  # fmt: skip
 def test_a_text_that_is_no_date_is_refused(text: str) -> None:
-    assert refusal(text).startswith("must be a date and time as 2026-12-01T10:00:00Z, 2026-12-01T10:00:00+01:00, or without offset")
+    assert refusal(text).startswith(
+        "must be a date and time as 2026-12-01T10:00:00Z, 2026-12-01T10:00:00+01:00, or without offset"
+    )
 
 
 def test_a_time_zone_goes_with_a_date_that_has_no_offset() -> None:
     sentence = "goes with a date that has no offset; this one has"
     assert refused("2026-12-01T10:00:00Z", "UTC") == ("trigger.timezone", sentence)
-    assert refused("2026-12-01T10:00:00", "utc") == ("trigger.timezone", "is not a known time zone; did you mean UTC?")
+    assert refused("2026-12-01T10:00:00", "utc") == (
+        "trigger.timezone",
+        "is not a known time zone; did you mean UTC?",
+    )
 
 
 def test_a_described_trigger_is_restored() -> None:
-    for sent in ({"delay": 5}, {"date": "2026-12-01T10:00:00Z"}, {"cron": "@daily", "timezone": "US/Eastern"}, {"cron": "0 9 * * *"}):
+    for sent in (
+        {"delay": 5},
+        {"date": "2026-12-01T10:00:00Z"},
+        {"cron": "@daily", "timezone": "US/Eastern"},
+        {"cron": "0 9 * * *"},
+    ):
         trigger = read_trigger(sent, NOW)
         assert restore(describe(trigger)) == trigger
         assert read_trigger(describe(trigger), NOW) == trigger
@@ -182,7 +215,11 @@ def test_a_date_comes_once() -> None:
 def test_instants_are_written_and_read_in_utc() -> None:
     assert format_instant(NOW) == "2026-11-23T10:00:00Z"
     assert format_measured(NOW.replace(microsecond=187_999)) == "2026-11-23T10:00:00.187Z"
-    assert parse_instant("2026-11-23T11:00:00+01:00") == parse_instant("2026-11-23T10:00:00Z") == NOW.replace(microsecond=0)
+    assert (
+        parse_instant("2026-11-23T11:00:00+01:00")
+        == parse_instant("2026-11-23T10:00:00Z")
+        == NOW.replace(microsecond=0)
+    )
     with pytest.raises(ValueError, match="names its offset"):
         parse_instant("2026-11-23T10:00:00")
 
@@ -197,7 +234,10 @@ def _mangled(dice: random.Random, text: str) -> str:
 
 def _random_trigger(dice: random.Random) -> object:
     values: list[object] = [
-        _mangled(dice, f"{dice.randint(2026, 2037)}-{dice.randint(1, 12):02}-{dice.randint(1, 31):02}T02:{dice.randrange(60):02}:00"),
+        _mangled(
+            dice,
+            f"{dice.randint(2026, 2037)}-{dice.randint(1, 12):02}-{dice.randint(1, 31):02}T02:{dice.randrange(60):02}:00",
+        ),
         _mangled(dice, random_cron(dice)),
         "".join(chr(dice.randrange(1, 0x3000)) for _ in range(dice.randrange(20))),
         dice.choice([0, -1, 1.5, 1e300, 10**400, 31_536_000, math.nan, True, None, [], {}]),
@@ -207,8 +247,14 @@ def _random_trigger(dice: random.Random) -> object:
     kind = dice.choice(["delay", "date", "cron"])
     fields: dict[str, object] = {kind: dice.choice(values)}
     if dice.random() < 0.4:
-        fields["timezone"] = dice.choice(["Europe/Berlin", "Australia/Lord_Howe", _mangled(dice, "Africa/Cairo"), 5, None])
-    return {"type": "cron" if kind == "cron" else "one-time", "fields": fields} if dice.random() < 0.2 else fields
+        fields["timezone"] = dice.choice(
+            ["Europe/Berlin", "Australia/Lord_Howe", _mangled(dice, "Africa/Cairo"), 5, None]
+        )
+    return (
+        {"type": "cron" if kind == "cron" else "one-time", "fields": fields}
+        if dice.random() < 0.2
+        else fields
+    )
 
 
 def test_whatever_is_sent_is_a_valid_trigger_or_refused() -> None:
@@ -220,7 +266,9 @@ def test_whatever_is_sent_is_a_valid_trigger_or_refused() -> None:
             trigger = read_trigger(sent, NOW)
         except InvalidInput as error:
             assert error.errors
-            assert all(wrong.field.split(".")[0] == "trigger" and wrong.message for wrong in error.errors)
+            assert all(
+                wrong.field.split(".")[0] == "trigger" and wrong.message for wrong in error.errors
+            )
             # What is refused is said in words that can be sent.
             assert str(error).isprintable()
         else:

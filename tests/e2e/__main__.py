@@ -1,7 +1,9 @@
-"""The package of a stage, deployed by CloudFormation to ministack, and the acceptance suite against what serves there: `make e2e`.
+"""The package of a stage, deployed by CloudFormation to ministack, and the acceptance suite against
+what serves there: `make e2e`.
 
-The packaged executor calls public addresses alone, and there is no switch in it for a test. So all of this runs in a network namespace of
-its own, whose loopback has a public address too: there the receiver listens, and nothing leaves the machine.
+The packaged executor calls public addresses alone, and there is no switch in it for a test. So all
+of this runs in a network namespace of its own, whose loopback has a public address too: there the
+receiver listens, and nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -24,7 +26,14 @@ _HELP = """make e2e needs a network namespace and a mount namespace of its own, 
 def entering() -> list[str] | None:
     """Return the command that runs another in namespaces of its own; None if this user may not."""
     plain = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--"]
-    ways = [plain] if os.geteuid() == 0 else [[*plain[:-1], "--user", "--map-root-user", "--"], ["sudo", "--non-interactive", "-E", *plain]]
+    ways = (
+        [plain]
+        if os.geteuid() == 0
+        else [
+            [*plain[:-1], "--user", "--map-root-user", "--"],
+            ["sudo", "--non-interactive", "-E", *plain],
+        ]
+    )
     return next((way for way in ways if _works([*way, "ip", "link", "set", "lo", "up"])), None)
 
 
@@ -40,9 +49,12 @@ def main(arguments: list[str]) -> int:
     if way is None:
         print(_HELP, file=sys.stderr)
         return 2
-    # ministack runs the functions on this machine: of the compiled wheels it takes those that fit, and all the rest is the same.
+    # ministack runs the functions on this machine: of the compiled wheels it takes those that fit,
+    # and all the rest is the same.
     package(STAGE, FOLDER / "package", ARCHITECTURE)
-    return subprocess.run([*way, sys.executable, "-m", "tests.e2e.inside", *arguments], cwd=Path.cwd(), check=False).returncode
+    return subprocess.run(
+        [*way, sys.executable, "-m", "tests.e2e.inside", *arguments], cwd=Path.cwd(), check=False
+    ).returncode
 
 
 if __name__ == "__main__":

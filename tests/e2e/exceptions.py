@@ -1,6 +1,8 @@
-"""What of the acceptance suite is not run against ministack, and why; and where ministack is not as AWS is.
+"""What of the acceptance suite is not run against ministack, and why; and where ministack is not as
+AWS is.
 
-Tests that are for laptops alone say so themselves (`pytest.mark.laptop`), and are left out for any stage.
+Tests that are for laptops alone say so themselves (`pytest.mark.laptop`), and are left out for any
+stage.
 """
 
 # Test → why.
@@ -10,7 +12,8 @@ EXCEPTIONS = {
     ),
 }
 
-# Part → what `serve.py` and `inside.py` put right or change, and what cannot be seen. Functions and template are as they are packaged.
+# Part → what `serve.py` and `inside.py` put right or change, and what cannot be seen. Functions and
+# template are as they are packaged.
 DIFFERENCES = {
     "EventBridge Scheduler": (
         "<aws.scheduler.scheduled-time> is filled in with the minute of the tick that fires; ticks come every ten seconds, and in UTC alone"

@@ -1,4 +1,7 @@
-"""What `make e2e` runs in its namespaces: ministack, the deploy, a key, the tests. Arguments are pytest's."""
+"""What `make e2e` runs in its namespaces: ministack, the deploy, a key, the tests.
+
+Arguments are pytest's.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +50,19 @@ CREDENTIALS = {
 
 def client(service: str) -> Any:
     """Make the client of a service of ministack's."""
-    return boto3.client(service, endpoint_url=ENDPOINT, region_name=REGION, aws_access_key_id=ACCOUNT, aws_secret_access_key="none")
+    return boto3.client(
+        service,
+        endpoint_url=ENDPOINT,
+        region_name=REGION,
+        aws_access_key_id=ACCOUNT,
+        aws_secret_access_key="none",
+    )
 
 
 def set_up_network() -> Path:
-    """Give loopback the public address, and return the file of host names, which is this namespace's own."""
+    """Give loopback the public address, and return the file of host names, which is this
+    namespace's own.
+    """
     run("ip", "link", "set", "lo", "up")
     run("ip", "address", "add", f"{PUBLIC}/32", "dev", "lo")
     hosts = FOLDER / "hosts"
@@ -61,7 +72,14 @@ def set_up_network() -> Path:
 
 
 def run(*command: str, **environment: str) -> str:
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
 
@@ -85,11 +103,18 @@ def ministack() -> Iterator[None]:
     }
     python = [str(FOLDER / name / "bin" / "python") for name in ("ministack", "lambda")]
     with (FOLDER / "ministack.log").open("wb") as log:
-        process = subprocess.Popen([python[0], str(Path(__file__).parent / "serve.py"), python[1]], env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [python[0], str(Path(__file__).parent / "serve.py"), python[1]],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
         try:
             until = time.monotonic() + 60
             while not _is_up():
-                assert process.poll() is None and time.monotonic() < until, (FOLDER / "ministack.log").read_text()
+                assert process.poll() is None and time.monotonic() < until, (
+                    FOLDER / "ministack.log"
+                ).read_text()
                 time.sleep(0.1)
             yield
         finally:
@@ -133,29 +158,50 @@ def deploy() -> dict[str, str]:
 
 
 def bound_deliveries() -> None:
-    """Let so many batches be delivered at once: here each is a process, and the template allows hundreds."""
+    """Let so many batches be delivered at once: here each is a process, and the template allows
+    hundreds.
+    """
     functions = client("lambda")
-    (mapping,) = functions.list_event_source_mappings(FunctionName=f"resona-{STAGE}-deliver")["EventSourceMappings"]
-    functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": DELIVERIES})
+    (mapping,) = functions.list_event_source_mappings(FunctionName=f"resona-{STAGE}-deliver")[
+        "EventSourceMappings"
+    ]
+    functions.update_event_source_mapping(
+        UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": DELIVERIES}
+    )
 
 
 def warm_up(url: str) -> None:
-    """Have as many environments there as the suite has clients, and as there are deliveries, at once: what is timed is not their start."""
+    """Have as many environments there as the suite has clients, and as there are deliveries, at
+    once: what is timed is not their start.
+    """
     deliver = {"FunctionName": f"resona-{STAGE}-deliver", "Payload": b'{"Records": []}'}
     functions = client("lambda")
     with ThreadPoolExecutor(CLIENTS) as threads:
-        for answer in threads.map(lambda _: requests.get(f"{url}/health", timeout=120), range(CLIENTS)):
+        for answer in threads.map(
+            lambda _: requests.get(f"{url}/health", timeout=120), range(CLIENTS)
+        ):
             assert answer.status_code == 200, f"GET /health: {answer.status_code} {answer.text}"
         for done in threads.map(lambda _: functions.invoke(**deliver), range(DELIVERIES)):
             assert "FunctionError" not in done, f"deliver: {done['Payload'].read().decode()}"
 
 
 def test(served: dict[str, str], arguments: list[str]) -> int:
-    """Run pytest against what is served; return its exit code. It leaves no files: this may be root, whose they would be."""
+    """Run pytest against what is served; return its exit code.
+
+    It leaves no files: this may be root, whose they would be.
+    """
     pytest = [sys.executable, "-m", "pytest", "-rs", "--no-cov", "-p", "no:cacheprovider"]
     left_out = [f"--deselect={test}" for test in EXCEPTIONS]
-    environment = {**os.environ, **CREDENTIALS, **served, "RESONA_E2E": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run([*pytest, *left_out, *arguments], cwd=ROOT, env=environment, check=False).returncode
+    environment = {
+        **os.environ,
+        **CREDENTIALS,
+        **served,
+        "RESONA_E2E": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return subprocess.run(
+        [*pytest, *left_out, *arguments], cwd=ROOT, env=environment, check=False
+    ).returncode
 
 
 def main(arguments: list[str]) -> int:
@@ -168,7 +214,17 @@ def main(arguments: list[str]) -> int:
         assert outputs["EndpointURL"] == f"https://{name}/api/"
         with hosts.open("a") as file:
             file.write(f"{PUBLIC} {name}\n")
-        key = run(sys.executable, "-m", "infra.keys", "create", "--stage", STAGE, "--tenant", "acceptance", **CREDENTIALS)
+        key = run(
+            sys.executable,
+            "-m",
+            "infra.keys",
+            "create",
+            "--stage",
+            STAGE,
+            "--tenant",
+            "acceptance",
+            **CREDENTIALS,
+        )
         served = {
             "RESONA_SLACK": SLACK_SECONDS,
             "RESONA_URL": f"http://{name}:{PORT}/api",
@@ -179,14 +235,19 @@ def main(arguments: list[str]) -> int:
         warm_up(served["RESONA_URL"])
         print(f"Warm after {time.monotonic() - began:.1f} s", flush=True)
         code = test(served, arguments or ["tests/acceptance", "tests/e2e"])
-    print(f"{time.monotonic() - began:.0f} s, beside the packaging. Left out of the acceptance suite, beside what is for laptops alone:")
+    print(
+        f"{time.monotonic() - began:.0f} s, beside the packaging. Left out of the acceptance suite, beside what is for laptops alone:"
+    )
     for what, why in EXCEPTIONS.items():
         print(f"  {what}: {why}")
     print("Not as it is on AWS:")
     for what, why in DIFFERENCES.items():
         print(f"  {what}: {why}")
     if code:
-        print(f"What ministack and the functions said is in {FOLDER.relative_to(ROOT) / 'ministack.log'}", file=sys.stderr)
+        print(
+            f"What ministack and the functions said is in {FOLDER.relative_to(ROOT) / 'ministack.log'}",
+            file=sys.stderr,
+        )
     return code
 
 

@@ -1,4 +1,5 @@
-"""Serve ministack: `python serve.py LAMBDA_PYTHON`, in ministack's own virtual environment, and put right where it is not as AWS is.
+"""Serve ministack: `python serve.py LAMBDA_PYTHON`, in ministack's own virtual environment, and put
+right where it is not as AWS is.
 
 Nothing here touches what is deployed: its functions run as the zip has them.
 """
@@ -17,8 +18,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-# ministack runs Python functions in the interpreter that it is run by, where requests, pydantic and more lie about, and a package that
-# had forgotten them would not be found out. This one has what Lambda's has: boto3, and nothing else.
+# ministack runs Python functions in the interpreter that it is run by, where requests, pydantic and
+# more lie about, and a package that had forgotten them would not be found out. This one has what
+# Lambda's has: boto3, and nothing else.
 sys.executable = sys.argv.pop(1)
 
 from ministack import app  # noqa: E402  it reads where the interpreter is
@@ -29,8 +31,13 @@ _SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 invoke_target = eventbridge._invoke_target
 
 
-def invoke_with_the_scheduled_time(target: dict[str, Any], event: dict[str, Any], *rest: Any) -> None:
-    """Fill in what EventBridge Scheduler fills in. All our expressions are of whole minutes, and the ticker is seconds late."""
+def invoke_with_the_scheduled_time(
+    target: dict[str, Any], event: dict[str, Any], *rest: Any
+) -> None:
+    """Fill in what EventBridge Scheduler fills in.
+
+    All our expressions are of whole minutes, and the ticker is seconds late.
+    """
     if event.get("Source") == "aws.scheduler":
         minute = time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(event["Time"]))
         target = {**target, "Input": target.get("Input", "").replace(_SCHEDULED_TIME, minute)}
@@ -67,14 +74,22 @@ resource_of = iam_actions.extract_resource_arn
 
 
 def resource_with_its_group(
-    service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any], *rest: Any
+    service: str,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query: dict[str, Any],
+    *rest: Any,
 ) -> str:
     """A schedule's group is named in the body by who makes it, in the query by who deletes it."""
     arn: str = resource_of(service, method, path, headers, body, query, *rest)
     if service != "scheduler":
         return arn
     group = json.loads(body)["GroupName"] if body else query["groupName"]
-    return arn.replace(":schedule/default/", f":schedule/{group if isinstance(group, str) else group[0]}/")
+    return arn.replace(
+        ":schedule/default/", f":schedule/{group if isinstance(group, str) else group[0]}/"
+    )
 
 
 context_of = iam_actions.request_tag_context
@@ -84,13 +99,17 @@ def context_with_encryption(service: str, action: str, body: bytes, *rest: Any) 
     """Say what conditions on `kms:EncryptionContext:…` ask for."""
     context: dict[str, Any] = context_of(service, action, body, *rest)
     encryption = json.loads(body).get("EncryptionContext", {}) if service == "kms" and body else {}
-    return {**context, **{f"kms:EncryptionContext:{key}": value for key, value in encryption.items()}}
+    return {
+        **context,
+        **{f"kms:EncryptionContext:{key}": value for key, value in encryption.items()},
+    }
 
 
 class UnpackedOnce(zipfile.ZipFile):
     """Unpack and compile a package for its first environment, and link it for the others.
 
-    Each would else compile all of it anew, and a burst of two hundred jobs would have the machine do nothing else.
+    Each would else compile all of it anew, and a burst of two hundred jobs would have the machine
+    do nothing else.
     """
 
     lock = threading.Lock()

@@ -1,4 +1,6 @@
-"""What is deployed is the package; it is wired as it should be; and what the acceptance suite cannot see holds, too."""
+"""What is deployed is the package; it is wired as it should be; and what the acceptance suite
+cannot see holds, too.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,14 @@ MINUTES = 150
 @pytest.fixture
 def job(stage: Remote) -> Iterator[Any]:
     """A cron that is woken for, every minute."""
-    made = stage.post("/jobs", {"name": "Woken", "request": {"url": "http://example.com/"}, "trigger": {"cron": "* * * * *"}}).json()
+    made = stage.post(
+        "/jobs",
+        {
+            "name": "Woken",
+            "request": {"url": "http://example.com/"},
+            "trigger": {"cron": "* * * * *"},
+        },
+    ).json()
     yield made
     stage.delete(f"/jobs/{made['id']}")
 
@@ -36,8 +45,14 @@ def job(stage: Remote) -> Iterator[Any]:
 def lines(group: str) -> list[str]:
     """Return all that a function's log group holds."""
     logs = client("logs")
-    streams = [stream["logStreamName"] for stream in logs.describe_log_streams(logGroupName=group)["logStreams"]]
-    found = (logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)["events"] for stream in streams)
+    streams = [
+        stream["logStreamName"]
+        for stream in logs.describe_log_streams(logGroupName=group)["logStreams"]
+    ]
+    found = (
+        logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)["events"]
+        for stream in streams
+    )
     return [event["message"] for events in found for event in events]
 
 
@@ -45,15 +60,23 @@ def test_what_is_deployed_is_the_zip() -> None:
     zipped = (FOLDER / "package" / ZIP).read_bytes()
     for name in NAMES.functions.values():
         function = client("lambda").get_function_configuration(FunctionName=name)
-        assert (function["CodeSize"], function["CodeSha256"]) == (len(zipped), base64.b64encode(hashlib.sha256(zipped).digest()).decode())
+        assert (function["CodeSize"], function["CodeSha256"]) == (
+            len(zipped),
+            base64.b64encode(hashlib.sha256(zipped).digest()).decode(),
+        )
         assert function["Role"].rpartition("/")[2] in NAMES.roles.values()
 
 
-@pytest.mark.parametrize("module", ["requests", "pydantic", "pydantic_core", "ulid", "tzdata", "chalice", "certifi", "idna"])
+@pytest.mark.parametrize(
+    "module",
+    ["requests", "pydantic", "pydantic_core", "ulid", "tzdata", "chalice", "certifi", "idna"],
+)
 def test_beside_the_zip_there_is_boto3_and_nothing_of_what_it_holds(module: str) -> None:
     python = FOLDER / "lambda" / "bin" / "python"
     assert subprocess.run([python, "-c", "import boto3"], check=False).returncode == 0
-    done = subprocess.run([python, "-c", f"import {module}"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-c", f"import {module}"], capture_output=True, text=True, check=False
+    )
     assert f"No module named '{module}'" in done.stderr
 
 
@@ -73,17 +96,28 @@ def test_a_name_that_leads_inward_is_not_called(stage: Remote) -> None:
 
 
 def test_what_nobody_waits_for_is_repeated_and_given_up_as_it_should() -> None:
-    (failed,) = (url for url in client("sqs").list_queues()["QueueUrls"] if url.endswith(NAMES.of("failed")))
-    arn = client("sqs").get_queue_attributes(QueueUrl=failed, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    (failed,) = (
+        url for url in client("sqs").list_queues()["QueueUrls"] if url.endswith(NAMES.of("failed"))
+    )
+    arn = client("sqs").get_queue_attributes(QueueUrl=failed, AttributeNames=["QueueArn"])[
+        "Attributes"
+    ]["QueueArn"]
     for part, settings in asynchronous.SETTINGS.items():
-        found = client("lambda").get_function_event_invoke_config(FunctionName=NAMES.functions[part], Qualifier="$LATEST")
+        found = client("lambda").get_function_event_invoke_config(
+            FunctionName=NAMES.functions[part], Qualifier="$LATEST"
+        )
         assert {name: found[name] for name in settings} == settings
         assert found["DestinationConfig"]["OnFailure"]["Destination"] == arn
 
 
 def test_the_due_queue_is_delivered_and_the_sweeper_s_rule_is_on() -> None:
-    (mapping,) = client("lambda").list_event_source_mappings(FunctionName=NAMES.functions["deliver"])["EventSourceMappings"]
-    assert (mapping["EventSourceArn"].rpartition(":")[2], mapping["BatchSize"]) == (NAMES.of("due"), 10)
+    (mapping,) = client("lambda").list_event_source_mappings(
+        FunctionName=NAMES.functions["deliver"]
+    )["EventSourceMappings"]
+    assert (mapping["EventSourceArn"].rpartition(":")[2], mapping["BatchSize"]) == (
+        NAMES.of("due"),
+        10,
+    )
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": DELIVERIES}
     rule = client("events").describe_rule(Name=NAMES.rule)
     assert (rule["State"], rule["ScheduleExpression"]) == ("ENABLED", "rate(1 minute)")
@@ -96,17 +130,26 @@ def test_the_stage_answers_and_throttles_as_it_should() -> None:
     (stage,) = gateway.get_stages(restApiId=api["id"])["item"]
     settings = stage["methodSettings"]["*/*"]
     assert (settings["throttlingRateLimit"], settings["throttlingBurstLimit"]) == (RATE, BURST)
-    found = {one["responseType"]: one for one in gateway.get_gateway_responses(restApiId=api["id"])["items"]}
+    found = {
+        one["responseType"]: one
+        for one in gateway.get_gateway_responses(restApiId=api["id"])["items"]
+    }
     for kind, response in answers.wanted(frozenset()).items():
         assert {name: found[kind][name] for name in response} == response
 
 
 def test_every_function_has_run_and_none_has_failed(job: dict[str, Any]) -> None:
-    """The last of all: here is what the others have made them do, and what only a schedule, the rule and the gateway do."""
+    """The last of all: here is what the others have made them do, and what only a schedule, the
+    rule and the gateway do.
+    """
     assert job["status"] == "active"
     until = time.monotonic() + MINUTES
     groups = {name: f"/aws/lambda/{name}" for name in NAMES.functions.values()}
-    while quiet := [name for name, group in groups.items() if not any(line.startswith("REPORT") for line in lines(group))]:
+    while quiet := [
+        name
+        for name, group in groups.items()
+        if not any(line.startswith("REPORT") for line in lines(group))
+    ]:
         assert time.monotonic() < until, quiet
         time.sleep(2)
     for name, group in groups.items():
@@ -116,7 +159,9 @@ def test_every_function_has_run_and_none_has_failed(job: dict[str, Any]) -> None
 
 
 def _is_wrong(line: str) -> bool:
-    """Say whether it is neither a metric nor an event that tells of nothing wrong: what is no JSON is not ours."""
+    """Say whether it is neither a metric nor an event that tells of nothing wrong: what is no JSON
+    is not ours.
+    """
     try:
         told = json.loads(line)
     except ValueError:

@@ -1,4 +1,6 @@
-"""An AWS account to deploy to: moto, with CloudFormation of our own, the real Chalice, and the app itself behind the stage's URL."""
+"""An AWS account to deploy to: moto, with CloudFormation of our own, the real Chalice, and the app
+itself behind the stage's URL.
+"""
 
 from __future__ import annotations
 
@@ -24,35 +26,37 @@ from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
 from app import app
-from chalicelib import authorizer
 from chalicelib.api.routing import parts
-from chalicelib.authorizer import Gate
-from chalicelib.aws.key_store import KeyStore
-from chalicelib.domain.run import Exchange, Outcome, Response
+from chalicelib.aws.api_key_store import ApiKeyStore
+from chalicelib.domain.run import AttemptResult, Outcome, Response
+from chalicelib.handlers import authorizer
+from chalicelib.handlers.authorizer import Authenticator
 from infra.deploy.__main__ import main
 from infra.deploy.cloud import Cloud, Names
 from infra.deploy.deploying import Checkout
 from infra.deploy.functions import Done
 from infra.deploy.smoke import NoAnswer, Reply
 from infra.local.gateway import Handler, Server
+from tests.environment import Environment, Sent
 from tests.infra import recording
 from tests.infra.cloudformation import ACCOUNT, REGION, CloudFormation
 from tests.infra.loops import Loops
 from tests.infra.sessions import new_session, shared_client
-from tests.world import Sent, World
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 @dataclass
 class Stage:
-    """What is behind the URL: the app with its doors, on a cloud in memory, fired at by its own jobs. `is_up` False: nothing answers."""
+    """What is behind the URL: the app with its doors, on a cloud in memory, fired at by its own
+    jobs. `is_up` False: nothing answers.
+    """
 
     names: Names
     lambdas: Any
-    keys: KeyStore
+    keys: ApiKeyStore
     environ: pytest.MonkeyPatch
-    world: World = field(default_factory=World)
+    env: Environment = field(default_factory=Environment)
     is_up: bool = True
     fires: bool = True
     called: list[str] = field(default_factory=list)
@@ -60,17 +64,19 @@ class Stage:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        server = Server(("127.0.0.1", 0), functools.partial(Handler, app_object=app, config=Config.create()))
+        server = Server(
+            ("127.0.0.1", 0), functools.partial(Handler, app_object=app, config=Config.create())
+        )
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         self._port = server.server_address[1]
-        parts.use(self.world.scheduling, stage=self.names.stage, needs_keys=True)
-        authorizer.parts.use(Gate(self.keys, self.names.stage, self.world.clock))
-        self.world.target = self._target
+        parts.use(self.env.scheduling, stage=self.names.stage, needs_keys=True)
+        authorizer.parts.use(Authenticator(self.keys, self.names.stage, self.env.clock))
+        self.env.target = self._target
         try:
             yield
         finally:
-            parts.use(self.world.scheduling, stage="")
+            parts.use(self.env.scheduling, stage="")
             authorizer.parts.use(None)
             server.shutdown()
             thread.join()
@@ -90,7 +96,7 @@ class Stage:
     def sleep(self, seconds: float) -> None:
         """Let time pass, and jobs fire."""
         if self.fires:
-            self.world.advance(seconds=seconds)
+            self.env.advance(seconds=seconds)
 
     def _call(self, method: str, path: str, headers: Mapping[str, str], body: str | None) -> Reply:
         function = self.lambdas.get_function_configuration(FunctionName=self.names.api)
@@ -104,18 +110,33 @@ class Stage:
         answer = connection.getresponse()
         text = answer.read().decode()
         connection.close()
-        return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, text)
+        return Reply(
+            answer.status, {name.lower(): value for name, value in answer.getheaders()}, text
+        )
 
-    def _target(self, sent: Sent) -> Exchange:
+    def _target(self, sent: Sent) -> AttemptResult:
         url = sent.request.url.partition("/api")[2]
-        reply = self._call(sent.request.method, url, {**sent.request.headers, **sent.headers}, json.dumps(sent.request.body))
+        reply = self._call(
+            sent.request.method,
+            url,
+            {**sent.request.headers, **sent.headers},
+            json.dumps(sent.request.body),
+        )
         outcome = Outcome.SUCCESS if reply.status < 300 else Outcome.HTTP_ERROR
-        return Exchange(outcome, timedelta(milliseconds=20), reply.status, Response(dict(reply.headers), reply.text, truncated=False))
+        return AttemptResult(
+            outcome,
+            timedelta(milliseconds=20),
+            reply.status,
+            Response(dict(reply.headers), reply.text, truncated=False),
+        )
 
 
 @dataclass
 class Chalice:
-    """Runs the real Chalice on moto. `dies_before`: the method of Chalice's client before which it is killed."""
+    """Runs the real Chalice on moto.
+
+    `dies_before`: the method of Chalice's client before which it is killed.
+    """
 
     endpoint: str
     calls: Path
@@ -124,11 +145,25 @@ class Chalice:
 
     def __call__(self, project: Path, stage: str, region: str) -> Done:
         self.runs += 1
-        command = [sys.executable, "-m", "tests.infra.chalice_on_moto", str(project), stage, self.dies_before]
-        environment = {**os.environ, "AWS_ENDPOINT_URL": self.endpoint, "AWS_DEFAULT_REGION": region, "RESONA_CALLS": str(self.calls)}
+        command = [
+            sys.executable,
+            "-m",
+            "tests.infra.chalice_on_moto",
+            str(project),
+            stage,
+            self.dies_before,
+        ]
+        environment = {
+            **os.environ,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_DEFAULT_REGION": region,
+            "RESONA_CALLS": str(self.calls),
+        }
         # The project's own app, not the checkout's.
         environment["PYTHONPATH"] = os.pathsep.join([str(project), str(ROOT)])
-        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=project, env=environment, capture_output=True, text=True, check=False
+        )
         return Done(done.returncode, done.stderr)
 
 
@@ -150,7 +185,9 @@ class Account:
     def __post_init__(self) -> None:
         self.session = new_session(region_name=REGION)
         recording.record(self.session._session, self.calls)
-        self.clients: dict[str, Any] = {"cloudformation": recording.Noting(self.cloudformation, "cloudformation", self.calls)}
+        self.clients: dict[str, Any] = {
+            "cloudformation": recording.Noting(self.cloudformation, "cloudformation", self.calls)
+        }
 
     @functools.cached_property
     def checkout(self) -> Checkout:
@@ -166,7 +203,7 @@ class Account:
         return self.clients[service]
 
     def connect(self) -> Cloud:
-        return Cloud(self.client, ACCOUNT, REGION, sleep=self.stage.sleep, now=self.stage.world.clock)
+        return Cloud(self.client, ACCOUNT, REGION, sleep=self.stage.sleep, now=self.stage.env.clock)
 
     def types(self, line: str) -> int:
         """Type a command; what it prints is in `out` and `err`."""
@@ -182,9 +219,15 @@ class Account:
         return found
 
     def written(self) -> list[str]:
-        """Return the calls since this was asked last that write something, but for those of the smoke test."""
+        """Return the calls since this was asked last that write something, but for those of the
+        smoke test.
+        """
         reads = ("Get", "List", "Describe", "Batch")
-        return [f"{service} {operation}" for service, operation, _ in self.recorded() if not operation.startswith(reads)]
+        return [
+            f"{service} {operation}"
+            for service, operation, _ in self.recorded()
+            if not operation.startswith(reads)
+        ]
 
     @property
     def apis(self) -> list[str]:
@@ -193,7 +236,9 @@ class Account:
     @property
     def environment(self) -> dict[str, str]:
         """Return the environment of the API's function."""
-        found: dict[str, str] = self.client("lambda").get_function_configuration(FunctionName="resona-dev")["Environment"]["Variables"]
+        found: dict[str, str] = self.client("lambda").get_function_configuration(
+            FunctionName="resona-dev"
+        )["Environment"]["Variables"]
         return found
 
 
@@ -203,7 +248,9 @@ _AS_IT_IS: Any = {"core": {"mock_credentials": False, "reset_boto3_session": Fal
 
 @pytest.fixture(scope="module")
 def moto_server() -> Iterator[str]:
-    """The account for other processes, and for whoever names its URL; in this one, clients are answered without a server in between."""
+    """The account for other processes, and for whoever names its URL; in this one, clients are
+    answered without a server in between.
+    """
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     yield f"http://127.0.0.1:{server.get_host_and_port()[1]}"
@@ -221,7 +268,12 @@ def copy_checkout(into: Path) -> Path:
 
 
 @pytest.fixture
-def account(moto_server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+def account(
+    moto_server: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Account]:
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN", "RESONA_SMOKE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -229,7 +281,12 @@ def account(moto_server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     lambdas, dynamodb = (shared_client(service, REGION) for service in ("lambda", "dynamodb"))
     names, calls = Names("dev"), tmp_path / "calls"
-    stage = Stage(names, lambdas, KeyStore(dynamodb, names.of("keys"), sleep=lambda seconds: None), monkeypatch)
+    stage = Stage(
+        names,
+        lambdas,
+        ApiKeyStore(dynamodb, names.of("keys"), sleep=lambda seconds: None),
+        monkeypatch,
+    )
     chalice = Chalice(moto_server, calls)
     folder = tmp_path / "checkout"
     folder.mkdir()

@@ -2,8 +2,9 @@
 
     python -m tests.infra.chalice_on_moto <project> <stage> [<method to stop before>]
 
-Two things are not Chalice's: what the functions need is not downloaded, and the API, whose description moto refuses, is made of the
-same description call by call. Every call to AWS is added to the file that RESONA_CALLS names.
+Two things are not Chalice's: what the functions need is not downloaded, and the API, whose
+description moto refuses, is made of the same description call by call. Every call to AWS is added
+to the file that RESONA_CALLS names.
 """
 
 from __future__ import annotations
@@ -42,18 +43,31 @@ class Client(TypedAWSClient):  # type: ignore[misc]
 
     def import_rest_api(self, swagger_document: dict[str, Any], endpoint_type: str) -> str:
         gateway = self._client("apigateway")
-        api: str = gateway.create_rest_api(name=swagger_document["info"]["title"], endpointConfiguration={"types": [endpoint_type]})["id"]
+        api: str = gateway.create_rest_api(
+            name=swagger_document["info"]["title"], endpointConfiguration={"types": [endpoint_type]}
+        )["id"]
         self.update_api_from_swagger(api, swagger_document)
         return api
 
     def update_api_from_swagger(self, rest_api_id: str, swagger_document: dict[str, Any]) -> None:
-        """Put one path, enough to see whose API it is; and forget what API Gateway was told to answer, as AWS does."""
+        """Put one path, enough to see whose API it is; and forget what API Gateway was told to
+        answer, as AWS does.
+        """
         gateway = self._client("apigateway")
-        resources = {one["path"]: one["id"] for one in gateway.get_resources(restApiId=rest_api_id)["items"]}
+        resources = {
+            one["path"]: one["id"] for one in gateway.get_resources(restApiId=rest_api_id)["items"]
+        }
         path = "/health"
         if path not in resources:
-            resources[path] = gateway.create_resource(restApiId=rest_api_id, parentId=resources["/"], pathPart=path.strip("/"))["id"]
-            gateway.put_method(restApiId=rest_api_id, resourceId=resources[path], httpMethod="GET", authorizationType="NONE")
+            resources[path] = gateway.create_resource(
+                restApiId=rest_api_id, parentId=resources["/"], pathPart=path.strip("/")
+            )["id"]
+            gateway.put_method(
+                restApiId=rest_api_id,
+                resourceId=resources[path],
+                httpMethod="GET",
+                authorizationType="NONE",
+            )
         described = swagger_document["paths"][path]["get"]["x-amazon-apigateway-integration"]
         gateway.put_integration(
             restApiId=rest_api_id,
@@ -64,7 +78,9 @@ class Client(TypedAWSClient):  # type: ignore[misc]
             uri=_arn(described["uri"], self.region_name),
         )
         for response in gateway.get_gateway_responses(restApiId=rest_api_id)["items"]:
-            gateway.delete_gateway_response(restApiId=rest_api_id, responseType=response["responseType"])
+            gateway.delete_gateway_response(
+                restApiId=rest_api_id, responseType=response["responseType"]
+            )
 
 
 def _arn(uri: Any, region: str) -> str:
@@ -84,7 +100,9 @@ def main(project: str, stage: str, dies_before: str = "") -> int:
         steps = [
             chalice.InjectDefaults(),
             chalice.DeploymentPackager(packager=new_packager()),
-            chalice.PolicyGenerator(policy_gen=AppPolicyGenerator(osutils=osutils), osutils=osutils),
+            chalice.PolicyGenerator(
+                policy_gen=AppPolicyGenerator(osutils=osutils), osutils=osutils
+            ),
             chalice.SwaggerBuilder(swagger_generator=TemplatedSwaggerGenerator()),
             chalice.LambdaEventSourcePolicyInjector(),
         ]

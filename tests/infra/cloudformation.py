@@ -1,6 +1,8 @@
-"""CloudFormation, as far as a deploy uses it: moto knows neither all that the template makes, nor imports, rollbacks or failures.
+"""CloudFormation, as far as a deploy uses it: moto knows neither all that the template makes, nor
+imports, rollbacks or failures.
 
-What it makes that others look at (tables, keys, log groups, roles, queues) it makes in moto, so that the rest of a deploy finds it.
+What it makes that others look at (tables, keys, log groups, roles, queues) it makes in moto, so
+that the rest of a deploy finds it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,12 @@ from tests.infra.sessions import shared_client
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 _NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
-_PSEUDO = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::NoValue": ""}
+_PSEUDO = {
+    "AWS::Partition": "aws",
+    "AWS::Region": REGION,
+    "AWS::AccountId": ACCOUNT,
+    "AWS::NoValue": "",
+}
 
 
 @dataclass
@@ -40,12 +47,22 @@ class Stack:
 
     def tell(self, logical: str, kind: str, status: str, reason: str = "") -> None:
         self.events.insert(
-            0, {"LogicalResourceId": logical, "ResourceType": kind, "ResourceStatus": status, "ResourceStatusReason": reason}
+            0,
+            {
+                "LogicalResourceId": logical,
+                "ResourceType": kind,
+                "ResourceStatus": status,
+                "ResourceStatusReason": reason,
+            },
         )
 
 
 class CloudFormation:
-    """The client. `fails` maps a logical name to the reason why it cannot be made; `gives_up`: going back fails, too."""
+    """The client.
+
+    `fails` maps a logical name to the reason why it cannot be made; `gives_up`: going back fails,
+    too.
+    """
 
     def __init__(self) -> None:
         self.stacks: dict[str, Stack] = {}
@@ -63,7 +80,10 @@ class CloudFormation:
         stack = self._stack(StackName)
         shown = {
             "StackStatus": stack.status,
-            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in stack.parameters.items()],
+            "Parameters": [
+                {"ParameterKey": key, "ParameterValue": value}
+                for key, value in stack.parameters.items()
+            ],
             "Outputs": [
                 {"OutputKey": name, "OutputValue": self._resolved(output["Value"], stack)}
                 for name, output in stack.template.get("Outputs", {}).items()
@@ -99,11 +119,19 @@ class CloudFormation:
         given = {one["ParameterKey"]: one for one in Parameters}
         assert given.keys() <= template["Parameters"].keys()
         parameters = {
-            name: stack.parameters[name] if given.get(name, {}).get("UsePreviousValue") else given.get(name, {}).get("ParameterValue")
+            name: stack.parameters[name]
+            if given.get(name, {}).get("UsePreviousValue")
+            else given.get(name, {}).get("ParameterValue")
             for name in template["Parameters"]
         }
-        parameters = {name: template["Parameters"][name].get("Default") if text is None else text for name, text in parameters.items()}
-        is_same = ChangeSetType == "UPDATE" and (stack.template, stack.parameters) == (template, parameters)
+        parameters = {
+            name: template["Parameters"][name].get("Default") if text is None else text
+            for name, text in parameters.items()
+        }
+        is_same = ChangeSetType == "UPDATE" and (stack.template, stack.parameters) == (
+            template,
+            parameters,
+        )
         self.change_sets[ChangeSetName] = {
             "states": ["CREATE_PENDING", "FAILED" if is_same else "CREATE_COMPLETE"],
             "type": ChangeSetType,
@@ -112,7 +140,9 @@ class CloudFormation:
             "imports": ResourcesToImport or [],
         }
 
-    def describe_change_set(self, StackName: str, ChangeSetName: str, NextToken: str | None = None) -> dict[str, Any]:  # noqa: N803
+    def describe_change_set(
+        self, StackName: str, ChangeSetName: str, NextToken: str | None = None
+    ) -> dict[str, Any]:  # noqa: N803
         change_set = self.change_sets[ChangeSetName]
         status = change_set["states"][0]
         if len(change_set["states"]) > 1:
@@ -121,7 +151,11 @@ class CloudFormation:
         # Two pages, as AWS gives them for many changes.
         if NextToken is None:
             return {"Status": status, **reason, "Changes": [], "NextToken": "2"}
-        return {"Status": status, **reason, "Changes": [{"Type": "Resource", "ResourceChange": change} for change in self.changes]}
+        return {
+            "Status": status,
+            **reason,
+            "Changes": [{"Type": "Resource", "ResourceChange": change} for change in self.changes],
+        }
 
     def delete_change_set(self, StackName: str, ChangeSetName: str) -> None:  # noqa: N803
         del self.change_sets[ChangeSetName]
@@ -130,10 +164,14 @@ class CloudFormation:
         change_set, stack = self.change_sets.pop(ChangeSetName), self._stack(StackName)
         kind = change_set["type"]
         self.calls.append(f"execute_change_set {kind}")
-        stack.tell(stack.name, "AWS::CloudFormation::Stack", f"{kind}_IN_PROGRESS", "User Initiated")
+        stack.tell(
+            stack.name, "AWS::CloudFormation::Stack", f"{kind}_IN_PROGRESS", "User Initiated"
+        )
         before, there = (stack.template, stack.parameters), set(stack.physical)
         stack.template, stack.parameters = change_set["template"], change_set["parameters"]
-        is_done = self._import(stack, change_set["imports"]) if kind == "IMPORT" else self._make(stack)
+        is_done = (
+            self._import(stack, change_set["imports"]) if kind == "IMPORT" else self._make(stack)
+        )
         if is_done:
             stack.states = [f"{kind}_IN_PROGRESS", f"{kind}_COMPLETE"]
             return
@@ -141,7 +179,11 @@ class CloudFormation:
             # What this update has made goes, or, if it is retained, is no longer the stack's.
             self._unmake(stack, keep=there)
             stack.template, stack.parameters = before
-        ended = {"CREATE": "ROLLBACK_COMPLETE", "UPDATE": "UPDATE_ROLLBACK_COMPLETE", "IMPORT": "IMPORT_ROLLBACK_COMPLETE"}[kind]
+        ended = {
+            "CREATE": "ROLLBACK_COMPLETE",
+            "UPDATE": "UPDATE_ROLLBACK_COMPLETE",
+            "IMPORT": "IMPORT_ROLLBACK_COMPLETE",
+        }[kind]
         if kind == "CREATE":
             self._unmake(stack)
         stack.states = [f"{kind}_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED" if self.gives_up else ended]
@@ -152,7 +194,12 @@ class CloudFormation:
         stack.tell(stack.name, "AWS::CloudFormation::Stack", "DELETE_IN_PROGRESS", "User Initiated")
         failed = [logical for logical in stack.physical if logical in self.fails]
         for logical in failed:
-            stack.tell(logical, stack.template["Resources"][logical]["Type"], "DELETE_FAILED", self.fails[logical])
+            stack.tell(
+                logical,
+                stack.template["Resources"][logical]["Type"],
+                "DELETE_FAILED",
+                self.fails[logical],
+            )
         if failed:
             stack.states = ["DELETE_IN_PROGRESS", "DELETE_FAILED"]
             return
@@ -162,7 +209,11 @@ class CloudFormation:
     def list_stack_resources(self, StackName: str) -> dict[str, Any]:  # noqa: N803
         stack = self._stack(StackName)
         kinds = [stack.template["Resources"][logical]["Type"] for logical in stack.physical]
-        return {"StackResourceSummaries": [{"ResourceStatus": "CREATE_COMPLETE", "ResourceType": kind} for kind in kinds]}
+        return {
+            "StackResourceSummaries": [
+                {"ResourceStatus": "CREATE_COMPLETE", "ResourceType": kind} for kind in kinds
+            ]
+        }
 
     def get_paginator(self, operation: str) -> Any:
         assert operation == "describe_stack_events"
@@ -177,28 +228,51 @@ class CloudFormation:
 
     def _make(self, stack: Stack) -> bool:
         for logical, body in stack.template["Resources"].items():
-            if logical in stack.physical or (body.get("Condition") == "HasAlarmEmail" and not stack.parameters["AlarmEmail"]):
+            if logical in stack.physical or (
+                body.get("Condition") == "HasAlarmEmail" and not stack.parameters["AlarmEmail"]
+            ):
                 continue
             try:
                 if logical in self.fails:
                     raise ValueError(self.fails[logical])
-                stack.physical[logical] = self._made(logical, body["Type"], self._resolved(body.get("Properties", {}), stack))
+                stack.physical[logical] = self._made(
+                    logical, body["Type"], self._resolved(body.get("Properties", {}), stack)
+                )
             except (ValueError, ClientError) as error:
                 stack.tell(logical, body["Type"], "CREATE_FAILED", str(error))
-                stack.tell("Dashboard", "AWS::CloudWatch::Dashboard", "CREATE_FAILED", "Resource creation cancelled")
+                stack.tell(
+                    "Dashboard",
+                    "AWS::CloudWatch::Dashboard",
+                    "CREATE_FAILED",
+                    "Resource creation cancelled",
+                )
                 return False
         return True
 
     def _made(self, logical: str, kind: str, properties: dict[str, Any]) -> str:
         match kind:
             case "AWS::DynamoDB::Table":
-                names = ("TableName", "AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes")
-                self.client("dynamodb").create_table(**{name: properties[name] for name in names if name in properties})
+                names = (
+                    "TableName",
+                    "AttributeDefinitions",
+                    "KeySchema",
+                    "BillingMode",
+                    "GlobalSecondaryIndexes",
+                )
+                self.client("dynamodb").create_table(
+                    **{name: properties[name] for name in names if name in properties}
+                )
                 return str(properties["TableName"])
             case "AWS::KMS::Key":
-                return str(self.client("kms").create_key(Description=properties["Description"])["KeyMetadata"]["KeyId"])
+                return str(
+                    self.client("kms").create_key(Description=properties["Description"])[
+                        "KeyMetadata"
+                    ]["KeyId"]
+                )
             case "AWS::KMS::Alias":
-                self.client("kms").create_alias(AliasName=properties["AliasName"], TargetKeyId=properties["TargetKeyId"])
+                self.client("kms").create_alias(
+                    AliasName=properties["AliasName"], TargetKeyId=properties["TargetKeyId"]
+                )
                 return str(properties["AliasName"])
             case "AWS::Logs::LogGroup":
                 name, days = properties["LogGroupName"], int(properties["RetentionInDays"])
@@ -216,9 +290,13 @@ class CloudFormation:
                         raise
                 return str(name)
             case "AWS::SQS::Queue":
-                return str(self.client("sqs").create_queue(QueueName=properties["QueueName"])["QueueUrl"])
+                return str(
+                    self.client("sqs").create_queue(QueueName=properties["QueueName"])["QueueUrl"]
+                )
             case "AWS::SNS::Topic":
-                return str(self.client("sns").create_topic(Name=properties["TopicName"])["TopicArn"])
+                return str(
+                    self.client("sns").create_topic(Name=properties["TopicName"])["TopicArn"]
+                )
             case "AWS::SNS::Subscription":
                 self.client("sns").subscribe(**properties)
         return str(properties.get("Name", logical))
@@ -242,7 +320,9 @@ class CloudFormation:
                     self.client("sqs").delete_queue(QueueUrl=physical)
 
     def _import(self, stack: Stack, imports: list[dict[str, Any]]) -> bool:
-        """Take over what is there, as AWS does: only what is named, nothing else, no outputs, and each with a DeletionPolicy."""
+        """Take over what is there, as AWS does: only what is named, nothing else, no outputs, and
+        each with a DeletionPolicy.
+        """
         assert "Outputs" not in stack.template
         resources = stack.template["Resources"]
         assert {one["LogicalResourceId"] for one in imports} == resources.keys()
@@ -268,10 +348,16 @@ class CloudFormation:
             case {"Fn::GetAtt": [name, attribute]}:
                 return self._value(f"{name}.{attribute}", stack)
             case {"Fn::Sub": str(text)}:
-                return re.sub(r"\$\{([\w:.]+)\}", lambda match: str(self._value(match[1], stack)), text)
+                return re.sub(
+                    r"\$\{([\w:.]+)\}", lambda match: str(self._value(match[1], stack)), text
+                )
             case {"Fn::Sub": [text, own]}:
                 own = {name: self._resolved(one, stack) for name, one in own.items()}
-                return re.sub(r"\$\{([\w:.]+)\}", lambda match: str(own.get(match[1]) or self._value(match[1], stack)), text)
+                return re.sub(
+                    r"\$\{([\w:.]+)\}",
+                    lambda match: str(own.get(match[1]) or self._value(match[1], stack)),
+                    text,
+                )
         return {name: self._resolved(one, stack) for name, one in value.items()}
 
     def _value(self, name: str, stack: Stack) -> str:
@@ -280,16 +366,27 @@ class CloudFormation:
         if name in stack.parameters:
             return stack.parameters[name]
         logical, _, attribute = name.partition(".")
-        kind, physical = stack.template["Resources"][logical]["Type"], stack.physical.get(logical, logical)
+        kind, physical = (
+            stack.template["Resources"][logical]["Type"],
+            stack.physical.get(logical, logical),
+        )
         if not attribute:
             return physical
         make: dict[str, Callable[[str], str]] = {
-            "AWS::DynamoDB::Table": lambda name: f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}",
+            "AWS::DynamoDB::Table": lambda name: (
+                f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
+            ),
             "AWS::KMS::Key": lambda name: f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{name}",
-            "AWS::SQS::Queue": lambda url: f"arn:aws:sqs:{REGION}:{ACCOUNT}:{url.rpartition('/')[2]}",
+            "AWS::SQS::Queue": lambda url: (
+                f"arn:aws:sqs:{REGION}:{ACCOUNT}:{url.rpartition('/')[2]}"
+            ),
             "AWS::IAM::Role": lambda name: f"arn:aws:iam::{ACCOUNT}:role/{name}",
-            "AWS::Logs::LogGroup": lambda name: f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*",
-            "AWS::Scheduler::ScheduleGroup": lambda name: f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/{name}",
+            "AWS::Logs::LogGroup": lambda name: (
+                f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*"
+            ),
+            "AWS::Scheduler::ScheduleGroup": lambda name: (
+                f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/{name}"
+            ),
         }
         if attribute.endswith("Name"):
             return physical.rpartition("/")[2]

@@ -21,7 +21,9 @@ def functions() -> dict[str, Any]:
     """Return Chalice's models of the functions, by its names for them."""
     config = json.loads((project.ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
     chalice = Config(
-        chalice_stage=STAGE, user_provided_params={"chalice_app": app, "project_dir": str(project.ROOT)}, config_from_disk=config
+        chalice_stage=STAGE,
+        user_provided_params={"chalice_app": app, "project_dir": str(project.ROOT)},
+        config_from_disk=config,
     )
     resources = ApplicationGraphBuilder().build(chalice, STAGE).resources
     found = [found for resource in resources for found in _functions_in(resource)]
@@ -36,4 +38,7 @@ def _functions_in(resource: Any) -> list[Any]:
 
 def function_names() -> set[str]:
     """Return the functions' full names, with `${Stage}` in them."""
-    return {function.function_name.replace(f"resona-{STAGE}", "resona-${Stage}") for function in functions().values()}
+    return {
+        function.function_name.replace(f"resona-{STAGE}", "resona-${Stage}")
+        for function in functions().values()
+    }

@@ -1,4 +1,6 @@
-"""Whether Lambda lets a function be invoked by what it wrote itself, which moto does not know: answered before the call goes out."""
+"""Whether Lambda lets a function be invoked by what it wrote itself, which moto does not know:
+answered before the call goes out.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,10 @@ STOPPED, ALLOWED = "Terminate", "Allow"
 
 
 class Loops:
-    """What each function has; one that is deleted forgets it. `settles_after`: how many writes are refused before that."""
+    """What each function has; one that is deleted forgets it.
+
+    `settles_after`: how many writes are refused before that.
+    """
 
     def __init__(self) -> None:
         self.allowed: dict[str, str] = {}
@@ -19,10 +24,16 @@ class Loops:
 
     def answer(self, client: Any) -> None:
         """Have the client of Lambda ask here."""
-        for operation in ("GetFunctionRecursionConfig", "PutFunctionRecursionConfig", "DeleteFunction"):
+        for operation in (
+            "GetFunctionRecursionConfig",
+            "PutFunctionRecursionConfig",
+            "DeleteFunction",
+        ):
             client.meta.events.register(f"before-call.lambda.{operation}", self._called)
 
-    def _called(self, model: Any, params: dict[str, Any], **others: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
+    def _called(
+        self, model: Any, params: dict[str, Any], **others: Any
+    ) -> tuple[AWSResponse, dict[str, Any]] | None:
         function = params["url_path"].split("/")[3]
         if model.name == "DeleteFunction":
             self.allowed.pop(function, None)
@@ -30,6 +41,10 @@ class Loops:
         if model.name.startswith("Put"):
             if self.settles_after:
                 self.settles_after -= 1
-                return AWSResponse("", 409, {}, None), {"Error": {"Code": "ResourceConflictException", "Message": "it is in progress"}}
+                return AWSResponse("", 409, {}, None), {
+                    "Error": {"Code": "ResourceConflictException", "Message": "it is in progress"}
+                }
             self.allowed[function] = json.loads(params["body"])["RecursiveLoop"]
-        return AWSResponse("", 200, {}, None), {"RecursiveLoop": self.allowed.get(function, STOPPED)}
+        return AWSResponse("", 200, {}, None), {
+            "RecursiveLoop": self.allowed.get(function, STOPPED)
+        }

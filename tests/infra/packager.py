@@ -11,7 +11,9 @@ from chalice.utils import UI, OSUtils
 class _NoDependencies:
     """Chalice's builder of dependencies, which builds none."""
 
-    def build_site_packages(self, abi: str, requirements_filepath: str, target_directory: str) -> None: ...
+    def build_site_packages(
+        self, abi: str, requirements_filepath: str, target_directory: str
+    ) -> None: ...
 
 
 def new_packager() -> LambdaDeploymentPackager:

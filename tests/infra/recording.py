@@ -8,14 +8,26 @@ from typing import Any
 
 
 def record(session: Any, path: Path) -> None:
-    """Note each call of a session's clients, boto3's or botocore's, as a line of JSON: service, operation, parameters."""
-    events = session.events if hasattr(session, "events") else session.get_component("event_emitter")
+    """Note each call of a session's clients, boto3's or botocore's, as a line of JSON: service,
+    operation, parameters.
+    """
+    events = (
+        session.events if hasattr(session, "events") else session.get_component("event_emitter")
+    )
 
     def note(params: dict[str, Any], model: Any, **others: Any) -> None:
         if model.service_model.service_name == "apigateway":
             # Its permissions go by method and path.
-            params = {**params, "_method": model.http["method"], "_path": model.http["requestUri"].split("?")[0]}
-        line = [model.service_model.service_name, model.name, {name: value for name, value in params.items() if not _is_big(value)}]
+            params = {
+                **params,
+                "_method": model.http["method"],
+                "_path": model.http["requestUri"].split("?")[0],
+            }
+        line = [
+            model.service_model.service_name,
+            model.name,
+            {name: value for name, value in params.items() if not _is_big(value)},
+        ]
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, default=str) + "\n")
 
@@ -23,12 +35,18 @@ def record(session: Any, path: Path) -> None:
 
 
 def _is_big(value: Any) -> bool:
-    return isinstance(value, bytes) or (isinstance(value, dict) and any(isinstance(one, bytes) for one in value.values()))
+    return isinstance(value, bytes) or (
+        isinstance(value, dict) and any(isinstance(one, bytes) for one in value.values())
+    )
 
 
 def read(path: Path) -> list[tuple[str, str, dict[str, Any]]]:
     """Return the calls that were noted."""
-    return [tuple(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return (
+        [tuple(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        if path.exists()
+        else []
+    )
 
 
 class Noting:
@@ -42,9 +60,20 @@ class Noting:
 
         def noted(*given: Any, **params: Any) -> Any:
             # A paginator is asked for by the name of its operation.
-            operation = "".join(part.capitalize() for part in (given[0] if given else name).split("_"))
+            operation = "".join(
+                part.capitalize() for part in (given[0] if given else name).split("_")
+            )
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([self._service, operation, {"StackName": params.get("StackName", "resona-dev")}]) + "\n")
+                file.write(
+                    json.dumps(
+                        [
+                            self._service,
+                            operation,
+                            {"StackName": params.get("StackName", "resona-dev")},
+                        ]
+                    )
+                    + "\n"
+                )
             return method(*given, **params)
 
         return noted

@@ -1,6 +1,8 @@
-"""What must hold for a CloudFormation template of Resona's: infra/template.yaml, and the one that is packaged.
+"""What must hold for a CloudFormation template of Resona's: infra/template.yaml, and the one that
+is packaged.
 
-Each rule returns what breaks it, one sentence each. A template is as `infra.template.load` returns it: short forms written out.
+Each rule returns what breaks it, one sentence each. A template is as `infra.template.load` returns
+it: short forms written out.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from typing import Any
 
 Template = Mapping[str, Any]
 
-# Resources with a `*`, by how they end, and what is about everything, by where it stands; the reason is why nothing narrower will do.
+# Resources with a `*`, by how they end, and what is about everything, by where it stands; the
+# reason is why nothing narrower will do.
 WIDE_RESOURCES = {
     "SecretsKey: *": "in a key's own policy `*` is that key",
     "schedule/${ScheduleGroup}/*": "a schedule's name is its job's and a token; all of a group are Resona's",
@@ -30,19 +33,28 @@ NO_SECRETS = {
     "RESONA_SECRETS_KEY": "the ARN of a key that never leaves KMS",
     "RESONA_KEYS_TABLE": "the name of a table, which holds digests",
 }
-_LOOKS_SECRET = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|PRIVATE|KEY|AUTH", re.IGNORECASE)
-# A secret of ours, an access key of AWS's, or 24 characters and more that no name or ARN has in a row.
+_LOOKS_SECRET = re.compile(
+    r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|PRIVATE|KEY|AUTH", re.IGNORECASE
+)
+# A secret of ours, an access key of AWS's, or 24 characters and more that no name or ARN has in a
+# row.
 _IS_SECRET = re.compile(r"rsn_|whsec_|(?:AKIA|ASIA)[0-9A-Z]{16}|[A-Za-z0-9+=]{24,}")
 
 
 def resources(template: Template, kind: str) -> dict[str, Any]:
     """Return the properties of all resources of a type, by their logical names."""
-    found = ((name, resource) for name, resource in template["Resources"].items() if resource["Type"] == kind)
+    found = (
+        (name, resource)
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    )
     return {name: resource.get("Properties", {}) for name, resource in found}
 
 
 def statements(value: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (logical name, statement) for each statement of each policy, wherever in the template it stands."""
+    """Yield (logical name, statement) for each statement of each policy, wherever in the template
+    it stands.
+    """
     if isinstance(value, dict):
         if "Effect" in value and ("Action" in value or "NotAction" in value):
             yield place, value
@@ -63,7 +75,9 @@ def wide_actions(template: Template) -> list[str]:
 
 
 def wide_resources(template: Template) -> list[str]:
-    """No statement is about every resource, or names one with a `*`, unless the reason is on the list."""
+    """No statement is about every resource, or names one with a `*`, unless the reason is on the
+    list.
+    """
     found = []
     for place, statement in statements(template["Resources"]):
         if "NotResource" in statement or "NotPrincipal" in statement:
@@ -82,7 +96,9 @@ def managed_policies(template: Template) -> list[str]:
     found = []
     for name, role in resources(template, "AWS::IAM::Role").items():
         attached = map(text, role.get("ManagedPolicyArns", []))
-        found += [f"{name} has {arn}" for arn in attached if not arn.endswith(tuple(MANAGED_POLICIES))]
+        found += [
+            f"{name} has {arn}" for arn in attached if not arn.endswith(tuple(MANAGED_POLICIES))
+        ]
     return found
 
 
@@ -102,13 +118,17 @@ def open_queues(template: Template) -> list[str]:
 
 
 def careless_tables(template: Template) -> list[str]:
-    """Every table is encrypted with a key of KMS's, can be restored, and outlives a slip of the hand and its stack."""
+    """Every table is encrypted with a key of KMS's, can be restored, and outlives a slip of the
+    hand and its stack.
+    """
     found = []
     for name, table in resources(template, "AWS::DynamoDB::Table").items():
         resource = template["Resources"][name]
         wanted = {
-            "is encrypted by KMS": table.get("SSESpecification") == {"SSEEnabled": True, "SSEType": "KMS"},
-            "can be restored": table.get("PointInTimeRecoverySpecification") == {"PointInTimeRecoveryEnabled": True},
+            "is encrypted by KMS": table.get("SSESpecification")
+            == {"SSEEnabled": True, "SSEType": "KMS"},
+            "can be restored": table.get("PointInTimeRecoverySpecification")
+            == {"PointInTimeRecoveryEnabled": True},
             "is protected from deletion": table.get("DeletionProtectionEnabled") is True,
             "is kept when the stack goes": resource.get("DeletionPolicy") == "Retain",
             "is kept when it is replaced": resource.get("UpdateReplacePolicy") == "Retain",
@@ -118,15 +138,28 @@ def careless_tables(template: Template) -> list[str]:
 
 
 def unkept_logs(template: Template, functions: Collection[str]) -> list[str]:
-    """Every function, by its full name, has a log group of that very name, and every log group forgets.
+    """Every function, by its full name, has a log group of that very name, and every log group
+    forgets.
 
     Names are compared with `${Stage}` in them.
     """
     groups = resources(template, "AWS::Logs::LogGroup")
     names = {text(group.get("LogGroupName", "")) for group in groups.values()}
-    found = [f"{function} has no log group" for function in functions if f"/aws/lambda/{function}" not in names]
-    found += [f"{name} is a log group of no function" for name in names if name.startswith("/aws/lambda/") and name[12:] not in functions]
-    return found + [f"{name} keeps logs for ever" for name, group in groups.items() if "RetentionInDays" not in group]
+    found = [
+        f"{function} has no log group"
+        for function in functions
+        if f"/aws/lambda/{function}" not in names
+    ]
+    found += [
+        f"{name} is a log group of no function"
+        for name in names
+        if name.startswith("/aws/lambda/") and name[12:] not in functions
+    ]
+    return found + [
+        f"{name} keeps logs for ever"
+        for name, group in groups.items()
+        if "RetentionInDays" not in group
+    ]
 
 
 def secrets_in_environments(environments: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -144,20 +177,28 @@ def secrets_in_environments(environments: Mapping[str, Mapping[str, Any]]) -> li
 def environments(template: Template) -> dict[str, dict[str, Any]]:
     """Return the variables of each function of a template of SAM's."""
     functions = resources(template, "AWS::Serverless::Function")
-    return {name: function.get("Environment", {}).get("Variables", {}) for name, function in functions.items()}
+    return {
+        name: function.get("Environment", {}).get("Variables", {})
+        for name, function in functions.items()
+    }
 
 
 def unwatched(template: Template) -> list[str]:
-    """Every alarm says what it means, tells the topic when it comes and goes, says what no data means, and is on the dashboard."""
+    """Every alarm says what it means, tells the topic when it comes and goes, says what no data
+    means, and is on the dashboard.
+    """
     (board,) = resources(template, "AWS::CloudWatch::Dashboard").values()
     found = []
     for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items():
         wanted = {
-            "has a name with the stage in it": text(alarm["AlarmName"]).startswith("resona-${Stage}-"),
+            "has a name with the stage in it": text(alarm["AlarmName"]).startswith(
+                "resona-${Stage}-"
+            ),
             "has a description": bool(alarm.get("AlarmDescription")),
             "tells when it comes": alarm.get("AlarmActions") == [{"Ref": "AlarmsTopic"}],
             "tells when it goes": alarm.get("OKActions") == [{"Ref": "AlarmsTopic"}],
-            "says what no data means": alarm.get("TreatMissingData") in ("notBreaching", "breaching"),
+            "says what no data means": alarm.get("TreatMissingData")
+            in ("notBreaching", "breaching"),
             "is on the dashboard": f"${{{name}.Arn}}" in text(board["DashboardBody"]),
         }
         found += [f"{name}: not so: {what}" for what, holds in wanted.items() if not holds]

@@ -1,4 +1,6 @@
-"""Sessions and clients of boto3's that are made in no time: to read botocore's models anew takes longer than most tests."""
+"""Sessions and clients of boto3's that are made in no time: to read botocore's models anew takes
+longer than most tests.
+"""
 
 from __future__ import annotations
 

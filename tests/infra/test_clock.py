@@ -14,13 +14,24 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.instant import parse_instant
-from infra.local.clock import Clock, Context, Doorways, Faults, Planner, queue_event, sweep_event, wake_event
+from infra.local.clock import (
+    Clock,
+    Context,
+    Faults,
+    LambdaHandlers,
+    Planner,
+    queue_event,
+    sweep_event,
+    wake_event,
+)
 
 NOW = datetime(2026, 11, 23, 10, 0, 20, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
 
-def schedule(expression: str, name: str = "one", made_at: datetime = NOW, zone: str = "UTC", **more: Any) -> dict[str, Any]:
+def schedule(
+    expression: str, name: str = "one", made_at: datetime = NOW, zone: str = "UTC", **more: Any
+) -> dict[str, Any]:
     """Return a schedule as the emulator gives it to the clock."""
     return {
         "Arn": f"arn:aws:scheduler:us-east-1:123456789012:schedule/resona-local/{name}",
@@ -34,7 +45,9 @@ def schedule(expression: str, name: str = "one", made_at: datetime = NOW, zone: 
     }
 
 
-def planner(*schedules: dict[str, Any], faults: Faults | None = None, now: datetime = NOW) -> Planner:
+def planner(
+    *schedules: dict[str, Any], faults: Faults | None = None, now: datetime = NOW
+) -> Planner:
     made = Planner(faults or Faults(), random.Random(1))
     made.know(list(schedules), now)
     return made
@@ -64,20 +77,30 @@ def test_nothing_wakes_before_its_time() -> None:
 
 
 def test_a_date_is_read_in_its_zone() -> None:
-    assert planner(schedule("at(2026-11-23T10:05:07)", zone="America/New_York")).soonest() == datetime(2026, 11, 23, 15, 5, 7, tzinfo=UTC)
+    assert planner(
+        schedule("at(2026-11-23T10:05:07)", zone="America/New_York")
+    ).soonest() == datetime(2026, 11, 23, 15, 5, 7, tzinfo=UTC)
 
 
 def test_a_cron_wakes_at_each_of_its_times() -> None:
     plan = planner(schedule("cron(*/2 * * * ? *)"))
-    assert wakes(plan, *every_second(NOW, timedelta(minutes=6))) == [("one", "10:02:00"), ("one", "10:04:00"), ("one", "10:06:00")]
+    assert wakes(plan, *every_second(NOW, timedelta(minutes=6))) == [
+        ("one", "10:02:00"),
+        ("one", "10:04:00"),
+        ("one", "10:06:00"),
+    ]
 
 
 def test_a_cron_that_is_made_within_its_minute_waits_for_the_next() -> None:
-    assert planner(schedule("cron(* * * * ? *)", made_at=NOW)).soonest() == datetime(2026, 11, 23, 10, 1, tzinfo=UTC)
+    assert planner(schedule("cron(* * * * ? *)", made_at=NOW)).soonest() == datetime(
+        2026, 11, 23, 10, 1, tzinfo=UTC
+    )
 
 
 def test_a_cron_from_before_wakes_for_the_minute_that_is_not_over() -> None:
-    """A laptop that is started at 10:00:20 still wakes for 10:00, as AWS would until 10:00:59; for 09:59 it is too late."""
+    """A laptop that is started at 10:00:20 still wakes for 10:00, as AWS would until 10:00:59; for
+    09:59 it is too late.
+    """
     plan = planner(schedule("cron(* * * * ? *)", made_at=NOW - HOUR))
     assert wakes(plan, NOW) == [("one", "10:00:00")]
     assert wakes(plan, NOW + SECOND) == []
@@ -91,15 +114,25 @@ def test_a_date_that_passed_while_the_laptop_slept_wakes_at_once() -> None:
 def test_a_laptop_that_slept_catches_up_occurrence_by_occurrence() -> None:
     plan = planner(schedule("cron(* * * * ? *)"))
     late = NOW + timedelta(minutes=3)
-    assert wakes(plan, late, late, late, late) == [("one", "10:01:00"), ("one", "10:02:00"), ("one", "10:03:00")]
+    assert wakes(plan, late, late, late, late) == [
+        ("one", "10:01:00"),
+        ("one", "10:02:00"),
+        ("one", "10:03:00"),
+    ]
 
 
 def test_a_new_list_neither_repeats_nor_forgets_what_is_planned() -> None:
-    once, often = schedule("at(2026-11-23T10:00:30)", "once"), schedule("cron(* * * * ? *)", "often")
+    once, often = (
+        schedule("at(2026-11-23T10:00:30)", "once"),
+        schedule("cron(* * * * ? *)", "often"),
+    )
     plan = planner(once, often)
     assert wakes(plan, NOW + 10 * SECOND) == [("once", "10:00:30")]
     plan.know([once, often, schedule("at(2026-11-23T10:00:40)", "new")], NOW + 10 * SECOND)
-    assert wakes(plan, *every_second(NOW + 10 * SECOND, MINUTE)) == [("new", "10:00:40"), ("often", "10:01:00")]
+    assert wakes(plan, *every_second(NOW + 10 * SECOND, MINUTE)) == [
+        ("new", "10:00:40"),
+        ("often", "10:01:00"),
+    ]
     plan.know([often], NOW + 70 * SECOND)
     assert wakes(plan, NOW + 70 * SECOND) == [], "it has woken for this minute"
 
@@ -113,7 +146,9 @@ def test_a_schedule_that_was_deleted_and_made_again_wakes_again() -> None:
 
 
 def test_a_schedule_that_is_deleted_does_not_wake() -> None:
-    plan = planner(schedule("at(2026-11-23T10:05:07)", "one"), schedule("at(2026-11-23T10:05:07)", "other"))
+    plan = planner(
+        schedule("at(2026-11-23T10:05:07)", "one"), schedule("at(2026-11-23T10:05:07)", "other")
+    )
     plan.know([schedule("at(2026-11-23T10:05:07)", "other")], NOW)
     assert wakes(plan, NOW + HOUR) == [("other", "10:05:07")]
 
@@ -145,11 +180,16 @@ def test_jitter_loses_no_occurrence() -> None:
 
 def test_duplicates_are_the_same_wake_twice() -> None:
     plan = planner(schedule("cron(* * * * ? *)"), faults=Faults(duplicates=True))
-    assert wakes(plan, NOW + MINUTE, NOW + 2 * MINUTE) == [("one", "10:01:00")] * 2 + [("one", "10:02:00")] * 2
+    assert (
+        wakes(plan, NOW + MINUTE, NOW + 2 * MINUTE)
+        == [("one", "10:01:00")] * 2 + [("one", "10:02:00")] * 2
+    )
 
 
 def test_the_soonest_of_many_is_known() -> None:
-    plan = planner(schedule("at(2026-11-23T10:05:00)", "b"), schedule("at(2026-11-23T10:04:00)", "a"))
+    plan = planner(
+        schedule("at(2026-11-23T10:05:00)", "b"), schedule("at(2026-11-23T10:04:00)", "a")
+    )
     assert plan.soonest() == datetime(2026, 11, 23, 10, 4, tzinfo=UTC)
     assert planner().soonest() is None
 
@@ -182,8 +222,16 @@ def test_a_schedule_without_an_input_wakes_with_nothing() -> None:
 
 
 def test_a_queue_s_event_holds_each_message_as_lambda_gives_it() -> None:
-    received = {"MessageId": "m", "ReceiptHandle": "r", "Body": "b", "MD5OfBody": "5", "Attributes": {"ApproximateReceiveCount": "1"}}
-    (record, bare) = queue_event([received, {"MessageId": "n", "ReceiptHandle": "s", "Body": "c"}], "arn:queue")["Records"]
+    received = {
+        "MessageId": "m",
+        "ReceiptHandle": "r",
+        "Body": "b",
+        "MD5OfBody": "5",
+        "Attributes": {"ApproximateReceiveCount": "1"},
+    }
+    (record, bare) = queue_event(
+        [received, {"MessageId": "n", "ReceiptHandle": "s", "Body": "c"}], "arn:queue"
+    )["Records"]
     assert record == {
         "messageId": "m",
         "receiptHandle": "r",
@@ -200,7 +248,11 @@ def test_a_queue_s_event_holds_each_message_as_lambda_gives_it() -> None:
 
 def test_a_sweep_s_event_is_a_scheduled_one() -> None:
     event = sweep_event(NOW)
-    assert (event["source"], event["detail-type"], event["time"]) == ("aws.events", "Scheduled Event", "2026-11-23T10:00:20Z")
+    assert (event["source"], event["detail-type"], event["time"]) == (
+        "aws.events",
+        "Scheduled Event",
+        "2026-11-23T10:00:20Z",
+    )
 
 
 def test_a_context_knows_how_long_is_left() -> None:
@@ -213,7 +265,9 @@ class Sqs:
     """A queue with one batch, which comes again until it is deleted."""
 
     def __init__(self, *bodies: str) -> None:
-        self.left = [{"MessageId": body, "ReceiptHandle": f"r-{body}", "Body": body} for body in bodies]
+        self.left = [
+            {"MessageId": body, "ReceiptHandle": f"r-{body}", "Body": body} for body in bodies
+        ]
         self.deleted: list[str] = []
         self.empty = threading.Event()
 
@@ -245,9 +299,14 @@ class Scheduler:
 
 
 class Laptop:
-    """A clock on these schedules and messages; each doorway says that it was called. Stops at the end of its `with`."""
+    """A clock on these schedules and messages; each handler says that it was called.
 
-    def __init__(self, *schedules: dict[str, Any], bodies: tuple[str, ...] = (), faults: Faults | None = None) -> None:
+    Stops at the end of its `with`.
+    """
+
+    def __init__(
+        self, *schedules: dict[str, Any], bodies: tuple[str, ...] = (), faults: Faults | None = None
+    ) -> None:
         self.woken: list[Any] = []
         self.delivered: list[Any] = []
         self.was = {name: threading.Event() for name in ("wake", "deliver", "sweep")}
@@ -258,7 +317,9 @@ class Laptop:
             def do_GET(self) -> None:
                 self.send_response(200)
                 self.end_headers()
-                self.wfile.write(listed if self.path.endswith("=-1") else b'{"version": 1, "schedules": null}')
+                self.wfile.write(
+                    listed if self.path.endswith("=-1") else b'{"version": 1, "schedules": null}'
+                )
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -267,9 +328,15 @@ class Laptop:
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         self.sqs, self.scheduler = Sqs(*bodies), Scheduler()
-        doorways = Doorways(self._door("wake", self.woken), self._door("deliver", self.delivered), self._door("sweep", []))
+        lambda_handlers = LambdaHandlers(
+            self._door("wake", self.woken),
+            self._door("deliver", self.delivered),
+            self._door("sweep", []),
+        )
         url = f"http://127.0.0.1:{self._server.server_port}"
-        self.clock = Clock(url, self.sqs, f"{url}/123456789012/due", self.scheduler, doorways, faults)
+        self.clock = Clock(
+            url, self.sqs, f"{url}/123456789012/due", self.scheduler, lambda_handlers, faults
+        )
 
     def _door(self, name: str, events: list[Any]) -> Any:
         def call(event: dict[str, Any], context: Context) -> None:
@@ -291,8 +358,12 @@ class Laptop:
 
 
 def past(name: str, **more: Any) -> dict[str, Any]:
-    target = {"Input": json.dumps({"schedule": name, "scheduled_time": "<aws.scheduler.scheduled-time>"})}
-    return schedule("at(2026-01-01T00:00:00)", name, datetime(2025, 12, 31, tzinfo=UTC), Target=target, **more)
+    target = {
+        "Input": json.dumps({"schedule": name, "scheduled_time": "<aws.scheduler.scheduled-time>"})
+    }
+    return schedule(
+        "at(2026-01-01T00:00:00)", name, datetime(2025, 12, 31, tzinfo=UTC), Target=target, **more
+    )
 
 
 def test_a_clock_wakes_sweeps_and_delivers() -> None:

@@ -1,4 +1,6 @@
-"""What Chalice cannot set: API Gateway's own answers, the stage's settings, what happens to failed invocations; and what must hold."""
+"""What Chalice cannot set: API Gateway's own answers, the stage's settings, what happens to failed
+invocations; and what must hold.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,14 @@ APP, ADMIN = "https://app.example.com", "https://admin.example.com"
 NAMES = Names("dev")
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/apigateway/resona-dev"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/resona-dev-GatewayLogsRole"
-KINDS = botocore.session.get_session().get_service_model("apigateway").shape_for("GatewayResponseType").enum
-# What each says by itself: the status is to be another only where a reason stands in `infra/deploy/answers.py`.
+KINDS = (
+    botocore.session.get_session()
+    .get_service_model("apigateway")
+    .shape_for("GatewayResponseType")
+    .enum
+)
+# What each says by itself: the status is to be another only where a reason stands in
+# `infra/deploy/answers.py`.
 USUAL = {
     "UNAUTHORIZED": 401,
     "ACCESS_DENIED": 403,
@@ -49,7 +57,9 @@ class Desk:
     slept: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.cloud = Cloud(self.client, ACCOUNT, REGION, say=self.told.append, sleep=self.slept.append)
+        self.cloud = Cloud(
+            self.client, ACCOUNT, REGION, say=self.told.append, sleep=self.slept.append
+        )
         self.gateway = self.client("apigateway")
 
     def arrange(self) -> list[str]:
@@ -65,13 +75,22 @@ def make_api(client: Any, name: str = "resona-dev", function: str = "resona-dev"
     root = gateway.get_resources(restApiId=api)["items"][0]["id"]
     gateway.put_method(restApiId=api, resourceId=root, httpMethod="GET", authorizationType="NONE")
     uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}/invocations"
-    gateway.put_integration(restApiId=api, resourceId=root, httpMethod="GET", type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
+    gateway.put_integration(
+        restApiId=api,
+        resourceId=root,
+        httpMethod="GET",
+        type="AWS_PROXY",
+        integrationHttpMethod="POST",
+        uri=uri,
+    )
     gateway.create_deployment(restApiId=api, stageName="api")
     return api
 
 
 def make_function(client: Any, name: str, **environment: str) -> None:
-    role = client("iam").create_role(RoleName=f"{name}-role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    role = client("iam").create_role(RoleName=f"{name}-role", AssumeRolePolicyDocument="{}")[
+        "Role"
+    ]["Arn"]
     client("lambda").create_function(
         FunctionName=name,
         Runtime="python3.13",
@@ -99,7 +118,10 @@ def test_what_api_gateway_answers_itself_is_a_problem_of_the_api_s(kind: str) ->
     document = json.loads(body)
     validator(json.dumps({"$ref": "#/components/schemas/Problem"})).validate(document)
     assert response["statusCode"] == str(document["status"])
-    assert response["responseParameters"]["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
+    assert (
+        response["responseParameters"]["gatewayresponse.header.Content-Type"]
+        == "'application/problem+json'"
+    )
     assert document["status"] == USUAL.get(kind, document["status"])
     # Its own way of putting values into texts.
     assert "$" not in body
@@ -112,20 +134,28 @@ def test_a_401_a_429_and_a_503_say_what_the_api_s_own_do() -> None:
         assert wanted[kind]["gatewayresponse.header.Retry-After"] == "'1'"
 
 
-@pytest.mark.parametrize("kind", ["INTEGRATION_TIMEOUT", "INTEGRATION_FAILURE", "API_CONFIGURATION_ERROR", "DEFAULT_5XX"])
+@pytest.mark.parametrize(
+    "kind", ["INTEGRATION_TIMEOUT", "INTEGRATION_FAILURE", "API_CONFIGURATION_ERROR", "DEFAULT_5XX"]
+)
 def test_when_the_function_may_have_done_it_the_answer_says_that_nobody_knows(kind: str) -> None:
-    document = json.loads(answers.wanted(frozenset())[kind]["responseTemplates"]["application/json"])
+    document = json.loads(
+        answers.wanted(frozenset())[kind]["responseTemplates"]["application/json"]
+    )
     assert (document["status"], document["unknown"]) == (503, True)
 
 
 @pytest.mark.parametrize("kind", ["AUTHORIZER_FAILURE", "AUTHORIZER_CONFIGURATION_ERROR"])
 def test_when_the_authorizer_failed_nothing_was_done(kind: str) -> None:
-    document = json.loads(answers.wanted(frozenset())[kind]["responseTemplates"]["application/json"])
+    document = json.loads(
+        answers.wanted(frozenset())[kind]["responseTemplates"]["application/json"]
+    )
     assert document["status"] == 503
     assert "unknown" not in document
 
 
-@pytest.mark.parametrize("kind", ["MISSING_AUTHENTICATION_TOKEN", "INVALID_SIGNATURE", "RESOURCE_NOT_FOUND"])
+@pytest.mark.parametrize(
+    "kind", ["MISSING_AUTHENTICATION_TOKEN", "INVALID_SIGNATURE", "RESOURCE_NOT_FOUND"]
+)
 def test_a_path_that_is_not_there_is_a_404_in_the_very_bytes_of_the_laptop(kind: str) -> None:
     response = answers.wanted(frozenset())[kind]
     assert response["responseTemplates"]["application/json"] == problem(404, NO_ROUTE).body
@@ -133,8 +163,13 @@ def test_a_path_that_is_not_there_is_a_404_in_the_very_bytes_of_the_laptop(kind:
 
 def test_answers_are_readable_for_configured_pages() -> None:
     def headers(*origins: str) -> dict[str, str]:
-        parameters: dict[str, str] = answers.wanted(frozenset(origins))["UNAUTHORIZED"]["responseParameters"]
-        return {name.removeprefix("gatewayresponse.header."): value for name, value in parameters.items()}
+        parameters: dict[str, str] = answers.wanted(frozenset(origins))["UNAUTHORIZED"][
+            "responseParameters"
+        ]
+        return {
+            name.removeprefix("gatewayresponse.header."): value
+            for name, value in parameters.items()
+        }
 
     assert not {"Vary", "Access-Control-Allow-Origin"} & headers().keys()
     one = headers(APP)
@@ -146,7 +181,9 @@ def test_answers_are_readable_for_configured_pages() -> None:
 def test_the_origins_are_those_of_the_api_s_function(desk: Desk) -> None:
     def configure(origins: str) -> None:
         variables = {"Variables": {"RESONA_CORS_ORIGINS": origins}}
-        desk.client("lambda").update_function_configuration(FunctionName="resona-dev", Environment=variables)
+        desk.client("lambda").update_function_configuration(
+            FunctionName="resona-dev", Environment=variables
+        )
 
     configure(f"{APP}, {ADMIN}")
     assert gateway.origins_of(desk.cloud, NAMES) == {APP, ADMIN}
@@ -157,7 +194,10 @@ def test_the_origins_are_those_of_the_api_s_function(desk: Desk) -> None:
 
 def test_a_stage_as_chalice_leaves_it_is_arranged_once(desk: Desk) -> None:
     first = desk.deployment()
-    assert desk.arrange() == ["what API Gateway answers itself", "the stage's throttling and access logs"]
+    assert desk.arrange() == [
+        "what API Gateway answers itself",
+        "the stage's throttling and access logs",
+    ]
     second = desk.deployment()
     assert second != first
     assert desk.arrange() == []
@@ -189,18 +229,31 @@ def test_a_setting_changed_by_hand_is_put_back(desk: Desk) -> None:
     assert settings["throttlingRateLimit"] == gateway.RATE
 
 
-def test_a_line_of_the_access_log_is_json_whatever_it_holds_and_holds_nothing_that_a_client_wrote() -> None:
+def test_a_line_of_the_access_log_is_json_whatever_it_holds_and_holds_nothing_that_a_client_wrote() -> (
+    None
+):
     line = json.loads(gateway.FORMAT)
     assert all(isinstance(value, str) and value.startswith("$context.") for value in line.values())
     told = gateway.FORMAT.lower()
-    for secret in ("query", "header", "$context.path", "body", "message", "sourceip", "useragent", "requestoverride"):
+    for secret in (
+        "query",
+        "header",
+        "$context.path",
+        "body",
+        "message",
+        "sourceip",
+        "useragent",
+        "requestoverride",
+    ):
         assert secret not in told
     assert {"$context.requestId", "$context.status", "$context.resourcePath"} <= set(line.values())
 
 
 def test_a_role_for_logs_that_the_account_has_is_left_alone(desk: Desk) -> None:
     other = "arn:aws:iam::1:role/other"
-    desk.gateway.update_account(patchOperations=[{"op": "replace", "path": "/cloudwatchRoleArn", "value": other}])
+    desk.gateway.update_account(
+        patchOperations=[{"op": "replace", "path": "/cloudwatchRoleArn", "value": other}]
+    )
     desk.arrange()
     assert desk.gateway.get_account()["cloudwatchRoleArn"] == other
     assert desk.told == []
@@ -223,7 +276,14 @@ class Refusing:
         return refuse
 
 
-def refusing(desk: Desk, service: str, operation: str, code: str, times: int, message: str = "the role is not there yet") -> Refusing:
+def refusing(
+    desk: Desk,
+    service: str,
+    operation: str,
+    code: str,
+    times: int,
+    message: str = "the role is not there yet",
+) -> Refusing:
     error = client_error(code, operation)
     error.response["Error"]["Message"] = message
     client = Refusing(desk.client(service), operation, error, times)
@@ -238,8 +298,12 @@ def test_a_role_that_is_not_seen_at_once_is_waited_for(desk: Desk) -> None:
     assert desk.gateway.get_account()["cloudwatchRoleArn"] == ROLE
 
 
-@pytest.mark.parametrize(("code", "waits"), [("BadRequestException", 11), ("AccessDeniedException", 0)])
-def test_where_no_role_can_be_given_the_stage_is_deployed_without_access_logs_and_that_is_told(desk: Desk, code: str, waits: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "waits"), [("BadRequestException", 11), ("AccessDeniedException", 0)]
+)
+def test_where_no_role_can_be_given_the_stage_is_deployed_without_access_logs_and_that_is_told(
+    desk: Desk, code: str, waits: int
+) -> None:
     refusing(desk, "apigateway", "update_account", code, 99)
     assert "what API Gateway answers itself" in desk.arrange()
     stage = desk.gateway.get_stage(restApiId=desk.api, stageName="api")
@@ -252,12 +316,23 @@ def test_where_no_role_can_be_given_the_stage_is_deployed_without_access_logs_an
 
 
 def test_access_logs_wait_for_the_role_too(desk: Desk) -> None:
-    refusing(desk, "apigateway", "update_stage", "BadRequestException", 2, "CloudWatch Logs role ARN must be set")
+    refusing(
+        desk,
+        "apigateway",
+        "update_stage",
+        "BadRequestException",
+        2,
+        "CloudWatch Logs role ARN must be set",
+    )
     desk.arrange()
     assert len(desk.slept) == 2
-    refusing(desk, "apigateway", "update_stage", "BadRequestException", 1, "Invalid method setting path")
+    refusing(
+        desk, "apigateway", "update_stage", "BadRequestException", 1, "Invalid method setting path"
+    )
     desk.gateway.update_stage(
-        restApiId=desk.api, stageName="api", patchOperations=[{"op": "replace", "path": "/*/*/throttling/rateLimit", "value": "1"}]
+        restApiId=desk.api,
+        stageName="api",
+        patchOperations=[{"op": "replace", "path": "/*/*/throttling/rateLimit", "value": "1"}],
     )
     with pytest.raises(ClientError, match="BadRequestException"):
         desk.arrange()
@@ -274,11 +349,16 @@ class Limited:
 
 
 @pytest.mark.parametrize(("limit", "told"), [(10, 1), (999, 1), (1000, 0), (5000, 0)])
-def test_an_account_that_runs_few_functions_at_once_is_told_so(desk: Desk, limit: int, told: int) -> None:
+def test_an_account_that_runs_few_functions_at_once_is_told_so(
+    desk: Desk, limit: int, told: int
+) -> None:
     desk.cloud._clients["lambda"] = Limited(limit)
     checks.warn(desk.cloud)
     assert len(desk.told) == told
-    assert all(f"at most {limit} functions" in line and "--service-code lambda" in line for line in desk.told)
+    assert all(
+        f"at most {limit} functions" in line and "--service-code lambda" in line
+        for line in desk.told
+    )
 
 
 class Mapped(Limited):
@@ -299,7 +379,9 @@ class Mapped(Limited):
 
 
 @pytest.mark.parametrize(("limit", "most"), [(1, 2), (10, 8), (100, 80), (1000, 800), (5000, 800)])
-def test_the_queue_starts_no_more_at_once_than_the_account_may_run(desk: Desk, limit: int, most: int) -> None:
+def test_the_queue_starts_no_more_at_once_than_the_account_may_run(
+    desk: Desk, limit: int, most: int
+) -> None:
     mapped = desk.cloud._clients["lambda"] = Mapped(limit, settles_after=2)
     assert pollers.bound(desk.cloud, "1") == (most if most != 800 else None)
     assert mapped.most == most
@@ -328,7 +410,10 @@ def test_two_apis_of_one_stage_are_told_and_neither_is_chosen(desk: Desk) -> Non
     assert "aws apigateway delete-rest-api" in trouble.value.next_step
 
 
-@pytest.mark.parametrize(("name", "function"), [("another", "resona-dev"), ("resona-dev", "resona-devil"), ("resona-dev", "another")])
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [("another", "resona-dev"), ("resona-dev", "resona-devil"), ("resona-dev", "another")],
+)
 def test_another_s_api_is_not_the_stage_s(desk: Desk, name: str, function: str) -> None:
     make_api(desk.client, name, function)
     assert found.find(desk.cloud, NAMES).api == desk.api
@@ -349,19 +434,39 @@ def test_an_api_is_also_known_by_the_permission_to_call_the_function(desk: Desk)
     assert found.find(desk.cloud, NAMES).api == bare
 
 
-def test_what_chalice_noted_of_names_that_are_no_longer_used_stays_noted_while_it_is_there(desk: Desk, tmp_path: Path) -> None:
+def test_what_chalice_noted_of_names_that_are_no_longer_used_stays_noted_while_it_is_there(
+    desk: Desk, tmp_path: Path
+) -> None:
     """So that Chalice takes it away; what is gone already would stop it."""
     make_function(desk.client, "resona-dev-former")
     path = tmp_path / "deployed" / "dev.json"
     existing = found.find(desk.cloud, NAMES)
     found.note(existing, desk.cloud, NAMES, path)
-    assert [one["name"] for one in json.loads(path.read_text())["resources"]] == ["api_handler", "rest_api"]
+    assert [one["name"] for one in json.loads(path.read_text())["resources"]] == [
+        "api_handler",
+        "rest_api",
+    ]
     former = [
         {"name": "former", "resource_type": "lambda_function", "lambda_arn": "resona-dev-former"},
         {"name": "gone", "resource_type": "lambda_function", "lambda_arn": "resona-dev-gone"},
-        {"name": "gone_role", "resource_type": "iam_role", "role_name": "resona-dev-gone", "role_arn": "x"},
-        {"name": "former_role", "resource_type": "iam_role", "role_name": "resona-dev-former-role", "role_arn": "x"},
-        {"name": "rest_api", "resource_type": "rest_api", "rest_api_id": "another", "rest_api_url": "x"},
+        {
+            "name": "gone_role",
+            "resource_type": "iam_role",
+            "role_name": "resona-dev-gone",
+            "role_arn": "x",
+        },
+        {
+            "name": "former_role",
+            "resource_type": "iam_role",
+            "role_name": "resona-dev-former-role",
+            "role_arn": "x",
+        },
+        {
+            "name": "rest_api",
+            "resource_type": "rest_api",
+            "rest_api_id": "another",
+            "rest_api_url": "x",
+        },
     ]
     path.write_text(json.dumps({"resources": former, "schema_version": "2.0"}))
     found.note(existing, desk.cloud, NAMES, path)
@@ -376,16 +481,27 @@ def test_a_function_s_new_permission_is_waited_for(desk: Desk) -> None:
     queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:resona-dev-failed"
     desk.client("sqs").create_queue(QueueName="resona-dev-failed")
     message = "The function execution role does not have permissions to call SendMessage on SQS"
-    refusing(desk, "lambda", "put_function_event_invoke_config", "InvalidParameterValueException", 2, message)
+    refusing(
+        desk,
+        "lambda",
+        "put_function_event_invoke_config",
+        "InvalidParameterValueException",
+        2,
+        message,
+    )
     assert asynchronous.arrange(desk.cloud, NAMES, queue) == ["resona-dev-wake", "resona-dev-sweep"]
     assert len(desk.slept) == 2
     assert asynchronous.arrange(desk.cloud, NAMES, queue) == []
     desk.client("lambda").delete_function_event_invoke_config(FunctionName="resona-dev-wake")
-    desk.client("lambda").put_function_event_invoke_config(FunctionName="resona-dev-wake", MaximumRetryAttempts=1)
+    desk.client("lambda").put_function_event_invoke_config(
+        FunctionName="resona-dev-wake", MaximumRetryAttempts=1
+    )
     assert asynchronous.arrange(desk.cloud, NAMES, queue) == ["resona-dev-wake"]
 
 
-def test_the_function_that_fires_may_be_invoked_by_what_it_wrote(desk: Desk, account: Account) -> None:
+def test_the_function_that_fires_may_be_invoked_by_what_it_wrote(
+    desk: Desk, account: Account
+) -> None:
     account.loops.settles_after = 2
     assert recursion.allow(desk.cloud, NAMES)
     assert len(desk.slept) == 2
@@ -396,22 +512,35 @@ def test_the_function_that_fires_may_be_invoked_by_what_it_wrote(desk: Desk, acc
 def test_a_wake_is_not_repeated_later_than_it_could_help() -> None:
     """It comes two minutes early; the sweeper's grace begins at the due time."""
     assert asynchronous.SETTINGS["wake"]["MaximumEventAgeInSeconds"] <= 300
-    assert asynchronous.SETTINGS["sweep"] == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
-    asked = {function.name for function in app.pure_lambda_functions} | {source.name for source in app.event_sources}
+    assert asynchronous.SETTINGS["sweep"] == {
+        "MaximumRetryAttempts": 0,
+        "MaximumEventAgeInSeconds": 60,
+    }
+    asked = {function.name for function in app.pure_lambda_functions} | {
+        source.name for source in app.event_sources
+    }
     assert asynchronous.SETTINGS.keys() <= asked
 
 
 def test_the_scheduler_s_role_and_the_logs_retention_are_looked_at(desk: Desk) -> None:
-    with pytest.raises(Trouble, match="the role resona-dev-scheduler, by which schedules wake Resona, is not there"):
+    with pytest.raises(
+        Trouble, match="the role resona-dev-scheduler, by which schedules wake Resona, is not there"
+    ):
         checks.check(desk.cloud, NAMES)
     desk.client("iam").create_role(RoleName="resona-dev-scheduler", AssumeRolePolicyDocument="{}")
     for name in NAMES.functions.values():
         desk.client("logs").create_log_group(logGroupName=f"/aws/lambda/{name}")
         if name != "resona-dev-deliver":
-            desk.client("logs").put_retention_policy(logGroupName=f"/aws/lambda/{name}", retentionInDays=30)
-    with pytest.raises(Trouble, match="kept for ever, or are not there: /aws/lambda/resona-dev-deliver\n"):
+            desk.client("logs").put_retention_policy(
+                logGroupName=f"/aws/lambda/{name}", retentionInDays=30
+            )
+    with pytest.raises(
+        Trouble, match="kept for ever, or are not there: /aws/lambda/resona-dev-deliver\n"
+    ):
         checks.check(desk.cloud, NAMES)
-    desk.client("logs").put_retention_policy(logGroupName="/aws/lambda/resona-dev-deliver", retentionInDays=30)
+    desk.client("logs").put_retention_policy(
+        logGroupName="/aws/lambda/resona-dev-deliver", retentionInDays=30
+    )
     desk.client("events").put_rule(Name=NAMES.rule, ScheduleExpression="rate(1 minute)")
     checks.check(desk.cloud, NAMES)
 
@@ -420,7 +549,10 @@ class Topic:
     """A topic whose subscriptions are these, by address."""
 
     def __init__(self, **subscriptions: str) -> None:
-        self._subscriptions = [{"Endpoint": f"{name}@example.com", "SubscriptionArn": arn} for name, arn in subscriptions.items()]
+        self._subscriptions = [
+            {"Endpoint": f"{name}@example.com", "SubscriptionArn": arn}
+            for name, arn in subscriptions.items()
+        ]
 
     def get_paginator(self, operation: str) -> Any:
         assert operation == "list_subscriptions_by_topic"
@@ -430,8 +562,14 @@ class Topic:
         return iter([{"Subscriptions": []}, {"Subscriptions": self._subscriptions}])
 
 
-@pytest.mark.parametrize(("name", "hears"), [("you", True), ("late", False), ("gone", False), ("nobody", False)])
+@pytest.mark.parametrize(
+    ("name", "hears"), [("you", True), ("late", False), ("gone", False), ("nobody", False)]
+)
 def test_an_address_hears_of_alarms_once_it_has_confirmed(name: str, hears: bool) -> None:
-    topic = Topic(you=f"arn:aws:sns:{REGION}:{ACCOUNT}:resona-dev-alarms:1", late="PendingConfirmation", gone="Deleted")
+    topic = Topic(
+        you=f"arn:aws:sns:{REGION}:{ACCOUNT}:resona-dev-alarms:1",
+        late="PendingConfirmation",
+        gone="Deleted",
+    )
     cloud = Cloud(lambda service: {"sns": topic}[service], ACCOUNT, REGION)
     assert checks.hears(cloud, "arn", f"{name}@example.com") is hears

@@ -1,4 +1,6 @@
-"""The permissions of whoever deploys: what a deploy and a destroy ask for, what CloudFormation asks for in their name, and no more."""
+"""The permissions of whoever deploys: what a deploy and a destroy ask for, what CloudFormation asks
+for in their name, and no more.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from chalicelib.aws.key_store import KeyStore
+from chalicelib.aws.api_key_store import ApiKeyStore
 from infra.template import load
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
 from tests.infra.registry import schema
 from tests.soak import only_in_soak
 
-POLICY = json.loads((Path(__file__).parent.parent.parent / "infra" / "deploy" / "policy.json").read_text())
+POLICY = json.loads(
+    (Path(__file__).parent.parent.parent / "infra" / "deploy" / "policy.json").read_text()
+)
 # What IAM takes of a managed policy, white space not counted.
 LARGEST = 6_144
 
-# CloudFormation works with the permissions of whoever deploys, and says what each type may need. Of that, the template needs none for
-# what it does not use, nor for what it never does: tables and the key are retained.
+# CloudFormation works with the permissions of whoever deploys, and says what each type may need. Of
+# that, the template needs none for what it does not use, nor for what it never does: tables and the
+# key are retained.
 UNUSED = re.compile(
     r"(kinesis|s3|firehose):.*"
     r"|dynamodb:(.*Replica|ImportTable|DescribeImport|.*KinesisStreamingDestination|UpdateContributorInsights|(Put|Delete)ResourcePolicy"
@@ -34,9 +39,14 @@ UNUSED = re.compile(
 )
 # What the read of a type always asks, whether it is used or not.
 READ = {"dynamodb:DescribeKinesisStreamingDestination"}
-# SNS knows no resource for a single subscription: a statement that names one, or the topic, allows none of these.
+# SNS knows no resource for a single subscription: a statement that names one, or the topic, allows
+# none of these.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
-OF_NO_RESOURCE = {"sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"}
+OF_NO_RESOURCE = {
+    "sns:GetSubscriptionAttributes",
+    "sns:SetSubscriptionAttributes",
+    "sns:Unsubscribe",
+}
 EVERYWHERE = {
     "NewKey": "a key has no name before it is made, and there is no other way to look for one than to list all",
     "QueueToFunction": "a mapping has no name; listing, and the account's settings, take no resource",
@@ -60,23 +70,35 @@ def needed(service: str, operation: str, params: dict[str, Any]) -> tuple[str, s
     place = f"{REGION}:{ACCOUNT}"
     match service:
         case "apigateway":
-            path = re.sub(r"\{(\w+)\}", lambda match: str(params.get(match[1].replace("restapi_id", "restApiId"), "x")), params["_path"])
+            path = re.sub(
+                r"\{(\w+)\}",
+                lambda match: str(params.get(match[1].replace("restapi_id", "restApiId"), "x")),
+                params["_path"],
+            )
             return f"apigateway:{params['_method']}", f"arn:aws:apigateway:{REGION}::{path}"
         case "cloudformation":
-            return f"cloudformation:{operation}", f"arn:aws:cloudformation:{place}:stack/{params['StackName']}/1"
+            return (
+                f"cloudformation:{operation}",
+                f"arn:aws:cloudformation:{place}:stack/{params['StackName']}/1",
+            )
         case "dynamodb":
             return f"dynamodb:{operation}", f"arn:aws:dynamodb:{place}:table/{params['TableName']}"
         case "iam":
             return f"iam:{operation}", f"arn:aws:iam::{ACCOUNT}:role/{params['RoleName']}"
         case "lambda":
             name = params.get("FunctionName") or params.get("Resource") or "*"
-            return f"lambda:{operation}", name if name.startswith("arn:") or name == "*" else f"arn:aws:lambda:{place}:function:{name}"
+            return f"lambda:{operation}", name if name.startswith(
+                "arn:"
+            ) or name == "*" else f"arn:aws:lambda:{place}:function:{name}"
         case "events":
             name = params.get("Name") or params["Rule"]
             return f"events:{operation}", f"arn:aws:events:{place}:rule/{name}"
         case "kms":
             name = params.get("KeyId", "*")
-            return f"kms:{operation}", f"arn:aws:kms:{place}:{name if name.startswith('alias/') else f'key/{name}'}"
+            return (
+                f"kms:{operation}",
+                f"arn:aws:kms:{place}:{name if name.startswith('alias/') else f'key/{name}'}",
+            )
         case "sns":
             return f"sns:{operation}", params["TopicArn"]
         case _:
@@ -86,13 +108,19 @@ def needed(service: str, operation: str, params: dict[str, Any]) -> tuple[str, s
 def asked_of_aws(account: Account) -> Iterator[tuple[str, str]]:
     """Yield the permissions that each call takes, from a first deploy to the second destroy."""
     again = "deploy --stage dev --parameter AlarmEmail=you@example.com"
-    lines = ["deploy --stage dev", "deploy --stage dev", "destroy --stage dev --yes", again, "destroy --stage dev --yes"]
+    lines = [
+        "deploy --stage dev",
+        "deploy --stage dev",
+        "destroy --stage dev --yes",
+        again,
+        "destroy --stage dev --yes",
+    ]
     for number, line in enumerate(lines):
         if number == 1:
             (account.checkout.root / "chalicelib" / "version.py").write_text('VERSION = "9.9.9"\n')
         assert account.types(line) == 0, account.err
     # What `python -m infra.keys` asks for beside what a deploy's own key takes.
-    assert list(KeyStore(account.client("dynamodb"), "resona-dev-keys").all())
+    assert list(ApiKeyStore(account.client("dynamodb"), "resona-dev-keys").all())
     # A stack that fails, too.
     account.cloudformation.fails = {"DueQueue": "no"}
     assert account.types("deploy --stage dev") == 1
@@ -100,7 +128,13 @@ def asked_of_aws(account: Account) -> Iterator[tuple[str, str]]:
     account.cloudformation.stacks["resona-dev"].states = ["IMPORT_ROLLBACK_COMPLETE"]
     account.types("destroy --stage dev --yes")
     # Chalice's stand-in makes the API of moto's calls; in their place come those two.
-    stands_in = ("CreateRestApi", "CreateResource", "PutMethod", "PutIntegration", "DeleteGatewayResponse")
+    stands_in = (
+        "CreateRestApi",
+        "CreateResource",
+        "PutMethod",
+        "PutIntegration",
+        "DeleteGatewayResponse",
+    )
     for service, operation, params in account.recorded():
         if service != "apigateway" or operation not in stands_in:
             yield needed(service, operation, params)
@@ -126,16 +160,27 @@ def asked_by_cloudformation() -> Iterator[tuple[str, str]]:
                 service = action.partition(":")[0]
                 if not UNUSED.fullmatch(action) or action in READ:
                     place = f"arn:aws:{service}:{'' if service == 'iam' else REGION}:{ACCOUNT}:"
-                    yield action, f"{place}{named[service]}" if service in named and action not in OF_NO_RESOURCE else "*"
+                    yield (
+                        action,
+                        f"{place}{named[service]}"
+                        if service in named and action not in OF_NO_RESOURCE
+                        else "*",
+                    )
 
 
 @only_in_soak
-def test_whoever_deploys_needs_what_the_policy_has_and_the_policy_has_no_more(account: Account) -> None:
+def test_whoever_deploys_needs_what_the_policy_has_and_the_policy_has_no_more(
+    account: Account,
+) -> None:
     asked = {*asked_of_aws(account), *asked_by_cloudformation()}
     # STS answers who somebody is to everybody.
     asked = {one for one in asked if not one[0].startswith("sts:")}
     assert sorted(one for one in asked if allows(*one) is None) == []
-    allowed = {(statement["Sid"], action) for statement in POLICY["Statement"] for action in statement["Action"]}
+    allowed = {
+        (statement["Sid"], action)
+        for statement in POLICY["Statement"]
+        for action in statement["Action"]
+    }
     used = {(allows(*one), one[0]) for one in asked}
     assert sorted(allowed - used) == []
 
@@ -149,7 +194,11 @@ def test_no_statement_allows_everything_and_where_it_is_everywhere_there_is_a_re
 
 def test_a_role_is_passed_to_lambda_and_api_gateway_alone() -> None:
     (statement,) = [one for one in POLICY["Statement"] if "iam:PassRole" in one["Action"]]
-    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "apigateway.amazonaws.com"]}}
+    assert statement["Condition"] == {
+        "StringEquals": {
+            "iam:PassedToService": ["lambda.amazonaws.com", "apigateway.amazonaws.com"]
+        }
+    }
 
 
 def test_iam_takes_it_as_a_managed_policy() -> None:

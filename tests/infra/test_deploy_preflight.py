@@ -64,7 +64,9 @@ class Services:
         ("staging", "there is no stage staging in .chalice/config.json; it has dev and prod"),
     ],
 )
-def test_a_stage_that_cannot_be_deployed_is_told_before_aws_is_asked(stage: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stage_that_cannot_be_deployed_is_told_before_aws_is_asked(
+    stage: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     def connect() -> Cloud:
         raise AssertionError("AWS was asked")
 
@@ -94,7 +96,9 @@ def stops() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_whatever_stops_a_deploy_interrupts_it_once_so_that_it_cleans_up(stops: None, sent: signal.Signals) -> None:
+def test_whatever_stops_a_deploy_interrupts_it_once_so_that_it_cleans_up(
+    stops: None, sent: signal.Signals
+) -> None:
     # A shell's background jobs are begun with SIGINT ignored, and the suite may be one.
     signal.signal(sent, signal.SIG_DFL)
     command.stop_tidily()
@@ -132,7 +136,9 @@ def missing(name: str) -> str:
     raise metadata.PackageNotFoundError(name)
 
 
-@pytest.mark.parametrize(("version", "found"), [(lambda name: "1.31.4", "1.31.4"), (missing, "none")])
+@pytest.mark.parametrize(
+    ("version", "found"), [(lambda name: "1.31.4", "1.31.4"), (missing, "none")]
+)
 def test_another_chalice_or_none_is_told(version: Callable[[str], str], found: str) -> None:
     with pytest.raises(Trouble, match=f"Chalice 1.34.0 is needed; here is {found}"):
         preflight.check_tools(version=version)
@@ -148,14 +154,18 @@ def test_another_chalice_or_none_is_told(version: Callable[[str], str], found: s
         ({}, "us-east-1", "us-east-1"),
     ],
 )
-def test_the_region_is_the_one_that_is_named(environ: dict[str, str], configured: str | None, region: str) -> None:
+def test_the_region_is_the_one_that_is_named(
+    environ: dict[str, str], configured: str | None, region: str
+) -> None:
     assert preflight.region_of(environ, configured) == region
 
 
 def test_no_region_and_two_are_told() -> None:
     with pytest.raises(Trouble, match="no region is named"):
         preflight.region_of({}, None)
-    with pytest.raises(Trouble, match="AWS_REGION says eu-west-1, AWS_DEFAULT_REGION says us-east-1"):
+    with pytest.raises(
+        Trouble, match="AWS_REGION says eu-west-1, AWS_DEFAULT_REGION says us-east-1"
+    ):
         preflight.region_of({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, None)
 
 
@@ -168,16 +178,34 @@ def said(code: str, message: str) -> ClientError:
 @pytest.mark.parametrize(
     ("error", "why", "next_step"),
     [
-        (said("ExpiredTokenException", "The security token included in the request is expired"), "have expired", "aws sso login"),
-        (TokenRetrievalError(provider="sso", error_msg="expired"), "cannot be used any more", "aws sso login"),
+        (
+            said("ExpiredTokenException", "The security token included in the request is expired"),
+            "have expired",
+            "aws sso login",
+        ),
+        (
+            TokenRetrievalError(provider="sso", error_msg="expired"),
+            "cannot be used any more",
+            "aws sso login",
+        ),
         (UnauthorizedSSOTokenError(), "cannot be used any more", "aws sso login"),
         (NoCredentialsError(), "cannot be used any more", "aws configure"),
-        (said("InvalidSignatureException", "Signature expired: 1 is now earlier than 2"), "the clock of this computer", "set it"),
-        (said("SignatureDoesNotMatch", "Signature not yet current: 2 is still later than 1"), "the clock of this computer", "set it"),
+        (
+            said("InvalidSignatureException", "Signature expired: 1 is now earlier than 2"),
+            "the clock of this computer",
+            "set it",
+        ),
+        (
+            said("SignatureDoesNotMatch", "Signature not yet current: 2 is still later than 1"),
+            "the clock of this computer",
+            "set it",
+        ),
         (EndpointConnectionError(endpoint_url="https://x/"), "cannot be reached", "the network"),
     ],
 )
-def test_credentials_and_clocks_that_fail_on_the_way_are_told_with_what_to_do(error: Any, why: str, next_step: str) -> None:
+def test_credentials_and_clocks_that_fail_on_the_way_are_told_with_what_to_do(
+    error: Any, why: str, next_step: str
+) -> None:
     trouble = explained(error)
     assert why in trouble.why
     assert next_step in trouble.next_step
@@ -185,7 +213,9 @@ def test_credentials_and_clocks_that_fail_on_the_way_are_told_with_what_to_do(er
 
 
 def test_a_clock_that_is_wrong_is_not_taken_for_credentials_that_are() -> None:
-    error = said("SignatureDoesNotMatch", "Signature expired: 20261124T1 is now earlier than 20261124T2")
+    error = said(
+        "SignatureDoesNotMatch", "Signature expired: 20261124T1 is now earlier than 20261124T2"
+    )
     with pytest.raises(Trouble, match="the clock of this computer is not right"):
         preflight.identify(Services(error), "eu-central-1")
 
@@ -194,19 +224,45 @@ def test_a_clock_that_is_wrong_is_not_taken_for_credentials_that_are() -> None:
     ("error", "why", "next_step"),
     [
         (NoCredentialsError(), "there are no AWS credentials", "aws configure"),
-        (PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"), "AWS_SECRET_ACCESS_KEY", "aws configure"),
+        (
+            PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
+            "AWS_SECRET_ACCESS_KEY",
+            "aws configure",
+        ),
         (ProfileNotFound(profile="nobody"), "nobody", "aws configure list-profiles"),
         (UnauthorizedSSOTokenError(), "the single sign-on is over", "aws sso login"),
         (SSOTokenLoadError(error_msg="gone"), "the single sign-on is over", "aws sso login"),
-        (TokenRetrievalError(provider="sso", error_msg="expired"), "the single sign-on is over", "aws sso login"),
-        (EndpointConnectionError(endpoint_url="https://sts.eu-cental-1.amazonaws.com/"), "does not answer in eu-cental-1", "region's name"),
+        (
+            TokenRetrievalError(provider="sso", error_msg="expired"),
+            "the single sign-on is over",
+            "aws sso login",
+        ),
+        (
+            EndpointConnectionError(endpoint_url="https://sts.eu-cental-1.amazonaws.com/"),
+            "does not answer in eu-cental-1",
+            "region's name",
+        ),
         (client_error("ExpiredToken", "GetCallerIdentity", 403), "have expired", "aws sso login"),
-        (client_error("InvalidClientTokenId", "GetCallerIdentity", 403), "does not take the credentials", "has not switched on"),
-        (client_error("SignatureDoesNotMatch", "GetCallerIdentity", 403), "does not take the credentials", "aws configure"),
-        (client_error("AccessDenied", "GetCallerIdentity", 403), "AWS refused GetCallerIdentity", "infra/deploy/policy.json"),
+        (
+            client_error("InvalidClientTokenId", "GetCallerIdentity", 403),
+            "does not take the credentials",
+            "has not switched on",
+        ),
+        (
+            client_error("SignatureDoesNotMatch", "GetCallerIdentity", 403),
+            "does not take the credentials",
+            "aws configure",
+        ),
+        (
+            client_error("AccessDenied", "GetCallerIdentity", 403),
+            "AWS refused GetCallerIdentity",
+            "infra/deploy/policy.json",
+        ),
     ],
 )
-def test_credentials_that_will_not_do_are_told_with_what_to_do(error: Exception, why: str, next_step: str) -> None:
+def test_credentials_that_will_not_do_are_told_with_what_to_do(
+    error: Exception, why: str, next_step: str
+) -> None:
     with pytest.raises(Trouble) as trouble:
         preflight.identify(Services(error), "eu-cental-1")
     assert why in trouble.value.why
@@ -215,7 +271,9 @@ def test_credentials_that_will_not_do_are_told_with_what_to_do(error: Exception,
 
 def test_wrong_credentials_end_a_deploy_before_anything_is_changed(account: Account) -> None:
     def connect() -> Cloud:
-        preflight.identify(Services(client_error("InvalidClientTokenId", "GetCallerIdentity", 403)), REGION)
+        preflight.identify(
+            Services(client_error("InvalidClientTokenId", "GetCallerIdentity", 403)), REGION
+        )
         raise AssertionError
 
     object.__setattr__(account, "connect", connect)
@@ -229,7 +287,14 @@ def test_wrong_credentials_end_a_deploy_before_anything_is_changed(account: Acco
 def test_the_real_connection_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ENDPOINT_URL"):
+    for name in (
+        "AWS_PROFILE",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_DEFAULT_REGION",
+        "AWS_REGION",
+        "AWS_ENDPOINT_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
@@ -261,7 +326,11 @@ def lives_in(region: str) -> Services:
                 "Effect": "Allow",
                 "Principal": {"Service": "scheduler.amazonaws.com"},
                 "Action": "sts:AssumeRole",
-                "Condition": {"ArnEquals": {"aws:SourceArn": f"arn:aws:scheduler:{region}:{ACCOUNT}:schedule-group/resona-dev"}},
+                "Condition": {
+                    "ArnEquals": {
+                        "aws:SourceArn": f"arn:aws:scheduler:{region}:{ACCOUNT}:schedule-group/resona-dev"
+                    }
+                },
             }
         ]
     }
@@ -270,22 +339,32 @@ def lives_in(region: str) -> Services:
 
 def test_a_stage_that_lives_in_another_region_is_not_deployed_a_second_time(tmp_path: Path) -> None:
     cloud = Cloud(lives_in("us-east-1"), ACCOUNT, REGION)
-    with pytest.raises(Trouble, match=f"lives in us-east-1, and you are about to deploy it to {REGION}") as trouble:
+    with pytest.raises(
+        Trouble, match=f"lives in us-east-1, and you are about to deploy it to {REGION}"
+    ) as trouble:
         preflight.check_home(cloud, Names("dev"), tmp_path / "dev.json")
     assert "AWS_REGION=us-east-1" in trouble.value.next_step
-    preflight.check_home(Cloud(lives_in(REGION), ACCOUNT, REGION), Names("dev"), tmp_path / "dev.json")
+    preflight.check_home(
+        Cloud(lives_in(REGION), ACCOUNT, REGION), Names("dev"), tmp_path / "dev.json"
+    )
     absent = client_error("NoSuchEntity", "GetRole", 404)
-    preflight.check_home(Cloud(Services(absent), ACCOUNT, REGION), Names("dev"), tmp_path / "dev.json")
+    preflight.check_home(
+        Cloud(Services(absent), ACCOUNT, REGION), Names("dev"), tmp_path / "dev.json"
+    )
 
 
-def test_an_error_that_says_nothing_of_the_role_is_not_taken_for_its_absence(tmp_path: Path) -> None:
+def test_an_error_that_says_nothing_of_the_role_is_not_taken_for_its_absence(
+    tmp_path: Path,
+) -> None:
     cloud = Cloud(Services(client_error("AccessDenied", "GetRole", 403)), ACCOUNT, REGION)
     with pytest.raises(ClientError):
         preflight.check_home(cloud, Names("dev"), tmp_path / "dev.json")
 
 
 def test_a_deployed_stage_is_known_in_every_region(account: Account) -> None:
-    """By the trust of the scheduler's role, as the template has it: roles are the account's, not a region's."""
+    """By the trust of the scheduler's role, as the template has it: roles are the account's, not a
+    region's.
+    """
     assert account.types("deploy --stage dev") == 0, account.err
     connect = account.connect
 
@@ -306,13 +385,17 @@ def test_another_account_than_the_checkout_s_is_told(tmp_path: Path) -> None:
     arn = f"arn:aws:lambda:{REGION}:999999999999:function:resona-dev"
     deployed.write_text(json.dumps({"resources": [{"name": "api_handler", "lambda_arn": arn}]}))
     absent = Services(client_error("NoSuchEntity", "GetRole", 404))
-    with pytest.raises(Trouble, match=f"to the account 999999999999, and your credentials are {ACCOUNT}'s"):
+    with pytest.raises(
+        Trouble, match=f"to the account 999999999999, and your credentials are {ACCOUNT}'s"
+    ):
         preflight.check_home(Cloud(absent, ACCOUNT, REGION), Names("dev"), deployed)
     deployed.write_text(json.dumps({"resources": []}))
     preflight.check_home(Cloud(absent, ACCOUNT, REGION), Names("dev"), deployed)
 
 
-def test_a_failure_that_nobody_thought_of_is_told_without_its_stack_trace_which_is_kept(account: Account) -> None:
+def test_a_failure_that_nobody_thought_of_is_told_without_its_stack_trace_which_is_kept(
+    account: Account,
+) -> None:
     def connect() -> Cloud:
         raise ZeroDivisionError("planted")
 
@@ -333,7 +416,9 @@ def test_a_failure_that_nobody_thought_of_is_told_without_its_stack_trace_which_
         (EndpointConnectionError(endpoint_url="https://x"), "AWS cannot be reached"),
     ],
 )
-def test_what_aws_refuses_is_told_with_what_to_do(account: Account, error: Exception, told: str) -> None:
+def test_what_aws_refuses_is_told_with_what_to_do(
+    account: Account, error: Exception, told: str
+) -> None:
     def connect() -> Cloud:
         return Cloud(Services(error), ACCOUNT, REGION)
 
@@ -344,7 +429,12 @@ def test_what_aws_refuses_is_told_with_what_to_do(account: Account, error: Excep
 
 
 @pytest.mark.parametrize(
-    "line", ["deploy --stage dev --parameter Stage=x", "deploy --stage dev --parameter x", "deploy --stage dev --parameter =x"]
+    "line",
+    [
+        "deploy --stage dev --parameter Stage=x",
+        "deploy --stage dev --parameter x",
+        "deploy --stage dev --parameter =x",
+    ],
 )
 def test_a_parameter_that_is_none_is_refused(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:

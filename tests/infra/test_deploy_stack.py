@@ -48,10 +48,17 @@ def desk(account: Account) -> Iterator[Desk]:
     def client(service: str) -> Any:
         return cloudformation if service == "cloudformation" else account.client(service)
 
-    yield Desk(cloudformation, Cloud(client, ACCOUNT, REGION, say=told.append, sleep=slept.append), told, slept)
+    yield Desk(
+        cloudformation,
+        Cloud(client, ACCOUNT, REGION, say=told.append, sleep=slept.append),
+        told,
+        slept,
+    )
 
 
-@pytest.mark.parametrize("state", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"])
+@pytest.mark.parametrize(
+    "state", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"]
+)
 def test_a_stack_that_has_settled_is_deployed_to(desk: Desk, state: str) -> None:
     desk.has(state, DueQueue="resona-dev-due")
     assert stack.settle(desk.cloud, NAME).status == state
@@ -59,7 +66,13 @@ def test_a_stack_that_has_settled_is_deployed_to(desk: Desk, state: str) -> None
 
 
 @pytest.mark.parametrize(
-    "state", ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"]
+    "state",
+    [
+        "CREATE_IN_PROGRESS",
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_IN_PROGRESS",
+    ],
 )
 def test_what_is_under_way_is_waited_for(desk: Desk, state: str) -> None:
     desk.has(state, state, "UPDATE_COMPLETE")
@@ -82,7 +95,16 @@ def test_a_change_set_that_was_never_carried_out_is_no_stack_yet(desk: Desk) -> 
     assert desk.cloudformation.calls == ["create_change_set CREATE", "execute_change_set CREATE"]
 
 
-@pytest.mark.parametrize("state", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "IMPORT_ROLLBACK_COMPLETE"])
+@pytest.mark.parametrize(
+    "state",
+    [
+        "ROLLBACK_COMPLETE",
+        "ROLLBACK_FAILED",
+        "CREATE_FAILED",
+        "DELETE_FAILED",
+        "IMPORT_ROLLBACK_COMPLETE",
+    ],
+)
 def test_what_never_came_to_be_is_deleted_and_made_anew(desk: Desk, state: str) -> None:
     desk.has(state)
     assert not stack.settle(desk.cloud, NAME).is_there
@@ -90,24 +112,33 @@ def test_what_never_came_to_be_is_deleted_and_made_anew(desk: Desk, state: str) 
     assert "tables and key stay" in desk.told[0]
 
 
-def test_an_import_that_failed_into_a_stack_that_has_something_is_no_reason_to_delete_it(desk: Desk) -> None:
+def test_an_import_that_failed_into_a_stack_that_has_something_is_no_reason_to_delete_it(
+    desk: Desk,
+) -> None:
     desk.has("IMPORT_ROLLBACK_COMPLETE", JobsTable="resona-dev-jobs", DueQueue="resona-dev-due")
     assert stack.settle(desk.cloud, NAME).is_there
     assert desk.cloudformation.calls == []
 
 
-def test_a_stack_that_has_only_what_it_took_over_is_made_anew_when_the_update_after_that_went_back(desk: Desk) -> None:
+def test_a_stack_that_has_only_what_it_took_over_is_made_anew_when_the_update_after_that_went_back(
+    desk: Desk,
+) -> None:
     desk.has("UPDATE_ROLLBACK_COMPLETE", JobsTable="resona-dev-jobs", SecretsKey="1")
     assert not stack.settle(desk.cloud, NAME).is_there
     assert desk.cloudformation.calls == ["delete_stack"]
 
 
 def test_a_stack_that_could_not_go_back_is_for_a_person_who_is_told_how(desk: Desk) -> None:
-    desk.has("UPDATE_ROLLBACK_FAILED").tell("DueQueue", "AWS::SQS::Queue", "UPDATE_FAILED", "the queue is gone")
+    desk.has("UPDATE_ROLLBACK_FAILED").tell(
+        "DueQueue", "AWS::SQS::Queue", "UPDATE_FAILED", "the queue is gone"
+    )
     with pytest.raises(Trouble) as trouble:
         stack.settle(desk.cloud, NAME)
     assert "DueQueue (AWS::SQS::Queue) UPDATE_FAILED: the queue is gone" in trouble.value.why
-    assert f"aws cloudformation continue-update-rollback --stack-name {NAME} --region {REGION}" in trouble.value.next_step
+    assert (
+        f"aws cloudformation continue-update-rollback --stack-name {NAME} --region {REGION}"
+        in trouble.value.next_step
+    )
 
 
 def test_a_state_that_is_not_known_is_not_guessed_at(desk: Desk) -> None:
@@ -121,7 +152,11 @@ def test_parameters_stay_as_they_were_given_until_they_are_given_again(desk: Des
     desk.cloudformation.stacks[NAME].states = ["CREATE_COMPLETE"]
     assert not desk.apply()
     assert desk.apply(LogRetentionDays="90")
-    assert desk.cloudformation.stacks[NAME].parameters == {"Stage": "dev", "AlarmEmail": "you@example.com", "LogRetentionDays": "90"}
+    assert desk.cloudformation.stacks[NAME].parameters == {
+        "Stage": "dev",
+        "AlarmEmail": "you@example.com",
+        "LogRetentionDays": "90",
+    }
 
 
 def test_a_parameter_that_the_template_has_not_is_named_with_those_it_has(desk: Desk) -> None:
@@ -133,13 +168,21 @@ def test_a_parameter_that_the_template_has_not_is_named_with_those_it_has(desk: 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"Action": "Modify", "Replacement": "True", "ResourceType": "AWS::DynamoDB::Table"}, "holds data: X"),
+        (
+            {"Action": "Modify", "Replacement": "True", "ResourceType": "AWS::DynamoDB::Table"},
+            "holds data: X",
+        ),
         ({"Action": "Remove", "ResourceType": "AWS::DynamoDB::Table"}, "holds data: X"),
         ({"Action": "Remove", "ResourceType": "AWS::KMS::Key"}, "holds data: X"),
-        ({"Action": "Remove", "ResourceType": "AWS::Lambda::Function"}, "deployed by a packaged template"),
+        (
+            {"Action": "Remove", "ResourceType": "AWS::Lambda::Function"},
+            "deployed by a packaged template",
+        ),
     ],
 )
-def test_a_change_that_would_lose_data_or_the_api_is_not_carried_out(desk: Desk, change: dict[str, str], told: str) -> None:
+def test_a_change_that_would_lose_data_or_the_api_is_not_carried_out(
+    desk: Desk, change: dict[str, str], told: str
+) -> None:
     desk.has("UPDATE_COMPLETE").parameters["Stage"] = "before"
     desk.cloudformation.changes = [{"LogicalResourceId": "X", **change}]
     with pytest.raises(Trouble, match=told):
@@ -165,10 +208,16 @@ def test_other_changes_are(desk: Desk, change: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("reason", "advice"),
     [
-        ("User: arn:aws:iam::1:user/x is not authorized to perform: sqs:createqueue", "infra/deploy/policy.json"),
+        (
+            "User: arn:aws:iam::1:user/x is not authorized to perform: sqs:createqueue",
+            "infra/deploy/policy.json",
+        ),
         ("resona-dev-due already exists in stack another", "something of that name is there"),
         ("Resource limit exceeded: LimitExceeded for tables", "raise it"),
-        ("You must wait 60 seconds after deleting a queue before you can create another with the same name", "wait some minutes"),
+        (
+            "You must wait 60 seconds after deleting a queue before you can create another with the same name",
+            "wait some minutes",
+        ),
         ("Schedule group resona-dev is being deleted", "wait some minutes"),
         ("Internal Failure", "put right what the first line says"),
     ],
@@ -196,16 +245,29 @@ class Refusing(CloudFormation):
 @pytest.mark.parametrize(
     ("why", "advice"),
     [
-        ("Stack:arn:aws:x is in UPDATE_IN_PROGRESS state and can not be updated.", "wait until that is done"),
-        ("Template format error: Unrecognized resource types: [AWS::Scheduler::ScheduleGroup]", "another region"),
+        (
+            "Stack:arn:aws:x is in UPDATE_IN_PROGRESS state and can not be updated.",
+            "wait until that is done",
+        ),
+        (
+            "Template format error: Unrecognized resource types: [AWS::Scheduler::ScheduleGroup]",
+            "another region",
+        ),
         ("Parameter 'LogRetentionDays' must be one of AllowedValues", "put right what it says"),
     ],
 )
-def test_what_cloudformation_does_not_take_is_told_with_what_to_do_about_it(why: str, advice: str) -> None:
+def test_what_cloudformation_does_not_take_is_told_with_what_to_do_about_it(
+    why: str, advice: str
+) -> None:
     refusing = Refusing()
     refusing.why = why
     with pytest.raises(Trouble) as trouble:
-        stack.apply(Cloud(lambda service: refusing, ACCOUNT, REGION), NAME, template.read(), {"Stage": "dev"})
+        stack.apply(
+            Cloud(lambda service: refusing, ACCOUNT, REGION),
+            NAME,
+            template.read(),
+            {"Stage": "dev"},
+        )
     assert why in trouble.value.why
     assert advice in trouble.value.next_step
 
@@ -248,17 +310,28 @@ def test_of_a_name_s_beginning_nothing_is_taken_over(desk: Desk) -> None:
 
 def test_the_key_of_secrets_is_found_by_its_alias_before_its_description(desk: Desk) -> None:
     kms = desk.cloud("kms")
-    keys = [kms.create_key(Description="The values of resona-dev-secrets")["KeyMetadata"]["KeyId"] for _ in range(2)]
+    keys = [
+        kms.create_key(Description="The values of resona-dev-secrets")["KeyMetadata"]["KeyId"]
+        for _ in range(2)
+    ]
     with pytest.raises(Trouble, match="several keys") as trouble:
         adopting.adopt(desk.cloud, NAME, template.read(), "dev")
     assert "aws kms create-alias --alias-name alias/resona-dev-secrets" in trouble.value.next_step
     kms.create_alias(AliasName="alias/resona-dev-secrets", TargetKeyId=keys[1])
-    assert adopting.adopt(desk.cloud, NAME, template.read(), "dev") == ["SecretsKey", "SecretsKeyAlias"]
-    assert desk.cloudformation.stacks[NAME].physical == {"SecretsKey": keys[1], "SecretsKeyAlias": "alias/resona-dev-secrets"}
+    assert adopting.adopt(desk.cloud, NAME, template.read(), "dev") == [
+        "SecretsKey",
+        "SecretsKeyAlias",
+    ]
+    assert desk.cloudformation.stacks[NAME].physical == {
+        "SecretsKey": keys[1],
+        "SecretsKeyAlias": "alias/resona-dev-secrets",
+    }
 
 
 def test_a_key_that_is_to_be_deleted_is_not_given_up_silently(desk: Desk) -> None:
-    key = desk.cloud("kms").create_key(Description="The values of resona-dev-secrets")["KeyMetadata"]["KeyId"]
+    key = desk.cloud("kms").create_key(Description="The values of resona-dev-secrets")[
+        "KeyMetadata"
+    ]["KeyId"]
     desk.cloud("kms").schedule_key_deletion(KeyId=key)
     with pytest.raises(Trouble, match="PendingDeletion") as trouble:
         adopting.adopt(desk.cloud, NAME, template.read(), "dev")
@@ -267,8 +340,12 @@ def test_a_key_that_is_to_be_deleted_is_not_given_up_silently(desk: Desk) -> Non
 
 def test_what_stays_of_a_destroyed_stage_is_told_also_when_its_key_goes(desk: Desk) -> None:
     names = Names("dev")
-    assert destroying.remains(desk.cloud, names, template.read()) == ["Nothing of the stage dev holds data any more."]
-    key = desk.cloud("kms").create_key(Description="The values of resona-dev-secrets")["KeyMetadata"]["KeyId"]
+    assert destroying.remains(desk.cloud, names, template.read()) == [
+        "Nothing of the stage dev holds data any more."
+    ]
+    key = desk.cloud("kms").create_key(Description="The values of resona-dev-secrets")[
+        "KeyMetadata"
+    ]["KeyId"]
     (line,) = destroying.remains(desk.cloud, names, template.read())
     assert line.startswith(f"What stays: the key of secrets {key}, at about $1 a month")
     desk.cloud("kms").schedule_key_deletion(KeyId=key)
@@ -295,19 +372,27 @@ def test_what_is_taken_over_is_identified_as_cloudformation_has_it(kind: str) ->
 
 def test_all_that_the_template_keeps_is_taken_over() -> None:
     """But for the role of API Gateway's logs, whose name nobody chose: another one is made."""
-    kept = {name: body["Type"] for name, body in load()["Resources"].items() if body.get("DeletionPolicy") == "Retain"}
+    kept = {
+        name: body["Type"]
+        for name, body in load()["Resources"].items()
+        if body.get("DeletionPolicy") == "Retain"
+    }
     assert {kind for name, kind in kept.items() if name != "GatewayLogsRole"} == stack.DATA
     assert adopting.IDENTIFIERS.keys() >= stack.DATA
 
 
-def test_a_template_too_long_for_a_request_is_sent_without_what_only_people_read(tmp_path: Any) -> None:
+def test_a_template_too_long_for_a_request_is_sent_without_what_only_people_read(
+    tmp_path: Any,
+) -> None:
     path = tmp_path / "template.yaml"
     text = template.TEMPLATE.read_text()
     path.write_text(text + "# a comment\n" * 4000)
     found = template.read(path)
     assert found.parsed == load()
     assert len(found.text) < 51_200
-    path.write_text(text.replace("Resources:\n", f"Metadata: {{Long: {'x' * 52_000}}}\nResources:\n", 1))
+    path.write_text(
+        text.replace("Resources:\n", f"Metadata: {{Long: {'x' * 52_000}}}\nResources:\n", 1)
+    )
     with pytest.raises(Trouble, match="longer than the 51,200 bytes"):
         template.read(path)
 
@@ -321,7 +406,10 @@ def test_what_an_import_holds_has_nothing_that_it_may_not_have(desk: Desk) -> No
                 "Type": "AWS::Logs::LogGroup",
                 "Condition": "Always",
                 "DependsOn": "Other",
-                "Properties": {"LogGroupName": {"Fn::Sub": "/resona-${Stage}"}, "RetentionInDays": 30},
+                "Properties": {
+                    "LogGroupName": {"Fn::Sub": "/resona-${Stage}"},
+                    "RetentionInDays": 30,
+                },
             },
             "Other": {"Type": "AWS::SNS::Topic"},
         },
@@ -331,4 +419,9 @@ def test_what_an_import_holds_has_nothing_that_it_may_not_have(desk: Desk) -> No
     assert adopting.adopt(desk.cloud, NAME, Template("", parsed), "dev") == ["Logs"]
     imported = desk.cloudformation.stacks[NAME].template
     assert imported.keys() == {"AWSTemplateFormatVersion", "Parameters", "Conditions", "Resources"}
-    assert imported["Resources"]["Logs"].keys() == {"Type", "DeletionPolicy", "UpdateReplacePolicy", "Properties"}
+    assert imported["Resources"]["Logs"].keys() == {
+        "Type",
+        "DeletionPolicy",
+        "UpdateReplacePolicy",
+        "Properties",
+    }

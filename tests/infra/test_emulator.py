@@ -1,4 +1,6 @@
-"""The laptop's cloud over the wire: it refuses what AWS refuses, keeps what it acknowledged, and ends with whoever started it."""
+"""The laptop's cloud over the wire: it refuses what AWS refuses, keeps what it acknowledged, and
+ends with whoever started it.
+"""
 
 from __future__ import annotations
 
@@ -44,14 +46,28 @@ class Emulator:
         word, _, port = self.process.stdout.readline().strip().partition(" ")
         assert word == "ready"
         self.url = f"http://127.0.0.1:{port}"
-        self.dynamodb, self.sqs, self.scheduler = (self.client(name) for name in ("dynamodb", "sqs", "scheduler"))
+        self.dynamodb, self.sqs, self.scheduler = (
+            self.client(name) for name in ("dynamodb", "sqs", "scheduler")
+        )
         self.queue_url = f"{self.url}/{ACCOUNT}/resona-local-due"
 
     def client(self, service: str) -> Any:
-        # Like Resona's own clients, these check nothing themselves; and what is refused is not tried again.
-        config = Config(parameter_validation=False, retries={"total_max_attempts": 1}, max_pool_connections=32, read_timeout=10)
+        # Like Resona's own clients, these check nothing themselves; and what is refused is not
+        # tried again.
+        config = Config(
+            parameter_validation=False,
+            retries={"total_max_attempts": 1},
+            max_pool_connections=32,
+            read_timeout=10,
+        )
         return boto3.client(
-            service, REGION, endpoint_url=self.url, aws_access_key_id="x", aws_secret_access_key="x", config=config, use_ssl=False
+            service,
+            REGION,
+            endpoint_url=self.url,
+            aws_access_key_id="x",
+            aws_secret_access_key="x",
+            config=config,
+            use_ssl=False,
         )
 
     def kill(self) -> None:
@@ -72,7 +88,10 @@ class Emulator:
 
     def items(self) -> dict[str, int]:
         """Return every item of the table of jobs, with its revision."""
-        return {one["id"]["S"]: int(one["revision"]["N"]) for one in self.dynamodb.scan(TableName=JOBS)["Items"]}
+        return {
+            one["id"]["S"]: int(one["revision"]["N"])
+            for one in self.dynamodb.scan(TableName=JOBS)["Items"]
+        }
 
     def schedules(self) -> list[str]:
         with urlopen(f"{self.url}/laptop/schedules", timeout=5) as answer:
@@ -84,7 +103,8 @@ class Emulator:
 
     def send(self, *bodies: str, delay: int = 0) -> None:
         entries = [
-            {"Id": str(index), "MessageBody": body, "DelaySeconds": delay, "MessageGroupId": "t"} for index, body in enumerate(bodies)
+            {"Id": str(index), "MessageBody": body, "DelaySeconds": delay, "MessageGroupId": "t"}
+            for index, body in enumerate(bodies)
         ]
         self.sqs.send_message_batch(QueueUrl=self.queue_url, Entries=entries)
 
@@ -94,14 +114,20 @@ def item(name: str, revision: int = 1, **more: Any) -> dict[str, Any]:
 
 
 def schedule(name: str = "a-schedule", **changes: Any) -> dict[str, Any]:
-    """Return the request for a schedule as Resona makes it, with these members changed; those of the target as `Target_…`."""
+    """Return the request for a schedule as Resona makes it, with these members changed; those of
+    the target as `Target_…`.
+    """
     target = {
         "Arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:wake",
         "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/scheduler",
         "Input": "{}",
         "RetryPolicy": {"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 10},
     }
-    inner = {key.removeprefix("Target_"): value for key, value in changes.items() if key.startswith("Target_")}
+    inner = {
+        key.removeprefix("Target_"): value
+        for key, value in changes.items()
+        if key.startswith("Target_")
+    }
     outer = {key: value for key, value in changes.items() if not key.startswith("Target_")}
     return {
         "Name": name,
@@ -145,7 +171,9 @@ def refused(error: pytest.ExceptionInfo[ClientError]) -> str:
         {"ScheduleExpression": "cron(0 9 1 * 2 *)"},
         {"ScheduleExpression": "cron(61 9 * * ? *)"},
         {"ScheduleExpression": " cron(0 9 * * ? *)"},
-        {"ScheduleExpression": f"cron({','.join(map(str, range(60)))} {','.join(map(str, range(24)))} 1,2,3,4,5,6,7,8,9,10 * ? *)"},
+        {
+            "ScheduleExpression": f"cron({','.join(map(str, range(60)))} {','.join(map(str, range(24)))} 1,2,3,4,5,6,7,8,9,10 * ? *)"
+        },
         {"ScheduleExpression": "at(2999-01-01T00:00:00Z)"},
         {"ScheduleExpression": "at(2999-01-01)"},
         {"ScheduleExpression": "at(2020-01-01T00:00:00)"},
@@ -168,7 +196,9 @@ def refused(error: pytest.ExceptionInfo[ClientError]) -> str:
     ],
     ids=lambda changes: " ".join(f"{key}={str(value)[:30]}" for key, value in changes.items()),
 )
-def test_a_schedule_that_aws_would_refuse_is_refused(cloud: Emulator, changes: dict[str, Any]) -> None:
+def test_a_schedule_that_aws_would_refuse_is_refused(
+    cloud: Emulator, changes: dict[str, Any]
+) -> None:
     before = cloud.schedules()
     with pytest.raises(ClientError) as error:
         cloud.scheduler.create_schedule(**schedule(**changes))
@@ -187,32 +217,50 @@ def test_the_longest_of_everything_is_taken(cloud: Emulator) -> None:
 def test_a_date_is_past_or_to_come_in_its_own_zone(cloud: Emulator) -> None:
     soon = f"{datetime.now(UTC) + timedelta(hours=1):at(%Y-%m-%dT%H:%M:%S)}"
     with pytest.raises(ClientError) as error:
-        cloud.scheduler.create_schedule(**schedule(ScheduleExpression=soon, ScheduleExpressionTimezone="Asia/Tokyo"))
+        cloud.scheduler.create_schedule(
+            **schedule(ScheduleExpression=soon, ScheduleExpressionTimezone="Asia/Tokyo")
+        )
     assert refused(error) == "ValidationException"
-    cloud.scheduler.create_schedule(**schedule("in-new-york", ScheduleExpression=soon, ScheduleExpressionTimezone="America/New_York"))
+    cloud.scheduler.create_schedule(
+        **schedule(
+            "in-new-york", ScheduleExpression=soon, ScheduleExpressionTimezone="America/New_York"
+        )
+    )
 
 
 def test_a_missing_group_and_a_missing_schedule_are_not_found(cloud: Emulator) -> None:
     with pytest.raises(ClientError) as error:
         cloud.scheduler.create_schedule(**schedule(GroupName="no-such-group"))
-    assert (refused(error), error.value.response["ResponseMetadata"]["HTTPStatusCode"]) == ("ResourceNotFoundException", 404)
+    assert (refused(error), error.value.response["ResponseMetadata"]["HTTPStatusCode"]) == (
+        "ResourceNotFoundException",
+        404,
+    )
     with pytest.raises(ClientError) as error:
         cloud.scheduler.delete_schedule(Name="never-made", GroupName=GROUP)
     assert refused(error) == "ResourceNotFoundException"
 
 
-def test_a_second_schedule_of_a_name_is_a_conflict_and_a_repeated_request_is_not(cloud: Emulator) -> None:
+def test_a_second_schedule_of_a_name_is_a_conflict_and_a_repeated_request_is_not(
+    cloud: Emulator,
+) -> None:
     first = cloud.scheduler.create_schedule(**schedule("twice"))["ScheduleArn"]
     assert cloud.scheduler.create_schedule(**schedule("twice"))["ScheduleArn"] == first
     with pytest.raises(ClientError) as error:
         cloud.scheduler.create_schedule(**schedule("twice", ClientToken="another"))
-    assert (refused(error), error.value.response["ResponseMetadata"]["HTTPStatusCode"]) == ("ConflictException", 409)
+    assert (refused(error), error.value.response["ResponseMetadata"]["HTTPStatusCode"]) == (
+        "ConflictException",
+        409,
+    )
     assert cloud.schedules().count("twice") == 1
 
 
-def test_who_knows_the_schedules_is_told_of_the_next_change_and_of_no_other(cloud: Emulator) -> None:
+def test_who_knows_the_schedules_is_told_of_the_next_change_and_of_no_other(
+    cloud: Emulator,
+) -> None:
     def read(version: int, wait: float) -> Any:
-        with urlopen(f"{cloud.url}/laptop/schedules?wait={wait}&version={version}", timeout=10) as answer:
+        with urlopen(
+            f"{cloud.url}/laptop/schedules?wait={wait}&version={version}", timeout=10
+        ) as answer:
             return json.load(answer)
 
     known = read(-1, 10)["version"]
@@ -230,7 +278,9 @@ def test_an_item_larger_than_400_kilobytes_is_refused(cloud: Emulator) -> None:
     large = item("large", text={"S": "x" * 400 * 1024})
     for write in (
         lambda: cloud.dynamodb.put_item(TableName=JOBS, Item=large),
-        lambda: cloud.dynamodb.transact_write_items(TransactItems=[{"Put": {"TableName": JOBS, "Item": large}}]),
+        lambda: cloud.dynamodb.transact_write_items(
+            TransactItems=[{"Put": {"TableName": JOBS, "Item": large}}]
+        ),
     ):
         with pytest.raises(ClientError) as error:
             write()
@@ -261,7 +311,9 @@ def test_a_refused_condition_shows_what_stands_there_if_asked(cloud: Emulator) -
         assert error.value.response.get("Item") == (item("shown") if asked else None)
         with pytest.raises(ClientError) as error:
             put = {"Put": {"TableName": JOBS, "Item": item("shown", 2), **condition}}
-            cloud.dynamodb.transact_write_items(TransactItems=[{"Put": {"TableName": JOBS, "Item": item("beside")}}, put])
+            cloud.dynamodb.transact_write_items(
+                TransactItems=[{"Put": {"TableName": JOBS, "Item": item("beside")}}, put]
+            )
         reasons: Any = error.value.response["CancellationReasons"]  # type: ignore[typeddict-item]
         assert [reason["Code"] for reason in reasons] == ["None", "ConditionalCheckFailed"]
         assert reasons[1].get("Item") == (item("shown") if asked else None)
@@ -272,17 +324,29 @@ def test_a_refused_condition_shows_what_stands_there_if_asked(cloud: Emulator) -
 def test_a_batch_gets_what_is_there_and_is_refused_as_aws_refuses_it(cloud: Emulator) -> None:
     cloud.put("batched")
     keys = [{"id": {"S": name}, "part": {"S": "state"}} for name in ("batched", "absent")]
-    found = cloud.dynamodb.batch_get_item(RequestItems={JOBS: {"Keys": keys, "ConsistentRead": True}})
+    found = cloud.dynamodb.batch_get_item(
+        RequestItems={JOBS: {"Keys": keys, "ConsistentRead": True}}
+    )
     assert (found["Responses"], found["UnprocessedKeys"]) == ({JOBS: [item("batched")]}, {})
     many = [{"id": {"S": f"many-{number}"}, "part": {"S": "state"}} for number in range(101)]
-    for wrong in ({JOBS: {"Keys": [keys[0], keys[0]]}}, {JOBS: {"Keys": many}}, {"no-such-table": {"Keys": keys}}):
+    for wrong in (
+        {JOBS: {"Keys": [keys[0], keys[0]]}},
+        {JOBS: {"Keys": many}},
+        {"no-such-table": {"Keys": keys}},
+    ):
         with pytest.raises(ClientError) as error:
             cloud.dynamodb.batch_get_item(RequestItems=wrong)
         assert refused(error) in ("ValidationException", "ResourceNotFoundException"), wrong
 
 
 def test_a_transaction_with_a_token_is_made_once(cloud: Emulator) -> None:
-    first = {"Put": {"TableName": JOBS, "Item": item("tokened"), "ConditionExpression": "attribute_not_exists(id)"}}
+    first = {
+        "Put": {
+            "TableName": JOBS,
+            "Item": item("tokened"),
+            "ConditionExpression": "attribute_not_exists(id)",
+        }
+    }
     for _ in range(2):
         cloud.dynamodb.transact_write_items(TransactItems=[first], ClientRequestToken="one")
     with pytest.raises(ClientError):
@@ -293,7 +357,15 @@ def test_refused_transactions_undo_nothing_of_what_others_write(cloud: Emulator)
     """moto's own put a copy of the whole table back: of 787 acknowledged writes 106 were lost."""
     cloud.put("taken")
     stop = threading.Event()
-    refuse = [{"Put": {"TableName": JOBS, "Item": item("taken", 9), "ConditionExpression": "attribute_not_exists(id)"}}]
+    refuse = [
+        {
+            "Put": {
+                "TableName": JOBS,
+                "Item": item("taken", 9),
+                "ConditionExpression": "attribute_not_exists(id)",
+            }
+        }
+    ]
 
     def disturb() -> int:
         count = 0
@@ -325,7 +397,12 @@ def test_of_many_writers_that_read_one_revision_one_wins(cloud: Emulator) -> Non
     def compare_and_swap(_: int) -> bool:
         together.wait(timeout=10)
         try:
-            cloud.put("contended", 2, ConditionExpression="revision = :read", ExpressionAttributeValues={":read": {"N": "1"}})
+            cloud.put(
+                "contended",
+                2,
+                ConditionExpression="revision = :read",
+                ExpressionAttributeValues={":read": {"N": "1"}},
+            )
         except ClientError:
             return False
         return True
@@ -342,7 +419,9 @@ def test_a_delayed_message_is_not_visible_before_its_time(cloud: Emulator) -> No
         cloud.sqs.send_message(QueueUrl=cloud.queue_url, MessageBody="never", DelaySeconds=901)
 
 
-def test_a_queue_with_2000_messages_waiting_is_about_as_fast_as_an_empty_one(cloud: Emulator) -> None:
+def test_a_queue_with_2000_messages_waiting_is_about_as_fast_as_an_empty_one(
+    cloud: Emulator,
+) -> None:
     for start in range(0, 2000, 10):
         cloud.send(*(str(number) for number in range(start, start + 10)), delay=900)
     cloud.send(*"abcdefghij")
@@ -366,27 +445,39 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     first.sqs.delete_message(QueueUrl=first.queue_url, ReceiptHandle=message["ReceiptHandle"])
     first.send("kept")
     first.send("kept for later", delay=900)
-    expired, lives = ({"N": f"{datetime.now(UTC).timestamp() + hours * 3600:.0f}"} for hours in (-1, 1))
+    expired, lives = (
+        {"N": f"{datetime.now(UTC).timestamp() + hours * 3600:.0f}"} for hours in (-1, 1)
+    )
     for name, at in (("expired", expired), ("lives", lives)):
         run = {"job_id": {"S": name}, "sort": {"S": "a#01"}, "expires_at": at}
         first.dynamodb.put_item(TableName=RUNS, Item=run)
-    pair = [{"Put": {"TableName": JOBS, "Item": item(name)}} for name in ("transacted-1", "transacted-2")]
+    pair = [
+        {"Put": {"TableName": JOBS, "Item": item(name)}}
+        for name in ("transacted-1", "transacted-2")
+    ]
     first.dynamodb.transact_write_items(TransactItems=pair)
     first.kill()
 
     second = Emulator(tmp_path)
     assert second.items() == {"kept": 7, "transacted-1": 1, "transacted-2": 1}
-    assert [run["job_id"]["S"] for run in second.dynamodb.scan(TableName=RUNS)["Items"]] == ["lives"]
+    assert [run["job_id"]["S"] for run in second.dynamodb.scan(TableName=RUNS)["Items"]] == [
+        "lives"
+    ]
     assert second.schedules() == ["kept"]
     assert second.receive() == ["kept"]
     found = second.dynamodb.query(
-        TableName=JOBS, KeyConditionExpression="id = :id", ExpressionAttributeValues={":id": {"S": "kept"}}, ConsistentRead=True
+        TableName=JOBS,
+        KeyConditionExpression="id = :id",
+        ExpressionAttributeValues={":id": {"S": "kept"}},
+        ConsistentRead=True,
     )
     assert found["Items"] == [item("kept", 7)]
     second.end()
 
 
-def test_a_kill_in_the_middle_of_many_writes_loses_none_that_was_acknowledged(tmp_path: Path) -> None:
+def test_a_kill_in_the_middle_of_many_writes_loses_none_that_was_acknowledged(
+    tmp_path: Path,
+) -> None:
     first = Emulator(tmp_path)
     acknowledged: dict[str, int] = {}
     enough = threading.Event()
@@ -431,6 +522,8 @@ def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
 def test_what_it_cannot_read_is_told_in_a_sentence_to_whoever_started_it(tmp_path: Path) -> None:
     (tmp_path / "local.sqlite").write_bytes(b"a letter to my mother" * 100)
     command = [sys.executable, "-m", "infra.local.emulator", str(tmp_path), "local"]
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith(f"failed {tmp_path}/local.sqlite cannot be read")

@@ -26,23 +26,42 @@ def fires(expression: str, zone: str, after: str, count: int) -> list[str]:
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
-        # The examples of AWS's user guides, and what they say about them. 1 January 2026 is a Thursday.
-        ("cron(15 10 ? * 6L 2026-2027)", ["2026-01-30 10:15", "2026-02-27 10:15", "2026-03-27 10:15"]),
+        # The examples of AWS's user guides, and what they say about them. 1 January 2026 is a
+        # Thursday.
+        (
+            "cron(15 10 ? * 6L 2026-2027)",
+            ["2026-01-30 10:15", "2026-02-27 10:15", "2026-03-27 10:15"],
+        ),
         ("cron(15 10 * * ? *)", ["2026-01-01 10:15", "2026-01-02 10:15"]),
         ("cron(0 10 * * ? *)", ["2026-01-01 10:00", "2026-01-02 10:00"]),
         ("cron(15 12 * * ? *)", ["2026-01-01 12:15", "2026-01-02 12:15"]),
         ("cron(0 18 ? * MON-FRI *)", ["2026-01-01 18:00", "2026-01-02 18:00", "2026-01-05 18:00"]),
         ("cron(0 8 1 * ? *)", ["2026-01-01 08:00", "2026-02-01 08:00"]),
-        ("cron(0/15 * * * ? *)", ["2026-01-01 00:15", "2026-01-01 00:30", "2026-01-01 00:45", "2026-01-01 01:00"]),
+        (
+            "cron(0/15 * * * ? *)",
+            ["2026-01-01 00:15", "2026-01-01 00:30", "2026-01-01 00:45", "2026-01-01 01:00"],
+        ),
         ("cron(0/10 * ? * MON-FRI *)", ["2026-01-01 00:10", "2026-01-01 00:20"]),
         ("cron(0/5 8-17 ? * MON-FRI *)", ["2026-01-01 08:00", "2026-01-01 08:05"]),
         ("cron(0/30 20-2 ? * MON-FRI *)", None),
         ("cron(1/10 * * * ? *)", ["2026-01-01 00:01", "2026-01-01 00:11", "2026-01-01 00:21"]),
-        ("cron(0 9 3W * ? *)", ["2026-01-02 09:00", "2026-02-03 09:00", "2026-03-03 09:00", "2026-04-03 09:00", "2026-05-04 09:00"]),
+        (
+            "cron(0 9 3W * ? *)",
+            [
+                "2026-01-02 09:00",
+                "2026-02-03 09:00",
+                "2026-03-03 09:00",
+                "2026-04-03 09:00",
+                "2026-05-04 09:00",
+            ],
+        ),
         ("cron(0 9 ? * 3#2 *)", ["2026-01-13 09:00", "2026-02-10 09:00"]),
         ("cron(0 9 L * ? *)", ["2026-01-31 09:00", "2026-02-28 09:00"]),
         ("cron(0 9 ? * L *)", ["2026-01-03 09:00", "2026-01-10 09:00"]),
-        ("cron(0 9 ? JAN,FEB,MAR MON#1 *)", ["2026-01-05 09:00", "2026-02-02 09:00", "2026-03-02 09:00", "2027-01-04 09:00"]),
+        (
+            "cron(0 9 ? JAN,FEB,MAR MON#1 *)",
+            ["2026-01-05 09:00", "2026-02-02 09:00", "2026-03-02 09:00", "2027-01-04 09:00"],
+        ),
         # Recorded as accepted.
         ("cron(*/15 * * * ? *)", ["2026-01-01 00:15", "2026-01-01 00:30"]),
         ("cron(0-59/10 0-23/2 ? * * *)", ["2026-01-01 00:10", "2026-01-01 00:20"]),
@@ -64,7 +83,8 @@ def test_a_cron_fires_as_the_guide_says(expression: str, expected: list[str] | N
 @pytest.mark.parametrize(
     ("day", "expected"),
     [
-        # 1 February 2026 is a Sunday and 28 February a Saturday; 1 August 2026 is a Saturday, 31 May a Sunday.
+        # 1 February 2026 is a Sunday and 28 February a Saturday; 1 August 2026 is a Saturday, 31
+        # May a Sunday.
         ("1W", ["2026-02-02", "2026-08-03"]),
         ("28W", ["2026-02-27", "2026-08-28"]),
         ("31W", ["2026-05-29", "2026-08-31"]),
@@ -96,7 +116,9 @@ def test_a_rate_counts_from_the_last_time(expression: str, expected: str) -> Non
 
 def test_a_date_is_read_in_its_zone_and_fires_once() -> None:
     assert fires("at(2026-11-20T13:00:00)", "UTC", "2026-01-01", 5) == ["2026-11-20 13:00"]
-    assert fires("at(2026-11-20T13:00:00)", "America/New_York", "2026-01-01", 5) == ["2026-11-20 18:00"]
+    assert fires("at(2026-11-20T13:00:00)", "America/New_York", "2026-01-01", 5) == [
+        "2026-11-20 18:00"
+    ]
     assert fires("at(2026-11-20T13:00:00)", "UTC", "2026-11-20 13:00", 5) == []
 
 
@@ -162,12 +184,26 @@ def test_a_zone_must_be_known(zone: str) -> None:
 
 
 def test_a_local_time_that_does_not_exist_is_skipped() -> None:
-    assert fires("cron(30 2 * * ? *)", "Europe/Berlin", "2027-03-27", 2) == ["2027-03-27 01:30", "2027-03-29 00:30"]
-    assert fires("cron(30 2 ? * * *)", "America/New_York", "2027-03-13", 2) == ["2027-03-13 07:30", "2027-03-15 06:30"]
+    assert fires("cron(30 2 * * ? *)", "Europe/Berlin", "2027-03-27", 2) == [
+        "2027-03-27 01:30",
+        "2027-03-29 00:30",
+    ]
+    assert fires("cron(30 2 ? * * *)", "America/New_York", "2027-03-13", 2) == [
+        "2027-03-13 07:30",
+        "2027-03-15 06:30",
+    ]
 
 
 def test_a_local_time_that_repeats_fires_once() -> None:
-    assert fires("cron(30 2 * * ? *)", "Europe/Berlin", "2027-10-30 12:00", 2) == ["2027-10-31 00:30", "2027-11-01 01:30"]
-    assert fires("cron(30 1 * * ? *)", "America/New_York", "2027-11-06 12:00", 2) == ["2027-11-07 05:30", "2027-11-08 06:30"]
+    assert fires("cron(30 2 * * ? *)", "Europe/Berlin", "2027-10-30 12:00", 2) == [
+        "2027-10-31 00:30",
+        "2027-11-01 01:30",
+    ]
+    assert fires("cron(30 1 * * ? *)", "America/New_York", "2027-11-06 12:00", 2) == [
+        "2027-11-07 05:30",
+        "2027-11-08 06:30",
+    ]
     # Asked from within the second passing, it is over.
-    assert fires("cron(30 2 * * ? *)", "Europe/Berlin", "2027-10-31 01:10", 1) == ["2027-11-01 01:30"]
+    assert fires("cron(30 2 * * ? *)", "Europe/Berlin", "2027-10-31 01:10", 1) == [
+        "2027-11-01 01:30"
+    ]

@@ -1,4 +1,6 @@
-"""The laptop's server, byte by byte over real sockets: it answers whatever comes, and never reads one request as another."""
+"""The laptop's server, byte by byte over real sockets: it answers whatever comes, and never reads
+one request as another.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from app import app
 from chalicelib.api.routing import parts
 from infra.local.gateway import Handler, Server
 from tests.api.conftest import job
-from tests.world import World
+from tests.environment import Environment
 
 BODY = json.dumps(job()).encode()
 LENGTH = b"Content-Length: %d\r\n" % len(BODY)
@@ -49,8 +51,10 @@ class Gateway:
     """A server on a cloud in memory, and a client that sends it bytes."""
 
     def __init__(self) -> None:
-        self.world = World()
-        self.server = Server(("127.0.0.1", 0), functools.partial(Handler, app_object=app, config=Config.create()))
+        self.env = Environment()
+        self.server = Server(
+            ("127.0.0.1", 0), functools.partial(Handler, app_object=app, config=Config.create())
+        )
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.server.server_address[1]), timeout=10)
@@ -67,27 +71,32 @@ class Gateway:
 
     @property
     def jobs(self) -> int:
-        return len(self.world.scheduling.page("local", None, 100)[0])
+        return len(self.env.scheduling.page("local", None, 100)[0])
 
 
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
     gateway = Gateway()
-    parts.use(gateway.world.scheduling, stage="local")
+    parts.use(gateway.env.scheduling, stage="local")
     thread = threading.Thread(target=gateway.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield gateway
     gateway.server.shutdown()
     thread.join()
     gateway.server.server_close()
-    parts.use(gateway.world.scheduling, stage="")
+    parts.use(gateway.env.scheduling, stage="")
 
 
 def test_a_body_may_come_with_its_length_or_in_chunks(gateway: Gateway) -> None:
     chunks = b"".join(b"1;an=extension\r\n%c\r\n" % byte for byte in BODY)
     assert gateway.send(START + LENGTH + b"\r\n" + BODY).status == 201
     assert gateway.send(START + LENGTH + LENGTH + b"\r\n" + BODY).status == 201
-    assert gateway.send(START + b"Transfer-Encoding: Chunked\r\n\r\n" + chunks + b"0\r\nA: trailer\r\n\r\n").status == 201
+    assert (
+        gateway.send(
+            START + b"Transfer-Encoding: Chunked\r\n\r\n" + chunks + b"0\r\nA: trailer\r\n\r\n"
+        ).status
+        == 201
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,23 +113,39 @@ def test_a_body_may_come_with_its_length_or_in_chunks(gateway: Gateway) -> None:
         b"Transfer-Encoding: chunked\r\n\r\n0x" + CHUNK + b"0\r\n\r\n",
         b"Transfer-Encoding: chunked\r\n\r\n-" + CHUNK + b"0\r\n\r\n",
         b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(BODY) + BODY + b"more\r\n0\r\n\r\n",
-        b"Transfer-Encoding: chunked\r\n\r\n%x;%s\r\n" % (len(BODY), b"x" * 2000) + BODY + b"\r\n0\r\n\r\n",
-        b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK + b"0\r\n" + b"A: trailer\r\n" * 200 + b"\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n%x;%s\r\n" % (len(BODY), b"x" * 2000)
+        + BODY
+        + b"\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n"
+        + CHUNK
+        + b"0\r\n"
+        + b"A: trailer\r\n" * 200
+        + b"\r\n",
         b"no header\r\n" + LENGTH + b"\r\n" + BODY,
         LENGTH.replace(b":", b" :") + b"\r\n" + BODY,
         b"X-Forwarded-Proto: https\r\n folded\r\n" + LENGTH + b"\r\n" + BODY,
         b"Authorization: Bearer a\0b\r\n" + LENGTH + b"\r\n" + BODY,
     ],
 )
-def test_what_two_readers_could_read_as_two_requests_is_refused(gateway: Gateway, rest: bytes) -> None:
+def test_what_two_readers_could_read_as_two_requests_is_refused(
+    gateway: Gateway, rest: bytes
+) -> None:
     answer = gateway.send(START + rest)
     assert (answer.status, answer.json["status"]) == (400, 400)
     assert b"Content-Type: application/problem+json" in answer.head
     assert gateway.jobs == 0
 
 
-@pytest.mark.parametrize("rest", [b"Content-Length: %d\r\n\r\n" % (len(BODY) + 1) + BODY, b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK])
-def test_a_request_that_breaks_off_registers_nothing_though_it_reads_as_a_whole_document(gateway: Gateway, rest: bytes) -> None:
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Content-Length: %d\r\n\r\n" % (len(BODY) + 1) + BODY,
+        b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK,
+    ],
+)
+def test_a_request_that_breaks_off_registers_nothing_though_it_reads_as_a_whole_document(
+    gateway: Gateway, rest: bytes
+) -> None:
     assert gateway.send(START + rest).status == 400
     assert gateway.jobs == 0
 
@@ -142,15 +167,22 @@ def test_a_request_that_breaks_off_registers_nothing_though_it_reads_as_a_whole_
         (b"GET /jobs;of=mine HTTP/1.1", 404),
     ],
 )
-def test_a_line_that_is_no_request_of_ours_is_answered_with_a_status_and_a_problem(gateway: Gateway, line: bytes, status: int) -> None:
+def test_a_line_that_is_no_request_of_ours_is_answered_with_a_status_and_a_problem(
+    gateway: Gateway, line: bytes, status: int
+) -> None:
     answer = gateway.send(line + b"\r\n\r\n")
     assert answer.raw.startswith(b"HTTP/1.1 ")
     assert (answer.status, answer.json["status"]) == (status, status)
     assert "None" not in answer.json["detail"]
 
 
-@pytest.mark.parametrize("content_type", [b"multipart/form-data; boundary=x", b"multipart/form-data", b"message/rfc822", b"text/plain"])
-def test_a_body_of_another_type_is_refused_for_its_type_and_not_for_its_headers(gateway: Gateway, content_type: bytes) -> None:
+@pytest.mark.parametrize(
+    "content_type",
+    [b"multipart/form-data; boundary=x", b"multipart/form-data", b"message/rfc822", b"text/plain"],
+)
+def test_a_body_of_another_type_is_refused_for_its_type_and_not_for_its_headers(
+    gateway: Gateway, content_type: bytes
+) -> None:
     request = START.replace(b"application/json", content_type) + LENGTH
     assert gateway.send(request + b"\r\n" + BODY).status == 415
     assert gateway.send(request + b"no header\r\n\r\n" + BODY).status == 400
@@ -158,7 +190,10 @@ def test_a_body_of_another_type_is_refused_for_its_type_and_not_for_its_headers(
 
 def test_a_method_that_is_not_possible_is_told_which_are(gateway: Gateway) -> None:
     for method in (b"PUT", b"TRACE", b"BREW"):
-        assert b"\r\nAllow: GET, OPTIONS, POST\r\n" in gateway.send(method + b" /jobs HTTP/1.1\r\n\r\n").head
+        assert (
+            b"\r\nAllow: GET, OPTIONS, POST\r\n"
+            in gateway.send(method + b" /jobs HTTP/1.1\r\n\r\n").head
+        )
 
 
 def test_a_body_over_10_mb_is_answered_and_not_cut_off(gateway: Gateway) -> None:
@@ -175,11 +210,15 @@ def test_empty_lines_before_a_request_are_overlooked(gateway: Gateway) -> None:
 def test_a_target_in_absolute_form_is_that_path(gateway: Gateway) -> None:
     request = START.replace(b"/jobs", b"http://localhost:8000/jobs") + LENGTH + b"\r\n" + BODY
     answer = gateway.send(request)
-    assert f"\r\nLocation: http://localhost:8000/jobs/{answer.json['id']}\r\n".encode() in answer.head
+    assert (
+        f"\r\nLocation: http://localhost:8000/jobs/{answer.json['id']}\r\n".encode() in answer.head
+    )
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /he", START + b"Content-Length: 500\r\n\r\n{"])
-def test_a_client_that_goes_away_leaves_no_trace(gateway: Gateway, sent: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_client_that_goes_away_leaves_no_trace(
+    gateway: Gateway, sent: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
     with gateway.connect() as connection:
         connection.sendall(sent)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -74,19 +74,33 @@ def test_a_laptop_may_call_what_runs_beside_it(url: str) -> None:
         "-a",
     ],
 )
-def test_numbers_in_disguise_and_the_clouds_own_addresses_stay_refused_on_a_laptop(host: str) -> None:
+def test_numbers_in_disguise_and_the_clouds_own_addresses_stay_refused_on_a_laptop(
+    host: str,
+) -> None:
     assert LOCAL.refuse_host(host) is not None
     with pytest.raises(InvalidInput):
         check(Request(f"http://{host}/", "POST", {}), refuse_host=LOCAL.refuse_host)
 
 
-@pytest.mark.parametrize(("address", "allowed"), [("127.0.0.1", True), ("::1", True), ("10.0.0.1", True), ("8.8.8.8", True)])
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [("127.0.0.1", True), ("::1", True), ("10.0.0.1", True), ("8.8.8.8", True)],
+)
 def test_a_name_may_resolve_to_a_private_address_on_a_laptop(address: str, allowed: bool) -> None:
     assert LOCAL.refuse_address(ipaddress.ip_address(address)) is None
 
 
 @pytest.mark.parametrize(
-    "address", ["169.254.169.254", "168.63.129.16", "fe80::1", "::ffff:127.0.0.1", "fd00::1%eth0", "0.0.0.0", "224.0.0.1"]
+    "address",
+    [
+        "169.254.169.254",
+        "168.63.129.16",
+        "fe80::1",
+        "::ffff:127.0.0.1",
+        "fd00::1%eth0",
+        "0.0.0.0",
+        "224.0.0.1",
+    ],
 )
 def test_a_name_may_not_resolve_to_the_clouds_own_addresses_on_a_laptop(address: str) -> None:
     assert LOCAL.refuse_address(ipaddress.ip_address(address)) is not None
@@ -95,9 +109,15 @@ def test_a_name_may_not_resolve_to_the_clouds_own_addresses_on_a_laptop(address:
 def test_a_laptop_calls_localhost_by_its_name_and_what_ships_does_not() -> None:
     with serving(OK) as server:
         request = Request(f"http://localhost:{server.port}/", "POST", {})
-        local = send(request, run_headers=RUN, timeout=timedelta(seconds=2), credentials=SIGNED, guard=LOCAL)
+        local = send(
+            request, run_headers=RUN, timeout=timedelta(seconds=2), credentials=SIGNED, guard=LOCAL
+        )
         deployed = send(request, run_headers=RUN, timeout=timedelta(seconds=2), credentials=SIGNED)
-        assert (local.outcome, deployed.outcome, len(server.seen)) == (Outcome.SUCCESS, Outcome.BLOCKED, 1)
+        assert (local.outcome, deployed.outcome, len(server.seen)) == (
+            Outcome.SUCCESS,
+            Outcome.BLOCKED,
+            1,
+        )
 
 
 def shipped() -> list[Path]:
@@ -110,15 +130,24 @@ def test_only_one_guard_is_made_by_what_ships() -> None:
         (path.name, ast.unparse(call))
         for path in shipped()
         for call in ast.walk(ast.parse(path.read_text()))
-        if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in ("Guard", "replace") and "uard" in ast.unparse(call)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func).rpartition(".")[2] in ("Guard", "replace")
+        and "uard" in ast.unparse(call)
     ]
     assert made == [("address_guard.py", "Guard(refuse_private_host, refuse_private_address)")]
 
 
 def test_what_ships_neither_reads_settings_where_it_judges_nor_lets_a_guard_be_changed() -> None:
-    for name in ("domain/request.py", "domain/address.py", "outbound/address_guard.py", "outbound/send.py"):
+    for name in (
+        "domain/request.py",
+        "domain/address.py",
+        "outbound/address_guard.py",
+        "outbound/send.py",
+    ):
         names = {
-            ast.unparse(node) for node in ast.walk(ast.parse((ROOT / "chalicelib" / name).read_text())) if isinstance(node, ast.Attribute)
+            ast.unparse(node)
+            for node in ast.walk(ast.parse((ROOT / "chalicelib" / name).read_text()))
+            if isinstance(node, ast.Attribute)
         }
         assert not {one for one in names if one.startswith(("os.environ", "os.getenv"))}, name
     with pytest.raises(AttributeError):
@@ -127,7 +156,9 @@ def test_what_ships_neither_reads_settings_where_it_judges_nor_lets_a_guard_be_c
 
 
 def test_no_environment_makes_what_ships_call_loopback() -> None:
-    """Every variable that the project's sources name, and Chalice's and AWS's own, set to what one would hope for."""
+    """Every variable that the project's sources name, and Chalice's and AWS's own, set to what one
+    would hope for.
+    """
     code = (
         "from datetime import timedelta\n"
         "from chalicelib.domain.request import Request\n"
@@ -141,10 +172,31 @@ def test_no_environment_makes_what_ships_call_loopback() -> None:
         node.value
         for path in [*shipped(), *sorted((ROOT / "infra").rglob("*.py"))]
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isupper() and node.value.isidentifier()
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value.isupper()
+        and node.value.isidentifier()
     }
     assert "RESONA_STAGE" in named or len(named) > 3, "the test no longer finds the settings"
-    hopeful = dict.fromkeys(named | {"AWS_CHALICE_CLI_MODE", "CHALICE_STAGE", "STAGE", "DEBUG", "RESONA_STAGE", "PYTEST_VERSION"}, "local")
+    hopeful = dict.fromkeys(
+        named
+        | {
+            "AWS_CHALICE_CLI_MODE",
+            "CHALICE_STAGE",
+            "STAGE",
+            "DEBUG",
+            "RESONA_STAGE",
+            "PYTEST_VERSION",
+        },
+        "local",
+    )
     environment = {**hopeful, "PATH": os.environ["PATH"]}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.split() == ["blocked"] * 4

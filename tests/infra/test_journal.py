@@ -66,7 +66,9 @@ def test_of_a_write_that_fails_nothing_is_kept_and_the_next_one_works(journal: J
     assert kept(journal) == {"a": 4}
 
 
-def test_whoever_comes_second_is_refused_with_a_sentence_and_leaves_the_first_alone(path: Path, journal: Journal) -> None:
+def test_whoever_comes_second_is_refused_with_a_sentence_and_leaves_the_first_alone(
+    path: Path, journal: Journal
+) -> None:
     with pytest.raises(StateInUse, match="is in use: is another Resona running here"):
         Journal(path, patience_seconds=0)
     journal.write([("item", "a", 1)])
@@ -76,7 +78,10 @@ def test_whoever_comes_second_is_refused_with_a_sentence_and_leaves_the_first_al
 def test_what_is_no_journal_is_not_overwritten(path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(b"a letter to my mother" * 100)
-    with pytest.raises(StateDamaged, match=r"local\.sqlite cannot be read .*: put a copy of it back, or move it away"):
+    with pytest.raises(
+        StateDamaged,
+        match=r"local\.sqlite cannot be read .*: put a copy of it back, or move it away",
+    ):
         Journal(path)
     assert path.read_bytes() == b"a letter to my mother" * 100
 
@@ -92,11 +97,15 @@ def test_a_damage_that_shows_only_when_it_is_read_is_told_as_one(path: Path) -> 
     opened.close()
 
 
-def test_a_folder_that_cannot_be_one_and_a_file_that_cannot_be_opened_are_told_from_one_in_use(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_one_and_a_file_that_cannot_be_opened_are_told_from_one_in_use(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.sqlite").mkdir()
     for path in (tmp_path / "file" / "local.sqlite", tmp_path / "folder.sqlite"):
-        with pytest.raises(NoPlaceForState, match="set RESONA_HOME to a folder that can be written"):
+        with pytest.raises(
+            NoPlaceForState, match="set RESONA_HOME to a folder that can be written"
+        ):
             Journal(path)
 
 

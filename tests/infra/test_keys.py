@@ -12,8 +12,8 @@ import pytest
 from moto import mock_aws
 
 from chalicelib.aws import clients
-from chalicelib.aws.key_store import KeyStore
-from chalicelib.domain.keys import KeyStatus, Scope, new_key, read_key, verify
+from chalicelib.aws.api_key_store import ApiKeyStore
+from chalicelib.domain.api_keys import ApiKeyStatus, Scope, new_key, read_key, verify
 from infra import keys
 from infra.local.template import read_template
 from tests.infra.sessions import new_core
@@ -39,7 +39,9 @@ class Operator:
 
 
 @pytest.fixture
-def operator(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Operator]:
+def operator(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Operator]:
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
@@ -47,14 +49,21 @@ def operator(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
         boto3.setup_default_session(botocore_session=new_core())
-        (table,) = [table for table in read_template("prod").tables if table["TableName"] == "resona-prod-keys"]
-        made = {name: table[name] for name in ("TableName", "AttributeDefinitions", "KeySchema", "BillingMode")}
+        (table,) = [
+            table
+            for table in read_template("prod").tables
+            if table["TableName"] == "resona-prod-keys"
+        ]
+        made = {
+            name: table[name]
+            for name in ("TableName", "AttributeDefinitions", "KeySchema", "BillingMode")
+        }
         clients.dynamodb().create_table(**made)
         yield Operator(capsys)
 
 
-def store() -> KeyStore:
-    return KeyStore(clients.dynamodb(), "resona-prod-keys")
+def store() -> ApiKeyStore:
+    return ApiKeyStore(clients.dynamodb(), "resona-prod-keys")
 
 
 def test_a_key_is_made_and_shown_once_alone_on_standard_output(operator: Operator) -> None:
@@ -63,7 +72,7 @@ def test_a_key_is_made_and_shown_once_alone_on_standard_output(operator: Operato
     assert key is not None
     record = store().get(key.id)
     assert record is not None
-    assert verify(key, record, NOW) == KeyStatus.ACTIVE
+    assert verify(key, record, NOW) == ApiKeyStatus.ACTIVE
     assert (record.tenant, record.scopes, record.expires_at) == ("acme", frozenset(Scope), None)
     assert operator.err == f"This is key {key.id} of acme, for read,write; it is shown this once.\n"
     operator.types("list --stage prod")
@@ -74,18 +83,32 @@ def test_a_key_is_made_and_shown_once_alone_on_standard_output(operator: Operato
 
 @pytest.mark.parametrize(
     ("text", "scopes"),
-    [("read", {Scope.READ}), ("write", {Scope.WRITE}), ("read,write", set(Scope)), ("write,read", set(Scope)), ("read,read", {Scope.READ})],
+    [
+        ("read", {Scope.READ}),
+        ("write", {Scope.WRITE}),
+        ("read,write", set(Scope)),
+        ("write,read", set(Scope)),
+        ("read,read", {Scope.READ}),
+    ],
 )
-def test_a_key_has_the_scopes_that_were_named(operator: Operator, text: str, scopes: set[Scope]) -> None:
+def test_a_key_has_the_scopes_that_were_named(
+    operator: Operator, text: str, scopes: set[Scope]
+) -> None:
     operator.types(f"create --stage prod --tenant acme --scopes {text}")
     (record,) = store().all()
     assert record.scopes == scopes
 
 
 def test_keys_are_listed_by_tenant_with_what_they_are_worth(operator: Operator) -> None:
-    for line in ("--tenant b --expires 2099-01-31T00:00:00+01:00", "--tenant a --scopes read", "--tenant b --expires 1d"):
+    for line in (
+        "--tenant b --expires 2099-01-31T00:00:00+01:00",
+        "--tenant a --scopes read",
+        "--tenant b --expires 1d",
+    ):
         assert operator.types(f"create --stage prod {line}") == 0
-    first, second, third = sorted(store().all(), key=lambda record: (record.tenant, record.created_at))
+    first, second, third = sorted(
+        store().all(), key=lambda record: (record.tenant, record.created_at)
+    )
     assert operator.types(f"revoke --stage prod {third.id}") == 0
     assert operator.types("list --stage prod") == 0
     rows = [line.split() for line in operator.out.splitlines()]
@@ -108,28 +131,54 @@ def test_a_key_is_revoked_by_its_id_or_by_all_of_it_and_stays_so(operator: Opera
     assert key is not None
     assert operator.types(f"revoke --stage prod {key.text}") == 0
     said = operator.out
-    assert re.fullmatch(rf"Key {key.id} of acme is revoked since \S+\.\nAPI Gateway may remember it for 60 seconds more\.\n", said)
+    assert re.fullmatch(
+        rf"Key {key.id} of acme is revoked since \S+\.\nAPI Gateway may remember it for 60 seconds more\.\n",
+        said,
+    )
     assert operator.types(f"revoke --stage prod {key.id}") == 0
     assert operator.out == said
     record = store().get(key.id)
-    assert verify(key, record, NOW) == KeyStatus.REVOKED
+    assert verify(key, record, NOW) == ApiKeyStatus.REVOKED
     assert key.secret not in said
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("create --stage prod --tenant acme --expires tomorrow", "give days (90d), an instant with its offset"),
-        ("create --stage prod --tenant acme --expires 2099-01-31T00:00:00", "give days (90d), an instant with its offset"),
-        ("create --stage prod --tenant acme --expires 2099-01-31", "give days (90d), an instant with its offset"),
-        ("create --stage prod --tenant acme --expires 0d", "give days (90d), an instant with its offset"),
-        ("create --stage prod --tenant acme --expires 2020-01-31T00:00:00Z", "2020-01-31T00:00:00Z has passed"),
+        (
+            "create --stage prod --tenant acme --expires tomorrow",
+            "give days (90d), an instant with its offset",
+        ),
+        (
+            "create --stage prod --tenant acme --expires 2099-01-31T00:00:00",
+            "give days (90d), an instant with its offset",
+        ),
+        (
+            "create --stage prod --tenant acme --expires 2099-01-31",
+            "give days (90d), an instant with its offset",
+        ),
+        (
+            "create --stage prod --tenant acme --expires 0d",
+            "give days (90d), an instant with its offset",
+        ),
+        (
+            "create --stage prod --tenant acme --expires 2020-01-31T00:00:00Z",
+            "2020-01-31T00:00:00Z has passed",
+        ),
         ("revoke --stage prod 0123456789ab", "there is no key 0123456789ab at the stage prod"),
-        ("list --stage dev", "there is no table of keys for the stage dev in this account and region"),
-        ("create --stage dev --tenant acme", "there is no table of keys for the stage dev in this account and region"),
+        (
+            "list --stage dev",
+            "there is no table of keys for the stage dev in this account and region",
+        ),
+        (
+            "create --stage dev --tenant acme",
+            "there is no table of keys for the stage dev in this account and region",
+        ),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_sentence(operator: Operator, line: str, says: str) -> None:
+def test_what_cannot_be_done_is_told_in_a_sentence(
+    operator: Operator, line: str, says: str
+) -> None:
     assert operator.types(line) == 1
     assert says in operator.err
     assert operator.err.count("\n") == 1
@@ -163,11 +212,16 @@ def test_a_key_typed_with_a_slip_is_not_repeated(operator: Operator) -> None:
     assert key.secret not in operator.out + operator.err
 
 
-def test_without_credentials_or_a_region_the_reason_is_told(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_credentials_or_a_region_the_reason_is_told(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     assert operator.types("list --stage prod") == 1
-    assert operator.err == "the table of keys of the stage prod cannot be asked: You must specify a region.\n"
+    assert (
+        operator.err
+        == "the table of keys of the stage prod cannot be asked: You must specify a region.\n"
+    )
 
 
 def test_days_are_counted_from_now() -> None:

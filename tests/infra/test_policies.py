@@ -1,7 +1,8 @@
 """Each function may do what it does, and nothing else.
 
-`tests/permissions.py` holds every call of every test and of the simulation against the policies: a call that is not allowed fails
-whatever makes it. Here the functions do all they do once more, to see that no policy allows more than that.
+`tests/permissions.py` holds every call of every test and of the simulation against the policies: a
+call that is not allowed fails whatever makes it. Here the functions do all they do once more, to
+see that no policy allows more than that.
 """
 
 from __future__ import annotations
@@ -16,21 +17,30 @@ from typing import Any
 import pytest
 
 from chalicelib.api.routing import parts
-from chalicelib.authorizer import Gate
-from chalicelib.aws.key_store import KeyStore
+from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.aws.secret_store import SecretStore
-from chalicelib.domain.keys import KeyRecord, Scope, new_key
+from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
 from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import Request
 from chalicelib.domain.trigger import OneTime
+from chalicelib.handlers.authorizer import Authenticator
 from infra.project import API
 from tests.api.conftest import ROUTES, Api, job
 from tests.cloud import KMS, DynamoDB
-from tests.permissions import FUNCTIONS, RESOURCES, Forbidden, Need, Record, allows, policy, recorded
+from tests.environment import START, Environment, status
+from tests.permissions import (
+    FUNCTIONS,
+    RESOURCES,
+    Forbidden,
+    Need,
+    Record,
+    allows,
+    policy,
+    recorded,
+)
 from tests.simulation.scenarios import SCRIPTS, play
 from tests.simulation.simulation import live
-from tests.world import START, World, status
 
 # What the functions need is recorded once.
 pytestmark = pytest.mark.xdist_group("policies")
@@ -39,49 +49,73 @@ ROOT = Path(__file__).parent.parent.parent
 SEEDS = 60
 
 # What Lambda does in a function's name: no code of ours calls it.
-# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html, …/invocation-async-retain-records.html
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html,
+# …/invocation-async-retain-records.html
 LAMBDAS_OWN = {
     (function, Need(action, RESOURCES[resource]))
     for functions, actions, resource in [
-        *(([function], ["logs:CreateLogStream", "logs:PutLogEvents"], f"{function.capitalize()}LogsArn") for function in FUNCTIONS),
-        (["deliver"], ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], "DueQueueArn"),
+        *(
+            (
+                [function],
+                ["logs:CreateLogStream", "logs:PutLogEvents"],
+                f"{function.capitalize()}LogsArn",
+            )
+            for function in FUNCTIONS
+        ),
+        (
+            ["deliver"],
+            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
+            "DueQueueArn",
+        ),
         (["wake", "sweep"], ["sqs:SendMessage"], "FailedQueueArn"),
     ]
     for function in functions
     for action in actions
 }
 # Calls that no function makes: the operator's commands, in infra/keys.py.
-OPERATORS = {("chalicelib.aws.key_store", "scan"), ("chalicelib.aws.key_store", "put_item")}
+OPERATORS = {("chalicelib.aws.api_key_store", "scan"), ("chalicelib.aws.api_key_store", "put_item")}
 
 
-def serve_every_route(world: World) -> set[tuple[str, str]]:
+def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     """Call every route so that it does all it does; return (method, resource) of those called."""
-    client: Any = DynamoDB(world.cloud)
-    kms: Any = KMS(world.cloud)
-    world.scheduling.quotas = QuotaStore(client, "jobs", Quotas(1_000, 1_000))
+    client: Any = DynamoDB(env.cloud)
+    kms: Any = KMS(env.cloud)
+    env.scheduling.quotas = QuotaStore(client, "jobs", Quotas(1_000, 1_000))
     # A process of its own: it does not remember what another has decrypted.
-    world.scheduling.secrets = SecretStore(client, "secrets", lambda: kms, "key")
-    parts.use(world.scheduling, stage="local")
-    api, called = Api(world), list[tuple[str, str]]()
+    env.scheduling.secrets = SecretStore(client, "secrets", lambda: kms, "key")
+    parts.use(env.scheduling, stage="local")
+    api, called = Api(env), list[tuple[str, str]]()
 
     def call(method: str, resource: str, body: object = None, query: str = "", **names: str) -> Any:
         called.append((method, resource))
-        headers = {"Idempotency-Key": f"{len(called)}"} if resource in ("/jobs", "/jobs/{job_id}/run") else {}
+        headers = (
+            {"Idempotency-Key": f"{len(called)}"}
+            if resource in ("/jobs", "/jobs/{job_id}/run")
+            else {}
+        )
         answer = api.call(method, resource.format(**names) + query, body, headers)
         assert answer.status < 300, answer.text
         return json.loads(answer.text) if answer.text.startswith(("{", "[")) else None
 
     call("PUT", "/secrets/{name}", {"value": "word"}, name="token")
-    named = job(request={"url": "https://example.com/", "headers": {"Authorization": "{{secret:token}}"}}, key="mine")
+    named = job(
+        request={"url": "https://example.com/", "headers": {"Authorization": "{{secret:token}}"}},
+        key="mine",
+    )
     first = call("POST", "/jobs", named)["id"]
     far = call("POST", "/jobs", job(trigger={"cron": "0 9 * * *"}))["id"]
     call("POST", "/jobs/batch", {"jobs": [job(), job()]})
-    call("PUT", "/jobs/{job_id}", job(trigger={"cron": "0 10 * * *"}, labels={"team": "a"}), job_id="key:mine")
+    call(
+        "PUT",
+        "/jobs/{job_id}",
+        job(trigger={"cron": "0 10 * * *"}, labels={"team": "a"}),
+        job_id="key:mine",
+    )
     call("PATCH", "/jobs/{job_id}", {"trigger": {"cron": "5 9 * * *"}}, job_id=far)
     call("POST", "/jobs/{job_id}", {"name": "Another"}, job_id=far)
-    world.target = lambda sent: status(404)
+    env.target = lambda sent: status(404)
     run = call("POST", "/jobs/{job_id}/run", job_id=first)["id"]
-    world.advance(seconds=10)
+    env.advance(seconds=10)
     call("GET", "/jobs")
     call("GET", "/jobs/{job_id}", job_id=first)
     call("GET", "/jobs/{job_id}/runs", job_id=first)
@@ -102,38 +136,40 @@ def serve_every_route(world: World) -> set[tuple[str, str]]:
     return set(called)
 
 
-def fire(world: World) -> None:
+def fire(env: Environment) -> None:
     """Have targets called with secrets, attempts lost, and a leftover schedule wake."""
-    world.scheduling.secrets.put("tenant", "token", "word", world.now)
+    env.scheduling.secrets.put("tenant", "token", "word", env.now)
     request = Request("https://example.com/", "POST", {"Authorization": "{{secret:token}}"})
-    world.create(OneTime(START.replace(microsecond=0, minute=30)), request=request)
-    leftover = f"{world.create(OneTime(START.replace(microsecond=0, hour=20)))}"
-    (name,) = (name for name in world.cloud.schedules if name.startswith(leftover))
-    world.cloud.tables["jobs"].pop((leftover, "state"))
-    world.advance(hours=1)
-    world.wake(name, world.now)
+    env.create(OneTime(START.replace(microsecond=0, minute=30)), request=request)
+    leftover = f"{env.create(OneTime(START.replace(microsecond=0, hour=20)))}"
+    (name,) = (name for name in env.cloud.schedules if name.startswith(leftover))
+    env.cloud.tables["jobs"].pop((leftover, "state"))
+    env.advance(hours=1)
+    env.wake(name, env.now)
 
 
 def admit() -> None:
     """Have a key checked."""
-    world = World()
-    client: Any = DynamoDB(world.cloud)
-    keys, key = KeyStore(client, "keys"), new_key("prod")
-    keys.add(KeyRecord(key.id, key.digest, "tenant", frozenset(Scope), START))
-    Gate(keys, "prod", world.clock).admit(f"Bearer {key.text}")
+    env = Environment()
+    client: Any = DynamoDB(env.cloud)
+    keys, key = ApiKeyStore(client, "keys"), new_key("prod")
+    keys.add(StoredApiKey(key.id, key.digest, "tenant", frozenset(Scope), START))
+    Authenticator(keys, "prod", env.clock).admit(f"Bearer {key.text}")
 
 
 @pytest.fixture(scope="module")
 def seen() -> Iterator[Record]:
     """Record what every function needs, while it does all it does."""
     with recorded() as record:
-        serve_every_route(World())
-        fire(World())
+        serve_every_route(Environment())
+        fire(Environment())
         admit()
-        assert [life.violation for life in (live(seed) for seed in range(SEEDS)) if life.violation] == []
+        assert [
+            life.violation for life in (live(seed) for seed in range(SEEDS)) if life.violation
+        ] == []
         for script in SCRIPTS:
             play(script, {})
-    parts.use(World().scheduling, stage="")
+    parts.use(Environment().scheduling, stage="")
     yield record
 
 
@@ -143,7 +179,9 @@ def of(function: str, record: Record) -> set[Need]:
 
 
 def unneeded(document: dict[str, Any], needs: set[Need]) -> list[str]:
-    """Name each statement, action and resource of a policy without which everything that is needed would still be allowed."""
+    """Name each statement, action and resource of a policy without which everything that is needed
+    would still be allowed.
+    """
     found = []
     for index, statement in enumerate(document["Statement"]):
         for element in ("Action", "Resource"):
@@ -176,7 +214,12 @@ def test_without_any_statement_something_is_not_allowed(function: str, seen: Rec
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_no_function_may_do_what_only_others_do(function: str, seen: Record) -> None:
     own = {(need.action, need.resource) for need in of(function, seen)}
-    others = {need for other in FUNCTIONS for need in of(other, seen) if (need.action, need.resource) not in own}
+    others = {
+        need
+        for other in FUNCTIONS
+        for need in of(other, seen)
+        if (need.action, need.resource) not in own
+    }
     assert len(others) > 10
     assert [need for need in others if allows(policy(function), need)] == []
 
@@ -184,69 +227,106 @@ def test_no_function_may_do_what_only_others_do(function: str, seen: Record) -> 
 def test_what_is_allowed_for_nothing_is_noticed(seen: Record) -> None:
     more = copy.deepcopy(policy("wake"))
     more["Statement"][0]["Action"].append("dynamodb:Scan")
-    more["Statement"].append({"Sid": "More", "Effect": "Allow", "Action": ["sqs:PurgeQueue"], "Resource": ["due"]})
-    assert unneeded(more, of("wake", seen)) == ["Jobs: dynamodb:Scan", "More: sqs:PurgeQueue", "More: due"]
+    more["Statement"].append(
+        {"Sid": "More", "Effect": "Allow", "Action": ["sqs:PurgeQueue"], "Resource": ["due"]}
+    )
+    assert unneeded(more, of("wake", seen)) == [
+        "Jobs: dynamodb:Scan",
+        "More: sqs:PurgeQueue",
+        "More: due",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("module", "doorway"),
-    [("firing", "wake"), ("firing", "fire"), ("firing", "sweep"), ("authorizer", "admit"), ("scheduling", "create"), ("api.jobs", "show")],
+    ("module", "handler"),
+    [
+        ("firing", "wake"),
+        ("firing", "fire"),
+        ("firing", "sweep"),
+        ("authorizer", "admit"),
+        ("scheduling", "create"),
+        ("api.jobs", "show"),
+    ],
 )
-def test_a_new_call_is_refused_wherever_it_is_made(module: str, doorway: str) -> None:
+def test_a_new_call_is_refused_wherever_it_is_made(module: str, handler: str) -> None:
     """No handler of failures may take the refusal for one."""
-    code = f"def {doorway}(client):\n  try:\n    client.scan(TableName='jobs')\n  except Exception:\n    pass"
+    code = f"def {handler}(client):\n  try:\n    client.scan(TableName='jobs')\n  except Exception:\n    pass"
     names: dict[str, Any] = {"__name__": f"chalicelib.{module}"}
     exec(code, names)
     with pytest.raises(Forbidden, match="does not allow dynamodb:Scan"):
-        names[doorway](DynamoDB(World().cloud))
+        names[handler](DynamoDB(Environment().cloud))
 
 
 def test_a_call_of_which_nobody_knows_what_it_takes_is_refused() -> None:
-    names: dict[str, Any] = {"__name__": "chalicelib.firing"}
+    names: dict[str, Any] = {"__name__": "chalicelib.usecases.firing"}
     exec("def wake(cloud):\n  cloud.asked('TransactGetItems', {}, dict)", names)
     with pytest.raises(Forbidden, match="TransactGetItems"):
-        names["wake"](World().cloud)
+        names["wake"](Environment().cloud)
 
 
 def test_every_route_is_called(seen: Record) -> None:
     del seen
-    routes = {(method, resource) for resource, methods in ROUTES.items() for method in methods if method != "OPTIONS"}
-    assert routes == serve_every_route(World())
+    routes = {
+        (method, resource)
+        for resource, methods in ROUTES.items()
+        for method in methods
+        if method != "OPTIONS"
+    }
+    assert routes == serve_every_route(Environment())
 
 
 def test_every_call_in_the_code_is_seen(seen: Record) -> None:
     unseen = {
-        (module, name) for module, name, lines in _calls() if not any(where == module and line in lines for where, line in seen.sites)
+        (module, name)
+        for module, name, lines in _calls()
+        if not any(where == module and line in lines for where, line in seen.sites)
     }
     assert unseen == OPERATORS
     assert len(list(_calls())) > 20
 
 
 def _calls() -> Iterator[tuple[str, str, range]]:
-    """Yield (module, method, lines) of each call of a client of AWS. A client may be used for nothing else, so that none is missed."""
+    """Yield (module, method, lines) of each call of a client of AWS.
+
+    A client may be used for nothing else, so that none is missed.
+    """
     for path in sorted((ROOT / "chalicelib" / "aws").glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         used = [node for node in ast.walk(tree) if _is_client(node)]
         calls = [
             node
             for node in ast.walk(tree)
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _is_client(node.func.value)
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and _is_client(node.func.value)
         ]
         assert len(used) == len(calls), f"a client is handed on in {path.name}"
         for call in calls:
             assert isinstance(call.func, ast.Attribute)
-            yield f"chalicelib.aws.{path.stem}", call.func.attr, range(call.lineno, (call.end_lineno or call.lineno) + 1)
+            yield (
+                f"chalicelib.aws.{path.stem}",
+                call.func.attr,
+                range(call.lineno, (call.end_lineno or call.lineno) + 1),
+            )
 
 
 def _is_client(node: ast.AST) -> bool:
-    return isinstance(node, ast.Attribute) and node.attr in ("_client", "_kms") and isinstance(node.ctx, ast.Load)
+    return (
+        isinstance(node, ast.Attribute)
+        and node.attr in ("_client", "_kms")
+        and isinstance(node.ctx, ast.Load)
+    )
 
 
 # Conditions only narrow what is allowed, so what they refuse is asked for by itself.
 
 
 def test_the_scheduler_s_role_is_passed_to_the_scheduler_alone() -> None:
-    needed = Need("iam:PassRole", RESOURCES["SchedulerRoleArn"], frozenset({("iam:PassedToService", "scheduler.amazonaws.com")}))
+    needed = Need(
+        "iam:PassRole",
+        RESOURCES["SchedulerRoleArn"],
+        frozenset({("iam:PassedToService", "scheduler.amazonaws.com")}),
+    )
     assert allows(policy("api"), needed)
     for other in (frozenset(), frozenset({("iam:PassedToService", "lambda.amazonaws.com")})):
         assert not allows(policy("api"), Need(needed.action, needed.resource, other))
@@ -262,14 +342,20 @@ def test_the_scheduler_s_role_is_passed_to_the_scheduler_alone() -> None:
         ("deliver", "Decrypt", "secret signing"),
     ],
 )
-def test_the_key_opens_what_a_tenant_has_for_the_purpose_it_was_closed_for(function: str, action: str, kinds: str) -> None:
+def test_the_key_opens_what_a_tenant_has_for_the_purpose_it_was_closed_for(
+    function: str, action: str, kinds: str
+) -> None:
     """The API cannot read a secret back, and the executor cannot write one."""
 
     def may(**context: str) -> bool:
-        keys = frozenset((f"kms:EncryptionContext:{name}", value) for name, value in context.items())
+        keys = frozenset(
+            (f"kms:EncryptionContext:{name}", value) for name, value in context.items()
+        )
         return allows(policy(function), Need(f"kms:{action}", RESOURCES["SecretsKeyArn"], keys))
 
-    assert [kind for kind in ("secret", "signing", "else") if may(tenant="tenant", kind=kind)] == kinds.split()
+    assert [
+        kind for kind in ("secret", "signing", "else") if may(tenant="tenant", kind=kind)
+    ] == kinds.split()
     assert not may()
     assert not may(tenant="tenant")
     assert not may(kind="signing")
@@ -278,6 +364,11 @@ def test_the_key_opens_what_a_tenant_has_for_the_purpose_it_was_closed_for(funct
 def test_each_function_has_its_policy_and_no_other() -> None:
     config = json.loads((ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
     assert config["autogen_policy"] is False
-    chosen = {function: settings["iam_policy_file"] for function, settings in config["lambda_functions"].items()}
-    assert chosen == {API if function == "api" else function: f"policy-{function}.json" for function in FUNCTIONS}
+    chosen = {
+        function: settings["iam_policy_file"]
+        for function, settings in config["lambda_functions"].items()
+    }
+    assert chosen == {
+        API if function == "api" else function: f"policy-{function}.json" for function in FUNCTIONS
+    }
     assert {path.name for path in (ROOT / ".chalice").glob("policy-*")} == set(chosen.values())

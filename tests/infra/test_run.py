@@ -14,7 +14,9 @@ def shown(level: int, event: str, error: Exception | None = None, **fields: obje
     out = io.StringIO()
     handler = logging.StreamHandler(out)
     handler.setFormatter(EventLine())
-    record = logging.LogRecord("resona", level, __file__, 1, event, None, (type(error), error, None) if error else None)
+    record = logging.LogRecord(
+        "resona", level, __file__, 1, event, None, (type(error), error, None) if error else None
+    )
     vars(record).update(fields)
     handler.handle(record)
     return out.getvalue()
@@ -33,4 +35,6 @@ def test_a_defect_is_told_with_its_traceback_once() -> None:
 
 def test_what_does_not_answer_is_named_without_a_traceback() -> None:
     line = shown(logging.WARNING, "message.failed", Unavailable("the job"), job_id="job_01")
-    assert line.endswith("message.failed job_id=job_01 why='the job is unavailable; nothing was changed: try again'\n")
+    assert line.endswith(
+        "message.failed job_id=job_01 why='the job is unavailable; nothing was changed: try again'\n"
+    )

@@ -1,4 +1,6 @@
-"""How the laptop's cloud is served: a connection carries one request after the other, and never what was left of the one before."""
+"""How the laptop's cloud is served: a connection carries one request after the other, and never
+what was left of the one before.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,16 @@ def answer(request: Request) -> Reply:
     if request.path == "/broken":
         raise ValueError("broken")
     environ = {name: value for name, value in request.environ.items() if isinstance(value, str)}
-    shown = {"method": request.method, "path": request.path, "query": request.query, "body": request.body.decode(), **environ}
-    return Reply(200, json.dumps(shown).encode(), {"Content-Type": "application/json", "X-Own": "yes"})
+    shown = {
+        "method": request.method,
+        "path": request.path,
+        "query": request.query,
+        "body": request.body.decode(),
+        **environ,
+    }
+    return Reply(
+        200, json.dumps(shown).encode(), {"Content-Type": "application/json", "X-Own": "yes"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +50,12 @@ def connection(server: Server) -> Iterator[HTTPConnection]:
 
 def test_a_connection_is_kept_for_one_request_after_the_other(connection: HTTPConnection) -> None:
     for number, method in enumerate(["POST", "PUT", "DELETE", "GET"] * 5):
-        connection.request(method, f"/a%20b/{number}?x=1%262&y=3", body=f"body {number}".encode(), headers={"X-Amz-Target": "A.B"})
+        connection.request(
+            method,
+            f"/a%20b/{number}?x=1%262&y=3",
+            body=f"body {number}".encode(),
+            headers={"X-Amz-Target": "A.B"},
+        )
         if number == 0:
             kept = connection.sock
         reply = connection.getresponse()
@@ -52,7 +67,11 @@ def test_a_connection_is_kept_for_one_request_after_the_other(connection: HTTPCo
             {"x": "1&2", "y": "3"},
             f"body {number}",
         )
-        assert (shown["REQUEST_METHOD"], shown["QUERY_STRING"], shown["HTTP_X_AMZ_TARGET"]) == (method, "x=1%262&y=3", "A.B")
+        assert (shown["REQUEST_METHOD"], shown["QUERY_STRING"], shown["HTTP_X_AMZ_TARGET"]) == (
+            method,
+            "x=1%262&y=3",
+            "A.B",
+        )
 
 
 def test_an_answer_that_fails_is_a_500_and_the_next_one_is_not(connection: HTTPConnection) -> None:
@@ -65,11 +84,22 @@ def test_an_answer_that_fails_is_a_500_and_the_next_one_is_not(connection: HTTPC
 
 @pytest.mark.parametrize(
     "headers",
-    ["Transfer-Encoding: chunked", "Content-Length: 5\r\nTransfer-Encoding: chunked", "Content-Length: -1", "Content-Length: \xb2"],
+    [
+        "Transfer-Encoding: chunked",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Content-Length: -1",
+        "Content-Length: \xb2",
+    ],
 )
-def test_a_body_whose_length_is_not_said_closes_the_connection(server: Server, headers: str) -> None:
+def test_a_body_whose_length_is_not_said_closes_the_connection(
+    server: Server, headers: str
+) -> None:
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=5) as sent:
-        sent.sendall(f"POST / HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\n".encode("latin-1"))
+        sent.sendall(
+            f"POST / HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\n".encode(
+                "latin-1"
+            )
+        )
         received = sent.makefile("rb").read()
     assert received.startswith(b"HTTP/1.1 411 ")
     assert received.count(b"HTTP/1.1") == 1

@@ -1,4 +1,6 @@
-"""The one description of the cloud: what a laptop reads from it, that it fits the code, and the rules that it keeps."""
+"""The one description of the cloud: what a laptop reads from it, that it fits the code, and the
+rules that it keeps.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,21 @@ LONGEST_DELIVERY = 660
 
 
 def keys(description: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(key["AttributeName"] for key in sorted(description["KeySchema"], key=lambda key: key["KeyType"] == "RANGE"))
+    return tuple(
+        key["AttributeName"]
+        for key in sorted(description["KeySchema"], key=lambda key: key["KeyType"] == "RANGE")
+    )
 
 
 @pytest.mark.parametrize("stage", ["local", "dev", "prod"])
 def test_names_carry_the_stage(stage: str) -> None:
     template = read_template(stage)
-    assert [table["TableName"] for table in template.tables] == [f"resona-{stage}-{name}" for name in ("jobs", "runs", "secrets", "keys")]
-    assert [queue["QueueName"] for queue in template.queues] == [f"resona-{stage}-{name}" for name in ("due", "due-dead", "failed")]
+    assert [table["TableName"] for table in template.tables] == [
+        f"resona-{stage}-{name}" for name in ("jobs", "runs", "secrets", "keys")
+    ]
+    assert [queue["QueueName"] for queue in template.queues] == [
+        f"resona-{stage}-{name}" for name in ("due", "due-dead", "failed")
+    ]
     assert template.group == f"resona-{stage}"
     assert template.key_alias == f"alias/resona-{stage}-secrets"
     assert template.redrives == {f"resona-{stage}-due": (f"resona-{stage}-due-dead", 5)}
@@ -42,9 +51,15 @@ def test_nothing_of_the_template_s_own_language_is_left_over() -> None:
 
 
 def test_tables_and_indexes_have_the_keys_that_the_code_asks_by() -> None:
-    tables = {str(table["TableName"]).removeprefix("resona-local-"): table for table in read_template("local").tables}
+    tables = {
+        str(table["TableName"]).removeprefix("resona-local-"): table
+        for table in read_template("local").tables
+    }
     assert {name: keys(table) for name, table in tables.items()} == KEYS
-    found = {name: {index["IndexName"]: index for index in table.get("GlobalSecondaryIndexes", [])} for name, table in tables.items()}
+    found = {
+        name: {index["IndexName"]: index for index in table.get("GlobalSecondaryIndexes", [])}
+        for name, table in tables.items()
+    }
     indexes = found["jobs"] | found["runs"]
     assert {name: keys(index) for name, index in indexes.items()} == INDEXES
     # A claim must not touch the tenants' index, and no index may hold what a user wrote.
@@ -55,15 +70,23 @@ def test_tables_and_indexes_have_the_keys_that_the_code_asks_by() -> None:
 
 def test_every_key_is_described_and_nothing_else_is() -> None:
     for table in read_template("local").tables:
-        described = {attribute["AttributeName"]: attribute["AttributeType"] for attribute in table["AttributeDefinitions"]}
-        used = {name for one in [table, *table.get("GlobalSecondaryIndexes", [])] for name in keys(one)}
+        described = {
+            attribute["AttributeName"]: attribute["AttributeType"]
+            for attribute in table["AttributeDefinitions"]
+        }
+        used = {
+            name for one in [table, *table.get("GlobalSecondaryIndexes", [])] for name in keys(one)
+        }
         assert described == dict.fromkeys(used, "S")
 
 
 def test_tables_forget_by_the_attribute_that_the_code_writes_and_are_not_lost_by_accident() -> None:
     for table in read_template("prod").tables:
         if not table["TableName"].endswith(("-secrets", "-keys")):
-            assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+            assert table["TimeToLiveSpecification"] == {
+                "AttributeName": "expires_at",
+                "Enabled": True,
+            }
         assert table["DeletionProtectionEnabled"] is True
         assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
         assert table["BillingMode"] == "PAY_PER_REQUEST"
@@ -86,7 +109,9 @@ def test_the_laptop_s_settings_name_what_the_template_makes() -> None:
     assert settings["RESONA_SCHEDULE_GROUP"] == template.group
 
 
-def test_the_template_can_be_read_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_template_can_be_read_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert TEMPLATE.is_absolute()
     assert read_template("local").group == "resona-local"
@@ -105,7 +130,12 @@ def policies() -> Any:
     """Return the functions' policies, as a template in which they stand would have them."""
     paths = sorted((project.ROOT / ".chalice").glob("policy-*.json"))
     known = {**project.references(), "Stage": STAGE}
-    return {"Resources": {path.stem: project.resolved(json.loads(path.read_text(encoding="utf-8")), known) for path in paths}}
+    return {
+        "Resources": {
+            path.stem: project.resolved(json.loads(path.read_text(encoding="utf-8")), known)
+            for path in paths
+        }
+    }
 
 
 def test_cloudformation_takes_the_template_without_a_bucket() -> None:
@@ -124,7 +154,10 @@ def test_no_statement_is_about_more_than_it_must_be() -> None:
     assert rules.wide_resources(policies()) == []
     assert rules.managed_policies(load()) == []
     written = json.dumps([load()["Resources"], policies()])
-    assert all(known.removeprefix("SecretsKey: ") in written for known in [*rules.WIDE_RESOURCES, *rules.MANAGED_POLICIES])
+    assert all(
+        known.removeprefix("SecretsKey: ") in written
+        for known in [*rules.WIDE_RESOURCES, *rules.MANAGED_POLICIES]
+    )
 
 
 def test_every_queue_is_encrypted_and_has_a_dead_letter_queue_or_is_one() -> None:
@@ -139,11 +172,18 @@ def test_every_table_is_encrypted_can_be_restored_and_outlives_its_stack() -> No
 
 def test_the_key_of_secrets_outlives_its_stack_and_turns() -> None:
     key = load()["Resources"]["SecretsKey"]
-    assert (key["DeletionPolicy"], key["UpdateReplacePolicy"], key["Properties"]["EnableKeyRotation"]) == ("Retain", "Retain", True)
+    assert (
+        key["DeletionPolicy"],
+        key["UpdateReplacePolicy"],
+        key["Properties"]["EnableKeyRotation"],
+    ) == ("Retain", "Retain", True)
 
 
 def test_every_function_has_a_log_group_of_its_very_name() -> None:
-    assert function_names() == {"resona-${Stage}", *(f"resona-${{Stage}}-{name}" for name in ("wake", "deliver", "sweep", "authorizer"))}
+    assert function_names() == {
+        "resona-${Stage}",
+        *(f"resona-${{Stage}}-{name}" for name in ("wake", "deliver", "sweep", "authorizer")),
+    }
     assert rules.unkept_logs(load(), function_names()) == []
 
 
@@ -159,18 +199,32 @@ def test_only_the_scheduler_may_take_the_scheduler_s_role_and_only_for_this_grou
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
     assert trust["Condition"] == {
-        "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}, "aws:SourceArn": {"Fn::GetAtt": ["ScheduleGroup", "Arn"]}}
+        "StringEquals": {
+            "aws:SourceAccount": {"Ref": "AWS::AccountId"},
+            "aws:SourceArn": {"Fn::GetAtt": ["ScheduleGroup", "Arn"]},
+        }
     }
     ((_, allowed),) = rules.statements(role["Policies"])
-    assert (allowed["Action"], rules.text(allowed["Resource"])) == ("lambda:InvokeFunction", project.references()["WakeFunctionArn"])
+    assert (allowed["Action"], rules.text(allowed["Resource"])) == (
+        "lambda:InvokeFunction",
+        project.references()["WakeFunctionArn"],
+    )
     assert rules.text(allowed["Resource"]).rpartition(":")[2] in function_names()
 
 
 # The rules themselves: each is broken once, and says so.
 
 BROKEN = {
-    "SchedulerRole allows lambda:*": ("wide_actions", "SchedulerRole.Properties.Policies.0.PolicyDocument.Statement.0.Action", "lambda:*"),
-    "SchedulerRole: * is too wide": ("wide_resources", "SchedulerRole.Properties.Policies.0.PolicyDocument.Statement.0.Resource", "*"),
+    "SchedulerRole allows lambda:*": (
+        "wide_actions",
+        "SchedulerRole.Properties.Policies.0.PolicyDocument.Statement.0.Action",
+        "lambda:*",
+    ),
+    "SchedulerRole: * is too wide": (
+        "wide_resources",
+        "SchedulerRole.Properties.Policies.0.PolicyDocument.Statement.0.Resource",
+        "*",
+    ),
     "GatewayLogsRole is for everybody": (
         "wide_resources",
         "GatewayLogsRole.Properties.AssumeRolePolicyDocument.Statement.0.Principal",
@@ -181,14 +235,42 @@ BROKEN = {
         "GatewayLogsRole.Properties.ManagedPolicyArns.0",
         "arn:aws:iam::aws:policy/AdministratorAccess",
     ),
-    "FailedQueue is not encrypted": ("open_queues", "FailedQueue.Properties.SqsManagedSseEnabled", False),
+    "FailedQueue is not encrypted": (
+        "open_queues",
+        "FailedQueue.Properties.SqsManagedSseEnabled",
+        False,
+    ),
     "DueQueue has no dead-letter queue": ("open_queues", "DueQueue.Properties.RedrivePolicy", {}),
-    "KeysTable: not so: is encrypted by KMS": ("careless_tables", "KeysTable.Properties.SSESpecification", {}),
-    "JobsTable: not so: can be restored": ("careless_tables", "JobsTable.Properties.PointInTimeRecoverySpecification", {}),
-    "RunsTable: not so: is protected from deletion": ("careless_tables", "RunsTable.Properties.DeletionProtectionEnabled", False),
-    "RunsTable: not so: is kept when the stack goes": ("careless_tables", "RunsTable.DeletionPolicy", "Delete"),
-    "RunsTable: not so: is kept when it is replaced": ("careless_tables", "RunsTable.UpdateReplacePolicy", "Delete"),
-    "AgeAlarm: not so: says what no data means": ("unwatched", "AgeAlarm.Properties.TreatMissingData", "missing"),
+    "KeysTable: not so: is encrypted by KMS": (
+        "careless_tables",
+        "KeysTable.Properties.SSESpecification",
+        {},
+    ),
+    "JobsTable: not so: can be restored": (
+        "careless_tables",
+        "JobsTable.Properties.PointInTimeRecoverySpecification",
+        {},
+    ),
+    "RunsTable: not so: is protected from deletion": (
+        "careless_tables",
+        "RunsTable.Properties.DeletionProtectionEnabled",
+        False,
+    ),
+    "RunsTable: not so: is kept when the stack goes": (
+        "careless_tables",
+        "RunsTable.DeletionPolicy",
+        "Delete",
+    ),
+    "RunsTable: not so: is kept when it is replaced": (
+        "careless_tables",
+        "RunsTable.UpdateReplacePolicy",
+        "Delete",
+    ),
+    "AgeAlarm: not so: says what no data means": (
+        "unwatched",
+        "AgeAlarm.Properties.TreatMissingData",
+        "missing",
+    ),
     "AgeAlarm: not so: tells when it comes": ("unwatched", "AgeAlarm.Properties.AlarmActions", []),
 }
 
@@ -223,7 +305,11 @@ def test_a_function_without_its_log_group_is_told_and_a_group_without_its_functi
         ("API_KEY", "x", "sounds like a secret"),
         ("RESONA_STAGE", "rsn_prod_0123", "holds what looks like one"),
         ("RESONA_STAGE", "AKIAIOSFODNN7EXAMPLE", "holds what looks like one"),
-        ("RESONA_STAGE", {"Fn::Sub": "${JobsTable}wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"}, "holds what looks like one"),
+        (
+            "RESONA_STAGE",
+            {"Fn::Sub": "${JobsTable}wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"},
+            "holds what looks like one",
+        ),
     ],
 )
 def test_a_secret_in_an_environment_is_told(name: str, value: Any, sentence: str) -> None:

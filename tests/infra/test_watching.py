@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import Any
 
-from chalicelib import authorizer
+from chalicelib.handlers import authorizer
 from chalicelib.telemetry.invocation import InvocationFailed
 from chalicelib.telemetry.metrics import METRICS, NAMESPACE
 from infra import project
@@ -40,19 +40,34 @@ def alarms() -> dict[str, tuple[str, str, dict[str, str]]]:
 
 def test_what_must_not_go_unnoticed_has_an_alarm() -> None:
     by_function = {
-        f"{name}-{kind.lower()}": ("AWS/Lambda", kind, {"FunctionName": f"resona-${{Stage}}-{name}"})
+        f"{name}-{kind.lower()}": (
+            "AWS/Lambda",
+            kind,
+            {"FunctionName": f"resona-${{Stage}}-{name}"},
+        )
         for name in ("wake", "deliver", "sweep")
         for kind in ("Errors", "Throttles")
     }
-    visible, api = "ApproximateNumberOfMessagesVisible", {"ApiName": "resona-${Stage}", "Stage": "api"}
+    visible, api = (
+        "ApproximateNumberOfMessagesVisible",
+        {"ApiName": "resona-${Stage}", "Stage": "api"},
+    )
     assert alarms() == by_function | {
         "overdue": ("Resona", "Overdue", {"stage": "${Stage}"}),
         "sweeper-silent": ("Resona", "Overdue", {"stage": "${Stage}"}),
         "due-dead": ("AWS/SQS", visible, {"QueueName": "${DueDeadLetterQueue.QueueName}"}),
         "failed": ("AWS/SQS", visible, {"QueueName": "${FailedQueue.QueueName}"}),
-        "oldest-message": ("AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": "${DueQueue.QueueName}"}),
+        "oldest-message": (
+            "AWS/SQS",
+            "ApproximateAgeOfOldestMessage",
+            {"QueueName": "${DueQueue.QueueName}"},
+        ),
         "authorizer-errors": ("Resona", "AuthorizerErrors-${Stage}", {}),
-        "authorizer-throttles": ("AWS/Lambda", "Throttles", {"FunctionName": "resona-${Stage}-authorizer"}),
+        "authorizer-throttles": (
+            "AWS/Lambda",
+            "Throttles",
+            {"FunctionName": "resona-${Stage}-authorizer"},
+        ),
         "api-5xx": ("AWS/ApiGateway", "5XXError", api),
         "api-p99": ("AWS/ApiGateway", "Latency", api),
     }
@@ -61,31 +76,56 @@ def test_what_must_not_go_unnoticed_has_an_alarm() -> None:
 def test_silence_is_an_alarm_of_the_sweeper_s_alone() -> None:
     """CloudWatch has no zeros for what is idle; the sweeper is never idle."""
     found = rules.resources(load(), "AWS::CloudWatch::Alarm")
-    assert [name for name, alarm in found.items() if alarm["TreatMissingData"] == "breaching"] == ["SweeperAlarm"]
+    assert [name for name, alarm in found.items() if alarm["TreatMissingData"] == "breaching"] == [
+        "SweeperAlarm"
+    ]
 
 
 def test_a_message_that_may_still_be_on_its_way_is_no_alarm() -> None:
     longest = timedelta(minutes=15) + timedelta(seconds=functions()["deliver"].timeout)
-    assert rules.resources(load(), "AWS::CloudWatch::Alarm")["AgeAlarm"]["Threshold"] > longest.total_seconds()
+    assert (
+        rules.resources(load(), "AWS::CloudWatch::Alarm")["AgeAlarm"]["Threshold"]
+        > longest.total_seconds()
+    )
 
 
 def test_the_api_is_named_as_its_alarms_have_it() -> None:
     """Chalice names it after the app, and API Gateway's metrics go by that name."""
-    code, environment = "import app; print(app.app.app_name)", {"PATH": os.environ["PATH"], "RESONA_STAGE": "dev"}
-    named = subprocess.run([sys.executable, "-c", code], cwd=project.ROOT, env=environment, capture_output=True, text=True, check=True)
+    code, environment = (
+        "import app; print(app.app.app_name)",
+        {"PATH": os.environ["PATH"], "RESONA_STAGE": "dev"},
+    )
+    named = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project.ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     config = json.loads((project.ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
     assert (named.stdout.strip(), config["api_gateway_stage"]) == ("resona-dev", "api")
 
 
 def shown() -> dict[str, list[tuple[str, ...]]]:
-    """Return the metrics of each widget of the dashboard by its title: namespace, name, and dimensions with their values."""
+    """Return the metrics of each widget of the dashboard by its title: namespace, name, and
+    dimensions with their values.
+    """
     (board,) = rules.resources(load(), "AWS::CloudWatch::Dashboard").values()
-    widgets = [widget["properties"] for widget in json.loads(rules.text(board["DashboardBody"]))["widgets"]]
-    return {widget["title"]: list(_written_out(widget["metrics"])) for widget in widgets if "metrics" in widget}
+    widgets = [
+        widget["properties"] for widget in json.loads(rules.text(board["DashboardBody"]))["widgets"]
+    ]
+    return {
+        widget["title"]: list(_written_out(widget["metrics"]))
+        for widget in widgets
+        if "metrics" in widget
+    }
 
 
 def _written_out(metrics: list[list[Any]]) -> Iterator[tuple[str, ...]]:
-    """A dot stands for what is in its place in the metric before, and three for all that is not given."""
+    """A dot stands for what is in its place in the metric before, and three for all that is not
+    given.
+    """
     before: list[str] = []
     for metric in metrics:
         values = [value for value in metric if isinstance(value, str)]
@@ -101,28 +141,55 @@ def test_the_dashboard_shows_metrics_of_what_is_there() -> None:
         "Resona": [("stage", "${Stage}")],
         "AWS/Lambda": [("FunctionName", name) for name in function_names()],
         "AWS/ApiGateway": [("ApiName", "resona-${Stage}", "Stage", "api")],
-        "AWS/SQS": [("QueueName", f"${{{name}.QueueName}}") for name in rules.resources(load(), "AWS::SQS::Queue")],
-        "AWS/DynamoDB": [("TableName", f"${{{name}}}") for name in rules.resources(load(), "AWS::DynamoDB::Table")],
-        "AWS/Logs": [("LogGroupName", f"${{{name}}}") for name in rules.resources(load(), "AWS::Logs::LogGroup")],
+        "AWS/SQS": [
+            ("QueueName", f"${{{name}.QueueName}}")
+            for name in rules.resources(load(), "AWS::SQS::Queue")
+        ],
+        "AWS/DynamoDB": [
+            ("TableName", f"${{{name}}}")
+            for name in rules.resources(load(), "AWS::DynamoDB::Table")
+        ],
+        "AWS/Logs": [
+            ("LogGroupName", f"${{{name}}}")
+            for name in rules.resources(load(), "AWS::Logs::LogGroup")
+        ],
         "AWS/Scheduler": [("ScheduleGroup", "${ScheduleGroup}")],
     }
     metrics = [metric for widget in shown().values() for metric in widget]
     assert [metric for metric in metrics if metric[2:] not in there[metric[0]]] == []
     assert {metric[0] for metric in metrics} == there.keys()
     # Nothing that has alarms of its own is left out.
-    alarmed = {(namespace, metric, *sum(dimensions.items(), ())) for namespace, metric, dimensions in alarms().values() if dimensions}
+    alarmed = {
+        (namespace, metric, *sum(dimensions.items(), ()))
+        for namespace, metric, dimensions in alarms().values()
+        if dimensions
+    }
     assert alarmed <= set(metrics)
 
 
 def test_what_the_dashboard_and_the_alarms_call_ours_is_what_the_functions_emit() -> None:
-    emitted = {(metric, dimensions) for metric, (_, kept_under) in METRICS.items() for dimensions in kept_under}
+    emitted = {
+        (metric, dimensions)
+        for metric, (_, kept_under) in METRICS.items()
+        for dimensions in kept_under
+    }
     (board,) = rules.resources(load(), "AWS::CloudWatch::Dashboard").values()
     searches = re.findall(
-        r"SEARCH\('\{Resona,(\w+),(\w+)\} MetricName=\\\"(\w+)\\\" stage=\\\"\$\{Stage\}\\\"'", rules.text(board["DashboardBody"])
+        r"SEARCH\('\{Resona,(\w+),(\w+)\} MetricName=\\\"(\w+)\\\" stage=\\\"\$\{Stage\}\\\"'",
+        rules.text(board["DashboardBody"]),
     )
     used = {(metric, (first, second)) for first, second, metric in searches}
-    used |= {(metric[1], metric[2::2]) for widget in shown().values() for metric in widget if metric[0] == NAMESPACE}
-    used |= {(metric, tuple(dimensions)) for namespace, metric, dimensions in alarms().values() if namespace == NAMESPACE and dimensions}
+    used |= {
+        (metric[1], metric[2::2])
+        for widget in shown().values()
+        for metric in widget
+        if metric[0] == NAMESPACE
+    }
+    used |= {
+        (metric, tuple(dimensions))
+        for namespace, metric, dimensions in alarms().values()
+        if namespace == NAMESPACE and dimensions
+    }
     assert used == emitted
 
 
@@ -133,7 +200,10 @@ def test_the_authorizer_s_errors_are_told_from_its_refusals_by_what_is_written()
         f'?{InvocationFailed.__name__} ?"Task timed out" ?"Runtime."',
     )
     (counted,) = errors["MetricTransformations"]
-    assert (counted["MetricNamespace"], rules.text(counted["MetricName"]), {}) == alarms()["authorizer-errors"]
-    # Lambda writes an exception down with the lines of code that it came by: none may speak of a failure on the way of a refusal.
+    assert (counted["MetricNamespace"], rules.text(counted["MetricName"]), {}) == alarms()[
+        "authorizer-errors"
+    ]
+    # Lambda writes an exception down with the lines of code that it came by: none may speak of a
+    # failure on the way of a refusal.
     code = inspect.getsource(authorizer)
     assert all(word not in code for word in ("InvocationFailed", "timed out", "Runtime."))

@@ -1,6 +1,7 @@
 """Read attacks.json: what strangers try, and what is to come of it.
 
-Long runs are written as `{"pieces": ["text", ["x", 16384]]}`, and objects with such names as `{"pairs": [[name, value]]}`.
+Long runs are written as `{"pieces": ["text", ["x", 16384]]}`, and objects with such names as
+`{"pairs": [[name, value]]}`.
 """
 
 from __future__ import annotations
@@ -18,20 +19,26 @@ def load(kind: str) -> list[Any]:
 
 
 def timeout(attack: dict[str, Any], usual: timedelta) -> timedelta:
-    """Return the timeout for a server: the usual one where it is to end the exchange, and time to read all that it sends elsewhere.
+    """Return the timeout for a server: the usual one where it is to end the exchange, and time to
+    read all that it sends elsewhere.
 
-    A megabyte of one-byte chunks takes a loaded machine, and a tracer of coverage, more than a moment.
+    A megabyte of one-byte chunks takes a loaded machine, and a tracer of coverage, more than a
+    moment.
     """
     return usual if attack["outcome"] == "timeout" else max(usual, timedelta(seconds=10))
 
 
 @cache
 def _corpus() -> dict[str, Any]:
-    read: dict[str, Any] = json.loads((Path(__file__).parent / "attacks.json").read_text(), object_hook=_unfold)
+    read: dict[str, Any] = json.loads(
+        (Path(__file__).parent / "attacks.json").read_text(), object_hook=_unfold
+    )
     return read
 
 
 def _unfold(found: dict[str, Any]) -> Any:
     if found.keys() == {"pieces"}:
-        return "".join(piece if isinstance(piece, str) else piece[0] * piece[1] for piece in found["pieces"])
+        return "".join(
+            piece if isinstance(piece, str) else piece[0] * piece[1] for piece in found["pieces"]
+        )
     return dict(found["pairs"]) if found.keys() == {"pairs"} else found

@@ -1,4 +1,6 @@
-"""What the tests of calling out stand on: an ear for every connection that any thread opens, and an authority that is trusted here."""
+"""What the tests of calling out stand on: an ear for every connection that any thread opens, and an
+authority that is trusted here.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.outbound import wire
+from chalicelib.outbound import transport
 from tests.outbound.servers import AUTHORITY
 
 _opened: list[Any] = []
@@ -18,18 +20,23 @@ _asked: list[str] = []
 
 def _listen(event: str, arguments: tuple[Any, ...]) -> None:
     # connect_ex is heard as connect.
-    if event in ("socket.connect", "socket.sendto", "socket.sendmsg") and isinstance(arguments[1], tuple):
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg") and isinstance(
+        arguments[1], tuple
+    ):
         _opened.append(arguments[1])
     elif event == "socket.getaddrinfo":
         _asked.append(str(arguments[0]))
 
 
-# Below Python's own sockets, so that no library can connect unheard. It cannot be taken away again, and costs next to nothing.
+# Below Python's own sockets, so that no library can connect unheard. It cannot be taken away again,
+# and costs next to nothing.
 sys.addaudithook(_listen)
 
 
 class Opened(list[Any]):
-    """The addresses to which connections were opened since the test began, in whichever thread; iterate to read them."""
+    """The addresses to which connections were opened since the test began, in whichever thread;
+    iterate to read them.
+    """
 
     def __iter__(self) -> Iterator[Any]:
         return iter([ipaddress.ip_address(address[0]) for address in list(_opened)])
@@ -43,7 +50,9 @@ def opened(_heard: None) -> Opened:
 
 @pytest.fixture(autouse=True)
 def _heard() -> Iterator[None]:
-    """Hold every test to it: nothing but loopback is connected, and the system's resolver is asked about nobody else."""
+    """Hold every test to it: nothing but loopback is connected, and the system's resolver is asked
+    about nobody else.
+    """
     _opened.clear()
     _asked.clear()
     yield
@@ -54,4 +63,4 @@ def _heard() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _trusted() -> None:
     """Trust the tests' authority beside the public ones."""
-    wire.tls().load_verify_locations(cadata=AUTHORITY.pem)
+    transport.tls().load_verify_locations(cadata=AUTHORITY.pem)

@@ -1,8 +1,10 @@
-"""Call servers one after the other, in a process of its own: how much memory had it at most during each?
+"""Call servers one after the other, in a process of its own: how much memory had it at most during
+each?
 
-Standard input: `{"trusted": pem, "asked": [{"url", "method", "timeout"}, …]}`; standard output: `[[outcome, bytes], …]`. The bytes are
-the peak of the process's resident memory during the call, as Linux counts it, above what was resident before the first: what one call
-leaves for the next to use is not taken off.
+Standard input: `{"trusted": pem, "asked": [{"url", "method", "timeout"}, …]}`; standard output:
+`[[outcome, bytes], …]`. The bytes are the peak of the process's resident memory during the call, as
+Linux counts it, above what was resident before the first: what one call leaves for the next to use
+is not taken off.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 
 from chalicelib.domain.request import Request
 from chalicelib.domain.secrets import Credentials
-from chalicelib.outbound import wire
+from chalicelib.outbound import transport
 from chalicelib.outbound.send import send
 from tests.outbound.servers import LOOPBACK
 
@@ -23,8 +25,11 @@ RUN, SIGNED = {"Resona-Run-Id": "run_1"}, Credentials(("whsec_dGVzdA==",))
 
 def main() -> None:
     given = json.load(sys.stdin)
-    wire.tls().load_verify_locations(cadata=given["trusted"])
-    requests = [(Request(one["url"], one["method"], {}), timedelta(seconds=one["timeout"])) for one in given["asked"]]
+    transport.tls().load_verify_locations(cadata=given["trusted"])
+    requests = [
+        (Request(one["url"], one["method"], {}), timedelta(seconds=one["timeout"]))
+        for one in given["asked"]
+    ]
     # What the first exchange of a kind imports and caches stays: it is no answer's.
     for scheme in ("http:", "https:"):
         called(*next(one for one in requests if one[0].url.startswith(scheme)), 0)
@@ -40,7 +45,11 @@ def called(request: Request, timeout: timedelta, before: int) -> tuple[str, int]
 
 
 def resident(name: str) -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{name}:"))
+    line = next(
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith(f"{name}:")
+    )
     return int(line.split()[1]) * 1024
 
 

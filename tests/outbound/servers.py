@@ -1,4 +1,6 @@
-"""Servers on loopback that do what a script says, however hostile, and TLS certificates of any kind."""
+"""Servers on loopback that do what a script says, however hostile, and TLS certificates of any
+kind.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,14 @@ from cryptography.x509.oid import NameOID
 
 from chalicelib.domain.request import Request, malformed_host
 from chalicelib.outbound.address_guard import Guard
-from chalicelib.outbound.wire import TlsSocket
+from chalicelib.outbound.transport import TlsSocket
 
 # Servers outlive the timeouts of the tests, and no test.
 LIFETIME = 6.0
 LOOPBACK = Guard(
-    malformed_host, lambda address: None if address.is_loopback else "not loopback", lambda host, port: [ipaddress.ip_address("127.0.0.1")]
+    malformed_host,
+    lambda address: None if address.is_loopback else "not loopback",
+    lambda host, port: [ipaddress.ip_address("127.0.0.1")],
 )
 
 # What an authority's key is for.
@@ -47,7 +51,10 @@ SIGNS = x509.KeyUsage(
 
 @dataclass
 class Server:
-    """One that is listening. `seen` are the requests that came, as bytes; `names` are what TLS clients asked for."""
+    """One that is listening.
+
+    `seen` are the requests that came, as bytes; `names` are what TLS clients asked for.
+    """
 
     port: int
     seen: list[bytes] = field(default_factory=list)
@@ -61,7 +68,9 @@ def serving(
     host: str = "127.0.0.1",
     reads: bool = True,
 ) -> Iterator[Server]:
-    """Answer every connection by the script until the end of the block, after a request has been read unless `reads` is off."""
+    """Answer every connection by the script until the end of the block, after a request has been
+    read unless `reads` is off.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family, backlog=256) as listener:
         server = Server(listener.getsockname()[1])
@@ -102,7 +111,11 @@ def _read_request(sock: socket.socket) -> bytes:
             return seen
         seen += piece
     head, _, body = seen.partition(b"\r\n\r\n")
-    lengths = [line.partition(b":")[2] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+    lengths = [
+        line.partition(b":")[2]
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"content-length:")
+    ]
     while lengths and len(body) < int(lengths[0]):
         body += sock.recv(65536)
     return head + b"\r\n\r\n" + body
@@ -112,8 +125,14 @@ def play(script: list[dict[str, Any]], sock: socket.socket, over: threading.Even
     """Do what the steps of a script say, one after the other."""
     until = time.monotonic() + LIFETIME
     for step in script:
-        data = bytes.fromhex(step["send_hex"]) if "send_hex" in step else step.get("send", "").encode()
-        again = bytes.fromhex(step["repeat_hex"]) * 1000 if "repeat_hex" in step else step.get("repeat", "").encode()
+        data = (
+            bytes.fromhex(step["send_hex"]) if "send_hex" in step else step.get("send", "").encode()
+        )
+        again = (
+            bytes.fromhex(step["repeat_hex"]) * 1000
+            if "repeat_hex" in step
+            else step.get("repeat", "").encode()
+        )
         for _ in range(step.get("times", 1)):
             sock.sendall(data)
         while again and time.monotonic() < until:
@@ -135,17 +154,25 @@ def play(script: list[dict[str, Any]], sock: socket.socket, over: threading.Even
 class Authority:
     """A certificate authority that nobody trusts unless told to."""
 
-    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    key: ec.EllipticCurvePrivateKey = field(
+        default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
+    )
 
     def __post_init__(self) -> None:
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "An authority of the tests")])
-        self.certificate = self._made(self.name, self.key, self.name, days=(-1, 1), is_authority=True)
+        self.name = x509.Name(
+            [x509.NameAttribute(NameOID.COMMON_NAME, "An authority of the tests")]
+        )
+        self.certificate = self._made(
+            self.name, self.key, self.name, days=(-1, 1), is_authority=True
+        )
 
     @property
     def pem(self) -> str:
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
-    def context(self, *hosts: str, days: tuple[int, int] = (-1, 1), self_signed: bool = False) -> ssl.SSLContext:
+    def context(
+        self, *hosts: str, days: tuple[int, int] = (-1, 1), self_signed: bool = False
+    ) -> ssl.SSLContext:
         """Return the context of a server whose certificate is for these hosts."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.sslsocket_class = TlsSocket
@@ -160,8 +187,19 @@ class Authority:
         """Return a new key and its certificate for these hosts, as a server reads them."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A server of the tests")])
-        certificate = self._made(subject, key, subject if self_signed else self.name, hosts, days, signer=key if self_signed else self.key)
-        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        certificate = self._made(
+            subject,
+            key,
+            subject if self_signed else self.name,
+            hosts,
+            days,
+            signer=key if self_signed else self.key,
+        )
+        private = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
         return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()
 
     def _made(
@@ -184,13 +222,23 @@ class Authority:
             now + datetime.timedelta(days[0]),
             now + datetime.timedelta(days[1]),
         ).add_extension(x509.BasicConstraints(is_authority, None), critical=True)
-        # Without these, Python 3.13 refuses a certificate: https://docs.python.org/3.13/library/ssl.html#ssl.VERIFY_X509_STRICT
-        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        # Without these, Python 3.13 refuses a certificate:
+        # https://docs.python.org/3.13/library/ssl.html#ssl.VERIFY_X509_STRICT
+        builder = builder.add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+        )
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
         if is_authority:
             builder = builder.add_extension(SIGNS, critical=True)
         if hosts:
-            names = [x509.IPAddress(ipaddress.ip_address(host)) if host[-1].isdigit() else x509.DNSName(host) for host in hosts]
+            names = [
+                x509.IPAddress(ipaddress.ip_address(host))
+                if host[-1].isdigit()
+                else x509.DNSName(host)
+                for host in hosts
+            ]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(signer, hashes.SHA256())
 
@@ -207,12 +255,22 @@ def hostile(attack: dict[str, Any]) -> Iterator[Request]:
         with serving(attack["script"]) as server:
             yield Request(f"http://127.0.0.1:{server.port}/", method, {})
         return
-    with serving(attack["script"], None if tls == "none" else _tls(**tls), reads=tls != "none") as server:
+    with serving(
+        attack["script"], None if tls == "none" else _tls(**tls), reads=tls != "none"
+    ) as server:
         yield Request(f"https://api.example.com:{server.port}/", method, {})
 
 
-def _tls(hosts: list[str], days: tuple[int, int] = (-1, 1), self_signed: bool = False, unknown: bool = False, at_most: str = "") -> Any:
-    context = (Authority() if unknown else AUTHORITY).context(*hosts, days=days, self_signed=self_signed)
+def _tls(
+    hosts: list[str],
+    days: tuple[int, int] = (-1, 1),
+    self_signed: bool = False,
+    unknown: bool = False,
+    at_most: str = "",
+) -> Any:
+    context = (Authority() if unknown else AUTHORITY).context(
+        *hosts, days=days, self_signed=self_signed
+    )
     if at_most:
         with warnings.catch_warnings():
             # The version is as deprecated as the servers that have no other.

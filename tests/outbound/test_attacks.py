@@ -1,4 +1,6 @@
-"""The whole corpus through the real doors: POST /jobs when a job is written, the executor's `deliver` when it is sent."""
+"""The whole corpus through the real doors: POST /jobs when a job is written, the executor's
+`deliver` when it is sent.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +21,21 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chalicelib import executor
 from chalicelib.api.routing import parts
 from chalicelib.domain.request import Request, check
 from chalicelib.domain.retry import RetryPolicy
-from chalicelib.domain.run import Exchange, Outcome
+from chalicelib.domain.run import AttemptResult, Outcome
 from chalicelib.domain.trigger import OneTime
-from chalicelib.firing import in_threads
+from chalicelib.handlers import executor
 from chalicelib.outbound.address_guard import PUBLIC, Guard
 from chalicelib.outbound.send import send
+from chalicelib.usecases.firing import in_threads
 from tests.api.conftest import Api, job
+from tests.environment import START, Environment
+from tests.handlers.test_executor import event_of
 from tests.outbound import attacks
 from tests.outbound.conftest import Opened
 from tests.outbound.servers import LOOPBACK, hostile
-from tests.test_executor import event_of
-from tests.world import START, World
 
 GOOD = "http://example.com/"
 BATCH = 10
@@ -45,17 +47,20 @@ TIMEOUT = timedelta(seconds=1)
 
 @pytest.fixture
 def api() -> Iterator[Api]:
-    """The API as it is deployed: its rule for hosts is the public one, and the world's is none."""
-    world = World()
-    world.scheduling.check_request = check
-    parts.use(world.scheduling, stage="local")
-    yield Api(world)
-    parts.use(world.scheduling, stage="")
+    """The API as it is deployed: its rule for hosts is the public one, and the env's is none."""
+    env = Environment()
+    env.scheduling.check_request = check
+    parts.use(env.scheduling, stage="local")
+    yield Api(env)
+    parts.use(env.scheduling, stage="")
 
 
 def is_written(api: Api, body: Any, *fields: str) -> bool:
-    """Post a job; say whether it was taken. What is refused must say so by the book, and leave nothing behind."""
-    before = dict(api.world.cloud.tables["jobs"])
+    """Post a job; say whether it was taken.
+
+    What is refused must say so by the book, and leave nothing behind.
+    """
+    before = dict(api.env.cloud.tables["jobs"])
     answer = api.post("/jobs", raw=body if isinstance(body, bytes) else json.dumps(body).encode())
     if answer.status == 201:
         return True
@@ -63,7 +68,7 @@ def is_written(api: Api, body: Any, *fields: str) -> bool:
     assert answer.problem
     if answer.status == 422:
         assert all(field.startswith(fields) for field in answer.fields), answer.fields
-    assert (api.world.cloud.tables["jobs"], api.world.cloud.messages) == (before, {})
+    assert (api.env.cloud.tables["jobs"], api.env.cloud.messages) == (before, {})
     return False
 
 
@@ -71,12 +76,20 @@ def request(**members: Any) -> dict[str, Any]:
     return job(request={"url": GOOD, **members}, trigger={"delay": 86_400})
 
 
-def test_every_url_is_refused_when_written_unless_it_is_public_and_plain(api: Api, opened: Opened) -> None:
-    wrong = [one["url"] for one in attacks.load("urls") if is_written(api, request(url=one["url"]), "request.url") != one["accepted"]]
+def test_every_url_is_refused_when_written_unless_it_is_public_and_plain(
+    api: Api, opened: Opened
+) -> None:
+    wrong = [
+        one["url"]
+        for one in attacks.load("urls")
+        if is_written(api, request(url=one["url"]), "request.url") != one["accepted"]
+    ]
     assert (wrong, list(opened)) == ([], [])
 
 
-def test_every_header_is_refused_when_written_unless_it_is_plain_and_the_users_to_set(api: Api) -> None:
+def test_every_header_is_refused_when_written_unless_it_is_plain_and_the_users_to_set(
+    api: Api,
+) -> None:
     wrong = [
         one["headers"]
         for one in attacks.load("headers")
@@ -99,44 +112,61 @@ def test_every_body_is_refused_when_written_unless_it_is_json_and_small(api: Api
         one
         for one in attacks.load("bodies")
         if "python" not in one
-        and is_written(api, request(method=one.get("method", "POST"), body=one["body"]), "request.body") != (one["accepted"] is True)
+        and is_written(
+            api, request(method=one.get("method", "POST"), body=one["body"]), "request.body"
+        )
+        != (one["accepted"] is True)
     ]
     assert wrong == []
 
 
 @pytest.mark.parametrize("attack", attacks.load("documents"), ids=lambda attack: ascii(attack)[:60])
-def test_a_document_is_refused_before_anything_is_written_unless_it_is_json(api: Api, attack: Any) -> None:
+def test_a_document_is_refused_before_anything_is_written_unless_it_is_json(
+    api: Api, attack: Any
+) -> None:
     answer = api.post("/jobs", raw=document(attack))
     assert answer.status == attack["status"], answer.text
     if attack["status"] != 201:
         assert answer.problem
-        assert not api.world.cloud.tables["jobs"]
+        assert not api.env.cloud.tables["jobs"]
 
 
 def document(attack: Any) -> bytes:
     """Return what is posted: the attack itself, or a job that holds it as its request's body."""
     [(kind, text)] = [(name, attack[name]) for name in attack if name != "status"]
     raw = bytes.fromhex(text) if kind.endswith("_hex") else text.encode()
-    return raw if kind.startswith("document") else json.dumps(request(body="here")).encode().replace(b'"here"', raw)
+    return (
+        raw
+        if kind.startswith("document")
+        else json.dumps(request(body="here")).encode().replace(b'"here"', raw)
+    )
 
 
-# When it is sent: rows older than the rules, names that resolve to anything, and servers of all kinds
+# When it is sent: rows older than the rules, names that resolve to anything, and servers of all
+# kinds
 
 
-def delivered(requests: Sequence[Request], guard: Guard, timeouts: Iterable[timedelta] = repeat(TIMEOUT)) -> list[Exchange]:
-    """Put jobs past the API's rules, have their messages delivered in batches, and return what came of each."""
-    world = World()
-    sender = replace(world.firing.sender, send=partial(send, guard=guard))
-    firing = replace(world.firing, sender=sender, side_by_side=in_threads)
+def delivered(
+    requests: Sequence[Request], guard: Guard, timeouts: Iterable[timedelta] = repeat(TIMEOUT)
+) -> list[AttemptResult]:
+    """Put jobs past the API's rules, have their messages delivered in batches, and return what came
+    of each.
+    """
+    env = Environment()
+    sender = replace(env.firing.sender, send=partial(send, guard=guard))
+    firing = replace(env.firing, sender=sender, side_by_side=in_threads)
     due, once = OneTime(START.replace(microsecond=0)), RetryPolicy(max_attempts=1)
-    ids = [world.create(due, request=one, timeout=timeout, retry=once) for one, timeout in zip(requests, timeouts, strict=False)]
-    bodies = [message.body for message in world.cloud.messages.values()]
+    ids = [
+        env.create(due, request=one, timeout=timeout, retry=once)
+        for one, timeout in zip(requests, timeouts, strict=False)
+    ]
+    bodies = [message.body for message in env.cloud.messages.values()]
     assert len(bodies) == len(requests)
     for at in range(0, len(bodies), BATCH):
         executor.on_messages(event_of(*bodies[at : at + BATCH]), firing)
     found = []
     for job_id in ids:
-        (run,) = world.run_list(job_id)
+        (run,) = env.run_list(job_id)
         (attempt,) = run.attempts
         found.append(attempt.exchange)
     return found
@@ -147,26 +177,54 @@ def test_every_url_is_refused_again_when_it_is_sent(opened: Opened) -> None:
     guard = replace(PUBLIC, resolve=lambda host, port: asked.append(host) or [])  # type: ignore[func-returns-value]
     for is_accepted, outcome in ((False, Outcome.BLOCKED), (True, Outcome.DNS_FAILED)):
         # Half of a surrogate pair cannot be stored: no row has it.
-        urls = [one["url"] for one in attacks.load("urls") if one["accepted"] == is_accepted and "\ud800" not in one["url"]]
+        urls = [
+            one["url"]
+            for one in attacks.load("urls")
+            if one["accepted"] == is_accepted and "\ud800" not in one["url"]
+        ]
         done = delivered([Request(url, "POST", {}) for url in urls], guard)
-        assert [url for url, exchange in zip(urls, done, strict=True) if exchange.outcome is not outcome] == []
-        assert sorted(asked) == (sorted(urlsplit(url).hostname or "" for url in urls) if is_accepted else [])
+        assert [
+            url for url, exchange in zip(urls, done, strict=True) if exchange.outcome is not outcome
+        ] == []
+        assert sorted(asked) == (
+            sorted(urlsplit(url).hostname or "" for url in urls) if is_accepted else []
+        )
     assert list(opened) == []
 
 
 def test_every_header_method_and_body_is_refused_again_when_it_is_sent(opened: Opened) -> None:
-    requests = [Request(GOOD, "POST", one["headers"]) for one in attacks.load("headers") if is_row(one, "headers")]
-    requests += [Request(GOOD, one["method"], {}) for one in attacks.load("methods") if is_row(one, "method")]
-    requests += [Request(GOOD, one.get("method", "POST"), {}, one["body"]) for one in attacks.load("bodies") if is_row(one, "body")]
+    requests = [
+        Request(GOOD, "POST", one["headers"])
+        for one in attacks.load("headers")
+        if is_row(one, "headers")
+    ]
+    requests += [
+        Request(GOOD, one["method"], {}) for one in attacks.load("methods") if is_row(one, "method")
+    ]
+    requests += [
+        Request(GOOD, one.get("method", "POST"), {}, one["body"])
+        for one in attacks.load("bodies")
+        if is_row(one, "body")
+    ]
     done = delivered(requests, PUBLIC)
-    assert [one for one, exchange in zip(requests, done, strict=True) if exchange.outcome is not Outcome.BLOCKED] == []
+    assert [
+        one
+        for one, exchange in zip(requests, done, strict=True)
+        if exchange.outcome is not Outcome.BLOCKED
+    ] == []
     assert list(opened) == []
 
 
 def is_row(attack: Any, member: str) -> bool:
-    """Say whether a refused attack can lie in a table: what is no text of Unicode, or of another type, cannot."""
+    """Say whether a refused attack can lie in a table: what is no text of Unicode, or of another
+    type, cannot.
+    """
     kind = {"headers": dict, "method": str}.get(member, object)
-    if attack["accepted"] is True or not isinstance(attack.get(member), kind) or member not in attack:
+    if (
+        attack["accepted"] is True
+        or not isinstance(attack.get(member), kind)
+        or member not in attack
+    ):
         return False
     try:
         json.dumps(attack[member], ensure_ascii=False).encode()
@@ -175,19 +233,35 @@ def is_row(attack: Any, member: str) -> bool:
     return True
 
 
-def test_every_answer_of_the_resolver_with_an_address_that_is_not_public_is_refused(opened: Opened) -> None:
-    answers = {f"n{at}.example.com": one["answers"] for at, one in enumerate(attacks.load("dns")) if not one["accepted"]}
-    guard = replace(PUBLIC, resolve=lambda host, port: [ipaddress.ip_address(one) for one in answers[host]])
+def test_every_answer_of_the_resolver_with_an_address_that_is_not_public_is_refused(
+    opened: Opened,
+) -> None:
+    answers = {
+        f"n{at}.example.com": one["answers"]
+        for at, one in enumerate(attacks.load("dns"))
+        if not one["accepted"]
+    }
+    guard = replace(
+        PUBLIC, resolve=lambda host, port: [ipaddress.ip_address(one) for one in answers[host]]
+    )
     done = delivered([Request(f"https://{host}/", "POST", {}) for host in answers], guard)
-    wrong = [found for found, exchange in zip(answers.values(), done, strict=True) if exchange.outcome is not Outcome.BLOCKED]
+    wrong = [
+        found
+        for found, exchange in zip(answers.values(), done, strict=True)
+        if exchange.outcome is not Outcome.BLOCKED
+    ]
     assert (wrong, list(opened)) == ([], [])
 
 
-def test_every_hostile_server_ends_as_the_outcome_that_the_corpus_names(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_hostile_server_ends_as_the_outcome_that_the_corpus_names(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
     corpus = attacks.load("servers")
     with ExitStack() as servers, caplog.at_level(logging.ERROR):
         requests = [servers.enter_context(hostile(attack)) for attack in corpus]
-        done = delivered(requests, LOOPBACK, [attacks.timeout(attack, TIMEOUT) for attack in corpus])
+        done = delivered(
+            requests, LOOPBACK, [attacks.timeout(attack, TIMEOUT) for attack in corpus]
+        )
     # What anybody left open would warn.
     gc.collect()
     wrong = [
@@ -212,4 +286,9 @@ def test_every_thread_is_heard_and_datagrams_too(opened: Opened) -> None:
     for thread in threads:
         thread.start()
         thread.join()
-    assert [str(address) for address in opened] == ["127.0.0.2", "127.0.0.5", "127.0.0.3", "127.0.0.5"]
+    assert [str(address) for address in opened] == [
+        "127.0.0.2",
+        "127.0.0.5",
+        "127.0.0.3",
+        "127.0.0.5",
+    ]

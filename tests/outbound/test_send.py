@@ -1,4 +1,6 @@
-"""One exchange with anybody: whatever the other side does, it ends in time, within bounds, and as an outcome."""
+"""One exchange with anybody: whatever the other side does, it ends in time, within bounds, and as
+an outcome.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,11 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.request import Request
-from chalicelib.domain.run import Exchange, Outcome
+from chalicelib.domain.run import AttemptResult, Outcome
 from chalicelib.domain.secrets import Credentials
 from chalicelib.outbound.address_guard import PUBLIC, Failure, Guard
 from chalicelib.outbound.send import send
-from chalicelib.outbound.wire import Bounded, Lines, Wire, tls
+from chalicelib.outbound.transport import Bounded, Lines, Wire, tls
 from tests.outbound import attacks
 from tests.outbound.servers import AUTHORITY, LOOPBACK, Authority, Server, hostile, serving
 
@@ -44,11 +46,27 @@ def addresses(*written: str) -> list[Any]:
     return [ipaddress.ip_address(one) for one in written]
 
 
-def call(port: int, path: str = "/", *, guard: Guard = LOOPBACK, host: str = "127.0.0.1", scheme: str = "http", **members: Any) -> Exchange:
+def call(
+    port: int,
+    path: str = "/",
+    *,
+    guard: Guard = LOOPBACK,
+    host: str = "127.0.0.1",
+    scheme: str = "http",
+    **members: Any,
+) -> AttemptResult:
     timeout = members.pop("timeout", TIMEOUT)
     run_headers = members.pop("run_headers", {})
-    request = Request(f"{scheme}://{host}:{port}{path}", **{"method": "POST", "headers": {}, **members})
-    return send(request, run_headers={**RUN, **run_headers}, timeout=timeout, credentials=SIGNED, guard=guard)
+    request = Request(
+        f"{scheme}://{host}:{port}{path}", **{"method": "POST", "headers": {}, **members}
+    )
+    return send(
+        request,
+        run_headers={**RUN, **run_headers},
+        timeout=timeout,
+        credentials=SIGNED,
+        guard=guard,
+    )
 
 
 def seen_by(server: Server) -> tuple[str, dict[str, str], bytes]:
@@ -65,11 +83,15 @@ def seen_by(server: Server) -> tuple[str, dict[str, str], bytes]:
 
 
 @pytest.mark.parametrize("attack", attacks.load("servers"), ids=lambda attack: attack["name"])
-def test_whatever_a_server_answers_becomes_an_outcome_in_time_and_within_bounds(attack: Any) -> None:
+def test_whatever_a_server_answers_becomes_an_outcome_in_time_and_within_bounds(
+    attack: Any,
+) -> None:
     with hostile(attack) as request:
         began = time.monotonic()
         timeout = attacks.timeout(attack, TIMEOUT)
-        exchange = send(request, run_headers=RUN, timeout=timeout, credentials=SIGNED, guard=LOOPBACK)
+        exchange = send(
+            request, run_headers=RUN, timeout=timeout, credentials=SIGNED, guard=LOOPBACK
+        )
         took = timedelta(seconds=time.monotonic() - began)
     assert exchange.outcome == attack["outcome"], exchange.error
     assert took < timeout + LEEWAY
@@ -81,32 +103,57 @@ def test_whatever_a_server_answers_becomes_an_outcome_in_time_and_within_bounds(
         assert exchange.response.body == attack.get("body", exchange.response.body)
         assert exchange.response.encoding == attack.get("encoding")
         assert len(exchange.response.body) <= 16_384 * 4 / 3 + 4
-        assert sum(len(name) + len(value) for name, value in exchange.response.headers.items()) <= 8192
+        assert (
+            sum(len(name) + len(value) for name, value in exchange.response.headers.items()) <= 8192
+        )
         assert not {"set-cookie", "www-authenticate"} & exchange.response.headers.keys()
     else:
         assert (exchange.status_code, exchange.response, exchange.retry_after) == (None, None, None)
     assert (exchange.error is None) == (exchange.outcome is Outcome.SUCCESS)
     if exchange.error:
         assert not any(
-            told in exchange.error for told in ("127.0.0.1", request.url.split(":")[2], "Errno", "Error", "Exception", "urllib3", "object")
+            told in exchange.error
+            for told in (
+                "127.0.0.1",
+                request.url.split(":")[2],
+                "Errno",
+                "Error",
+                "Exception",
+                "urllib3",
+                "object",
+            )
         )
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of one call")
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of one call"
+)
 def test_no_hostile_server_takes_five_megabytes() -> None:
-    """In a process that does nothing but call them, so that no server's memory is counted, and by the peak that the kernel has seen:
+    """In a process that does nothing but call them, so that no server's memory is counted, and by
+    the peak that the kernel has seen:
     what OpenSSL takes counts, and what was given back."""
     corpus = attacks.load("servers")
     with ExitStack() as servers:
         urls = [(servers.enter_context(hostile(attack)), attack["name"]) for attack in corpus]
         seconds = [attacks.timeout(attack, TIMEOUT).total_seconds() for attack in corpus]
-        asked = [{"url": one.url, "method": one.method, "timeout": timeout} for (one, _), timeout in zip(urls, seconds, strict=True)]
+        asked = [
+            {"url": one.url, "method": one.method, "timeout": timeout}
+            for (one, _), timeout in zip(urls, seconds, strict=True)
+        ]
         given = json.dumps({"trusted": AUTHORITY.pem, "asked": asked})
-        done = subprocess.run([sys.executable, "-m", "tests.outbound.peaks"], input=given, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.outbound.peaks"],
+            input=given,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [outcome for outcome, _ in found] == [attack["outcome"] for attack in corpus]
-    most = {name: grown for (_, name), (_, grown) in zip(urls, found, strict=True) if grown >= 5_000_000}
+    most = {
+        name: grown for (_, name), (_, grown) in zip(urls, found, strict=True) if grown >= 5_000_000
+    }
     assert most == {}
 
 
@@ -115,7 +162,7 @@ def test_a_hundred_different_hostile_servers_at_once_do_not_disturb_each_other()
     corpus = sorted(attacks.load("servers"), key=lambda one: one["outcome"] != "timeout")[:100]
     timeouts = [attacks.timeout(attack, timedelta(seconds=3)) for attack in corpus]
 
-    def called(request: Request, timeout: timedelta) -> Exchange:
+    def called(request: Request, timeout: timedelta) -> AttemptResult:
         return send(request, run_headers=RUN, timeout=timeout, credentials=SIGNED, guard=LOOPBACK)
 
     with ExitStack() as servers, ThreadPoolExecutor(100) as threads:
@@ -123,7 +170,11 @@ def test_a_hundred_different_hostile_servers_at_once_do_not_disturb_each_other()
         done = list(threads.map(called, requests, timeouts))
     assert [exchange.outcome for exchange in done] == [attack["outcome"] for attack in corpus]
     ends = zip(corpus, done, timeouts, strict=True)
-    assert {attack["name"]: exchange.duration for attack, exchange, timeout in ends if exchange.duration > timeout + LEEWAY} == {}
+    assert {
+        attack["name"]: exchange.duration
+        for attack, exchange, timeout in ends
+        if exchange.duration > timeout + LEEWAY
+    } == {}
 
 
 def test_a_timeout_leaves_no_thread_and_no_socket_behind() -> None:
@@ -134,15 +185,21 @@ def test_a_timeout_leaves_no_thread_and_no_socket_behind() -> None:
         before = held()
         for _ in range(21):
             call(server.port, timeout=timedelta(seconds=0.02))
-        # The server's own threads and sockets, one of each a call, end with it; a watchdog that has fired takes a moment to.
+        # The server's own threads and sockets, one of each a call, end with it; a watchdog that has
+        # fired takes a moment to.
         until = time.monotonic() + 5
-        while any(now > then + 21 for now, then in zip(held(), before, strict=True)) and time.monotonic() < until:
+        while (
+            any(now > then + 21 for now, then in zip(held(), before, strict=True))
+            and time.monotonic() < until
+        ):
             time.sleep(0.01)
         assert all(now <= then + 21 for now, then in zip(held(), before, strict=True))
 
 
 def test_what_came_before_the_cut_is_not_read_after_it() -> None:
-    """A connection that is cut still gives what had come: a quick server's megabyte would be read long after the time is over."""
+    """A connection that is cut still gives what had come: a quick server's megabyte would be read
+    long after the time is over.
+    """
     ours, theirs = socket.socketpair()
     with ours, theirs, ours.makefile("rb", buffering=0) as raw:
         theirs.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
@@ -154,8 +211,14 @@ def test_what_came_before_the_cut_is_not_read_after_it() -> None:
 
 
 def test_retry_after_is_handed_on_as_it_came_and_capped() -> None:
-    for sent, kept in [("7", "7"), ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:28:00 GMT"), ("9" * 5000, "9" * 100)]:
-        with serving([{"send": f"HTTP/1.1 503 No\r\nRetry-After: {sent}\r\nContent-Length: 0\r\n\r\n"}]) as server:
+    for sent, kept in [
+        ("7", "7"),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:28:00 GMT"),
+        ("9" * 5000, "9" * 100),
+    ]:
+        with serving(
+            [{"send": f"HTTP/1.1 503 No\r\nRetry-After: {sent}\r\nContent-Length: 0\r\n\r\n"}]
+        ) as server:
             assert call(server.port).retry_after == kept
 
 
@@ -168,14 +231,22 @@ def test_headers_are_kept_in_lower_case_without_secrets_of_the_connection() -> N
 
 
 def test_to_hide_secrets_takes_no_longer_than_the_answer_whatever_both_are() -> None:
-    """Searched for together, at every place, these took minutes; and nothing else of the process ran meanwhile."""
+    """Searched for together, at every place, these took minutes; and nothing else of the process
+    ran meanwhile.
+    """
     hidden = tuple("a" * 4090 + str(number) for number in range(10))
-    headers = "".join(f"Set-Cookie: {'a' * 60_000}\r\n" for _ in range(10)) + f"X-Long: {'a' * 7000}\r\n" + f"X-Longer: {'a' * 60_000}\r\n"
+    headers = (
+        "".join(f"Set-Cookie: {'a' * 60_000}\r\n" for _ in range(10))
+        + f"X-Long: {'a' * 7000}\r\n"
+        + f"X-Longer: {'a' * 60_000}\r\n"
+    )
     script = [{"send": f"HTTP/1.1 200 OK\r\n{headers}Content-Length: 60000\r\n\r\n{'a' * 60_000}"}]
     with serving(script) as server:
         request = Request(f"http://127.0.0.1:{server.port}/", "POST", {})
         credentials = Credentials(SIGNED.signing, hidden)
-        exchange = send(request, run_headers=RUN, timeout=TIMEOUT, credentials=credentials, guard=LOOPBACK)
+        exchange = send(
+            request, run_headers=RUN, timeout=TIMEOUT, credentials=credentials, guard=LOOPBACK
+        )
     assert (exchange.outcome, exchange.status_code) == ("success", 200)
     assert exchange.response is not None
     assert exchange.response.headers == {"x-long": "a" * 7000}
@@ -184,11 +255,19 @@ def test_to_hide_secrets_takes_no_longer_than_the_answer_whatever_both_are() -> 
 
 def test_a_compressed_body_is_kept_as_it_came() -> None:
     body = bytes.fromhex("1f8b0800000000000003cbcf0600")
-    script = [{"send": f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"}, {"send_hex": body.hex()}]
+    script = [
+        {
+            "send": f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+        },
+        {"send_hex": body.hex()},
+    ]
     with serving(script) as server:
         exchange = call(server.port)
     assert exchange.response is not None
-    assert (base64.b64decode(exchange.response.body), exchange.response.encoding) == (body, "base64")
+    assert (base64.b64decode(exchange.response.body), exchange.response.encoding) == (
+        body,
+        "base64",
+    )
 
 
 def test_an_answer_before_the_whole_request_was_read_counts() -> None:
@@ -204,10 +283,16 @@ def test_nothing_of_a_url_or_an_answer_gets_into_the_logs(caplog: pytest.LogCapt
     for attack in attacks.load("servers"):
         if attack["outcome"] != "timeout":
             with serving(attack["script"]) as server:
-                call(server.port, "/c4n4ry-path?q=c4n4ry-query", headers={"X": "c4n4ry-header"} if "method" not in attack else {})
+                call(
+                    server.port,
+                    "/c4n4ry-path?q=c4n4ry-query",
+                    headers={"X": "c4n4ry-header"} if "method" not in attack else {},
+                )
     with serving([{"send": "HTTP/1.1 200 OK\r\nc4n4ry-line\r\nX: c4n4ry\r\n\r\nc4n4ry"}]) as server:
         call(server.port)
-    text = "\n".join(f"{record.getMessage()} {record.exc_text} {record.__dict__}" for record in caplog.records)
+    text = "\n".join(
+        f"{record.getMessage()} {record.exc_text} {record.__dict__}" for record in caplog.records
+    )
     assert "c4n4ry" not in text
 
 
@@ -217,18 +302,40 @@ def test_nothing_of_a_url_or_an_answer_gets_into_the_logs(caplog: pytest.LogCapt
 def test_the_request_is_sent_as_it_was_registered() -> None:
     headers = {"X-Custom": "a  b", "Authorization": "Bearer t"}
     with serving(OK) as server:
-        exchange = call(server.port, "/a/../b%20c/%7e?q=%0A&x[]=1", method="PUT", headers=headers, body={"n": [1, "é"]})
+        exchange = call(
+            server.port,
+            "/a/../b%20c/%7e?q=%0A&x[]=1",
+            method="PUT",
+            headers=headers,
+            body={"n": [1, "é"]},
+        )
     line, sent, body = seen_by(server)
     assert exchange.outcome is Outcome.SUCCESS
     assert line == "PUT /a/../b%20c/%7e?q=%0A&x[]=1 HTTP/1.1"
     assert body == '{"n":[1,"é"]}'.encode()
     assert sent["host"] == f"127.0.0.1:{server.port}"
-    assert (sent["x-custom"], sent["authorization"], sent["content-type"]) == ("a  b", "Bearer t", "application/json")
+    assert (sent["x-custom"], sent["authorization"], sent["content-type"]) == (
+        "a  b",
+        "Bearer t",
+        "application/json",
+    )
     assert (sent["content-length"], sent["accept-encoding"]) == (str(len(body)), "identity")
     assert sent["user-agent"] == "Resona/0.1.0"
 
 
-@pytest.mark.parametrize("path", ["/?ids[]=1&x=%0a", "/a{b}|c", "/%7Euser/%c3%bc", "/a//b/../c", "?q=1", "/?", "/a;b=c?d^e`f", ""])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/?ids[]=1&x=%0a",
+        "/a{b}|c",
+        "/%7Euser/%c3%bc",
+        "/a//b/../c",
+        "?q=1",
+        "/?",
+        "/a;b=c?d^e`f",
+        "",
+    ],
+)
 def test_the_target_is_asked_for_to_the_letter(path: str) -> None:
     with serving(OK) as server:
         call(server.port, path)
@@ -262,16 +369,25 @@ def test_a_string_is_sent_as_it_is_and_a_type_of_the_users_own_stays() -> None:
     assert "content-type" not in sent
 
 
-def test_the_headers_of_the_run_are_sent_and_only_the_idempotency_key_is_the_users_to_change() -> None:
+def test_the_headers_of_the_run_are_sent_and_only_the_idempotency_key_is_the_users_to_change() -> (
+    None
+):
     run_headers = {"Idempotency-Key": "run_1", "Resona-Job-Id": "job_1", "webhook-id": "run_1"}
     with serving(OK) as server:
         call(server.port, run_headers=run_headers)
         sent = seen_by(server)[1]
-        assert (sent["idempotency-key"], sent["resona-job-id"], sent["webhook-id"]) == ("run_1", "job_1", "run_1")
+        assert (sent["idempotency-key"], sent["resona-job-id"], sent["webhook-id"]) == (
+            "run_1",
+            "job_1",
+            "run_1",
+        )
         call(server.port, run_headers=run_headers, headers={"idempotency-key": "mine"})
         assert seen_by(server)[1]["idempotency-key"] == "mine"
         # A row from before the rule: it is not sent at all.
-        assert call(server.port, run_headers=run_headers, headers={"Resona-Job-Id": "forged"}).outcome is Outcome.BLOCKED
+        assert (
+            call(server.port, run_headers=run_headers, headers={"Resona-Job-Id": "forged"}).outcome
+            is Outcome.BLOCKED
+        )
 
 
 def test_a_user_agent_of_the_users_own_gets_ours_appended() -> None:
@@ -280,11 +396,19 @@ def test_a_user_agent_of_the_users_own_gets_ours_appended() -> None:
     assert seen_by(server)[1]["user-agent"] == "mine/2 Resona/0.1.0"
 
 
-def test_neither_proxies_nor_netrc_nor_other_settings_of_the_environment_are_used(tmp_path: Path) -> None:
+def test_neither_proxies_nor_netrc_nor_other_settings_of_the_environment_are_used(
+    tmp_path: Path,
+) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login a password b\n")
     dead = "http://127.0.0.1:1"
-    changed = {"HTTP_PROXY": dead, "http_proxy": dead, "ALL_PROXY": dead, "NETRC": str(netrc), "REQUESTS_CA_BUNDLE": str(netrc)}
+    changed = {
+        "HTTP_PROXY": dead,
+        "http_proxy": dead,
+        "ALL_PROXY": dead,
+        "NETRC": str(netrc),
+        "REQUESTS_CA_BUNDLE": str(netrc),
+    }
     kept = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
     try:
@@ -298,7 +422,9 @@ def test_neither_proxies_nor_netrc_nor_other_settings_of_the_environment_are_use
 
 
 def test_nothing_is_sent_twice_and_no_cookie_comes_back() -> None:
-    cookie = "HTTP/1.1 503 No\r\nSet-Cookie: a=b; Path=/\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
+    cookie = (
+        "HTTP/1.1 503 No\r\nSet-Cookie: a=b; Path=/\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
+    )
     with serving([{"send": cookie}]) as server:
         call(server.port)
         assert len(server.seen) == 1
@@ -310,7 +436,12 @@ def test_nothing_is_sent_twice_and_no_cookie_comes_back() -> None:
 
 
 def test_a_redirect_is_not_followed() -> None:
-    with serving(OK) as target, serving([{"send": f"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:{target.port}/\r\n\r\n"}]) as server:
+    with (
+        serving(OK) as target,
+        serving(
+            [{"send": f"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:{target.port}/\r\n\r\n"}]
+        ) as server,
+    ):
         exchange = call(server.port)
     assert (exchange.outcome, exchange.status_code, target.seen) == (Outcome.HTTP_ERROR, 307, [])
 
@@ -318,44 +449,74 @@ def test_a_redirect_is_not_followed() -> None:
 # To whom it is sent
 
 
-@pytest.mark.parametrize("attack", attacks.load("dns"), ids=lambda attack: ",".join(attack["answers"]))
+@pytest.mark.parametrize(
+    "attack", attacks.load("dns"), ids=lambda attack: ",".join(attack["answers"])
+)
 def test_one_address_that_is_not_public_refuses_them_all(attack: Any, opened: list[Any]) -> None:
     guard = replace(PUBLIC, resolve=lambda host, port: addresses(*attack["answers"]))
     if attack["accepted"]:
-        assert set(guard.addresses("example.com", 80, time.monotonic() + 1)) == set(addresses(*attack["answers"]))
+        assert set(guard.addresses("example.com", 80, time.monotonic() + 1)) == set(
+            addresses(*attack["answers"])
+        )
     else:
-        exchange = send(Request("http://example.com/", "GET", {}), run_headers=RUN, timeout=TIMEOUT, credentials=SIGNED, guard=guard)
+        exchange = send(
+            Request("http://example.com/", "GET", {}),
+            run_headers=RUN,
+            timeout=TIMEOUT,
+            credentials=SIGNED,
+            guard=guard,
+        )
         assert exchange.outcome is Outcome.BLOCKED
         assert not any(answer in str(exchange.error) for answer in attack["answers"])
     assert list(opened) == []
 
 
 @pytest.mark.parametrize(
-    "attack", [one for one in attacks.load("urls") if not one["accepted"]], ids=lambda attack: ascii(attack["url"])[:60]
+    "attack",
+    [one for one in attacks.load("urls") if not one["accepted"]],
+    ids=lambda attack: ascii(attack["url"])[:60],
 )
-def test_a_url_that_is_refused_when_written_is_refused_when_sent(attack: Any, opened: list[Any]) -> None:
+def test_a_url_that_is_refused_when_written_is_refused_when_sent(
+    attack: Any, opened: list[Any]
+) -> None:
     asked: list[str] = []
     guard = replace(PUBLIC, resolve=lambda host, port: asked.append(host) or [])  # type: ignore[func-returns-value]
-    exchange = send(Request(attack["url"], "GET", {}), run_headers=RUN, timeout=TIMEOUT, credentials=SIGNED, guard=guard)
+    exchange = send(
+        Request(attack["url"], "GET", {}),
+        run_headers=RUN,
+        timeout=TIMEOUT,
+        credentials=SIGNED,
+        guard=guard,
+    )
     assert exchange.outcome is Outcome.BLOCKED
     assert (asked, list(opened)) == ([], [])
     assert attack["url"] == "" or attack["url"] not in str(exchange.error)
 
 
-def test_the_connection_goes_to_the_address_that_was_judged_and_to_no_other(opened: list[Any]) -> None:
+def test_the_connection_goes_to_the_address_that_was_judged_and_to_no_other(
+    opened: list[Any],
+) -> None:
     """A name that resolves to something else the second time is asked but once."""
     answers = iter([addresses("127.0.0.1"), addresses("169.254.169.254")])
     with serving(OK) as server:
-        exchange = call(server.port, host="rebind.example.com", guard=replace(LOOPBACK, resolve=lambda host, port: next(answers)))
+        exchange = call(
+            server.port,
+            host="rebind.example.com",
+            guard=replace(LOOPBACK, resolve=lambda host, port: next(answers)),
+        )
     assert exchange.outcome is Outcome.SUCCESS
     assert list(opened) == addresses("127.0.0.1")
     assert seen_by(server)[1]["host"] == f"rebind.example.com:{server.port}"
 
 
 def test_the_librarys_own_way_to_connect_is_never_taken(opened: list[Any]) -> None:
-    """urllib3 would resolve `localhost` itself and reach the server; the guard's resolver knows of no address."""
+    """urllib3 would resolve `localhost` itself and reach the server; the guard's resolver knows of
+    no address.
+    """
     with serving(OK) as server:
-        exchange = call(server.port, host="localhost", guard=replace(LOOPBACK, resolve=lambda host, port: []))
+        exchange = call(
+            server.port, host="localhost", guard=replace(LOOPBACK, resolve=lambda host, port: [])
+        )
     assert (exchange.outcome, server.seen, list(opened)) == (Outcome.DNS_FAILED, [], [])
 
 
@@ -368,12 +529,16 @@ def test_the_next_address_is_tried_when_the_first_does_not_answer() -> None:
 def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
     with serving(OK) as server, _swallowing("127.0.0.3", server.port):
         guard = replace(LOOPBACK, resolve=lambda host, port: addresses("127.0.0.3", "127.0.0.1"))
-        exchange = call(server.port, host="two.example.com", guard=guard, timeout=timedelta(seconds=2))
+        exchange = call(
+            server.port, host="two.example.com", guard=guard, timeout=timedelta(seconds=2)
+        )
     assert exchange.outcome is Outcome.SUCCESS
 
 
 def _swallowing(host: str, port: int) -> Any:
-    """Listen with a full backlog: whoever connects then waits for ever, as at a firewall that drops packets."""
+    """Listen with a full backlog: whoever connects then waits for ever, as at a firewall that drops
+    packets.
+    """
     import contextlib
 
     @contextlib.contextmanager
@@ -394,7 +559,11 @@ def _swallowing(host: str, port: int) -> Any:
 
 def test_an_ipv6_address_is_called_with_brackets_in_its_host_header() -> None:
     with serving(OK, host="::1") as server:
-        exchange = call(server.port, host="[::1]", guard=replace(LOOPBACK, resolve=lambda host, port: addresses(host)))
+        exchange = call(
+            server.port,
+            host="[::1]",
+            guard=replace(LOOPBACK, resolve=lambda host, port: addresses(host)),
+        )
     assert exchange.outcome is Outcome.SUCCESS
     assert seen_by(server)[1]["host"] == f"[::1]:{server.port}"
 
@@ -410,12 +579,19 @@ def test_a_name_that_does_not_resolve_is_dns_failed() -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
     exchange = call(80, host="nobody.example.com", guard=replace(LOOPBACK, resolve=fail))
-    assert (exchange.outcome, exchange.error) == (Outcome.DNS_FAILED, "the host's name could not be resolved")
+    assert (exchange.outcome, exchange.error) == (
+        Outcome.DNS_FAILED,
+        "the host's name could not be resolved",
+    )
 
 
 def test_a_resolver_that_hangs_is_not_waited_for() -> None:
     over = threading.Event()
-    exchange = call(80, host="slow.example.com", guard=replace(LOOPBACK, resolve=lambda host, port: (over.wait(5) and []) or []))
+    exchange = call(
+        80,
+        host="slow.example.com",
+        guard=replace(LOOPBACK, resolve=lambda host, port: (over.wait(5) and []) or []),
+    )
     over.set()
     assert exchange.outcome is Outcome.TIMEOUT
     assert exchange.duration < TIMEOUT + LEEWAY
@@ -424,7 +600,7 @@ def test_a_resolver_that_hangs_is_not_waited_for() -> None:
 # TLS
 
 
-def secure(server: Server, host: str = "api.example.com", **members: Any) -> Exchange:
+def secure(server: Server, host: str = "api.example.com", **members: Any) -> AttemptResult:
     return call(server.port, host=host, scheme="https", timeout=timedelta(seconds=2), **members)
 
 
@@ -451,7 +627,15 @@ def test_a_certificate_for_an_address_is_taken_for_the_address() -> None:
         AUTHORITY.context("api.example.com", self_signed=True),
         Authority().context("api.example.com"),
     ],
-    ids=["another name", "the address only", "too wide", "expired", "not yet valid", "self-signed", "unknown authority"],
+    ids=[
+        "another name",
+        "the address only",
+        "too wide",
+        "expired",
+        "not yet valid",
+        "self-signed",
+        "unknown authority",
+    ],
 )
 def test_a_certificate_that_does_not_hold_is_tls_failed_and_nothing_is_sent(context: Any) -> None:
     with serving(OK, context) as server:
@@ -479,11 +663,18 @@ def test_a_handshake_that_hangs_ends_in_time() -> None:
 def test_a_handshake_that_is_cut_is_a_connection_that_failed() -> None:
     """A server that is just restarting: it is tried again, as no TLS failure is."""
     with _banner(b"") as port:
-        assert call(port, host="api.example.com", scheme="https").outcome is Outcome.CONNECTION_FAILED
+        assert (
+            call(port, host="api.example.com", scheme="https").outcome is Outcome.CONNECTION_FAILED
+        )
 
 
-def test_a_connection_that_is_reset_before_its_handshake_is_closed_and_not_left_to_the_garbage_collector() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as sock:
+def test_a_connection_that_is_reset_before_its_handshake_is_closed_and_not_left_to_the_garbage_collector() -> (
+    None
+):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as sock,
+    ):
         gone, _ = listener.accept()
         gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         gone.close()
@@ -515,7 +706,10 @@ def _banner(greeting: bytes) -> Any:
 
 
 def test_a_body_drip_through_tls_ends_in_time() -> None:
-    script = [{"send": "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"}, {"repeat": "a", "every_ms": 50}]
+    script = [
+        {"send": "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"},
+        {"repeat": "a", "every_ms": 50},
+    ]
     with serving(script, AUTHORITY.context("api.example.com")) as server:
         exchange = call(server.port, host="api.example.com", scheme="https")
     assert exchange.outcome is Outcome.TIMEOUT
@@ -536,7 +730,15 @@ def test_a_body_drip_through_tls_ends_in_time() -> None:
         Request("http://127.0.0.1/", "POST", {}, "x" * 65_537),
         Request("http://127.0.0.1/", "POST", {}, "\ud800"),
     ],
-    ids=["method", "reserved header", "split header", "body of GET", "NaN", "too large", "surrogate"],
+    ids=[
+        "method",
+        "reserved header",
+        "split header",
+        "body of GET",
+        "NaN",
+        "too large",
+        "surrogate",
+    ],
 )
 def test_what_would_be_refused_today_is_blocked(request_: Request, opened: list[Any]) -> None:
     exchange = send(request_, run_headers=RUN, timeout=TIMEOUT, credentials=SIGNED, guard=LOOPBACK)

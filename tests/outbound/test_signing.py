@@ -20,7 +20,8 @@ OTHER = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 RUN = "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z"
 
 
-# Ten more messages: secrets of 24 to 64 bytes, with and without padding; bodies of every kind that is sent.
+# Ten more messages: secrets of 24 to 64 bytes, with and without padding; bodies of every kind that
+# is sent.
 MESSAGES = [
     (SECRET, RUN, b""),
     (OTHER, RUN, b"{}"),
@@ -41,15 +42,23 @@ def verify(secret: str, headers: dict[str, str], body: bytes) -> None:
 
 def test_the_upstream_vector_is_signed_as_upstream_signs_it() -> None:
     expected = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-    assert signing.sign(SECRET, MESSAGE_ID, AT, BODY) == Webhook(SECRET).sign(MESSAGE_ID, AT, BODY.decode()) == expected
+    assert (
+        signing.sign(SECRET, MESSAGE_ID, AT, BODY)
+        == Webhook(SECRET).sign(MESSAGE_ID, AT, BODY.decode())
+        == expected
+    )
     verify(SECRET, signing.headers([SECRET], MESSAGE_ID, datetime.now(UTC), BODY), BODY)
 
 
 @pytest.mark.parametrize(("secret", "message_id", "body"), MESSAGES)
-def test_the_official_library_signs_the_same_and_verifies_what_is_signed(secret: str, message_id: str, body: bytes) -> None:
+def test_the_official_library_signs_the_same_and_verifies_what_is_signed(
+    secret: str, message_id: str, body: bytes
+) -> None:
     assert len(MESSAGES) == 10
     for at in (AT, AT + timedelta(microseconds=999_999), datetime.fromtimestamp(0, UTC)):
-        assert signing.sign(secret, message_id, at, body) == Webhook(secret).sign(message_id, at, body.decode())
+        assert signing.sign(secret, message_id, at, body) == Webhook(secret).sign(
+            message_id, at, body.decode()
+        )
     verify(secret, signing.headers([secret], message_id, datetime.now(UTC), body), body)
 
 
@@ -77,7 +86,8 @@ def test_flipping_any_bit_of_id_timestamp_or_body_fails(part: str, body: bytes) 
     for changed in flipped(body if part == "body" else headers[part].encode()):
         tried += 1
         if part != "body":
-            # Byte by byte, as servers hand headers on: whether such a header would get that far is not asked.
+            # Byte by byte, as servers hand headers on: whether such a header would get that far is
+            # not asked.
             with pytest.raises(WebhookVerificationError):
                 verify(SECRET, {**headers, part: changed.decode("latin-1")}, body)
         elif is_text(changed):
@@ -104,7 +114,9 @@ def test_a_secret_without_padding_signs_the_same() -> None:
     assert signing.sign(padded, RUN, AT, BODY) == signing.sign(padded.rstrip("="), RUN, AT, BODY)
 
 
-@pytest.mark.parametrize("secret", ["", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_not base64!", "whsec_a"])
+@pytest.mark.parametrize(
+    "secret", ["", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_not base64!", "whsec_a"]
+)
 def test_a_secret_of_another_form_is_refused_and_not_repeated(secret: str) -> None:
     with pytest.raises(ValueError, match="a signing secret") as raised:
         signing.sign(secret, RUN, AT, BODY)

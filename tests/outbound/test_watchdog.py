@@ -27,7 +27,9 @@ def test_each_is_ended_in_its_own_time_whatever_the_order_they_came_in() -> None
     with ExitStack() as blocks:
         # A later one first: the thread waits for it, and must be told that an earlier one has come.
         for name, after in [("third", 0.15), ("first", 0.05), ("second", 0.1), ("never", 600)]:
-            blocks.enter_context(watchdog.watching(now + after, ended(log, name, last if name == "third" else None)))
+            blocks.enter_context(
+                watchdog.watching(now + after, ended(log, name, last if name == "third" else None))
+            )
         assert last.wait(5)
         assert log == ["first", "second", "third"]
         assert time.monotonic() - now < 0.15 + 0.25
@@ -68,10 +70,16 @@ def test_a_thousand_at_once_from_many_threads_are_each_ended_once_or_not_at_all(
                 with watchdog.watching(now + 600, lambda number=number: log.append(number)):  # type: ignore[misc]
                     pass
             else:
-                with watchdog.watching(time.monotonic() + 0.001, lambda number=number, done=done: (log.append(number), done.set())):  # type: ignore[misc]
+                with watchdog.watching(
+                    time.monotonic() + 0.001,
+                    lambda number=number, done=done: (log.append(number), done.set()),
+                ):  # type: ignore[misc]
                     assert done.wait(5)
 
-    before, threads = threading.active_count(), [threading.Thread(target=watch, args=(first,)) for first in range(0, 1000, 50)]
+    before, threads = (
+        threading.active_count(),
+        [threading.Thread(target=watch, args=(first,)) for first in range(0, 1000, 50)],
+    )
     for thread in threads:
         thread.start()
     for thread in threads:

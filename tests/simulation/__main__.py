@@ -23,20 +23,32 @@ def replay(what: str, chosen: list[str]) -> int:
         life = live(int(what), is_verbose=True)
     else:
         script = next(script for script in SCRIPTS if script.__name__ == what)
-        faults = {int(number): Fault[name] for number, _, name in (one.partition("=") for one in chosen)}
+        faults = {
+            int(number): Fault[name] for number, _, name in (one.partition("=") for one in chosen)
+        }
         life, _ = play(script, faults, is_verbose=True)
     print(*life.trace, sep="\n")
-    print(f"{life.calls} calls, {life.faults} faults, {life.sent} requests sent; {life.violation or 'every promise was kept'}")
+    print(
+        f"{life.calls} calls, {life.faults} faults, {life.sent} requests sent; {life.violation or 'every promise was kept'}"
+    )
     return 1 if life.violation else 0
 
 
 def explore(seconds: float, seeds: int) -> int:
-    """Go on with the long exploration, and print what it has come to. Return 1 when a promise was broken."""
+    """Go on with the long exploration, and print what it has come to.
+
+    Return 1 when a promise was broken.
+    """
     done = soak(seconds, seeds)
     print(
-        f"{done.pairs} pairs of faults and {done.seeds} seeds in {done.seconds:.0f} s: {done.calls} calls, {done.faults} faults, ", end=""
+        f"{done.pairs} pairs of faults and {done.seeds} seeds in {done.seconds:.0f} s: {done.calls} calls, {done.faults} faults, ",
+        end="",
     )
-    print(f"{done.kills} kills, {done.sent} requests sent, {len(done.violations)} violations", *done.violations, sep="\n")
+    print(
+        f"{done.kills} kills, {done.sent} requests sent, {len(done.violations)} violations",
+        *done.violations,
+        sep="\n",
+    )
     return 1 if done.violations else 0
 
 
@@ -45,7 +57,12 @@ if __name__ == "__main__":
         case ["replay", what, *chosen]:
             sys.exit(replay(what, chosen))
         case ["soak", *limits]:
-            sys.exit(explore(float(limits[0]) if limits else float("inf"), int(limits[1]) if len(limits) > 1 else SEEDS))
+            sys.exit(
+                explore(
+                    float(limits[0]) if limits else float("inf"),
+                    int(limits[1]) if len(limits) > 1 else SEEDS,
+                )
+            )
         case ["hunt"]:
             caught = hunt()
             print(caught or "")

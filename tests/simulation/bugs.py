@@ -1,6 +1,8 @@
-"""Planted bugs: each a small patch to a copy of the code, each to be caught. One that survives is a hole in the suite.
+"""Planted bugs: each a small patch to a copy of the code, each to be caught. One that survives is a
+hole in the suite.
 
-`python -m tests.simulation bugs` hunts them all and prints, for each, what caught it first: a script, a seed, or a script with a fault.
+`python -m tests.simulation bugs` hunts them all and prints, for each, what caught it first: a
+script, a seed, or a script with a fault.
 """
 
 from __future__ import annotations
@@ -40,24 +42,36 @@ BUGS = (
     bug(
         "no generation check",
         (CLAIMING, " or key.generation != state.generation", ""),
-        (CLAIMING, "OpenRun(RunKey(due_at, state.generation), state.generation, attempt=0)", "OpenRun(key, key.generation, attempt=0)"),
+        (
+            CLAIMING,
+            "UnfinishedRun(RunKey(due_at, state.generation), state.generation, attempt=0)",
+            "UnfinishedRun(key, key.generation, attempt=0)",
+        ),
     ),
     bug(
         "a pause that does not hold",
-        (CLAIMING, "state.status is not Status.ACTIVE or key.generation != state.generation", "key.generation > state.generation"),
+        (
+            CLAIMING,
+            "state.status is not Status.ACTIVE or key.generation != state.generation",
+            "key.generation > state.generation",
+        ),
     ),
     bug(
         "a retry's claim that advances",
         (
             CLAIMING,
-            "    return Step(written(state.with_run(claimed)), send=claimed)",
+            "    return Transition(written(state.with_run(claimed)), send=claimed)",
             "    following = definition.trigger.next_after(state.next_due_at) if state.next_due_at else None\n"
-            "    return Step(written(replace(state, next_due_at=following).with_run(claimed)), send=claimed)",
+            "    return Transition(written(replace(state, next_due_at=following).with_run(claimed)), send=claimed)",
         ),
     ),
     bug(
         "a finish that completes a newer generation",
-        (CLAIMING, "not run.key.manual and run.generation == state.generation", "not run.key.manual"),
+        (
+            CLAIMING,
+            "not run.key.manual and run.generation == state.generation",
+            "not run.key.manual",
+        ),
     ),
     bug(
         "claim before the sleep",
@@ -66,7 +80,11 @@ BUGS = (
             "        while (wait := due.at - self.clock()) > timedelta(0):\n            self.sleep(wait.total_seconds())\n",
             "",
         ),
-        (FIRING, "            now = self.clock()\n            won", "            now = max(self.clock(), due.at)\n            won"),
+        (
+            FIRING,
+            "            now = self.clock()\n            won",
+            "            now = max(self.clock(), due.at)\n            won",
+        ),
         (
             FIRING,
             "        if claimed is not None:\n            self._attempt",
@@ -83,20 +101,52 @@ BUGS = (
     ),
     bug(
         "a leftover that deletes the live schedule",
-        (FIRING, "self.schedules.delete(job_id, token)", "self.schedules.delete(job_id, (loaded[1].token if loaded else None) or token)"),
+        (
+            FIRING,
+            "self.schedules.delete(job_id, token)",
+            "self.schedules.delete(job_id, (loaded[1].token if loaded else None) or token)",
+        ),
     ),
-    bug("a leftover that stays", (FIRING, "                self.schedules.delete(job_id, token)\n", "                pass\n")),
+    bug(
+        "a leftover that stays",
+        (
+            FIRING,
+            "                self.schedules.delete(job_id, token)\n",
+            "                pass\n",
+        ),
+    ),
     bug(
         "the pointer cleared by a new generation",
-        (CHANGING, "        token=token,\n        doubted_until", "        token=token,\n        last_run=None,\n        doubted_until"),
+        (
+            CHANGING,
+            "        token=token,\n        doubted_until",
+            "        token=token,\n        last_run=None,\n        doubted_until",
+        ),
     ),
     bug(
         "the pointer moves backward",
-        (CLAIMING, "is_newer = state.last_run is None or last.key.sort >= state.last_run.key.sort", "is_newer = True"),
+        (
+            CLAIMING,
+            "is_newer = state.last_run is None or last.key.sort >= state.last_run.key.sort",
+            "is_newer = True",
+        ),
     ),
-    bug("no sweeper", ("executor.py", "    return parts.sweep(parts.clock() + _SWEEP_TIME)", "    return 0")),
-    bug("a sweeper that does not move on", (CLAIMING, "watch_at=min(looks, default=None), sweeps", "watch_at=state.watch_at, sweeps")),
-    bug("no read-back of an own write", (STORE, '        if item and ours and item.get("write_token") == ours:\n            return\n', "")),
+    bug(
+        "no sweeper",
+        ("executor.py", "    return parts.sweep(parts.clock() + _SWEEP_TIME)", "    return 0"),
+    ),
+    bug(
+        "a sweeper that does not move on",
+        (CLAIMING, "watch_at=min(looks, default=None), sweeps", "watch_at=state.watch_at, sweeps"),
+    ),
+    bug(
+        "no read-back of an own write",
+        (
+            STORE,
+            '        if item and ours and item.get("write_token") == ours:\n            return\n',
+            "",
+        ),
+    ),
     bug(
         "a retry recorded but not armed",
         (CLAIMING, "arm=(run_due(state, run, at),) if near else (), verdict", "arm=(), verdict"),
@@ -104,9 +154,16 @@ BUGS = (
     ),
     bug(
         "steal of a live lease",
-        (CLAIMING, 'return Settle(run) if now >= run.lease_until + SKEW else Leave("the attempt is under way")', "return Settle(run)"),
+        (
+            CLAIMING,
+            'return Settle(run) if now >= run.lease_until + SKEW else NoChange("the attempt is under way")',
+            "return Settle(run)",
+        ),
     ),
-    bug("no allowance for skewed clocks", (STATE, "SKEW = timedelta(seconds=10)", "SKEW = timedelta(0)")),
+    bug(
+        "no allowance for skewed clocks",
+        (STATE, "SKEW = timedelta(seconds=10)", "SKEW = timedelta(0)"),
+    ),
     bug(
         "acknowledgement before the write",
         (
@@ -139,7 +196,10 @@ BUGS = (
             "        pass",
         ),
     ),
-    bug("no owner check in the finish", (CLAIMING, "run is None or run.owner != owned.owner", "run is None")),
+    bug(
+        "no owner check in the finish",
+        (CLAIMING, "run is None or run.owner != owned.owner", "run is None"),
+    ),
     bug(
         "a record without an owner",
         (RUNS, "                    ConditionExpression=absent_or_own_and_earlier,\n", ""),
@@ -186,23 +246,50 @@ BUGS = (
             "run.lease_until is None",
         ),
     ),
-    bug("settled without a look at the record", (FIRING, "found = self.runs.attempt(definition.id, run.key, run.attempt)", "found = None")),
+    bug(
+        "settled without a look at the record",
+        (FIRING, "found = self.runs.attempt(definition.id, run.key, run.attempt)", "found = None"),
+    ),
     bug(
         "an end on record that is judged again",
-        (CLAIMING, "ended.verdict is not None and ended.verdict.status is not RunStatus.RETRYING", "False"),
+        (
+            CLAIMING,
+            "ended.verdict is not None and ended.verdict.status is not RunStatus.RETRYING",
+            "False",
+        ),
         (CLAIMING, "definition.generation <= run.generation and run.attempt", "run.attempt"),
     ),
-    bug("a lost claim sends what came later", (FIRING, "return tried[won.owner], state, won", "return definition, state, won")),
-    bug("missed occurrences miscounted", (CLAIMING, "missed_count=len(missed), last", "missed_count=len(missed) + 1, last")),
+    bug(
+        "a lost claim sends what came later",
+        (FIRING, "return tried[won.owner], state, won", "return definition, state, won"),
+    ),
+    bug(
+        "missed occurrences miscounted",
+        (CLAIMING, "missed_count=len(missed), last", "missed_count=len(missed) + 1, last"),
+    ),
     bug(
         "missed occurrences passed over in silence",
-        (CLAIMING, "definition.trigger.next_after(due_at), now)\n    fresh", "definition.trigger.next_after(now), now)\n    fresh"),
+        (
+            CLAIMING,
+            "definition.trigger.next_after(due_at), now)\n    fresh",
+            "definition.trigger.next_after(now), now)\n    fresh",
+        ),
     ),
-    bug("overlap is not looked at", (CLAIMING, "definition.overlap is Overlap.SKIP and unfinished", "False")),
-    bug("grace is not looked at", (CLAIMING, "        return now - due_at > grace\n", "        return False\n")),
+    bug(
+        "overlap is not looked at",
+        (CLAIMING, "definition.overlap is Overlap.SKIP and unfinished", "False"),
+    ),
+    bug(
+        "grace is not looked at",
+        (CLAIMING, "        return now - due_at > grace\n", "        return False\n"),
+    ),
     bug(
         "a resume that makes up for the pause",
-        (CHANGING, "due_at = state.next_due_at if isinstance(trigger, OneTime) else trigger.next_after(now)", "due_at = state.next_due_at"),
+        (
+            CHANGING,
+            "due_at = state.next_due_at if isinstance(trigger, OneTime) else trigger.next_after(now)",
+            "due_at = state.next_due_at",
+        ),
         (
             CHANGING,
             "    if due_at is None or due_at <= now:\n        raise DateHasPassed",
@@ -215,7 +302,11 @@ BUGS = (
     ),
     bug(
         "a change of the request that is no new generation",
-        (CHANGING, "if not is_new_trigger and new.meaning == old.meaning:", "if not is_new_trigger:"),
+        (
+            CHANGING,
+            "if not is_new_trigger and new.meaning == old.meaning:",
+            "if not is_new_trigger:",
+        ),
     ),
     bug(
         "a change that begins the trigger anew",
@@ -225,11 +316,21 @@ BUGS = (
             "due_at = first_due_at(new.trigger, now)",
         ),
     ),
-    bug("one attempt too many", (CLAIMING, "run.attempt >= retry.max_attempts", "run.attempt > retry.max_attempts")),
-    bug("one attempt too few", (CLAIMING, "run.attempt >= retry.max_attempts", "run.attempt + 1 >= retry.max_attempts")),
+    bug(
+        "one attempt too many",
+        (CLAIMING, "run.attempt >= retry.max_attempts", "run.attempt > retry.max_attempts"),
+    ),
+    bug(
+        "one attempt too few",
+        (CLAIMING, "run.attempt >= retry.max_attempts", "run.attempt + 1 >= retry.max_attempts"),
+    ),
     bug(
         "a retry that does not wait",
-        (CLAIMING, '    if run.next_attempt_at is not None and now < run.next_attempt_at:\n        return Leave("not yet")\n', ""),
+        (
+            CLAIMING,
+            '    if run.next_attempt_at is not None and now < run.next_attempt_at:\n        return NoChange("not yet")\n',
+            "",
+        ),
     ),
     bug(
         "a torn read is believed",
@@ -240,9 +341,17 @@ BUGS = (
         ),
     ),
     bug(
-        "what is superseded is never closed", (CLAIMING, "        return _close(state, run, now)\n", '        return Leave("superseded")\n')
+        "what is superseded is never closed",
+        (
+            CLAIMING,
+            "        return _close(state, run, now)\n",
+            '        return NoChange("superseded")\n',
+        ),
     ),
-    bug("what is superseded is sent", (CLAIMING, "    if state.supersedes(run):\n        return _close(state, run, now)\n", "")),
+    bug(
+        "what is superseded is sent",
+        (CLAIMING, "    if state.supersedes(run):\n        return _close(state, run, now)\n", ""),
+    ),
     bug(
         "a job registered although nothing was written",
         (
@@ -255,20 +364,31 @@ BUGS = (
         "a schedule that could not be made is counted on",
         (
             ARMING,
-            '        log.warning("schedule.failed", extra={"job_id": job_id}, exc_info=True)\n        return None\n',
-            '        log.warning("schedule.failed", extra={"job_id": job_id}, exc_info=True)\n',
+            '        log.warning("schedule.create_failed", extra={"job_id": job_id}, exc_info=True)\n        return None\n',
+            '        log.warning("schedule.create_failed", extra={"job_id": job_id}, exc_info=True)\n',
         ),
     ),
     bug(
         "messages come a second late",
-        (QUEUE, "    delay = int((due.at - now).total_seconds())", "    delay = int((due.at - now).total_seconds()) + 2"),
+        (
+            QUEUE,
+            "    delay = int((due.at - now).total_seconds())",
+            "    delay = int((due.at - now).total_seconds()) + 2",
+        ),
     ),
-    bug("a page that leaves a job out", ("api/jobs.py", "                following = position\n", "                following = place\n")),
+    bug(
+        "a page that leaves a job out",
+        (
+            "api/jobs.py",
+            "                following = position\n",
+            "                following = place\n",
+        ),
+    ),
     bug(
         "uncovering a state that may not stand there",
         (
             FIRING,
-            '        try:\n            self.queue.send(step.arm, self.clock())\n        except Unavailable:\n            log.warning("arm.failed", extra={"job_id": step.state.job_id})\n',
+            '        try:\n            self.queue.send(step.arm, self.clock())\n        except Unavailable:\n            log.warning("message.send_failed", extra={"job_id": step.state.job_id})\n',
             "        self.arming.arm(step.state, step.arm)\n",
         ),
     ),
@@ -276,7 +396,10 @@ BUGS = (
 
 
 def plant(found: Bug, folder: Path) -> None:
-    """Copy the code into a folder, with the bug in it. Raises ValueError when its text is not there any more."""
+    """Copy the code into a folder, with the bug in it.
+
+    Raises ValueError when its text is not there any more.
+    """
     for name in ("chalicelib", "infra", "tests", "app.py", ".chalice"):
         source = ROOT / name
         if source.is_dir():
@@ -314,7 +437,13 @@ def hunt_in_copy(found: Bug) -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plant(found, folder)
-        done = subprocess.run([sys.executable, "-m", "tests.simulation", "hunt"], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.simulation", "hunt"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode not in (0, 1):
         # It does not even run: that is caught too, by anything.
         return f"fails: {done.stderr.strip().splitlines()[-1]}"

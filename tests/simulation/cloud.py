@@ -11,27 +11,34 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from tests import permissions
 from tests.cloud import Cloud, Item, client_error
-from tests.simulation.faults import Fault, Plan, Weather
-from tests.simulation.hub import Hub
+from tests.simulation.faults import Fault, FaultRates, Plan
+from tests.simulation.virtual_time import VirtualTime
 
 Write = tuple[str, tuple[str, ...], Item | None, Item | None]
 LONG = 700.0
 
 
 class SimulatedCloud(Cloud):
-    """A cloud whose calls take time and may fail. `observe` is given the writes of each effect, with who made them."""
+    """A cloud whose calls take time and may fail.
 
-    def __init__(self, hub: Hub, chance: random.Random, plan: Plan, weather: Weather) -> None:
-        super().__init__(lambda: hub.now)
-        self.hub = hub
+    `observe` is given the writes of each effect, with who made them.
+    """
+
+    def __init__(
+        self, virtual_time: VirtualTime, chance: random.Random, plan: Plan, fault_rates: FaultRates
+    ) -> None:
+        super().__init__(lambda: virtual_time.now)
+        self.virtual_time = virtual_time
         self.chance = chance
         self.plan = plan
-        self.weather = weather
+        self.fault_rates = fault_rates
         self.made = 0
         self.met: list[tuple[int, Fault]] = []
         self.trace: list[str] = []
         self.digest = hashlib.blake2b(digest_size=16)
-        self.observe: Callable[[str, list[Write], dict[str, Any]], None] = lambda operation, writes, request: None
+        self.observe: Callable[[str, list[Write], dict[str, Any]], None] = (
+            lambda operation, writes, request: None
+        )
         self.told: list[tuple[int, str, dict[str, Any]]] = []
         self.is_verbose = False
         self.remembers_calls = False
@@ -42,14 +49,17 @@ class SimulatedCloud(Cloud):
 
     def tell(self, what: str) -> None:
         """Add a line to the history."""
-        line = f"{self.hub.time:12.6f} {self.hub.current.name:14} {what}"
+        line = f"{self.virtual_time.time:12.6f} {self.virtual_time.current.name:14} {what}"
         self.digest.update(line.encode())
         if self.is_verbose:
             self.trace.append(line)
 
     def asked(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
-        """Be asked by a process. It is one invocation of one function: of which, is seen at its first call."""
-        process = self.hub.current
+        """Be asked by a process.
+
+        It is one invocation of one function: of which, is seen at its first call.
+        """
+        process = self.virtual_time.current
         process.function = process.function or permissions.caller()
         permissions.check_of(process.function, operation, request)
         return self.called(operation, request, effect)
@@ -59,8 +69,12 @@ class SimulatedCloud(Cloud):
         fault = self.plan.fault(number, operation, request, self.chance)
         if fault is None and request.get("IndexName") == "by_watch":
             shard = request["ExpressionAttributeValues"][":shard"]["S"]
-            if not self._watched.get(shard) or not self._effect(operation, request, effect)["Items"]:
-                # Nothing is overdue in this shard, so nothing that comes between this call and the next makes a difference.
+            if (
+                not self._watched.get(shard)
+                or not self._effect(operation, request, effect)["Items"]
+            ):
+                # Nothing is overdue in this shard, so nothing that comes between this call and the
+                # next makes a difference.
                 return {"Items": []}
         if self.remembers_calls:
             self.told.append((number, operation, request))
@@ -79,22 +93,26 @@ class SimulatedCloud(Cloud):
             self._wait()
 
     def _wait(self) -> None:
-        is_slow = self.weather.slow_calls and self.chance.random() < self.weather.slow_calls
-        self.hub.current.was_slow |= bool(is_slow)
-        self.hub.wait(self.chance.uniform(0.05, 2) if is_slow else self.chance.uniform(0.001, 0.012))
+        is_slow = self.fault_rates.slow_calls and self.chance.random() < self.fault_rates.slow_calls
+        self.virtual_time.current.was_slow |= bool(is_slow)
+        self.virtual_time.wait(
+            self.chance.uniform(0.05, 2) if is_slow else self.chance.uniform(0.001, 0.012)
+        )
 
-    def _go_wrong(self, fault: Fault, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+    def _go_wrong(
+        self, fault: Fault, operation: str, request: dict[str, Any], effect: Callable[[], Any]
+    ) -> Any:
         if fault is Fault.STALE_INDEX:
             self._lag = self.chance.uniform(0.1, 3)
             return self._go_well(operation, request, effect)
         if fault is Fault.TORN_READ:
             return self._torn(operation, request, effect)
         if fault is Fault.PAUSE_BEFORE:
-            self.hub.current.was_slow = True
-            self.hub.wait(self.chance.uniform(30, LONG))
+            self.virtual_time.current.was_slow = True
+            self.virtual_time.wait(self.chance.uniform(30, LONG))
             return self._go_well(operation, request, effect)
         if fault is Fault.KILL_BEFORE:
-            self.hub.kill()
+            self.virtual_time.kill()
         if fault is Fault.ERROR_BEFORE:
             raise client_error("InternalServerError", operation, 500)
         if fault is Fault.THROTTLE:
@@ -102,24 +120,27 @@ class SimulatedCloud(Cloud):
         if fault is Fault.CONFLICT:
             raise _conflict(operation, request)
         if fault is Fault.LATE_EFFECT:
-            self.hub.current.was_slow = True
+            self.virtual_time.current.was_slow = True
             self._later(operation, request, effect)
-            self.hub.wait(9)
+            self.virtual_time.wait(9)
             raise ReadTimeoutError(endpoint_url="https://cloud.example")
         return self._go_wrong_after(fault, operation, request, effect)
 
-    def _go_wrong_after(self, fault: Fault, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+    def _go_wrong_after(
+        self, fault: Fault, operation: str, request: dict[str, Any], effect: Callable[[], Any]
+    ) -> Any:
         answer = self._effect(operation, request, effect)
         self._wait()
         if fault is Fault.KILL_AFTER:
-            self.hub.kill()
+            self.virtual_time.kill()
         if fault is Fault.ERROR_AFTER:
             raise client_error("InternalServerError", operation, 500)
         if fault is Fault.PAUSE_AFTER:
-            self.hub.current.was_slow = True
-            self.hub.wait(self.chance.uniform(30, LONG))
+            self.virtual_time.current.was_slow = True
+            self.virtual_time.wait(self.chance.uniform(30, LONG))
             return answer
-        # The SDK did not hear the answer and asks again. A transaction carries a token of the SDK's own, and is done once.
+        # The SDK did not hear the answer and asks again. A transaction carries a token of the SDK's
+        # own, and is done once.
         if operation == "TransactWriteItems":
             return answer
         return self._go_well(operation, request, effect)
@@ -127,27 +148,30 @@ class SimulatedCloud(Cloud):
     def _torn(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
         """Read the definition before the state: a query of two items is no transaction."""
         first = self._effect(operation, request, effect)["Items"]
-        self.hub.wait(self.chance.choice((0.02, 0.1, 1, 3)) if self.plan.rates else 0.1)
+        self.virtual_time.wait(self.chance.choice((0.02, 0.1, 1, 3)) if self.plan.rates else 0.1)
         second = self._effect(operation, request, effect)["Items"]
         definitions = [item for item in first if item["part"]["S"] == "definition"]
-        return {"Items": [*definitions, *(item for item in second if item["part"]["S"] != "definition")]}
+        return {
+            "Items": [*definitions, *(item for item in second if item["part"]["S"] != "definition")]
+        }
 
     def _later(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> None:
-        process = self.hub.current
+        process = self.virtual_time.current
 
         def act() -> None:
-            self.hub.current, before = process, self.hub.current
+            self.virtual_time.current, before = process, self.virtual_time.current
             try:
                 self.tell(f"{operation} takes effect late")
                 self._effect(operation, request, effect)
             except ClientError:
                 self.tell("and is refused")
             finally:
-                self.hub.current = before
+                self.virtual_time.current = before
 
-        # A chosen fault takes effect at once, so that whatever comes while the caller waits comes after it.
+        # A chosen fault takes effect at once, so that whatever comes while the caller waits comes
+        # after it.
         late = self.chance.choice((0.01, 1, 5, 8.9, 12, 40)) if self.plan.rates else 0.01
-        self.hub.at(self.hub.time + late, act)
+        self.virtual_time.at(self.virtual_time.time + late, act)
 
     def _effect(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
         self._writes = []
@@ -164,7 +188,7 @@ class SimulatedCloud(Cloud):
     def written(self, table: str, key: tuple[str, ...], old: Item | None, new: Item | None) -> None:
         write = (table, key, old, new)
         self._writes.append(write)
-        self._past.append((self.hub.time, write))
+        self._past.append((self.virtual_time.time, write))
         if old is not None and "watch_shard" in old:
             self._watched[old["watch_shard"]["S"]].discard(key)
         if new is not None and "watch_shard" in new:
@@ -178,7 +202,7 @@ class SimulatedCloud(Cloud):
             return current
         stale = dict(current)
         for at, (written, key, old, _) in reversed(self._past):
-            if at <= self.hub.time - self._lag:
+            if at <= self.virtual_time.time - self._lag:
                 break
             if written == table:
                 stale.pop(key, None)
@@ -190,5 +214,8 @@ class SimulatedCloud(Cloud):
 def _conflict(operation: str, request: dict[str, Any]) -> ClientError:
     if operation == "PutItem":
         return client_error("TransactionConflictException", operation)
-    reasons = [{"Code": "TransactionConflict"}, *({"Code": "None"} for _ in request["TransactItems"][1:])]
+    reasons = [
+        {"Code": "TransactionConflict"},
+        *({"Code": "None"} for _ in request["TransactItems"][1:]),
+    ]
     return client_error("TransactionCanceledException", operation, CancellationReasons=reasons)

@@ -1,7 +1,8 @@
-"""A deployment of Resona in virtual time: the real app and the real doorways of the executor, on the cloud in memory.
+"""A deployment of Resona in virtual time: the real app and the real lambda_handlers of the
+executor, on the cloud in memory.
 
-The event sources behave as AWS's do: messages become visible and are polled in batches, schedules wake up to a minute late, the
-sweeper comes every minute, a function that raised is called again.
+The event sources behave as AWS's do: messages become visible and are polled in batches, schedules
+wake up to a minute late, the sweeper comes every minute, a function that raised is called again.
 """
 
 from __future__ import annotations
@@ -21,9 +22,7 @@ import ulid
 from chalice.app import SQSEvent
 
 from app import app
-from chalicelib import executor
 from chalicelib.api.routing import parts
-from chalicelib.arming import Arming
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_store import JobStore
 from chalicelib.aws.run_store import RunStore
@@ -32,19 +31,21 @@ from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import run_key
 from chalicelib.domain.request import Request
-from chalicelib.domain.run import Exchange, Outcome, Response
+from chalicelib.domain.run import AttemptResult, Outcome, Response
 from chalicelib.domain.secrets import Credentials
-from chalicelib.firing import Firing
-from chalicelib.scheduling import Scheduling
-from chalicelib.sending import Sender
+from chalicelib.handlers import executor
+from chalicelib.usecases.arming import Arming
+from chalicelib.usecases.attempt import AttemptSender
+from chalicelib.usecases.firing import Firing
+from chalicelib.usecases.scheduling import Scheduling
 from infra.local import eventbridge
 from infra.local.clock import queue_event, wake_event
 from tests.cloud import KMS, SQS, DynamoDB, Scheduler
+from tests.environment import ANY_HOST
 from tests.simulation.cloud import SimulatedCloud, Write
-from tests.simulation.faults import Plan, Weather
-from tests.simulation.hub import Hub, Killed, Process
+from tests.simulation.faults import FaultRates, Plan
 from tests.simulation.observer import Observer, Violation
-from tests.world import ANY_HOST
+from tests.simulation.virtual_time import Killed, Process, VirtualTime
 
 START = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
 VISIBILITY = 720.0
@@ -59,40 +60,70 @@ Answer = tuple[int, dict[str, str], Any]
 class Deployment:
     """Everything that runs. `answer` is None where the client got none."""
 
-    def __init__(self, plan: Plan, weather: Weather, chance: random.Random) -> None:
+    def __init__(self, plan: Plan, fault_rates: FaultRates, chance: random.Random) -> None:
         self.chance = chance
-        self.weather = weather
-        self.hub = hub = Hub(START)
-        self.cloud = SimulatedCloud(hub, chance, plan, weather)
+        self.fault_rates = fault_rates
+        self.virtual_time = virtual_time = VirtualTime(START)
+        self.cloud = SimulatedCloud(virtual_time, chance, plan, fault_rates)
         self.cloud.observe = self._observe
-        self.observer = Observer(hub)
-        self.target: Callable[[Request, Mapping[str, str]], tuple[float, Exchange]] = self._random_target
+        self.observer = Observer(virtual_time)
+        self.target: Callable[[Request, Mapping[str, str]], tuple[float, AttemptResult]] = (
+            self._random_target
+        )
         dynamodb: Any = DynamoDB(self.cloud)
         queue_client: Any = SQS(self.cloud)
         scheduler: Any = Scheduler(self.cloud)
-        jobs = JobStore(dynamodb, "jobs", hub.wait)
-        runs = RunStore(dynamodb, "runs", timedelta(days=30), hub.wait)
+        jobs = JobStore(dynamodb, "jobs", virtual_time.wait)
+        runs = RunStore(dynamodb, "runs", timedelta(days=30), virtual_time.wait)
         kms: Any = KMS(self.cloud)
-        secrets = SecretStore(dynamodb, "secrets", lambda: kms, "key", hub.wait)
-        queue = DueQueue(queue_client, "due", hub.wait)
-        schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"), hub.wait)
-        arming = Arming(jobs, queue, hub.clock)
-        self.scheduling = Scheduling(jobs, runs, schedules, secrets, arming, hub.clock, ANY_HOST, hub.wait, hub.side_by_side)
-        sender = Sender(secrets, self._send, hub.clock, hub.wait)
-        self.firing = Firing(jobs, runs, schedules, queue, arming, sender, hub.clock, hub.wait, hub.side_by_side)
+        secrets = SecretStore(dynamodb, "secrets", lambda: kms, "key", virtual_time.wait)
+        queue = DueQueue(queue_client, "due", virtual_time.wait)
+        schedules = Schedules(
+            scheduler, "group", Target("arn:function", "arn:role"), virtual_time.wait
+        )
+        arming = Arming(jobs, queue, virtual_time.clock)
+        self.scheduling = Scheduling(
+            jobs,
+            runs,
+            schedules,
+            secrets,
+            arming,
+            virtual_time.clock,
+            ANY_HOST,
+            virtual_time.wait,
+            virtual_time.side_by_side,
+        )
+        sender = AttemptSender(secrets, self._send, virtual_time.clock, virtual_time.wait)
+        self.firing = Firing(
+            jobs,
+            runs,
+            schedules,
+            queue,
+            arming,
+            sender,
+            virtual_time.clock,
+            virtual_time.wait,
+            virtual_time.side_by_side,
+        )
         self.processes = 0
         self.killed = 0
         self.arrives: Callable[[str], None] | None = None
-        """What takes messages as they become visible, in the place of pollers that take some of them some time."""
-        hub.at(chance.uniform(0, 60), self._sweep)
+        """What takes messages as they become visible, in the place of pollers that take some of
+        them some time.
+        """
+        virtual_time.at(chance.uniform(0, 60), self._sweep)
 
     def begin(self, kind: str, work: Callable[[], None]) -> None:
         """Begin a process, with a clock of its own."""
-        self.hub.begin(self._process(kind), work)
+        self.virtual_time.begin(self._process(kind), work)
 
     def _process(self, kind: str) -> Process:
         self.processes += 1
-        skew = self.chance.uniform(-self.weather.skew, self.weather.skew) if self.weather.skew else 0.0
+        skew = (
+            self.chance.uniform(-self.fault_rates.skew, self.fault_rates.skew)
+            if self.fault_rates.skew
+            else 0.0
+        )
         return Process(f"{kind}#{self.processes}", skew)
 
     def _happens(self, rate: float) -> bool:
@@ -100,80 +131,114 @@ class Deployment:
 
     # The targets
 
-    def _send(self, request: Request, *, run_headers: Mapping[str, str], timeout: timedelta, credentials: Credentials) -> Exchange:
+    def _send(
+        self,
+        request: Request,
+        *,
+        run_headers: Mapping[str, str],
+        timeout: timedelta,
+        credentials: Credentials,
+    ) -> AttemptResult:
         job_id = run_headers["Resona-Job-Id"]
-        key, attempt = run_key(job_id, run_headers["Resona-Run-Id"]), int(run_headers["Resona-Attempt"])
+        key, attempt = (
+            run_key(job_id, run_headers["Resona-Run-Id"]),
+            int(run_headers["Resona-Attempt"]),
+        )
         took, exchange = self.target(request, run_headers)
-        until = self.hub.time + min(took, timeout.total_seconds())
+        until = self.virtual_time.time + min(took, timeout.total_seconds())
         sent = self.observer.sends(job_id, key, attempt, str(request.body), until)
         self.cloud.tell(f"sends {run_headers['Resona-Run-Id']} attempt {attempt}")
-        if self._happens(self.weather.killed_in_flight):
-            self.hub.wait((until - self.hub.time) / 2)
-            self.hub.kill()
-        self.hub.wait(until - self.hub.time)
+        if self._happens(self.fault_rates.killed_in_flight):
+            self.virtual_time.wait((until - self.virtual_time.time) / 2)
+            self.virtual_time.kill()
+        self.virtual_time.wait(until - self.virtual_time.time)
         sent.exchange = exchange
         self.cloud.tell(f"was answered {exchange.outcome} {exchange.status_code or ''}")
         return exchange
 
-    def _random_target(self, request: Request, headers: Mapping[str, str]) -> tuple[float, Exchange]:
+    def _random_target(
+        self, request: Request, headers: Mapping[str, str]
+    ) -> tuple[float, AttemptResult]:
         del headers
         body = Response({}, str(request.body), truncated=False)
         took = self.chance.uniform(0.02, 0.3)
-        if not self._happens(self.weather.failing_targets):
-            return took, Exchange(Outcome.SUCCESS, timedelta(seconds=took), 200, body)
+        if not self._happens(self.fault_rates.failing_targets):
+            return took, AttemptResult(Outcome.SUCCESS, timedelta(seconds=took), 200, body)
         kind = self.chance.randrange(4)
         if kind == 0:
-            return took, Exchange(Outcome.HTTP_ERROR, timedelta(seconds=took), 404, body, "the target answered 404")
+            return took, AttemptResult(
+                Outcome.HTTP_ERROR, timedelta(seconds=took), 404, body, "the target answered 404"
+            )
         if kind == 1:
-            return 100.0, Exchange(Outcome.TIMEOUT, timedelta(seconds=5), error="too late")
+            return 100.0, AttemptResult(Outcome.TIMEOUT, timedelta(seconds=5), error="too late")
         after = self.chance.choice((None, "1", "40"))
-        return took, Exchange(Outcome.HTTP_ERROR, timedelta(seconds=took), 503, body, "the target answered 503", retry_after=after)
+        return took, AttemptResult(
+            Outcome.HTTP_ERROR,
+            timedelta(seconds=took),
+            503,
+            body,
+            "the target answered 503",
+            retry_after=after,
+        )
 
     # What AWS does
 
     def _observe(self, operation: str, writes: list[Write], request: dict[str, Any]) -> None:
         self.observer.saw(writes)
         if operation == "SendMessageBatch":
-            if self.hub.current.name == _ORPHAN:
+            if self.virtual_time.current.name == _ORPHAN:
                 raise Violation("a leftover schedule fires something")
-            for name in list(itertools.islice(reversed(self.cloud.messages), len(request["Entries"]))):
+            for name in list(
+                itertools.islice(reversed(self.cloud.messages), len(request["Entries"]))
+            ):
                 self._sent(name)
         elif operation == "CreateSchedule":
-            self._plan_wake(request["Name"], request, self.hub.now)
+            self._plan_wake(request["Name"], request, self.virtual_time.now)
 
     def _sent(self, name: str) -> None:
         message = self.cloud.messages[name]
-        if self._happens(self.weather.lost_message):
+        if self._happens(self.fault_rates.lost_message):
             self.cloud.tell("the message is lost")
             del self.cloud.messages[name]
             return
-        if self._happens(self.weather.late_message):
+        if self._happens(self.fault_rates.late_message):
             message.visible_at += timedelta(seconds=self.chance.choice((3, 40, 200, 86_400)))
         if self.arrives is not None:
             arrives = self.arrives
-            self.hub.at(self.hub.seconds(message.visible_at), lambda: arrives(name))
+            self.virtual_time.at(
+                self.virtual_time.seconds(message.visible_at), lambda: arrives(name)
+            )
             return
-        self._poll_at(self.hub.seconds(message.visible_at), name)
+        self._poll_at(self.virtual_time.seconds(message.visible_at), name)
 
     def _poll_at(self, time: float, name: str) -> None:
-        self.hub.at(time + self.chance.uniform(0.005, 0.4), lambda: self._poll(name))
+        self.virtual_time.at(time + self.chance.uniform(0.005, 0.4), lambda: self._poll(name))
 
     def _poll(self, name: str) -> None:
-        if name not in self.cloud.messages or self.cloud.messages[name].visible_at > self.hub.now:
+        if (
+            name not in self.cloud.messages
+            or self.cloud.messages[name].visible_at > self.virtual_time.now
+        ):
             return
-        visible = [other for other, message in self.cloud.messages.items() if message.visible_at <= self.hub.now and other != name]
+        visible = [
+            other
+            for other, message in self.cloud.messages.items()
+            if message.visible_at <= self.virtual_time.now and other != name
+        ]
         names = [name, *visible[: self.chance.randrange(10)]]
         for received in names:
             message = self.cloud.messages[received]
             message.count += 1
-            message.visible_at = self.hub.now + timedelta(seconds=VISIBILITY)
+            message.visible_at = self.virtual_time.now + timedelta(seconds=VISIBILITY)
             if message.count > RECEIVED_AT_MOST:
                 del self.cloud.messages[received]
             else:
-                self._poll_at(self.hub.time + VISIBILITY, received)
+                self._poll_at(self.virtual_time.time + VISIBILITY, received)
         names = [received for received in names if received in self.cloud.messages]
-        for _ in range(2 if self._happens(self.weather.doubled_message) else 1):
-            self.hub.at(self.hub.time + self.chance.uniform(0, 0.1), lambda: self.deliver(names))
+        for _ in range(2 if self._happens(self.fault_rates.doubled_message) else 1):
+            self.virtual_time.at(
+                self.virtual_time.time + self.chance.uniform(0, 0.1), lambda: self.deliver(names)
+            )
 
     def deliver(self, names: list[str]) -> None:
         """Deliver messages as one batch."""
@@ -186,10 +251,14 @@ class Deployment:
             return
 
         def deliver() -> None:
-            process = self.hub.current
-            self.hub.at(self.hub.time + DELIVER_TIMEOUT, lambda: setattr(process, "is_dead", True))
+            process = self.virtual_time.current
+            self.virtual_time.at(
+                self.virtual_time.time + DELIVER_TIMEOUT, lambda: setattr(process, "is_dead", True)
+            )
             try:
-                executor.on_messages(SQSEvent(queue_event(messages, "arn:queue"), None), self.firing)
+                executor.on_messages(
+                    SQSEvent(queue_event(messages, "arn:queue"), None), self.firing
+                )
             except Unavailable:
                 self.cloud.tell("the batch will come again")
                 return
@@ -199,11 +268,15 @@ class Deployment:
         self.begin("deliver", deliver)
 
     def _plan_wake(self, name: str, schedule: dict[str, Any], after: datetime) -> None:
-        at = eventbridge.next_fire(schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"], after)
+        at = eventbridge.next_fire(
+            schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"], after
+        )
         if at is None:
             return
         late = self.chance.uniform(0, 59)
-        self.hub.at(self.hub.seconds(at) + late, lambda: self._wake(name, schedule, at))
+        self.virtual_time.at(
+            self.virtual_time.seconds(at) + late, lambda: self._wake(name, schedule, at)
+        )
 
     def _wake(self, name: str, schedule: dict[str, Any], at: datetime) -> None:
         is_there = name in self.cloud.schedules
@@ -211,14 +284,21 @@ class Deployment:
             del self.cloud.schedules[name]
         elif is_there:
             self._plan_wake(name, schedule, at)
-        if not is_there and not self._happens(self.weather.deleted_schedule_fires):
+        if not is_there and not self._happens(self.fault_rates.deleted_schedule_fires):
             return
-        if self._happens(self.weather.lost_wake):
+        if self._happens(self.fault_rates.lost_wake):
             return
         event = wake_event({**schedule, "Arn": name}, at)
-        late = self.chance.choice((90, 600, 86_400)) if self._happens(self.weather.late_wake) else 0
-        for _ in range(2 if self._happens(self.weather.doubled_wake) else 1):
-            self.hub.at(self.hub.time + late + self.chance.uniform(0, 0.2), lambda: self._invoke_wake(event, (60.0, 120.0)))
+        late = (
+            self.chance.choice((90, 600, 86_400))
+            if self._happens(self.fault_rates.late_wake)
+            else 0
+        )
+        for _ in range(2 if self._happens(self.fault_rates.doubled_wake) else 1):
+            self.virtual_time.at(
+                self.virtual_time.time + late + self.chance.uniform(0, 0.2),
+                lambda: self._invoke_wake(event, (60.0, 120.0)),
+            )
 
     def _invoke_wake(self, event: dict[str, Any], again: tuple[float, ...]) -> None:
         ended: list[bool] = []
@@ -229,7 +309,10 @@ class Deployment:
             except (Unavailable, Killed) as error:
                 # Lambda calls a function that raised, or died, twice more.
                 if again:
-                    self.hub.at(self.hub.time + again[0], lambda: self._invoke_wake(event, again[1:]))
+                    self.virtual_time.at(
+                        self.virtual_time.time + again[0],
+                        lambda: self._invoke_wake(event, again[1:]),
+                    )
                 if isinstance(error, Killed):
                     raise
             ended.append(True)
@@ -237,23 +320,35 @@ class Deployment:
         self.begin("wake", wake)
 
     def _sweep(self) -> None:
-        self.hub.at(self.hub.time + 60, self._sweep)
-        if self._happens(self.weather.old_records):
+        self.virtual_time.at(self.virtual_time.time + 60, self._sweep)
+        if self._happens(self.fault_rates.old_records):
             self._age()
-        if self._happens(self.weather.lost_sweep):
+        if self._happens(self.fault_rates.lost_sweep):
             return
-        for _ in range(2 if self._happens(self.weather.second_sweeper) else 1):
-            self.hub.at(self.hub.time + self.chance.uniform(0, 0.02), lambda: self.begin("sweep", self._swept))
+        for _ in range(2 if self._happens(self.fault_rates.second_sweeper) else 1):
+            self.virtual_time.at(
+                self.virtual_time.time + self.chance.uniform(0, 0.02),
+                lambda: self.begin("sweep", self._swept),
+            )
 
     def _age(self) -> None:
-        """Have another release write every record anew: without what it takes for granted, and with what this one does not know."""
+        """Have another release write every record anew: without what it takes for granted, and with
+        what this one does not know.
+        """
         self.cloud.tell("another release has written the records")
         table = self.cloud.tables["jobs"]
         for key, item in list(table.items()):
             part = next((part for part in ("state", "definition") if part in item), None)
             if part is not None:
-                record = {name: value for name, value in json.loads(item[part]["S"]).items() if _GRANTED.get(name) != value}
-                table[key] = {**item, part: {"S": json.dumps({**record, "of_another_release": [1]})}}
+                record = {
+                    name: value
+                    for name, value in json.loads(item[part]["S"]).items()
+                    if _GRANTED.get(name) != value
+                }
+                table[key] = {
+                    **item,
+                    part: {"S": json.dumps({**record, "of_another_release": [1]})},
+                }
 
     def _swept(self) -> None:
         with contextlib.suppress(Unavailable):
@@ -262,27 +357,42 @@ class Deployment:
     def sweep_of_orphans(self) -> None:
         """Let every schedule wake that no state carries: it must send nothing, and be gone."""
         carried = {
-            f"{story.states[-1].job_id}-{story.states[-1].token}" for story in self.observer.stories.values() if not story.is_deleted
+            f"{job_history.states[-1].job_id}-{job_history.states[-1].token}"
+            for job_history in self.observer.job_histories.values()
+            if not job_history.is_deleted
         }
         for name in [name for name in self.cloud.schedules if name not in carried]:
             # A quarter of an hour later, by this process's clock.
             process = Process(_ORPHAN, skew=16 * 60)
-            self.hub.begin(process, lambda name=name: self.firing.wake(name, self.hub.now))  # type: ignore[misc]
-            self.hub.run_until(self.hub.time + 1)
+            self.virtual_time.begin(
+                process, lambda name=name: self.firing.wake(name, self.virtual_time.now)
+            )  # type: ignore[misc]
+            self.virtual_time.run_until(self.virtual_time.time + 1)
             if name in self.cloud.schedules:
                 raise Violation(f"a leftover schedule does not delete itself: {name}")
 
     # Clients
 
-    def ask(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> tuple[Answer | None, Process]:
-        """Call the API as a client: its Lambda is a process of its own. The answer is None if that died."""
+    def ask(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+    ) -> tuple[Answer | None, Process]:
+        """Call the API as a client: its Lambda is a process of its own.
+
+        The answer is None if that died.
+        """
         answers: list[Answer] = []
         process = self._process("api")
-        self.hub.at(self.hub.time + API_TIMEOUT, lambda: setattr(process, "is_dead", True))
-        self.hub.invoke(process, lambda: answers.append(self._serve(method, path, body, headers)))
+        self.virtual_time.at(
+            self.virtual_time.time + API_TIMEOUT, lambda: setattr(process, "is_dead", True)
+        )
+        self.virtual_time.invoke(
+            process, lambda: answers.append(self._serve(method, path, body, headers))
+        )
         return (answers[0] if answers else None), process
 
-    def _serve(self, method: str, path: str, body: object, headers: dict[str, str] | None) -> Answer:
+    def _serve(
+        self, method: str, path: str, body: object, headers: dict[str, str] | None
+    ) -> Answer:
         path, _, query = path.partition("?")
         event = gateway_event(method, path, query, body, headers or {})
         answer = app(event, None)
@@ -291,23 +401,39 @@ class Deployment:
         if status == 500:
             raise Violation(f"{method} {path}: a 500")
         text = answer.get("body")
-        flat = {name: value[0] for name, value in answer.get("multiValueHeaders", {}).items()} | answer.get("headers", {})
+        flat = {
+            name: value[0] for name, value in answer.get("multiValueHeaders", {}).items()
+        } | answer.get("headers", {})
         return status, flat, json.loads(text) if text else None
 
 
-_RESOURCES = {1: "/jobs", 2: "/jobs/{job_id}", 3: "/jobs/{job_id}/%s", 4: "/jobs/{job_id}/runs/{run_id}"}
+_RESOURCES = {
+    1: "/jobs",
+    2: "/jobs/{job_id}",
+    3: "/jobs/{job_id}/%s",
+    4: "/jobs/{job_id}/runs/{run_id}",
+}
 
 
-def gateway_event(method: str, path: str, query: str, body: object, headers: dict[str, str]) -> dict[str, Any]:
+def gateway_event(
+    method: str, path: str, query: str, body: object, headers: dict[str, str]
+) -> dict[str, Any]:
     """Return the event that API Gateway would make."""
     segments = path.strip("/").split("/")
     resource = _RESOURCES[len(segments)]
     if len(segments) == 3:
         resource = resource % segments[2]
-    names = dict(zip(("job_id", "", "run_id"), segments[1:], strict=False)) if len(segments) > 1 else {}
+    names = (
+        dict(zip(("job_id", "", "run_id"), segments[1:], strict=False)) if len(segments) > 1 else {}
+    )
     pairs = [pair.split("=", 1) for pair in query.split("&") if pair]
     return {
-        "requestContext": {"httpMethod": method, "resourcePath": resource, "path": path, "identity": {"sourceIp": "127.0.0.1"}},
+        "requestContext": {
+            "httpMethod": method,
+            "resourcePath": resource,
+            "path": path,
+            "identity": {"sourceIp": "127.0.0.1"},
+        },
         "headers": {"host": "localhost:8000", "content-type": "application/json", **headers},
         "multiValueQueryStringParameters": {name: [value] for name, value in pairs} or None,
         "pathParameters": {name: value for name, value in names.items() if name},
@@ -318,9 +444,12 @@ def gateway_event(method: str, path: str, query: str, body: object, headers: dic
 
 
 @contextlib.contextmanager
-def deployed(plan: Plan, weather: Weather, seed: object) -> Iterator[Deployment]:
-    """Deploy, with every source of chance seeded: owner tokens and ids come from `os.urandom`, jitter from `random`."""
-    # A life leaves some 500 objects in circles; to look for them every 700 objects takes a third of its time.
+def deployed(plan: Plan, fault_rates: FaultRates, seed: object) -> Iterator[Deployment]:
+    """Deploy, with every source of chance seeded: owner tokens and ids come from `os.urandom`,
+    jitter from `random`.
+    """
+    # A life leaves some 500 objects in circles; to look for them every 700 objects takes a third of
+    # its time.
     gc.set_threshold(200_000)
     chance = random.Random(str(seed))
     entropy, urandom, state = random.Random(f"entropy {seed}"), os.urandom, random.getstate()
@@ -330,15 +459,16 @@ def deployed(plan: Plan, weather: Weather, seed: object) -> Iterator[Deployment]
     ulid.default_generator = ulid.ULIDGenerator(policy=ulid.LaxMonotonicPolicy())
     random.seed(str(seed))
     log.disabled = True
-    deployment = Deployment(plan, weather, chance)
+    deployment = Deployment(plan, fault_rates, chance)
     parts.use(deployment.scheduling, stage="local")
     try:
         yield deployment
     finally:
-        deployment.hub.close()
+        deployment.virtual_time.close()
         os.urandom, ulid.default_generator = urandom, generator
         random.setstate(state)
         log.disabled = False
-        # What is left in a circle waits for the collector, which takes as long for it as for all the rest of its work.
+        # What is left in a circle waits for the collector, which takes as long for it as for all
+        # the rest of its work.
         vars(deployment.cloud).clear()
         vars(deployment).clear()

@@ -28,9 +28,13 @@ class Fault(StrEnum):
 
 UNNOTICED = frozenset({Fault.SDK_RETRY, Fault.THROTTLE, Fault.CONFLICT})
 """What the code makes good within the call, so that nobody who waits for a firing may notice."""
-_WRITES = frozenset({"PutItem", "TransactWriteItems", "SendMessageBatch", "CreateSchedule", "DeleteSchedule"})
+_WRITES = frozenset(
+    {"PutItem", "TransactWriteItems", "SendMessageBatch", "CreateSchedule", "DeleteSchedule"}
+)
 _TABLES = frozenset({"PutItem", "TransactWriteItems"})
-_OF_WRITES = frozenset({Fault.ERROR_AFTER, Fault.LATE_EFFECT, Fault.SDK_RETRY, Fault.KILL_AFTER, Fault.PAUSE_AFTER})
+_OF_WRITES = frozenset(
+    {Fault.ERROR_AFTER, Fault.LATE_EFFECT, Fault.SDK_RETRY, Fault.KILL_AFTER, Fault.PAUSE_AFTER}
+)
 
 
 def possible(operation: str, request: Mapping[str, Any]) -> Iterator[Fault]:
@@ -40,7 +44,11 @@ def possible(operation: str, request: Mapping[str, Any]) -> Iterator[Fault]:
             if "IndexName" in request:
                 yield fault
         elif fault is Fault.TORN_READ:
-            if operation == "Query" and request["TableName"] == "jobs" and "IndexName" not in request:
+            if (
+                operation == "Query"
+                and request["TableName"] == "jobs"
+                and "IndexName" not in request
+            ):
                 yield fault
         elif fault is Fault.CONFLICT:
             if operation in _TABLES:
@@ -50,7 +58,7 @@ def possible(operation: str, request: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 @dataclass
-class Weather:
+class FaultRates:
     """How likely things go wrong around the calls, from 0 to 1; 0 is a fine day."""
 
     lost_message: float = 0
@@ -77,16 +85,25 @@ class Weather:
 
 @dataclass
 class Plan:
-    """Which call meets which fault. `chosen` names calls by their number; `rates` lets chance decide."""
+    """Which call meets which fault.
+
+    `chosen` names calls by their number; `rates` lets chance decide.
+    """
 
     chosen: Mapping[int, Fault] = field(default_factory=dict)
     rates: Mapping[Fault, float] = field(default_factory=dict)
 
-    def is_fine(self, weather: Weather) -> bool:
+    def is_fine(self, fault_rates: FaultRates) -> bool:
         """Say whether nothing is to go wrong that a user might notice."""
-        return UNNOTICED.issuperset(self.chosen.values()) and UNNOTICED.issuperset(self.rates) and weather.is_fine()
+        return (
+            UNNOTICED.issuperset(self.chosen.values())
+            and UNNOTICED.issuperset(self.rates)
+            and fault_rates.is_fine()
+        )
 
-    def fault(self, number: int, operation: str, request: Mapping[str, Any], chance: random.Random) -> Fault | None:
+    def fault(
+        self, number: int, operation: str, request: Mapping[str, Any], chance: random.Random
+    ) -> Fault | None:
         """Return the fault of the call with this number, None if it goes well."""
         fault = self.chosen.get(number) or self._by_chance(chance)
         return fault if fault is not None and fault in possible(operation, request) else None
@@ -98,16 +115,19 @@ class Plan:
         return None
 
 
-def of_seed(seed: int) -> tuple[Plan, Weather]:
-    """Return the faults and the weather of a seed. Each seed has a few kinds and not the others, so that none hides another."""
+def of_seed(seed: int) -> tuple[Plan, FaultRates]:
+    """Return the faults and the fault_rates of a seed.
+
+    Each seed has a few kinds and not the others, so that none hides another.
+    """
     chance = random.Random(f"faults {seed}")
     rates = {fault: chance.choice((0.01, 0.03, 0.1)) for fault in Fault if chance.random() < 0.25}
-    weather = Weather()
-    for name in vars(weather):
+    fault_rates = FaultRates()
+    for name in vars(fault_rates):
         if chance.random() < 0.25:
-            setattr(weather, name, chance.choice((0.02, 0.1, 0.3)))
-    if weather.skew:
-        weather.skew = chance.choice((1, 5))
+            setattr(fault_rates, name, chance.choice((0.02, 0.1, 0.3)))
+    if fault_rates.skew:
+        fault_rates.skew = chance.choice((1, 5))
     if chance.random() < 0.6:
-        weather.failing_targets = chance.choice((0.2, 0.5))
-    return Plan(rates=rates), weather
+        fault_rates.failing_targets = chance.choice((0.2, 0.5))
+    return Plan(rates=rates), fault_rates

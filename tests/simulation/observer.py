@@ -1,6 +1,7 @@
 """What must always be so, held against every write, every request sent, and the end.
 
-The observer sees the tables' writes as they take effect, with the process that made them; it decides nothing and changes nothing.
+The observer sees the tables' writes as they take effect, with the process that made them; it
+decides nothing and changes nothing.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.aws.job_items import read_definition, read_state
-from chalicelib.aws.records import load_attempt, load_ending
+from chalicelib.aws.serialization import load_attempt, load_ending
 from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.retry import is_retried
-from chalicelib.domain.run import AttemptRecord, Ending, Exchange, Outcome, Reason, RunStatus
-from chalicelib.domain.state import MAX_OPEN_RUNS, OpenRun, State, Status
+from chalicelib.domain.run import Attempt, AttemptResult, Outcome, Reason, RunEnd, RunStatus
+from chalicelib.domain.state import MAX_UNFINISHED_RUNS, State, Status, UnfinishedRun
 from chalicelib.domain.trigger import OneTime
 from tests.cloud import Item
 from tests.simulation.cloud import Write
-from tests.simulation.hub import Hub, Process
+from tests.simulation.virtual_time import Process, VirtualTime
 
 ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED)
 
@@ -38,7 +39,7 @@ class Sent:
     attempt: int
     at: float
     until: float
-    exchange: Exchange | None = None
+    exchange: AttemptResult | None = None
 
 
 @dataclass
@@ -46,51 +47,59 @@ class Claim:
     """An attempt that a process owns, when it was due, and until when it owns it by the true time."""
 
     process: Process
-    run: OpenRun
+    run: UnfinishedRun
     due_at: datetime
     lease_ends: float
 
 
 @dataclass
-class Story:
+class JobHistory:
     """What is known of one job."""
 
     states: list[State] = field(default_factory=list)
     definitions: list[tuple[int, Definition]] = field(default_factory=list)
     claims: dict[tuple[RunKey, int], Claim] = field(default_factory=dict)
-    records: dict[tuple[RunKey, int], AttemptRecord] = field(default_factory=dict)
-    endings: dict[RunKey, Ending] = field(default_factory=dict)
+    records: dict[tuple[RunKey, int], Attempt] = field(default_factory=dict)
+    endings: dict[RunKey, RunEnd] = field(default_factory=dict)
     is_deleted: bool = False
 
     def defined(self, generation: int) -> Definition:
         """Return the definition that was in force in a generation."""
-        return next(definition for begins, definition in reversed(self.definitions) if begins <= generation)
+        return next(
+            definition for begins, definition in reversed(self.definitions) if begins <= generation
+        )
 
     def end_of(self, key: RunKey) -> RunStatus | None:
         """Return how a run has ended, None if it has not."""
         if key in self.endings:
             return self.endings[key].status
         records = [record for (of, _), record in self.records.items() if of == key]
-        return next((record.verdict.status for record in records if record.verdict.status in ENDED), None)
+        return next(
+            (record.verdict.status for record in records if record.verdict.status in ENDED), None
+        )
 
 
 class Observer:
     """Raises Violation."""
 
-    def __init__(self, hub: Hub) -> None:
-        self.hub = hub
-        self.stories: dict[str, Story] = {}
+    def __init__(self, virtual_time: VirtualTime) -> None:
+        self.virtual_time = virtual_time
+        self.job_histories: dict[str, JobHistory] = {}
         self.sent: dict[tuple[str, RunKey, int], Sent] = {}
         self.commits = 0
         self.is_fine = False
-        """Nothing goes wrong that a user might notice: then nothing may be late, or lost and found again."""
+        """Nothing goes wrong that a user might notice: then nothing may be late, or lost and found
+        again.
+        """
 
-    def story(self, job_id: str) -> Story:
-        return self.stories.setdefault(job_id, Story())
+    def job_history(self, job_id: str) -> JobHistory:
+        return self.job_histories.setdefault(job_id, JobHistory())
 
     def hold(self, holds: bool, promise: str, *facts: object) -> None:
         if not holds:
-            raise Violation(f"{promise}: {', '.join(map(str, facts))} at {self.hub.time:.3f} by {self.hub.current.name}")
+            raise Violation(
+                f"{promise}: {', '.join(map(str, facts))} at {self.virtual_time.time:.3f} by {self.virtual_time.current.name}"
+            )
 
     def saw(self, writes: list[Write]) -> None:
         """Take the writes of one effect, all or nothing, in."""
@@ -98,180 +107,378 @@ class Observer:
         for table, key, _, new in writes:
             if table == "jobs" and key[1] == "definition" and new is not None:
                 definition = read_definition(new)
-                story = self.story(definition.id)
-                if story.definitions:
-                    self.hub.current.redefined.append((story.definitions[-1][1], definition))
-                story.definitions.append((definition.generation, definition))
+                job_history = self.job_history(definition.id)
+                if job_history.definitions:
+                    self.virtual_time.current.redefined.append(
+                        (job_history.definitions[-1][1], definition)
+                    )
+                job_history.definitions.append((definition.generation, definition))
             elif table == "jobs" and key[1] == "state":
                 states.append((key[0], read_state(new) if new is not None else None))
-        endings = [self._record(key, new) for table, key, _, new in writes if table == "runs" and new is not None]
+        endings = [
+            self._record(key, new)
+            for table, key, _, new in writes
+            if table == "runs" and new is not None
+        ]
         for job_id, state in states:
             if state is None:
-                self.story(job_id).is_deleted = True
+                self.job_history(job_id).is_deleted = True
             else:
-                self._state(self.story(job_id), state, [ending for ending in endings if ending is not None])
+                self._state(
+                    self.job_history(job_id),
+                    state,
+                    [ending for ending in endings if ending is not None],
+                )
 
-    def _record(self, key: tuple[str, ...], item: Item) -> Ending | None:
+    def _record(self, key: tuple[str, ...], item: Item) -> RunEnd | None:
         job_id, sort = key
         run_key = RunKey.from_sort(sort.rpartition("#")[0])
-        story = self.story(job_id)
+        job_history = self.job_history(job_id)
         number = int(sort.rpartition("#")[2])
         if number == 99:
             ending = load_ending(run_key, item["record"]["S"])
-            self.hold(story.end_of(run_key) is None, "a run ends once", run_key)
-            story.endings[run_key] = ending
+            self.hold(job_history.end_of(run_key) is None, "a run ends once", run_key)
+            job_history.endings[run_key] = ending
             return ending
         record = load_attempt(job_id, run_key, number, item["owner"]["S"], item["record"]["S"])
-        self._attempt(story, record)
-        story.records[run_key, number] = record
+        self._attempt(job_history, record)
+        job_history.records[run_key, number] = record
         return None
 
-    def _attempt(self, story: Story, record: AttemptRecord) -> None:
-        before = story.records.get((record.key, record.number))
-        self.hold((record.key, record.number) in story.claims, "what is on record was claimed", record.key, record.number)
-        claim = story.claims[record.key, record.number]
+    def _attempt(self, job_history: JobHistory, record: Attempt) -> None:
+        before = job_history.records.get((record.key, record.number))
+        self.hold(
+            (record.key, record.number) in job_history.claims,
+            "what is on record was claimed",
+            record.key,
+            record.number,
+        )
+        claim = job_history.claims[record.key, record.number]
         if before is not None:
-            self.hold(before.owner == record.owner and before.exchange == record.exchange, "a record is its owner's", record.key)
+            self.hold(
+                before.owner == record.owner and before.exchange == record.exchange,
+                "a record is its owner's",
+                record.key,
+            )
             if before.verdict.status in ENDED:
-                self.hold(record.verdict == before.verdict, "a run has one end", record.key, before.verdict, record.verdict)
+                self.hold(
+                    record.verdict == before.verdict,
+                    "a run has one end",
+                    record.key,
+                    before.verdict,
+                    record.verdict,
+                )
         if record.exchange.outcome is Outcome.UNKNOWN:
-            self.hold(not self.is_fine, "on a fine day every attempt is answered", record.key, record.number)
-            self.hold(self.hub.time >= claim.lease_ends, "an attempt is given up only after its lease", record.key, record.number)
+            self.hold(
+                not self.is_fine,
+                "on a fine day every attempt is answered",
+                record.key,
+                record.number,
+            )
+            self.hold(
+                self.virtual_time.time >= claim.lease_ends,
+                "an attempt is given up only after its lease",
+                record.key,
+                record.number,
+            )
         else:
-            self.hold(record.owner == claim.run.owner, "only the owner records an answer", record.key, record.number)
+            self.hold(
+                record.owner == claim.run.owner,
+                "only the owner records an answer",
+                record.key,
+                record.number,
+            )
             sent = self.sent.get((record.job_id, record.key, record.number))
-            self.hold(sent is not None and sent.exchange == record.exchange, "what is on record is what was answered", record.key)
+            self.hold(
+                sent is not None and sent.exchange == record.exchange,
+                "what is on record is what was answered",
+                record.key,
+            )
 
-    def _state(self, story: Story, new: State, endings: list[Ending]) -> None:
+    def _state(self, job_history: JobHistory, new: State, endings: list[RunEnd]) -> None:
         self.commits += 1
-        old = story.states[-1] if story.states else None
-        self.hold(not story.is_deleted, "nothing is written after a delete", new.job_id)
-        self.hold(new.revision == (old.revision + 1 if old else 1), "a write follows what it read", new.job_id, new.revision)
-        go_together = bool(story.definitions) and story.definitions[-1][1].edition == new.edition
-        self.hold(go_together and story.definitions[-1][0] == new.defined_in, "definition and state go together", new.job_id)
+        old = job_history.states[-1] if job_history.states else None
+        self.hold(not job_history.is_deleted, "nothing is written after a delete", new.job_id)
+        self.hold(
+            new.revision == (old.revision + 1 if old else 1),
+            "a write follows what it read",
+            new.job_id,
+            new.revision,
+        )
+        go_together = (
+            bool(job_history.definitions) and job_history.definitions[-1][1].edition == new.edition
+        )
+        self.hold(
+            go_together and job_history.definitions[-1][0] == new.defined_in,
+            "definition and state go together",
+            new.job_id,
+        )
         waits = bool(new.runs) or new.next_run_time is not None
         self.hold((new.watch_at is not None) == waits, "whatever waits is watched", new.job_id)
         is_over = new.status in (Status.COMPLETED, Status.FAILED)
-        self.hold(not is_over or new.next_due_at is None, "what is over is not due", new.job_id, new.status, new.next_due_at)
-        self.hold(len(new.runs) <= MAX_OPEN_RUNS, "at most 32 runs are unfinished", new.job_id)
-        if self.hub.current.name.startswith("sweep") and new.watch_at is not None:
-            later = timedelta(seconds=abs(self.hub.current.skew))
-            # What was not overdue when it was decided may be so when the write is made, after throttles and conflicts.
-            moves = new.sweeps == 0 or self.hub.current.was_slow or new.watch_at + later + timedelta(seconds=2) > self.hub.now
+        self.hold(
+            not is_over or new.next_due_at is None,
+            "what is over is not due",
+            new.job_id,
+            new.status,
+            new.next_due_at,
+        )
+        self.hold(
+            len(new.runs) <= MAX_UNFINISHED_RUNS, "at most 32 runs are unfinished", new.job_id
+        )
+        if self.virtual_time.current.name.startswith("sweep") and new.watch_at is not None:
+            later = timedelta(seconds=abs(self.virtual_time.current.skew))
+            # What was not overdue when it was decided may be so when the write is made, after
+            # throttles and conflicts.
+            moves = (
+                new.sweeps == 0
+                or self.virtual_time.current.was_slow
+                or new.watch_at + later + timedelta(seconds=2) > self.virtual_time.now
+            )
             self.hold(moves, "the sweeper moves on", new.job_id, new.watch_at)
         if old is not None:
             self.hold(new.generation - old.generation in (0, 1), "generations count up", new.job_id)
-            self._occurrence(story, old, new, endings)
+            self._occurrence(job_history, old, new, endings)
             for run in old.runs:
-                self._run(story, old, run, new.find(run.key), new, endings)
+                self._run(job_history, old, run, new.find(run.key), new, endings)
         known = {run.key for run in old.runs} if old else set()
         for run in new.runs:
             if run.key not in known:
-                self._begun(story, old, run, new)
-        story.states.append(new)
-        self.hub.current.committed.append(new)
+                self._begun(job_history, old, run, new)
+        job_history.states.append(new)
+        self.virtual_time.current.committed.append(new)
 
-    def _occurrence(self, story: Story, old: State, new: State, endings: list[Ending]) -> None:
+    def _occurrence(
+        self, job_history: JobHistory, old: State, new: State, endings: list[RunEnd]
+    ) -> None:
         """An occurrence is kept, consumed, or given up with the trigger that made it."""
         due_at = old.next_due_at
         if due_at is None or new.next_due_at == due_at:
             return
-        trigger = story.defined(old.generation).trigger
+        trigger = job_history.defined(old.generation).trigger
         if new.generation != old.generation:
-            is_users = new.status is not old.status or story.defined(new.generation).trigger != trigger
+            is_users = (
+                new.status is not old.status
+                or job_history.defined(new.generation).trigger != trigger
+            )
             anew = isinstance(trigger, OneTime) or is_users
-            self.hold(anew, "a change of the request keeps the occurrence", new.job_id, due_at, new.next_due_at)
-            if new.next_run_time is not None and story.defined(new.generation).trigger == trigger:
-                begins = self.hub.now - timedelta(seconds=abs(self.hub.current.skew) + 2)
-                is_now = self.hub.current.was_slow or new.next_run_time > begins
+            self.hold(
+                anew,
+                "a change of the request keeps the occurrence",
+                new.job_id,
+                due_at,
+                new.next_due_at,
+            )
+            if (
+                new.next_run_time is not None
+                and job_history.defined(new.generation).trigger == trigger
+            ):
+                begins = self.virtual_time.now - timedelta(
+                    seconds=abs(self.virtual_time.current.skew) + 2
+                )
+                is_now = self.virtual_time.current.was_slow or new.next_run_time > begins
                 self.hold(is_now, "what is resumed begins now", new.job_id, new.next_run_time)
             return
         key = RunKey(due_at, old.generation)
         ending = next((ending for ending in endings if ending.key == key), None)
-        self.hold(new.find(key) is not None or ending is not None, "no occurrence is passed over in silence", new.job_id, due_at)
+        self.hold(
+            new.find(key) is not None or ending is not None,
+            "no occurrence is passed over in silence",
+            new.job_id,
+            due_at,
+        )
         last = ending.last_due_at if ending is not None and ending.last_due_at else due_at
         if ending is not None and ending.missed_count is not None:
             row = 1
             while (due_at := trigger.next_after(due_at) or last) < last:
                 row += 1
             row += ending.key.due_at < last
-            self.hold(row == ending.missed_count, "missed occurrences are counted", new.job_id, row, ending.missed_count)
-        self.hold(new.next_due_at == trigger.next_after(last), "occurrences follow each other", new.job_id, last, new.next_due_at)
+            self.hold(
+                row == ending.missed_count,
+                "missed occurrences are counted",
+                new.job_id,
+                row,
+                ending.missed_count,
+            )
+        self.hold(
+            new.next_due_at == trigger.next_after(last),
+            "occurrences follow each other",
+            new.job_id,
+            last,
+            new.next_due_at,
+        )
 
-    def _begun(self, story: Story, old: State | None, run: OpenRun, new: State) -> None:
+    def _begun(
+        self, job_history: JobHistory, old: State | None, run: UnfinishedRun, new: State
+    ) -> None:
         if run.key.manual:
             self.hold(run.attempt == 0, "a manual run is queued first", run.key)
-            self.hub.current.queued.append(run.key)
+            self.virtual_time.current.queued.append(run.key)
             return
-        self.hold(old is not None and old.status is Status.ACTIVE, "only an active job fires", run.key)
+        self.hold(
+            old is not None and old.status is Status.ACTIVE, "only an active job fires", run.key
+        )
         assert old is not None
-        self.hold(run.key.generation == old.generation == new.generation, "only the present generation fires", run.key, new.generation)
-        self.hold(run.key.due_at == old.next_due_at, "what fires is what is due next", run.key, old.next_due_at)
-        self.hold(self.hub.now >= run.key.due_at - timedelta(seconds=abs(self.hub.current.skew)), "nothing fires early", run.key)
+        self.hold(
+            run.key.generation == old.generation == new.generation,
+            "only the present generation fires",
+            run.key,
+            new.generation,
+        )
+        self.hold(
+            run.key.due_at == old.next_due_at,
+            "what fires is what is due next",
+            run.key,
+            old.next_due_at,
+        )
+        self.hold(
+            self.virtual_time.now
+            >= run.key.due_at - timedelta(seconds=abs(self.virtual_time.current.skew)),
+            "nothing fires early",
+            run.key,
+        )
         self.hold(run.attempt == 1, "a run begins with its first attempt", run.key)
-        definition = story.defined(new.generation)
+        definition = job_history.defined(new.generation)
         if definition.misfire_grace is not None:
-            late = self.hub.now - run.key.due_at - timedelta(seconds=abs(self.hub.current.skew) + 1)
-            self.hold(late <= definition.misfire_grace or self.hub.current.was_slow, "nothing is sent after its grace", run.key, late)
+            late = (
+                self.virtual_time.now
+                - run.key.due_at
+                - timedelta(seconds=abs(self.virtual_time.current.skew) + 1)
+            )
+            self.hold(
+                late <= definition.misfire_grace or self.virtual_time.current.was_slow,
+                "nothing is sent after its grace",
+                run.key,
+                late,
+            )
         if definition.overlap is Overlap.SKIP:
-            others = [other for other in old.runs if not other.key.manual and not old.supersedes(other)]
+            others = [
+                other for other in old.runs if not other.key.manual and not old.supersedes(other)
+            ]
             self.hold(not others, "what must not overlap does not", run.key, others)
-        self._claimed(story, run, run.key.due_at, new)
+        self._claimed(job_history, run, run.key.due_at, new)
 
-    def _claimed(self, story: Story, run: OpenRun, due_at: datetime, new: State) -> None:
-        self.hold((run.key, run.attempt) not in story.claims, "an attempt is claimed once", run.key, run.attempt)
-        self.hold(story.end_of(run.key) is None, "a run that has ended is not claimed", run.key)
-        policy = story.defined(run.generation).retry
-        self.hold(run.attempt <= policy.max_attempts, "at most max_attempts attempts", run.key, run.attempt)
+    def _claimed(
+        self, job_history: JobHistory, run: UnfinishedRun, due_at: datetime, new: State
+    ) -> None:
+        self.hold(
+            (run.key, run.attempt) not in job_history.claims,
+            "an attempt is claimed once",
+            run.key,
+            run.attempt,
+        )
+        self.hold(
+            job_history.end_of(run.key) is None, "a run that has ended is not claimed", run.key
+        )
+        policy = job_history.defined(run.generation).retry
+        self.hold(
+            run.attempt <= policy.max_attempts,
+            "at most max_attempts attempts",
+            run.key,
+            run.attempt,
+        )
         assert run.lease_until is not None
-        process = self.hub.current
-        story.claims[run.key, run.attempt] = Claim(process, run, due_at, self.hub.seconds(run.lease_until) - process.skew)
+        process = self.virtual_time.current
+        job_history.claims[run.key, run.attempt] = Claim(
+            process, run, due_at, self.virtual_time.seconds(run.lease_until) - process.skew
+        )
         process.owns.add((new.job_id, str(run.key), run.attempt))
 
-    def _run(self, story: Story, old: State, before: OpenRun, after: OpenRun | None, new: State, endings: list[Ending]) -> None:
+    def _run(
+        self,
+        job_history: JobHistory,
+        old: State,
+        before: UnfinishedRun,
+        after: UnfinishedRun | None,
+        new: State,
+        endings: list[RunEnd],
+    ) -> None:
         if after == before:
             return
         if before.owner is not None and (after is None or after.owner != before.owner):
-            self._left(story, before, after, new)
+            self._left(job_history, before, after, new)
         if after is None:
-            self._gone(story, old, before, endings)
+            self._gone(job_history, old, before, endings)
         elif after.owner is not None and after.owner != before.owner:
             self.hold(before.owner is None, "a claim never takes what another owns", before.key)
             self.hold(after.attempt == before.attempt + 1, "attempts count up", before.key)
-            self.hold(not old.supersedes(before), "nothing superseded is sent", before.key, old.generation)
-            self.hold(old.status is not Status.PAUSED or bool(before.key.manual), "nothing of a paused job is sent", before.key)
-            self.hold(new.next_due_at == old.next_due_at, "a retry's claim advances nothing", before.key)
+            self.hold(
+                not old.supersedes(before), "nothing superseded is sent", before.key, old.generation
+            )
+            self.hold(
+                old.status is not Status.PAUSED or bool(before.key.manual),
+                "nothing of a paused job is sent",
+                before.key,
+            )
+            self.hold(
+                new.next_due_at == old.next_due_at, "a retry's claim advances nothing", before.key
+            )
             wait = before.next_attempt_at
-            early = timedelta(seconds=abs(self.hub.current.skew) + 0.001)
-            self.hold(wait is not None and self.hub.now >= wait - early, "a retry waits its pause", before.key, wait)
+            early = timedelta(seconds=abs(self.virtual_time.current.skew) + 0.001)
+            self.hold(
+                wait is not None and self.virtual_time.now >= wait - early,
+                "a retry waits its pause",
+                before.key,
+                wait,
+            )
             assert wait is not None
-            self._claimed(story, after, wait, new)
+            self._claimed(job_history, after, wait, new)
 
-    def _left(self, story: Story, before: OpenRun, after: OpenRun | None, new: State) -> None:
+    def _left(
+        self,
+        job_history: JobHistory,
+        before: UnfinishedRun,
+        after: UnfinishedRun | None,
+        new: State,
+    ) -> None:
         """An attempt was finished: by its owner, or by whoever came after its lease."""
-        claim = story.claims[before.key, before.attempt]
-        is_owner = claim.process is self.hub.current
-        is_over = self.hub.time >= claim.lease_ends
-        self.hold(is_owner or is_over, "nobody else finishes before the lease is over", before.key, before.attempt)
-        record = story.records.get((before.key, before.attempt))
-        self.hold(record is not None, "the record comes before the finish", before.key, before.attempt)
+        claim = job_history.claims[before.key, before.attempt]
+        is_owner = claim.process is self.virtual_time.current
+        is_over = self.virtual_time.time >= claim.lease_ends
+        self.hold(
+            is_owner or is_over,
+            "nobody else finishes before the lease is over",
+            before.key,
+            before.attempt,
+        )
+        record = job_history.records.get((before.key, before.attempt))
+        self.hold(
+            record is not None, "the record comes before the finish", before.key, before.attempt
+        )
         assert record is not None
         wanted = RunStatus.RETRYING if after is not None else None
         if wanted is not None:
-            self.hold(record.verdict.status is wanted, "state and record agree", before.key, record.verdict)
+            self.hold(
+                record.verdict.status is wanted,
+                "state and record agree",
+                before.key,
+                record.verdict,
+            )
 
-    def _gone(self, story: Story, old: State, run: OpenRun, endings: list[Ending]) -> None:
+    def _gone(
+        self, job_history: JobHistory, old: State, run: UnfinishedRun, endings: list[RunEnd]
+    ) -> None:
         ending = next((ending for ending in endings if ending.key == run.key), None)
         if ending is not None:
-            self.hold(ending.reason is Reason.SUPERSEDED and run.owner is None, "only what is superseded is closed", run.key)
+            self.hold(
+                ending.reason is Reason.SUPERSEDED and run.owner is None,
+                "only what is superseded is closed",
+                run.key,
+            )
             self.hold(old.supersedes(run), "what is closed was superseded", run.key)
             return
-        record = story.records.get((run.key, run.attempt))
-        self.hold(record is not None and record.verdict.status in ENDED, "a run that goes has its end on record", run.key)
+        record = job_history.records.get((run.key, run.attempt))
+        self.hold(
+            record is not None and record.verdict.status in ENDED,
+            "a run that goes has its end on record",
+            run.key,
+        )
         assert record is not None
-        self._judge(story, old, run, record)
+        self._judge(job_history, old, run, record)
 
-    def _judge(self, story: Story, old: State, run: OpenRun, record: AttemptRecord) -> None:
+    def _judge(
+        self, job_history: JobHistory, old: State, run: UnfinishedRun, record: Attempt
+    ) -> None:
         """A run that failed has a reason to."""
         outcome, verdict = record.exchange.outcome, record.verdict
         if verdict.status is RunStatus.SUCCEEDED:
@@ -283,51 +490,105 @@ class Observer:
         if verdict.reason is Reason.SUPERSEDED:
             self.hold(old.supersedes(run), "what is superseded was changed", run.key)
             return
-        most = story.defined(run.generation).retry.max_attempts
+        most = job_history.defined(run.generation).retry.max_attempts
         self.hold(run.attempt >= most, "retries are not given up early", run.key, run.attempt)
 
     def sends(self, job_id: str, key: RunKey, attempt: int, marker: str, until: float) -> Sent:
         """Take in that a request goes out now."""
-        story = self.story(job_id)
-        process = self.hub.current
-        self.hold((job_id, key, attempt) not in self.sent, "no attempt is sent twice", run_id(job_id, key), attempt)
-        self.hold((job_id, str(key), attempt) in process.owns, "only the owner sends", run_id(job_id, key), attempt)
-        claim = story.claims[key, attempt]
-        self.hold(until <= claim.lease_ends, "an attempt is sent within its lease", run_id(job_id, key), attempt)
-        wanted = story.defined(claim.run.generation).request.body
-        self.hold(wanted == marker, "request and run are of one generation", run_id(job_id, key), wanted, marker)
+        job_history = self.job_history(job_id)
+        process = self.virtual_time.current
+        self.hold(
+            (job_id, key, attempt) not in self.sent,
+            "no attempt is sent twice",
+            run_id(job_id, key),
+            attempt,
+        )
+        self.hold(
+            (job_id, str(key), attempt) in process.owns,
+            "only the owner sends",
+            run_id(job_id, key),
+            attempt,
+        )
+        claim = job_history.claims[key, attempt]
+        self.hold(
+            until <= claim.lease_ends,
+            "an attempt is sent within its lease",
+            run_id(job_id, key),
+            attempt,
+        )
+        wanted = job_history.defined(claim.run.generation).request.body
+        self.hold(
+            wanted == marker,
+            "request and run are of one generation",
+            run_id(job_id, key),
+            wanted,
+            marker,
+        )
         if self.is_fine:
-            late = (self.hub.now - claim.due_at).total_seconds()
-            self.hold(late < 1.5, "on a fine day nothing is late", run_id(job_id, key), attempt, late)
-        sent = Sent(job_id, key, attempt, self.hub.time, until)
+            late = (self.virtual_time.now - claim.due_at).total_seconds()
+            self.hold(
+                late < 1.5, "on a fine day nothing is late", run_id(job_id, key), attempt, late
+            )
+        sent = Sent(job_id, key, attempt, self.virtual_time.time, until)
         self.sent[job_id, key, attempt] = sent
         return sent
 
     def rest(self, now: datetime) -> list[str]:
-        """Return what is still to be settled: empty when everything has come to rest, and for the next seconds stays so."""
+        """Return what is still to be settled: empty when everything has come to rest, and for the
+        next seconds stays so.
+        """
         found = []
-        for job_id, story in self.stories.items():
-            if story.is_deleted or not story.states:
+        for job_id, job_history in self.job_histories.items():
+            if job_history.is_deleted or not job_history.states:
                 continue
-            state = story.states[-1]
+            state = job_history.states[-1]
             found += [f"{job_id} {run.key} is unfinished" for run in state.runs]
-            if state.next_run_time is not None and state.next_run_time < now + timedelta(seconds=10):
+            if state.next_run_time is not None and state.next_run_time < now + timedelta(
+                seconds=10
+            ):
                 found.append(f"{job_id} is due at {state.next_run_time}")
         return found
 
     def ended(self, schedules: dict[str, Any], jobs: Iterable[tuple[str, ...]]) -> None:
-        """Hold the end, when everything has come to rest, against the promises. `jobs` are the keys of the job table."""
+        """Hold the end, when everything has come to rest, against the promises.
+
+        `jobs` are the keys of the job table.
+        """
         there = {key[0] for key in jobs}
-        for job_id, story in self.stories.items():
-            self.hold(not story.is_deleted or job_id not in there, "nothing is left of a deleted job", job_id)
-            if story.is_deleted or not story.states:
+        for job_id, job_history in self.job_histories.items():
+            self.hold(
+                not job_history.is_deleted or job_id not in there,
+                "nothing is left of a deleted job",
+                job_id,
+            )
+            if job_history.is_deleted or not job_history.states:
                 continue
-            for key, attempt in story.claims:
-                self.hold((key, attempt) in story.records, "every claimed attempt is on record", job_id, key, attempt)
-                self.hold(story.end_of(key) is not None, "every run has ended", job_id, key)
-            state = story.states[-1]
-            if isinstance(story.definitions[-1][1].trigger, OneTime) and state.status is Status.ACTIVE:
-                self.hold(state.next_due_at is not None, "a one-time job that is over has a status", job_id)
-            is_far = state.next_run_time is not None and state.next_run_time - self.hub.now > timedelta(minutes=4)
+            for key, attempt in job_history.claims:
+                self.hold(
+                    (key, attempt) in job_history.records,
+                    "every claimed attempt is on record",
+                    job_id,
+                    key,
+                    attempt,
+                )
+                self.hold(job_history.end_of(key) is not None, "every run has ended", job_id, key)
+            state = job_history.states[-1]
+            if (
+                isinstance(job_history.definitions[-1][1].trigger, OneTime)
+                and state.status is Status.ACTIVE
+            ):
+                self.hold(
+                    state.next_due_at is not None,
+                    "a one-time job that is over has a status",
+                    job_id,
+                )
+            is_far = (
+                state.next_run_time is not None
+                and state.next_run_time - self.virtual_time.now > timedelta(minutes=4)
+            )
             if is_far and state.token is not None:
-                self.hold(f"{job_id}-{state.token}" in schedules, "a job that carries a schedule has it", job_id)
+                self.hold(
+                    f"{job_id}-{state.token}" in schedules,
+                    "a job that carries a schedule has it",
+                    job_id,
+                )

@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from chalicelib.domain.request import Request
-from chalicelib.domain.run import Exchange, Outcome, Response
+from chalicelib.domain.run import AttemptResult, Outcome, Response
 from tests.simulation.clients import Clients
 from tests.simulation.deployment import Deployment, deployed
-from tests.simulation.faults import Fault, Plan, Weather, possible
+from tests.simulation.faults import Fault, FaultRates, Plan, possible
 from tests.simulation.observer import Violation
-from tests.simulation.simulation import Life, finish, told
+from tests.simulation.simulation import SimulationRun, finish, told
 
 Script = Callable[["Stage"], None]
 RETRY = {"max_attempts": 3, "initial_delay": 5, "max_delay": 5}
@@ -22,7 +22,9 @@ FAR = 1000
 
 @dataclass
 class Stage:
-    """What a script works with: clients, and a target that answers as it is told, 200 when it is told nothing."""
+    """What a script works with: clients, and a target that answers as it is told, 200 when it is
+    told nothing.
+    """
 
     clients: Clients
     deployment: Deployment
@@ -31,7 +33,9 @@ class Stage:
     def job(self, key: str | None = None, **fields: Any) -> str:
         """Register a job, again and again if need be: by the same key, so that there is one."""
         trigger = fields.pop("trigger", {"delay": 4})
-        job_id = self.clients.create(self.clients.draft(trigger, **fields), key or self.clients.body())
+        job_id = self.clients.create(
+            self.clients.draft(trigger, **fields), key or self.clients.body()
+        )
         if job_id is None:
             raise Violation("no job could be registered in six tries")
         return job_id
@@ -45,7 +49,7 @@ class Stage:
             self.wait(1)
 
     def wait(self, seconds: float) -> None:
-        self.clients.hub.wait(seconds)
+        self.clients.virtual_time.wait(seconds)
 
     def side_by_side(self, *scripts: Callable[[], None]) -> None:
         """Have several clients act at once, and go on when all are done."""
@@ -56,19 +60,24 @@ class Stage:
             done.append(1)
 
         for script in scripts:
-            self.clients.hub.at(self.clients.hub.time, lambda script=script: self.deployment.begin("client", lambda: act(script)))  # type: ignore[misc]
+            self.clients.virtual_time.at(
+                self.clients.virtual_time.time,
+                lambda script=script: self.deployment.begin("client", lambda: act(script)),
+            )  # type: ignore[misc]
         while len(done) < len(scripts):
             self.wait(0.5)
 
-    def answer(self, request: Request, headers: Mapping[str, str]) -> tuple[float, Exchange]:
+    def answer(self, request: Request, headers: Mapping[str, str]) -> tuple[float, AttemptResult]:
         """Answer a request. 0 stands for a target that never does."""
         del headers
         status = self.answers.pop(0) if self.answers else 200
         body = Response({}, str(request.body), truncated=False)
         if status == 0:
-            return 100.0, Exchange(Outcome.TIMEOUT, timedelta(seconds=5), error="too late")
+            return 100.0, AttemptResult(Outcome.TIMEOUT, timedelta(seconds=5), error="too late")
         outcome = Outcome.SUCCESS if status == 200 else Outcome.HTTP_ERROR
-        return 0.1, Exchange(outcome, timedelta(seconds=0.1), status, body, None if status == 200 else f"{status}")
+        return 0.1, AttemptResult(
+            outcome, timedelta(seconds=0.1), status, body, None if status == 200 else f"{status}"
+        )
 
 
 def a_delay(stage: Stage) -> None:
@@ -159,7 +168,11 @@ def a_pause_while_the_request_is_on_the_wire(stage: Stage) -> None:
 
 def a_new_request_before_it_is_due(stage: Stage) -> None:
     job_id = stage.job(trigger={"delay": 6})
-    stage.ask("PATCH", job_id, body={"request": {"url": "https://example.com/other", "body": stage.clients.body()}})
+    stage.ask(
+        "PATCH",
+        job_id,
+        body={"request": {"url": "https://example.com/other", "body": stage.clients.body()}},
+    )
     stage.wait(15)
 
 
@@ -172,7 +185,11 @@ def a_new_trigger_before_it_is_due(stage: Stage) -> None:
 def a_new_request_while_a_claim_is_unsure(stage: Stage) -> None:
     job_id = stage.job(trigger={"cron": "* * * * *"})
     stage.wait(62)
-    stage.ask("PATCH", job_id, body={"request": {"url": "https://example.com/other", "body": stage.clients.body()}})
+    stage.ask(
+        "PATCH",
+        job_id,
+        body={"request": {"url": "https://example.com/other", "body": stage.clients.body()}},
+    )
     stage.wait(60)
     stage.ask("DELETE", job_id)
 
@@ -199,7 +216,9 @@ def a_cron_becomes_a_date(stage: Stage) -> None:
 
 def a_policy_changes_while_a_retry_waits(stage: Stage) -> None:
     stage.answers[:] = [503]
-    job_id = stage.job(retry={**RETRY, "initial_delay": 20, "max_delay": 20}, trigger={"cron": "* * * * *"})
+    job_id = stage.job(
+        retry={**RETRY, "initial_delay": 20, "max_delay": 20}, trigger={"cron": "* * * * *"}
+    )
     stage.wait(65)
     stage.ask("PATCH", job_id, body={"retry": {"max_attempts": 1}})
     stage.wait(65)
@@ -255,7 +274,11 @@ def two_changes_at_once(stage: Stage) -> None:
     job_id = stage.job(trigger={"cron": "* * * * *"})
     stage.side_by_side(
         lambda: stage.ask("POST", job_id, body={"trigger": {"cron": "*/2 * * * *"}}),
-        lambda: stage.ask("PATCH", job_id, body={"request": {"url": "https://example.com/a", "body": stage.clients.body()}}),
+        lambda: stage.ask(
+            "PATCH",
+            job_id,
+            body={"request": {"url": "https://example.com/a", "body": stage.clients.body()}},
+        ),
         lambda: stage.ask("POST", job_id, "/pause"),
     )
     stage.wait(65)
@@ -264,7 +287,11 @@ def two_changes_at_once(stage: Stage) -> None:
 
 def a_cron_that_does_not_overlap(stage: Stage) -> None:
     stage.answers[:] = [503, 503]
-    job_id = stage.job(trigger={"cron": "* * * * *"}, overlap="skip", retry={**RETRY, "initial_delay": 70, "max_delay": 70})
+    job_id = stage.job(
+        trigger={"cron": "* * * * *"},
+        overlap="skip",
+        retry={**RETRY, "initial_delay": 70, "max_delay": 70},
+    )
     stage.wait(200)
     stage.ask("DELETE", job_id)
 
@@ -276,7 +303,7 @@ def a_message_that_is_lost_past_its_grace(stage: Stage) -> None:
 
 
 def a_message_that_comes_twice(stage: Stage) -> None:
-    stage.deployment.weather.doubled_message = 1.0
+    stage.deployment.fault_rates.doubled_message = 1.0
     stage.job(trigger={"delay": 4})
     stage.wait(15)
 
@@ -323,9 +350,14 @@ SCRIPTS: tuple[Script, ...] = (
 )
 
 
-def play(script: Script, chosen: Mapping[int, Fault], *, is_verbose: bool = False) -> tuple[Life, list[tuple[int, Fault]]]:
-    """Live through a script with faults at the calls that are chosen. Return also every fault that its calls could have met."""
-    with deployed(Plan(chosen=dict(chosen)), Weather(), script.__name__) as deployment:
+def play(
+    script: Script, chosen: Mapping[int, Fault], *, is_verbose: bool = False
+) -> tuple[SimulationRun, list[tuple[int, Fault]]]:
+    """Live through a script with faults at the calls that are chosen.
+
+    Return also every fault that its calls could have met.
+    """
+    with deployed(Plan(chosen=dict(chosen)), FaultRates(), script.__name__) as deployment:
         clients = Clients(deployment)
         stage = Stage(clients, deployment, [])
         deployment.target = stage.answer
@@ -338,12 +370,16 @@ def play(script: Script, chosen: Mapping[int, Fault], *, is_verbose: bool = Fals
             ended.append(True)
 
         violation = None
-        deployment.observer.is_fine = deployment.cloud.plan.is_fine(deployment.weather)
+        deployment.observer.is_fine = deployment.cloud.plan.is_fine(deployment.fault_rates)
         try:
             deployment.begin("client", perform)
             while not ended:
-                deployment.hub.run_until(deployment.hub.time + 30)
-            points = [(number, fault) for number, operation, request in deployment.cloud.told for fault in possible(operation, request)]
+                deployment.virtual_time.run_until(deployment.virtual_time.time + 30)
+            points = [
+                (number, fault)
+                for number, operation, request in deployment.cloud.told
+                for fault in possible(operation, request)
+            ]
             finish(deployment, clients)
         except Violation as broken:
             violation, points = str(broken), []

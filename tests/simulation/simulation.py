@@ -1,4 +1,6 @@
-"""One simulated life of a deployment, by its seed: clients and faults by chance, then quiet, then the promises."""
+"""One simulated life of a deployment, by its seed: clients and faults by chance, then quiet, then
+the promises.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,16 @@ from datetime import timedelta
 
 from tests.simulation.clients import Clients, heal, live_through
 from tests.simulation.deployment import Deployment, deployed
-from tests.simulation.faults import Plan, Weather, of_seed
+from tests.simulation.faults import FaultRates, Plan, of_seed
 from tests.simulation.observer import Violation
 
-# A lease, the longest pause of a process, a retry, and two looks of a sweeper that has doubled its step to the full.
+# A lease, the longest pause of a process, a retry, and two looks of a sweeper that has doubled its
+# step to the full.
 REST = timedelta(seconds=25 + 700 + 66 + 2 * 8 * 60 + 60)
 
 
 @dataclass(frozen=True)
-class Life:
+class SimulationRun:
     """What came of it. `violation` is None when every promise was kept."""
 
     seed: int
@@ -30,10 +33,10 @@ class Life:
     trace: tuple[str, ...] = ()
 
 
-def live(seed: int, *, is_verbose: bool = False) -> Life:
+def live(seed: int, *, is_verbose: bool = False) -> SimulationRun:
     """Live through a seed."""
-    plan, weather = of_seed(seed)
-    with deployed(plan, weather, seed) as deployment:
+    plan, fault_rates = of_seed(seed)
+    with deployed(plan, fault_rates, seed) as deployment:
         deployment.cloud.is_verbose = is_verbose
         clients = Clients(deployment)
         violation = None
@@ -47,7 +50,7 @@ def live(seed: int, *, is_verbose: bool = False) -> Life:
 def _live(deployment: Deployment, clients: Clients, chance: random.Random) -> None:
     until = chance.choice((60.0, 130.0, 250.0))
     live_through(deployment, clients, until)
-    deployment.hub.run_until(until + 60)
+    deployment.virtual_time.run_until(until + 60)
     finish(deployment, clients)
 
 
@@ -63,17 +66,27 @@ def finish(deployment: Deployment, clients: Clients) -> None:
 
     deployment.begin("client", look)
     while not ended:
-        deployment.hub.run_until(deployment.hub.time + 5)
+        deployment.virtual_time.run_until(deployment.virtual_time.time + 5)
     deployment.sweep_of_orphans()
 
 
-def told(deployment: Deployment, seed: int, violation: str | None) -> Life:
+def told(deployment: Deployment, seed: int, violation: str | None) -> SimulationRun:
     """Sum a life up."""
     cloud = deployment.cloud
     kills = sum(fault.name.startswith("KILL") for _, fault in cloud.met)
     sent = len(deployment.observer.sent)
     digest = cloud.digest.hexdigest()
-    return Life(seed, digest, cloud.made, len(cloud.met), kills, sent, deployment.observer.commits, violation, tuple(cloud.trace))
+    return SimulationRun(
+        seed,
+        digest,
+        cloud.made,
+        len(cloud.met),
+        kills,
+        sent,
+        deployment.observer.commits,
+        violation,
+        tuple(cloud.trace),
+    )
 
 
-__all__ = ["Life", "Plan", "Weather", "finish", "live", "told"]
+__all__ = ["FaultRates", "Plan", "SimulationRun", "finish", "live", "told"]

@@ -1,7 +1,9 @@
-"""The long exploration: seeds by the million, and every pair of faults in every script. It can be stopped and goes on where it was.
+"""The long exploration: seeds by the million, and every pair of faults in every script. It can be
+stopped and goes on where it was.
 
-`python -m tests.simulation soak [seconds] [seeds]` goes on for at most so long; what it has done stands in `soak.json` beside this
-file, together with the digest of the code it was done with: other code begins anew.
+`python -m tests.simulation soak [seconds] [seeds]` goes on for at most so long; what it has done
+stands in `soak.json` beside this file, together with the digest of the code it was done with: other
+code begins anew.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 
 from tests.simulation.faults import Fault
 from tests.simulation.scenarios import SCRIPTS, play
-from tests.simulation.simulation import Life, live
+from tests.simulation.simulation import SimulationRun, live
 
 ROOT = Path(__file__).parent.parent.parent
 RECORD = Path(__file__).parent / "soak.json"
@@ -30,7 +32,10 @@ LOOKERS_ON = {"__main__.py", "bugs.py", "soak.py", "test_simulation.py"}
 
 @dataclass
 class Done:
-    """What has been lived through. `next_seed` and `next_pair` say where to go on; a pair is [script, index]."""
+    """What has been lived through.
+
+    `next_seed` and `next_pair` say where to go on; a pair is [script, index].
+    """
 
     code: str
     commit: str
@@ -58,7 +63,7 @@ class Chunk:
     lives: int = 0
     violations: list[str] = field(default_factory=list)
 
-    def add(self, life: Life, replay: str) -> None:
+    def add(self, life: SimulationRun, replay: str) -> None:
         self.calls += life.calls
         self.faults += life.faults
         self.kills += life.kills
@@ -69,11 +74,20 @@ class Chunk:
 
 
 def code_digest() -> str:
-    """Return a digest of everything that a life depends on: the code, what it is permitted, and what plays the clients and the cloud."""
-    files = [ROOT / name for name in ("app.py", "requirements.txt", "tests/cloud.py", "tests/permissions.py")]
+    """Return a digest of everything that a life depends on: the code, what it is permitted, and
+    what plays the clients and the cloud.
+    """
+    files = [
+        ROOT / name
+        for name in ("app.py", "requirements.txt", "tests/cloud.py", "tests/permissions.py")
+    ]
     files += [ROOT / "infra" / "local" / name for name in ("clock.py", "eventbridge.py")]
-    files += sorted((ROOT / ".chalice").glob("policy-*.json")) + sorted((ROOT / "chalicelib").rglob("*.py"))
-    files += [file for file in sorted(Path(__file__).parent.glob("*.py")) if file.name not in LOOKERS_ON]
+    files += sorted((ROOT / ".chalice").glob("policy-*.json")) + sorted(
+        (ROOT / "chalicelib").rglob("*.py")
+    )
+    files += [
+        file for file in sorted(Path(__file__).parent.glob("*.py")) if file.name not in LOOKERS_ON
+    ]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
@@ -100,7 +114,9 @@ def pairs_from(where: tuple[int, int]) -> Chunk:
     chunk = Chunk()
     for one, other in pairs_of(script)[first : first + CHUNK]:
         life, _ = play(SCRIPTS[script], dict((one, other)))
-        chunk.add(life, f"{SCRIPTS[script].__name__} {one[0]}={one[1].name} {other[0]}={other[1].name}")
+        chunk.add(
+            life, f"{SCRIPTS[script].__name__} {one[0]}={one[1].name} {other[0]}={other[1].name}"
+        )
     return chunk
 
 
@@ -118,7 +134,13 @@ def load() -> Done:
         done = Done(**json.loads(RECORD.read_text()))
         if done.code == code:
             return done
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return Done(code, commit.stdout.strip())
 
 
@@ -154,7 +176,9 @@ def soak(seconds: float, seeds: int = SEEDS) -> Done:
 
 
 def _results(pool, work, chunks):  # type: ignore[no-untyped-def]
-    """Yield each chunk with its result, in order, with only a few begun ahead: what is begun and not noted is done again."""
+    """Yield each chunk with its result, in order, with only a few begun ahead: what is begun and
+    not noted is done again.
+    """
     waiting = []
     for chunk in chunks:
         waiting.append((chunk, pool.apply_async(work, (chunk,))))

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.domain.state import MAX_OPEN_RUNS
+from chalicelib.domain.state import MAX_UNFINISHED_RUNS
 from tests.simulation.bugs import BUGS
 from tests.simulation.clients import Clients
 from tests.simulation.deployment import deployed
-from tests.simulation.faults import Fault, Plan, Weather
+from tests.simulation.faults import Fault, FaultRates, Plan
 from tests.simulation.scenarios import SCRIPTS, Script, play
 from tests.simulation.simulation import live
 
@@ -25,7 +25,11 @@ SHARDS = 10
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_no_seed_breaks_a_promise(shard: int) -> None:
     lives = (live(seed) for seed in range(shard, SEEDS, SHARDS))
-    broken = [f"python -m tests.simulation replay {life.seed}: {life.violation}" for life in lives if life.violation]
+    broken = [
+        f"python -m tests.simulation replay {life.seed}: {life.violation}"
+        for life in lives
+        if life.violation
+    ]
     assert broken == []
 
 
@@ -34,8 +38,14 @@ def test_no_single_fault_breaks_a_promise(script: Script) -> None:
     life, points = play(script, {})
     assert life.violation is None
     assert len(points) > 20
-    lives = ((number, fault, play(script, {number: fault})[0].violation) for number, fault in points)
-    broken = [f"python -m tests.simulation replay {script.__name__} {number}={fault.name}: {why}" for number, fault, why in lives if why]
+    lives = (
+        (number, fault, play(script, {number: fault})[0].violation) for number, fault in points
+    )
+    broken = [
+        f"python -m tests.simulation replay {script.__name__} {number}={fault.name}: {why}"
+        for number, fault, why in lives
+        if why
+    ]
     assert broken == []
 
 
@@ -45,7 +55,14 @@ def test_the_same_seed_is_the_same_life_in_every_process() -> None:
     digests = []
     for hash_seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         digests.append(done.stdout.split())
     assert digests[0] == digests[1]
     assert len(set(digests[0])) == count
@@ -58,28 +75,33 @@ def test_every_fault_is_met() -> None:
 
 def test_every_planted_bug_has_a_place_in_the_code() -> None:
     texts = {path: path.read_text() for path in (ROOT / "chalicelib").rglob("*.py")}
-    assert [(bug.name, name) for bug in BUGS for name, old, _ in bug.patches if old not in texts[ROOT / "chalicelib" / name]] == []
+    assert [
+        (bug.name, name)
+        for bug in BUGS
+        for name, old, _ in bug.patches
+        if old not in texts[ROOT / "chalicelib" / name]
+    ] == []
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_as_many_messages_as_a_job_has_runs_may_come_at_once(seed: int) -> None:
     """A backlog that is let go: every claim is in the way of every other, and none is given up."""
-    with deployed(Plan(), Weather(), f"at once {seed}") as deployment:
-        clients, hub = Clients(deployment), deployment.hub
+    with deployed(Plan(), FaultRates(), f"at once {seed}") as deployment:
+        clients, virtual_time = Clients(deployment), deployment.virtual_time
         held: list[str] = []
         deployment.arrives = held.append
 
         def queue() -> None:
             job_id = clients.create(clients.draft({"delay": 1000}))
             assert job_id is not None
-            for _ in range(MAX_OPEN_RUNS):
+            for _ in range(MAX_UNFINISHED_RUNS):
                 clients.ask("POST", job_id, "/run")
 
         deployment.begin("client", queue)
-        hub.run_until(30)
+        virtual_time.run_until(30)
         for name in held:
-            hub.at(30, lambda name=name: deployment.deliver([name]))  # type: ignore[misc]
-        hub.run_until(36)
-        assert len(deployment.observer.sent) == MAX_OPEN_RUNS
-        (story,) = deployment.observer.stories.values()
-        assert story.states[-1].runs == ()
+            virtual_time.at(30, lambda name=name: deployment.deliver([name]))  # type: ignore[misc]
+        virtual_time.run_until(36)
+        assert len(deployment.observer.sent) == MAX_UNFINISHED_RUNS
+        (job_history,) = deployment.observer.job_histories.values()
+        assert job_history.states[-1].runs == ()

@@ -1,4 +1,6 @@
-"""Lambda functions' processes, as far as their logging goes: called as Lambda calls them, and what they have written."""
+"""Lambda functions' processes, as far as their logging goes: called as Lambda calls them, and what
+they have written.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib import executor
+from chalicelib.handlers import executor
 from chalicelib.telemetry.invocation import process
 from infra.local.clock import Context, queue_event, sweep_event, wake_event
-from tests.world import VISIBILITY, World
+from tests.environment import VISIBILITY, Environment
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:resona-dev-due"
 
@@ -26,7 +28,10 @@ Document = dict[str, Any]
 
 @dataclass
 class Written:
-    """What was written until it was asked for: events, and documents of metrics. Each line must be one or the other, whole."""
+    """What was written until it was asked for: events, and documents of metrics.
+
+    Each line must be one or the other, whole.
+    """
 
     capsys: pytest.CaptureFixture[str]
     events: list[Document] = field(default_factory=list)
@@ -54,7 +59,9 @@ class Written:
 
     @property
     def sums(self) -> dict[tuple[str, ...], float]:
-        """What CloudWatch makes of the metrics: (name, value of each dimension …) → the sum of the values."""
+        """What CloudWatch makes of the metrics: (name, value of each dimension …) → the sum of the
+        values.
+        """
         sums: Counter[tuple[str, ...]] = Counter()
         for document in self.metrics:
             for directive in document["_aws"]["CloudWatchMetrics"]:
@@ -62,13 +69,17 @@ class Written:
                     under = tuple(document[name] for name in dimensions)
                     for metric in directive["Metrics"]:
                         values = document[metric["Name"]]
-                        sums[metric["Name"], *under] += sum(values) if isinstance(values, list) else values
+                        sums[metric["Name"], *under] += (
+                            sum(values) if isinstance(values, list) else values
+                        )
         return dict(sums)
 
 
 @contextmanager
 def lambda_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Be a process of Lambda before its first invocation: its runtime has given the root logger a handler that writes text."""
+    """Be a process of Lambda before its first invocation: its runtime has given the root logger a
+    handler that writes text.
+    """
     root, log = logging.getLogger(), logging.getLogger("resona")
     before = [(logger, list(logger.handlers), logger.level) for logger in (root, log)]
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "resona-dev-deliver")
@@ -87,13 +98,19 @@ def lambda_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def deliver(bodies: Iterable[str]) -> str:
     """Deliver messages as one batch, and return Lambda's id of the invocation."""
     context = Context("resona-dev-deliver", 660)
-    messages = [{"MessageId": f"m-{number}", "ReceiptHandle": f"r-{number}", "Body": body} for number, body in enumerate(bodies)]
+    messages = [
+        {"MessageId": f"m-{number}", "ReceiptHandle": f"r-{number}", "Body": body}
+        for number, body in enumerate(bodies)
+    ]
     executor.deliver(queue_event(messages, QUEUE), context)
     return context.aws_request_id
 
 
-class InvokedWorld(World):
-    """A world in which the executor's functions are called as Lambda calls them. They must find it: `executor.firing` returns its."""
+class InvokedEnvironment(Environment):
+    """A env in which the executor's functions are called as Lambda calls them.
+
+    They must find it: `executor.firing` returns its.
+    """
 
     def deliver(self, name: str) -> None:
         message = self.cloud.messages[name]

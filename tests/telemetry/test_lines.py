@@ -1,4 +1,6 @@
-"""Lines: the form of Powertools' Logger, and nothing of an exception or a library that may hold a secret."""
+"""Lines: the form of Powertools' Logger, and nothing of an exception or a library that may hold a
+secret.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,16 @@ log = logging.getLogger("resona")
 SECRET = "hunter2-secret"
 
 
-def record(name: str = "resona", level: int = logging.INFO, text: str = "attempt.ended", *args: object, **fields: Any) -> logging.LogRecord:
-    made = logging.LogRecord(name, level, "/var/task/chalicelib/sending.py", 80, text, args or None, None)
+def record(
+    name: str = "resona",
+    level: int = logging.INFO,
+    text: str = "attempt.ended",
+    *args: object,
+    **fields: Any,
+) -> logging.LogRecord:
+    made = logging.LogRecord(
+        name, level, "/var/task/chalicelib/usecases/attempt.py", 80, text, args or None, None
+    )
     vars(made).update(fields)
     return made
 
@@ -52,7 +62,9 @@ def raised(act: Any) -> BaseException:
 def test_a_line_is_what_powertools_would_write(fields: dict[str, Any]) -> None:
     line, made = Line(), record(**fields)
     line.keys = {"function_request_id": "r-1", "correlation_id": None}
-    powertools = LambdaPowertoolsFormatter(service="resona", location=None, utc=True, use_rfc3339=True, **line.keys)
+    powertools = LambdaPowertoolsFormatter(
+        service="resona", location=None, utc=True, use_rfc3339=True, **line.keys
+    )
     ours, theirs = json.loads(line.format(made)), json.loads(powertools.format(made))
     assert list(ours.items()) == list(theirs.items())
 
@@ -73,25 +85,37 @@ def test_an_exception_has_its_class_and_its_place_and_not_its_text() -> None:
             raise KeyError(secret) from error
 
     told = line_of(raised(fail))
-    assert (told["exception_name"], told["causes"]) == ("KeyError", [{"exception_name": "ValueError"}])
-    assert told["stack_trace"][-1].startswith(f"{__file__}:") and told["stack_trace"][-1].endswith(".fail")
+    assert (told["exception_name"], told["causes"]) == (
+        "KeyError",
+        [{"exception_name": "ValueError"}],
+    )
+    assert told["stack_trace"][-1].startswith(f"{__file__}:") and told["stack_trace"][-1].endswith(
+        ".fail"
+    )
     assert SECRET not in json.dumps(told)
 
 
 def test_what_aws_refuses_is_told_by_code_and_operation() -> None:
-    refused = ClientError({"Error": {"Code": "AccessDeniedException", "Message": f"not authorized: {SECRET}"}}, "PutItem")
+    refused = ClientError(
+        {"Error": {"Code": "AccessDeniedException", "Message": f"not authorized: {SECRET}"}},
+        "PutItem",
+    )
 
     def fail() -> None:
         raise RuntimeError(SECRET) from refused
 
     told = line_of(raised(fail))
-    assert told["causes"] == [{"exception_name": "ClientError", "code": "AccessDeniedException", "operation": "PutItem"}]
+    assert told["causes"] == [
+        {"exception_name": "ClientError", "code": "AccessDeniedException", "operation": "PutItem"}
+    ]
     assert SECRET not in json.dumps(told)
 
 
 def test_what_does_not_answer_is_told_with_its_part_and_cause_and_without_a_place() -> None:
     def fail() -> None:
-        raise Unavailable("the due queue") from ClientError({"Error": {"Code": "InternalFailure"}}, "SendMessageBatch")
+        raise Unavailable("the due queue") from ClientError(
+            {"Error": {"Code": "InternalFailure"}}, "SendMessageBatch"
+        )
 
     told = line_of(raised(fail))
     assert told["why"] == "the due queue is unavailable; nothing was changed: try again"
@@ -100,7 +124,9 @@ def test_what_does_not_answer_is_told_with_its_part_and_cause_and_without_a_plac
 
 
 def test_a_setting_that_is_missing_is_named() -> None:
-    assert line_of(SettingMissing("the environment variable RESONA_STAGE is not set"))["why"].endswith("RESONA_STAGE is not set")
+    assert line_of(SettingMissing("the environment variable RESONA_STAGE is not set"))[
+        "why"
+    ].endswith("RESONA_STAGE is not set")
 
 
 def test_a_recursion_without_end_fits_into_a_line() -> None:
@@ -126,7 +152,9 @@ def test_of_what_libraries_say_there_is_the_place_alone(written: Written) -> Non
     assert SECRET not in written.text
 
 
-def test_no_level_lets_libraries_say_what_they_are_asked(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_level_lets_libraries_say_what_they_are_asked(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RESONA_LOG_LEVEL", "DEBUG")
     with invocation("deliver"):
         logging.getLogger("botocore.endpoint").debug(SECRET)
@@ -138,9 +166,16 @@ def test_no_level_lets_libraries_say_what_they_are_asked(written: Written, monke
 
 
 @pytest.mark.parametrize(
-    ("level", "names"), [("", ["b.info", "c.warning"]), ("WARNING", ["c.warning"]), ("DEBUG", ["a.debug", "b.info", "c.warning"])]
+    ("level", "names"),
+    [
+        ("", ["b.info", "c.warning"]),
+        ("WARNING", ["c.warning"]),
+        ("DEBUG", ["a.debug", "b.info", "c.warning"]),
+    ],
 )
-def test_lines_are_written_from_a_level_on(level: str, names: list[str], written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_are_written_from_a_level_on(
+    level: str, names: list[str], written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RESONA_LOG_LEVEL", level)
     with invocation("deliver"):
         log.debug("a.debug")
@@ -167,7 +202,13 @@ def test_threads_write_whole_lines_and_nothing_twice(written: Written) -> None:
         together.wait(timeout=10)
         for number in range(100):
             log.info(
-                "attempt.ended", extra={"attempt": 1, "outcome": "success", "lateness_ms": 1, "job_id": f"{thread}-{number}" + "x" * 500}
+                "attempt.ended",
+                extra={
+                    "attempt": 1,
+                    "outcome": "success",
+                    "lateness_ms": 1,
+                    "job_id": f"{thread}-{number}" + "x" * 500,
+                },
             )
 
     with invocation("deliver", Context("deliver", 660)):
@@ -198,6 +239,6 @@ def test_a_line_that_cannot_be_made_does_not_show_what_it_was_made_of(written: W
     with invocation("deliver"):
         log.info("attempt.ended", extra={"attempt": 2, "outcome": "success", "job_id": circle})
         log.info("run.queued", extra={"job_id": Bad()})
-    assert written.read().names == ["line.failed", "run.queued"]
+    assert written.read().names == ["log_line.failed", "run.queued"]
     assert written.events[1]["job_id"] == "Bad"
     assert SECRET not in written.text

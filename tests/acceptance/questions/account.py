@@ -13,16 +13,21 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.aws.clients import code_of
-from chalicelib.aws.key_store import KeyStore
+from chalicelib.domain.api_keys import read_key
 from chalicelib.domain.errors import Unavailable
-from chalicelib.domain.keys import read_key
 from infra.deploy.cloud import Cloud, Names
 from infra.local import access, run
 from tests.acceptance.remote import Remote
 
 _REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.com")
-_CONFIG = Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 6}, parameter_validation=False)
+_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=15,
+    retries={"mode": "standard", "total_max_attempts": 6},
+    parameter_validation=False,
+)
 
 
 class NoAccount(Exception):
@@ -31,10 +36,12 @@ class NoAccount(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """What the questions need of it: its Scheduler, with what schedules invoke, and the table of keys."""
+    """What the questions need of it: its Scheduler, with what schedules invoke, and the table of
+    keys.
+    """
 
     scheduler: Any
-    keys: KeyStore
+    keys: ApiKeyStore
     group: str
     function_arn: str
     role_arn: str
@@ -42,7 +49,8 @@ class Account:
     cloud: Cloud | None = None
 
     def create(self, name: str, expression: str, timezone: str, *, enabled: bool = False) -> str:
-        """Make a schedule in the stage's group, disabled unless asked for; return the code of the refusal, or an empty string.
+        """Make a schedule in the stage's group, disabled unless asked for; return the code of the
+        refusal, or an empty string.
 
         It invokes the wake function in vain: with the name of a schedule that no job has.
         """
@@ -59,7 +67,9 @@ class Account:
                 Target={
                     "Arn": self.function_arn,
                     "RoleArn": self.role_arn,
-                    "Input": json.dumps({"schedule": name, "scheduled_time": "<aws.scheduler.scheduled-time>"}),
+                    "Input": json.dumps(
+                        {"schedule": name, "scheduled_time": "<aws.scheduler.scheduled-time>"}
+                    ),
                     "RetryPolicy": {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0},
                 },
             )
@@ -87,7 +97,10 @@ class Account:
 
 
 def account_of(stage: Remote) -> Account:
-    """Return the account that a stage lives in, by AWS's usual credentials. Raises NoAccount, also if they are another account's."""
+    """Return the account that a stage lives in, by AWS's usual credentials.
+
+    Raises NoAccount, also if they are another account's.
+    """
     try:
         found = _laptop() if stage.stage == "local" else deployed(stage)
         key = read_key(stage.key(), stage.stage)
@@ -96,12 +109,17 @@ def account_of(stage: Remote) -> Account:
     except (BotoCoreError, ClientError, Unavailable) as error:
         raise NoAccount(f"AWS cannot be asked: {error}") from error
     if not is_its:
-        raise NoAccount("the credentials are of an account or region whose table of keys does not know RESONA_KEY")
+        raise NoAccount(
+            "the credentials are of an account or region whose table of keys does not know RESONA_KEY"
+        )
     return found
 
 
 def deployed(stage: Remote) -> Account:
-    """Return the account that AWS's usual credentials are of. Raises NoAccount, BotoCoreError, ClientError."""
+    """Return the account that AWS's usual credentials are of.
+
+    Raises NoAccount, BotoCoreError, ClientError.
+    """
     match = _REGION.search(urlsplit(stage.url).hostname or "")
     session = boto3.Session(region_name=match[1]) if match else boto3.Session()
     if session.get_credentials() is None:
@@ -110,10 +128,15 @@ def deployed(stage: Remote) -> Account:
         raise NoAccount("there is no region: set AWS_REGION to the stage's")
     identity = session.client("sts", config=_CONFIG).get_caller_identity()
     names = Names(stage.stage)
-    cloud = Cloud(partial(session.client, config=_CONFIG), identity["Account"], session.region_name, identity["Arn"].split(":")[1])
+    cloud = Cloud(
+        partial(session.client, config=_CONFIG),
+        identity["Account"],
+        session.region_name,
+        identity["Arn"].split(":")[1],
+    )
     return Account(
         cloud("scheduler"),
-        KeyStore(cloud("dynamodb"), names.of("keys")),
+        ApiKeyStore(cloud("dynamodb"), names.of("keys")),
         names.stack,
         cloud.arn("lambda", f"function:{names.of('wake')}"),
         f"arn:{cloud.partition}:iam::{cloud.account}:role/{names.of('scheduler')}",
@@ -130,7 +153,10 @@ def _laptop() -> Account:
     session = boto3.Session("laptop", "laptop", region_name=environment["AWS_DEFAULT_REGION"])
     return Account(
         session.client("scheduler", endpoint_url=endpoint, config=_CONFIG),
-        KeyStore(session.client("dynamodb", endpoint_url=endpoint, config=_CONFIG), environment["RESONA_KEYS_TABLE"]),
+        ApiKeyStore(
+            session.client("dynamodb", endpoint_url=endpoint, config=_CONFIG),
+            environment["RESONA_KEYS_TABLE"],
+        ),
         environment["RESONA_SCHEDULE_GROUP"],
         environment["RESONA_WAKE_FUNCTION_ARN"],
         environment["RESONA_SCHEDULER_ROLE_ARN"],

@@ -34,7 +34,8 @@ class Sizes:
     rounds: int
     twins: int
     schedules: int | None
-    """How many zones and how many crons the account's Scheduler is asked for; None is all of them."""
+    """How many zones and how many crons the account's Scheduler is asked for; None is all of them.
+    """
     watched_seconds: int
     """How long a schedule in the past is waited for."""
     ahead: int
@@ -47,7 +48,9 @@ SHORT = Sizes(3, 5, 4, 1, (0.5,), 1, 2, 8, 1, 0)
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a question: measured values by name, a sentence, and what to change if it is not as assumed."""
+    """What came of a question: measured values by name, a sentence, and what to change if it is not
+    as assumed.
+    """
 
     verdict: Verdict
     says: str
@@ -71,7 +74,9 @@ class Asking:
 
     def register(self, trigger: dict[str, Any]) -> Any:
         """Register a job that calls the receiver, and return it."""
-        answer = self.stage.post("/jobs", {"name": "A question", "request": self.request, "trigger": trigger})
+        answer = self.stage.post(
+            "/jobs", {"name": "A question", "request": self.request, "trigger": trigger}
+        )
         assert answer.status_code == 201, answer.text
         return answer.json()
 
@@ -83,7 +88,10 @@ class Asking:
 
 @dataclass(frozen=True)
 class Question:
-    """`why` names the promise that stands on the answer. `jobs` and `seconds` are what it costs; `ask` raises whatever goes wrong."""
+    """`why` names the promise that stands on the answer.
+
+    `jobs` and `seconds` are what it costs; `ask` raises whatever goes wrong.
+    """
 
     name: str
     text: str
@@ -106,7 +114,10 @@ def quantiles(values: Sequence[float], digits: int = 0) -> dict[str, float]:
     ordered = sorted(values)
     count = len(ordered)
     at = {"p50": count // 2, "p99": min(count - 1, count * 99 // 100), "max": count - 1}
-    return {"count": count, **{name: round(ordered[index], digits or None) for name, index in at.items()}}
+    return {
+        "count": count,
+        **{name: round(ordered[index], digits or None) for name, index in at.items()},
+    }
 
 
 def told(values: dict[str, float], unit: str) -> str:

@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 import requests
 
-from chalicelib.authorizer import REMEMBERED_SECONDS
-from chalicelib.aws.expression import to_eventbridge
-from chalicelib.domain import zones
+from chalicelib.aws.schedule_expression import to_eventbridge
+from chalicelib.domain import time_zones
+from chalicelib.domain.api_keys import new_key, read_key
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.ids import new_job_id, new_token, schedule_name
-from chalicelib.domain.keys import new_key, read_key
+from chalicelib.handlers.authorizer import REMEMBERED_SECONDS
 from tests.acceptance.questions.account import Account
 from tests.acceptance.questions.asking import Answer, Asking, Question, Sizes, Verdict, judged
 from tests.domain.real_crons import REAL_CRONS
@@ -29,7 +29,9 @@ _KEY_SECONDS = 2.5 * REMEMBERED_SECONDS
 
 
 def past_at(asking: Asking) -> Answer:
-    """Make a schedule for five minutes ago, which wakes a function that finds no such job; see whether it is taken, and goes."""
+    """Make a schedule for five minutes ago, which wakes a function that finds no such job; see
+    whether it is taken, and goes.
+    """
     account, name = _account(asking), _name()
     at = (datetime.now(UTC) - timedelta(minutes=5)).replace(tzinfo=None, microsecond=0)
     refusal = account.create(name, f"at({at.isoformat()})", "UTC", enabled=True)
@@ -47,29 +49,42 @@ def past_at(asking: Asking) -> Answer:
     finally:
         account.delete(name)
     still = f"it was still there after {asking.sizes.watched_seconds} s, and was deleted"
-    became = f"it was gone after {gone_after} s, so it has fired" if gone_after is not None else still
+    became = (
+        f"it was gone after {gone_after} s, so it has fired" if gone_after is not None else still
+    )
     return judged(
         False,
         f"it is accepted; {became}",
-        {"refusal": None, "gone_after_seconds": gone_after, "watched_seconds": asking.sizes.watched_seconds},
+        {
+            "refusal": None,
+            "gone_after_seconds": gone_after,
+            "watched_seconds": asking.sizes.watched_seconds,
+        },
         "Nothing builds on it. Let the laptop's Scheduler (infra/local/eventbridge.py), which refuses it, do the same, and write it down.",
     )
 
 
 def zone_names(asking: Asking) -> Answer:
-    """Make a schedule in every zone by its canonical name, as the stage does, and by every alias, and delete it."""
-    account, names = _account(asking), sorted(zones.names())
+    """Make a schedule in every zone by its canonical name, as the stage does, and by every alias,
+    and delete it.
+    """
+    account, names = _account(asking), sorted(time_zones.names())
     taken = names[: asking.sizes.schedules]
     refused = _refused(account, [(name, _ACCEPTED, name) for name in taken])
-    used = {zones.canonical(name) for name in taken}
+    used = {time_zones.canonical(name) for name in taken}
     wrong = sorted(used & refused.keys())
     aliases = sorted(refused.keys() - used)
     return judged(
         not wrong,
         f"of {len(taken)} names {len(refused)} are refused: {len(wrong)} of those that schedules are made with, {len(aliases)} aliases "
         "that are translated before",
-        {"asked": len(taken), "refused": wrong, "refused_aliases": aliases, "first_refusal": next(iter(refused.values()), None)},
-        "Jobs in these zones have no schedule, and are armed by the sweeper: in time, at more cost. Translate them in zones.canonical.",
+        {
+            "asked": len(taken),
+            "refused": wrong,
+            "refused_aliases": aliases,
+            "first_refusal": next(iter(refused.values()), None),
+        },
+        "Jobs in these zones have no schedule, and are armed by the sweeper: in time, at more cost. Translate them in time_zones.canonical.",
     )
 
 
@@ -81,7 +96,7 @@ def expressions(asking: Asking) -> Answer:
         not refused,
         f"of {len(crons)} crons {len(refused)} are refused{': ' if refused else ''}{'; '.join(refused)}",
         {"asked": len(crons), "refused": refused},
-        "These jobs have no schedule, and are armed by the sweeper: in time, at more cost. Mend chalicelib/aws/expression.py.",
+        "These jobs have no schedule, and are armed by the sweeper: in time, at more cost. Mend chalicelib/aws/schedule_expression.py.",
     )
 
 
@@ -99,18 +114,25 @@ def odd_expressions(asking: Asking) -> Answer:
         "a step over a range" not in refused,
         "; ".join(f"{what}: {came}" for what, came in found.items()),
         found,
-        "Resona writes steps over ranges: mend _list in chalicelib/aws/expression.py.",
+        "Resona writes steps over ranges: mend _list in chalicelib/aws/schedule_expression.py.",
     )
 
 
 def revoked_key(asking: Asking) -> Answer:
-    """Make a key, see when it opens, revoke it, see when it is dead. It has the tenant of the stage's key, and reads alone."""
+    """Make a key, see when it opens, revoke it, see when it is dead.
+
+    It has the tenant of the stage's key, and reads alone.
+    """
     account, stage = _account(asking), asking.stage
     known = read_key(stage.key(), stage.stage)
     owner = account.keys.get(known.id) if known else None
     assert owner is not None
     key, now = new_key(stage.stage), datetime.now(UTC)
-    account.keys.add(replace(owner, id=key.id, digest=key.digest, created_at=now, expires_at=now + timedelta(hours=1)))
+    account.keys.add(
+        replace(
+            owner, id=key.id, digest=key.digest, created_at=now, expires_at=now + timedelta(hours=1)
+        )
+    )
     try:
         opens_after = _seconds_until(lambda: _status(stage.url, key.text) == 200)
     finally:
@@ -127,7 +149,10 @@ def revoked_key(asking: Asking) -> Answer:
 def repeated_hour(asking: Asking) -> Answer:
     """Say on which day this can be asked."""
     del asking
-    days = {name: _next_repeated(name, datetime.now(UTC)) for name in ("Europe/Berlin", "America/New_York")}
+    days = {
+        name: _next_repeated(name, datetime.now(UTC))
+        for name in ("Europe/Berlin", "America/New_York")
+    }
     told = ", ".join(f"{day:%Y-%m-%d} in {name}" for name, day in days.items())
     return Answer(
         Verdict.OPEN,
@@ -144,7 +169,9 @@ def _account(asking: Asking) -> Account:
 
 
 def _name() -> str:
-    """Return the name of a schedule that the wake function takes for another's commit under way: it does nothing then."""
+    """Return the name of a schedule that the wake function takes for another's commit under way: it
+    does nothing then.
+    """
     now = datetime.now(UTC)
     return schedule_name(new_job_id(now), new_token(now))
 
@@ -166,7 +193,9 @@ def _refused(account: Account, wanted: Iterable[tuple[str, str, str]]) -> dict[s
 
 
 def _status(url: str, key: str) -> int:
-    return requests.get(f"{url}/jobs?limit=1", headers={"Authorization": f"Bearer {key}"}, timeout=30).status_code
+    return requests.get(
+        f"{url}/jobs?limit=1", headers={"Authorization": f"Bearer {key}"}, timeout=30
+    ).status_code
 
 
 def _seconds_until(holds: Callable[[], bool]) -> float:
@@ -179,8 +208,10 @@ def _seconds_until(holds: Callable[[], bool]) -> float:
 
 def _next_repeated(name: str, now: datetime) -> datetime:
     """Return the next day on which a zone's clocks are set back."""
-    place, day = zones.zone(name), now.replace(hour=0, minute=0, second=0, microsecond=0)
-    while not (day.astimezone(place).utcoffset() or timedelta()) > ((day + timedelta(days=1)).astimezone(place).utcoffset() or timedelta()):
+    place, day = time_zones.zone(name), now.replace(hour=0, minute=0, second=0, microsecond=0)
+    while not (day.astimezone(place).utcoffset() or timedelta()) > (
+        (day + timedelta(days=1)).astimezone(place).utcoffset() or timedelta()
+    ):
         day += timedelta(days=1)
     return (day + timedelta(hours=12)).astimezone(place)
 
@@ -203,7 +234,7 @@ QUESTIONS = [
         "Which names of time zones does EventBridge Scheduler refuse?",
         "One job has one schedule, in the zone's canonical name.",
         zone_names,
-        seconds=_paced(len(zones.names())),
+        seconds=_paced(len(time_zones.names())),
         needs_account=True,
     ),
     Question(

@@ -20,13 +20,23 @@ _FAR = {"delay": 86_400}
 
 
 def first_calls(asking: Asking) -> Answer:
-    """Say how long the first calls of this run took, and let the first job fire: right after a deployment all of them are cold."""
+    """Say how long the first calls of this run took, and let the first job fire: right after a
+    deployment all of them are cold.
+    """
     stage = asking.stage
     open_to_all, with_key = stage.first_calls
     job = asking.register({"delay": 0})
-    runs = stage.wait_for(f"/jobs/{job['id']}/runs", lambda runs: bool(runs and runs[0]["lateness_ms"] is not None), _WAIT_SECONDS)
+    runs = stage.wait_for(
+        f"/jobs/{job['id']}/runs",
+        lambda runs: bool(runs and runs[0]["lateness_ms"] is not None),
+        _WAIT_SECONDS,
+    )
     late = runs[0]["lateness_ms"]
-    found = {"health_seconds": round(open_to_all, 3), "list_with_key_seconds": round(with_key, 3), "first_firing_late_ms": late}
+    found = {
+        "health_seconds": round(open_to_all, 3),
+        "list_with_key_seconds": round(with_key, 3),
+        "first_firing_late_ms": late,
+    }
     return judged(
         max(open_to_all, with_key, late / 1000) < FIRST_SECONDS * asking.patience,
         f"GET /health took {open_to_all:.2f} s, the first call with a key {with_key:.2f} s, and the first job was {late} ms late",
@@ -44,7 +54,11 @@ def answers(asking: Asking) -> Answer:
         job = _timed(took["create"], 201, partial(stage.post, "/jobs", body)).json()
         path = f"/jobs/{job['id']}"
         _timed(took["read"], 200, partial(stage.request, "GET", path))
-        _timed(took["update"], 200, partial(stage.request, "PATCH", path, {"trigger": {"delay": 90_000}}))
+        _timed(
+            took["update"],
+            200,
+            partial(stage.request, "PATCH", path, {"trigger": {"delay": 90_000}}),
+        )
         _timed(took["list"], 200, partial(stage.request, "GET", "/jobs?limit=20"))
         _timed(took["delete"], 204, partial(stage.delete, path))
     found = {what: quantiles(milliseconds) for what, milliseconds in took.items()}
@@ -74,7 +88,9 @@ def list_lag(asking: Asking) -> Answer:
     )
 
 
-def _timed(took: list[float], status: int, call: Callable[[], requests.Response]) -> requests.Response:
+def _timed(
+    took: list[float], status: int, call: Callable[[], requests.Response]
+) -> requests.Response:
     began = time.monotonic()
     answer = call()
     took.append((time.monotonic() - began) * 1000)

@@ -1,0 +1,90 @@
+"""JSON from strangers: everything that `json.loads` lets through and that would fail later is
+refused here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from chalicelib.domain.errors import ResonaError
+
+MAX_DEPTH = 32
+
+
+class NotJson(ResonaError):
+    """The text is not a JSON document that Resona takes (400); the sentence says where it fails."""
+
+
+def parse(raw: bytes) -> object:
+    """Read a document.
+
+    Raises NotJson: bad UTF-8 or syntax, duplicate names, NaN and infinities, lone surrogates, depth
+    over 32.
+    """
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotJson(f"the body is not UTF-8 (byte {error.start})") from error
+    try:
+        document = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except RecursionError as error:
+        raise NotJson(f"the body nests deeper than {MAX_DEPTH} levels") from error
+    except json.JSONDecodeError as error:
+        raise NotJson(
+            f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from error
+    except ValueError as error:
+        # Python refuses to read whole numbers of thousands of digits.
+        raise NotJson("the body holds a number with too many digits") from error
+    _check(document)
+    return document
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise NotJson(f"the name {twice[:64]!r} stands twice in one object")
+    return document
+
+
+def _refuse_constant(name: str) -> float:
+    raise NotJson(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise NotJson("the body holds a number that is too large")
+    return number
+
+
+def _check(document: object) -> None:
+    level: list[object] = [document]
+    depth = 0
+    while level:
+        below: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                below += [*value.keys(), *value.values()]
+            elif isinstance(value, list):
+                below += value
+            elif isinstance(value, str):
+                _check_text(value)
+        if any(isinstance(value, dict | list) for value in level):
+            depth += 1
+        if depth > MAX_DEPTH:
+            raise NotJson(f"the body nests deeper than {MAX_DEPTH} levels")
+        level = below
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise NotJson("the body holds half of a surrogate pair, which is no character") from error

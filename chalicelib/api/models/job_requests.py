@@ -1,0 +1,392 @@
+"""What clients send, read strictly: every wrong field is named, and nothing is ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic.config import JsonDict
+
+from chalicelib.api.models.validation import Errors
+from chalicelib.domain import cron
+from chalicelib.domain.errors import FieldError, InvalidInput
+from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.request import METHODS, Request, RequestCheck, normalised
+from chalicelib.domain.retry import RetryPolicy
+from chalicelib.domain.secrets import wrong_placeholders
+from chalicelib.domain.trigger import OneTime, Trigger, after_delay, at_date, describe
+from chalicelib.usecases.scheduling import Edit, Job
+
+_Body = TypeVar("_Body", "JobIn", "JobUpdateIn")
+
+
+def _whole(value: object) -> object:
+    # To JSON, 30 and 30.0 are the same number.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Seconds = Annotated[int, BeforeValidator(_whole)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+LabelValue = Annotated[str, StringConstraints(max_length=255)]
+
+
+def _any_case(word: str) -> str:
+    return "".join(f"[{letter}{letter.lower()}]" for letter in word)
+
+
+_HAS_NO_BODY: JsonDict = {
+    "properties": {"method": {"pattern": f"^({_any_case('GET')}|{_any_case('HEAD')})$"}},
+    "required": ["method"],
+}
+_HEADERS: JsonDict = {
+    "maxProperties": 50,
+    "propertyNames": {"pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"},
+    "additionalProperties": {
+        "type": "string",
+        "maxLength": 4096,
+        "pattern": "^([!-~]([ -~]*[!-~])?)?$",
+    },
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class RequestIn(_Strict):
+    """The request to be made."""
+
+    # The rest of these rules is `domain.request`'s; what a JSON schema can say of them is said
+    # here.
+    model_config = ConfigDict(
+        json_schema_extra={"if": _HAS_NO_BODY, "then": {"properties": {"body": {"type": "null"}}}}
+    )
+
+    url: str = Field(
+        json_schema_extra={
+            "format": "http-url",
+            "maxLength": 2048,
+            "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$",
+        }
+    )
+    method: str = Field(
+        "POST", json_schema_extra={"pattern": f"^({'|'.join(map(_any_case, METHODS))})$"}
+    )
+    headers: dict[str, str] = Field(default_factory=dict, json_schema_extra=_HEADERS)
+    body: JsonValue = Field(
+        None,
+        description="Any JSON value; what is not a string is sent as JSON. At most 64 KiB; null is none.",
+    )
+
+
+class RetryIn(_Strict):
+    """How a failed run is tried again."""
+
+    max_attempts: Seconds = Field(3, ge=1, le=20)
+    initial_delay: Seconds = Field(10, ge=1, le=3600)
+    max_delay: Seconds = Field(3600, ge=1, le=86_400)
+
+
+class _Policies(_Strict):
+    timeout: Seconds = Field(
+        30, ge=1, le=600, description="Seconds for one attempt, the whole exchange."
+    )
+    retry: RetryIn = Field(default_factory=RetryIn)
+    overlap: Literal["allow", "skip"] = Field(
+        "allow", description="What to do when it comes due while its previous run is unfinished."
+    )
+    misfire_grace: Annotated[int, Field(ge=1, le=86_400), BeforeValidator(_whole)] | None = None
+    labels: dict[Label, LabelValue] = Field(default_factory=dict, max_length=20)
+    key: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9._-]{1,128}\z")] | None = Field(
+        None, description="Your own name for the job; it cannot be changed."
+    )
+
+
+class JobIn(_Policies):
+    """A job to be registered."""
+
+    name: str = Field(min_length=1, max_length=200)
+    request: RequestIn
+    trigger: JsonValue
+
+
+class JobUpdateIn(_Policies):
+    """An update: the fields present replace the old ones whole."""
+
+    name: str = Field("", min_length=1, max_length=200)
+    request: RequestIn = Field(default_factory=lambda: RequestIn(url=""))
+    trigger: JsonValue = None
+
+
+def read_job(
+    tenant: str, body: object, now: datetime, check_request: RequestCheck, *, key: str | None = None
+) -> Definition:
+    """Read a job to be registered, as a definition that has no id yet. Raises InvalidInput,
+    BodyTooLarge.
+
+    `key` is the one that the path gives the job; the body may repeat it.
+    """
+    errors = Errors()
+    document = errors.require_object(body)
+    errors.forbid_read_only(document, {})
+    if key is not None:
+        if document.get("key", key) != key:
+            errors.add("key", "must be the key in the path, or left out")
+        document = {**document, "key": key}
+    sent = _validated(errors, JobIn, document)
+    trigger = (
+        errors.collect(lambda: read_trigger(document["trigger"], now))
+        if "trigger" in document
+        else None
+    )
+    request = _read_request(errors, document, check_request)
+    errors.raise_if_any()
+    assert sent and trigger and request  # noqa: S101  or there were errors
+    return Definition(
+        id="",
+        tenant=tenant,
+        generation=1,
+        name=sent.name,
+        created_at=now,
+        trigger=trigger,
+        request=request,
+        timeout=timedelta(seconds=sent.timeout),
+        retry=_retry(sent.retry),
+        overlap=Overlap(sent.overlap),
+        misfire_grace=_duration(sent.misfire_grace),
+        labels=sent.labels,
+        key=sent.key,
+    )
+
+
+def _validated(errors: Errors, model: type[_Body], document: Mapping[str, Any]) -> _Body | None:
+    sent = errors.validate(model, document)
+    if sent and sent.retry.max_delay < sent.retry.initial_delay:
+        errors.add("retry.max_delay", "must not be less than initial_delay")
+    return sent
+
+
+def read_update(
+    body: object, job: Job, view: Mapping[str, Any], now: datetime, check_request: RequestCheck
+) -> Edit:
+    """Read an update of `job`, whose job object is `view`: what is absent stays. Raises
+    InvalidInput, BodyTooLarge.
+
+    What was read can be changed and sent back: a read-only field may have the value it has, and a
+    trigger that is the old one is no new trigger, though its date may have passed.
+    """
+    return _read_edit(JobUpdateIn, body, job, view, now, check_request)
+
+
+def read_replacement(
+    body: object, job: Job, view: Mapping[str, Any], now: datetime, check_request: RequestCheck
+) -> Edit:
+    """Read what replaces `job` whole: what is absent goes to its default.
+
+    Otherwise as an update.
+    """
+    return _read_edit(JobIn, body, job, view, now, check_request)
+
+
+def _read_edit(
+    model: type[_Body],
+    body: object,
+    job: Job,
+    view: Mapping[str, Any],
+    now: datetime,
+    check_request: RequestCheck,
+) -> Edit:
+    errors = Errors()
+    document = errors.require_object(body)
+    errors.forbid_read_only(document, view)
+    sent = _validated(errors, model, document)
+    given = JobIn.model_fields.keys() if model is JobIn else document.keys()
+    old = job.definition
+    trigger: Trigger | None = old.trigger
+    if "trigger" in document and not _is_same_trigger(document["trigger"], old.trigger):
+        trigger = errors.collect(lambda: read_trigger(document["trigger"], now))
+    request = _read_request(errors, document, check_request) if "request" in given else old.request
+    if sent and "key" in document and sent.key != old.key:
+        errors.add("key", "it cannot be changed")
+    errors.raise_if_any()
+    assert sent and trigger and request  # noqa: S101  or there were errors
+    new = replace(
+        old,
+        name=sent.name if "name" in given else old.name,
+        trigger=trigger,
+        request=request,
+        timeout=timedelta(seconds=sent.timeout) if "timeout" in given else old.timeout,
+        retry=_retry(sent.retry) if "retry" in given else old.retry,
+        overlap=Overlap(sent.overlap) if "overlap" in given else old.overlap,
+        misfire_grace=_duration(sent.misfire_grace)
+        if "misfire_grace" in given
+        else old.misfire_grace,
+        labels=sent.labels if "labels" in given else old.labels,
+    )
+    is_delay = isinstance(document.get("trigger"), dict) and "delay" in document["trigger"]
+    return Edit(new, anew=is_delay)
+
+
+def _is_same_trigger(sent: object, trigger: Trigger) -> bool:
+    described = describe(trigger)
+    if sent == described or sent == described["fields"]:
+        return True
+    if not isinstance(trigger, OneTime) or not isinstance(sent, dict) or "delay" in sent:
+        return False
+    # The same date in another form, which may have passed since: it is measured as of itself.
+    try:
+        return read_trigger(sent, trigger.date) == trigger
+    except InvalidInput:
+        return False
+
+
+def read_trigger(sent: object, now: datetime) -> Trigger:
+    """Read a trigger: exactly one of delay, date and cron, or the form in which the API returns it.
+
+    Raises InvalidInput.
+    """
+    if not isinstance(sent, dict):
+        raise InvalidInput.of("trigger", "must be an object with exactly one of delay, date, cron")
+    if "type" in sent or "fields" in sent:
+        sent = _unwrap(sent)
+    errors = Errors()
+    unknown = [name for name in sent if name not in ("delay", "date", "cron", "timezone")]
+    errors.extend(FieldError(f"trigger.{name}", "unknown field") for name in unknown)
+    kinds = [name for name in ("delay", "date", "cron") if name in sent]
+    # A misspelt name is one mistake, not two.
+    if len(kinds) > 1 or not (kinds or unknown):
+        errors.add("trigger", "give exactly one of delay, date, cron")
+    timezone = sent.get("timezone")
+    if "timezone" in sent and not isinstance(timezone, str):
+        errors.add("trigger.timezone", "must be the name of a time zone, such as Europe/Berlin")
+        # Without its zone nobody can tell whether a date has passed.
+        timezone, kinds = None, [name for name in kinds if name != "date"]
+    trigger = (
+        errors.collect(lambda: _READERS[kinds[0]](sent[kinds[0]], timezone, now))
+        if len(kinds) == 1
+        else None
+    )
+    errors.raise_if_any()
+    assert trigger  # noqa: S101  or there were errors
+    return trigger
+
+
+def _unwrap(sent: dict[str, Any]) -> dict[str, Any]:
+    unknown = [
+        FieldError(f"trigger.{name}", "unknown field")
+        for name in sent
+        if name not in ("type", "fields")
+    ]
+    if unknown:
+        raise InvalidInput(unknown)
+    kind, fields = sent.get("type"), sent.get("fields")
+    if kind not in ("one-time", "cron"):
+        raise InvalidInput.of("trigger.type", "must be one-time or cron")
+    wanted = "date" if kind == "one-time" else "cron"
+    if not isinstance(fields, dict) or wanted not in fields:
+        raise InvalidInput.of("trigger.fields", f"must be an object with {wanted}")
+    unknown = [
+        FieldError(f"trigger.fields.{name}", "unknown field")
+        for name in fields
+        if name not in (wanted, "timezone")
+    ]
+    if unknown:
+        raise InvalidInput(unknown)
+    return fields
+
+
+def _read_delay(value: object, timezone: str | None, now: datetime) -> Trigger:
+    errors, trigger = Errors(), None
+    if timezone is not None:
+        errors.add(
+            "trigger.timezone",
+            "goes with cron, or with a date that has no offset; a delay has no time zone",
+        )
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        errors.add("trigger.delay", "must be a number of seconds from 0 to 31536000")
+    else:
+        trigger = errors.collect(lambda: after_delay(value, now))
+    errors.raise_if_any()
+    assert trigger  # noqa: S101  or there were errors
+    return trigger
+
+
+def _read_date(value: object, timezone: str | None, now: datetime) -> Trigger:
+    if not isinstance(value, str):
+        raise InvalidInput.of(
+            "trigger.date", "must be an ISO 8601 date and time, such as 2026-12-01T10:00:00Z"
+        )
+    return at_date(value, timezone, now)
+
+
+# The signature of a reader
+def _read_cron(value: object, timezone: str | None, now: datetime) -> Trigger:  # noqa: ARG001
+    errors = Errors()
+    if isinstance(value, str):
+        # Whether its zone is known or not, what is wrong with the expression itself is told.
+        errors.collect(lambda: cron.parse(value))
+    else:
+        errors.add("trigger.cron", "must be a cron expression of five fields, such as 0 9 * * 1-5")
+    if timezone is not None:
+        errors.collect(lambda: cron.check_zone(timezone))
+    errors.raise_if_any()
+    assert isinstance(value, str)  # noqa: S101  or there were errors
+    return cron.parse(value, "UTC" if timezone is None else timezone)
+
+
+_READERS: dict[str, Callable[[Any, str | None, datetime], Trigger]] = {
+    "delay": _read_delay,
+    "date": _read_date,
+    "cron": _read_cron,
+}
+
+
+def _read_request(
+    errors: Errors, document: Mapping[str, Any], check_request: RequestCheck
+) -> Request | None:
+    """Check the request by itself, so that its errors are named beside those of the rest."""
+    given, named = document.get("request"), set[object]()
+    if not isinstance(given, dict):
+        return None
+    try:
+        sent = RequestIn.model_validate(given)
+    except ValidationError as error:
+        # The model of the whole body has named what is wrong here; the other fields are checked all
+        # the same.
+        named = {wrong["loc"][0] for wrong in error.errors(include_url=False)}
+        sound = {
+            name: value
+            for name, value in given.items()
+            if name in RequestIn.model_fields and name not in named
+        }
+        sent = RequestIn.model_validate({"url": "", **sound})
+    request = Request(sent.url, normalised(sent.method), sent.headers, sent.body)
+    try:
+        check_request(request)
+    except InvalidInput as error:
+        errors.extend(wrong for wrong in error.errors if wrong.field.split(".")[1] not in named)
+    errors.extend(
+        wrong for wrong in wrong_placeholders(request) if wrong.field.split(".")[1] not in named
+    )
+    return None if named else request
+
+
+def _retry(sent: RetryIn) -> RetryPolicy:
+    return RetryPolicy(
+        sent.max_attempts, timedelta(seconds=sent.initial_delay), timedelta(seconds=sent.max_delay)
+    )
+
+
+def _duration(seconds: int | None) -> timedelta | None:
+    return timedelta(seconds=seconds) if seconds is not None else None

@@ -1,0 +1,134 @@
+"""What clients send and views read by hand, triggers, batches, previews and secrets, as models: for
+the description alone.
+
+What the views themselves read with a model is in `schemas`. The tests hold either to what is taken
+and refused.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
+from pydantic.config import JsonDict
+
+from chalicelib.api.models.job_requests import JobIn
+from chalicelib.api.routes.triggers import MOST_TIMES
+from chalicelib.domain.secrets import LARGEST_SECRET
+from chalicelib.domain.trigger import LONGEST_DELAY_SECONDS
+from chalicelib.usecases.bulk import MOST_JOBS
+
+_DATE = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d{1,30})?)?([Zz]|[+-]\d\d(:?[0-5]\d)?)?$"
+
+Zone = Annotated[
+    str,
+    Field(
+        description="An IANA name, such as Europe/Berlin.",
+        json_schema_extra={"format": "time-zone"},
+    ),
+]
+CronText = Annotated[
+    str,
+    Field(
+        description="Five fields, as Unix cron has them, or @hourly to @yearly.",
+        json_schema_extra={"format": "cron"},
+    ),
+]
+DateText = Annotated[
+    str,
+    Field(
+        description="ISO 8601, at most 10 years ahead; without an offset it is in `timezone`.",
+        json_schema_extra={"format": "iso-8601", "pattern": _DATE},
+    ),
+]
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DelayIn(_Input):
+    """Once, so many seconds from now, rounded up to the next whole second."""
+
+    delay: float = Field(ge=0, le=LONGEST_DELAY_SECONDS)
+
+
+# A date that has an offset has no time zone beside it.
+_HAS_OFFSET: JsonDict = {
+    "properties": {"date": {"pattern": r"T.*([Zz]|[+-]\d\d(:?[0-5]\d)?)$"}},
+    "required": ["date"],
+}
+
+
+class DateIn(_Input):
+    """Once, at a date and time."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"if": _HAS_OFFSET, "then": {"properties": {"timezone": False}}}
+    )
+
+    date: DateText
+    timezone: Zone = "UTC"
+
+
+class CronIn(_Input):
+    """Again and again, at the times of a cron expression."""
+
+    cron: CronText
+    timezone: Zone = "UTC"
+
+
+class OneTimeTriggerIn(_Input):
+    """A one-time trigger in the form in which it was shown."""
+
+    type: Literal["one-time"]
+    fields: DateIn
+
+
+class CronTriggerIn(_Input):
+    """A cron trigger in the form in which it was shown."""
+
+    type: Literal["cron"]
+    fields: CronIn
+
+
+class TriggerIn(RootModel[DelayIn | DateIn | CronIn | OneTimeTriggerIn | CronTriggerIn]):
+    """When a job is due: exactly one of `delay`, `date`, `cron`; or the form in which the API shows
+    it.
+    """
+
+
+class BatchIn(_Input):
+    """Jobs to be registered.
+
+    One that is wrong is refused by itself, so what each must be is JobIn.
+    """
+
+    jobs: list[JobIn | JsonValue] = Field(max_length=MOST_JOBS)
+
+
+def _instant(schema: JsonDict) -> None:
+    """Make a schema of what may be left out, but not be null."""
+    for word in ("anyOf", "default"):
+        del schema[word]
+    schema.update(type="string", format="date-time")
+
+
+class PreviewIn(_Input):
+    """A trigger, and how many of its times are wanted."""
+
+    trigger: TriggerIn
+    after: str | None = Field(
+        None,
+        description="Times are strictly after it; now, unless given.",
+        json_schema_extra=_instant,
+    )
+    count: int = Field(10, ge=1, le=MOST_TIMES)
+
+
+class SecretIn(_Input):
+    """A secret's value."""
+
+    value: str = Field(
+        min_length=1, max_length=LARGEST_SECRET, description=f"At most {LARGEST_SECRET} bytes."
+    )

@@ -1,0 +1,272 @@
+"""The API's description: OpenAPI 3.1, made of the routes that serve and the models that read and
+show.
+
+It is made once, when somebody asks for it: no other call pays for the modules that it takes.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from chalicelib.api.models import job_requests, request_models, response_models
+from chalicelib.api.models.validation import READ_ONLY
+from chalicelib.api.openapi.descriptions import (
+    ANSWER_HEADERS,
+    BY_KEY,
+    NAMES,
+    NOT_ALWAYS,
+    REFUSAL_HEADERS,
+    REFUSALS,
+    REQUEST_HEADERS,
+)
+from chalicelib.api.openapi.examples import EXAMPLES, PROBLEMS
+from chalicelib.api.routing import Operation, operations
+from chalicelib.version import VERSION
+
+_AT = "#/components/schemas/"
+_ABOUT = """Register a job: a request, and when. At its time Resona makes the request, keeps the answer, and tries again if it has to.
+
+Every answer is JSON, every error a problem document (RFC 9457). Times are RFC 3339, in UTC. An unknown field is an error."""
+
+
+@functools.cache
+def document() -> Mapping[str, Any]:
+    """Return the description but for where the API is served."""
+    listed = sorted(operations.values(), key=lambda operation: _order(operation.path))
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in listed:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Resona",
+            "version": VERSION,
+            "summary": "Makes HTTP requests when they are due.",
+            "description": _ABOUT,
+        },
+        "tags": [
+            {"name": name, "description": text} for name, text in dict(map(_tag, listed)).items()
+        ],
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(),
+            "responses": {_name(status): _refusal(status) for status in REFUSALS},
+            "headers": {
+                name: {**header, "required": name not in NOT_ALWAYS}
+                for name, header in ANSWER_HEADERS.items()
+            },
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A key: `rsn_…`. A laptop asks for none, unless told to.",
+                }
+            },
+        },
+    }
+
+
+def described(server: str) -> dict[str, Any]:
+    """Return the description of the API as it is served at a URL."""
+    made = document()
+    return {"openapi": made["openapi"], "info": made["info"], "servers": [{"url": server}], **made}
+
+
+def _order(path: str) -> tuple[bool, str]:
+    # Jobs come first: they are what it is about.
+    return not path.startswith("/jobs"), path
+
+
+def _tag(operation: Operation) -> tuple[str, str]:
+    module = sys.modules[operation.view.__module__]
+    return module.__name__.rpartition(".")[2], (module.__doc__ or "").partition("\n")[0]
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    summary, _, rest = (inspect.getdoc(operation.view) or "").partition("\n")
+    made: dict[str, Any] = {
+        "operationId": operation.view.__name__,
+        "tags": [_tag(operation)[0]],
+        "summary": summary.rstrip("."),
+        "description": " ".join(rest.split()) or summary,
+        "security": [{"key": [operation.scope.value]}] if operation.scope else [],
+        "parameters": list(_parameters(operation)),
+        "responses": {
+            str(status): answer for status, answer in sorted(_answers(operation).items())
+        },
+    }
+    if operation.body:
+        made["requestBody"] = {
+            "required": True,
+            "content": {"application/json": _content(operation.body)},
+        }
+    return made
+
+
+def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
+    for name in re.findall(r"\{(\w+)\}", operation.path):
+        # Of a job that may not exist yet nobody knows the id.
+        known = BY_KEY if (operation.method, name) == ("PUT", "job_id") else NAMES[name]
+        yield {"name": name, "in": "path", "required": True, **known}
+    for name, rule in operation.query.items():
+        schema = {word: value for word, value in rule.schema.items() if word != "description"}
+        yield {
+            "name": name,
+            "in": "query",
+            "required": rule.is_required,
+            "description": rule.schema["description"],
+            "schema": schema,
+        }
+    for name in operation.takes:
+        yield {"name": name, "in": "header", "required": False, **REQUEST_HEADERS[name]}
+
+
+def _answers(operation: Operation) -> dict[int, dict[str, Any]]:
+    gives = (*operation.gives, *(("Link",) if "cursor" in operation.query else ()))
+    answers: dict[int, dict[str, Any]] = {}
+    for status, model in operation.answers.items():
+        answers[status] = {"description": _about(model) if model else "Done."}
+        if gives:
+            answers[status]["headers"] = {
+                name: {"$ref": f"#/components/headers/{name}"} for name in gives
+            }
+        if model == "Page":
+            answers[status]["content"] = {
+                "text/html": {"schema": {"type": "string"}, "example": "<!doctype html>"}
+            }
+        elif model:
+            answers[status]["content"] = {"application/json": _content(model)}
+    return answers | {
+        status: {"$ref": f"#/components/responses/{_name(status)}"}
+        for status in _refused(operation)
+    }
+
+
+def _about(model: str) -> str:
+    return (
+        "A page to read."
+        if model == "Page"
+        else inspect.cleandoc(_models()[model].__doc__ or model)
+    )
+
+
+def _refused(operation: Operation) -> set[int]:
+    """Return the statuses of refusals: those of the route, and those that follow from what it
+    takes.
+    """
+    follows = {
+        400: operation.body or "cursor" in operation.query,
+        401: operation.scope,
+        403: operation.scope,
+        404: "{" in operation.path,
+        409: "Idempotency-Key" in operation.takes,
+        412: "If-Match" in operation.takes,
+        413: True,
+        415: operation.body,
+        422: True,
+        503: operation.scope,
+    }
+    return {*operation.refuses, *(status for status, does in follows.items() if does)}
+
+
+def _name(status: int) -> str:
+    return str(PROBLEMS[status]["title"]).replace(" ", "")
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    example = {"type": "about:blank", "title": "", "status": status, **PROBLEMS[status]}
+    made: dict[str, Any] = {
+        "description": REFUSALS[status],
+        "content": {
+            "application/problem+json": {"schema": {"$ref": f"{_AT}Problem"}, "example": example}
+        },
+    }
+    if status in REFUSAL_HEADERS:
+        made["headers"] = {
+            name: {"$ref": f"#/components/headers/{name}"} for name in REFUSAL_HEADERS[status]
+        }
+    return made
+
+
+def _content(model: str) -> dict[str, Any]:
+    shown = {
+        name.lower().replace(" ", "-"): {"summary": name, "value": value}
+        for name, value in EXAMPLES[model].items()
+    }
+    return {"schema": {"$ref": f"{_AT}{model}"}, "examples": shown}
+
+
+def _models() -> dict[str, type[BaseModel]]:
+    """Return every model by its name."""
+    found = {
+        name: member
+        for module in (job_requests, request_models, response_models)
+        for name, member in vars(module).items()
+        if inspect.isclass(member)
+        and issubclass(member, BaseModel)
+        and member.__module__ == module.__name__
+        and name.isalpha()
+    }
+    return found | {"JobReplacementIn": job_requests.JobIn}
+
+
+def _schemas() -> dict[str, Any]:
+    def mode(name: str) -> Literal["validation", "serialization"]:
+        return "validation" if name.endswith("In") else "serialization"
+
+    models = [(model, mode(name)) for name, model in _models().items()]
+    _, made = models_json_schema(models, ref_template=_AT + "{model}")
+    found: dict[str, Any] = {
+        name: _plain(schema, is_sent=name.endswith("In")) for name, schema in made["$defs"].items()
+    }
+    trigger = {"$ref": f"{_AT}TriggerIn"}
+    for name in ("JobIn", "JobUpdateIn"):
+        found[name]["properties"]["trigger"] = trigger
+    # What was read can be changed and sent back.
+    shown = {name: {**found["Job"]["properties"][name], "readOnly": True} for name in READ_ONLY}
+    found["JobReplacementIn"] = {
+        **found["JobIn"],
+        "properties": {**found["JobIn"]["properties"], **shown},
+    }
+    update = {
+        name: _without(schema, "default")
+        for name, schema in found["JobUpdateIn"]["properties"].items()
+    }
+    found["JobUpdateIn"] = {**found["JobUpdateIn"], "properties": {**update, **shown}}
+    return dict(sorted(found.items()))
+
+
+def _plain(schema: Any, *, is_sent: bool) -> Any:
+    """Return a schema without pydantic's titles, and with the patterns of ECMA-262; what is shown
+    has no defaults and may gain keys.
+    """
+    if isinstance(schema, list):
+        return [_plain(member, is_sent=is_sent) for member in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {}
+    for word, value in schema.items():
+        if word == "properties":
+            made[word] = {name: _plain(member, is_sent=is_sent) for name, member in value.items()}
+        elif word == "pattern":
+            made[word] = value.replace(r"\A", "^").replace(r"\z", "$")
+        elif word == "title" or (
+            not is_sent
+            and (word == "default" or (word == "additionalProperties" and value is False))
+        ):
+            continue
+        else:
+            made[word] = _plain(value, is_sent=is_sent)
+    return made
+
+
+def _without(schema: dict[str, Any], *words: str) -> dict[str, Any]:
+    return {word: value for word, value in schema.items() if word not in words}

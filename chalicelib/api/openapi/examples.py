@@ -1,0 +1,215 @@
+"""Examples of every document: what the description shows, and what its readers copy.
+
+Tests send them and get what they say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_REQUEST = {
+    "url": "http://example.com/endpoint",
+    "method": "POST",
+    "headers": {"Authorization": "Bearer token"},
+    "body": {"key": "value"},
+}
+_ONE_TIME = {"type": "one-time", "fields": {"date": "2026-12-01T10:00:00Z"}}
+_CRON = {"type": "cron", "fields": {"cron": "0 9 * * 1-5", "timezone": "Europe/Berlin"}}
+_CRON_IN = {"cron": "0 9 * * 1-5", "timezone": "Europe/Berlin"}
+
+_JOB = {
+    "id": "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K",
+    "name": "My Job",
+    "created_at": "2026-11-23T10:00:00Z",
+    "updated_at": "2026-11-23T10:00:00Z",
+    "next_run_time": "2026-12-01T10:00:00Z",
+    "status": "active",
+    "trigger": _ONE_TIME,
+    "request": _REQUEST,
+    "timeout": 30,
+    "retry": {"max_attempts": 3, "initial_delay": 10, "max_delay": 3600},
+    "overlap": "allow",
+    "misfire_grace": None,
+    "labels": {"team": "billing"},
+    "key": None,
+    "result": None,
+}
+_ATTEMPT = {
+    "number": 1,
+    "started_at": "2026-12-01T10:00:00.041Z",
+    "duration_ms": 146,
+    "outcome": "success",
+    "status_code": 200,
+    "response": {
+        "headers": {"content-type": "application/json"},
+        "body": '{"ok":true}',
+        "truncated": False,
+    },
+    "error": None,
+}
+_RUN = {
+    "id": "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z",
+    "job_id": "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K",
+    "cause": "schedule",
+    "status": "succeeded",
+    "scheduled_time": "2026-12-01T10:00:00Z",
+    "started_at": "2026-12-01T10:00:00.041Z",
+    "finished_at": "2026-12-01T10:00:00.187Z",
+    "lateness_ms": 41,
+    "attempts": [_ATTEMPT],
+    "next_attempt_at": None,
+    "reason": None,
+}
+_WITHOUT_RESPONSE = {name: value for name, value in _ATTEMPT.items() if name != "response"}
+_PROBLEM = {
+    "type": "about:blank",
+    "title": "Unprocessable Content",
+    "status": 422,
+    "detail": "trigger: give exactly one of delay, date, cron",
+    "errors": [{"field": "trigger", "message": "give exactly one of delay, date, cron"}],
+}
+
+# By model: the name of each example, and the document.
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "JobIn": {
+        "After a delay": {"name": "My Job", "request": _REQUEST, "trigger": {"delay": 5}},
+        "At a date": {
+            "name": "Remind Ada",
+            "request": {"url": "https://example.com/reminders", "body": {"to": "ada"}},
+            "trigger": {"date": "2027-01-31T09:00:00", "timezone": "Europe/Berlin"},
+            "labels": {"team": "billing"},
+        },
+        "Again and again": {
+            "name": "Report",
+            "request": {"url": "https://example.com/report"},
+            "trigger": _CRON_IN,
+            "retry": {"max_attempts": 5, "initial_delay": 10, "max_delay": 600},
+            "overlap": "skip",
+            "key": "report",
+        },
+    },
+    "JobUpdateIn": {
+        "Another trigger": {"trigger": {"date": "2027-01-31T09:00:00+01:00"}},
+        "Another name": {"name": "Updated Job", "labels": {"team": "sales"}},
+    },
+    "JobReplacementIn": {
+        "A cron with a key": {
+            "name": "Report",
+            "request": {"url": "https://example.com/report"},
+            "trigger": _CRON_IN,
+        },
+    },
+    "Job": {"A job": _JOB},
+    "Jobs": {"One job": [_JOB]},
+    "Run": {"A run": _RUN},
+    "Runs": {"One run": [{**_RUN, "attempts": [_WITHOUT_RESPONSE]}]},
+    "BatchIn": {
+        "Two jobs": {
+            "jobs": [
+                {
+                    "name": "Report",
+                    "request": {"url": "https://example.com/report"},
+                    "trigger": _CRON_IN,
+                    "key": "weekly",
+                },
+                {
+                    "name": "",
+                    "request": {"url": "https://example.com/report"},
+                    "trigger": {"delay": 5},
+                },
+            ]
+        },
+    },
+    "BatchResults": {
+        "One is wrong": {
+            "results": [
+                {"status": 201, "job": {**_JOB, "trigger": _CRON, "key": "weekly"}},
+                {
+                    "status": 422,
+                    "problem": {
+                        **_PROBLEM,
+                        "detail": "name: must have at least 1 character",
+                        "errors": [{"field": "name", "message": "must have at least 1 character"}],
+                    },
+                },
+            ]
+        },
+    },
+    "Changed": {"Three jobs": {"changed": 3}},
+    "PreviewIn": {
+        "Through a clock change": {
+            "trigger": {"cron": "30 2 * * *", "timezone": "Europe/Berlin"},
+            "after": "2027-03-27T00:00:00Z",
+            "count": 3,
+        },
+    },
+    "Preview": {
+        "Through a clock change": {
+            "trigger": {
+                "type": "cron",
+                "fields": {"cron": "30 2 * * *", "timezone": "Europe/Berlin"},
+            },
+            "next_run_times": [
+                "2027-03-27T01:30:00Z",
+                "2027-03-29T00:30:00Z",
+                "2027-03-30T00:30:00Z",
+            ],
+            "notes": [
+                "On 28 March 2027 the time 02:30 does not exist in Europe/Berlin: no run that day"
+            ],
+        },
+    },
+    "SecretIn": {"A token": {"value": "s3cr3t"}},
+    "Secrets": {
+        "One secret": [
+            {
+                "name": "api_token",
+                "created_at": "2026-11-23T10:00:00Z",
+                "updated_at": "2026-11-23T10:00:00Z",
+            }
+        ]
+    },
+    "SigningSecrets": {
+        "Just rotated": {
+            "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "previous": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+            "previous_expires_at": "2026-12-02T10:00:00Z",
+        },
+    },
+    "Health": {"It is there": {"status": "ok", "version": "0.1.0"}},
+    "OpenApi": {"Its beginning": {"openapi": "3.1.0"}},
+    "Problem": {"A wrong field": _PROBLEM},
+}
+
+# By status: what such a problem says.
+PROBLEMS: dict[int, dict[str, Any]] = {
+    400: {
+        "title": "Bad Request",
+        "detail": "the body is not JSON: Expecting value at line 1, column 1",
+    },
+    401: {"title": "Unauthorized", "detail": "send a valid key: Authorization: Bearer rsn_…"},
+    403: {
+        "title": "Forbidden",
+        "detail": "this needs a key with the scope write; this key has read",
+    },
+    404: {"title": "Not Found", "detail": "there is no such job"},
+    409: {
+        "title": "Conflict",
+        "detail": "the date of this one-time job has passed; give it a new trigger",
+    },
+    412: {
+        "title": "Precondition Failed",
+        "detail": "the job has changed since it was read; read it again",
+    },
+    413: {"title": "Content Too Large", "detail": "the request is larger than 256 KiB"},
+    415: {"title": "Unsupported Media Type", "detail": "send the body as application/json"},
+    422: {name: _PROBLEM[name] for name in ("title", "detail", "errors")},
+    429: {
+        "title": "Too Many Requests",
+        "detail": "over the quota of registrations: 6000 jobs may be registered in 60 seconds; try again in 12 s",
+    },
+    503: {
+        "title": "Service Unavailable",
+        "detail": "the job store is unavailable; nothing was changed: try again",
+    },
+}

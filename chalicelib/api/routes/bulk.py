@@ -1,0 +1,130 @@
+"""The routes of many jobs at once."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api.models.job_requests import read_job
+from chalicelib.api.models.rendering import job_view
+from chalicelib.api.paging import cursor, write_cursor
+from chalicelib.api.problems import answer_to, problem
+from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs, read_position
+from chalicelib.api.routing import Call, answer, defect, parts, route
+from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError, Unavailable
+from chalicelib.usecases import bulk
+from chalicelib.usecases.bulk import MOST_JOBS
+from chalicelib.usecases.scheduling import Job, Scheduling
+
+log = logging.getLogger("resona")
+
+routes = Blueprint(__name__)
+
+_BY_LABEL: dict[str, Any] = {
+    "answers": {200: "Changed"},
+    "query": {"label": replace(label, is_required=True), "cursor": cursor},
+}
+_OUT_OF_TIME = problem(
+    503,
+    "the time for one request was over before this job's turn; nothing was changed: send it again",
+)
+
+
+@route(routes, "/jobs/batch", "POST", body="BatchIn", answers={200: "BatchResults"})
+def create_jobs(call: Call) -> Response:
+    """Register up to 100 jobs, each with its own answer.
+
+    It takes no Idempotency-Key: give each job a `key`, and of a repeat only what is missing is
+    registered.
+    """
+    if call.header("idempotency-key") is not None:
+        # To overlook it would be to promise what is not kept.
+        raise InvalidInput.of(
+            "Idempotency-Key",
+            "is not for batches; give each job a key of its own, and a repeat is a 409 for it",
+        )
+    sent = _read_batch(call.document())
+    results = bulk.side_by_side(
+        parts.scheduling, [partial(_register, call.tenant, one) for one in sent]
+    )
+    return answer(200, {"results": [result or _result(_OUT_OF_TIME) for result in results]})
+
+
+def _read_batch(body: object) -> list[Any]:
+    if not isinstance(body, dict):
+        raise InvalidInput.of("", "the body must be a JSON object")
+    errors = [FieldError(name, "unknown field") for name in body if name != "jobs"]
+    sent = body.get("jobs")
+    if "jobs" not in body:
+        errors.append(FieldError("jobs", "is required"))
+    elif not isinstance(sent, list) or len(sent) > MOST_JOBS:
+        errors.append(FieldError("jobs", f"must be an array of at most {MOST_JOBS} jobs"))
+    if errors or not isinstance(sent, list):
+        raise InvalidInput(errors)
+    return sent
+
+
+def _register(tenant: str, document: object) -> dict[str, Any]:
+    scheduling = parts.scheduling
+    try:
+        job = scheduling.create(
+            read_job(tenant, document, scheduling.clock(), scheduling.check_request)
+        )
+    except Unavailable as error:
+        log.warning("request.unavailable", exc_info=True)
+        return _result(answer_to(error))
+    except ResonaError as error:
+        return _result(answer_to(error))
+    except Exception:
+        # The others of the batch are registered, and that must be told.
+        return _result(defect())
+    return {"status": 201, "job": job_view(job)}
+
+
+def _result(refusal: Response) -> dict[str, Any]:
+    return {"status": refusal.status_code, "problem": json.loads(refusal.body)}
+
+
+def _act(call: Call, act: Callable[[Scheduling, Job], bool]) -> Response:
+    """Act on the jobs with a label, up to 100 of them, and lead on to the others."""
+    if "label" not in call.query:
+        raise InvalidInput.of("label", "is required: key:value")
+    wanted = Filter(call)
+    found: list[Job] = []
+    position, following = read_position(call), None
+    for job, place in read_jobs(call.tenant, position, MOST_READ):
+        if job is None or (len(found) == MOST_JOBS and wanted.matches(job)):
+            following = place if job is None else position
+            break
+        if wanted.matches(job):
+            found.append(job)
+        position = place
+    changed = bulk.act_on(parts.scheduling, found, act, wanted.matches)
+    if None in changed:
+        following = found[changed.index(None) - 1].definition.id
+    headers = {"Link": call.next_link(write_cursor(call, following))} if following else {}
+    return answer(200, {"changed": changed.count(True)}, headers)
+
+
+@route(routes, "/jobs/pause", "POST", **_BY_LABEL)
+def pause_jobs(call: Call) -> Response:
+    """Pause the jobs with a label, up to 100 of them; a Link leads to the rest."""
+    return _act(call, bulk.pause)
+
+
+@route(routes, "/jobs/resume", "POST", **_BY_LABEL)
+def resume_jobs(call: Call) -> Response:
+    """Resume the jobs with a label, up to 100 of them; a Link leads to the rest."""
+    return _act(call, bulk.resume)
+
+
+@route(routes, "/jobs/delete", "POST", **_BY_LABEL)
+def delete_jobs(call: Call) -> Response:
+    """Delete the jobs with a label, and their runs, up to 100 of them; a Link leads to the rest."""
+    return _act(call, bulk.delete)

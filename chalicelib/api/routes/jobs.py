@@ -1,0 +1,271 @@
+"""The routes of jobs."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api.idempotency import Remember, once
+from chalicelib.api.models.job_requests import read_job, read_replacement, read_update
+from chalicelib.api.models.rendering import job_view, run_view
+from chalicelib.api.paging import cursor, limit_of, page_size, write_cursor
+from chalicelib.api.problems import Refusal
+from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs, read_position
+from chalicelib.api.routing import Call, answer, any_text, one_of, parts, route
+from chalicelib.domain.errors import NotCurrent
+from chalicelib.domain.job import Definition
+from chalicelib.domain.run_history import Run
+from chalicelib.domain.state import State, Status
+from chalicelib.usecases.scheduling import Check, Edit, Job
+from chalicelib.usecases.upsert import put
+
+routes = Blueprint(__name__)
+
+# A list without a limit ends at so many bytes shown, or when MOST_READ jobs are read.
+MOST_BYTES = 2 * 1024 * 1024
+
+
+@route(
+    routes,
+    "/jobs",
+    "POST",
+    body="JobIn",
+    answers={201: "Job"},
+    takes=("Idempotency-Key",),
+    gives=("Location", "ETag", "Idempotency-Replayed"),
+    refuses=(409, 429),
+)
+def create_job(call: Call) -> Response:
+    """Register a job: a request, and when it is to be made.
+
+    With an Idempotency-Key, a repeat within 24 hours gets the first answer again.
+    """
+    document = call.document()
+    scheduling = parts.scheduling
+
+    def create(remember: Remember | None) -> tuple[int, Any]:
+        draft = read_job(call.tenant, document, scheduling.clock(), scheduling.check_request)
+        job = scheduling.create(
+            draft, (lambda job: remember(201, job_view(job))) if remember else None
+        )
+        return 201, job_view(job)
+
+    return once(
+        call,
+        document,
+        create,
+        lambda shown: {"Location": f"{call.url}/{shown['id']}", "ETag": _etag(shown["id"], 1)},
+    )
+
+
+@route(
+    routes,
+    "/jobs",
+    "GET",
+    answers={200: "Jobs"},
+    query={
+        "limit": page_size,
+        "cursor": cursor,
+        "status": one_of(Status, "Only those with this status."),
+        "name": any_text("Only those whose name begins like this."),
+        "label": label,
+    },
+)
+def list_jobs(call: Call) -> Response:
+    """List jobs, newest first.
+
+    Without a limit, all that fits on a page: 1,000 jobs or 2 MB. Where there is more, a Link leads
+    to it; a filtered page may end early.
+    """
+    position = read_position(call)
+    limit = limit_of(call, default=MOST_READ)
+    wanted = Filter(call)
+    shown: list[str] = []
+    size, following = 0, None
+    # Without a filter one job more than is shown is read: it tells whether there is a next page.
+    for job, place in read_jobs(call.tenant, position, MOST_READ if wanted.filters else limit + 1):
+        if job is None:
+            following = place
+            break
+        if wanted.matches(job):
+            text = json.dumps(job_view(job), ensure_ascii=False, separators=(",", ":"))
+            size += len(text.encode())
+            if len(shown) == limit or (shown and size > MOST_BYTES):
+                following = position
+                break
+            shown.append(text)
+        position = place
+    headers = {"Link": call.next_link(write_cursor(call, following))} if following else {}
+    return answer(200, f"[{','.join(shown)}]", headers)
+
+
+@route(routes, "/jobs/{job_id}", "GET", answers={200: "Job"}, gives=("ETag",))
+def get_job(call: Call, job_id: str) -> Response:
+    """Return a job."""
+    return _shown(parts.scheduling.get(call.tenant, job_id))
+
+
+def _shown(job: Job) -> Response:
+    return answer(200, job_view(job), {"ETag": _etag(job.definition.id, job.state.revision)})
+
+
+def _etag(job_id: str, revision: int) -> str:
+    # With the id, since a job of the same key may have come in another's place. Every job begins
+    # with revision 1.
+    return f'"{job_id.removeprefix("job_")}-{revision}"'
+
+
+def _if_match(call: Call) -> Check:
+    """Return what raises NotCurrent for a job that is no longer what the call's If-Match says."""
+    current = call.header("if-match")
+
+    def check(state: State) -> None:
+        if current is None or current.strip() == "*":
+            return
+        if _etag(state.job_id, state.revision) not in [tag.strip() for tag in current.split(",")]:
+            raise NotCurrent
+
+    return check
+
+
+def update_job(call: Call, job_id: str) -> Response:
+    """Change a job."""
+    document = call.document()
+    scheduling = parts.scheduling
+    check = _if_match(call)
+
+    def edit(job: Job, now: datetime) -> Edit:
+        check(job.state)
+        return read_update(document, job, job_view(job), now, scheduling.check_request)
+
+    return _shown(scheduling.change(call.tenant, job_id, edit))
+
+
+_CHANGE: dict[str, Any] = {
+    "body": "JobUpdateIn",
+    "answers": {200: "Job"},
+    "takes": ("If-Match",),
+    "gives": ("ETag",),
+    "refuses": (409,),
+}
+
+
+@route(routes, "/jobs/{job_id}", "POST", **_CHANGE)
+def post_job(call: Call, job_id: str) -> Response:
+    """Change a job, as PATCH does: the original API has it so.
+
+    The top-level fields that are given replace the old ones whole; the others stay.
+    """
+    return update_job(call, job_id)
+
+
+@route(routes, "/jobs/{job_id}", "PATCH", **_CHANGE)
+def patch_job(call: Call, job_id: str) -> Response:
+    """Change a job.
+
+    The top-level fields that are given replace the old ones whole; the others stay. What was read
+    can be changed and sent back. A new trigger makes a completed or failed job active again.
+    """
+    return update_job(call, job_id)
+
+
+@route(
+    routes,
+    "/jobs/{job_id}",
+    "PUT",
+    body="JobReplacementIn",
+    answers={200: "Job", 201: "Job"},
+    takes=("If-Match",),
+    gives=("ETag", "Location"),
+    refuses=(409, 429),
+)
+def put_job(call: Call, job_id: str) -> Response:
+    """Create the job with a key, or replace it whole.
+
+    Only `key:{key}` will do in the path. This is what a deployment that registers its crons wants.
+    """
+    if not job_id.startswith("key:"):
+        raise Refusal(404, "PUT takes key:{key}; change a job by its id with PATCH")
+    key = job_id.removeprefix("key:")
+    document = call.document()
+    scheduling = parts.scheduling
+    check = _if_match(call)
+
+    def make(now: datetime) -> Definition:
+        if call.header("if-match") is not None:
+            # Even `*` is meant for a job that is there.
+            raise NotCurrent
+        return read_job(call.tenant, document, now, scheduling.check_request, key=key)
+
+    def edit(job: Job, now: datetime) -> Edit:
+        check(job.state)
+        return read_replacement(document, job, job_view(job), now, scheduling.check_request)
+
+    job, is_new = put(scheduling, call.tenant, key, make, edit)
+    if not is_new:
+        return _shown(job)
+    headers = {
+        "Location": f"{call.url.rpartition('/')[0]}/{job.definition.id}",
+        "ETag": _etag(job.definition.id, job.state.revision),
+    }
+    return answer(201, job_view(job), headers)
+
+
+@route(routes, "/jobs/{job_id}", "DELETE", answers={204: None}, takes=("If-Match",))
+def delete_job(call: Call, job_id: str) -> Response:
+    """Delete a job and its runs."""
+    parts.scheduling.delete(call.tenant, job_id, _if_match(call))
+    return answer(204, None)
+
+
+_TURN: dict[str, Any] = {
+    "answers": {200: "Job"},
+    "takes": ("If-Match",),
+    "gives": ("ETag",),
+    "refuses": (409,),
+}
+
+
+@route(routes, "/jobs/{job_id}/pause", "POST", **_TURN)
+def pause_job(call: Call, job_id: str) -> Response:
+    """Pause a job."""
+    return _shown(parts.scheduling.pause(call.tenant, job_id, _if_match(call)))
+
+
+@route(routes, "/jobs/{job_id}/resume", "POST", **_TURN)
+def resume_job(call: Call, job_id: str) -> Response:
+    """Resume a paused job."""
+    return _shown(parts.scheduling.resume(call.tenant, job_id, _if_match(call)))
+
+
+@route(
+    routes,
+    "/jobs/{job_id}/run",
+    "POST",
+    answers={202: "Run"},
+    takes=("Idempotency-Key",),
+    gives=("Idempotency-Replayed",),
+    refuses=(409,),
+)
+def run_job(call: Call, job_id: str) -> Response:
+    """Run a job now, whatever its status.
+
+    The run retries as the job says and becomes its result; it changes neither its status nor when
+    it is due next.
+    """
+
+    def run(remember: Remember | None) -> tuple[int, Any]:
+        def record(run_job_id: str, queued: Run) -> object:
+            return (
+                remember(202, run_view(run_job_id, queued, with_responses=True))
+                if remember
+                else None
+            )
+
+        found, queued = parts.scheduling.run_now(call.tenant, job_id, record if remember else None)  # type: ignore[arg-type]
+        return 202, run_view(found, queued, with_responses=True)
+
+    return once(call, None, run)

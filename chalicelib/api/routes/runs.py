@@ -1,0 +1,125 @@
+"""The routes of runs."""
+
+from __future__ import annotations
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api.models.rendering import run_view
+from chalicelib.api.paging import (
+    MOST_SHOWN,
+    NotACursor,
+    cursor,
+    limit_of,
+    page_size,
+    read_cursor,
+    write_cursor,
+)
+from chalicelib.api.routing import Call, Rule, answer, one_of, parts, route
+from chalicelib.aws.failed_runs_index import WRONG, is_position
+from chalicelib.domain.ids import RunKey
+from chalicelib.domain.instant import read_instant
+from chalicelib.domain.run import RunStatus
+from chalicelib.domain.run_history import Run
+from chalicelib.usecases.failed_runs import failed_runs
+
+routes = Blueprint(__name__)
+
+# A filtered page reads at most so many runs and then ends early, with a `next`.
+MOST_READ = 1000
+
+
+@route(
+    routes,
+    "/jobs/{job_id}/runs",
+    "GET",
+    answers={200: "Runs"},
+    query={
+        "limit": page_size,
+        "cursor": cursor,
+        "status": one_of(RunStatus, "Only those with this status."),
+    },
+)
+def list_runs(call: Call, job_id: str) -> Response:
+    """List a job's runs, newest first, without their responses."""
+    limit = limit_of(call, default=50)
+    status = call.query.get("status")
+    before = _position(call)
+    # A filter may pass over nearly all of them.
+    size = limit if status is None else MOST_SHOWN
+    shown: list[Run] = []
+    found, read, more = job_id, 0, True
+    while len(shown) < limit and read < MOST_READ and more:
+        # One more than is shown tells whether there is a next page.
+        found, runs = parts.scheduling.runs_page(call.tenant, job_id, before, size + 1)
+        more = len(runs) > size
+        for run in runs[:size]:
+            if len(shown) == limit:
+                more = True
+                break
+            before = run.key
+            if status is None or run.status == status:
+                shown.append(run)
+        read += len(runs)
+    headers = (
+        {"Link": call.next_link(write_cursor(call, before.sort))}
+        if more and before is not None
+        else {}
+    )
+    return answer(200, [run_view(found, run, with_responses=False) for run in shown], headers)
+
+
+def _position(call: Call) -> RunKey | None:
+    position = read_cursor(call)
+    if position is None:
+        return None
+    try:
+        return RunKey.from_sort(position)
+    except ValueError as error:
+        raise NotACursor from error
+
+
+@route(routes, "/jobs/{job_id}/runs/{run_id}", "GET", answers={200: "Run"})
+def get_run(call: Call, job_id: str, run_id: str) -> Response:
+    """Return a run with every attempt's response."""
+    found, run = parts.scheduling.run(call.tenant, job_id, run_id)
+    return answer(200, run_view(found, run, with_responses=True))
+
+
+_since = Rule(
+    lambda value: (
+        None
+        if read_instant(value)
+        else "must be an instant with its offset, such as 2026-12-01T10:00:00Z"
+    ),
+    {"type": "string", "format": "date-time", "description": "Only those that ended since then."},
+)
+
+
+@route(
+    routes,
+    "/runs",
+    "GET",
+    answers={200: "Runs"},
+    query={
+        "status": one_of(WRONG, "Only those that ended so."),
+        "since": _since,
+        "limit": page_size,
+        "cursor": cursor,
+    },
+)
+def list_failed_runs(call: Call) -> Response:
+    """List the runs of all jobs that failed or were missed, the last to end first, without their
+    responses.
+    """
+    before = read_cursor(call)
+    if before is not None and not is_position(before):
+        raise NotACursor
+    statuses = [status for status in WRONG if call.query.get("status", status) == status]
+    since = read_instant(call.query["since"]) if "since" in call.query else None
+    shown, following = failed_runs(
+        parts.scheduling, call.tenant, before, statuses, since, limit_of(call, default=50)
+    )
+    headers = {"Link": call.next_link(write_cursor(call, following))} if following else {}
+    return answer(
+        200, [run_view(job_id, run, with_responses=False) for job_id, run in shown], headers
+    )

@@ -1,0 +1,111 @@
+"""The routes of secrets: what `{{secret:NAME}}` stands for, and what requests are signed with.
+
+Values go in and never come out again.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api.routing import Call, answer, parts, route
+from chalicelib.domain.api_keys import Scope
+from chalicelib.domain.errors import FieldError, InvalidInput, SecretNotFound
+from chalicelib.domain.instant import format_instant
+from chalicelib.domain.secrets import LARGEST_SECRET, SECRET_NAME, SigningSecrets
+
+log = logging.getLogger("resona")
+routes = Blueprint(__name__)
+
+
+@route(routes, "/secrets", "GET", answers={200: "Secrets"})
+def list_secrets(call: Call) -> Response:
+    """List the names of secrets, and when each was put first and last."""
+    found = parts.scheduling.secrets.names(call.tenant)
+    shown = [
+        {
+            "name": secret.name,
+            "created_at": format_instant(secret.created_at),
+            "updated_at": format_instant(secret.updated_at),
+        }
+        for secret in found
+    ]
+    return answer(200, shown)
+
+
+@route(routes, "/secrets/{name}", "PUT", body="SecretIn", answers={204: None})
+def put_secret(call: Call, name: str) -> Response:
+    """Keep a value under a name, in the place of the one that is there: jobs send it from their
+    next attempt on.
+    """
+    value = _read(call.document())
+    if not SECRET_NAME.fullmatch(name):
+        raise InvalidInput.of("name", "must be 1 to 64 of A-Z a-z 0-9 _ -")
+    parts.scheduling.secrets.put(call.tenant, name, value, parts.scheduling.clock())
+    log.info("secret.put")
+    return answer(204, None)
+
+
+def _read(body: object) -> str:
+    """Return the value in a body. Raises InvalidInput, which repeats nothing of it."""
+    if not isinstance(body, dict):
+        raise InvalidInput.of("", "the body must be a JSON object")
+    errors = [FieldError(name, "unknown field") for name in body if name != "value"]
+    value = body.get("value")
+    if not isinstance(value, str) or not 1 <= len(value.encode()) <= LARGEST_SECRET:
+        errors.append(FieldError("value", f"must be a string of 1 to {LARGEST_SECRET} bytes"))
+    if errors:
+        raise InvalidInput(errors)
+    return str(value)
+
+
+@route(routes, "/secrets/{name}", "DELETE", answers={204: None})
+def delete_secret(call: Call, name: str) -> Response:
+    """Forget a secret: a job that still names it fails, saying so."""
+    if not SECRET_NAME.fullmatch(name):
+        raise SecretNotFound
+    parts.scheduling.secrets.delete(call.tenant, name)
+    log.info("secret.deleted")
+    return answer(204, None)
+
+
+# Whoever has it can sign as Resona: that is more than to read.
+@route(
+    routes,
+    "/signing-secret",
+    "GET",
+    answers={200: "SigningSecrets"},
+    gives=("Cache-Control",),
+    scope=Scope.WRITE,
+)
+def get_signing_secret(call: Call) -> Response:
+    """Show what requests are signed with."""
+    return _shown(parts.scheduling.secrets.signing(call.tenant, parts.scheduling.clock()))
+
+
+@route(
+    routes,
+    "/signing-secret/rotate",
+    "POST",
+    answers={200: "SigningSecrets"},
+    gives=("Cache-Control",),
+)
+def rotate_signing_secret(call: Call) -> Response:
+    """Make a new signing secret; for 24 hours requests are signed with the old one too."""
+    signing = parts.scheduling.secrets.rotate(call.tenant, parts.scheduling.clock())
+    log.info("signing_secret.rotated")
+    return _shown(signing)
+
+
+def _shown(signing: SigningSecrets) -> Response:
+    now = parts.scheduling.clock()
+    previous, until = next(
+        ((secret, until) for secret, until in signing.previous if until > now), (None, None)
+    )
+    shown = {
+        "secret": signing.current,
+        "previous": previous,
+        "previous_expires_at": format_instant(until) if until else None,
+    }
+    return answer(200, shown, {"Cache-Control": "no-store"})

@@ -1,0 +1,148 @@
+"""Triggers in EventBridge Scheduler's own language: one expression that wakes two minutes before
+every occurrence.
+
+It may wake on more minutes than needed: who is woken asks the job's own trigger. So the rules are
+simple, and always possible: the minutes are shifted, the hours and days widened where the shift
+crosses a border, and where day of month meets day of week.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import cache
+
+from chalicelib.domain import time_zones
+from chalicelib.domain.cron import Cron
+from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
+
+_LONGEST = 256
+_AHEAD = int(WAKE_AHEAD.total_seconds() // 60)
+_ALL_DAYS, _ALL_WEEKDAYS, _ALL_MONTHS = (
+    frozenset(range(1, 32)),
+    frozenset(range(7)),
+    frozenset(range(1, 13)),
+)
+# The years whose offsets a schedule reckons with; a zone that changes its rules is read anew with
+# the next tzdata.
+_YEARS = range(2025, 2038)
+
+
+def to_eventbridge(trigger: Trigger) -> tuple[str, str]:
+    """Return (ScheduleExpression, ScheduleExpressionTimezone), at most 256 and 50 characters long."""
+    if isinstance(trigger, OneTime):
+        at = (trigger.date - WAKE_AHEAD).astimezone(UTC)
+        return f"at({at.replace(tzinfo=None).isoformat()})", "UTC"
+    if trigger.fields.every_hour:
+        # What a schedule in a zone does in a repeated hour is not documented; in UTC the question
+        # does not arise.
+        return _every_hour(trigger), "UTC"
+    return _some_hours(trigger), time_zones.canonical(trigger.timezone)
+
+
+def _some_hours(cron: Cron) -> str:
+    fields = cron.fields
+    minutes = {(minute - _AHEAD) % 60 for minute in fields.minutes}
+    stays = any(minute >= _AHEAD for minute in fields.minutes)
+    borrows = any(minute < _AHEAD for minute in fields.minutes)
+    hours = (set(fields.hours) if stays else set()) | (
+        {(hour - 1) % 24 for hour in fields.hours} if borrows else set()
+    )
+    shifts = set()
+    if stays or any(hour > 0 for hour in fields.hours):
+        shifts.add(0)
+    if borrows and 0 in fields.hours:
+        shifts.add(-1)
+    return _written(cron, minutes, hours, shifts)
+
+
+def _every_hour(cron: Cron) -> str:
+    offsets = _offsets(cron.timezone)
+    minutes = {
+        (minute - offset - _AHEAD) % 60 for minute in cron.fields.minutes for offset in offsets
+    }
+    # A day of the zone lies on up to three of UTC's; in UTC itself only the two minutes reach over
+    # midnight.
+    return _written(cron, minutes, set(range(24)), {-1, 0} if offsets == {0} else {-1, 0, 1})
+
+
+@cache
+def _offsets(timezone: str) -> frozenset[int]:
+    """Return the zone's offsets from UTC, in minutes, that occur in the years to come."""
+    place = time_zones.zone(timezone)
+    noons = (
+        datetime(year, month, day, 12, tzinfo=place)
+        for year in _YEARS
+        for month in range(1, 13)
+        for day in (1, 15)
+    )
+    found = (noon.utcoffset() for noon in noons)
+    return frozenset(int(offset.total_seconds() // 60) for offset in found if offset is not None)
+
+
+def _written(cron: Cron, minutes: set[int], hours: set[int], shifts: set[int]) -> str:
+    """Write the expression. `shifts` are the days by which a wake may lie beside its occurrence."""
+    fields = cron.fields
+    months = {
+        (month - 1 + (shift > 0) - (shift < 0)) % 12 + 1
+        for month in fields.months
+        for shift in shifts
+    } | fields.months
+    if shifts == {0}:
+        months = set(fields.months)
+    days, weekdays = "*", "?"
+    is_by_weekday = fields.weekdays != _ALL_WEEKDAYS
+    is_by_day = fields.days != _ALL_DAYS
+    # Where either kind of day will do, AWS's language can only say: every day.
+    if is_by_weekday and fields.both_days:
+        days, weekdays = (
+            "?",
+            _list({(day + shift) % 7 + 1 for day in fields.weekdays for shift in shifts}, 1, 7),
+        )
+    elif is_by_day and fields.both_days:
+        days = _list(
+            {other for day in fields.days for shift in shifts for other in _moved(day, shift)},
+            1,
+            31,
+        )
+    minute, hour, month = _list(minutes, 0, 59), _list(hours, 0, 23), _list(months, 1, 12)
+    for wider in (
+        (hour, days, month),
+        (hour, days, "*"),
+        (hour, days if days == "?" else "*", "*"),
+        ("*", days if days == "?" else "*", "*"),
+    ):
+        expression = f"cron({minute} {wider[0]} {wider[1]} {wider[2]} {weekdays} *)"
+        if len(expression) <= _LONGEST:
+            return expression
+    return f"cron(* * {'?' if days == '?' else '*'} * {weekdays} *)"
+
+
+def _moved(day: int, shift: int) -> Iterable[int]:
+    """Return the days of the month that may lie so many days beside a day: the last ones of a month
+    are four, since months differ.
+    """
+    if 1 <= day + shift <= 31:
+        # The day after the 28th may be the 1st.
+        return (day + shift, 1) if shift > 0 and day >= 28 else (day + shift,)
+    return (28, 29, 30, 31) if shift < 0 else (1,)
+
+
+def _list(values: Iterable[int], least: int, most: int) -> str:
+    """Write numbers as short as ranges and steps make them."""
+    ordered = sorted(values)
+    if len(ordered) == most - least + 1:
+        return "*"
+    step = ordered[1] - ordered[0] if len(ordered) > 2 else 0
+    if step > 1 and ordered == list(range(ordered[0], ordered[-1] + 1, step)):
+        return f"{ordered[0]}-{ordered[-1]}/{step}"
+    runs: list[list[int]] = []
+    for value in ordered:
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    return ",".join(
+        str(run[0]) if len(run) == 1 else f"{run[0]}{',' if len(run) == 2 else '-'}{run[-1]}"
+        for run in runs
+    )

@@ -1,0 +1,278 @@
+"""How definitions, states and attempts are written down: JSON texts inside items, read back with
+room for older forms.
+
+User JSON goes in as text, so that floats, empty keys and deep nesting survive DynamoDB.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib.domain.ids import RunKey
+from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.request import Request
+from chalicelib.domain.retry import RetryPolicy
+from chalicelib.domain.run import (
+    Attempt,
+    AttemptResult,
+    Outcome,
+    Reason,
+    Response,
+    RunEnd,
+    RunStatus,
+    RunUpdate,
+)
+from chalicelib.domain.state import DueMessage, LastRun, State, Status, UnfinishedRun
+from chalicelib.domain.trigger import describe, restore
+
+# json.dumps makes one for each text.
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def _dump(document: dict[str, Any]) -> str:
+    kept = {name: value for name, value in document.items() if value is not None}
+    return _encoder.encode(kept)
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat() if at is not None else None
+
+
+def _read_time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text is not None else None
+
+
+def _read_needed_time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def sortable(at: datetime) -> str:
+    """Return a text of fixed width that sorts as the instants do."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def dump_definition(definition: Definition) -> str:
+    """Write a definition down."""
+    request = definition.request
+    return _dump(
+        {
+            "id": definition.id,
+            "tenant": definition.tenant,
+            "generation": definition.generation,
+            "edition": definition.edition,
+            "name": definition.name,
+            "created_at": _time(definition.created_at),
+            "trigger": describe(definition.trigger),
+            "request": {
+                "url": request.url,
+                "method": request.method,
+                "headers": dict(request.headers),
+                "body": request.body,
+            },
+            "timeout": definition.timeout.total_seconds(),
+            "retry": [
+                definition.retry.max_attempts,
+                definition.retry.initial_delay.total_seconds(),
+                definition.retry.max_delay.total_seconds(),
+            ],
+            "overlap": definition.overlap,
+            "misfire_grace": definition.misfire_grace.total_seconds()
+            if definition.misfire_grace is not None
+            else None,
+            "labels": dict(definition.labels),
+            "key": definition.key,
+        }
+    )
+
+
+def load_definition(text: str) -> Definition:
+    """Read a definition back."""
+    raw = json.loads(text)
+    request, (max_attempts, initial_delay, max_delay) = raw["request"], raw["retry"]
+    grace = raw.get("misfire_grace")
+    return Definition(
+        id=raw["id"],
+        tenant=raw["tenant"],
+        generation=raw["generation"],
+        name=raw["name"],
+        created_at=_read_needed_time(raw["created_at"]),
+        trigger=restore(raw["trigger"]),
+        request=Request(request["url"], request["method"], request["headers"], request.get("body")),
+        timeout=timedelta(seconds=raw["timeout"]),
+        retry=RetryPolicy(
+            max_attempts, timedelta(seconds=initial_delay), timedelta(seconds=max_delay)
+        ),
+        overlap=Overlap(raw["overlap"]),
+        misfire_grace=timedelta(seconds=grace) if grace is not None else None,
+        labels=raw.get("labels", {}),
+        key=raw.get("key"),
+        edition=raw.get("edition", 1),
+    )
+
+
+def dump_state(state: State) -> str:
+    """Write a state down, without what its item carries beside it (`revision`, `watch_at`)."""
+    last = state.last_run
+    return _dump(
+        {
+            "tenant": state.tenant,
+            "generation": state.generation,
+            "defined_in": state.defined_in,
+            "status": state.status,
+            "updated_at": _time(state.updated_at),
+            "next_due_at": _time(state.next_due_at),
+            "covered": state.covered,
+            "token": state.token,
+            "doubted_until": _time(state.doubted_until),
+            "runs": [_dump_unfinished_run(run) for run in state.runs] or None,
+            "last_run": [str(last.key), last.attempt, _time(last.superseded_at)] if last else None,
+            "sweeps": state.sweeps or None,
+            "edition": state.edition,
+        }
+    )
+
+
+def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str) -> State:
+    """Read a state back."""
+    raw = json.loads(text)
+    last = raw.get("last_run")
+    return State(
+        job_id=job_id,
+        tenant=raw["tenant"],
+        revision=revision,
+        generation=raw["generation"],
+        defined_in=raw["defined_in"],
+        status=Status(raw["status"]),
+        updated_at=_read_needed_time(raw["updated_at"]),
+        next_due_at=_read_time(raw.get("next_due_at")),
+        covered=raw.get("covered", True),
+        token=raw.get("token"),
+        doubted_until=_read_time(raw.get("doubted_until")),
+        runs=tuple(_load_unfinished_run(run) for run in raw.get("runs", ())),
+        last_run=LastRun(RunKey.parse(last[0]), last[1], _read_time(last[2])) if last else None,
+        watch_at=watch_at,
+        sweeps=raw.get("sweeps", 0),
+        edition=raw.get("edition", 1),
+    )
+
+
+def _dump_unfinished_run(run: UnfinishedRun) -> dict[str, Any]:
+    document = {
+        "key": str(run.key),
+        "generation": run.generation,
+        "attempt": run.attempt,
+        "owner": run.owner,
+        "lease_until": _time(run.lease_until),
+        "next_attempt_at": _time(run.next_attempt_at),
+        "started_at": _time(run.started_at),
+        "covered": None if run.covered else False,
+    }
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def _load_unfinished_run(raw: dict[str, Any]) -> UnfinishedRun:
+    return UnfinishedRun(
+        key=RunKey.parse(raw["key"]),
+        generation=raw["generation"],
+        attempt=raw["attempt"],
+        owner=raw.get("owner"),
+        lease_until=_read_time(raw.get("lease_until")),
+        next_attempt_at=_read_time(raw.get("next_attempt_at")),
+        started_at=_read_time(raw.get("started_at")),
+        covered=raw.get("covered", True),
+    )
+
+
+def dump_attempt(record: Attempt) -> str:
+    """Write an attempt down, without its job, key and number, which name its item."""
+    exchange, verdict, response = record.exchange, record.verdict, record.exchange.response
+    return _dump(
+        {
+            "started_at": _time(record.started_at),
+            "run_started_at": _time(record.run_started_at),
+            "duration_ms": round(exchange.duration.total_seconds() * 1000, 3),
+            "outcome": exchange.outcome,
+            "status_code": exchange.status_code,
+            "response": [response.headers, response.body, response.truncated, response.encoding]
+            if response
+            else None,
+            "error": exchange.error,
+            "retry_after": exchange.retry_after,
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "next_attempt_at": _time(verdict.next_attempt_at),
+        }
+    )
+
+
+def load_attempt(job_id: str, key: RunKey, number: int, owner: str, text: str) -> Attempt:
+    """Read an attempt back."""
+    raw = json.loads(text)
+    reason, response = raw.get("reason"), raw.get("response")
+    return Attempt(
+        job_id=job_id,
+        key=key,
+        number=number,
+        owner=owner,
+        started_at=_read_needed_time(raw["started_at"]),
+        run_started_at=_read_needed_time(raw["run_started_at"]),
+        exchange=AttemptResult(
+            outcome=Outcome(raw["outcome"]),
+            duration=timedelta(milliseconds=raw["duration_ms"]),
+            status_code=raw.get("status_code"),
+            response=Response(*response) if response else None,
+            error=raw.get("error"),
+            retry_after=raw.get("retry_after"),
+        ),
+        verdict=RunUpdate(
+            RunStatus(raw["status"]),
+            Reason(reason) if reason else None,
+            _read_time(raw.get("next_attempt_at")),
+        ),
+    )
+
+
+def dump_ending(ending: RunEnd) -> str:
+    """Write the end of a run without an attempt of its own down."""
+    return _dump(
+        {
+            "status": ending.status,
+            "at": _time(ending.at),
+            "reason": ending.reason,
+            "started_at": _time(ending.started_at),
+            "missed_count": ending.missed_count,
+            "last_due_at": _time(ending.last_due_at),
+        }
+    )
+
+
+def load_ending(key: RunKey, text: str) -> RunEnd:
+    """Read an ending back."""
+    raw = json.loads(text)
+    reason = raw.get("reason")
+    return RunEnd(
+        key=key,
+        status=RunStatus(raw["status"]),
+        at=_read_needed_time(raw["at"]),
+        reason=Reason(reason) if reason else None,
+        started_at=_read_time(raw.get("started_at")),
+        missed_count=raw.get("missed_count"),
+        last_due_at=_read_time(raw.get("last_due_at")),
+    )
+
+
+def dump_due(due: DueMessage) -> str:
+    """Write the body of a message: ids and times, never anything a user wrote."""
+    return _dump(
+        {"job_id": due.job_id, "tenant": due.tenant, "run": str(due.key), "at": _time(due.at)}
+    )
+
+
+def load_due(text: str) -> DueMessage:
+    """Read a message back. Raises ValueError or KeyError for what is not one of ours."""
+    raw = json.loads(text)
+    return DueMessage(
+        raw["job_id"], raw["tenant"], RunKey.parse(raw["run"]), _read_needed_time(raw["at"])
+    )

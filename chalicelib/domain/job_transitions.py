@@ -1,0 +1,198 @@
+"""What users do to a job: create, change, pause, resume, run now. Pure: `now` and tokens are
+arguments.
+
+`token` names the schedule that was made before the decision is written, None when there is none (or
+none could be made).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from chalicelib.domain.cron import Cron
+from chalicelib.domain.errors import DateHasPassed, JobHasEnded, TooManyRuns
+from chalicelib.domain.ids import RunKey
+from chalicelib.domain.job import Definition
+from chalicelib.domain.state import (
+    MAX_UNFINISHED_RUNS,
+    NEAR,
+    DueMessage,
+    State,
+    Status,
+    Transition,
+    UnfinishedRun,
+    await_occurrence,
+    occurrence_due,
+    run_due,
+    written,
+)
+from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
+
+
+def wants_schedule(
+    trigger: Trigger, status: Status, due_at: datetime | None, now: datetime
+) -> bool:
+    """Say whether a job takes a schedule: a cron always, a one-time job when it is due later than
+    SQS can wait; never while paused.
+    """
+    if status is not Status.ACTIVE or due_at is None:
+        return False
+    return isinstance(trigger, Cron) or due_at - now > NEAR
+
+
+def first_due_at(trigger: Trigger, now: datetime) -> datetime | None:
+    """Return when a trigger that begins to count now is due first; a date that has just passed is
+    due at once.
+    """
+    return trigger.date if isinstance(trigger, OneTime) else trigger.next_after(now)
+
+
+def create(definition: Definition, token: str | None, now: datetime) -> Transition:
+    """Return the state of a new job and the message that arms it, if it takes one."""
+    fresh = State(
+        job_id=definition.id,
+        tenant=definition.tenant,
+        revision=0,
+        generation=definition.generation,
+        defined_in=definition.generation,
+        edition=definition.edition,
+        status=Status.ACTIVE,
+        updated_at=now,
+        token=token,
+    )
+    armed, arm = await_occurrence(
+        fresh, definition.trigger, first_due_at(definition.trigger, now), now
+    )
+    return Transition(written(armed), arm=arm)
+
+
+def change(
+    old: Definition, new: Definition, state: State, token: str | None, now: datetime, *, anew: bool
+) -> tuple[Definition, Transition]:
+    """Return the definition as it will be stored, with its generation and edition, and the step
+    that begins it.
+
+    `anew`: the trigger was written anew, even if it comes to the same date (`delay: 0` twice in one
+    second). A change without a new trigger keeps `next_due_at`, also one that has just passed, and
+    its schedule: `token` is then the state's own, or a new one if it has none. A new trigger counts
+    from now. Raises JobHasEnded.
+    """
+    is_new_trigger = anew or new.trigger != old.trigger
+    edition = state.edition + 1
+    if not is_new_trigger and new.meaning == old.meaning:
+        renamed = replace(state, edition=edition, updated_at=now, token=token)
+        return replace(new, generation=old.generation, edition=edition), Transition(
+            written(renamed)
+        )
+    if not is_new_trigger and isinstance(old.trigger, OneTime) and state.next_due_at is None:
+        raise JobHasEnded("this change is not possible")
+    generation = state.generation + 1
+    changed = replace(
+        state,
+        generation=generation,
+        defined_in=generation,
+        edition=edition,
+        status=Status.ACTIVE
+        if is_new_trigger and state.status is not Status.PAUSED
+        else state.status,
+        updated_at=now,
+        token=token,
+        doubted_until=state.doubted_until if token == state.token else None,
+    )
+    due_at = first_due_at(new.trigger, now) if is_new_trigger else state.next_due_at
+    armed, arm = await_occurrence(changed, new.trigger, due_at, now)
+    if (
+        not is_new_trigger
+        and not arm
+        and armed.next_run_time is not None
+        and armed.next_run_time - now <= NEAR
+    ):
+        # The schedule may have woken already, and its message names the generation that has just
+        # ended.
+        arm = (occurrence_due(armed, armed.next_run_time),)
+    if not is_new_trigger and isinstance(new.trigger, Cron):
+        # Nor are its wakes of the last two minutes counted on: those were for the generation that
+        # has just ended.
+        armed = replace(armed, doubted_until=max(armed.doubted_until or now, now + WAKE_AHEAD))
+    closing, close = _hurry_superseded(armed, now)
+    return replace(new, generation=generation, edition=edition), Transition(
+        written(closing), arm=(*arm, *close)
+    )
+
+
+def pause(state: State, now: datetime) -> Transition | None:
+    """Return the step that pauses a job, None if it is paused already.
+
+    Raises JobHasEnded for a completed or failed one.
+    """
+    if state.status is Status.PAUSED:
+        return None
+    if state.status is not Status.ACTIVE:
+        raise JobHasEnded("a job that has ended cannot be paused")
+    paused = replace(
+        state,
+        generation=state.generation + 1,
+        status=Status.PAUSED,
+        updated_at=now,
+        token=None,
+        doubted_until=None,
+        covered=True,
+    )
+    closing, close = _hurry_superseded(paused, now)
+    return Transition(written(closing), arm=close)
+
+
+def due_after_resume(definition: Definition, state: State, now: datetime) -> datetime:
+    """Return when a paused job would be due if it were resumed now.
+
+    Raises DateHasPassed for a one-time job that is over.
+    """
+    trigger = definition.trigger
+    due_at = state.next_due_at if isinstance(trigger, OneTime) else trigger.next_after(now)
+    if due_at is None or due_at <= now:
+        raise DateHasPassed
+    return due_at
+
+
+def resume(
+    definition: Definition, state: State, token: str | None, now: datetime
+) -> Transition | None:
+    """Return the step that resumes a job, None if it is active already.
+
+    Raises DateHasPassed, or JobHasEnded.
+    """
+    if state.status is Status.ACTIVE:
+        return None
+    if state.status is not Status.PAUSED:
+        raise JobHasEnded("a job that has ended cannot be resumed")
+    due_at = due_after_resume(definition, state, now)
+    resumed = replace(
+        state, generation=state.generation + 1, status=Status.ACTIVE, updated_at=now, token=token
+    )
+    armed, arm = await_occurrence(resumed, definition.trigger, due_at, now)
+    closing, close = _hurry_superseded(armed, now)
+    return Transition(written(closing), arm=(*arm, *close))
+
+
+def run_now(state: State, key: RunKey, now: datetime) -> Transition:
+    """Return the step that queues a manual run; it neither needs nor changes status and schedule.
+
+    Raises TooManyRuns.
+    """
+    if len(state.runs) >= MAX_UNFINISHED_RUNS:
+        raise TooManyRuns(MAX_UNFINISHED_RUNS)
+    queued = UnfinishedRun(key, state.defined_in, attempt=0, next_attempt_at=now)
+    return Transition(written(state.with_run(queued)), arm=(run_due(state, queued, now),))
+
+
+def _hurry_superseded(state: State, now: datetime) -> tuple[State, tuple[DueMessage, ...]]:
+    """Bring forward what waits for an attempt that will never be sent, so that its run is soon on
+    record as superseded.
+    """
+    waiting = [
+        run for run in state.runs if run.next_attempt_at is not None and state.supersedes(run)
+    ]
+    for run in waiting:
+        state = state.with_run(replace(run, next_attempt_at=now, covered=True))
+    return state, tuple(run_due(state, run, now) for run in waiting)

@@ -1,0 +1,98 @@
+"""Runs as they are shown: what is on record, and what the state says of those that have not ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from chalicelib.domain.ids import RunKey
+from chalicelib.domain.run import Attempt, Reason, RunEnd, RunStatus, RunUpdate
+from chalicelib.domain.state import UnfinishedRun
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run. `attempts` are those that have ended; times are None for what has not happened.
+
+    `missed_count` and `last_due_at` are set for a row of missed occurrences alone.
+    """
+
+    key: RunKey
+    status: RunStatus
+    attempts: tuple[Attempt, ...] = ()
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    reason: Reason | None = None
+    missed_count: int | None = None
+    last_due_at: datetime | None = None
+
+    @property
+    def lateness(self) -> timedelta | None:
+        """Return how long after its due time the run was started, None if it was not."""
+        return self.started_at - self.key.asked_at if self.started_at is not None else None
+
+
+def recorded(key: RunKey, attempts: tuple[Attempt, ...], ending: RunEnd | None) -> Run:
+    """Put together what is on record of a run: at least an attempt, or an ending."""
+    run = Run(key, RunStatus.RUNNING, attempts)
+    if attempts:
+        last = attempts[-1]
+        run = replace(_judged(run, last.verdict, last.finished_at), started_at=last.run_started_at)
+    if ending is None:
+        return run
+    return replace(
+        run,
+        status=ending.status,
+        started_at=ending.started_at,
+        finished_at=ending.at,
+        next_attempt_at=None,
+        reason=ending.reason,
+        missed_count=ending.missed_count,
+        last_due_at=ending.last_due_at,
+    )
+
+
+def _judged(run: Run, verdict: RunUpdate, at: datetime) -> Run:
+    is_over = verdict.status is not RunStatus.RETRYING
+    return replace(
+        run,
+        status=verdict.status,
+        finished_at=at if is_over else None,
+        next_attempt_at=verdict.next_attempt_at,
+        reason=verdict.reason,
+    )
+
+
+def unfinished(unfinished_run: UnfinishedRun, on_record: Run | None) -> Run:
+    """Put together a run that the state holds, which was read before the record: what the record
+    knows later, wins.
+    """
+    run = on_record or Run(unfinished_run.key, RunStatus.QUEUED)
+    last = run.attempts[-1].number if run.attempts else 0
+    if on_record and (run.finished_at is not None or last > unfinished_run.attempt):
+        return run
+    run = replace(run, started_at=unfinished_run.started_at)
+    if unfinished_run.owner is not None:
+        return (
+            run
+            if last == unfinished_run.attempt
+            else replace(run, status=RunStatus.RUNNING, next_attempt_at=None)
+        )
+    if unfinished_run.attempt == 0:
+        return replace(run, status=RunStatus.QUEUED)
+    return replace(run, status=RunStatus.RETRYING, next_attempt_at=unfinished_run.next_attempt_at)
+
+
+def merged(
+    unfinished_runs: Iterable[UnfinishedRun], on_record: Iterable[Run], limit: int
+) -> list[Run]:
+    """Return the newest `limit` runs of both, newest first.
+
+    `on_record` must hold the newest `limit` runs on record.
+    """
+    runs = {run.key: run for run in on_record}
+    for unfinished_run in unfinished_runs:
+        runs[unfinished_run.key] = unfinished(unfinished_run, runs.get(unfinished_run.key))
+    return sorted(runs.values(), key=lambda run: run.key.sort, reverse=True)[:limit]

@@ -1,0 +1,321 @@
+"""What time does to a job: claim, finish, settle, sweep, wake. Pure: `now`, tokens and jitter are
+arguments.
+
+A claim has three answers: send (a `Transition` with `send`), leave (`NoChange`: someone was first,
+or not yet), or close (the run ends as superseded, or its lost attempt is settled).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from chalicelib.domain.ids import RunKey
+from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.retry import is_retried, next_attempt_at
+from chalicelib.domain.run import Outcome, Reason, RunEnd, RunStatus, RunUpdate
+from chalicelib.domain.state import (
+    GRACE,
+    MAX_UNFINISHED_RUNS,
+    NEAR,
+    SKEW,
+    SWEEP_AGAIN,
+    SWEEP_AGAIN_AT_MOST,
+    DueMessage,
+    LastRun,
+    NoChange,
+    State,
+    Status,
+    Transition,
+    UnfinishedRun,
+    await_occurrence,
+    doubting,
+    occurrence_due,
+    occurrence_watch_at,
+    run_due,
+    written,
+)
+from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
+
+# What an attempt's lease leaves, beyond its timeout, for recording and finishing.
+LEASE_MARGIN = timedelta(seconds=20)
+# One step counts at most so many missed occurrences; the next step goes on.
+MISSED_AT_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The lease of this attempt is over: look for its record, and finish by it, or by `unknown` if
+    there is none.
+    """
+
+    run: UnfinishedRun
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt ended, as far as the rules need it.
+
+    `verdict` is the one that is on record already, None if none is.
+    """
+
+    outcome: Outcome
+    at: datetime
+    status_code: int | None = None
+    retry_after: str | None = None
+    verdict: RunUpdate | None = None
+
+
+def claim(
+    definition: Definition, state: State, key: RunKey, owner: str, now: datetime
+) -> Transition | NoChange | Settle:
+    """Decide what a message for this key comes to.
+
+    `owner` is the token under which an attempt would be claimed.
+    """
+    run = state.find(key)
+    if run is not None:
+        return _claim_run(definition, state, run, owner, now)
+    if key.manual:
+        return NoChange("the run has ended")
+    return _claim_occurrence(definition, state, key, owner, now)
+
+
+def _claim_run(
+    definition: Definition, state: State, run: UnfinishedRun, owner: str, now: datetime
+) -> Transition | NoChange | Settle:
+    if run.lease_until is not None:
+        return (
+            Settle(run) if now >= run.lease_until + SKEW else NoChange("the attempt is under way")
+        )
+    if state.supersedes(run):
+        return _close(state, run, now)
+    if run.next_attempt_at is not None and now < run.next_attempt_at:
+        return NoChange("not yet")
+    claimed = _claimed(run, definition.timeout, owner, now)
+    return Transition(written(state.with_run(claimed)), send=claimed)
+
+
+def _claimed(run: UnfinishedRun, timeout: timedelta, owner: str, now: datetime) -> UnfinishedRun:
+    return replace(
+        run,
+        attempt=run.attempt + 1,
+        owner=owner,
+        lease_until=now + timeout + LEASE_MARGIN,
+        next_attempt_at=None,
+        started_at=run.started_at or now,
+        covered=True,
+    )
+
+
+def _close(state: State, run: UnfinishedRun, now: datetime) -> Transition:
+    ending = RunEnd(run.key, RunStatus.FAILED, now, Reason.SUPERSEDED, started_at=run.started_at)
+    closed = state.without_run(run)
+    if run.attempt:
+        closed = _point_to(closed, LastRun(run.key, run.attempt, superseded_at=now))
+    return Transition(written(closed), ended=(ending,))
+
+
+def _point_to(state: State, last: LastRun) -> State:
+    is_newer = state.last_run is None or last.key.sort >= state.last_run.key.sort
+    return replace(state, last_run=last) if is_newer else state
+
+
+def _claim_occurrence(
+    definition: Definition, state: State, key: RunKey, owner: str, now: datetime
+) -> Transition | NoChange:
+    if state.status is not Status.ACTIVE or key.generation != state.generation:
+        return NoChange("the job is paused, over, or of another generation")
+    due_at = state.next_due_at
+    if due_at is None or key.due_at < due_at:
+        return NoChange("someone was first")
+    if now < due_at:
+        return NoChange("not yet")
+    # From here on `due_at`, not the key's: an older occurrence that is still open is decided first.
+    state = doubting(state, due_at, now)
+    missed = _missed(definition, due_at, now)
+    if missed:
+        last = missed[-1]
+        ending = RunEnd(
+            RunKey(due_at, state.generation),
+            RunStatus.MISSED,
+            now,
+            missed_count=len(missed),
+            last_due_at=last,
+        )
+        return _pass_over(definition, state, last, ending, now)
+    reason = _reason_to_skip(definition, state)
+    if reason:
+        ending = RunEnd(RunKey(due_at, state.generation), RunStatus.SKIPPED, now, reason)
+        return _pass_over(definition, state, due_at, ending, now)
+    advanced, arm = await_occurrence(
+        state, definition.trigger, definition.trigger.next_after(due_at), now
+    )
+    fresh = UnfinishedRun(RunKey(due_at, state.generation), state.generation, attempt=0)
+    claimed = _claimed(fresh, definition.timeout, owner, now)
+    return Transition(written(advanced.with_run(claimed)), send=claimed, arm=arm)
+
+
+def _missed(definition: Definition, due_at: datetime, now: datetime) -> list[datetime]:
+    """Return the row of occurrences, from `due_at` on, that are too late to be sent."""
+    missed: list[datetime] = []
+    trigger, occurrence = definition.trigger, due_at
+    following = trigger.next_after(occurrence)
+    while (
+        is_misfire(trigger, definition.misfire_grace, occurrence, following, now)
+        and len(missed) < MISSED_AT_MOST
+    ):
+        missed.append(occurrence)
+        if following is None or following > now:
+            break
+        occurrence, following = following, trigger.next_after(following)
+    return missed
+
+
+def is_misfire(
+    trigger: Trigger,
+    grace: timedelta | None,
+    due_at: datetime,
+    following: datetime | None,
+    now: datetime,
+) -> bool:
+    """Say whether an occurrence is too late to be sent.
+
+    Without a grace a one-time job is never too late, and an occurrence of a cron is when the
+    `following` one has come due.
+    """
+    if grace is not None:
+        return now - due_at > grace
+    return not isinstance(trigger, OneTime) and following is not None and following <= now
+
+
+def _reason_to_skip(definition: Definition, state: State) -> Reason | None:
+    if len(state.runs) >= MAX_UNFINISHED_RUNS:
+        return Reason.TOO_MANY_RUNS
+    # Manual runs do not count: overlap does not apply to them. Nor does a run whose retries a
+    # change has ended.
+    unfinished = [
+        run for run in state.runs if not run.key.manual and (run.owner or not state.supersedes(run))
+    ]
+    return Reason.OVERLAP if definition.overlap is Overlap.SKIP and unfinished else None
+
+
+def _pass_over(
+    definition: Definition, state: State, last: datetime, ending: RunEnd, now: datetime
+) -> Transition:
+    advanced, arm = await_occurrence(
+        state, definition.trigger, definition.trigger.next_after(last), now
+    )
+    if advanced.next_due_at is None and isinstance(definition.trigger, OneTime):
+        advanced = replace(advanced, status=Status.FAILED)
+    again = None
+    if advanced.next_due_at is not None and advanced.next_due_at <= now:
+        again, arm = occurrence_due(advanced, advanced.next_due_at), ()
+    return Transition(written(advanced), ended=(ending,), arm=arm, again=again)
+
+
+def finish(
+    definition: Definition,
+    state: State,
+    owned: UnfinishedRun,
+    ended: Ended,
+    jitter: float,
+    now: datetime,
+) -> Transition | NoChange:
+    """Decide what the end of an attempt means: the run succeeds, fails, or waits for its next
+    attempt.
+
+    `owned` is the run as it was claimed; `definition` is the one it was claimed with, or, for an
+    attempt that is settled by someone else, a later one. `jitter` is in [0, 0.1]. A finish that
+    finds its owner token gone changes nothing.
+    """
+    run = state.find(owned.key)
+    if run is None or run.owner != owned.owner:
+        return NoChange("the attempt has another owner")
+    trigger, retry = definition.trigger, definition.retry
+    if ended.verdict is not None and ended.verdict.status is not RunStatus.RETRYING:
+        # Whoever recorded it died before the finish. What is on record as the end stays the end,
+        # whatever has changed since.
+        return _end(trigger, state, run, ended.verdict)
+    if ended.outcome is Outcome.SUCCESS:
+        return _end(trigger, state, run, RunUpdate(RunStatus.SUCCEEDED))
+    if not is_retried(ended.outcome, ended.status_code):
+        return _end(trigger, state, run, RunUpdate(RunStatus.FAILED))
+    # A later definition's policy says nothing about this run, which it has superseded.
+    if definition.generation <= run.generation and run.attempt >= retry.max_attempts:
+        return _end(trigger, state, run, RunUpdate(RunStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED))
+    if state.supersedes(run):
+        return _end(trigger, state, run, RunUpdate(RunStatus.FAILED, Reason.SUPERSEDED))
+    return _wait(
+        state, run, next_attempt_at(retry, run.attempt, ended.at, ended.retry_after, jitter), now
+    )
+
+
+def _wait(state: State, run: UnfinishedRun, at: datetime, now: datetime) -> Transition:
+    near = at - now <= NEAR
+    waiting = replace(run, owner=None, lease_until=None, next_attempt_at=at, covered=near)
+    verdict = RunUpdate(RunStatus.RETRYING, next_attempt_at=at)
+    return Transition(
+        written(state.with_run(waiting)),
+        arm=(run_due(state, run, at),) if near else (),
+        verdict=verdict,
+    )
+
+
+def _end(trigger: Trigger, state: State, run: UnfinishedRun, verdict: RunUpdate) -> Transition:
+    ended = _point_to(state.without_run(run), LastRun(run.key, run.attempt))
+    is_the_jobs_one = (
+        isinstance(trigger, OneTime) and not run.key.manual and run.generation == state.generation
+    )
+    if is_the_jobs_one and state.status is Status.ACTIVE:
+        ended = replace(
+            ended,
+            status=Status.COMPLETED if verdict.status is RunStatus.SUCCEEDED else Status.FAILED,
+        )
+    return Transition(written(ended), verdict=verdict)
+
+
+def sweep(state: State, now: datetime) -> Transition | NoChange:
+    """Decide what a state that is overdue needs: a message for each thing whose watch time has
+    come.
+
+    `watch_at` moves first, further with every look in vain, so that a backlog is not multiplied.
+    """
+    if state.watch_at is None or now < state.watch_at:
+        return NoChange("not overdue")
+    again = now + min(SWEEP_AGAIN * 2 ** min(state.sweeps, 10), SWEEP_AGAIN_AT_MOST)
+    arm: list[DueMessage] = []
+    looks: list[datetime] = []
+    swept, due_at = state, state.next_run_time
+    if due_at is not None:
+        watch_at = occurrence_watch_at(due_at, covered=state.covered)
+        if watch_at <= now:
+            arm.append(occurrence_due(state, due_at))
+            swept = replace(swept, covered=True)
+            watch_at = max(again, due_at + GRACE)
+        looks.append(watch_at)
+    for run in state.runs:
+        watch_at = run.watch_at
+        if watch_at <= now:
+            arm.append(run_due(state, run, run.next_attempt_at or now))
+            swept = swept.with_run(replace(run, covered=True))
+            watch_at = max(again, run.next_attempt_at + GRACE) if run.next_attempt_at else again
+        looks.append(watch_at)
+    moved = replace(written(swept), watch_at=min(looks, default=None), sweeps=state.sweeps + 1)
+    return Transition(moved, arm=tuple(arm))
+
+
+def wake(definition: Definition, state: State, scheduled_at: datetime) -> DueMessage | None:
+    """Return the message that a wake at `scheduled_at` stands for, or None if the job's trigger
+    does not occur then.
+
+    It does not ask `next_run_time`: the previous occurrence may not be claimed yet.
+    """
+    if state.status is not Status.ACTIVE:
+        return None
+    trigger = definition.trigger
+    if isinstance(trigger, OneTime):
+        return occurrence_due(state, trigger.date)
+    due_at = scheduled_at + WAKE_AHEAD
+    occurs = trigger.next_after(due_at - timedelta(seconds=1)) == due_at
+    return occurrence_due(state, due_at) if occurs else None

@@ -1,0 +1,105 @@
+"""Lambda handler of keys: API Gateway asks whose a key is, and remembers the answer for a minute.
+
+Lambda imports this module by itself, without `app.py`: no routes and no pydantic come with it.
+Every route of the stage is allowed, since the answer is remembered for all of them; how far a key
+opens is for the one door to say (`chalicelib.api.routing`).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from chalice.app import AuthRequest, AuthResponse, Blueprint
+
+from chalicelib.aws import clients
+from chalicelib.aws.api_key_store import ApiKeyStore
+from chalicelib.config import read_api_key_settings
+from chalicelib.domain.api_keys import ApiKeyStatus, StoredApiKey, read_key, verify
+from chalicelib.runtime.clock import utc_now
+from chalicelib.telemetry.invocation import invocation
+
+log = logging.getLogger("resona")
+functions = Blueprint(__name__)
+
+# A revoked key is dead after so many seconds at the latest. The README says so.
+REMEMBERED_SECONDS = 60
+_BEARER = re.compile(r"bearer +([!-~]+) *", re.ASCII | re.IGNORECASE)
+
+
+class Unauthorized(Exception):
+    """No valid key. API Gateway answers 401 to this very sentence, and 500 to any other.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-use-lambda-authorizer.html
+    """
+
+    def __init__(self) -> None:
+        super().__init__("Unauthorized")
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticator:
+    """Who may come in to a stage."""
+
+    keys: ApiKeyStore
+    stage: str
+    clock: Callable[[], datetime] = utc_now
+
+    def admit(self, header: str) -> StoredApiKey:
+        """Return the key that an Authorization header holds. Raises Unauthorized, Unavailable."""
+        match = _BEARER.fullmatch(header)
+        key = read_key(match[1], self.stage) if match else None
+        if key is None:
+            raise Unauthorized
+        record = self.keys.get(key.id)
+        status = verify(key, record, self.clock())
+        if record is None or status != ApiKeyStatus.ACTIVE:
+            log.info("key.refused", extra={"key_id": key.id, "status": status.value})
+            raise Unauthorized
+        return record
+
+
+class Parts:
+    """What the authorizer works with: put together from the environment when it is first needed, or
+    set by tests.
+    """
+
+    def __init__(self) -> None:
+        self._gate: Authenticator | None = None
+
+    @property
+    def gate(self) -> Authenticator:
+        """Return the gate of this stage. Raises SettingMissing."""
+        if self._gate is None:
+            self._gate = assemble()
+        return self._gate
+
+    def use(self, gate: Authenticator | None) -> None:
+        """Ask this gate; None: that of the environment."""
+        self._gate = gate
+
+
+parts = Parts()
+
+
+def assemble() -> Authenticator:
+    """Put the gate together from the environment. Raises SettingMissing."""
+    settings = read_api_key_settings()
+    return Authenticator(ApiKeyStore(clients.dynamodb(), settings.keys_table), settings.stage)
+
+
+@functions.authorizer(name="authorizer", ttl_seconds=REMEMBERED_SECONDS)
+def authorize(request: AuthRequest) -> AuthResponse:
+    """Say whose a key is, and which scopes it has."""
+    # Chalice keeps the context that would say which invocation this is.
+    with invocation("authorizer", refusal=Unauthorized):
+        record = parts.gate.admit(request.token)
+    context = {
+        "tenant": record.tenant,
+        "scopes": " ".join(sorted(record.scopes)),
+        "key_id": record.id,
+    }
+    return AuthResponse(routes=["*"], principal_id=record.id, context=context)

@@ -1,0 +1,142 @@
+"""Lambda lambda_handlers: wake (from EventBridge Scheduler), deliver (from the due queue), sweep
+(every minute). Events in, firing out.
+
+Lambda imports this module by itself, without `app.py`: no routes and no pydantic come with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from datetime import timedelta
+from functools import cache, partial
+
+from chalice.app import Blueprint, CloudWatchEvent, Rate, SQSEvent, SQSRecord
+
+from chalicelib.aws import clients
+from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.job_store import JobStore
+from chalicelib.aws.run_store import RunStore
+from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.aws.secret_store import SecretStore
+from chalicelib.aws.serialization import load_due
+from chalicelib.config import read_settings
+from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.ids import run_id, split_schedule_name
+from chalicelib.domain.instant import parse_instant
+from chalicelib.outbound.address_guard import PUBLIC, Guard
+from chalicelib.outbound.send import send
+from chalicelib.runtime.clock import utc_now
+from chalicelib.telemetry.invocation import invocation
+from chalicelib.usecases.arming import Arming
+from chalicelib.usecases.attempt import AttemptSender, Send
+from chalicelib.usecases.firing import Firing
+
+log = logging.getLogger("resona")
+functions = Blueprint(__name__)
+
+# Lambda hands over up to ten messages without waiting for more to come.
+_BATCH = 10
+# Of the 1,000 executions that an account has at once; the rest is for the API, its keys and the
+# wakes. A bound on the queue's pollers, not reserved concurrency: with that, messages polled in
+# vain would wait out the visibility timeout.
+_CONCURRENCY = 800
+# The sweeper ends in time for the next minute's, and for its function's timeout.
+_SWEEP_TIME = timedelta(seconds=45)
+
+
+def assemble(guard: Guard = PUBLIC) -> Firing:
+    """Put the executor's parts together from the environment. Raises SettingMissing."""
+    settings = read_settings()
+    dynamodb = clients.dynamodb()
+    jobs = JobStore(dynamodb, settings.jobs_table)
+    queue = DueQueue(clients.sqs(), settings.due_queue_url)
+    secrets = SecretStore(dynamodb, settings.secrets_table, clients.kms, settings.secrets_key)
+    outbound: Send = partial(send, guard=guard, https_only=settings.require_https)
+    return Firing(
+        jobs=jobs,
+        runs=RunStore(dynamodb, settings.runs_table, settings.run_retention),
+        schedules=Schedules(
+            clients.scheduler(),
+            settings.schedule_group,
+            Target(settings.wake_function_arn, settings.scheduler_role_arn),
+        ),
+        queue=queue,
+        arming=Arming(jobs, queue, utc_now),
+        sender=AttemptSender(secrets, outbound, utc_now, time.sleep),
+        clock=utc_now,
+        sleep=time.sleep,
+    )
+
+
+firing = cache(assemble)
+
+
+@functions.lambda_function(name="wake")
+def wake(event: dict[str, str], context: object) -> None:
+    """Be woken by a job's schedule, two minutes before an occurrence."""
+    job_id, _ = split_schedule_name(event.get("schedule", ""))
+    with invocation("wake", context, job_id=job_id):
+        on_wake(event, firing())
+
+
+@functions.on_sqs_message(
+    queue=os.environ.get("RESONA_DUE_QUEUE", "resona-due"),
+    batch_size=_BATCH,
+    maximum_concurrency=_CONCURRENCY,
+    name="deliver",
+)
+def deliver(event: SQSEvent) -> None:
+    """Be given up to ten messages of the due queue."""
+    with invocation("deliver", event.context):
+        on_messages(event, firing())
+
+
+@functions.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
+def sweep(event: CloudWatchEvent) -> None:
+    """Look for what is overdue, once a minute."""
+    with invocation("sweep", event.context):
+        on_sweep(firing())
+
+
+def on_wake(event: dict[str, str], parts: Firing) -> None:
+    """Wake for the schedule and the time that its input names."""
+    parts.wake(event["schedule"], parse_instant(event["scheduled_time"]))
+
+
+def on_messages(event: SQSEvent, parts: Firing) -> None:
+    """Fire every message of a batch side by side, so that a slow target delays nobody and waiting
+    is paid once.
+
+    What fails raises at the end, and the queue delivers the whole batch again: what was done
+    already is left alone then.
+    """
+    parts.side_by_side([partial(_fire, record, parts) for record in event])
+
+
+def _fire(record: SQSRecord, parts: Firing) -> int:
+    """Fire for one message; return how many were fired, 0 for one that cannot be read."""
+    try:
+        due = load_due(record.body)
+    except (ValueError, KeyError, TypeError):
+        log.error("message.invalid", extra={"message_id": record.to_dict().get("messageId")})
+        return 0
+    try:
+        parts.fire(due)
+    except Exception as error:
+        # Here, since of those that fail side by side the function raises only the first.
+        level = logging.WARNING if isinstance(error, Unavailable) else logging.ERROR
+        log.log(
+            level,
+            "message.failed",
+            extra={"job_id": due.job_id, "run_id": run_id(due.job_id, due.key)},
+            exc_info=True,
+        )
+        raise
+    return 1
+
+
+def on_sweep(parts: Firing) -> int:
+    """Arm what is overdue; return how many jobs were."""
+    return parts.sweep(parts.clock() + _SWEEP_TIME)

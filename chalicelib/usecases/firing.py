@@ -1,0 +1,363 @@
+"""Use cases of a firing: wake, fire, sweep.
+
+fire = sleep to the due time, claim, send, record, finish. The claim and the finish are
+compare-and-swap writes of the state; the record stands between them, so that whoever finds a lost
+attempt can tell whether it was sent.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.job_items import WATCH_SHARDS
+from chalicelib.aws.job_store import JobStore, StateChanged
+from chalicelib.aws.run_store import RunStore
+from chalicelib.aws.schedules import Schedules
+from chalicelib.domain import run_transitions
+from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.ids import RunKey, run_id, split_schedule_name, token_time
+from chalicelib.domain.job import Definition
+from chalicelib.domain.retry import MAX_JITTER
+from chalicelib.domain.run import Attempt, AttemptResult, Outcome, RunEnd, RunStatus, RunUpdate
+from chalicelib.domain.run_transitions import Ended, Settle
+from chalicelib.domain.state import DueMessage, NoChange, State, Transition, UnfinishedRun
+from chalicelib.runtime.backoff import TRIES, pause_after
+from chalicelib.runtime.concurrency import SideBySide, in_threads
+from chalicelib.usecases.arming import Arming
+from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt, run_fields
+
+log = logging.getLogger("resona")
+
+# SQS waits in whole seconds; the executor sleeps the rest. What is further away goes back to the
+# queue.
+_LONGEST_SLEEP = timedelta(seconds=2)
+# Before this age a schedule that no state carries may belong to a commit that is still under way.
+_LEFTOVER_AGE = timedelta(minutes=15)
+_PAUSE_SECONDS = 1
+_SWEEP_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """The use cases of the executor, and what they need.
+
+    `clock` gives aware UTC; `sleep` takes seconds.
+    """
+
+    jobs: JobStore
+    runs: RunStore
+    schedules: Schedules
+    queue: DueQueue
+    arming: Arming
+    sender: AttemptSender
+    clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
+    side_by_side: SideBySide = in_threads
+
+    def wake(self, schedule: str, scheduled_at: datetime) -> None:
+        """Send the message that a schedule's wake stands for. A schedule that no state carries is a
+        leftover and is deleted.
+
+        Raises Unavailable: Lambda then invokes again.
+        """
+        job_id, token = split_schedule_name(schedule)
+        loaded = self.jobs.load(job_id)
+        now = self.clock()
+        if loaded is None or loaded[1].token != token:
+            if now - token_time(token) > _LEFTOVER_AGE:
+                log.info("schedule.orphan_deleted", extra={"job_id": job_id})
+                self.schedules.delete(job_id, token)
+            return
+        due = run_transitions.wake(*loaded, scheduled_at)
+        if due is not None:
+            self.queue.send([due], now)
+
+    def fire(self, due: DueMessage) -> None:
+        """Do what a message asks for, if it is still to be done.
+
+        Raises Unavailable: the queue then delivers again.
+        """
+        wait = due.at - self.clock()
+        if wait > _LONGEST_SLEEP:
+            self.queue.send([due], self.clock())
+            return
+        # Again, if need be: a clock that is being set right may not have come there yet, and too
+        # early a claim comes to nothing.
+        while (wait := due.at - self.clock()) > timedelta(0):
+            self.sleep(wait.total_seconds())
+        claimed = self._claim(due)
+        if claimed is not None:
+            self._attempt(*claimed)
+
+    def _claim(self, due: DueMessage) -> tuple[PreparedAttempt, State, UnfinishedRun] | None:
+        """Claim the attempt that is due; None if there is nothing to send.
+
+        Raises Unavailable, and then none is spent.
+        """
+        loaded, key = self.jobs.load(due.job_id), due.key
+        ready: PreparedAttempt | None = None
+        # Owner token → what its attempt sends: a later definition is not what was claimed.
+        tried: dict[str | None, PreparedAttempt] = {}
+        for tries in range(1, TRIES + 1):
+            if loaded is None:
+                log.info("message.ignored", extra={"job_id": due.job_id, "why": "the job is gone"})
+                return None
+            definition, state = loaded
+            now = self.clock()
+            won = next((run for run in state.runs if run.owner in tried), None)
+            if won is not None:
+                # A write of ours whose answer was lost has taken effect after all.
+                return tried[won.owner], state, won
+            owner = uuid.uuid4().hex
+            decision = run_transitions.claim(definition, state, key, owner, now)
+            if isinstance(decision, NoChange):
+                log.info(
+                    "message.ignored",
+                    extra={
+                        "job_id": due.job_id,
+                        "run_id": run_id(due.job_id, key),
+                        "why": decision.why,
+                    },
+                )
+                return None
+            if isinstance(decision, Settle):
+                self._settle(definition, state, decision.run)
+                return None
+            if decision.send is not None:
+                if ready is None or ready.definition != definition:
+                    ready = self.sender.ready(definition)
+                    # It may have taken its time, and what is to be done depends on when.
+                    continue
+                tried[owner] = ready
+            try:
+                endings = [
+                    self.runs.ending_item(state.tenant, due.job_id, ending)
+                    for ending in decision.ended
+                ]
+                self.jobs.save(decision.state, endings, now=now)
+            except StateChanged:
+                pause_after(tries, self.sleep)
+                loaded = self.jobs.load(due.job_id)
+                continue
+            except Unavailable as error:
+                if not error.unknown:
+                    raise
+                self._arm_perhaps(decision)
+                loaded = self.jobs.load(due.job_id)
+                continue
+            self._log_endings(decision)
+            self.arming.arm(decision.state, decision.arm)
+            if decision.send is not None and ready is not None:
+                return ready, decision.state, decision.send
+            if decision.again is None:
+                return None
+            loaded, key = (definition, decision.state), decision.again.key
+        raise Unavailable("the job")
+
+    def _arm_perhaps(self, step: Transition) -> None:
+        """Send the messages of a step that may have been written: if it was not, they are messages
+        too many.
+
+        A failure is not written down, as `arming.arm` would: nobody knows which state stands there
+        now.
+        """
+        try:
+            self.queue.send(step.arm, self.clock())
+        except Unavailable:
+            log.warning("message.send_failed", extra={"job_id": step.state.job_id})
+
+    def _log_endings(self, step: Transition) -> None:
+        for ending in step.ended:
+            # A superseded run came due when its first attempt was claimed; what is missed or
+            # skipped comes due now.
+            occurrences = ending.missed_count or (1 if ending.status is RunStatus.SKIPPED else None)
+            _log_end(step.state.job_id, ending.key, ending, occurrences=occurrences)
+
+    def _attempt(self, ready: PreparedAttempt, state: State, run: UnfinishedRun) -> None:
+        definition, sent = ready.definition, self.sender.attempt(ready, run)
+        if sent is None:
+            # Whoever settles this attempt records it as unknown, and the run is tried again.
+            log.warning("attempt.abandoned", extra=run_fields(definition.id, run))
+            return
+        started_at, exchange = sent
+        self._conclude(definition, state, run, _Attempt(str(run.owner), started_at, exchange))
+
+    def _settle(self, definition: Definition, state: State, run: UnfinishedRun) -> None:
+        """Finish an attempt whose lease is over: by its record if there is one, else as unknown."""
+        found = self.runs.attempt(definition.id, run.key, run.attempt)
+        if found is None:
+            now = self.clock()
+            lost = AttemptResult(
+                Outcome.UNKNOWN,
+                timedelta(0),
+                error="the executor died; whether the request was sent is not known",
+            )
+            attempt = _Attempt(uuid.uuid4().hex, now, lost)
+        else:
+            attempt = _Attempt(found.owner, found.started_at, found.exchange, recorded=found)
+        self._conclude(definition, state, run, attempt)
+
+    def _conclude(
+        self, definition: Definition, state: State, run: UnfinishedRun, attempt: _Attempt
+    ) -> None:
+        """Record the attempt, then finish the state; again if somebody else wrote the state in
+        between.
+
+        While the lease lives nobody else settles this attempt, so what is known of it is kept and
+        tried again when a table does not answer: given up, it would become `unknown`, and be sent
+        once more.
+        """
+        jitter = random.uniform(0, MAX_JITTER)
+        exchange = attempt.exchange
+        recorded = attempt.recorded
+        ended_at = attempt.started_at + exchange.duration
+        verdict = recorded.verdict if recorded else None
+        ended = Ended(
+            exchange.outcome, ended_at, exchange.status_code, exchange.retry_after, verdict
+        )
+        for tries in range(1, TRIES + 1):
+            now = self.clock()
+            decision = run_transitions.finish(definition, state, run, ended, jitter, now)
+            if isinstance(decision, NoChange) or decision.verdict is None:
+                return
+            started_at = run.started_at or attempt.started_at
+            record = Attempt(
+                definition.id,
+                run.key,
+                run.attempt,
+                attempt.owner,
+                attempt.started_at,
+                started_at,
+                exchange,
+                decision.verdict,
+            )
+            try:
+                if record != recorded and not self.runs.record(
+                    state.tenant, record, state.revision
+                ):
+                    return
+                recorded = record
+                self.jobs.save(decision.state, now=now)
+            except StateChanged as changed:
+                pause_after(tries, self.sleep)
+                # Read anew: after the pause, what refused the write may be of yesterday.
+                current = self.jobs.state(definition.id) if changed.current is not None else None
+                if current is None:
+                    return
+                state = current
+                continue
+            except Unavailable:
+                if run.lease_until is None or self.clock() >= run.lease_until:
+                    raise
+                self._arm_perhaps(decision)
+                self.sleep(_PAUSE_SECONDS)
+                continue
+            if exchange.outcome is Outcome.UNKNOWN:
+                log.warning(
+                    "attempt.unknown",
+                    extra={**run_fields(definition.id, run), "outcome": exchange.outcome},
+                )
+            _log_end(definition.id, run.key, decision.verdict, attempts=run.attempt)
+            self.arming.arm(decision.state, decision.arm)
+            return
+        raise Unavailable("the job")
+
+    def sweep(self, until: datetime) -> int:
+        """Arm what is overdue, shard by shard, for as long as `until` has not come; return how many
+        jobs were overdue.
+
+        Raises Unavailable, once all others are armed, if something did not answer for one of them.
+        """
+        failures: list[Unavailable] = []
+        swept = sum(
+            self.side_by_side(
+                [
+                    partial(self._sweep_shard, shard, until, failures)
+                    for shard in range(WATCH_SHARDS)
+                ]
+            )
+        )
+        log.debug("sweep.ended", extra={"armed": swept})
+        if failures:
+            raise failures[0]
+        return swept
+
+    def _sweep_shard(self, shard: int, until: datetime, failures: list[Unavailable]) -> int:
+        swept, place = 0, None
+        while self.clock() < until:
+            overdue, place = self.jobs.overdue(shard, self.clock(), _SWEEP_PAGE, place)
+            # A job that hardly answers takes seconds, and others may follow that are no better.
+            in_time = itertools.takewhile(lambda _: self.clock() < until, overdue)
+            armed = [self._sweep_job(job_id, failures) for job_id in in_time]
+            swept += armed.count(True)
+            # A page of which nothing could be armed: the index lags, or the queue is down.
+            if place is None or not any(one is not False for one in armed):
+                break
+        return swept
+
+    def _sweep_job(self, job_id: str, failures: list[Unavailable]) -> bool | None:
+        """Arm a job that is overdue, and say whether that was done; None for one that cannot be
+        read, or written.
+
+        Such a one must not hold up those that come after it in its shard; what did not answer is
+        added to `failures`.
+        """
+        try:
+            return self._arm_overdue(job_id)
+        except Unavailable as error:
+            log.warning("sweep.failed", extra={"job_id": job_id}, exc_info=True)
+            failures.append(error)
+            return None
+        except Exception:
+            log.exception("sweep.failed", extra={"job_id": job_id})
+            return None
+
+    def _arm_overdue(self, job_id: str) -> bool:
+        state = self.jobs.state(job_id)
+        now = self.clock()
+        decision = (
+            run_transitions.sweep(state, now) if state is not None else NoChange("the job is gone")
+        )
+        if isinstance(decision, NoChange):
+            return False
+        try:
+            self.jobs.save(decision.state, now=now)
+        except StateChanged:
+            return False
+        fields = {"job_id": job_id, "messages": len(decision.arm)}
+        if any(due.at <= now for due in decision.arm):
+            log.warning("job.overdue", extra=fields)
+        else:
+            # Nothing covered it, and it is armed before it is due: a retry further away than a
+            # queue can wait, for example.
+            log.debug("job.armed", extra=fields)
+        return self.arming.arm(decision.state, decision.arm)
+
+
+def _log_end(job_id: str, key: RunKey, end: RunEnd | RunUpdate, **numbers: int | None) -> None:
+    """Tell what became of a run: its end, or that it waits for its next attempt."""
+    fields = {"job_id": job_id, "run_id": run_id(job_id, key), "reason": end.reason, **numbers}
+    if end.status is RunStatus.RETRYING:
+        log.info("run.retrying", extra=fields)
+    else:
+        log.info("run.ended", extra={**fields, "status": end.status})
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """An attempt to be concluded: who records it, when it began, what came of it, and what is on
+    record already.
+    """
+
+    owner: str
+    started_at: datetime
+    exchange: AttemptResult
+    recorded: Attempt | None = None

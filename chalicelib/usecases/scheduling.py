@@ -1,0 +1,404 @@
+"""Use cases of a job: create, change, pause, resume, run now, delete, read.
+
+A schedule is made before the commit and named by a token that the committed state carries; messages
+are sent after it. Whatever fails around it is harmless: schedules too many delete themselves, and
+the sweeper arms what nothing else will.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+
+from chalicelib.aws import clients
+from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.job_items import Idempotency
+from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
+from chalicelib.aws.quota_store import QuotaStore
+from chalicelib.aws.run_store import RunStore
+from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.aws.secret_store import SecretStore
+from chalicelib.config import read_settings
+from chalicelib.domain import job_transitions
+from chalicelib.domain.errors import JobNotFound, KeyIsTaken, RunNotFound, Unavailable
+from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, run_id, run_key
+from chalicelib.domain.job import Definition
+from chalicelib.domain.quota import Quotas
+from chalicelib.domain.request import HostRule, RequestCheck, check, refuse_private_host
+from chalicelib.domain.run import Attempt
+from chalicelib.domain.run_history import Run, merged, recorded, unfinished
+from chalicelib.domain.state import State, Status, Transition
+from chalicelib.runtime.backoff import TRIES, pause_after
+from chalicelib.runtime.clock import utc_now
+from chalicelib.runtime.concurrency import SideBySide, in_threads
+from chalicelib.usecases.arming import Arming, schedule, unschedule
+
+log = logging.getLogger("resona")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it is shown.
+
+    `result` is the last attempt of the run that `state.last_run` names, None if there is none.
+    """
+
+    definition: Definition
+    state: State
+    result: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A definition as an update leaves it.
+
+    `anew`: its trigger was written anew, even if it comes to the same date.
+    """
+
+    definition: Definition
+    anew: bool = False
+
+
+# Refuses, by raising, a job that the caller no longer means.
+Check = Callable[[State], None]
+
+
+def any_state(state: State) -> None:
+    """Take a job as it is."""
+    del state
+
+
+class Scheduling:
+    """The use cases of the API. `check_request` refuses what must not be sent."""
+
+    def __init__(
+        self,
+        jobs: JobStore,
+        runs: RunStore,
+        schedules: Schedules,
+        secrets: SecretStore,
+        arming: Arming,
+        clock: Callable[[], datetime],
+        check_request: RequestCheck,
+        sleep: Callable[[float], None] = time.sleep,
+        side_by_side: SideBySide = in_threads,
+        quotas: QuotaStore | None = None,
+    ) -> None:
+        self.jobs = jobs
+        self.runs = runs
+        self.secrets = secrets
+        self.clock = clock
+        self.check_request = check_request
+        self.side_by_side = side_by_side
+        self.quotas = quotas
+        self._schedule = partial(schedule, schedules)
+        self._unschedule = partial(unschedule, schedules)
+        self._arming = arming
+        self._sleep = sleep
+
+    def tries(self) -> Iterator[int]:
+        """Yield for each try of a change, and wait before each but the first."""
+        for attempt in range(TRIES):
+            if attempt:
+                pause_after(attempt, self._sleep)
+            yield attempt
+
+    def create(
+        self, draft: Definition, idempotency: Callable[[Job], Idempotency] | None = None
+    ) -> Job:
+        """Register a job. `draft` is its definition without a name of its own: id and times are
+        given here.
+
+        Raises InvalidInput for a secret that does not exist, KeyIsTaken, AlreadyAnswered,
+        QuotaExceeded, Unavailable.
+        """
+        self.secrets.check(draft.tenant, draft.request)
+        now = self.clock()
+        if self.quotas:
+            # Who repeats what is registered under its keys must not use up the quota for what is
+            # not.
+            self.jobs.refuse_taken(draft.tenant, draft.key)
+            self.quotas.take(draft.tenant, now)
+        definition = replace(
+            draft, id=new_job_id(now), generation=1, created_at=now.replace(microsecond=0)
+        )
+        due_at = job_transitions.first_due_at(definition.trigger, now)
+        wants_schedule = job_transitions.wants_schedule(
+            definition.trigger, Status.ACTIVE, due_at, now
+        )
+        token = self._schedule(definition.id, definition.trigger, now) if wants_schedule else None
+        step = job_transitions.create(definition, token, now)
+        job = Job(definition, step.state)
+        try:
+            self.jobs.add(definition, step.state, idempotency(job) if idempotency else None, now)
+        except (KeyIsTaken, AlreadyAnswered):
+            self._unschedule(definition.id, token)
+            raise
+        except StateChanged:
+            # The id is new, so what stands there is our own write, whose answer was lost and which
+            # others have written over since.
+            pass
+        log.info("job.created", extra={"job_id": definition.id})
+        self._arming.arm(step.state, step.arm)
+        return job
+
+    def get(self, tenant: str, reference: str) -> Job:
+        """Return a job by its id or `key:<key>`. Raises JobNotFound."""
+        definition, state = self.jobs.get(tenant, self.resolve(tenant, reference))
+        return self._with_results([(definition, state)])[0]
+
+    def resolve(self, tenant: str, reference: str) -> str:
+        """Return the id that a path names.
+
+        Raises JobNotFound, before anything is read, for what cannot be an id.
+        """
+        if reference.startswith("key:"):
+            key = reference.removeprefix("key:")
+            if not JOB_KEY.fullmatch(key):
+                raise JobNotFound
+            return self.jobs.find_key(tenant, key)
+        if not JOB_ID.fullmatch(reference):
+            raise JobNotFound
+        return reference
+
+    def page(self, tenant: str, before: str | None, limit: int) -> tuple[list[Job], str | None]:
+        """Return up to `limit` of the tenant's jobs, newest first, and the id to go on before, None
+        at the end.
+        """
+        pairs, following = self.jobs.page(tenant, before, limit)
+        return self._with_results(pairs), following
+
+    def _with_results(self, pairs: Sequence[tuple[Definition, State]]) -> list[Job]:
+        wanted = [(state.job_id, state.last_run) for _, state in pairs if state.last_run]
+        results = self.runs.last_attempts(wanted, self.clock()) if wanted else {}
+        return [Job(definition, state, results.get(state.job_id)) for definition, state in pairs]
+
+    def change(self, tenant: str, reference: str, edit: Callable[[Job, datetime], Edit]) -> Job:
+        """Change a job. `edit` makes the new definition from the job as it is read, again if
+        somebody else was first.
+
+        Raises JobNotFound, JobHasEnded, Unavailable, and what `edit` raises.
+        """
+        job_id = self.resolve(tenant, reference)
+        for _ in self.tries():
+            job = self.get(tenant, job_id)
+            now = self.clock()
+            changed = self._try_change(job, edit(job, now), now)
+            if changed is not None:
+                return changed
+        raise Unavailable("the job")
+
+    def _try_change(self, job: Job, edit: Edit, now: datetime) -> Job | None:
+        old, new, state = job.definition, edit.definition, job.state
+        if new.says_the_same_as(old) and not edit.anew:
+            return job
+        if new.request != old.request:
+            self.secrets.check(new.tenant, new.request)
+        # The decision is made once without a schedule, to learn what it comes to, and to be refused
+        # before anything is made.
+        _, planned = job_transitions.change(old, new, state, state.token, now, anew=edit.anew)
+        is_new_trigger = edit.anew or new.trigger != old.trigger
+        token = None if is_new_trigger else state.token
+        if token is None and job_transitions.wants_schedule(
+            new.trigger, planned.state.status, planned.state.next_due_at, now
+        ):
+            token = self._schedule(state.job_id, new.trigger, now)
+        definition, step = job_transitions.change(old, new, state, token, now, anew=edit.anew)
+        if not self._commit(lambda: self.jobs.replace(definition, step.state), state, token):
+            return None
+        log.info("job.changed", extra={"job_id": state.job_id})
+        self._arming.arm(step.state, step.arm)
+        return replace(job, definition=definition, state=step.state)
+
+    def _commit(self, write: Callable[[], None], state: State, token: str | None) -> bool:
+        """Write, then delete the schedule that the job no longer carries; False, and the new one
+        deleted, if somebody was first.
+
+        Raises JobNotFound if the job is gone.
+        """
+        made = token if token != state.token else None
+        try:
+            write()
+        except StateChanged as changed:
+            # If it is carried, our own write took effect, its answer was lost, and others have
+            # written over it since.
+            if changed.current is None or changed.current.token != made:
+                self._unschedule(state.job_id, made)
+            if changed.current is None:
+                raise JobNotFound from changed
+            return False
+        if state.token != token:
+            self._unschedule(state.job_id, state.token)
+        return True
+
+    def pause(self, tenant: str, reference: str, check: Check = any_state) -> Job:
+        """Pause a job; a paused one stays as it is.
+
+        Raises JobNotFound, JobHasEnded, Unavailable, and what `check` raises.
+        """
+        return self._decide(
+            tenant,
+            reference,
+            "job.paused",
+            lambda _, state, now: job_transitions.pause(state, now),
+            check,
+        )
+
+    def resume(self, tenant: str, reference: str, check: Check = any_state) -> Job:
+        """Resume a paused job; an active one stays as it is.
+
+        Raises JobNotFound, DateHasPassed, JobHasEnded, Unavailable, and what `check` raises.
+        """
+        return self._decide(tenant, reference, "job.resumed", self._resumed, check)
+
+    def _resumed(self, definition: Definition, state: State, now: datetime) -> Transition | None:
+        planned = job_transitions.resume(definition, state, None, now)
+        if planned is None or not job_transitions.wants_schedule(
+            definition.trigger, planned.state.status, planned.state.next_due_at, now
+        ):
+            return planned
+        return job_transitions.resume(
+            definition, state, self._schedule(state.job_id, definition.trigger, now), now
+        )
+
+    def _decide(
+        self,
+        tenant: str,
+        reference: str,
+        event: str,
+        decide: Callable[[Definition, State, datetime], Transition | None],
+        check: Check,
+    ) -> Job:
+        job_id = self.resolve(tenant, reference)
+        for _ in self.tries():
+            job = self.get(tenant, job_id)
+            check(job.state)
+            now = self.clock()
+            step = decide(job.definition, job.state, now)
+            if step is None:
+                return job
+            decided = step
+            if self._commit(
+                lambda decided=decided, now=now: self.jobs.save(decided.state, now=now),
+                job.state,
+                decided.state.token,
+            ):  # type: ignore[misc]
+                log.info(event, extra={"job_id": job_id})
+                self._arming.arm(decided.state, decided.arm)
+                return replace(job, state=decided.state)
+        raise Unavailable("the job")
+
+    def run_now(
+        self,
+        tenant: str,
+        reference: str,
+        idempotency: Callable[[str, Run], Idempotency] | None = None,
+    ) -> tuple[str, Run]:
+        """Queue a manual run, and return the job's id and the run.
+
+        Raises JobNotFound, TooManyRuns, AlreadyAnswered, Unavailable.
+        """
+        job_id = self.resolve(tenant, reference)
+        key = RunKey.for_manual(self.clock())
+        for attempt in self.tries():
+            _, state = self.jobs.get(tenant, job_id)
+            now = self.clock()
+            if attempt and self._is_queued(state, key, now):
+                # Our own write, whose answer was lost and which others have written over since.
+                return self.run(tenant, job_id, run_id(job_id, key))
+            step = job_transitions.run_now(state, key, now)
+            run = unfinished(next(run for run in step.state.runs if run.key == key), None)
+            try:
+                self.jobs.save(
+                    step.state,
+                    idempotency=idempotency(job_id, run) if idempotency else None,
+                    now=now,
+                )
+            except StateChanged as changed:
+                if changed.current is None:
+                    raise JobNotFound from changed
+                continue
+            log.info("run.queued", extra={"job_id": job_id, "run_id": run_id(job_id, key)})
+            self._arming.arm(step.state, step.arm)
+            return job_id, run
+        raise Unavailable("the job")
+
+    def _is_queued(self, state: State, key: RunKey, now: datetime) -> bool:
+        return state.find(key) is not None or self.runs.run(state.job_id, key, now) is not None
+
+    def delete(self, tenant: str, reference: str, check: Check = any_state) -> None:
+        """Delete a job and, with it, its runs.
+
+        Raises JobNotFound, Unavailable, and what `check` raises.
+        """
+        job_id = self.resolve(tenant, reference)
+        for _ in self.tries():
+            definition, state = self.jobs.get(tenant, job_id)
+            check(state)
+            try:
+                self.jobs.remove(definition, state)
+            except StateChanged as changed:
+                if changed.current is not None:
+                    continue
+            log.info("job.deleted", extra={"job_id": job_id})
+            self._unschedule(job_id, state.token)
+            return
+        raise Unavailable("the job")
+
+    def runs_page(
+        self, tenant: str, reference: str, before: RunKey | None, limit: int
+    ) -> tuple[str, list[Run]]:
+        """Return the job's id and up to `limit` of its runs, newest first, that sort before the
+        given one. Raises JobNotFound.
+        """
+        job_id = self.resolve(tenant, reference)
+        _, state = self.jobs.get(tenant, job_id)
+        on_record = [
+            recorded(run.key, run.attempts, run.ending)
+            for run in self.runs.page(job_id, before, limit, self.clock())
+        ]
+        in_range = [run for run in state.runs if before is None or run.key.sort < before.sort]
+        return job_id, merged(in_range, on_record, limit)
+
+    def run(self, tenant: str, reference: str, run_id: str) -> tuple[str, Run]:
+        """Return the job's id and one of its runs. Raises JobNotFound, RunNotFound."""
+        job_id = self.resolve(tenant, reference)
+        _, state = self.jobs.get(tenant, job_id)
+        try:
+            key = run_key(job_id, run_id)
+        except ValueError as error:
+            raise RunNotFound from error
+        found = self.runs.run(job_id, key, self.clock())
+        on_record = recorded(found.key, found.attempts, found.ending) if found else None
+        unfinished_run = state.find(key)
+        if unfinished_run is not None:
+            return job_id, unfinished(unfinished_run, on_record)
+        if on_record is None:
+            raise RunNotFound
+        return job_id, on_record
+
+
+def assemble(refuse_host: HostRule = refuse_private_host) -> Scheduling:
+    """Put the API's parts together from the environment. Raises SettingMissing."""
+    settings = read_settings()
+    dynamodb = clients.dynamodb()
+    jobs = JobStore(dynamodb, settings.jobs_table)
+    queue = DueQueue(clients.sqs(), settings.due_queue_url)
+    quotas = Quotas(settings.jobs_quota, settings.registrations_per_minute)
+    target = Target(settings.wake_function_arn, settings.scheduler_role_arn)
+    return Scheduling(
+        jobs=jobs,
+        runs=RunStore(dynamodb, settings.runs_table, settings.run_retention),
+        secrets=SecretStore(dynamodb, settings.secrets_table, clients.kms, settings.secrets_key),
+        schedules=Schedules(clients.scheduler(), settings.schedule_group, target),
+        arming=Arming(jobs, queue, utc_now),
+        clock=utc_now,
+        check_request=partial(check, refuse_host=refuse_host, https_only=settings.require_https),
+        quotas=QuotaStore(dynamodb, settings.jobs_table, quotas)
+        if quotas != Quotas(0, 0)
+        else None,
+    )

@@ -1,0 +1,220 @@
+"""GET /runs: what went wrong."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from datetime import timedelta
+
+import pytest
+
+from tests.api.conftest import Api
+from tests.api.test_list_jobs import next_path
+from tests.bench.meter import Usage
+from tests.bench.operations import KB, bench
+from tests.environment import ok, status
+
+
+def failing(api: Api, *codes: int) -> list[str]:
+    """Register jobs that fail, each a second after the one before it, and return their ids in the
+    order of their ends.
+    """
+    made = []
+    for number, code in enumerate(codes):
+        url = f"http://example.com/{code}/{number}"
+        made.append(
+            api.register(
+                trigger={"delay": number + 1}, request={"url": url}, retry={"max_attempts": 1}
+            )["id"]
+        )
+    api.env.target = lambda sent: (
+        ok() if "/200/" in sent.request.url else status(int(sent.request.url.split("/")[3]))
+    )
+    api.env.advance(seconds=len(codes) + 10)
+    return made
+
+
+def jobs_of(api: Api, path: str = "/runs") -> list[str]:
+    answer = api.get(path)
+    assert answer.status == 200, answer.text
+    return [run["job_id"] for run in answer.json]
+
+
+def test_runs_that_failed_come_last_first_and_those_that_succeeded_do_not(api: Api) -> None:
+    made = failing(api, 404, 200, 500, 404)
+    assert jobs_of(api) == [made[3], made[2], made[0]]
+
+
+def test_a_run_is_shown_as_in_the_list_of_its_job(api: Api) -> None:
+    (job_id,) = failing(api, 404)
+    assert api.get("/runs").json == api.get(f"/jobs/{job_id}/runs").json
+
+
+def test_a_run_that_is_tried_again_is_shown_once_with_its_attempts_when_it_has_failed(
+    api: Api,
+) -> None:
+    job_id = api.register(retry={"max_attempts": 3, "initial_delay": 10})["id"]
+    api.env.target = lambda sent: status(503)
+    api.env.advance(seconds=10)
+    assert jobs_of(api) == []
+    api.env.advance(minutes=2)
+    (run,) = api.get("/runs").json
+    assert (run["job_id"], run["status"], len(run["attempts"])) == (job_id, "failed", 3)
+    assert "response" not in run["attempts"][0]
+
+
+def test_a_retry_that_succeeds_leaves_nothing_behind(api: Api) -> None:
+    api.register()
+    api.env.target = lambda sent: status(503) if sent.headers["Resona-Attempt"] == "1" else ok()
+    api.env.advance(minutes=2)
+    assert len(api.env.sent) == 2
+    assert jobs_of(api) == []
+
+
+def test_a_superseded_run_counts_as_failed(api: Api) -> None:
+    job_id = api.register(
+        trigger={"cron": "* * * * *"}, retry={"max_attempts": 3, "initial_delay": 600}
+    )["id"]
+    api.env.target = lambda sent: status(503)
+    api.env.advance(minutes=1)
+    api.post(f"/jobs/{job_id}/pause")
+    api.env.advance(seconds=10)
+    (run,) = api.get("/runs").json
+    assert (run["status"], run["reason"], len(run["attempts"])) == ("failed", "superseded", 1)
+
+
+def missed_and_failed(api: Api) -> tuple[str, str]:
+    missed = api.register(misfire_grace=1, trigger={"delay": 5})["id"]
+    api.env.cloud.messages.clear()
+    (failed,) = failing(api, 404)
+    api.env.advance(minutes=3)
+    return missed, failed
+
+
+def test_missed_runs_are_among_them_and_skipped_ones_are_not(api: Api) -> None:
+    missed, failed = missed_and_failed(api)
+    assert jobs_of(api) == [missed, failed]
+    assert jobs_of(api, "/runs?status=missed") == [missed]
+    assert jobs_of(api, "/runs?status=failed") == [failed]
+    assert api.get("/runs?status=missed").json[0]["missed_count"] == 1
+
+
+def test_since_is_the_earliest_end_that_is_shown(api: Api) -> None:
+    made = failing(api, 404, 404, 404)
+    second = api.get(f"/jobs/{made[1]}/runs").json[0]["finished_at"]
+    assert jobs_of(api, f"/runs?since={second}") == [made[2], made[1]]
+    assert jobs_of(api, "/runs?since=2026-11-23T12:00:00Z") == []
+    assert jobs_of(api, "/runs?since=2026-11-23T10:00:00%2B01:00") == list(reversed(made))
+
+
+def test_pages_follow_each_other_without_gap_or_repeat(api: Api) -> None:
+    made = failing(api, *[404] * 23)
+    for limit, pages in ((1, 23), (5, 5), (23, 1), (100, 1)):
+        paged: list[str] = []
+        path, count = f"/runs?limit={limit}&status=failed", 0
+        while path:
+            answer = api.get(path)
+            paged += [run["job_id"] for run in answer.json]
+            path, count = next_path(answer), count + 1
+        assert paged == list(reversed(made))
+        assert count == pages
+
+
+def test_the_runs_of_a_deleted_job_disappear_with_it(api: Api) -> None:
+    made = failing(api, 404, 404, 404)
+    api.delete(f"/jobs/{made[1]}")
+    assert jobs_of(api) == [made[2], made[0]]
+    assert jobs_of(api, "/runs?limit=1") == [made[2]]
+    assert jobs_of(api, next_path(api.get("/runs?limit=1"))) == [made[0]]
+
+
+def test_runs_that_have_expired_are_not_shown(api: Api) -> None:
+    failing(api, 404)
+    # Nothing is due in between, and a month of sweeps would take half a minute.
+    api.env.now += timedelta(days=30, minutes=1)
+    assert jobs_of(api) == []
+
+
+def test_the_runs_of_another_tenant_are_not_shown(api: Api) -> None:
+    made = failing(api, 404)
+    for item in api.env.cloud.tables["runs"].values():
+        item["wrong_shard"] = {"S": item["wrong_shard"]["S"].replace("local", "other")}
+    assert jobs_of(api) == []
+    assert api.get(f"/jobs/{made[0]}/runs").json
+
+
+def test_a_page_that_finds_little_ends_early_and_leads_on(api: Api) -> None:
+    made = failing(api, *[404] * 8)
+    for job_id in made[1:]:
+        api.delete(f"/jobs/{job_id}")
+    records = api.env.cloud.tables["runs"]
+    for (job_id, sort), item in list(records.items()):
+        for number in range(200 if job_id != made[0] else 0):
+            at = item["wrong_at"]["S"]
+            copied = f"{sort[:-2]}{number:04d}"
+            records[job_id, copied] = {
+                **item,
+                "sort": {"S": copied},
+                "wrong_at": {"S": f"{at}{number:04d}"},
+            }
+    first = api.get("/runs")
+    assert first.json == []
+    assert jobs_of(api, next_path(first)) == [made[0]]
+
+
+def test_no_runs_are_an_empty_list(api: Api) -> None:
+    answer = api.get("/runs")
+    assert (answer.status, answer.text, "Link" in answer.headers) == (200, "[]", False)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "status=succeeded",
+        "status=",
+        "limit=0",
+        "since=yesterday",
+        "since=2026-11-23T10:00:00",
+        "job=x",
+    ],
+)
+def test_a_wrong_query_is_refused(api: Api, query: str) -> None:
+    assert api.get(f"/runs?{query}").fields == [query.partition("=")[0]]
+
+
+def test_a_cursor_that_is_not_of_this_list_is_refused(api: Api) -> None:
+    failing(api, 404, 404)
+    path = next_path(api.get("/runs?limit=1"))
+    assert api.get(f"{path}x").status == 400
+    assert api.get(path.replace("/runs?", "/runs?status=failed&")).status == 400
+    assert api.get("/runs?cursor=AAAA").status == 400
+
+
+def test_a_forged_cursor_is_refused_before_it_is_asked_for(api: Api) -> None:
+    """The mark of a cursor is no secret: whoever makes one for a position of his own is refused by
+    the position.
+    """
+    for position in ("x" * 1025, "~", "2026-11-23T10:00:00.000000Z#failed#job_1#x"):
+        mark = hashlib.sha256(json.dumps(["local", "/runs", [], position]).encode()).hexdigest()[
+            :16
+        ]
+        cursor = base64.urlsafe_b64encode(f"{mark}{position}".encode()).decode().rstrip("=")
+        assert api.get(f"/runs?cursor={cursor}").status == 400
+
+
+def test_only_a_run_that_went_wrong_costs_a_write_for_it() -> None:
+    def fired(code: int) -> tuple[Usage, int]:
+        with bench(KB) as made:
+            made.settled()
+            made.env.target = lambda sent: status(code) if code != 200 else ok()
+            made.advance(minutes=29)
+            made.env.cloud.writes.clear()
+            used = made.fired(minutes=2)
+            return used, sum(
+                write.index_units for write in made.env.cloud.writes if write.what == "record"
+            )
+
+    assert fired(200)[1] == 0
+    assert fired(404)[1] == 1
+    assert fired(404)[0].writes == fired(200)[0].writes + 1

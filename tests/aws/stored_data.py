@@ -1,0 +1,255 @@
+"""A life of a stage in which everything that is ever written down is written: what it leaves
+behind, a later release must read.
+
+`python -m tests.aws.stored_data` keeps what today's code leaves in `tests/aws/kept/<version>.json`:
+a new file for each release that writes anything otherwise. Files of earlier releases stay, for as
+long as a stage may have been made by them.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from chalicelib.api.routing import LOCAL_TENANT, parts
+from chalicelib.aws.api_key_store import ApiKeyStore
+from chalicelib.aws.quota_store import QuotaStore
+from chalicelib.domain.api_keys import Key, Scope, StoredApiKey
+from chalicelib.domain.quota import Quotas
+from chalicelib.domain.run import AttemptResult, Outcome, Response
+from chalicelib.version import VERSION
+from tests.api.conftest import Api
+from tests.cloud import Cloud, DynamoDB, Message
+from tests.environment import START, Environment, Sent
+
+KEPT = Path(__file__).parent / "kept"
+KEY_ID = "4Fq0sX1bTz9K"
+REPEATED = {"Idempotency-Key": "order-4711"}
+FULL = {
+    "name": "Monthly invoice",
+    "request": {
+        "url": "https://example.com/full?token={{secret:token}}",
+        "method": "PUT",
+        "headers": {"Content-Type": "application/json"},
+        "body": {"amount": 12.5, "": None, "lines": [[1], {"deep": True}]},
+    },
+    "trigger": {"date": "2026-11-23T14:00:00Z"},
+    "timeout": 60,
+    "retry": {"max_attempts": 5, "initial_delay": 20, "max_delay": 600},
+    "misfire_grace": 3600,
+    "labels": {"team": "billing"},
+    "key": "invoice",
+}
+ANSWERS = {
+    "/done": AttemptResult(
+        Outcome.SUCCESS,
+        timedelta(milliseconds=12.5),
+        200,
+        Response({"a": "b"}, "/w==", truncated=True, encoding="base64"),
+    ),
+    "/failed": AttemptResult(
+        Outcome.HTTP_ERROR,
+        timedelta(milliseconds=40),
+        404,
+        Response({"a": "b"}, "no", truncated=False),
+        "404",
+    ),
+    "/retried": AttemptResult(
+        Outcome.HTTP_ERROR,
+        timedelta(seconds=1),
+        503,
+        Response({}, "", truncated=False),
+        "503",
+        retry_after="1800",
+    ),
+}
+
+
+def simple(path: str, trigger: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "name": path,
+        "request": {"url": f"https://example.com{path}"},
+        "trigger": trigger,
+        **more,
+    }
+
+
+@contextmanager
+def serving(env: Environment) -> Iterator[Api]:
+    """Serve a env's API under quotas, as a deployed stage does."""
+    client: Any = DynamoDB(env.cloud)
+    env.scheduling.quotas = QuotaStore(client, "jobs", Quotas(100_000, 6_000))
+    parts.use(env.scheduling, stage="local")
+    try:
+        yield Api(env)
+    finally:
+        parts.use(env.scheduling, stage="")
+
+
+def live() -> dict[str, Any]:
+    """Return what a stage holds at the instant at which an executor dies between a claim and its
+    record.
+    """
+    env = Environment()
+    left: dict[str, Any] = {}
+
+    def target(sent: Sent) -> AttemptResult:
+        path = sent.request.url.removeprefix("https://example.com")
+        if path == "/dying":
+            # What is asked for in this instant is not sent yet.
+            done(api.post("/jobs/key:invoice/run"))
+            left.update(contents(env))
+        return ANSWERS.get(path, ANSWERS["/done"])
+
+    env.target = target
+    keys: Any = DynamoDB(env.cloud)
+    key = Key("local", KEY_ID, "s" * 43)
+    ApiKeyStore(keys, "keys").add(
+        StoredApiKey(
+            key.id,
+            key.digest,
+            "acme",
+            frozenset(Scope),
+            START,
+            expires_at=START + timedelta(days=90),
+        )
+    )
+    with serving(env) as api:
+        done(api.put("/secrets/token", {"value": "s3cr3t"}))
+        done(api.get("/signing-secret"))
+        done(api.post("/signing-secret/rotate"))
+        done(api.post("/jobs", FULL, headers=REPEATED))
+        done(
+            api.post(
+                "/jobs",
+                simple(
+                    "/hourly", {"cron": "0 * * * *", "timezone": "Europe/Berlin"}, labels={"a": "b"}
+                ),
+            )
+        )
+        # It is tried again and again, each time half an hour later; the occurrences in between are
+        # skipped.
+        done(
+            api.post(
+                "/jobs",
+                simple(
+                    "/retried",
+                    {"cron": "*/20 * * * *"},
+                    overlap="skip",
+                    retry={"max_attempts": 9, "max_delay": 3600},
+                ),
+            )
+        )
+        paused = done(api.post("/jobs", simple("/paused", {"cron": "30 9 * * 1-5"})))
+        done(api.post(f"/jobs/{paused['id']}/pause"))
+        done(api.post("/jobs", simple("/done", {"delay": 60})))
+        done(api.post("/jobs", simple("/failed", {"delay": 70})))
+        done(api.post("/jobs", simple("/missed", {"delay": 5}, misfire_grace=1)))
+        lost = next(
+            name
+            for name, message in env.cloud.messages.items()
+            if message.visible_at < START + timedelta(seconds=20)
+        )
+        del env.cloud.messages[lost]
+        env.advance(minutes=57)
+        # EventBridge Scheduler wakes nobody for a while, and is not trusted for a while after that.
+        env.wakes = False
+        env.advance(minutes=5)
+        env.wakes = True
+        done(api.post("/jobs", simple("/dying", {"delay": 150})))
+        env.advance(minutes=3)
+    return left
+
+
+def done(answer: Any) -> Any:
+    """Return what was answered to a call that went well."""
+    assert answer.status < 300, answer.text
+    return json.loads(answer.text) if answer.text else None
+
+
+def contents(env: Environment) -> dict[str, Any]:
+    """Return all that lies in a env's cloud, as it is written to a file."""
+    cloud = env.cloud
+    return copy.deepcopy(
+        {
+            "now": env.now.isoformat(),
+            "tables": {name: list(table.values()) for name, table in cloud.tables.items()},
+            "messages": [
+                {**asdict(message), "visible_at": message.visible_at.isoformat()}
+                for message in cloud.messages.values()
+            ],
+            "schedules": [
+                {**schedule, "made_at": schedule["made_at"].isoformat()}
+                for schedule in cloud.schedules.values()
+            ],
+        }
+    )
+
+
+def restored(left: dict[str, Any]) -> Environment:
+    """Return a env of today's code with what another has left behind."""
+    env = Environment(datetime.fromisoformat(left["now"]))
+    cloud: Cloud = env.cloud
+    client: Any = DynamoDB(cloud)
+    for table, items in left["tables"].items():
+        for item in items:
+            client.put_item(TableName=table, Item=item)
+    for number, message in enumerate(left["messages"]):
+        cloud.messages[f"left-{number}"] = Message(
+            **{**message, "visible_at": datetime.fromisoformat(message["visible_at"])}
+        )
+    for schedule in left["schedules"]:
+        cloud.schedules[schedule["Name"]] = {
+            **schedule,
+            "made_at": datetime.fromisoformat(schedule["made_at"]),
+        }
+    return env
+
+
+def told(api: Api) -> dict[str, Any]:
+    """Return what the API says of everything, by path."""
+    jobs = done(api.get("/jobs?limit=100"))
+    paths = ["/runs", "/secrets", "/signing-secret", "/jobs/key:invoice"]
+    for job in jobs:
+        paths += [f"/jobs/{job['id']}", f"/jobs/{job['id']}/runs"]
+        paths += [
+            f"/jobs/{job['id']}/runs/{run['id']}"
+            for run in done(api.get(f"/jobs/{job['id']}/runs"))
+        ]
+    return {"/jobs?limit=100": jobs, **{path: done(api.get(path)) for path in paths}}
+
+
+def fired(env: Environment) -> list[list[str]]:
+    """Let three hours pass, and return which attempts of which runs were sent, in no order that
+    matters.
+    """
+    env.target = lambda sent: ANSWERS["/done"]
+    env.advance(hours=3)
+    return sorted(
+        [sent.request.url, sent.headers["Resona-Run-Id"], sent.headers["Resona-Attempt"]]
+        for sent in env.sent
+    )
+
+
+def document() -> dict[str, Any]:
+    """Return what today's code leaves behind, what it tells of it, and what it does next."""
+    left = live()
+    with serving(restored(left)) as api:
+        answers = told(api)
+    return {"tenant": LOCAL_TENANT, "left": left, "told": answers, "fired": fired(restored(left))}
+
+
+if __name__ == "__main__":
+    path = KEPT / f"{VERSION}.json"
+    path.write_text(
+        json.dumps(document(), indent=1, ensure_ascii=False, sort_keys=True) + "\n",
+        encoding="utf-8",
+    )
+    sys.stdout.write(f"{path}\n")

@@ -1,0 +1,715 @@
+"""What time does to a job, rule by rule: claim, finish, sweep, wake."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.domain import job_transitions, run_transitions
+from chalicelib.domain.cron import Cron
+from chalicelib.domain.ids import RunKey, new_token
+from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.request import Request
+from chalicelib.domain.retry import RetryPolicy
+from chalicelib.domain.run import Outcome, Reason, RunEnd, RunStatus, RunUpdate
+from chalicelib.domain.run_transitions import (
+    LEASE_MARGIN,
+    MISSED_AT_MOST,
+    Ended,
+    Settle,
+    is_misfire,
+)
+from chalicelib.domain.state import (
+    DOUBT,
+    GRACE,
+    MAX_UNFINISHED_RUNS,
+    NEAR,
+    SKEW,
+    DueMessage,
+    LastRun,
+    NoChange,
+    State,
+    Status,
+    Transition,
+    UnfinishedRun,
+)
+from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
+
+MADE = datetime(2026, 11, 23, 9, 59, 30, tzinfo=UTC)
+DUE = datetime(2026, 11, 23, 10, tzinfo=UTC)
+TICK, SECOND, MINUTE, HOUR = (
+    timedelta(microseconds=1),
+    timedelta(seconds=1),
+    timedelta(minutes=1),
+    timedelta(hours=1),
+)
+MINUTELY, DATE = Cron("* * * * *", "UTC"), OneTime(DUE)
+KEY = RunKey(DUE, 1)
+MANUAL = RunKey.for_manual(MADE)
+
+
+def definition(trigger: Trigger = DATE, **fields: Any) -> Definition:
+    return Definition(
+        "job_x",
+        "tenant",
+        1,
+        "job",
+        MADE,
+        trigger,
+        Request("https://example.com/", "POST", {}, None),
+        **fields,
+    )
+
+
+def fresh(job: Definition, **fields: Any) -> State:
+    """Return the state of a job that was just made, with these fields in their place."""
+    return replace(job_transitions.create(job, None, MADE).state, **fields)
+
+
+def claim(
+    job: Definition, state: State, now: datetime, key: RunKey = KEY, owner: str = "me"
+) -> Any:
+    return run_transitions.claim(job, state, key, owner, now)
+
+
+def sent(decision: object) -> UnfinishedRun:
+    assert isinstance(decision, Transition)
+    assert decision.send is not None
+    assert decision.state.find(decision.send.key) == decision.send
+    return decision.send
+
+
+def left(decision: object) -> str:
+    assert isinstance(decision, NoChange)
+    return decision.why
+
+
+def finish(
+    job: Definition,
+    state: State,
+    run: UnfinishedRun,
+    outcome: Outcome,
+    now: datetime = DUE,
+    status_code: int | None = None,
+) -> Any:
+    return run_transitions.finish(job, state, run, Ended(outcome, now, status_code), 0, now)
+
+
+def out(key: RunKey = KEY, **fields: Any) -> UnfinishedRun:
+    """Return a run whose first attempt is under way."""
+    run = UnfinishedRun(
+        key, key.generation or 1, 1, "me", DUE + timedelta(seconds=50), started_at=DUE
+    )
+    return replace(run, **fields)
+
+
+def waiting(key: RunKey = KEY, **fields: Any) -> UnfinishedRun:
+    """Return a run whose second attempt is due in a minute."""
+    return replace(
+        UnfinishedRun(key, key.generation or 1, 1, next_attempt_at=DUE + MINUTE, started_at=DUE),
+        **fields,
+    )
+
+
+def test_an_occurrence_that_is_due_is_claimed_with_a_lease_for_its_timeout_and_some_more() -> None:
+    job = definition(MINUTELY, timeout=timedelta(seconds=7))
+    now = DUE + SECOND
+    run = sent(claim(job, fresh(job), now))
+    assert run == UnfinishedRun(
+        KEY, 1, 1, "me", now + timedelta(seconds=7) + LEASE_MARGIN, started_at=now
+    )
+
+
+def test_a_claim_moves_a_cron_on_to_its_next_occurrence_and_arms_it() -> None:
+    job = definition(MINUTELY)
+    step = claim(job, fresh(job), DUE)
+    assert step.state.next_due_at == DUE + MINUTE
+    assert step.arm == (DueMessage("job_x", "tenant", RunKey(DUE + MINUTE, 1), DUE + MINUTE),)
+    assert step.state.status is Status.ACTIVE
+
+
+def test_a_claim_of_the_only_occurrence_leaves_none() -> None:
+    job = definition()
+    step = claim(job, fresh(job), DUE)
+    assert (step.state.next_due_at, step.arm) == (None, ())
+    assert step.state.status is Status.ACTIVE, "it is over when its run is"
+
+
+@pytest.mark.parametrize("trigger", [DATE, MINUTELY])
+def test_nothing_is_claimed_before_it_is_due(trigger: Trigger) -> None:
+    job = definition(trigger)
+    assert left(claim(job, fresh(job), DUE - TICK)) == "not yet"
+    sent(claim(job, fresh(job), DUE))
+
+
+@pytest.mark.parametrize("trigger", [DATE, MINUTELY])
+def test_a_message_of_another_generation_claims_nothing(trigger: Trigger) -> None:
+    """A change without a new trigger keeps the due time: only the generation tells its message from
+    the old one's.
+    """
+    job = definition(trigger)
+    state = fresh(job, generation=2, defined_in=2)
+    assert state.next_due_at == DUE
+    assert "generation" in left(claim(job, state, DUE, RunKey(DUE, 1)))
+    assert "generation" in left(claim(job, state, DUE, RunKey(DUE, 3)))
+    assert sent(claim(job, state, DUE, RunKey(DUE, 2))).generation == 2
+
+
+@pytest.mark.parametrize("status", [Status.PAUSED, Status.COMPLETED, Status.FAILED])
+def test_a_job_that_is_not_active_claims_nothing(status: Status) -> None:
+    left(claim(definition(), fresh(definition(), status=status), DUE))
+
+
+def test_an_occurrence_that_was_claimed_is_left_to_whoever_was_first() -> None:
+    job = definition(MINUTELY)
+    claimed = claim(job, fresh(job), DUE).state
+    assert (
+        left(claim(job, claimed.without_run(claimed.runs[0]), DUE + SECOND)) == "someone was first"
+    )
+    done = fresh(definition(), next_due_at=None)
+    assert left(claim(definition(), done, DUE)) == "someone was first"
+
+
+def test_a_later_message_never_overtakes_an_occurrence_that_is_still_open() -> None:
+    job = definition(MINUTELY, misfire_grace=HOUR)
+    run = sent(claim(job, fresh(job), DUE + MINUTE, RunKey(DUE + MINUTE, 1)))
+    assert run.key == KEY
+
+
+@pytest.mark.parametrize(
+    ("late", "token", "covered", "is_doubted"),
+    [
+        (GRACE + TICK, True, True, True),
+        (GRACE, True, True, False),
+        # Without a schedule there is none to doubt; and what it did not cover it was not to wake.
+        (GRACE + TICK, False, True, False),
+        (GRACE + TICK, True, False, False),
+    ],
+)
+def test_a_schedule_whose_wake_did_not_come_is_not_counted_on_for_an_hour(
+    late: timedelta, token: bool, covered: bool, is_doubted: bool
+) -> None:
+    job = definition(Cron("*/10 * * * *", "UTC"))
+    state = fresh(job, token=new_token(MADE - HOUR) if token else None, covered=covered)
+    step = claim(job, state, DUE + late)
+    sent(step)
+    assert step.state.doubted_until == (DUE + late + DOUBT if is_doubted else None)
+    assert bool(step.arm) is (is_doubted or not token), (
+        "doubted, the next occurrence gets a message as well"
+    )
+
+
+def test_a_doubt_ends() -> None:
+    job = definition(Cron("*/10 * * * *", "UTC"))
+    doubted = fresh(job, token=new_token(MADE - HOUR), doubted_until=DUE + SECOND)
+    assert claim(job, doubted, DUE).arm
+    assert not claim(job, doubted, DUE + SECOND).arm
+
+
+def test_a_manual_run_that_is_not_unfinished_has_ended() -> None:
+    assert left(claim(definition(), fresh(definition()), DUE, MANUAL)) == "the run has ended"
+
+
+def test_a_live_lease_is_not_stolen() -> None:
+    job, run = definition(), out()
+    state = fresh(job, next_due_at=None, runs=(run,))
+    assert run.lease_until is not None
+    assert left(claim(job, state, run.lease_until, owner="other")) == "the attempt is under way"
+    assert (
+        left(claim(job, state, run.lease_until + SKEW - TICK, owner="other"))
+        == "the attempt is under way"
+    )
+    assert claim(job, state, run.lease_until + SKEW, owner="other") == Settle(run)
+
+
+def test_a_lease_that_is_over_is_settled_also_when_the_run_is_superseded() -> None:
+    job, run = definition(), out()
+    state = fresh(job, generation=2, defined_in=2, runs=(run,))
+    assert run.lease_until is not None
+    assert left(claim(job, state, DUE, owner="other")) == "the attempt is under way"
+    assert claim(job, state, run.lease_until + SKEW, owner="other") == Settle(run)
+
+
+def test_a_retry_is_claimed_at_its_time_and_advances_nothing() -> None:
+    job = definition(MINUTELY)
+    state = fresh(job, next_due_at=DUE + HOUR, runs=(waiting(covered=False),))
+    assert left(claim(job, state, DUE + MINUTE - TICK)) == "not yet"
+    step = claim(job, state, DUE + MINUTE)
+    run = sent(step)
+    assert (run.attempt, run.owner, run.next_attempt_at, run.started_at, run.covered) == (
+        2,
+        "me",
+        None,
+        DUE,
+        True,
+    )
+    assert run.lease_until == DUE + MINUTE + job.timeout + LEASE_MARGIN
+    assert (step.state.next_due_at, step.arm, step.state.revision) == (
+        DUE + HOUR,
+        (),
+        state.revision + 1,
+    )
+
+
+def test_a_superseded_run_is_closed_without_another_attempt() -> None:
+    job = definition()
+    other = waiting(RunKey(DUE - HOUR, 2))
+    state = fresh(job, generation=2, defined_in=2, runs=(waiting(), other))
+    step = claim(job, state, DUE + SECOND)
+    assert (step.send, step.arm) == (None, ())
+    assert step.ended == (
+        RunEnd(KEY, RunStatus.FAILED, DUE + SECOND, Reason.SUPERSEDED, started_at=DUE),
+    )
+    assert step.state.runs == (other,)
+    assert step.state.last_run == LastRun(KEY, 1, superseded_at=DUE + SECOND)
+    assert step.state.next_due_at == state.next_due_at
+
+
+def test_a_superseded_run_that_was_never_sent_has_no_result() -> None:
+    earlier = LastRun(RunKey(DUE - HOUR, 1), 1)
+    queued = UnfinishedRun(MANUAL, 1, 0, next_attempt_at=DUE)
+    state = fresh(definition(), generation=2, defined_in=2, runs=(queued,), last_run=earlier)
+    step = claim(definition(), state, DUE, MANUAL)
+    assert step.ended == (RunEnd(MANUAL, RunStatus.FAILED, DUE, Reason.SUPERSEDED),)
+    assert step.state.last_run == earlier
+
+
+def test_a_pause_supersedes_occurrences_and_leaves_manual_runs() -> None:
+    job = definition()
+    manual = UnfinishedRun(MANUAL, 1, 0, next_attempt_at=DUE)
+    state = fresh(job, generation=2, status=Status.PAUSED, runs=(waiting(), manual))
+    assert claim(job, state, DUE + MINUTE).ended[0].reason is Reason.SUPERSEDED
+    assert sent(claim(job, state, DUE, MANUAL)).attempt == 1
+
+
+def test_a_grace_counts_to_its_last_moment() -> None:
+    job = definition(MINUTELY, misfire_grace=timedelta(seconds=30))
+    sent(claim(job, fresh(job), DUE + timedelta(seconds=30)))
+    step = claim(job, fresh(job), DUE + timedelta(seconds=30) + TICK)
+    assert step.send is None
+    assert [ending.status for ending in step.ended] == [RunStatus.MISSED]
+
+
+def test_a_one_time_job_past_its_grace_is_missed_and_has_failed() -> None:
+    job = definition(misfire_grace=timedelta(0))
+    step = claim(job, fresh(job), DUE + TICK)
+    assert step.ended == (
+        RunEnd(KEY, RunStatus.MISSED, DUE + TICK, missed_count=1, last_due_at=DUE),
+    )
+    assert (step.state.status, step.state.next_due_at, step.again, step.arm) == (
+        Status.FAILED,
+        None,
+        None,
+        (),
+    )
+
+
+def test_a_one_time_job_without_grace_is_never_too_late() -> None:
+    assert not is_misfire(DATE, None, DUE, None, DUE + timedelta(days=3000))
+    sent(claim(definition(), fresh(definition()), DUE + timedelta(days=3000)))
+
+
+def test_a_cron_without_grace_is_too_late_when_its_next_occurrence_has_come() -> None:
+    assert not is_misfire(MINUTELY, None, DUE, DUE + MINUTE, DUE + MINUTE - TICK)
+    assert is_misfire(MINUTELY, None, DUE, DUE + MINUTE, DUE + MINUTE)
+    assert not is_misfire(MINUTELY, None, DUE, None, DUE + HOUR), "the last occurrence of all"
+
+
+def test_a_grace_longer_than_the_cron_s_pause_sends_every_occurrence() -> None:
+    job = definition(MINUTELY, misfire_grace=timedelta(minutes=3))
+    now = DUE + timedelta(minutes=2, seconds=30)
+    state, keys = fresh(job), []
+    for _ in range(3):
+        step = claim(job, state, now, RunKey(state.next_due_at or DUE, 1))
+        keys.append(sent(step).key.due_at)
+        state = step.state
+    assert keys == [DUE, DUE + MINUTE, DUE + 2 * MINUTE]
+
+
+def test_a_row_of_missed_occurrences_is_one_ending_and_the_last_one_is_still_sent() -> None:
+    job = definition(MINUTELY)
+    now = DUE + timedelta(minutes=5, seconds=1)
+    step = claim(job, fresh(job), now)
+    assert step.ended == (
+        RunEnd(KEY, RunStatus.MISSED, now, missed_count=5, last_due_at=DUE + 4 * MINUTE),
+    )
+    assert step.state.next_due_at == DUE + 5 * MINUTE
+    assert step.again == DueMessage(
+        "job_x", "tenant", RunKey(DUE + 5 * MINUTE, 1), DUE + 5 * MINUTE
+    )
+    assert step.arm == (), "it is decided at once, and needs no message"
+    assert sent(claim(job, step.state, now, step.again.key)).key == RunKey(DUE + 5 * MINUTE, 1)
+
+
+def test_a_row_of_missed_occurrences_within_a_grace_ends_before_what_may_still_be_sent() -> None:
+    job = definition(MINUTELY, misfire_grace=timedelta(seconds=90))
+    step = claim(job, fresh(job), DUE + timedelta(minutes=5))
+    assert (step.ended[0].missed_count, step.ended[0].last_due_at) == (4, DUE + 3 * MINUTE)
+    assert step.again is not None
+    assert step.again.key.due_at == DUE + 4 * MINUTE
+
+
+def test_a_row_of_which_nothing_may_be_sent_waits_for_what_is_to_come() -> None:
+    job = definition(MINUTELY, misfire_grace=timedelta(seconds=10))
+    step = claim(job, fresh(job), DUE + timedelta(minutes=5, seconds=30))
+    assert step.ended[0].missed_count == 6
+    assert (step.state.next_due_at, step.again) == (DUE + 6 * MINUTE, None)
+    assert [due.at for due in step.arm] == [DUE + 6 * MINUTE]
+
+
+def test_a_row_of_more_than_ten_thousand_goes_on_in_the_next_step() -> None:
+    job = definition(MINUTELY)
+    now = DUE + (MISSED_AT_MOST + 7) * MINUTE
+    first = claim(job, fresh(job), now)
+    assert (first.ended[0].missed_count, first.ended[0].last_due_at) == (
+        MISSED_AT_MOST,
+        DUE + (MISSED_AT_MOST - 1) * MINUTE,
+    )
+    assert first.again is not None
+    assert first.again.key.due_at == DUE + MISSED_AT_MOST * MINUTE
+    second = claim(job, first.state, now, first.again.key)
+    assert (second.ended[0].missed_count, second.ended[0].last_due_at) == (7, now - MINUTE)
+    assert second.again is not None
+    assert sent(claim(job, second.state, now, second.again.key)).key.due_at == now
+
+
+@pytest.mark.parametrize(
+    ("run", "generation", "is_skipped"),
+    [
+        (waiting(RunKey(DUE - MINUTE, 1)), 1, True),
+        (out(RunKey(DUE - MINUTE, 1)), 1, True),
+        # Its attempt is under way, whatever has become of its generation.
+        (out(RunKey(DUE - MINUTE, 1)), 2, True),
+        # It waits for an attempt that will never be sent.
+        (waiting(RunKey(DUE - MINUTE, 1)), 2, False),
+        (UnfinishedRun(MANUAL, 1, 0, next_attempt_at=DUE), 1, False),
+    ],
+)
+def test_an_occurrence_that_overlaps_is_skipped(
+    run: UnfinishedRun, generation: int, is_skipped: bool
+) -> None:
+    job = definition(MINUTELY, overlap=Overlap.SKIP)
+    state = fresh(job, generation=generation, defined_in=generation, runs=(run,))
+    key = RunKey(DUE, generation)
+    step = claim(job, state, DUE, key)
+    if is_skipped:
+        assert step.ended == (RunEnd(key, RunStatus.SKIPPED, DUE, Reason.OVERLAP),)
+        assert (step.send, step.state.next_due_at, step.state.runs) == (None, DUE + MINUTE, (run,))
+        assert [due.at for due in step.arm] == [DUE + MINUTE]
+    else:
+        sent(step)
+    sent(claim(replace(job, overlap=Overlap.ALLOW), state, DUE, key))
+
+
+def test_a_one_time_job_that_is_skipped_has_failed() -> None:
+    job = definition(overlap=Overlap.SKIP)
+    assert (
+        claim(job, fresh(job, runs=(waiting(RunKey(DUE - HOUR, 1)),)), DUE).state.status
+        is Status.FAILED
+    )
+
+
+def test_a_33rd_run_is_skipped() -> None:
+    job = definition(MINUTELY)
+    many = tuple(
+        waiting(RunKey(DUE - number * MINUTE, 1)) for number in range(1, MAX_UNFINISHED_RUNS + 1)
+    )
+    step = claim(job, fresh(job, runs=many), DUE)
+    assert step.ended == (RunEnd(KEY, RunStatus.SKIPPED, DUE, Reason.TOO_MANY_RUNS),)
+    sent(claim(job, fresh(job, runs=many[1:]), DUE))
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        ((), "the run has ended"),
+        ((out(owner="other"),), "somebody has claimed it again"),
+        (
+            (out(owner=None, lease_until=None, next_attempt_at=DUE),),
+            "somebody has settled it, and it waits",
+        ),
+    ],
+)
+@pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.TIMEOUT])
+def test_a_finish_that_finds_its_owner_gone_changes_nothing(
+    found: tuple[UnfinishedRun, ...], why: str, outcome: Outcome
+) -> None:
+    job = definition()
+    assert (
+        left(finish(job, fresh(job, runs=found), out(), outcome)) == "the attempt has another owner"
+    ), why
+
+
+@pytest.mark.parametrize("trigger", [DATE, MINUTELY])
+def test_a_success_ends_the_run(trigger: Trigger) -> None:
+    job = definition(trigger)
+    due_at = None if trigger is DATE else DUE + MINUTE
+    step = finish(job, fresh(job, next_due_at=due_at, runs=(out(),)), out(), Outcome.SUCCESS)
+    assert (step.state.runs, step.state.last_run, step.arm) == ((), LastRun(KEY, 1), ())
+    assert step.verdict.status is RunStatus.SUCCEEDED
+    assert step.state.status is (Status.COMPLETED if trigger is DATE else Status.ACTIVE)
+
+
+def test_a_failure_that_will_not_pass_ends_the_run() -> None:
+    step = finish(
+        definition(),
+        fresh(definition(), next_due_at=None, runs=(out(),)),
+        out(),
+        Outcome.HTTP_ERROR,
+        status_code=404,
+    )
+    assert (step.verdict.status, step.verdict.reason, step.state.status) == (
+        RunStatus.FAILED,
+        None,
+        Status.FAILED,
+    )
+
+
+def test_a_failure_waits_for_the_next_attempt() -> None:
+    job = definition(retry=RetryPolicy(3, timedelta(seconds=10), HOUR))
+    step = finish(job, fresh(job, next_due_at=None, runs=(out(),)), out(), Outcome.TIMEOUT)
+    at = DUE + timedelta(seconds=10)
+    assert step.state.runs == (UnfinishedRun(KEY, 1, 1, next_attempt_at=at, started_at=DUE),)
+    assert step.arm == (DueMessage("job_x", "tenant", KEY, at),)
+    assert (step.verdict.status, step.verdict.next_attempt_at) == (RunStatus.RETRYING, at)
+    assert step.state.status is Status.ACTIVE
+    assert step.state.last_run is None
+
+
+@pytest.mark.parametrize(("pause", "near"), [(NEAR, True), (NEAR + SECOND, False)])
+def test_a_retry_later_than_a_queue_can_wait_is_left_to_the_sweeper(
+    pause: timedelta, near: bool
+) -> None:
+    job = definition(retry=RetryPolicy(3, pause, pause))
+    step = finish(job, fresh(job, next_due_at=None, runs=(out(),)), out(), Outcome.TIMEOUT)
+    assert bool(step.arm) is near
+    assert step.state.runs[0].covered is near
+    assert step.state.watch_at == DUE + pause + (GRACE if near else -WAKE_AHEAD)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "generation", "reason"),
+    [
+        (3, 1, Reason.ATTEMPTS_EXHAUSTED),
+        (3, 2, Reason.ATTEMPTS_EXHAUSTED),
+        (4, 1, Reason.ATTEMPTS_EXHAUSTED),
+        (2, 2, Reason.SUPERSEDED),
+    ],
+)
+def test_a_failure_without_another_attempt_says_why(
+    attempt: int, generation: int, reason: Reason
+) -> None:
+    job = definition(retry=RetryPolicy(3))
+    run = out(attempt=attempt)
+    step = finish(
+        job,
+        fresh(job, generation=generation, defined_in=generation, runs=(run,)),
+        run,
+        Outcome.TIMEOUT,
+    )
+    assert (step.verdict.status, step.verdict.reason, step.state.runs) == (
+        RunStatus.FAILED,
+        reason,
+        (),
+    )
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [RunUpdate(RunStatus.SUCCEEDED), RunUpdate(RunStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED)],
+)
+def test_an_end_that_is_on_record_stays_the_end(verdict: RunUpdate) -> None:
+    """Whoever recorded it died before the finish; a change since then would have come to another
+    end, or to a retry.
+    """
+    job, run = definition(retry=RetryPolicy(20)), out()
+    state = fresh(job, generation=2, defined_in=2, runs=(run,))
+    step = run_transitions.finish(
+        job, state, run, Ended(Outcome.TIMEOUT, DUE, verdict=verdict), 0, DUE
+    )
+    assert isinstance(step, Transition)
+    assert (step.verdict, step.state.runs, step.state.last_run) == (verdict, (), LastRun(KEY, 1))
+
+
+def test_a_retry_that_is_on_record_is_decided_anew() -> None:
+    job, run = definition(), out()
+    state = fresh(job, generation=2, defined_in=2, runs=(run,))
+    on_record = RunUpdate(RunStatus.RETRYING, next_attempt_at=DUE + SECOND)
+    step = run_transitions.finish(
+        job, state, run, Ended(Outcome.TIMEOUT, DUE, verdict=on_record), 0, DUE
+    )
+    assert isinstance(step, Transition)
+    assert step.verdict == RunUpdate(RunStatus.FAILED, Reason.SUPERSEDED)
+
+
+def test_a_later_definition_s_policy_says_nothing_about_an_earlier_run() -> None:
+    later, run = definition(retry=RetryPolicy(1)), out()
+    state = fresh(later, generation=2, defined_in=2, runs=(run,))
+    assert (
+        finish(replace(later, generation=2), state, run, Outcome.TIMEOUT).verdict.reason
+        is Reason.SUPERSEDED
+    )
+    assert finish(later, state, run, Outcome.TIMEOUT).verdict.reason is Reason.ATTEMPTS_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [(Outcome.SUCCESS, 200), (Outcome.HTTP_ERROR, 404), (Outcome.TIMEOUT, None)],
+)
+def test_the_run_of_an_old_date_does_not_end_a_job_with_a_new_one(
+    outcome: Outcome, code: int | None
+) -> None:
+    job = definition(OneTime(DUE + HOUR))
+    state = fresh(job, generation=2, defined_in=2, runs=(out(),))
+    step = finish(job, state, out(), outcome, status_code=code)
+    assert (step.state.status, step.state.next_due_at) == (Status.ACTIVE, DUE + HOUR)
+    assert step.state.last_run == LastRun(KEY, 1)
+
+
+def test_a_manual_run_never_ends_a_one_time_job() -> None:
+    job, run = definition(), out(MANUAL)
+    step = finish(job, fresh(job, runs=(run,)), run, Outcome.SUCCESS)
+    assert (step.state.status, step.state.next_due_at) == (Status.ACTIVE, DUE)
+
+
+def test_a_run_that_ends_after_a_pause_leaves_the_job_paused() -> None:
+    job = definition()
+    step = finish(job, fresh(job, status=Status.PAUSED, runs=(out(),)), out(), Outcome.SUCCESS)
+    assert step.state.status is Status.PAUSED
+
+
+@pytest.mark.parametrize(
+    ("last", "points_to"),
+    [
+        (None, "this"),
+        (LastRun(RunKey(DUE - MINUTE, 1), 3), "this"),
+        (LastRun(KEY, 1), "this"),
+        (LastRun(RunKey(DUE + MINUTE, 1), 1), "last"),
+        # A manual run of the same second is the later one.
+        (LastRun(RunKey.for_manual(DUE), 1), "last"),
+    ],
+)
+def test_the_last_run_is_the_one_of_the_latest_due_time_whichever_ends_last(
+    last: LastRun | None, points_to: str
+) -> None:
+    job, run = definition(MINUTELY), out(attempt=2)
+    ended = finish(job, fresh(job, runs=(run,), last_run=last), run, Outcome.SUCCESS).state
+    assert ended.last_run == (LastRun(KEY, 2) if points_to == "this" else last)
+    superseded = fresh(job, generation=2, defined_in=2, runs=(waiting(),), last_run=last)
+    closed = claim(job, superseded, DUE).state
+    assert closed.last_run == (LastRun(KEY, 1, superseded_at=DUE) if points_to == "this" else last)
+
+
+def test_a_state_is_swept_when_its_watch_time_has_come_and_not_before() -> None:
+    state = fresh(definition())
+    assert state.watch_at == DUE + GRACE
+    assert left(run_transitions.sweep(state, DUE + GRACE - TICK)) == "not overdue"
+    step = run_transitions.sweep(state, DUE + GRACE)
+    assert isinstance(step, Transition)
+    assert step.arm == (DueMessage("job_x", "tenant", KEY, DUE),)
+    assert left(run_transitions.sweep(replace(state, watch_at=None), DUE + HOUR)) == "not overdue"
+
+
+def test_looks_in_vain_come_further_and_further_apart() -> None:
+    state, now, pauses = fresh(definition()), DUE + GRACE, []
+    for number in range(1, 8):
+        step = run_transitions.sweep(state, now)
+        assert isinstance(step, Transition)
+        assert step.state.watch_at is not None
+        assert step.state.sweeps == number
+        pauses.append((step.state.watch_at - now) // MINUTE)
+        state, now = step.state, step.state.watch_at
+    assert pauses == [1, 2, 4, 8, 8, 8, 8]
+
+
+def test_whatever_else_happens_begins_the_looks_anew() -> None:
+    job = definition(MINUTELY, misfire_grace=HOUR)
+    assert claim(job, fresh(job, sweeps=5), DUE).state.sweeps == 0
+
+
+def test_what_nothing_covers_is_armed_two_minutes_before() -> None:
+    job = definition(OneTime(DUE + HOUR))
+    state = fresh(job)
+    assert state.watch_at == DUE + HOUR - WAKE_AHEAD
+    step = run_transitions.sweep(state, state.watch_at)
+    assert isinstance(step, Transition)
+    assert [due.at for due in step.arm] == [DUE + HOUR]
+    assert step.state.covered
+    assert step.state.watch_at == DUE + HOUR + GRACE, (
+        "covered now, it is forgotten only a grace after its time"
+    )
+
+
+def test_only_what_is_overdue_is_armed() -> None:
+    job = definition(MINUTELY)
+    lost, retry = (
+        out(RunKey(DUE - HOUR, 1), lease_until=DUE - MINUTE),
+        waiting(next_attempt_at=DUE + HOUR),
+    )
+    state = fresh(job, next_due_at=DUE + HOUR, runs=(lost, retry), watch_at=DUE - MINUTE + SKEW)
+    step = run_transitions.sweep(state, DUE)
+    assert isinstance(step, Transition)
+    assert step.arm == (DueMessage("job_x", "tenant", lost.key, DUE),)
+    assert step.state.watch_at == DUE + MINUTE
+    assert {run.key for run in step.state.runs} == {retry.key, lost.key}
+
+
+def test_a_forgotten_retry_is_armed_at_its_time() -> None:
+    job = definition()
+    retry = waiting(next_attempt_at=DUE + WAKE_AHEAD, covered=False)
+    step = run_transitions.sweep(fresh(job, next_due_at=None, runs=(retry,), watch_at=DUE), DUE)
+    assert isinstance(step, Transition)
+    assert step.arm == (DueMessage("job_x", "tenant", KEY, DUE + WAKE_AHEAD),)
+    assert step.state.runs[0].covered
+    assert step.state.watch_at == DUE + WAKE_AHEAD + GRACE
+
+
+def test_a_paused_job_s_occurrence_is_not_armed() -> None:
+    state = fresh(
+        definition(),
+        status=Status.PAUSED,
+        runs=(waiting(next_attempt_at=DUE),),
+        watch_at=DUE + GRACE,
+    )
+    step = run_transitions.sweep(state, DUE + HOUR)
+    assert isinstance(step, Transition)
+    assert [due.key for due in step.arm] == [KEY]
+
+
+def test_a_wake_stands_for_the_occurrence_two_minutes_later_whatever_comes_next() -> None:
+    job = definition(Cron("*/5 * * * *", "UTC"))
+    state = fresh(job)
+    for due_at in (DUE, DUE + 5 * MINUTE, DUE - 5 * MINUTE):
+        assert run_transitions.wake(job, state, due_at - WAKE_AHEAD) == DueMessage(
+            "job_x", "tenant", RunKey(due_at, 1), due_at
+        )
+
+
+def test_a_wake_for_a_minute_at_which_nothing_occurs_is_for_nothing() -> None:
+    job = definition(Cron("*/5 * * * *", "UTC"))
+    assert run_transitions.wake(job, fresh(job), DUE - WAKE_AHEAD + MINUTE) is None
+    assert run_transitions.wake(job, fresh(job), DUE - WAKE_AHEAD - MINUTE) is None
+
+
+def test_a_wake_of_a_date_stands_for_the_date() -> None:
+    job = definition(OneTime(DUE + timedelta(seconds=17)))
+    assert run_transitions.wake(job, fresh(job), DUE - WAKE_AHEAD) == DueMessage(
+        "job_x", "tenant", RunKey(job.trigger.date, 1), job.trigger.date
+    )  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("status", [Status.PAUSED, Status.COMPLETED, Status.FAILED])
+def test_a_wake_of_a_job_that_is_not_active_is_for_nothing(status: Status) -> None:
+    for job in (definition(), definition(MINUTELY)):
+        assert run_transitions.wake(job, fresh(job, status=status), DUE - WAKE_AHEAD) is None
+
+
+def test_a_wake_names_the_generation_that_counts_now() -> None:
+    due = run_transitions.wake(
+        definition(MINUTELY), fresh(definition(MINUTELY), generation=4), DUE - WAKE_AHEAD
+    )
+    assert due is not None
+    assert due.key == RunKey(DUE, 4)

@@ -1,0 +1,218 @@
+"""Resona's real parts on a cloud in memory, with a clock that a test moves.
+
+Nothing waits: `advance_to` goes from event to event (a message becomes visible, a schedule wakes,
+the sweeper's minute) and calls the executor's use cases as AWS would. Targets answer what `target`
+returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.job_store import JobStore
+from chalicelib.aws.run_store import RunStore
+from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.aws.secret_store import SecretStore
+from chalicelib.aws.serialization import load_due
+from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.job import Definition
+from chalicelib.domain.request import Request, check
+from chalicelib.domain.run import AttemptResult, Outcome, Response
+from chalicelib.domain.secrets import Credentials
+from chalicelib.domain.trigger import Trigger
+from chalicelib.usecases.arming import Arming
+from chalicelib.usecases.attempt import AttemptSender
+from chalicelib.usecases.firing import Firing
+from chalicelib.usecases.scheduling import Scheduling
+from infra.local import eventbridge
+from tests.cloud import KMS, SQS, Cloud, DynamoDB, Scheduler
+
+START = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
+VISIBILITY = timedelta(seconds=720)
+# The check of requests, but for whom they may call.
+ANY_HOST = partial(check, refuse_host=lambda host: None)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request as a target saw it."""
+
+    at: datetime
+    request: Request
+    headers: Mapping[str, str]
+    credentials: Credentials
+
+
+def ok(body: str = "ok") -> AttemptResult:
+    return AttemptResult(
+        Outcome.SUCCESS,
+        timedelta(milliseconds=40),
+        200,
+        Response({"content-type": "text/plain"}, body, truncated=False),
+    )
+
+
+def status(code: int, **members: Any) -> AttemptResult:
+    return AttemptResult(
+        Outcome.HTTP_ERROR,
+        timedelta(milliseconds=40),
+        code,
+        Response({}, "", truncated=False),
+        error=f"{code}",
+        **members,
+    )
+
+
+def in_turn(calls: Iterable[Callable[[], Any]]) -> list[Any]:
+    """Make calls one after the other, so that a test is the same every time, and what each costs
+    can be counted by itself.
+    """
+    return [call() for call in calls]
+
+
+class Environment:
+    """One deployment.
+
+    `target` is called with each request and returns what came of it; `make_cloud` makes the cloud
+    it runs on.
+    """
+
+    def __init__(
+        self, start: datetime = START, make_cloud: Callable[[Callable[[], datetime]], Cloud] = Cloud
+    ) -> None:
+        self.now = start
+        self.sent: list[Sent] = []
+        self.target: Callable[[Sent], AttemptResult] = lambda sent: ok()
+        self.sweeps = True
+        self.wakes = True
+        self.cloud = make_cloud(self.clock)
+        dynamodb: Any = DynamoDB(self.cloud)
+        queue_client: Any = SQS(self.cloud)
+        scheduler: Any = Scheduler(self.cloud)
+        self.jobs = JobStore(dynamodb, "jobs")
+        self.runs = RunStore(dynamodb, "runs", timedelta(days=30))
+        self.queue = DueQueue(queue_client, "due")
+        self.schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"))
+        kms: Any = KMS(self.cloud)
+        self.secrets = SecretStore(dynamodb, "secrets", lambda: kms, "key")
+        self.arming = Arming(self.jobs, self.queue, self.clock)
+        self.scheduling = Scheduling(
+            self.jobs,
+            self.runs,
+            self.schedules,
+            self.secrets,
+            self.arming,
+            self.clock,
+            ANY_HOST,
+            side_by_side=in_turn,
+        )
+        self.firing = Firing(
+            jobs=self.jobs,
+            runs=self.runs,
+            schedules=self.schedules,
+            queue=self.queue,
+            arming=self.arming,
+            sender=AttemptSender(self.secrets, self._send, self.clock, self._sleep),
+            clock=self.clock,
+            sleep=self._sleep,
+            side_by_side=in_turn,
+        )
+        self._swept_at = start
+        self._woken: dict[str, datetime] = {}
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def _send(
+        self,
+        request: Request,
+        *,
+        run_headers: Mapping[str, str],
+        timeout: timedelta,
+        credentials: Credentials,
+    ) -> AttemptResult:
+        sent = Sent(self.now, request, run_headers, credentials)
+        self.sent.append(sent)
+        exchange = self.target(sent)
+        self.now += exchange.duration
+        return exchange
+
+    def create(self, trigger: Trigger, **fields: Any) -> str:
+        """Register a job and return its id."""
+        request = fields.pop("request", Request("https://example.com/hook", "POST", {}, {"n": 1}))
+        draft = Definition("", "tenant", 1, "job", self.now, trigger, request, **fields)
+        return self.scheduling.create(draft).definition.id
+
+    def advance(self, **duration: float) -> None:
+        """Let time pass."""
+        self.advance_to(self.now + timedelta(**duration))
+
+    def advance_to(self, until: datetime) -> None:
+        """Let time pass, and everything happen that is due until then."""
+        while True:
+            at, event = self._next_event()
+            if at > until:
+                break
+            self.now = max(self.now, at)
+            event()
+        self.now = max(self.now, until)
+
+    def _next_event(self) -> tuple[datetime, Callable[[], None]]:
+        events: list[tuple[datetime, int, Callable[[], None]]] = [
+            (self._swept_at + timedelta(minutes=1), 2, self.sweep)
+        ]
+        for name, message in self.cloud.messages.items():
+            events.append((message.visible_at, 1, lambda name=name: self.deliver(name)))  # type: ignore[misc]
+        if self.wakes:
+            for name, schedule in self.cloud.schedules.items():
+                after = self._woken.get(name, schedule["made_at"])
+                at = eventbridge.next_fire(
+                    schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"], after
+                )
+                if at is not None:
+                    events.append((at, 0, lambda name=name, at=at: self.wake(name, at)))  # type: ignore[misc]
+        at, _, event = min(events, key=lambda event: event[:2])
+        return at, event
+
+    def sweep(self) -> None:
+        """Let the sweeper look once."""
+        self._swept_at = max(self.now, self._swept_at + timedelta(minutes=1))
+        if self.sweeps:
+            self.firing.sweep(self.now + timedelta(seconds=45))
+
+    def deliver(self, name: str) -> None:
+        """Deliver one message, and delete it unless its handling failed, since something did not
+        answer: then it comes again.
+        """
+        message = self.cloud.messages[name]
+        message.visible_at = self.now + VISIBILITY
+        message.count += 1
+        try:
+            self.firing.fire(load_due(message.body))
+        except Unavailable:
+            return
+        self.cloud.messages.pop(name, None)
+
+    def wake(self, name: str, at: datetime) -> None:
+        """Let a schedule wake the executor for its time `at`."""
+        self._woken[name] = at
+        if self.cloud.schedules[name]["ActionAfterCompletion"] == "DELETE":
+            del self.cloud.schedules[name]
+        self.firing.wake(name, at)
+
+    def job(self, job_id: str) -> Any:
+        return self.scheduling.get("tenant", job_id)
+
+    def state(self, job_id: str) -> Any:
+        return self.jobs.state(job_id)
+
+    def run_list(self, job_id: str) -> Any:
+        return self.scheduling.runs_page("tenant", job_id, None, 100)[1]

@@ -1,0 +1,89 @@
+"""Attempts: what they carry, and what happens when their secrets cannot be had."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.domain.request import Request
+from chalicelib.domain.retry import RetryPolicy
+from chalicelib.domain.run import RunStatus
+from chalicelib.domain.trigger import OneTime
+from tests.cloud import client_error
+from tests.environment import START, Environment
+
+
+def at(seconds: float) -> OneTime:
+    return OneTime(START.replace(microsecond=0) + timedelta(seconds=seconds))
+
+
+def unavailable_until(env: Environment, seconds: float) -> None:
+    """Have the key of secrets fail until some time has passed."""
+
+    def fail(operation: str, request: dict[str, Any]) -> None:
+        if operation in ("Encrypt", "Decrypt") and (env.now - START).total_seconds() < seconds:
+            raise client_error("KMSInternalException", operation, 500)
+
+    env.cloud.before = fail
+
+
+def test_an_attempt_waits_a_little_for_the_key() -> None:
+    env = Environment()
+    job_id = env.create(at(5))
+    unavailable_until(env, 12)
+    env.advance(seconds=30)
+    assert len(env.sent) == 1
+    assert env.sent[0].headers["Resona-Attempt"] == "1"
+    assert env.run_list(job_id)[0].status is RunStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize("outage", [60, 3600])
+def test_no_attempt_is_spent_while_there_is_no_key_and_none_is_sent_unsigned(outage: int) -> None:
+    env = Environment()
+    job_id = env.create(at(5), retry=RetryPolicy(max_attempts=1))
+    unavailable_until(env, outage)
+    env.advance(seconds=outage + 360)
+    assert [sent.headers["Resona-Attempt"] for sent in env.sent] == ["1"]
+    assert (env.sent[0].at - START).total_seconds() >= outage
+    assert env.sent[0].credentials.signing
+    (run,) = env.run_list(job_id)
+    assert (run.status, [attempt.exchange.outcome for attempt in run.attempts]) == (
+        RunStatus.SUCCEEDED,
+        ["success"],
+    )
+
+
+@pytest.mark.parametrize("what", ["deleted", "paused"])
+def test_what_is_deleted_or_paused_while_an_attempt_waits_for_the_key_is_not_sent(
+    what: str,
+) -> None:
+    env = Environment()
+    job_id = env.create(at(5))
+
+    def fail(operation: str, request: dict[str, Any]) -> None:
+        if operation in ("Encrypt", "Decrypt") and env.now < at(8).date:
+            if env.now > at(6).date and not asked:
+                asked.append(what)
+                (env.scheduling.delete if what == "deleted" else env.scheduling.pause)(
+                    "tenant", job_id
+                )
+            raise client_error("KMSInternalException", operation, 500)
+
+    asked: list[str] = []
+    env.cloud.before = fail
+    env.advance(minutes=6)
+    assert (asked, env.sent) == ([what], [])
+
+
+def test_a_secret_that_is_longer_than_what_a_header_may_hold_is_told_and_not_shown() -> None:
+    env = Environment()
+    env.secrets.put("tenant", "long", "x" * 4096, env.now)
+    request = Request(
+        "https://example.com/", "POST", {"Authorization": "Bearer {{secret:long}}"}, None
+    )
+    env.create(at(5), request=request)
+    env.advance(seconds=10)
+    # The wire's own check refuses it; here it is enough that it gets there whole.
+    assert len(env.sent[0].request.headers["Authorization"]) == 4096 + len("Bearer ")

@@ -1,0 +1,629 @@
+"""A firing from end to end: the real stores and use cases on a cloud in memory."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.aws.job_items import WATCH_SHARDS
+from chalicelib.aws.serialization import load_due
+from chalicelib.domain.cron import parse
+from chalicelib.domain.errors import JobHasEnded, JobNotFound, Unavailable
+from chalicelib.domain.ids import RunKey, run_id
+from chalicelib.domain.job import Overlap
+from chalicelib.domain.request import Request
+from chalicelib.domain.retry import RetryPolicy
+from chalicelib.domain.run import AttemptResult, Outcome, Reason, RunStatus
+from chalicelib.domain.state import DueMessage, Status
+from chalicelib.domain.trigger import OneTime
+from chalicelib.usecases.scheduling import Edit
+from tests.cloud import client_error
+from tests.environment import START, Environment, ok, status
+
+
+@pytest.fixture
+def env() -> Environment:
+    return Environment()
+
+
+def at(**duration: float) -> OneTime:
+    return OneTime((START + timedelta(**duration)).replace(microsecond=0))
+
+
+MINUTELY = parse("* * * * *")
+
+
+def lateness(env: Environment) -> list[float]:
+    return [
+        (sent.at - datetime.fromisoformat(sent.headers["Resona-Scheduled-Time"])).total_seconds()
+        for sent in env.sent
+    ]
+
+
+def test_a_one_time_job_fires_on_the_second_and_is_completed(env: Environment) -> None:
+    job_id = env.create(at(seconds=6))
+    env.advance(seconds=10)
+    assert lateness(env) == [0]
+    job = env.job(job_id)
+    assert job.state.status is Status.COMPLETED
+    assert job.state.next_run_time is None
+    assert job.result.exchange.status_code == 200
+    assert not env.cloud.messages
+
+
+def test_a_job_due_in_an_hour_is_woken_by_its_schedule(env: Environment) -> None:
+    env.sweeps = False
+    job_id = env.create(at(hours=1))
+    assert len(env.cloud.schedules) == 1
+    env.advance(hours=2)
+    assert lateness(env) == [0]
+    assert env.job(job_id).state.status is Status.COMPLETED
+    assert not env.cloud.schedules
+
+
+def test_without_schedules_the_sweeper_arms_on_time(env: Environment) -> None:
+    def refuse(operation: str, request: dict[str, object]) -> None:
+        if operation == "CreateSchedule":
+            raise client_error("InternalServerException", operation, 500)
+
+    env.cloud.before = refuse
+    env.create(at(hours=1))
+    env.create(parse("0 * * * *"))
+    env.advance(hours=3, minutes=1)
+    assert lateness(env) == pytest.approx([0] * 4, abs=0.1)
+
+
+def test_a_minutely_cron_fires_every_minute_once(env: Environment) -> None:
+    job_id = env.create(MINUTELY)
+    env.advance(minutes=10)
+    assert lateness(env) == pytest.approx([0] * 10, abs=0.5)
+    assert len({sent.headers["Resona-Run-Id"] for sent in env.sent}) == 10
+    assert [run.status for run in env.run_list(job_id)] == [RunStatus.SUCCEEDED] * 10
+
+
+def test_a_failing_target_is_tried_again_with_growing_pauses_and_the_same_key(
+    env: Environment,
+) -> None:
+    answers = iter([status(500), status(503), ok()])
+    env.target = lambda sent: next(answers)
+    job_id = env.create(at(seconds=5))
+    env.advance(minutes=5)
+    assert [sent.headers["Resona-Attempt"] for sent in env.sent] == ["1", "2", "3"]
+    assert len({sent.headers["Idempotency-Key"] for sent in env.sent}) == 1
+    first, second, third = (sent.at for sent in env.sent)
+    assert timedelta(seconds=10) <= second - first <= timedelta(seconds=11.1)
+    assert timedelta(seconds=20) <= third - second <= timedelta(seconds=22.1)
+    (run,) = env.run_list(job_id)
+    assert [attempt.exchange.status_code for attempt in run.attempts] == [500, 503, 200]
+    assert run.status is RunStatus.SUCCEEDED
+    assert env.job(job_id).state.status is Status.COMPLETED
+
+
+def test_attempts_end_at_max_attempts(env: Environment) -> None:
+    env.target = lambda sent: status(500)
+    job_id = env.create(
+        at(seconds=5), retry=RetryPolicy(2, timedelta(seconds=1), timedelta(seconds=1))
+    )
+    env.advance(minutes=5)
+    assert len(env.sent) == 2
+    (run,) = env.run_list(job_id)
+    assert (run.status, run.reason) == (RunStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED)
+    assert env.job(job_id).state.status is Status.FAILED
+
+
+def test_a_status_that_will_not_pass_is_not_tried_again(env: Environment) -> None:
+    env.target = lambda sent: status(404)
+    job_id = env.create(at(seconds=5))
+    env.advance(minutes=5)
+    assert len(env.sent) == 1
+    assert env.job(job_id).state.status is Status.FAILED
+
+
+def test_retry_after_is_honoured_up_to_max_delay(env: Environment) -> None:
+    answers = iter([status(429, retry_after="30"), status(429, retry_after="9999"), ok()])
+    env.target = lambda sent: next(answers)
+    env.create(at(seconds=5), retry=RetryPolicy(3, timedelta(seconds=1), timedelta(seconds=60)))
+    env.advance(minutes=5)
+    first, second, third = (sent.at for sent in env.sent)
+    assert timedelta(seconds=30) <= second - first <= timedelta(seconds=33.1)
+    assert timedelta(seconds=60) <= third - second <= timedelta(seconds=66.1)
+
+
+def test_a_retry_later_than_a_queue_can_wait_is_armed_by_the_sweeper(env: Environment) -> None:
+    answers = iter([status(500), ok()])
+    env.target = lambda sent: next(answers)
+    env.create(at(seconds=5), retry=RetryPolicy(2, timedelta(hours=1), timedelta(hours=1)))
+    env.advance(hours=2)
+    first, second = (sent.at for sent in env.sent)
+    assert timedelta(hours=1) <= second - first <= timedelta(hours=1.1, seconds=1)
+
+
+def test_a_job_paused_in_the_last_half_second_does_not_fire(env: Environment) -> None:
+    job_id = env.create(at(seconds=6))
+    (name,) = env.cloud.messages
+    env.now = env.cloud.messages[name].visible_at
+    original = env.firing.sleep
+
+    def pause_meanwhile(seconds: float) -> None:
+        env.scheduling.pause("tenant", job_id)
+        original(seconds)
+
+    object.__setattr__(env.firing, "sleep", pause_meanwhile)
+    env.deliver(name)
+    env.advance(minutes=10)
+    assert env.sent == []
+    assert env.job(job_id).state.next_run_time is None
+    assert env.run_list(job_id) == []
+
+
+def test_a_deleted_job_does_not_fire(env: Environment) -> None:
+    near, far, cron = env.create(at(seconds=6)), env.create(at(hours=1)), env.create(MINUTELY)
+    for job_id in (near, far, cron):
+        env.scheduling.delete("tenant", job_id)
+    env.advance(hours=2)
+    assert env.sent == []
+    with pytest.raises(JobNotFound):
+        env.job(near)
+    assert env.cloud.schedules == {}
+
+
+def test_a_resumed_cron_fires_at_its_next_time(env: Environment) -> None:
+    job_id = env.create(MINUTELY)
+    env.scheduling.pause("tenant", job_id)
+    env.advance(minutes=5)
+    assert env.sent == []
+    env.scheduling.resume("tenant", job_id)
+    env.advance(minutes=3)
+    assert lateness(env) == pytest.approx([0] * 3, abs=0.5)
+
+
+def test_a_retry_of_a_paused_job_ends_as_superseded(env: Environment) -> None:
+    env.target = lambda sent: status(500)
+    job_id = env.create(at(seconds=5))
+    env.advance(seconds=8)
+    env.scheduling.pause("tenant", job_id)
+    env.advance(minutes=5)
+    assert len(env.sent) == 1
+    (run,) = env.run_list(job_id)
+    assert (run.status, run.reason, len(run.attempts)) == (RunStatus.FAILED, Reason.SUPERSEDED, 1)
+    assert env.job(job_id).result.exchange.status_code == 500
+
+
+def test_a_manual_run_outlives_a_pause_but_not_a_delete(env: Environment) -> None:
+    answers = iter([status(500), ok(), status(500)])
+    env.target = lambda sent: next(answers)
+    job_id = env.create(at(hours=1))
+    _, queued = env.scheduling.run_now("tenant", job_id)
+    assert queued.status is RunStatus.QUEUED
+    env.advance(seconds=3)
+    env.scheduling.pause("tenant", job_id)
+    env.advance(minutes=1)
+    assert [sent.headers["Resona-Attempt"] for sent in env.sent] == ["1", "2"]
+    assert env.job(job_id).result.exchange.status_code == 200
+    assert env.job(job_id).state.status is Status.PAUSED
+    env.scheduling.run_now("tenant", job_id)
+    env.advance(seconds=3)
+    env.scheduling.delete("tenant", job_id)
+    env.advance(minutes=5)
+    assert len(env.sent) == 3
+
+
+def test_a_duplicated_message_is_sent_once(env: Environment) -> None:
+    job_id = env.create(at(seconds=6))
+    due = DueMessage(job_id, "tenant", RunKey(at(seconds=6).date, 1), at(seconds=6).date)
+    env.queue.send([due, due, due], env.now)
+    env.advance(minutes=5)
+    assert len(env.sent) == 1
+
+
+def test_a_lost_message_is_found_by_the_sweeper(env: Environment) -> None:
+    job_id = env.create(at(seconds=6))
+    env.cloud.messages.clear()
+    env.advance(minutes=3)
+    assert len(env.sent) == 1
+    assert timedelta(seconds=30) <= env.sent[0].at - at(seconds=6).date <= timedelta(seconds=92)
+    assert env.job(job_id).state.status is Status.COMPLETED
+
+
+def test_only_what_has_come_due_is_told_to_be_overdue(
+    env: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the sweeper arms beforehand, since nothing else will, is on time, and no alarm."""
+    caplog.set_level(logging.DEBUG, "resona")
+    answers = iter([status(500)])
+    env.target = lambda sent: next(answers, ok())
+    env.create(at(seconds=5), retry=RetryPolicy(2, timedelta(minutes=20), timedelta(minutes=20)))
+    env.advance(minutes=30)
+    assert len(env.sent) == 2
+    assert [record.msg for record in caplog.records if record.msg.startswith("job.")] == [
+        "job.created",
+        "job.armed",
+    ]
+    env.create(at(seconds=5))
+    env.cloud.messages.clear()
+    env.advance(minutes=2)
+    assert [record.msg for record in caplog.records if record.msg.startswith("job.")][2:] == [
+        "job.created",
+        "job.overdue",
+    ]
+
+
+def test_a_message_that_could_not_be_sent_is_armed_by_the_next_sweep(env: Environment) -> None:
+    def refuse(operation: str, request: dict[str, object]) -> None:
+        if operation == "SendMessageBatch" and env.now < START + timedelta(seconds=10):
+            raise client_error("InternalError", operation, 500)
+
+    env.cloud.before = refuse
+    env.create(at(seconds=70))
+    env.advance(minutes=3)
+    assert lateness(env) == [0]
+
+
+def overdue_in_one_shard(env: Environment, count: int) -> list[str]:
+    """Register jobs that one shard of the sweeper's holds, and let them be overdue, the first the
+    longest.
+    """
+    made: list[str] = []
+    while len(made) < count:
+        job_id = env.create(at(seconds=6 + len(made)))
+        if zlib.crc32(job_id.encode()) % WATCH_SHARDS == 3:
+            made.append(job_id)
+        else:
+            env.scheduling.delete("tenant", job_id)
+    env.cloud.messages.clear()
+    env.now += timedelta(minutes=3)
+    return made
+
+
+def armed(env: Environment) -> list[str]:
+    return [load_due(message.body).job_id for message in env.cloud.messages.values()]
+
+
+@pytest.mark.parametrize("operation", ["GetItem", "PutItem"])
+def test_a_job_whose_item_does_not_answer_holds_up_no_other_of_its_shard_and_is_told_of(
+    env: Environment, operation: str
+) -> None:
+    first, second, third, fourth = overdue_in_one_shard(env, 4)
+
+    def refuse(called: str, request: dict[str, Any]) -> None:
+        item = request.get("Key") or request.get("Item") or {}
+        if called == operation and item["id"]["S"] in (first, third):
+            raise client_error("InternalServerError", called, 500)
+
+    env.cloud.before = refuse
+    with pytest.raises(Unavailable):
+        env.firing.sweep(env.now + timedelta(seconds=45))
+    assert armed(env) == [second, fourth]
+    env.cloud.before = lambda called, request: None
+    assert env.firing.sweep(env.now + timedelta(seconds=45)) == 2
+    assert armed(env) == [second, fourth, first, third]
+
+
+def test_a_sweep_begins_with_no_job_after_its_time(env: Environment) -> None:
+    made = overdue_in_one_shard(env, 5)
+
+    def be_slow(called: str, request: dict[str, Any]) -> None:
+        if called == "GetItem":
+            env.now += timedelta(seconds=20)
+
+    env.cloud.before = be_slow
+    assert env.firing.sweep(env.now + timedelta(seconds=45)) == 3
+    assert armed(env) == made[:3]
+
+
+def test_an_executor_that_died_after_its_claim_leaves_unknown_on_record_and_is_tried_again(
+    env: Environment,
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(sent: object) -> AttemptResult:
+        raise Killed
+
+    env.target = die  # type: ignore[assignment]
+    job_id = env.create(at(seconds=6))
+    with pytest.raises(Killed):
+        env.advance(seconds=10)
+    env.target = lambda sent: ok()
+    env.advance(minutes=5)
+    (run,) = env.run_list(job_id)
+    assert [attempt.exchange.outcome for attempt in run.attempts] == [
+        Outcome.UNKNOWN,
+        Outcome.SUCCESS,
+    ]
+    assert env.job(job_id).state.status is Status.COMPLETED
+
+
+def test_an_attempt_that_was_recorded_but_not_finished_is_only_finished(env: Environment) -> None:
+    class Killed(BaseException):
+        pass
+
+    puts = []
+
+    def die_at_finish(operation: str, request: dict[str, object]) -> None:
+        if operation == "PutItem" and request["TableName"] == "jobs":
+            puts.append(operation)
+            if len(puts) == 2:
+                raise Killed
+
+    env.cloud.before = die_at_finish
+    job_id = env.create(at(seconds=6))
+    with pytest.raises(Killed):
+        env.advance(seconds=10)
+    env.advance(minutes=5)
+    assert len(env.sent) == 1
+    (run,) = env.run_list(job_id)
+    assert run.status is RunStatus.SUCCEEDED
+    assert env.job(job_id).state.status is Status.COMPLETED
+
+
+def test_a_firing_later_than_its_grace_is_recorded_as_missed(env: Environment) -> None:
+    job_id = env.create(at(seconds=6), misfire_grace=timedelta(seconds=60))
+    env.now += timedelta(seconds=120)
+    env.advance(minutes=5)
+    assert env.sent == []
+    (run,) = env.run_list(job_id)
+    assert (run.status, run.missed_count) == (RunStatus.MISSED, 1)
+    assert env.job(job_id).state.status is Status.FAILED
+
+
+def test_a_row_of_missed_occurrences_is_one_run_with_a_count(env: Environment) -> None:
+    job_id = env.create(MINUTELY)
+    env.now += timedelta(minutes=30)
+    env.advance(seconds=50)
+    missed, *rest = reversed(env.run_list(job_id))
+    assert (missed.status, missed.missed_count) == (RunStatus.MISSED, 29)
+    assert [run.status for run in rest] == [RunStatus.SUCCEEDED] * len(rest)
+    assert len(rest) >= 1
+
+
+def test_a_one_time_job_without_grace_is_sent_however_late(env: Environment) -> None:
+    env.create(at(seconds=6))
+    env.now += timedelta(days=3)
+    env.advance(minutes=5)
+    assert len(env.sent) == 1
+
+
+def test_overlap_skip_records_what_it_passes_over(env: Environment) -> None:
+    env.target = lambda sent: status(500)
+    job_id = env.create(
+        MINUTELY,
+        overlap=Overlap.SKIP,
+        retry=RetryPolicy(2, timedelta(seconds=90), timedelta(seconds=90)),
+    )
+    env.advance(minutes=2, seconds=30)
+    newest = env.run_list(job_id)[0]
+    assert (newest.status, newest.reason) == (RunStatus.SKIPPED, Reason.OVERLAP)
+
+
+def test_at_most_32_runs_are_unfinished(env: Environment) -> None:
+    env.target = lambda sent: status(500)
+    job_id = env.create(MINUTELY, retry=RetryPolicy(2, timedelta(hours=1), timedelta(hours=1)))
+    env.advance(minutes=34)
+    assert len(env.state(job_id).runs) == 32
+    newest = env.run_list(job_id)[0]
+    assert (newest.status, newest.reason) == (RunStatus.SKIPPED, Reason.TOO_MANY_RUNS)
+
+
+def test_a_replaced_trigger_fires_only_anew(env: Environment) -> None:
+    job_id = env.create(at(seconds=6))
+    env.scheduling.change(
+        "tenant", job_id, lambda job, now: Edit(replace(job.definition, trigger=at(seconds=20)))
+    )
+    env.advance(minutes=5)
+    assert [sent.at for sent in env.sent] == [at(seconds=20).date]
+    assert env.sent[0].headers["Resona-Run-Id"] == run_id(job_id, RunKey(at(seconds=20).date, 2))
+
+
+def test_a_changed_request_is_sent_at_the_old_time(env: Environment) -> None:
+    job_id = env.create(at(seconds=6))
+    changed = Request("https://example.com/changed", "PUT", {}, None)
+    env.scheduling.change(
+        "tenant", job_id, lambda job, now: Edit(replace(job.definition, request=changed))
+    )
+    env.advance(minutes=5)
+    assert [(sent.at, sent.request.url) for sent in env.sent] == [
+        (at(seconds=6).date, "https://example.com/changed")
+    ]
+
+
+def test_a_finished_one_time_job_takes_a_new_request_only_with_a_new_trigger(
+    env: Environment,
+) -> None:
+    job_id = env.create(at(seconds=6))
+    env.advance(minutes=1)
+    changed = Request("https://example.com/changed", "PUT", {}, None)
+    with pytest.raises(JobHasEnded):
+        env.scheduling.change(
+            "tenant", job_id, lambda job, now: Edit(replace(job.definition, request=changed))
+        )
+    again = OneTime((env.now + timedelta(seconds=5)).replace(microsecond=0))
+    env.scheduling.change(
+        "tenant",
+        job_id,
+        lambda job, now: Edit(replace(job.definition, request=changed, trigger=again)),
+    )
+    env.advance(minutes=1)
+    assert [sent.request.url for sent in env.sent] == [
+        "https://example.com/hook",
+        "https://example.com/changed",
+    ]
+
+
+def test_a_leftover_schedule_deletes_itself(env: Environment) -> None:
+    job_id = env.create(parse("0 * * * *"))
+    (name,) = env.cloud.schedules
+    schedule = dict(env.cloud.schedules[name])
+    env.scheduling.pause("tenant", job_id)
+    env.cloud.schedules[name] = schedule
+    env.advance(hours=2)
+    assert env.sent == []
+    assert env.cloud.schedules == {}
+
+
+def test_when_wakes_stop_coming_one_occurrence_is_late_and_the_next_are_on_time(
+    env: Environment,
+) -> None:
+    env.create(parse("*/10 * * * *"))
+    env.advance(minutes=15)
+    env.wakes = False
+    env.advance(minutes=55)
+    assert [seconds > 1 for seconds in lateness(env)] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_a_run_whose_answer_was_lost_and_written_over_is_queued_once(env: Environment) -> None:
+    job_id = env.create(at(hours=1))
+    lost: list[str] = []
+
+    def lose(operation: str, request: dict[str, object]) -> None:
+        if operation == "PutItem" and not lost:
+            lost.append(operation)
+            env.scheduling.pause("tenant", job_id)
+            # The SDK has asked again, and meets the state that the pause wrote.
+            raise client_error(
+                "ConditionalCheckFailedException",
+                operation,
+                Item=env.cloud.tables["jobs"][job_id, "state"],
+            )
+
+    env.cloud.after = lose
+    _, queued = env.scheduling.run_now("tenant", job_id)
+    assert [run.key for run in env.state(job_id).runs] == [queued.key]
+    env.advance(minutes=1)
+    assert len(env.sent) == 1
+
+
+def test_a_body_whose_zero_becomes_false_is_a_new_body(env: Environment) -> None:
+    job_id = env.create(
+        at(seconds=6), request=Request("https://example.com/", "POST", {}, {"dry_run": 0})
+    )
+    changed = Request("https://example.com/", "POST", {}, {"dry_run": False})
+    env.scheduling.change(
+        "tenant", job_id, lambda job, now: Edit(replace(job.definition, request=changed))
+    )
+    env.advance(minutes=1)
+    assert env.sent[0].request.body["dry_run"] is False
+
+
+def test_a_changed_minutely_cron_misses_none_of_the_minutes_that_were_woken_for(
+    env: Environment,
+) -> None:
+    job_id = env.create(MINUTELY)
+    env.advance(minutes=10, seconds=5)
+    changed = Request("https://example.com/changed", "PUT", {}, None)
+    env.scheduling.change(
+        "tenant", job_id, lambda job, now: Edit(replace(job.definition, request=changed))
+    )
+    env.advance(minutes=6)
+    assert len(env.sent) == 16
+    assert max(lateness(env)) < 1
+
+
+def test_a_job_that_cannot_be_read_holds_up_no_other(env: Environment) -> None:
+    jobs = [env.create(at(seconds=6)) for _ in range(40)]
+    env.cloud.messages.clear()
+    broken = env.cloud.tables["jobs"][jobs[0], "state"]
+    env.cloud.tables["jobs"][jobs[0], "state"] = {**broken, "state": {"S": "{}"}}
+    env.advance(minutes=3)
+    assert len(env.sent) == 39
+
+
+def test_a_sleep_that_ends_before_the_due_time_is_slept_on(env: Environment) -> None:
+    """The sleep is measured by one clock and the due time by another, which may be slowed down to
+    be set right meanwhile.
+    """
+    env.create(at(seconds=6))
+    early: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        early.append(seconds)
+        env.now += timedelta(seconds=seconds - (0.002 if len(early) == 1 else 0))
+
+    env.firing = replace(env.firing, sleep=sleep)
+    env.advance(minutes=2)
+    assert lateness(env) == [0]
+
+
+def test_a_new_name_leaves_no_schedule_that_no_state_carries(env: Environment) -> None:
+    def fail(operation: str, request: dict[str, object]) -> None:
+        if operation == "CreateSchedule":
+            raise client_error("InternalServerError", operation, 500)
+
+    env.cloud.before = fail
+    job_id = env.create(parse("0 9 1 1 *"))
+    env.cloud.before = lambda operation, request: None
+    env.scheduling.change(
+        "tenant", job_id, lambda job, now: Edit(replace(job.definition, name="renamed"))
+    )
+    assert list(env.cloud.schedules) == [f"{job_id}-{env.state(job_id).token}"]
+
+
+def test_a_create_whose_answer_was_lost_is_acknowledged_although_the_sweeper_was_first(
+    env: Environment,
+) -> None:
+    lost: list[str] = []
+
+    def lose(operation: str, request: dict[str, object]) -> None:
+        if operation == "TransactWriteItems" and not lost:
+            lost.append(operation)
+            env.firing.sweep(env.now + timedelta(seconds=45))
+            # The SDK's tries had no answer in time, and its last one was throttled.
+            raise client_error("ThrottlingException", operation)
+
+    env.cloud.after = lose
+    job_id = env.create(at(seconds=-45))
+    env.advance(minutes=1)
+    assert [sent.headers["Resona-Job-Id"] for sent in env.sent] == [job_id]
+
+
+def test_a_resume_whose_answer_was_lost_and_written_over_keeps_its_schedule(
+    env: Environment,
+) -> None:
+    job_id = env.create(parse("0 * * * *"))
+    env.scheduling.pause("tenant", job_id)
+    lost: list[str] = []
+
+    def lose(operation: str, request: dict[str, object]) -> None:
+        if operation == "PutItem" and not lost:
+            lost.append(operation)
+            env.scheduling.run_now("tenant", job_id)
+            # The SDK has asked again, and meets the state that the run wrote.
+            raise client_error(
+                "ConditionalCheckFailedException",
+                operation,
+                Item=env.cloud.tables["jobs"][job_id, "state"],
+            )
+
+    env.cloud.after = lose
+    env.scheduling.resume("tenant", job_id)
+    assert list(env.cloud.schedules) == [f"{job_id}-{env.state(job_id).token}"]
+
+
+def test_jobs_that_cannot_be_read_hold_up_no_other_however_many_they_are(env: Environment) -> None:
+    table = env.cloud.tables["jobs"]
+    for _ in range(110):
+        job_id = env.create(at(seconds=6))
+        # All in one shard, more than a page of them before the one that can be read.
+        table[job_id, "state"] = {
+            **table[job_id, "state"],
+            "watch_shard": {"S": "7"},
+            "state": {"S": "{}"},
+        }
+    job_id = env.create(at(seconds=7))
+    table[job_id, "state"] = {**table[job_id, "state"], "watch_shard": {"S": "7"}}
+    env.cloud.messages.clear()
+    env.advance(minutes=2)
+    assert [sent.headers["Resona-Job-Id"] for sent in env.sent] == [job_id]
