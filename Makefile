@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 EXPLORATIONS := tests/simulation tests/bench tests/infra tests/test_long_run.py tests/test_cloud.py \
-	$(addprefix tests/domain/test_,model.py real_crons.py cron.py preview.py address.py) $(addprefix tests/aws/test_,expression.py records.py)
+	$(addprefix tests/domain/test_,model.py real_crons.py cron.py preview.py address.py) $(addprefix tests/aws/test_,schedule_expression.py serialization.py)
 CLOUD := .build/end-to-end
 # The files pin all that is needed (tests/test_requirements.py holds them to it), so there is nothing to resolve. The pip of a new environment is
 # as old as its Python, and may be twice as slow: the pinned one comes first. It compiles nothing: Python does what it loads, and for the tests,

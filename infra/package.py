@@ -79,7 +79,7 @@ def package(
     environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ}
     done = subprocess.run(
         [*chalice, *arguments], env=environment, capture_output=True, text=True, check=False
-    )  # noqa: S603  our own Chalice
+    )
     if done.returncode != 0:
         raise NotPackaged(done.stdout + done.stderr)
     shutil.rmtree(project)

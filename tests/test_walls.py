@@ -17,35 +17,16 @@ PACKAGE = ROOT / "chalicelib"
 MAY_IMPORT = {
     "config": set[str](),
     "version": set[str](),
+    "runtime": set[str](),
     "domain": {"domain"},
-    "aws": {"aws", "domain", "config"},
+    "aws": {"aws", "domain", "config", "runtime"},
     "outbound": {"outbound", "domain", "version"},
-    "clock": set[str](),
-    "tries": set[str](),
-    "arming": {"aws", "domain"},
-    "side_by_side": set[str](),
-    "sending": {"aws", "domain"},
-    "scheduling": {"arming", "side_by_side", "tries", "clock", "aws", "domain", "config"},
-    "putting": {"scheduling", "domain"},
-    "troubles": {"scheduling", "domain"},
-    "bulk": {"scheduling", "domain"},
     "telemetry": {"telemetry", "config", "domain.errors"},
-    "firing": {"sending", "arming", "side_by_side", "tries", "aws", "domain"},
-    "executor": {
-        "firing",
-        "sending",
-        "arming",
-        "clock",
-        "aws",
-        "outbound",
-        "domain",
-        "config",
-        "telemetry",
+    "usecases": {"usecases", "runtime", "aws", "domain", "config"},
+    "handlers": {
+        *("handlers", "usecases", "runtime", "aws", "outbound", "domain", "config", "telemetry")
     },
-    "authorizer": {"clock", "aws", "domain", "config", "telemetry"},
-    "api": set(
-        "api config telemetry authorizer bulk scheduling putting troubles aws.wrong_runs aws.job_store aws.job_items domain version".split()
-    ),
+    "api": set("api config telemetry handlers.authorizer usecases aws domain version".split()),
 }
 
 # Dependency → the rooms that may import it.
@@ -60,7 +41,7 @@ OWNED_BY = {
     "urllib3": {"outbound"},
     "pydantic": {"api"},
     "pydantic_core": {"api"},
-    "chalice": {"api", "executor", "authorizer"},
+    "chalice": {"api", "handlers"},
     "certifi": {"outbound"},
     "tzdata": {"domain"},
     "ulid": {"domain"},

@@ -19,6 +19,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -282,9 +283,7 @@ class JobStore:
         found: dict[tuple[str, str], dict[str, Any]] = {}
         while keys:
             request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": True}}
-            answer: Any = self._call(
-                lambda request=request: self._client.batch_get_item(RequestItems=request)
-            )  # type: ignore[misc]
+            answer: Any = self._call(partial(self._client.batch_get_item, RequestItems=request))
             for item in answer["Responses"].get(self._table, []):
                 found[item["id"]["S"], item["part"]["S"]] = item
             keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -136,9 +137,7 @@ class RunStore:
     def _batch(self, keys: list[Any]) -> Iterable[dict[str, Any]]:
         while keys:
             request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": True}}
-            answer: Any = self._call(
-                lambda request=request: self._client.batch_get_item(RequestItems=request)
-            )  # type: ignore[misc]
+            answer: Any = self._call(partial(self._client.batch_get_item, RequestItems=request))
             yield from answer["Responses"].get(self._table, [])
             keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
 

@@ -19,7 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -239,9 +239,7 @@ class SecretStore:
         found: dict[str, dict[str, Any]] = {}
         while keys:
             request: dict[str, Any] = {self._table: {"Keys": keys[:100], "ConsistentRead": True}}
-            answer: Any = self._call(
-                lambda request=request: self._client.batch_get_item(RequestItems=request)
-            )  # type: ignore[misc]
+            answer: Any = self._call(partial(self._client.batch_get_item, RequestItems=request))
             for item in answer["Responses"].get(self._table, []):
                 found[item["name"]["S"]] = item
             keys = [

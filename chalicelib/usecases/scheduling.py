@@ -281,15 +281,11 @@ class Scheduling:
             step = decide(job.definition, job.state, now)
             if step is None:
                 return job
-            decided = step
-            if self._commit(
-                lambda decided=decided, now=now: self.jobs.save(decided.state, now=now),
-                job.state,
-                decided.state.token,
-            ):  # type: ignore[misc]
+            write = partial(self.jobs.save, step.state, now=now)
+            if self._commit(write, job.state, step.state.token):
                 log.info(event, extra={"job_id": job_id})
-                self._arming.arm(decided.state, decided.arm)
-                return replace(job, state=decided.state)
+                self._arming.arm(step.state, step.arm)
+                return replace(job, state=step.state)
         raise Unavailable("the job")
 
     def run_now(

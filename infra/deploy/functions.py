@@ -66,7 +66,7 @@ def run_chalice(project: Path, stage: str, region: str) -> Done:
     environment = {**os.environ, "AWS_DEFAULT_REGION": region, "AWS_REGION": region}
     done = subprocess.run(
         [*command, *arguments], env=environment, stderr=subprocess.PIPE, text=True, check=False
-    )  # noqa: S603  our own Chalice
+    )
     return Done(done.returncode, done.stderr)
 
 

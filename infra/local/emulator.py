@@ -24,7 +24,7 @@ os.environ.update(
     AWS_SECRET_ACCESS_KEY="laptop",
     AWS_DEFAULT_REGION=REGION,
     MOTO_ACCOUNT_ID=ACCOUNT,
-)  # noqa: S106
+)
 
 from moto.dynamodb.models import dynamodb_backends
 from moto.scheduler.models import scheduler_backends

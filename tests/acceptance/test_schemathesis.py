@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from app import app
 from chalicelib.api.routing import operations
 from tests.acceptance.laptop import ROOT, Laptop
 from tests.acceptance.receivers import Receiver

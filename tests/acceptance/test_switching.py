@@ -31,7 +31,7 @@ class Lambda:
 
     def update_function_configuration(
         self, FunctionName: str, Environment: dict[str, dict[str, str]]
-    ) -> None:  # noqa: N803
+    ) -> None:
         assert FunctionName == "resona-dev"
         if not self._is_allowed:
             raise client_error("AccessDeniedException", "UpdateFunctionConfiguration", 403)

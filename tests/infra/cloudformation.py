@@ -142,7 +142,7 @@ class CloudFormation:
 
     def describe_change_set(
         self, StackName: str, ChangeSetName: str, NextToken: str | None = None
-    ) -> dict[str, Any]:  # noqa: N803
+    ) -> dict[str, Any]:
         change_set = self.change_sets[ChangeSetName]
         status = change_set["states"][0]
         if len(change_set["states"]) > 1:
