@@ -77,7 +77,7 @@ def package(
     arguments = ["package", "--stage", stage, "--merge-template", str(merged), str(into)]
     # What it makes is the same for every region; it asks for one all the same.
     environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ}
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         [*chalice, *arguments], env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:

@@ -135,7 +135,7 @@ _DOORWAYS = {
     ("chalicelib.usecases.firing", "_sweep_shard"): "sweep",
     ("chalicelib.handlers.authorizer", "admit"): "authorizer",
 }
-_OF_THE_API = re.compile(r"chalicelib\.(scheduling|bulk|putting|api\..+)")
+_OF_THE_API = re.compile(r"chalicelib\.(usecases\.(scheduling|bulk|upsert)|api\..+)")
 
 
 def caller() -> str | None:

@@ -64,7 +64,7 @@ def run_chalice(project: Path, stage: str, region: str) -> Done:
         "120",
     ]
     environment = {**os.environ, "AWS_DEFAULT_REGION": region, "AWS_REGION": region}
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         [*command, *arguments], env=environment, stderr=subprocess.PIPE, text=True, check=False
     )
     return Done(done.returncode, done.stderr)

@@ -30,7 +30,9 @@ class Lambda:
         return {"LastUpdateStatus": "Successful", "Environment": {"Variables": self.variables}}
 
     def update_function_configuration(
-        self, FunctionName: str, Environment: dict[str, dict[str, str]]
+        self,
+        FunctionName: str,  # noqa: N803
+        Environment: dict[str, dict[str, str]],  # noqa: N803
     ) -> None:
         assert FunctionName == "resona-dev"
         if not self._is_allowed:

@@ -141,7 +141,10 @@ class CloudFormation:
         }
 
     def describe_change_set(
-        self, StackName: str, ChangeSetName: str, NextToken: str | None = None
+        self,
+        StackName: str,  # noqa: N803
+        ChangeSetName: str,  # noqa: N803
+        NextToken: str | None = None,  # noqa: N803
     ) -> dict[str, Any]:
         change_set = self.change_sets[ChangeSetName]
         status = change_set["states"][0]

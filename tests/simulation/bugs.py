@@ -7,6 +7,8 @@ script, a seed, or a script with a fault.
 
 from __future__ import annotations
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -20,9 +22,11 @@ from tests.simulation.simulation import live
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = 5000
-CLAIMING, CHANGING, STATE = "domain/claiming.py", "domain/changing.py", "domain/state.py"
-FIRING, SCHEDULING, STORE = "firing.py", "scheduling.py", "aws/job_store.py"
-SENDING, ARMING = "sending.py", "arming.py"
+RUN_TRANSITIONS, JOB_TRANSITIONS = "domain/run_transitions.py", "domain/job_transitions.py"
+STATE = "domain/state.py"
+FIRING, SCHEDULING = "usecases/firing.py", "usecases/scheduling.py"
+STORE = "aws/job_store.py"
+ATTEMPT, ARMING = "usecases/attempt.py", "usecases/arming.py"
 ITEMS, RUNS, QUEUE = "aws/job_items.py", "aws/run_store.py", "aws/due_queue.py"
 
 
@@ -41,9 +45,9 @@ def bug(name: str, *patches: tuple[str, str, str]) -> Bug:
 BUGS = (
     bug(
         "no generation check",
-        (CLAIMING, " or key.generation != state.generation", ""),
+        (RUN_TRANSITIONS, " or key.generation != state.generation", ""),
         (
-            CLAIMING,
+            RUN_TRANSITIONS,
             "UnfinishedRun(RunKey(due_at, state.generation), state.generation, attempt=0)",
             "UnfinishedRun(key, key.generation, attempt=0)",
         ),
@@ -51,7 +55,7 @@ BUGS = (
     bug(
         "a pause that does not hold",
         (
-            CLAIMING,
+            RUN_TRANSITIONS,
             "state.status is not Status.ACTIVE or key.generation != state.generation",
             "key.generation > state.generation",
         ),
@@ -59,7 +63,7 @@ BUGS = (
     bug(
         "a retry's claim that advances",
         (
-            CLAIMING,
+            RUN_TRANSITIONS,
             "    return Transition(written(state.with_run(claimed)), send=claimed)",
             "    following = definition.trigger.next_after(state.next_due_at) if state.next_due_at else None\n"
             "    return Transition(written(replace(state, next_due_at=following).with_run(claimed)), send=claimed)",
@@ -68,7 +72,7 @@ BUGS = (
     bug(
         "a finish that completes a newer generation",
         (
-            CLAIMING,
+            RUN_TRANSITIONS,
             "not run.key.manual and run.generation == state.generation",
             "not run.key.manual",
         ),
@@ -94,7 +98,7 @@ BUGS = (
     bug(
         "a wake that arms next_run_time",
         (
-            CLAIMING,
+            RUN_TRANSITIONS,
             "    due_at = scheduled_at + WAKE_AHEAD\n    occurs = trigger.next_after(due_at - timedelta(seconds=1)) == due_at\n    return occurrence_due(state, due_at) if occurs else None",
             "    return occurrence_due(state, state.next_due_at) if state.next_due_at else None",
         ),
@@ -118,7 +122,7 @@ BUGS = (
     bug(
         "the pointer cleared by a new generation",
         (
-            CHANGING,
+            JOB_TRANSITIONS,
             "        token=token,\n        doubted_until",
             "        token=token,\n        last_run=None,\n        doubted_until",
         ),
@@ -126,18 +130,26 @@ BUGS = (
     bug(
         "the pointer moves backward",
         (
-            CLAIMING,
+            RUN_TRANSITIONS,
             "is_newer = state.last_run is None or last.key.sort >= state.last_run.key.sort",
             "is_newer = True",
         ),
     ),
     bug(
         "no sweeper",
-        ("executor.py", "    return parts.sweep(parts.clock() + _SWEEP_TIME)", "    return 0"),
+        (
+            "handlers/executor.py",
+            "    return parts.sweep(parts.clock() + _SWEEP_TIME)",
+            "    return 0",
+        ),
     ),
     bug(
         "a sweeper that does not move on",
-        (CLAIMING, "watch_at=min(looks, default=None), sweeps", "watch_at=state.watch_at, sweeps"),
+        (
+            RUN_TRANSITIONS,
+            "watch_at=min(looks, default=None), sweeps",
+            "watch_at=state.watch_at, sweeps",
+        ),
     ),
     bug(
         "no read-back of an own write",
@@ -149,15 +161,23 @@ BUGS = (
     ),
     bug(
         "a retry recorded but not armed",
-        (CLAIMING, "arm=(run_due(state, run, at),) if near else (), verdict", "arm=(), verdict"),
-        (CLAIMING, "            arm.append(run_due(state, run, run.next_attempt_at or now))\n", ""),
+        (
+            RUN_TRANSITIONS,
+            "arm=(run_due(state, run, at),) if near else (), verdict",
+            "arm=(), verdict",
+        ),
+        (
+            RUN_TRANSITIONS,
+            "            arm.append(run_due(state, run, run.next_attempt_at or now))\n",
+            "",
+        ),
     ),
     bug(
         "steal of a live lease",
         (
-            CLAIMING,
-            'return Settle(run) if now >= run.lease_until + SKEW else NoChange("the attempt is under way")',
-            "return Settle(run)",
+            RUN_TRANSITIONS,
+            'Settle(run) if now >= run.lease_until + SKEW else NoChange("the attempt is under way")',
+            "Settle(run)",
         ),
     ),
     bug(
@@ -198,7 +218,7 @@ BUGS = (
     ),
     bug(
         "no owner check in the finish",
-        (CLAIMING, "run is None or run.owner != owned.owner", "run is None"),
+        (RUN_TRANSITIONS, "run is None or run.owner != owned.owner", "run is None"),
     ),
     bug(
         "a record without an owner",
@@ -241,7 +261,7 @@ BUGS = (
     bug(
         "no look at the lease before sending",
         (
-            SENDING,
+            ATTEMPT,
             "run.lease_until is None or run.lease_until - started_at < definition.timeout + _LEASE_TO_SPARE",
             "run.lease_until is None",
         ),
@@ -253,11 +273,11 @@ BUGS = (
     bug(
         "an end on record that is judged again",
         (
-            CLAIMING,
+            RUN_TRANSITIONS,
             "ended.verdict is not None and ended.verdict.status is not RunStatus.RETRYING",
             "False",
         ),
-        (CLAIMING, "definition.generation <= run.generation and run.attempt", "run.attempt"),
+        (RUN_TRANSITIONS, "definition.generation <= run.generation and run.attempt", "run.attempt"),
     ),
     bug(
         "a lost claim sends what came later",
@@ -265,45 +285,49 @@ BUGS = (
     ),
     bug(
         "missed occurrences miscounted",
-        (CLAIMING, "missed_count=len(missed), last", "missed_count=len(missed) + 1, last"),
+        (RUN_TRANSITIONS, "missed_count=len(missed), last", "missed_count=len(missed) + 1, last"),
     ),
     bug(
         "missed occurrences passed over in silence",
         (
-            CLAIMING,
+            RUN_TRANSITIONS,
             "definition.trigger.next_after(due_at), now)\n    fresh",
             "definition.trigger.next_after(now), now)\n    fresh",
         ),
     ),
     bug(
         "overlap is not looked at",
-        (CLAIMING, "definition.overlap is Overlap.SKIP and unfinished", "False"),
+        (RUN_TRANSITIONS, "definition.overlap is Overlap.SKIP and unfinished", "False"),
     ),
     bug(
         "grace is not looked at",
-        (CLAIMING, "        return now - due_at > grace\n", "        return False\n"),
+        (RUN_TRANSITIONS, "        return now - due_at > grace\n", "        return False\n"),
     ),
     bug(
         "a resume that makes up for the pause",
         (
-            CHANGING,
+            JOB_TRANSITIONS,
             "due_at = state.next_due_at if isinstance(trigger, OneTime) else trigger.next_after(now)",
             "due_at = state.next_due_at",
         ),
         (
-            CHANGING,
+            JOB_TRANSITIONS,
             "    if due_at is None or due_at <= now:\n        raise DateHasPassed",
             "    if due_at is None:\n        raise DateHasPassed",
         ),
     ),
     bug(
         "a pause that is no new generation",
-        (CHANGING, "generation=state.generation + 1, status=Status.PAUSED", "status=Status.PAUSED"),
+        (
+            JOB_TRANSITIONS,
+            "generation=state.generation + 1, status=Status.PAUSED",
+            "status=Status.PAUSED",
+        ),
     ),
     bug(
         "a change of the request that is no new generation",
         (
-            CHANGING,
+            JOB_TRANSITIONS,
             "if not is_new_trigger and new.meaning == old.meaning:",
             "if not is_new_trigger:",
         ),
@@ -311,23 +335,27 @@ BUGS = (
     bug(
         "a change that begins the trigger anew",
         (
-            CHANGING,
+            JOB_TRANSITIONS,
             "due_at = first_due_at(new.trigger, now) if is_new_trigger else state.next_due_at",
             "due_at = first_due_at(new.trigger, now)",
         ),
     ),
     bug(
         "one attempt too many",
-        (CLAIMING, "run.attempt >= retry.max_attempts", "run.attempt > retry.max_attempts"),
+        (RUN_TRANSITIONS, "run.attempt >= retry.max_attempts", "run.attempt > retry.max_attempts"),
     ),
     bug(
         "one attempt too few",
-        (CLAIMING, "run.attempt >= retry.max_attempts", "run.attempt + 1 >= retry.max_attempts"),
+        (
+            RUN_TRANSITIONS,
+            "run.attempt >= retry.max_attempts",
+            "run.attempt + 1 >= retry.max_attempts",
+        ),
     ),
     bug(
         "a retry that does not wait",
         (
-            CLAIMING,
+            RUN_TRANSITIONS,
             '    if run.next_attempt_at is not None and now < run.next_attempt_at:\n        return NoChange("not yet")\n',
             "",
         ),
@@ -343,14 +371,18 @@ BUGS = (
     bug(
         "what is superseded is never closed",
         (
-            CLAIMING,
+            RUN_TRANSITIONS,
             "        return _close(state, run, now)\n",
             '        return NoChange("superseded")\n',
         ),
     ),
     bug(
         "what is superseded is sent",
-        (CLAIMING, "    if state.supersedes(run):\n        return _close(state, run, now)\n", ""),
+        (
+            RUN_TRANSITIONS,
+            "    if state.supersedes(run):\n        return _close(state, run, now)\n",
+            "",
+        ),
     ),
     bug(
         "a job registered although nothing was written",
@@ -379,7 +411,7 @@ BUGS = (
     bug(
         "a page that leaves a job out",
         (
-            "api/jobs.py",
+            "api/routes/jobs.py",
             "                following = position\n",
             "                following = place\n",
         ),
@@ -395,6 +427,26 @@ BUGS = (
 )
 
 
+def planted(code: str, old: str, new: str) -> str:
+    """Return code with `new` in every place of `old`, however its lines are broken.
+
+    Raises ValueError when the old text is not there any more, or what results is no Python or means
+    the same.
+    """
+    tokens = re.findall(r"\w+|[^\w\s]", old)
+    pattern = r"\s*".join((",?" if one in ")]}" else "") + re.escape(one) for one in tokens)
+    pattern = pattern.replace(r"\s*,?", r",?\s*")
+    result, count = re.subn(pattern, lambda _: new.strip(), code)
+    if not count:
+        raise ValueError(f"the code no longer has the text {old!r}")
+    try:
+        if ast.dump(ast.parse(result)) == ast.dump(ast.parse(code)):
+            raise ValueError(f"{new!r} in the place of {old!r} changes nothing")
+    except SyntaxError as error:
+        raise ValueError(f"{new!r} in the place of {old!r} is no Python") from error
+    return result
+
+
 def plant(found: Bug, folder: Path) -> None:
     """Copy the code into a folder, with the bug in it.
 
@@ -408,10 +460,7 @@ def plant(found: Bug, folder: Path) -> None:
             shutil.copy(source, folder / name)
     for name, old, new in found.patches:
         path = folder / "chalicelib" / name
-        text = path.read_text()
-        if old not in text:
-            raise ValueError(f"{found.name}: {name} has no longer the text {old!r}")
-        path.write_text(text.replace(old, new))
+        path.write_text(planted(path.read_text(), old, new))
 
 
 def hunt() -> str | None:
