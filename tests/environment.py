@@ -141,9 +141,9 @@ class Environment:
     ) -> AttemptResult:
         sent = Sent(self.now, request, run_headers, credentials)
         self.sent.append(sent)
-        exchange = self.target(sent)
-        self.now += exchange.duration
-        return exchange
+        result = self.target(sent)
+        self.now += result.duration
+        return result
 
     def create(self, trigger: Trigger, **fields: Any) -> str:
         """Register a job and return its id."""

@@ -1141,13 +1141,13 @@ def test_only_the_next_revision_of_a_state_is_saved(stores: Stores) -> None:
         stores.jobs.save(following(state, sweeps=1), now=NOW)
     assert changed.value.current == second
     key = RunKey(NOW.replace(microsecond=0), 1)
-    beside = [stores.runs.ending_item("tenant", definition.id, RunEnd(key, RunStatus.SKIPPED, NOW))]
+    beside = [stores.runs.end_item("tenant", definition.id, RunEnd(key, RunStatus.SKIPPED, NOW))]
     with pytest.raises(StateChanged) as changed:
         stores.jobs.save(following(state, sweeps=1), beside, now=NOW)
     assert changed.value.current == second
     assert stores.runs.run(definition.id, key, NOW) is None
     stores.jobs.save(following(second), beside, remembered("idempotency#1", NOW + DAY), now=NOW)
-    assert stores.runs.run(definition.id, key, NOW).ending == RunEnd(key, RunStatus.SKIPPED, NOW)
+    assert stores.runs.run(definition.id, key, NOW).end == RunEnd(key, RunStatus.SKIPPED, NOW)
     with pytest.raises(AlreadyAnswered):
         stores.jobs.save(
             following(following(second)), beside, remembered("idempotency#1", NOW + DAY), now=NOW
@@ -1201,7 +1201,7 @@ def test_a_write_whose_answer_was_lost_and_which_was_made_again_is_one_success(
     repeating.jobs.save(
         third,
         [
-            stores.runs.ending_item(
+            stores.runs.end_item(
                 "tenant", definition.id, RunEnd(RunKey(NOW, 1), RunStatus.SKIPPED, NOW)
             )
         ],
@@ -1250,7 +1250,7 @@ def test_jobs_are_overdue_when_their_time_has_come_the_longest_first(stores: Sto
 
 def attempt(minute: int, number: int = 1, owner: str = "x", body: str = "") -> Attempt:
     at = NOW + timedelta(minutes=minute)
-    exchange = AttemptResult(
+    result = AttemptResult(
         Outcome.SUCCESS, timedelta(milliseconds=40), 200, Response({}, body, truncated=False)
     )
     return Attempt(
@@ -1260,14 +1260,14 @@ def attempt(minute: int, number: int = 1, owner: str = "x", body: str = "") -> A
         owner,
         at,
         at,
-        exchange,
+        result,
         RunUpdate(RunStatus.SUCCEEDED),
     )
 
 
 def test_an_attempt_is_recorded_again_by_its_owner_alone(stores: Stores) -> None:
     first = attempt(0)
-    later = replace(first, verdict=RunUpdate(RunStatus.FAILED))
+    later = replace(first, update=RunUpdate(RunStatus.FAILED))
     assert stores.runs.attempt("job", first.key, 1) is None
     assert stores.runs.record("tenant", first, 2)
     assert stores.runs.record("tenant", first, 2)
@@ -1312,7 +1312,7 @@ def test_the_last_attempts_of_many_jobs_are_read_together(stores: Stores) -> Non
 
 def test_what_went_wrong_is_found_last_first_across_the_shards(stores: Stores) -> None:
     failed = [
-        replace(attempt(minute), job_id=f"job {minute}", verdict=RunUpdate(RunStatus.FAILED))
+        replace(attempt(minute), job_id=f"job {minute}", update=RunUpdate(RunStatus.FAILED))
         for minute in range(12)
     ]
     for record in failed:
@@ -1328,7 +1328,7 @@ def test_what_went_wrong_is_found_last_first_across_the_shards(stores: Stores) -
         (record.job_id, record.key, record.finished_at) for record in failed
     ]
     assert stores.runs.record(
-        "tenant", replace(failed[0], verdict=RunUpdate(RunStatus.SUCCEEDED)), 2
+        "tenant", replace(failed[0], update=RunUpdate(RunStatus.SUCCEEDED)), 2
     )
     assert len(stores.runs.failed_runs("tenant", None, 100)[0]) == 11
 

@@ -44,12 +44,12 @@ class StoredRun:
 
     key: RunKey
     attempts: tuple[Attempt, ...] = ()
-    ending: RunEnd | None = None
+    end: RunEnd | None = None
 
     @property
     def last_number(self) -> int:
         """Return the number under which the record of the run's end is kept."""
-        return _ENDING if self.ending else self.attempts[-1].number
+        return _ENDING if self.end else self.attempts[-1].number
 
 
 class RunStore:
@@ -83,7 +83,7 @@ class RunStore:
         item["owner"] = {"S": record.owner}
         item["revision"] = {"N": str(revision)}
         item |= index_keys(
-            tenant, record.job_id, record.key, record.verdict.status, record.finished_at
+            tenant, record.job_id, record.key, record.update.status, record.finished_at
         )
         try:
             self._call(
@@ -228,10 +228,10 @@ class RunStore:
 
         return newest(query, tenant, limit)
 
-    def ending_item(self, tenant: str, job_id: str, ending: RunEnd) -> dict[str, Any]:
+    def end_item(self, tenant: str, job_id: str, end: RunEnd) -> dict[str, Any]:
         """Return the part of a transaction that puts an ending on record."""
-        item = self._item(job_id, ending.key, _ENDING, ending.at, dump_ending(ending))
-        item |= index_keys(tenant, job_id, ending.key, ending.status, ending.at)
+        item = self._item(job_id, end.key, _ENDING, end.at, dump_ending(end))
+        item |= index_keys(tenant, job_id, end.key, end.status, end.at)
         return {"Put": {"TableName": self._table, "Item": item}}
 
     def _item(
@@ -271,7 +271,7 @@ def _gather(job_id: str, items: Sequence[dict[str, Any]]) -> list[StoredRun]:
         by_key.setdefault(_key(item["sort"]["S"]), []).append(item)
     runs = []
     for key, parts in by_key.items():
-        ending = next(
+        end = next(
             (
                 load_ending(key, part["record"]["S"])
                 for part in parts
@@ -285,6 +285,6 @@ def _gather(job_id: str, items: Sequence[dict[str, Any]]) -> list[StoredRun]:
             if not part["sort"]["S"].endswith(f"#{_ENDING}")
         ]
         runs.append(
-            StoredRun(key, tuple(sorted(attempts, key=lambda attempt: attempt.number)), ending)
+            StoredRun(key, tuple(sorted(attempts, key=lambda attempt: attempt.number)), end)
         )
     return runs

@@ -187,22 +187,22 @@ def _load_unfinished_run(raw: dict[str, Any]) -> UnfinishedRun:
 
 def dump_attempt(record: Attempt) -> str:
     """Write an attempt down, without its job, key and number, which name its item."""
-    exchange, verdict, response = record.exchange, record.verdict, record.exchange.response
+    result, update, response = record.result, record.update, record.result.response
     return _dump(
         {
             "started_at": _time(record.started_at),
             "run_started_at": _time(record.run_started_at),
-            "duration_ms": round(exchange.duration.total_seconds() * 1000, 3),
-            "outcome": exchange.outcome,
-            "status_code": exchange.status_code,
+            "duration_ms": round(result.duration.total_seconds() * 1000, 3),
+            "outcome": result.outcome,
+            "status_code": result.status_code,
             "response": [response.headers, response.body, response.truncated, response.encoding]
             if response
             else None,
-            "error": exchange.error,
-            "retry_after": exchange.retry_after,
-            "status": verdict.status,
-            "reason": verdict.reason,
-            "next_attempt_at": _time(verdict.next_attempt_at),
+            "error": result.error,
+            "retry_after": result.retry_after,
+            "status": update.status,
+            "reason": update.reason,
+            "next_attempt_at": _time(update.next_attempt_at),
         }
     )
 
@@ -218,7 +218,7 @@ def load_attempt(job_id: str, key: RunKey, number: int, owner: str, text: str) -
         owner=owner,
         started_at=_read_needed_time(raw["started_at"]),
         run_started_at=_read_needed_time(raw["run_started_at"]),
-        exchange=AttemptResult(
+        result=AttemptResult(
             outcome=Outcome(raw["outcome"]),
             duration=timedelta(milliseconds=raw["duration_ms"]),
             status_code=raw.get("status_code"),
@@ -226,7 +226,7 @@ def load_attempt(job_id: str, key: RunKey, number: int, owner: str, text: str) -
             error=raw.get("error"),
             retry_after=raw.get("retry_after"),
         ),
-        verdict=RunUpdate(
+        update=RunUpdate(
             RunStatus(raw["status"]),
             Reason(reason) if reason else None,
             _read_time(raw.get("next_attempt_at")),
@@ -234,16 +234,16 @@ def load_attempt(job_id: str, key: RunKey, number: int, owner: str, text: str) -
     )
 
 
-def dump_ending(ending: RunEnd) -> str:
+def dump_ending(end: RunEnd) -> str:
     """Write the end of a run without an attempt of its own down."""
     return _dump(
         {
-            "status": ending.status,
-            "at": _time(ending.at),
-            "reason": ending.reason,
-            "started_at": _time(ending.started_at),
-            "missed_count": ending.missed_count,
-            "last_due_at": _time(ending.last_due_at),
+            "status": end.status,
+            "at": _time(end.at),
+            "reason": end.reason,
+            "started_at": _time(end.started_at),
+            "missed_count": end.missed_count,
+            "last_due_at": _time(end.last_due_at),
         }
     )
 

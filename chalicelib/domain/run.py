@@ -106,7 +106,7 @@ class RunUpdate:
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt, as it is kept. The record of a run's last attempt carries the run's final status
-    in its `verdict`.
+    in its `update`.
 
     `owner` is the token under which it was written; `run_started_at` is when attempt 1 was claimed.
     """
@@ -117,10 +117,10 @@ class Attempt:
     owner: str
     started_at: datetime
     run_started_at: datetime
-    exchange: AttemptResult
-    verdict: RunUpdate
+    result: AttemptResult
+    update: RunUpdate
 
     @property
     def finished_at(self) -> datetime:
         """Return when the exchange was over."""
-        return self.started_at + self.exchange.duration
+        return self.started_at + self.result.duration

@@ -34,34 +34,34 @@ class Run:
         return self.started_at - self.key.asked_at if self.started_at is not None else None
 
 
-def recorded(key: RunKey, attempts: tuple[Attempt, ...], ending: RunEnd | None) -> Run:
+def recorded(key: RunKey, attempts: tuple[Attempt, ...], end: RunEnd | None) -> Run:
     """Put together what is on record of a run: at least an attempt, or an ending."""
     run = Run(key, RunStatus.RUNNING, attempts)
     if attempts:
         last = attempts[-1]
-        run = replace(_judged(run, last.verdict, last.finished_at), started_at=last.run_started_at)
-    if ending is None:
+        run = replace(_judged(run, last.update, last.finished_at), started_at=last.run_started_at)
+    if end is None:
         return run
     return replace(
         run,
-        status=ending.status,
-        started_at=ending.started_at,
-        finished_at=ending.at,
+        status=end.status,
+        started_at=end.started_at,
+        finished_at=end.at,
         next_attempt_at=None,
-        reason=ending.reason,
-        missed_count=ending.missed_count,
-        last_due_at=ending.last_due_at,
+        reason=end.reason,
+        missed_count=end.missed_count,
+        last_due_at=end.last_due_at,
     )
 
 
-def _judged(run: Run, verdict: RunUpdate, at: datetime) -> Run:
-    is_over = verdict.status is not RunStatus.RETRYING
+def _judged(run: Run, update: RunUpdate, at: datetime) -> Run:
+    is_over = update.status is not RunStatus.RETRYING
     return replace(
         run,
-        status=verdict.status,
+        status=update.status,
         finished_at=at if is_over else None,
-        next_attempt_at=verdict.next_attempt_at,
-        reason=verdict.reason,
+        next_attempt_at=update.next_attempt_at,
+        reason=update.reason,
     )
 
 

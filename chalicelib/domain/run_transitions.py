@@ -53,17 +53,17 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class FinishedAttempt:
     """How an attempt ended, as far as the rules need it.
 
-    `verdict` is the one that is on record already, None if none is.
+    `update` is the one that is on record already, None if none is.
     """
 
     outcome: Outcome
     at: datetime
     status_code: int | None = None
     retry_after: str | None = None
-    verdict: RunUpdate | None = None
+    update: RunUpdate | None = None
 
 
 def claim(
@@ -109,11 +109,11 @@ def _claimed(run: UnfinishedRun, timeout: timedelta, owner: str, now: datetime) 
 
 
 def _close(state: State, run: UnfinishedRun, now: datetime) -> Transition:
-    ending = RunEnd(run.key, RunStatus.FAILED, now, Reason.SUPERSEDED, started_at=run.started_at)
+    end = RunEnd(run.key, RunStatus.FAILED, now, Reason.SUPERSEDED, started_at=run.started_at)
     closed = state.without_run(run)
     if run.attempt:
         closed = _point_to(closed, LastRun(run.key, run.attempt, superseded_at=now))
-    return Transition(written(closed), ended=(ending,))
+    return Transition(written(closed), ended=(end,))
 
 
 def _point_to(state: State, last: LastRun) -> State:
@@ -136,18 +136,18 @@ def _claim_occurrence(
     missed = _missed(definition, due_at, now)
     if missed:
         last = missed[-1]
-        ending = RunEnd(
+        end = RunEnd(
             RunKey(due_at, state.generation),
             RunStatus.MISSED,
             now,
             missed_count=len(missed),
             last_due_at=last,
         )
-        return _pass_over(definition, state, last, ending, now)
+        return _pass_over(definition, state, last, end, now)
     reason = _reason_to_skip(definition, state)
     if reason:
-        ending = RunEnd(RunKey(due_at, state.generation), RunStatus.SKIPPED, now, reason)
-        return _pass_over(definition, state, due_at, ending, now)
+        end = RunEnd(RunKey(due_at, state.generation), RunStatus.SKIPPED, now, reason)
+        return _pass_over(definition, state, due_at, end, now)
     advanced, arm = await_occurrence(
         state, definition.trigger, definition.trigger.next_after(due_at), now
     )
@@ -201,7 +201,7 @@ def _reason_to_skip(definition: Definition, state: State) -> Reason | None:
 
 
 def _pass_over(
-    definition: Definition, state: State, last: datetime, ending: RunEnd, now: datetime
+    definition: Definition, state: State, last: datetime, end: RunEnd, now: datetime
 ) -> Transition:
     advanced, arm = await_occurrence(
         state, definition.trigger, definition.trigger.next_after(last), now
@@ -211,14 +211,14 @@ def _pass_over(
     again = None
     if advanced.next_due_at is not None and advanced.next_due_at <= now:
         again, arm = occurrence_due(advanced, advanced.next_due_at), ()
-    return Transition(written(advanced), ended=(ending,), arm=arm, again=again)
+    return Transition(written(advanced), ended=(end,), arm=arm, again=again)
 
 
 def finish(
     definition: Definition,
     state: State,
     owned: UnfinishedRun,
-    ended: Ended,
+    ended: FinishedAttempt,
     jitter: float,
     now: datetime,
 ) -> Transition | NoChange:
@@ -233,10 +233,10 @@ def finish(
     if run is None or run.owner != owned.owner:
         return NoChange("the attempt has another owner")
     trigger, retry = definition.trigger, definition.retry
-    if ended.verdict is not None and ended.verdict.status is not RunStatus.RETRYING:
+    if ended.update is not None and ended.update.status is not RunStatus.RETRYING:
         # Whoever recorded it died before the finish. What is on record as the end stays the end,
         # whatever has changed since.
-        return _end(trigger, state, run, ended.verdict)
+        return _end(trigger, state, run, ended.update)
     if ended.outcome is Outcome.SUCCESS:
         return _end(trigger, state, run, RunUpdate(RunStatus.SUCCEEDED))
     if not is_retried(ended.outcome, ended.status_code):
@@ -254,15 +254,15 @@ def finish(
 def _wait(state: State, run: UnfinishedRun, at: datetime, now: datetime) -> Transition:
     near = at - now <= NEAR
     waiting = replace(run, owner=None, lease_until=None, next_attempt_at=at, covered=near)
-    verdict = RunUpdate(RunStatus.RETRYING, next_attempt_at=at)
+    update = RunUpdate(RunStatus.RETRYING, next_attempt_at=at)
     return Transition(
         written(state.with_run(waiting)),
         arm=(run_due(state, run, at),) if near else (),
-        verdict=verdict,
+        update=update,
     )
 
 
-def _end(trigger: Trigger, state: State, run: UnfinishedRun, verdict: RunUpdate) -> Transition:
+def _end(trigger: Trigger, state: State, run: UnfinishedRun, update: RunUpdate) -> Transition:
     ended = _point_to(state.without_run(run), LastRun(run.key, run.attempt))
     is_the_jobs_one = (
         isinstance(trigger, OneTime) and not run.key.manual and run.generation == state.generation
@@ -270,9 +270,9 @@ def _end(trigger: Trigger, state: State, run: UnfinishedRun, verdict: RunUpdate)
     if is_the_jobs_one and state.status is Status.ACTIVE:
         ended = replace(
             ended,
-            status=Status.COMPLETED if verdict.status is RunStatus.SUCCEEDED else Status.FAILED,
+            status=Status.COMPLETED if update.status is RunStatus.SUCCEEDED else Status.FAILED,
         )
-    return Transition(written(ended), verdict=verdict)
+    return Transition(written(ended), update=update)
 
 
 def sweep(state: State, now: datetime) -> Transition | NoChange:

@@ -154,7 +154,7 @@ class Transition:
 
     `ended` is written with the state, all or nothing; `arm` is sent after it. `send` is the attempt
     that the writer now owns. `again`: the same decision is to be made once more, for this one.
-    `verdict` is what a finish made of its attempt.
+    `update` is what a finish made of its attempt.
     """
 
     state: State
@@ -162,7 +162,7 @@ class Transition:
     ended: tuple[RunEnd, ...] = ()
     arm: tuple[DueMessage, ...] = ()
     again: DueMessage | None = None
-    verdict: RunUpdate | None = None
+    update: RunUpdate | None = None
 
 
 @dataclass(frozen=True, slots=True)

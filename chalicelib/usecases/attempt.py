@@ -130,17 +130,17 @@ class AttemptSender:
             "Resona-Scheduled-Time": format_instant(run.key.due_at),
         }
         credentials = Credentials(ready.signing.in_force(started_at), tuple(ready.values.values()))
-        exchange = self.send(
+        result = self.send(
             request, run_headers=headers, timeout=definition.timeout, credentials=credentials
         )
         late = started_at - run.key.asked_at
         fields = {
             **run_fields(definition.id, run),
-            "outcome": exchange.outcome,
-            "status_code": exchange.status_code,
-            "duration_ms": round(exchange.duration.total_seconds() * 1000),
+            "outcome": result.outcome,
+            "status_code": result.status_code,
+            "duration_ms": round(result.duration.total_seconds() * 1000),
             "lateness_ms": round(late.total_seconds() * 1000) if run.attempt == 1 else None,
             "host": _host(definition.request.url),
         }
         log.info("attempt.ended", extra=fields)
-        return started_at, exchange
+        return started_at, result

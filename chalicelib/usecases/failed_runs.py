@@ -47,5 +47,5 @@ def failed_runs(
             found = scheduling.runs.run(entry.job_id, entry.key, scheduling.clock())
             # An attempt that failed is not the end of its run if an ending came after it.
             if found is not None and found.last_number == entry.number:
-                shown.append((entry.job_id, recorded(found.key, found.attempts, found.ending)))
+                shown.append((entry.job_id, recorded(found.key, found.attempts, found.end)))
     return shown, before if more else None

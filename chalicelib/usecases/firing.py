@@ -27,7 +27,7 @@ from chalicelib.domain.ids import RunKey, run_id, split_schedule_name, token_tim
 from chalicelib.domain.job import Definition
 from chalicelib.domain.retry import MAX_JITTER
 from chalicelib.domain.run import Attempt, AttemptResult, Outcome, RunEnd, RunStatus, RunUpdate
-from chalicelib.domain.run_transitions import Ended, Settle
+from chalicelib.domain.run_transitions import FinishedAttempt, Settle
 from chalicelib.domain.state import DueMessage, NoChange, State, Transition, UnfinishedRun
 from chalicelib.runtime.backoff import TRIES, pause_after
 from chalicelib.runtime.concurrency import SideBySide, in_threads
@@ -138,11 +138,8 @@ class Firing:
                     continue
                 tried[owner] = ready
             try:
-                endings = [
-                    self.runs.ending_item(state.tenant, due.job_id, ending)
-                    for ending in decision.ended
-                ]
-                self.jobs.save(decision.state, endings, now=now)
+                ends = [self.runs.end_item(state.tenant, due.job_id, end) for end in decision.ended]
+                self.jobs.save(decision.state, ends, now=now)
             except StateChanged:
                 pause_after(tries, self.sleep)
                 loaded = self.jobs.load(due.job_id)
@@ -153,7 +150,7 @@ class Firing:
                 self._arm_perhaps(decision)
                 loaded = self.jobs.load(due.job_id)
                 continue
-            self._log_endings(decision)
+            self._log_ends(decision)
             self.arming.arm(decision.state, decision.arm)
             if decision.send is not None and ready is not None:
                 return ready, decision.state, decision.send
@@ -174,12 +171,12 @@ class Firing:
         except Unavailable:
             log.warning("message.send_failed", extra={"job_id": step.state.job_id})
 
-    def _log_endings(self, step: Transition) -> None:
-        for ending in step.ended:
+    def _log_ends(self, step: Transition) -> None:
+        for end in step.ended:
             # A superseded run came due when its first attempt was claimed; what is missed or
             # skipped comes due now.
-            occurrences = ending.missed_count or (1 if ending.status is RunStatus.SKIPPED else None)
-            _log_end(step.state.job_id, ending.key, ending, occurrences=occurrences)
+            occurrences = end.missed_count or (1 if end.status is RunStatus.SKIPPED else None)
+            _log_end(step.state.job_id, end.key, end, occurrences=occurrences)
 
     def _attempt(self, ready: PreparedAttempt, state: State, run: UnfinishedRun) -> None:
         definition, sent = ready.definition, self.sender.attempt(ready, run)
@@ -187,8 +184,8 @@ class Firing:
             # Whoever settles this attempt records it as unknown, and the run is tried again.
             log.warning("attempt.abandoned", extra=run_fields(definition.id, run))
             return
-        started_at, exchange = sent
-        self._conclude(definition, state, run, _Attempt(str(run.owner), started_at, exchange))
+        started_at, result = sent
+        self._conclude(definition, state, run, _Attempt(str(run.owner), started_at, result))
 
     def _settle(self, definition: Definition, state: State, run: UnfinishedRun) -> None:
         """Finish an attempt whose lease is over: by its record if there is one, else as unknown."""
@@ -202,7 +199,7 @@ class Firing:
             )
             attempt = _Attempt(uuid.uuid4().hex, now, lost)
         else:
-            attempt = _Attempt(found.owner, found.started_at, found.exchange, recorded=found)
+            attempt = _Attempt(found.owner, found.started_at, found.result, recorded=found)
         self._conclude(definition, state, run, attempt)
 
     def _conclude(
@@ -216,17 +213,17 @@ class Firing:
         once more.
         """
         jitter = random.uniform(0, MAX_JITTER)
-        exchange = attempt.exchange
+        result = attempt.result
         recorded = attempt.recorded
-        ended_at = attempt.started_at + exchange.duration
-        verdict = recorded.verdict if recorded else None
-        ended = Ended(
-            exchange.outcome, ended_at, exchange.status_code, exchange.retry_after, verdict
+        ended_at = attempt.started_at + result.duration
+        update = recorded.update if recorded else None
+        ended = FinishedAttempt(
+            result.outcome, ended_at, result.status_code, result.retry_after, update
         )
         for tries in range(1, TRIES + 1):
             now = self.clock()
             decision = run_transitions.finish(definition, state, run, ended, jitter, now)
-            if isinstance(decision, NoChange) or decision.verdict is None:
+            if isinstance(decision, NoChange) or decision.update is None:
                 return
             started_at = run.started_at or attempt.started_at
             record = Attempt(
@@ -236,8 +233,8 @@ class Firing:
                 attempt.owner,
                 attempt.started_at,
                 started_at,
-                exchange,
-                decision.verdict,
+                result,
+                decision.update,
             )
             try:
                 if record != recorded and not self.runs.record(
@@ -260,12 +257,12 @@ class Firing:
                 self._arm_perhaps(decision)
                 self.sleep(_PAUSE_SECONDS)
                 continue
-            if exchange.outcome is Outcome.UNKNOWN:
+            if result.outcome is Outcome.UNKNOWN:
                 log.warning(
                     "attempt.unknown",
-                    extra={**run_fields(definition.id, run), "outcome": exchange.outcome},
+                    extra={**run_fields(definition.id, run), "outcome": result.outcome},
                 )
-            _log_end(definition.id, run.key, decision.verdict, attempts=run.attempt)
+            _log_end(definition.id, run.key, decision.update, attempts=run.attempt)
             self.arming.arm(decision.state, decision.arm)
             return
         raise Unavailable("the job")
@@ -359,5 +356,5 @@ class _Attempt:
 
     owner: str
     started_at: datetime
-    exchange: AttemptResult
+    result: AttemptResult
     recorded: Attempt | None = None

@@ -354,7 +354,7 @@ class Scheduling:
         job_id = self.resolve(tenant, reference)
         _, state = self.jobs.get(tenant, job_id)
         on_record = [
-            recorded(run.key, run.attempts, run.ending)
+            recorded(run.key, run.attempts, run.end)
             for run in self.runs.page(job_id, before, limit, self.clock())
         ]
         in_range = [run for run in state.runs if before is None or run.key.sort < before.sort]
@@ -369,7 +369,7 @@ class Scheduling:
         except ValueError as error:
             raise RunNotFound from error
         found = self.runs.run(job_id, key, self.clock())
-        on_record = recorded(found.key, found.attempts, found.ending) if found else None
+        on_record = recorded(found.key, found.attempts, found.end) if found else None
         unfinished_run = state.find(key)
         if unfinished_run is not None:
             return job_id, unfinished(unfinished_run, on_record)

@@ -152,11 +152,11 @@ def test_what_is_saved_beside_a_state_stands_or_falls_with_it(jobs: JobStore, cl
     _, state = added(jobs)
     key, lost = RunKey(NOW, 1), RunKey(NOW + HOUR, 1)
     first = paused(state)
-    jobs.save(first, [runs.ending_item("tenant", JOB, RunEnd(key, RunStatus.MISSED, NOW))], now=NOW)
+    jobs.save(first, [runs.end_item("tenant", JOB, RunEnd(key, RunStatus.MISSED, NOW))], now=NOW)
     with pytest.raises(StateChanged) as refused:
         jobs.save(
             failed(state),
-            [runs.ending_item("tenant", JOB, RunEnd(lost, RunStatus.MISSED, NOW))],
+            [runs.end_item("tenant", JOB, RunEnd(lost, RunStatus.MISSED, NOW))],
             now=NOW,
         )
     assert refused.value.current == first

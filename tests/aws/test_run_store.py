@@ -47,17 +47,17 @@ def runs(cloud: Cloud) -> RunStore:
 
 
 def attempt(number: int = 1, key: RunKey = KEY, job_id: str = "job_x", **fields: Any) -> Attempt:
-    exchange = AttemptResult(
+    result = AttemptResult(
         Outcome.HTTP_ERROR, SECOND, 500, Response({"a": "b"}, "no", truncated=False), "500", "30"
     )
     return replace(
-        Attempt(job_id, key, number, "me", key.due_at, key.due_at, exchange, RETRYING), **fields
+        Attempt(job_id, key, number, "me", key.due_at, key.due_at, result, RETRYING), **fields
     )
 
 
-def ended(cloud: Cloud, runs: RunStore, ending: RunEnd, job_id: str = "job_x") -> None:
+def ended(cloud: Cloud, runs: RunStore, end: RunEnd, job_id: str = "job_x") -> None:
     """Put an ending on record, as the transaction of its state would."""
-    DynamoDB(cloud).transact_write_items(TransactItems=[runs.ending_item("tenant", job_id, ending)])
+    DynamoDB(cloud).transact_write_items(TransactItems=[runs.end_item("tenant", job_id, end)])
 
 
 def test_an_attempt_is_read_back_as_it_was_recorded(runs: RunStore) -> None:
@@ -69,21 +69,21 @@ def test_an_attempt_is_read_back_as_it_was_recorded(runs: RunStore) -> None:
 
 def test_another_owner_s_record_is_not_overwritten(runs: RunStore) -> None:
     assert runs.record("tenant", attempt(), 5)
-    assert not runs.record("tenant", attempt(owner="other", verdict=FAILED), 6)
+    assert not runs.record("tenant", attempt(owner="other", update=FAILED), 6)
     assert runs.attempt("job_x", KEY, 1) == attempt()
 
 
 def test_the_owner_records_again_what_a_later_state_makes_of_it(runs: RunStore) -> None:
     assert runs.record("tenant", attempt(), 5)
-    assert runs.record("tenant", attempt(verdict=FAILED), 6)
-    assert runs.attempt("job_x", KEY, 1) == attempt(verdict=FAILED)
-    assert runs.record("tenant", attempt(verdict=FAILED), 6), "a repetition is a success"
+    assert runs.record("tenant", attempt(update=FAILED), 6)
+    assert runs.attempt("job_x", KEY, 1) == attempt(update=FAILED)
+    assert runs.record("tenant", attempt(update=FAILED), 6), "a repetition is a success"
 
 
 def test_a_write_that_was_given_up_on_does_not_undo_the_one_in_its_place(runs: RunStore) -> None:
-    assert runs.record("tenant", attempt(verdict=FAILED), 6)
+    assert runs.record("tenant", attempt(update=FAILED), 6)
     assert not runs.record("tenant", attempt(), 5)
-    assert runs.attempt("job_x", KEY, 1) == attempt(verdict=FAILED)
+    assert runs.attempt("job_x", KEY, 1) == attempt(update=FAILED)
 
 
 def test_a_record_that_nobody_answered_for_may_have_been_written(
@@ -99,15 +99,13 @@ def test_a_record_that_nobody_answered_for_may_have_been_written(
 
 
 def test_a_run_holds_its_attempts_in_order_and_its_ending(runs: RunStore, cloud: Cloud) -> None:
-    ending = RunEnd(KEY, RunStatus.FAILED, NOW + MINUTE, Reason.SUPERSEDED, started_at=NOW)
+    end = RunEnd(KEY, RunStatus.FAILED, NOW + MINUTE, Reason.SUPERSEDED, started_at=NOW)
     for number in (10, 2, 1):
         runs.record("tenant", attempt(number), 5)
-    ended(cloud, runs, ending)
+    ended(cloud, runs, end)
     for other in (RunKey(NOW, 10), RunKey(NOW, 2), RunKey(NOW + SECOND, 1), RunKey.for_manual(NOW)):
         runs.record("tenant", attempt(key=other), 5)
-    assert runs.run("job_x", KEY, NOW) == StoredRun(
-        KEY, (attempt(1), attempt(2), attempt(10)), ending
-    )
+    assert runs.run("job_x", KEY, NOW) == StoredRun(KEY, (attempt(1), attempt(2), attempt(10)), end)
     assert runs.run("job_x", RunKey(NOW - SECOND, 1), NOW) is None
 
 
@@ -141,14 +139,12 @@ def test_pages_hold_whole_runs_newest_first_and_each_once(
     expected = {}
     for place, key in enumerate(keys(7)):
         attempts = tuple(attempt(number, key) for number in range(1, place % 4 + 1))
-        ending = (
-            RunEnd(key, RunStatus.SKIPPED, key.due_at, Reason.OVERLAP) if not attempts else None
-        )
+        end = RunEnd(key, RunStatus.SKIPPED, key.due_at, Reason.OVERLAP) if not attempts else None
         for record in attempts:
             runs.record("tenant", record, 5)
-        if ending:
-            ended(cloud, runs, ending)
-        expected[key] = StoredRun(key, attempts, ending)
+        if end:
+            ended(cloud, runs, end)
+        expected[key] = StoredRun(key, attempts, end)
     runs.record("tenant", attempt(job_id="job_y"), 5)
     shown: list[StoredRun] = []
     before = None

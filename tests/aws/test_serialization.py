@@ -124,7 +124,7 @@ responses = st.builds(
     st.booleans(),
     st.none() | st.just("base64"),
 )
-exchanges = st.builds(
+results = st.builds(
     AttemptResult,
     st.sampled_from(Outcome),
     # A millisecond's thousandth is as fine as durations are kept.
@@ -134,13 +134,13 @@ exchanges = st.builds(
     st.none() | texts,
     st.none() | texts,
 )
-verdicts = st.builds(
+updates = st.builds(
     RunUpdate, st.sampled_from(RunStatus), st.none() | st.sampled_from(Reason), st.none() | instants
 )
 attempts = st.builds(
-    Attempt, ids, keys, st.integers(1, 20), texts, instants, instants, exchanges, verdicts
+    Attempt, ids, keys, st.integers(1, 20), texts, instants, instants, results, updates
 )
-endings = st.builds(
+ends = st.builds(
     RunEnd,
     keys,
     st.sampled_from(RunStatus),
@@ -183,9 +183,9 @@ def test_an_attempt_is_read_back_as_it_was_written(record: Attempt) -> None:
 
 
 @unhurried
-@given(endings)
-def test_an_ending_is_read_back_as_it_was_written(ending: RunEnd) -> None:
-    assert load_ending(ending.key, dump_ending(ending)) == ending
+@given(ends)
+def test_an_ending_is_read_back_as_it_was_written(end: RunEnd) -> None:
+    assert load_ending(end.key, dump_ending(end)) == end
 
 
 @unhurried
@@ -321,9 +321,9 @@ def test_a_state_without_its_optional_members_is_read() -> None:
 def test_an_attempt_an_ending_and_a_message_without_their_optional_members_are_read() -> None:
     key = RunKey(NOW, 1)
     record = load_attempt("job_x", key, 1, "owner", OLD_ATTEMPT)
-    exchange = AttemptResult(Outcome.TIMEOUT, timedelta(milliseconds=12.5))
+    result = AttemptResult(Outcome.TIMEOUT, timedelta(milliseconds=12.5))
     assert record == Attempt(
-        "job_x", key, 1, "owner", NOW, NOW, exchange, RunUpdate(RunStatus.FAILED)
+        "job_x", key, 1, "owner", NOW, NOW, result, RunUpdate(RunStatus.FAILED)
     )
     assert load_ending(key, '{"status":"missed","at":"2026-11-23T10:00:00+00:00"}') == RunEnd(
         key, RunStatus.MISSED, NOW
@@ -347,4 +347,4 @@ def test_an_answer_without_an_encoding_is_read() -> None:
     raw = json.loads(OLD_ATTEMPT) | {"response": [{"a": "b"}, "body", False]}
     assert load_attempt(
         "job_x", RunKey(NOW, 1), 1, "owner", json.dumps(raw)
-    ).exchange.response == Response({"a": "b"}, "body", truncated=False)
+    ).result.response == Response({"a": "b"}, "body", truncated=False)

@@ -20,7 +20,7 @@ from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import Outcome, RunStatus
-from chalicelib.domain.run_transitions import Ended, Settle
+from chalicelib.domain.run_transitions import FinishedAttempt, Settle
 from chalicelib.domain.state import (
     MAX_UNFINISHED_RUNS,
     SKEW,
@@ -146,7 +146,7 @@ class Model:
         self, node: Node, state: State, run: UnfinishedRun, now: datetime
     ) -> Iterator[Event]:
         decision = run_transitions.finish(
-            self._definition(state), state, run, Ended(Outcome.UNKNOWN, now), 0, now
+            self._definition(state), state, run, FinishedAttempt(Outcome.UNKNOWN, now), 0, now
         )
         if isinstance(decision, Transition):
             lost = frozenset(
@@ -164,7 +164,12 @@ class Model:
                 (Outcome.HTTP_ERROR, 404),
             ):
                 decision = run_transitions.finish(
-                    self._definition(state), state, out.run, Ended(outcome, now, status), 0, now
+                    self._definition(state),
+                    state,
+                    out.run,
+                    FinishedAttempt(outcome, now, status),
+                    0,
+                    now,
                 )
                 rest = replace(node, out=node.out - {out}, stale=node.stale - {out})
                 if isinstance(decision, NoChange):
@@ -224,9 +229,7 @@ class Model:
         key: RunKey | None,
         before: Node | None = None,
     ) -> Event:
-        after = replace(
-            node, state=step.state, ended=node.ended | {ending.key for ending in step.ended}
-        )
+        after = replace(node, state=step.state, ended=node.ended | {end.key for end in step.ended})
         if step.send is not None:
             out = Out(step.send, step.state.generation)
             after = replace(
@@ -235,9 +238,9 @@ class Model:
                 claimed=after.claimed | {(step.send.key, step.send.attempt)},
             )
         if (
-            step.verdict is not None
+            step.update is not None
             and key is not None
-            and step.verdict.status is not RunStatus.RETRYING
+            and step.update.status is not RunStatus.RETRYING
         ):
             after = replace(after, ended=after.ended | {key})
         return Event(name, before or node, after, step, key)
@@ -254,8 +257,8 @@ def check(event: Event) -> None:
     if step is not None and before is not None:
         assert step.state.revision == before.revision + 1
         assert step.state.generation in (before.generation, before.generation + 1)
-        for ending in step.ended:
-            assert ending.key not in event.before.ended, "a run ends once"
+        for end in step.ended:
+            assert end.key not in event.before.ended, "a run ends once"
     if after is not None:
         _check_state(after, event)
 

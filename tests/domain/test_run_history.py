@@ -31,11 +31,11 @@ RETRYING, SUCCEEDED = (
 EXHAUSTED = RunUpdate(RunStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED)
 
 
-def attempt(number: int, verdict: RunUpdate, key: RunKey = KEY) -> Attempt:
+def attempt(number: int, update: RunUpdate, key: RunKey = KEY) -> Attempt:
     """Return the record of an attempt that began so many minutes after the first and took a second."""
-    exchange = AttemptResult(Outcome.SUCCESS if verdict is SUCCEEDED else Outcome.TIMEOUT, SECOND)
+    result = AttemptResult(Outcome.SUCCESS if update is SUCCEEDED else Outcome.TIMEOUT, SECOND)
     return Attempt(
-        "job_x", key, number, "owner", STARTED + (number - 1) * MINUTE, STARTED, exchange, verdict
+        "job_x", key, number, "owner", STARTED + (number - 1) * MINUTE, STARTED, result, update
     )
 
 
@@ -76,8 +76,8 @@ def test_a_run_that_waits_has_not_finished() -> None:
 def test_a_run_without_an_attempt_is_as_its_ending_says(
     status: RunStatus, reason: Reason | None
 ) -> None:
-    ending = RunEnd(KEY, status, DUE + SECOND, reason, missed_count=3, last_due_at=DUE + MINUTE)
-    run = recorded(KEY, (), ending)
+    end = RunEnd(KEY, status, DUE + SECOND, reason, missed_count=3, last_due_at=DUE + MINUTE)
+    run = recorded(KEY, (), end)
     assert run == Run(
         KEY,
         status,
@@ -90,9 +90,9 @@ def test_a_run_without_an_attempt_is_as_its_ending_says(
 
 
 def test_an_ending_has_the_last_word_and_keeps_the_attempts() -> None:
-    ending = RunEnd(KEY, RunStatus.FAILED, DUE + 2 * MINUTE, Reason.SUPERSEDED, started_at=STARTED)
+    end = RunEnd(KEY, RunStatus.FAILED, DUE + 2 * MINUTE, Reason.SUPERSEDED, started_at=STARTED)
     attempts = (attempt(1, RETRYING),)
-    run = recorded(KEY, attempts, ending)
+    run = recorded(KEY, attempts, end)
     assert run == Run(
         KEY, RunStatus.FAILED, attempts, STARTED, DUE + 2 * MINUTE, None, Reason.SUPERSEDED
     )

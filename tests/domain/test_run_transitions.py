@@ -18,7 +18,7 @@ from chalicelib.domain.run import Outcome, Reason, RunEnd, RunStatus, RunUpdate
 from chalicelib.domain.run_transitions import (
     LEASE_MARGIN,
     MISSED_AT_MOST,
-    Ended,
+    FinishedAttempt,
     Settle,
     is_misfire,
 )
@@ -95,7 +95,9 @@ def finish(
     now: datetime = DUE,
     status_code: int | None = None,
 ) -> Any:
-    return run_transitions.finish(job, state, run, Ended(outcome, now, status_code), 0, now)
+    return run_transitions.finish(
+        job, state, run, FinishedAttempt(outcome, now, status_code), 0, now
+    )
 
 
 def out(key: RunKey = KEY, **fields: Any) -> UnfinishedRun:
@@ -290,7 +292,7 @@ def test_a_grace_counts_to_its_last_moment() -> None:
     sent(claim(job, fresh(job), DUE + timedelta(seconds=30)))
     step = claim(job, fresh(job), DUE + timedelta(seconds=30) + TICK)
     assert step.send is None
-    assert [ending.status for ending in step.ended] == [RunStatus.MISSED]
+    assert [end.status for end in step.ended] == [RunStatus.MISSED]
 
 
 def test_a_one_time_job_past_its_grace_is_missed_and_has_failed() -> None:
@@ -449,7 +451,7 @@ def test_a_success_ends_the_run(trigger: Trigger) -> None:
     due_at = None if trigger is DATE else DUE + MINUTE
     step = finish(job, fresh(job, next_due_at=due_at, runs=(out(),)), out(), Outcome.SUCCESS)
     assert (step.state.runs, step.state.last_run, step.arm) == ((), LastRun(KEY, 1), ())
-    assert step.verdict.status is RunStatus.SUCCEEDED
+    assert step.update.status is RunStatus.SUCCEEDED
     assert step.state.status is (Status.COMPLETED if trigger is DATE else Status.ACTIVE)
 
 
@@ -461,7 +463,7 @@ def test_a_failure_that_will_not_pass_ends_the_run() -> None:
         Outcome.HTTP_ERROR,
         status_code=404,
     )
-    assert (step.verdict.status, step.verdict.reason, step.state.status) == (
+    assert (step.update.status, step.update.reason, step.state.status) == (
         RunStatus.FAILED,
         None,
         Status.FAILED,
@@ -474,7 +476,7 @@ def test_a_failure_waits_for_the_next_attempt() -> None:
     at = DUE + timedelta(seconds=10)
     assert step.state.runs == (UnfinishedRun(KEY, 1, 1, next_attempt_at=at, started_at=DUE),)
     assert step.arm == (DueMessage("job_x", "tenant", KEY, at),)
-    assert (step.verdict.status, step.verdict.next_attempt_at) == (RunStatus.RETRYING, at)
+    assert (step.update.status, step.update.next_attempt_at) == (RunStatus.RETRYING, at)
     assert step.state.status is Status.ACTIVE
     assert step.state.last_run is None
 
@@ -510,7 +512,7 @@ def test_a_failure_without_another_attempt_says_why(
         run,
         Outcome.TIMEOUT,
     )
-    assert (step.verdict.status, step.verdict.reason, step.state.runs) == (
+    assert (step.update.status, step.update.reason, step.state.runs) == (
         RunStatus.FAILED,
         reason,
         (),
@@ -521,17 +523,17 @@ def test_a_failure_without_another_attempt_says_why(
     "verdict",
     [RunUpdate(RunStatus.SUCCEEDED), RunUpdate(RunStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED)],
 )
-def test_an_end_that_is_on_record_stays_the_end(verdict: RunUpdate) -> None:
+def test_an_end_that_is_on_record_stays_the_end(update: RunUpdate) -> None:
     """Whoever recorded it died before the finish; a change since then would have come to another
     end, or to a retry.
     """
     job, run = definition(retry=RetryPolicy(20)), out()
     state = fresh(job, generation=2, defined_in=2, runs=(run,))
     step = run_transitions.finish(
-        job, state, run, Ended(Outcome.TIMEOUT, DUE, verdict=verdict), 0, DUE
+        job, state, run, FinishedAttempt(Outcome.TIMEOUT, DUE, update=update), 0, DUE
     )
     assert isinstance(step, Transition)
-    assert (step.verdict, step.state.runs, step.state.last_run) == (verdict, (), LastRun(KEY, 1))
+    assert (step.update, step.state.runs, step.state.last_run) == (update, (), LastRun(KEY, 1))
 
 
 def test_a_retry_that_is_on_record_is_decided_anew() -> None:
@@ -539,20 +541,20 @@ def test_a_retry_that_is_on_record_is_decided_anew() -> None:
     state = fresh(job, generation=2, defined_in=2, runs=(run,))
     on_record = RunUpdate(RunStatus.RETRYING, next_attempt_at=DUE + SECOND)
     step = run_transitions.finish(
-        job, state, run, Ended(Outcome.TIMEOUT, DUE, verdict=on_record), 0, DUE
+        job, state, run, FinishedAttempt(Outcome.TIMEOUT, DUE, update=on_record), 0, DUE
     )
     assert isinstance(step, Transition)
-    assert step.verdict == RunUpdate(RunStatus.FAILED, Reason.SUPERSEDED)
+    assert step.update == RunUpdate(RunStatus.FAILED, Reason.SUPERSEDED)
 
 
 def test_a_later_definition_s_policy_says_nothing_about_an_earlier_run() -> None:
     later, run = definition(retry=RetryPolicy(1)), out()
     state = fresh(later, generation=2, defined_in=2, runs=(run,))
     assert (
-        finish(replace(later, generation=2), state, run, Outcome.TIMEOUT).verdict.reason
+        finish(replace(later, generation=2), state, run, Outcome.TIMEOUT).update.reason
         is Reason.SUPERSEDED
     )
-    assert finish(later, state, run, Outcome.TIMEOUT).verdict.reason is Reason.ATTEMPTS_EXHAUSTED
+    assert finish(later, state, run, Outcome.TIMEOUT).update.reason is Reason.ATTEMPTS_EXHAUSTED
 
 
 @pytest.mark.parametrize(

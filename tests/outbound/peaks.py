@@ -40,8 +40,8 @@ def main() -> None:
 def called(request: Request, timeout: timedelta, before: int) -> tuple[str, int]:
     # 5: the peak begins anew.
     Path("/proc/self/clear_refs").write_text("5")
-    exchange = send(request, run_headers=RUN, timeout=timeout, credentials=SIGNED, guard=LOOPBACK)
-    return exchange.outcome, resident("VmHWM") - before
+    result = send(request, run_headers=RUN, timeout=timeout, credentials=SIGNED, guard=LOOPBACK)
+    return result.outcome, resident("VmHWM") - before
 
 
 def resident(name: str) -> int:

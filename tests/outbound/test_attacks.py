@@ -168,7 +168,7 @@ def delivered(
     for job_id in ids:
         (run,) = env.run_list(job_id)
         (attempt,) = run.attempts
-        found.append(attempt.exchange)
+        found.append(attempt.result)
     return found
 
 
@@ -184,7 +184,7 @@ def test_every_url_is_refused_again_when_it_is_sent(opened: Opened) -> None:
         ]
         done = delivered([Request(url, "POST", {}) for url in urls], guard)
         assert [
-            url for url, exchange in zip(urls, done, strict=True) if exchange.outcome is not outcome
+            url for url, result in zip(urls, done, strict=True) if result.outcome is not outcome
         ] == []
         assert sorted(asked) == (
             sorted(urlsplit(url).hostname or "" for url in urls) if is_accepted else []
@@ -209,8 +209,8 @@ def test_every_header_method_and_body_is_refused_again_when_it_is_sent(opened: O
     done = delivered(requests, PUBLIC)
     assert [
         one
-        for one, exchange in zip(requests, done, strict=True)
-        if exchange.outcome is not Outcome.BLOCKED
+        for one, result in zip(requests, done, strict=True)
+        if result.outcome is not Outcome.BLOCKED
     ] == []
     assert list(opened) == []
 
@@ -247,8 +247,8 @@ def test_every_answer_of_the_resolver_with_an_address_that_is_not_public_is_refu
     done = delivered([Request(f"https://{host}/", "POST", {}) for host in answers], guard)
     wrong = [
         found
-        for found, exchange in zip(answers.values(), done, strict=True)
-        if exchange.outcome is not Outcome.BLOCKED
+        for found, result in zip(answers.values(), done, strict=True)
+        if result.outcome is not Outcome.BLOCKED
     ]
     assert (wrong, list(opened)) == ([], [])
 
@@ -265,9 +265,9 @@ def test_every_hostile_server_ends_as_the_outcome_that_the_corpus_names(
     # What anybody left open would warn.
     gc.collect()
     wrong = [
-        (attack["name"], exchange.outcome, exchange.status_code)
-        for attack, exchange in zip(corpus, done, strict=True)
-        if (exchange.outcome, exchange.status_code) != (attack["outcome"], attack.get("status"))
+        (attack["name"], result.outcome, result.status_code)
+        for attack, result in zip(corpus, done, strict=True)
+        if (result.outcome, result.status_code) != (attack["outcome"], attack.get("status"))
     ]
     assert (wrong, caplog.records) == ([], [])
     assert len(list(opened)) == len(corpus)

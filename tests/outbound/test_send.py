@@ -89,30 +89,28 @@ def test_whatever_a_server_answers_becomes_an_outcome_in_time_and_within_bounds(
     with hostile(attack) as request:
         began = time.monotonic()
         timeout = attacks.timeout(attack, TIMEOUT)
-        exchange = send(
-            request, run_headers=RUN, timeout=timeout, credentials=SIGNED, guard=LOOPBACK
-        )
+        result = send(request, run_headers=RUN, timeout=timeout, credentials=SIGNED, guard=LOOPBACK)
         took = timedelta(seconds=time.monotonic() - began)
-    assert exchange.outcome == attack["outcome"], exchange.error
+    assert result.outcome == attack["outcome"], result.error
     assert took < timeout + LEEWAY
-    assert timedelta(0) < exchange.duration <= took
+    assert timedelta(0) < result.duration <= took
     if attack["outcome"] in ("success", "http_error"):
-        assert exchange.response is not None
-        assert exchange.status_code == attack["status"]
-        assert exchange.response.truncated == attack.get("truncated", exchange.response.truncated)
-        assert exchange.response.body == attack.get("body", exchange.response.body)
-        assert exchange.response.encoding == attack.get("encoding")
-        assert len(exchange.response.body) <= 16_384 * 4 / 3 + 4
+        assert result.response is not None
+        assert result.status_code == attack["status"]
+        assert result.response.truncated == attack.get("truncated", result.response.truncated)
+        assert result.response.body == attack.get("body", result.response.body)
+        assert result.response.encoding == attack.get("encoding")
+        assert len(result.response.body) <= 16_384 * 4 / 3 + 4
         assert (
-            sum(len(name) + len(value) for name, value in exchange.response.headers.items()) <= 8192
+            sum(len(name) + len(value) for name, value in result.response.headers.items()) <= 8192
         )
-        assert not {"set-cookie", "www-authenticate"} & exchange.response.headers.keys()
+        assert not {"set-cookie", "www-authenticate"} & result.response.headers.keys()
     else:
-        assert (exchange.status_code, exchange.response, exchange.retry_after) == (None, None, None)
-    assert (exchange.error is None) == (exchange.outcome is Outcome.SUCCESS)
-    if exchange.error:
+        assert (result.status_code, result.response, result.retry_after) == (None, None, None)
+    assert (result.error is None) == (result.outcome is Outcome.SUCCESS)
+    if result.error:
         assert not any(
-            told in exchange.error
+            told in result.error
             for told in (
                 "127.0.0.1",
                 request.url.split(":")[2],
@@ -168,12 +166,12 @@ def test_a_hundred_different_hostile_servers_at_once_do_not_disturb_each_other()
     with ExitStack() as servers, ThreadPoolExecutor(100) as threads:
         requests = [servers.enter_context(hostile(attack)) for attack in corpus]
         done = list(threads.map(called, requests, timeouts))
-    assert [exchange.outcome for exchange in done] == [attack["outcome"] for attack in corpus]
+    assert [result.outcome for result in done] == [attack["outcome"] for attack in corpus]
     ends = zip(corpus, done, timeouts, strict=True)
     assert {
-        attack["name"]: exchange.duration
-        for attack, exchange, timeout in ends
-        if exchange.duration > timeout + LEEWAY
+        attack["name"]: result.duration
+        for attack, result, timeout in ends
+        if result.duration > timeout + LEEWAY
     } == {}
 
 
@@ -225,9 +223,9 @@ def test_retry_after_is_handed_on_as_it_came_and_capped() -> None:
 def test_headers_are_kept_in_lower_case_without_secrets_of_the_connection() -> None:
     answer = "HTTP/1.1 401 No\r\nX-One: 1\r\nx-one: 2\r\nSet-Cookie: a=b\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n"
     with serving([{"send": answer}]) as server:
-        exchange = call(server.port)
-    assert exchange.response is not None
-    assert exchange.response.headers == {"x-one": "1, 2", "content-length": "0"}
+        result = call(server.port)
+    assert result.response is not None
+    assert result.response.headers == {"x-one": "1, 2", "content-length": "0"}
 
 
 def test_to_hide_secrets_takes_no_longer_than_the_answer_whatever_both_are() -> None:
@@ -244,13 +242,13 @@ def test_to_hide_secrets_takes_no_longer_than_the_answer_whatever_both_are() -> 
     with serving(script) as server:
         request = Request(f"http://127.0.0.1:{server.port}/", "POST", {})
         credentials = Credentials(SIGNED.signing, hidden)
-        exchange = send(
+        result = send(
             request, run_headers=RUN, timeout=TIMEOUT, credentials=credentials, guard=LOOPBACK
         )
-    assert (exchange.outcome, exchange.status_code) == ("success", 200)
-    assert exchange.response is not None
-    assert exchange.response.headers == {"x-long": "a" * 7000}
-    assert exchange.response.truncated
+    assert (result.outcome, result.status_code) == ("success", 200)
+    assert result.response is not None
+    assert result.response.headers == {"x-long": "a" * 7000}
+    assert result.response.truncated
 
 
 def test_a_compressed_body_is_kept_as_it_came() -> None:
@@ -262,9 +260,9 @@ def test_a_compressed_body_is_kept_as_it_came() -> None:
         {"send_hex": body.hex()},
     ]
     with serving(script) as server:
-        exchange = call(server.port)
-    assert exchange.response is not None
-    assert (base64.b64decode(exchange.response.body), exchange.response.encoding) == (
+        result = call(server.port)
+    assert result.response is not None
+    assert (base64.b64decode(result.response.body), result.response.encoding) == (
         body,
         "base64",
     )
@@ -302,7 +300,7 @@ def test_nothing_of_a_url_or_an_answer_gets_into_the_logs(caplog: pytest.LogCapt
 def test_the_request_is_sent_as_it_was_registered() -> None:
     headers = {"X-Custom": "a  b", "Authorization": "Bearer t"}
     with serving(OK) as server:
-        exchange = call(
+        result = call(
             server.port,
             "/a/../b%20c/%7e?q=%0A&x[]=1",
             method="PUT",
@@ -310,7 +308,7 @@ def test_the_request_is_sent_as_it_was_registered() -> None:
             body={"n": [1, "é"]},
         )
     line, sent, body = seen_by(server)
-    assert exchange.outcome is Outcome.SUCCESS
+    assert result.outcome is Outcome.SUCCESS
     assert line == "PUT /a/../b%20c/%7e?q=%0A&x[]=1 HTTP/1.1"
     assert body == '{"n":[1,"é"]}'.encode()
     assert sent["host"] == f"127.0.0.1:{server.port}"
@@ -413,11 +411,11 @@ def test_neither_proxies_nor_netrc_nor_other_settings_of_the_environment_are_use
     os.environ.update(changed)
     try:
         with serving(OK) as server:
-            exchange = call(server.port)
+            result = call(server.port)
     finally:
         for name, value in kept.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-    assert exchange.outcome is Outcome.SUCCESS
+    assert result.outcome is Outcome.SUCCESS
     assert "authorization" not in seen_by(server)[1]
 
 
@@ -442,8 +440,8 @@ def test_a_redirect_is_not_followed() -> None:
             [{"send": f"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:{target.port}/\r\n\r\n"}]
         ) as server,
     ):
-        exchange = call(server.port)
-    assert (exchange.outcome, exchange.status_code, target.seen) == (Outcome.HTTP_ERROR, 307, [])
+        result = call(server.port)
+    assert (result.outcome, result.status_code, target.seen) == (Outcome.HTTP_ERROR, 307, [])
 
 
 # To whom it is sent
@@ -459,15 +457,15 @@ def test_one_address_that_is_not_public_refuses_them_all(attack: Any, opened: li
             addresses(*attack["answers"])
         )
     else:
-        exchange = send(
+        result = send(
             Request("http://example.com/", "GET", {}),
             run_headers=RUN,
             timeout=TIMEOUT,
             credentials=SIGNED,
             guard=guard,
         )
-        assert exchange.outcome is Outcome.BLOCKED
-        assert not any(answer in str(exchange.error) for answer in attack["answers"])
+        assert result.outcome is Outcome.BLOCKED
+        assert not any(answer in str(result.error) for answer in attack["answers"])
     assert list(opened) == []
 
 
@@ -481,16 +479,16 @@ def test_a_url_that_is_refused_when_written_is_refused_when_sent(
 ) -> None:
     asked: list[str] = []
     guard = replace(PUBLIC, resolve=lambda host, port: asked.append(host) or [])  # type: ignore[func-returns-value]
-    exchange = send(
+    result = send(
         Request(attack["url"], "GET", {}),
         run_headers=RUN,
         timeout=TIMEOUT,
         credentials=SIGNED,
         guard=guard,
     )
-    assert exchange.outcome is Outcome.BLOCKED
+    assert result.outcome is Outcome.BLOCKED
     assert (asked, list(opened)) == ([], [])
-    assert attack["url"] == "" or attack["url"] not in str(exchange.error)
+    assert attack["url"] == "" or attack["url"] not in str(result.error)
 
 
 def test_the_connection_goes_to_the_address_that_was_judged_and_to_no_other(
@@ -499,12 +497,12 @@ def test_the_connection_goes_to_the_address_that_was_judged_and_to_no_other(
     """A name that resolves to something else the second time is asked but once."""
     answers = iter([addresses("127.0.0.1"), addresses("169.254.169.254")])
     with serving(OK) as server:
-        exchange = call(
+        result = call(
             server.port,
             host="rebind.example.com",
             guard=replace(LOOPBACK, resolve=lambda host, port: next(answers)),
         )
-    assert exchange.outcome is Outcome.SUCCESS
+    assert result.outcome is Outcome.SUCCESS
     assert list(opened) == addresses("127.0.0.1")
     assert seen_by(server)[1]["host"] == f"rebind.example.com:{server.port}"
 
@@ -514,10 +512,10 @@ def test_the_librarys_own_way_to_connect_is_never_taken(opened: list[Any]) -> No
     no address.
     """
     with serving(OK) as server:
-        exchange = call(
+        result = call(
             server.port, host="localhost", guard=replace(LOOPBACK, resolve=lambda host, port: [])
         )
-    assert (exchange.outcome, server.seen, list(opened)) == (Outcome.DNS_FAILED, [], [])
+    assert (result.outcome, server.seen, list(opened)) == (Outcome.DNS_FAILED, [], [])
 
 
 def test_the_next_address_is_tried_when_the_first_does_not_answer() -> None:
@@ -529,10 +527,10 @@ def test_the_next_address_is_tried_when_the_first_does_not_answer() -> None:
 def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
     with serving(OK) as server, _swallowing("127.0.0.3", server.port):
         guard = replace(LOOPBACK, resolve=lambda host, port: addresses("127.0.0.3", "127.0.0.1"))
-        exchange = call(
+        result = call(
             server.port, host="two.example.com", guard=guard, timeout=timedelta(seconds=2)
         )
-    assert exchange.outcome is Outcome.SUCCESS
+    assert result.outcome is Outcome.SUCCESS
 
 
 def _swallowing(host: str, port: int) -> Any:
@@ -559,12 +557,12 @@ def _swallowing(host: str, port: int) -> Any:
 
 def test_an_ipv6_address_is_called_with_brackets_in_its_host_header() -> None:
     with serving(OK, host="::1") as server:
-        exchange = call(
+        result = call(
             server.port,
             host="[::1]",
             guard=replace(LOOPBACK, resolve=lambda host, port: addresses(host)),
         )
-    assert exchange.outcome is Outcome.SUCCESS
+    assert result.outcome is Outcome.SUCCESS
     assert seen_by(server)[1]["host"] == f"[::1]:{server.port}"
 
 
@@ -578,8 +576,8 @@ def test_a_name_that_does_not_resolve_is_dns_failed() -> None:
     def fail(host: str, port: int) -> list[Any]:
         raise socket.gaierror(-2, "Name or service not known")
 
-    exchange = call(80, host="nobody.example.com", guard=replace(LOOPBACK, resolve=fail))
-    assert (exchange.outcome, exchange.error) == (
+    result = call(80, host="nobody.example.com", guard=replace(LOOPBACK, resolve=fail))
+    assert (result.outcome, result.error) == (
         Outcome.DNS_FAILED,
         "the host's name could not be resolved",
     )
@@ -587,14 +585,14 @@ def test_a_name_that_does_not_resolve_is_dns_failed() -> None:
 
 def test_a_resolver_that_hangs_is_not_waited_for() -> None:
     over = threading.Event()
-    exchange = call(
+    result = call(
         80,
         host="slow.example.com",
         guard=replace(LOOPBACK, resolve=lambda host, port: (over.wait(5) and []) or []),
     )
     over.set()
-    assert exchange.outcome is Outcome.TIMEOUT
-    assert exchange.duration < TIMEOUT + LEEWAY
+    assert result.outcome is Outcome.TIMEOUT
+    assert result.duration < TIMEOUT + LEEWAY
 
 
 # TLS
@@ -639,8 +637,8 @@ def test_a_certificate_for_an_address_is_taken_for_the_address() -> None:
 )
 def test_a_certificate_that_does_not_hold_is_tls_failed_and_nothing_is_sent(context: Any) -> None:
     with serving(OK, context) as server:
-        exchange = secure(server)
-    assert exchange.outcome is Outcome.TLS_FAILED
+        result = secure(server)
+    assert result.outcome is Outcome.TLS_FAILED
     assert server.seen in ([], [b""])
 
 
@@ -655,9 +653,9 @@ def test_a_server_that_speaks_no_tls_is_tls_failed() -> None:
 
 def test_a_handshake_that_hangs_ends_in_time() -> None:
     with serving(OK) as server:
-        exchange = call(server.port, host="api.example.com", scheme="https")
-    assert exchange.outcome is Outcome.TIMEOUT
-    assert exchange.duration < TIMEOUT + LEEWAY
+        result = call(server.port, host="api.example.com", scheme="https")
+    assert result.outcome is Outcome.TIMEOUT
+    assert result.duration < TIMEOUT + LEEWAY
 
 
 def test_a_handshake_that_is_cut_is_a_connection_that_failed() -> None:
@@ -711,9 +709,9 @@ def test_a_body_drip_through_tls_ends_in_time() -> None:
         {"repeat": "a", "every_ms": 50},
     ]
     with serving(script, AUTHORITY.context("api.example.com")) as server:
-        exchange = call(server.port, host="api.example.com", scheme="https")
-    assert exchange.outcome is Outcome.TIMEOUT
-    assert exchange.duration < TIMEOUT + LEEWAY
+        result = call(server.port, host="api.example.com", scheme="https")
+    assert result.outcome is Outcome.TIMEOUT
+    assert result.duration < TIMEOUT + LEEWAY
 
 
 # Rows older than the rules
@@ -741,5 +739,5 @@ def test_a_body_drip_through_tls_ends_in_time() -> None:
     ],
 )
 def test_what_would_be_refused_today_is_blocked(request_: Request, opened: list[Any]) -> None:
-    exchange = send(request_, run_headers=RUN, timeout=TIMEOUT, credentials=SIGNED, guard=LOOPBACK)
-    assert (exchange.outcome, list(opened)) == (Outcome.BLOCKED, [])
+    result = send(request_, run_headers=RUN, timeout=TIMEOUT, credentials=SIGNED, guard=LOOPBACK)
+    assert (result.outcome, list(opened)) == (Outcome.BLOCKED, [])

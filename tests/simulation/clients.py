@@ -261,9 +261,7 @@ class Clients:
             path = link[link.index("/jobs") : link.index(">")] if link else None
         shown = [run["id"] for run in runs]
         self.hold(len(shown) == len(set(shown)), "no run is on two pages", job_id)
-        keys = {str(key) for key, _ in job_history.claims} | {
-            str(key) for key in job_history.endings
-        }
+        keys = {str(key) for key, _ in job_history.claims} | {str(key) for key in job_history.ends}
         self.hold(
             {identifier.split("-", 1)[1] for identifier in shown} == keys,
             "every run is on a page",

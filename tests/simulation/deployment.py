@@ -144,7 +144,7 @@ class Deployment:
             run_key(job_id, run_headers["Resona-Run-Id"]),
             int(run_headers["Resona-Attempt"]),
         )
-        took, exchange = self.target(request, run_headers)
+        took, result = self.target(request, run_headers)
         until = self.virtual_time.time + min(took, timeout.total_seconds())
         sent = self.observer.sends(job_id, key, attempt, str(request.body), until)
         self.cloud.tell(f"sends {run_headers['Resona-Run-Id']} attempt {attempt}")
@@ -152,9 +152,9 @@ class Deployment:
             self.virtual_time.wait((until - self.virtual_time.time) / 2)
             self.virtual_time.kill()
         self.virtual_time.wait(until - self.virtual_time.time)
-        sent.exchange = exchange
-        self.cloud.tell(f"was answered {exchange.outcome} {exchange.status_code or ''}")
-        return exchange
+        sent.result = result
+        self.cloud.tell(f"was answered {result.outcome} {result.status_code or ''}")
+        return result
 
     def _random_target(
         self, request: Request, headers: Mapping[str, str]

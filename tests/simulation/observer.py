@@ -39,7 +39,7 @@ class Sent:
     attempt: int
     at: float
     until: float
-    exchange: AttemptResult | None = None
+    result: AttemptResult | None = None
 
 
 @dataclass
@@ -60,7 +60,7 @@ class JobHistory:
     definitions: list[tuple[int, Definition]] = field(default_factory=list)
     claims: dict[tuple[RunKey, int], Claim] = field(default_factory=dict)
     records: dict[tuple[RunKey, int], Attempt] = field(default_factory=dict)
-    endings: dict[RunKey, RunEnd] = field(default_factory=dict)
+    ends: dict[RunKey, RunEnd] = field(default_factory=dict)
     is_deleted: bool = False
 
     def defined(self, generation: int) -> Definition:
@@ -71,11 +71,11 @@ class JobHistory:
 
     def end_of(self, key: RunKey) -> RunStatus | None:
         """Return how a run has ended, None if it has not."""
-        if key in self.endings:
-            return self.endings[key].status
+        if key in self.ends:
+            return self.ends[key].status
         records = [record for (of, _), record in self.records.items() if of == key]
         return next(
-            (record.verdict.status for record in records if record.verdict.status in ENDED), None
+            (record.update.status for record in records if record.update.status in ENDED), None
         )
 
 
@@ -115,7 +115,7 @@ class Observer:
                 job_history.definitions.append((definition.generation, definition))
             elif table == "jobs" and key[1] == "state":
                 states.append((key[0], read_state(new) if new is not None else None))
-        endings = [
+        ends = [
             self._record(key, new)
             for table, key, _, new in writes
             if table == "runs" and new is not None
@@ -127,7 +127,7 @@ class Observer:
                 self._state(
                     self.job_history(job_id),
                     state,
-                    [ending for ending in endings if ending is not None],
+                    [end for end in ends if end is not None],
                 )
 
     def _record(self, key: tuple[str, ...], item: Item) -> RunEnd | None:
@@ -136,10 +136,10 @@ class Observer:
         job_history = self.job_history(job_id)
         number = int(sort.rpartition("#")[2])
         if number == 99:
-            ending = load_ending(run_key, item["record"]["S"])
+            end = load_ending(run_key, item["record"]["S"])
             self.hold(job_history.end_of(run_key) is None, "a run ends once", run_key)
-            job_history.endings[run_key] = ending
-            return ending
+            job_history.ends[run_key] = end
+            return end
         record = load_attempt(job_id, run_key, number, item["owner"]["S"], item["record"]["S"])
         self._attempt(job_history, record)
         job_history.records[run_key, number] = record
@@ -156,19 +156,19 @@ class Observer:
         claim = job_history.claims[record.key, record.number]
         if before is not None:
             self.hold(
-                before.owner == record.owner and before.exchange == record.exchange,
+                before.owner == record.owner and before.result == record.result,
                 "a record is its owner's",
                 record.key,
             )
-            if before.verdict.status in ENDED:
+            if before.update.status in ENDED:
                 self.hold(
-                    record.verdict == before.verdict,
+                    record.update == before.update,
                     "a run has one end",
                     record.key,
-                    before.verdict,
-                    record.verdict,
+                    before.update,
+                    record.update,
                 )
-        if record.exchange.outcome is Outcome.UNKNOWN:
+        if record.result.outcome is Outcome.UNKNOWN:
             self.hold(
                 not self.is_fine,
                 "on a fine day every attempt is answered",
@@ -190,12 +190,12 @@ class Observer:
             )
             sent = self.sent.get((record.job_id, record.key, record.number))
             self.hold(
-                sent is not None and sent.exchange == record.exchange,
+                sent is not None and sent.result == record.result,
                 "what is on record is what was answered",
                 record.key,
             )
 
-    def _state(self, job_history: JobHistory, new: State, endings: list[RunEnd]) -> None:
+    def _state(self, job_history: JobHistory, new: State, ends: list[RunEnd]) -> None:
         self.commits += 1
         old = job_history.states[-1] if job_history.states else None
         self.hold(not job_history.is_deleted, "nothing is written after a delete", new.job_id)
@@ -238,9 +238,9 @@ class Observer:
             self.hold(moves, "the sweeper moves on", new.job_id, new.watch_at)
         if old is not None:
             self.hold(new.generation - old.generation in (0, 1), "generations count up", new.job_id)
-            self._occurrence(job_history, old, new, endings)
+            self._occurrence(job_history, old, new, ends)
             for run in old.runs:
-                self._run(job_history, old, run, new.find(run.key), new, endings)
+                self._run(job_history, old, run, new.find(run.key), new, ends)
         known = {run.key for run in old.runs} if old else set()
         for run in new.runs:
             if run.key not in known:
@@ -249,7 +249,7 @@ class Observer:
         self.virtual_time.current.committed.append(new)
 
     def _occurrence(
-        self, job_history: JobHistory, old: State, new: State, endings: list[RunEnd]
+        self, job_history: JobHistory, old: State, new: State, ends: list[RunEnd]
     ) -> None:
         """An occurrence is kept, consumed, or given up with the trigger that made it."""
         due_at = old.next_due_at
@@ -280,25 +280,25 @@ class Observer:
                 self.hold(is_now, "what is resumed begins now", new.job_id, new.next_run_time)
             return
         key = RunKey(due_at, old.generation)
-        ending = next((ending for ending in endings if ending.key == key), None)
+        end = next((end for end in ends if end.key == key), None)
         self.hold(
-            new.find(key) is not None or ending is not None,
+            new.find(key) is not None or end is not None,
             "no occurrence is passed over in silence",
             new.job_id,
             due_at,
         )
-        last = ending.last_due_at if ending is not None and ending.last_due_at else due_at
-        if ending is not None and ending.missed_count is not None:
+        last = end.last_due_at if end is not None and end.last_due_at else due_at
+        if end is not None and end.missed_count is not None:
             row = 1
             while (due_at := trigger.next_after(due_at) or last) < last:
                 row += 1
-            row += ending.key.due_at < last
+            row += end.key.due_at < last
             self.hold(
-                row == ending.missed_count,
+                row == end.missed_count,
                 "missed occurrences are counted",
                 new.job_id,
                 row,
-                ending.missed_count,
+                end.missed_count,
             )
         self.hold(
             new.next_due_at == trigger.next_after(last),
@@ -391,14 +391,14 @@ class Observer:
         before: UnfinishedRun,
         after: UnfinishedRun | None,
         new: State,
-        endings: list[RunEnd],
+        ends: list[RunEnd],
     ) -> None:
         if after == before:
             return
         if before.owner is not None and (after is None or after.owner != before.owner):
             self._left(job_history, before, after, new)
         if after is None:
-            self._gone(job_history, old, before, endings)
+            self._gone(job_history, old, before, ends)
         elif after.owner is not None and after.owner != before.owner:
             self.hold(before.owner is None, "a claim never takes what another owns", before.key)
             self.hold(after.attempt == before.attempt + 1, "attempts count up", before.key)
@@ -449,19 +449,19 @@ class Observer:
         wanted = RunStatus.RETRYING if after is not None else None
         if wanted is not None:
             self.hold(
-                record.verdict.status is wanted,
+                record.update.status is wanted,
                 "state and record agree",
                 before.key,
-                record.verdict,
+                record.update,
             )
 
     def _gone(
-        self, job_history: JobHistory, old: State, run: UnfinishedRun, endings: list[RunEnd]
+        self, job_history: JobHistory, old: State, run: UnfinishedRun, ends: list[RunEnd]
     ) -> None:
-        ending = next((ending for ending in endings if ending.key == run.key), None)
-        if ending is not None:
+        end = next((end for end in ends if end.key == run.key), None)
+        if end is not None:
             self.hold(
-                ending.reason is Reason.SUPERSEDED and run.owner is None,
+                end.reason is Reason.SUPERSEDED and run.owner is None,
                 "only what is superseded is closed",
                 run.key,
             )
@@ -469,7 +469,7 @@ class Observer:
             return
         record = job_history.records.get((run.key, run.attempt))
         self.hold(
-            record is not None and record.verdict.status in ENDED,
+            record is not None and record.update.status in ENDED,
             "a run that goes has its end on record",
             run.key,
         )
@@ -480,14 +480,14 @@ class Observer:
         self, job_history: JobHistory, old: State, run: UnfinishedRun, record: Attempt
     ) -> None:
         """A run that failed has a reason to."""
-        outcome, verdict = record.exchange.outcome, record.verdict
-        if verdict.status is RunStatus.SUCCEEDED:
+        outcome, update = record.result.outcome, record.update
+        if update.status is RunStatus.SUCCEEDED:
             self.hold(outcome is Outcome.SUCCESS, "success is what was answered", run.key)
             return
         self.hold(outcome is not Outcome.SUCCESS, "what succeeded has not failed", run.key)
-        if not is_retried(outcome, record.exchange.status_code):
+        if not is_retried(outcome, record.result.status_code):
             return
-        if verdict.reason is Reason.SUPERSEDED:
+        if update.reason is Reason.SUPERSEDED:
             self.hold(old.supersedes(run), "what is superseded was changed", run.key)
             return
         most = job_history.defined(run.generation).retry.max_attempts

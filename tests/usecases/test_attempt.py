@@ -49,7 +49,7 @@ def test_no_attempt_is_spent_while_there_is_no_key_and_none_is_sent_unsigned(out
     assert (env.sent[0].at - START).total_seconds() >= outage
     assert env.sent[0].credentials.signing
     (run,) = env.run_list(job_id)
-    assert (run.status, [attempt.exchange.outcome for attempt in run.attempts]) == (
+    assert (run.status, [attempt.result.outcome for attempt in run.attempts]) == (
         RunStatus.SUCCEEDED,
         ["success"],
     )

@@ -52,7 +52,7 @@ def test_a_one_time_job_fires_on_the_second_and_is_completed(env: Environment) -
     job = env.job(job_id)
     assert job.state.status is Status.COMPLETED
     assert job.state.next_run_time is None
-    assert job.result.exchange.status_code == 200
+    assert job.result.result.status_code == 200
     assert not env.cloud.messages
 
 
@@ -99,7 +99,7 @@ def test_a_failing_target_is_tried_again_with_growing_pauses_and_the_same_key(
     assert timedelta(seconds=10) <= second - first <= timedelta(seconds=11.1)
     assert timedelta(seconds=20) <= third - second <= timedelta(seconds=22.1)
     (run,) = env.run_list(job_id)
-    assert [attempt.exchange.status_code for attempt in run.attempts] == [500, 503, 200]
+    assert [attempt.result.status_code for attempt in run.attempts] == [500, 503, 200]
     assert run.status is RunStatus.SUCCEEDED
     assert env.job(job_id).state.status is Status.COMPLETED
 
@@ -191,7 +191,7 @@ def test_a_retry_of_a_paused_job_ends_as_superseded(env: Environment) -> None:
     assert len(env.sent) == 1
     (run,) = env.run_list(job_id)
     assert (run.status, run.reason, len(run.attempts)) == (RunStatus.FAILED, Reason.SUPERSEDED, 1)
-    assert env.job(job_id).result.exchange.status_code == 500
+    assert env.job(job_id).result.result.status_code == 500
 
 
 def test_a_manual_run_outlives_a_pause_but_not_a_delete(env: Environment) -> None:
@@ -204,7 +204,7 @@ def test_a_manual_run_outlives_a_pause_but_not_a_delete(env: Environment) -> Non
     env.scheduling.pause("tenant", job_id)
     env.advance(minutes=1)
     assert [sent.headers["Resona-Attempt"] for sent in env.sent] == ["1", "2"]
-    assert env.job(job_id).result.exchange.status_code == 200
+    assert env.job(job_id).result.result.status_code == 200
     assert env.job(job_id).state.status is Status.PAUSED
     env.scheduling.run_now("tenant", job_id)
     env.advance(seconds=3)
@@ -332,7 +332,7 @@ def test_an_executor_that_died_after_its_claim_leaves_unknown_on_record_and_is_t
     env.target = lambda sent: ok()
     env.advance(minutes=5)
     (run,) = env.run_list(job_id)
-    assert [attempt.exchange.outcome for attempt in run.attempts] == [
+    assert [attempt.result.outcome for attempt in run.attempts] == [
         Outcome.UNKNOWN,
         Outcome.SUCCESS,
     ]

@@ -57,19 +57,19 @@ def _result_view(job: Job) -> dict[str, Any] | None:
     last, attempt = job.state.last_run, job.result
     if last is None or attempt is None:
         return None
-    superseded_at, response = last.superseded_at, attempt.exchange.response
+    superseded_at, response = last.superseded_at, attempt.result.response
     view = {
         "run_id": run_id(attempt.job_id, attempt.key),
-        "status": (RunStatus.FAILED if superseded_at else attempt.verdict.status).value,
+        "status": (RunStatus.FAILED if superseded_at else attempt.update.status).value,
         "scheduled_time": format_instant(attempt.key.due_at),
         "started_at": format_measured(attempt.run_started_at),
         "finished_at": format_measured(superseded_at or attempt.finished_at),
         "attempts": attempt.number,
-        "status_code": attempt.exchange.status_code,
+        "status_code": attempt.result.status_code,
         "headers": response.headers if response else None,
         "body": response.body if response else None,
         "truncated": response.truncated if response else False,
-        "error": attempt.exchange.error,
+        "error": attempt.result.error,
     }
     if response and response.encoding:
         view["encoding"] = response.encoding
@@ -100,13 +100,13 @@ def run_view(job_id: str, run: Run, *, with_responses: bool) -> dict[str, Any]:
 
 
 def _attempt_view(attempt: Attempt, *, with_response: bool) -> dict[str, Any]:
-    exchange, response = attempt.exchange, attempt.exchange.response
+    result, response = attempt.result, attempt.result.response
     view: dict[str, Any] = {
         "number": attempt.number,
         "started_at": format_measured(attempt.started_at),
-        "duration_ms": _milliseconds(exchange.duration),
-        "outcome": exchange.outcome.value,
-        "status_code": exchange.status_code,
+        "duration_ms": _milliseconds(result.duration),
+        "outcome": result.outcome.value,
+        "status_code": result.status_code,
     }
     if with_response:
         view["response"] = (
@@ -116,7 +116,7 @@ def _attempt_view(attempt: Attempt, *, with_response: bool) -> dict[str, Any]:
         )
         if response and response.encoding:
             view["response"]["encoding"] = response.encoding
-    view["error"] = exchange.error
+    view["error"] = result.error
     return view
 
 
