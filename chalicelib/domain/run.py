@@ -124,3 +124,22 @@ class Attempt:
     def finished_at(self) -> datetime:
         """Return when the exchange was over."""
         return self.started_at + self.result.duration
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedAttempt:
+    """An attempt whose result is known.
+
+    `owner` is the token that its record is written under. `recorded` is the record that exists
+    already, None if there is none.
+    """
+
+    owner: str
+    started_at: datetime
+    result: AttemptResult
+    recorded: Attempt | None = None
+
+    @property
+    def finished_at(self) -> datetime:
+        """Return when the request was over."""
+        return self.started_at + self.result.duration

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.retry import is_retried, next_attempt_at
-from chalicelib.domain.run import Outcome, Reason, RunEnd, RunStatus, RunUpdate
+from chalicelib.domain.run import FinishedAttempt, Outcome, Reason, RunEnd, RunStatus, RunUpdate
 from chalicelib.domain.state import (
     GRACE,
     MAX_UNFINISHED_RUNS,
@@ -50,20 +50,6 @@ class Settle:
     """
 
     run: UnfinishedRun
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedAttempt:
-    """How an attempt ended, as far as the rules need it.
-
-    `update` is the one that is on record already, None if none is.
-    """
-
-    outcome: Outcome
-    at: datetime
-    status_code: int | None = None
-    retry_after: str | None = None
-    update: RunUpdate | None = None
 
 
 def claim(
@@ -218,7 +204,7 @@ def finish(
     definition: Definition,
     state: State,
     owned: UnfinishedRun,
-    ended: FinishedAttempt,
+    attempt: FinishedAttempt,
     jitter: float,
     now: datetime,
 ) -> Transition | NoChange:
@@ -226,29 +212,29 @@ def finish(
     attempt.
 
     `owned` is the run as it was claimed; `definition` is the one it was claimed with, or, for an
-    attempt that is settled by someone else, a later one. `jitter` is in [0, 0.1]. A finish that
-    finds its owner token gone changes nothing.
+    attempt that another executor settles, a later one. `jitter` is in [0, 0.1]. A finish whose
+    owner token is no longer in the state changes nothing.
     """
     run = state.find(owned.key)
     if run is None or run.owner != owned.owner:
         return NoChange("the attempt has another owner")
-    trigger, retry = definition.trigger, definition.retry
-    if ended.update is not None and ended.update.status is not RunStatus.RETRYING:
-        # Whoever recorded it died before the finish. What is on record as the end stays the end,
-        # whatever has changed since.
-        return _end(trigger, state, run, ended.update)
-    if ended.outcome is Outcome.SUCCESS:
+    trigger, retry, result = definition.trigger, definition.retry, attempt.result
+    update = attempt.recorded.update if attempt.recorded else None
+    if update is not None and update.status is not RunStatus.RETRYING:
+        # The executor that recorded this end died before it finished the state. The end on record
+        # stays, whatever has changed since.
+        return _end(trigger, state, run, update)
+    if result.outcome is Outcome.SUCCESS:
         return _end(trigger, state, run, RunUpdate(RunStatus.SUCCEEDED))
-    if not is_retried(ended.outcome, ended.status_code):
+    if not is_retried(result.outcome, result.status_code):
         return _end(trigger, state, run, RunUpdate(RunStatus.FAILED))
-    # A later definition's policy says nothing about this run, which it has superseded.
+    # The retry policy of a later definition does not apply: that definition superseded this run.
     if definition.generation <= run.generation and run.attempt >= retry.max_attempts:
         return _end(trigger, state, run, RunUpdate(RunStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED))
     if state.supersedes(run):
         return _end(trigger, state, run, RunUpdate(RunStatus.FAILED, Reason.SUPERSEDED))
-    return _wait(
-        state, run, next_attempt_at(retry, run.attempt, ended.at, ended.retry_after, jitter), now
-    )
+    next_at = next_attempt_at(retry, run.attempt, attempt.finished_at, result.retry_after, jitter)
+    return _wait(state, run, next_at, now)
 
 
 def _wait(state: State, run: UnfinishedRun, at: datetime, now: datetime) -> Transition:

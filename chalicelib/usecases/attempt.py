@@ -82,7 +82,7 @@ class AttemptSender:
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
 
-    def ready(self, definition: Definition) -> PreparedAttempt:
+    def prepare(self, definition: Definition) -> PreparedAttempt:
         """Have ready what an attempt needs besides its claim. Waits a little for what does not
         answer, then raises Unavailable.
 
@@ -104,19 +104,19 @@ class AttemptSender:
                 self.sleep(_PAUSE_SECONDS)
 
     def attempt(
-        self, ready: PreparedAttempt, run: UnfinishedRun
+        self, prepared: PreparedAttempt, run: UnfinishedRun
     ) -> tuple[datetime, AttemptResult] | None:
         """Send the attempt that was claimed; return when it began and what came of it, None if its
         lease leaves no time for it.
         """
-        definition, started_at = ready.definition, self.clock()
+        definition, started_at = prepared.definition, self.clock()
         if (
             run.lease_until is None
             or run.lease_until - started_at < definition.timeout + _LEASE_TO_SPARE
         ):
             return None
         try:
-            request = resolved(definition.request, ready.values)
+            request = resolved(definition.request, prepared.values)
         except SecretMissing as missing:
             return started_at, AttemptResult(
                 Outcome.BLOCKED, timedelta(0), error=f"{missing}: put it, or change the job"
@@ -129,7 +129,9 @@ class AttemptSender:
             "Resona-Attempt": str(run.attempt),
             "Resona-Scheduled-Time": format_instant(run.key.due_at),
         }
-        credentials = Credentials(ready.signing.in_force(started_at), tuple(ready.values.values()))
+        credentials = Credentials(
+            prepared.signing.in_force(started_at), tuple(prepared.values.values())
+        )
         result = self.send(
             request, run_headers=headers, timeout=definition.timeout, credentials=credentials
         )

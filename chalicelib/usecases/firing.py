@@ -12,7 +12,7 @@ import logging
 import random
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -26,8 +26,16 @@ from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import RunKey, run_id, split_schedule_name, token_time
 from chalicelib.domain.job import Definition
 from chalicelib.domain.retry import MAX_JITTER
-from chalicelib.domain.run import Attempt, AttemptResult, Outcome, RunEnd, RunStatus, RunUpdate
-from chalicelib.domain.run_transitions import FinishedAttempt, Settle
+from chalicelib.domain.run import (
+    Attempt,
+    AttemptResult,
+    FinishedAttempt,
+    Outcome,
+    RunEnd,
+    RunStatus,
+    RunUpdate,
+)
+from chalicelib.domain.run_transitions import Settle
 from chalicelib.domain.state import DueMessage, NoChange, State, Transition, UnfinishedRun
 from chalicelib.runtime.backoff import TRIES, pause_after
 from chalicelib.runtime.concurrency import SideBySide, in_threads
@@ -43,6 +51,15 @@ _LONGEST_SLEEP = timedelta(seconds=2)
 _LEFTOVER_AGE = timedelta(minutes=15)
 _PAUSE_SECONDS = 1
 _SWEEP_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An attempt that this executor owns: what it sends, and the state and run of its claim."""
+
+    prepared: PreparedAttempt
+    state: State
+    run: UnfinishedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,157 +112,134 @@ class Firing:
             self.sleep(wait.total_seconds())
         claimed = self._claim(due)
         if claimed is not None:
-            self._attempt(*claimed)
+            self._attempt(claimed)
 
-    def _claim(self, due: DueMessage) -> tuple[PreparedAttempt, State, UnfinishedRun] | None:
+    def _claim(self, due: DueMessage) -> Claimed | None:
         """Claim the attempt that is due; None if there is nothing to send.
 
-        Raises Unavailable, and then none is spent.
+        Raises Unavailable; no attempt is used up then.
         """
         loaded, key = self.jobs.load(due.job_id), due.key
-        ready: PreparedAttempt | None = None
-        # Owner token → what its attempt sends: a later definition is not what was claimed.
+        prepared: PreparedAttempt | None = None
+        # Owner token → what its attempt sends. A claim whose answer was lost is recognised by its
+        # token, and sends what it was claimed with.
         tried: dict[str | None, PreparedAttempt] = {}
         for tries in range(1, TRIES + 1):
             if loaded is None:
-                log.info("message.ignored", extra={"job_id": due.job_id, "why": "the job is gone"})
+                _log_ignored(due.job_id, key, "the job is gone")
                 return None
             definition, state = loaded
-            now = self.clock()
+            now, owner = self.clock(), uuid.uuid4().hex
             won = next((run for run in state.runs if run.owner in tried), None)
             if won is not None:
-                # A write of ours whose answer was lost has taken effect after all.
-                return tried[won.owner], state, won
-            owner = uuid.uuid4().hex
+                return Claimed(tried[won.owner], state, won)
             decision = run_transitions.claim(definition, state, key, owner, now)
             if isinstance(decision, NoChange):
-                log.info(
-                    "message.ignored",
-                    extra={
-                        "job_id": due.job_id,
-                        "run_id": run_id(due.job_id, key),
-                        "why": decision.why,
-                    },
-                )
+                _log_ignored(due.job_id, key, decision.why)
                 return None
             if isinstance(decision, Settle):
                 self._settle(definition, state, decision.run)
                 return None
             if decision.send is not None:
-                if ready is None or ready.definition != definition:
-                    ready = self.sender.ready(definition)
-                    # It may have taken its time, and what is to be done depends on when.
+                if prepared is None or prepared.definition != definition:
+                    prepared = self.sender.prepare(definition)
+                    # Preparing takes time, and the decision depends on the time: decide again.
                     continue
-                tried[owner] = ready
-            try:
-                ends = [self.runs.end_item(state.tenant, due.job_id, end) for end in decision.ended]
-                self.jobs.save(decision.state, ends, now=now)
-            except StateChanged:
-                pause_after(tries, self.sleep)
+                tried[owner] = prepared
+            if not self._save_claim(decision, now, tries):
                 loaded = self.jobs.load(due.job_id)
                 continue
-            except Unavailable as error:
-                if not error.unknown:
-                    raise
-                self._arm_perhaps(decision)
-                loaded = self.jobs.load(due.job_id)
-                continue
-            self._log_ends(decision)
-            self.arming.arm(decision.state, decision.arm)
-            if decision.send is not None and ready is not None:
-                return ready, decision.state, decision.send
+            if decision.send is not None and prepared is not None:
+                return Claimed(prepared, decision.state, decision.send)
             if decision.again is None:
                 return None
             loaded, key = (definition, decision.state), decision.again.key
         raise Unavailable("the job")
 
-    def _arm_perhaps(self, step: Transition) -> None:
-        """Send the messages of a step that may have been written: if it was not, they are messages
-        too many.
+    def _save_claim(self, decision: Transition, now: datetime, tries: int) -> bool:
+        """Write what a claim decided, log it and send its messages; False if the job must be read
+        and the claim decided again.
 
-        A failure is not written down, as `arming.arm` would: nobody knows which state stands there
-        now.
+        Raises Unavailable if nothing was written.
+        """
+        job_id, tenant = decision.state.job_id, decision.state.tenant
+        try:
+            ends = [self.runs.end_item(tenant, job_id, end) for end in decision.ended]
+            self.jobs.save(decision.state, ends, now=now)
+        except StateChanged:
+            pause_after(tries, self.sleep)
+            return False
+        except Unavailable as error:
+            if not error.unknown:
+                raise
+            self._arm_unconfirmed(decision)
+            return False
+        for end in decision.ended:
+            # A superseded run was counted as an occurrence when its first attempt was claimed.
+            occurrences = end.missed_count or (1 if end.status is RunStatus.SKIPPED else None)
+            _log_end(job_id, end.key, end, occurrences=occurrences)
+        self.arming.arm(decision.state, decision.arm)
+        return True
+
+    def _arm_unconfirmed(self, step: Transition) -> None:
+        """Send the messages of a step whose write may or may not have taken effect; if it did not,
+        the messages are ignored when they arrive.
+
+        A failure is only logged: `arming.arm` would mark it in a state that may not be there.
         """
         try:
             self.queue.send(step.arm, self.clock())
         except Unavailable:
             log.warning("message.send_failed", extra={"job_id": step.state.job_id})
 
-    def _log_ends(self, step: Transition) -> None:
-        for end in step.ended:
-            # A superseded run came due when its first attempt was claimed; what is missed or
-            # skipped comes due now.
-            occurrences = end.missed_count or (1 if end.status is RunStatus.SKIPPED else None)
-            _log_end(step.state.job_id, end.key, end, occurrences=occurrences)
-
-    def _attempt(self, ready: PreparedAttempt, state: State, run: UnfinishedRun) -> None:
-        definition, sent = ready.definition, self.sender.attempt(ready, run)
+    def _attempt(self, claimed: Claimed) -> None:
+        definition, run = claimed.prepared.definition, claimed.run
+        sent = self.sender.attempt(claimed.prepared, run)
         if sent is None:
-            # Whoever settles this attempt records it as unknown, and the run is tried again.
+            # The executor that settles this attempt records it as unknown, and the run is retried.
             log.warning("attempt.abandoned", extra=run_fields(definition.id, run))
             return
-        started_at, result = sent
-        self._conclude(definition, state, run, _Attempt(str(run.owner), started_at, result))
+        self._finish(definition, claimed.state, run, FinishedAttempt(str(run.owner), *sent))
 
     def _settle(self, definition: Definition, state: State, run: UnfinishedRun) -> None:
         """Finish an attempt whose lease is over: by its record if there is one, else as unknown."""
         found = self.runs.attempt(definition.id, run.key, run.attempt)
         if found is None:
-            now = self.clock()
-            lost = AttemptResult(
+            unknown = AttemptResult(
                 Outcome.UNKNOWN,
                 timedelta(0),
                 error="the executor died; whether the request was sent is not known",
             )
-            attempt = _Attempt(uuid.uuid4().hex, now, lost)
+            attempt = FinishedAttempt(uuid.uuid4().hex, self.clock(), unknown)
         else:
-            attempt = _Attempt(found.owner, found.started_at, found.result, recorded=found)
-        self._conclude(definition, state, run, attempt)
+            attempt = FinishedAttempt(found.owner, found.started_at, found.result, found)
+        self._finish(definition, state, run, attempt)
 
-    def _conclude(
-        self, definition: Definition, state: State, run: UnfinishedRun, attempt: _Attempt
+    def _finish(
+        self, definition: Definition, state: State, run: UnfinishedRun, attempt: FinishedAttempt
     ) -> None:
-        """Record the attempt, then finish the state; again if somebody else wrote the state in
-        between.
+        """Record the attempt, then finish the state; again if another writer changed the state.
 
-        While the lease lives nobody else settles this attempt, so what is known of it is kept and
-        tried again when a table does not answer: given up, it would become `unknown`, and be sent
-        once more.
+        Nobody else settles this attempt before its lease is over, so until then its result is kept
+        and written again when a table does not answer: given up, the attempt would become
+        `unknown` and be sent once more.
         """
         jitter = random.uniform(0, MAX_JITTER)
-        result = attempt.result
-        recorded = attempt.recorded
-        ended_at = attempt.started_at + result.duration
-        update = recorded.update if recorded else None
-        ended = FinishedAttempt(
-            result.outcome, ended_at, result.status_code, result.retry_after, update
-        )
         for tries in range(1, TRIES + 1):
             now = self.clock()
-            decision = run_transitions.finish(definition, state, run, ended, jitter, now)
+            decision = run_transitions.finish(definition, state, run, attempt, jitter, now)
             if isinstance(decision, NoChange) or decision.update is None:
                 return
-            started_at = run.started_at or attempt.started_at
-            record = Attempt(
-                definition.id,
-                run.key,
-                run.attempt,
-                attempt.owner,
-                attempt.started_at,
-                started_at,
-                result,
-                decision.update,
-            )
+            record = _record_of(attempt, run, definition.id, decision.update)
             try:
-                if record != recorded and not self.runs.record(
-                    state.tenant, record, state.revision
-                ):
-                    return
-                recorded = record
+                if record != attempt.recorded:
+                    if not self.runs.record(state.tenant, record, state.revision):
+                        return
+                    attempt = replace(attempt, recorded=record)
                 self.jobs.save(decision.state, now=now)
             except StateChanged as changed:
                 pause_after(tries, self.sleep)
-                # Read anew: after the pause, what refused the write may be of yesterday.
+                # Read again: the state returned with the refusal may be stale after the pause.
                 current = self.jobs.state(definition.id) if changed.current is not None else None
                 if current is None:
                     return
@@ -254,14 +248,12 @@ class Firing:
             except Unavailable:
                 if run.lease_until is None or self.clock() >= run.lease_until:
                     raise
-                self._arm_perhaps(decision)
+                self._arm_unconfirmed(decision)
                 self.sleep(_PAUSE_SECONDS)
                 continue
-            if result.outcome is Outcome.UNKNOWN:
-                log.warning(
-                    "attempt.unknown",
-                    extra={**run_fields(definition.id, run), "outcome": result.outcome},
-                )
+            if attempt.result.outcome is Outcome.UNKNOWN:
+                fields = run_fields(definition.id, run)
+                log.warning("attempt.unknown", extra={**fields, "outcome": Outcome.UNKNOWN})
             _log_end(definition.id, run.key, decision.update, attempts=run.attempt)
             self.arming.arm(decision.state, decision.arm)
             return
@@ -348,13 +340,21 @@ def _log_end(job_id: str, key: RunKey, end: RunEnd | RunUpdate, **numbers: int |
         log.info("run.ended", extra={**fields, "status": end.status})
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """An attempt to be concluded: who records it, when it began, what came of it, and what is on
-    record already.
-    """
+def _log_ignored(job_id: str, key: RunKey, why: str) -> None:
+    fields = {"job_id": job_id, "run_id": run_id(job_id, key), "why": why}
+    log.info("message.ignored", extra=fields)
 
-    owner: str
-    started_at: datetime
-    result: AttemptResult
-    recorded: Attempt | None = None
+
+def _record_of(
+    attempt: FinishedAttempt, run: UnfinishedRun, job_id: str, update: RunUpdate
+) -> Attempt:
+    return Attempt(
+        job_id,
+        run.key,
+        run.attempt,
+        attempt.owner,
+        attempt.started_at,
+        run.started_at or attempt.started_at,
+        attempt.result,
+        update,
+    )

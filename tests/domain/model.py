@@ -19,8 +19,8 @@ from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
-from chalicelib.domain.run import Outcome, RunStatus
-from chalicelib.domain.run_transitions import FinishedAttempt, Settle
+from chalicelib.domain.run import AttemptResult, FinishedAttempt, Outcome, RunStatus
+from chalicelib.domain.run_transitions import Settle
 from chalicelib.domain.state import (
     MAX_UNFINISHED_RUNS,
     SKEW,
@@ -146,7 +146,7 @@ class Model:
         self, node: Node, state: State, run: UnfinishedRun, now: datetime
     ) -> Iterator[Event]:
         decision = run_transitions.finish(
-            self._definition(state), state, run, FinishedAttempt(Outcome.UNKNOWN, now), 0, now
+            self._definition(state), state, run, _finished(Outcome.UNKNOWN, now), 0, now
         )
         if isinstance(decision, Transition):
             lost = frozenset(
@@ -167,7 +167,7 @@ class Model:
                     self._definition(state),
                     state,
                     out.run,
-                    FinishedAttempt(outcome, now, status),
+                    _finished(outcome, now, status),
                     0,
                     now,
                 )
@@ -299,3 +299,7 @@ def _check_state(state: State, event: Event) -> None:
         assert run.key not in event.after.ended, "a run that has ended is not unfinished"
     if state.status in (Status.COMPLETED, Status.FAILED):
         assert state.next_due_at is None
+
+
+def _finished(outcome: Outcome, at: datetime, status_code: int | None = None) -> FinishedAttempt:
+    return FinishedAttempt("owner", at, AttemptResult(outcome, timedelta(0), status_code))

@@ -14,11 +14,19 @@ from chalicelib.domain.ids import RunKey, new_token
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
-from chalicelib.domain.run import Outcome, Reason, RunEnd, RunStatus, RunUpdate
+from chalicelib.domain.run import (
+    Attempt,
+    AttemptResult,
+    FinishedAttempt,
+    Outcome,
+    Reason,
+    RunEnd,
+    RunStatus,
+    RunUpdate,
+)
 from chalicelib.domain.run_transitions import (
     LEASE_MARGIN,
     MISSED_AT_MOST,
-    FinishedAttempt,
     Settle,
     is_misfire,
 )
@@ -95,9 +103,16 @@ def finish(
     now: datetime = DUE,
     status_code: int | None = None,
 ) -> Any:
-    return run_transitions.finish(
-        job, state, run, FinishedAttempt(outcome, now, status_code), 0, now
-    )
+    attempt = FinishedAttempt("owner", now, AttemptResult(outcome, timedelta(0), status_code))
+    return run_transitions.finish(job, state, run, attempt, 0, now)
+
+
+def finish_recorded(job: Definition, state: State, run: UnfinishedRun, update: RunUpdate) -> Any:
+    """Finish an attempt that timed out, whose record says `update` already."""
+    result = AttemptResult(Outcome.TIMEOUT, timedelta(0))
+    record = Attempt(job.id, run.key, run.attempt, "owner", DUE, DUE, result, update)
+    attempt = FinishedAttempt("owner", DUE, result, record)
+    return run_transitions.finish(job, state, run, attempt, 0, DUE)
 
 
 def out(key: RunKey = KEY, **fields: Any) -> UnfinishedRun:
@@ -520,7 +535,7 @@ def test_a_failure_without_another_attempt_says_why(
 
 
 @pytest.mark.parametrize(
-    "verdict",
+    "update",
     [RunUpdate(RunStatus.SUCCEEDED), RunUpdate(RunStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED)],
 )
 def test_an_end_that_is_on_record_stays_the_end(update: RunUpdate) -> None:
@@ -529,9 +544,7 @@ def test_an_end_that_is_on_record_stays_the_end(update: RunUpdate) -> None:
     """
     job, run = definition(retry=RetryPolicy(20)), out()
     state = fresh(job, generation=2, defined_in=2, runs=(run,))
-    step = run_transitions.finish(
-        job, state, run, FinishedAttempt(Outcome.TIMEOUT, DUE, update=update), 0, DUE
-    )
+    step = finish_recorded(job, state, run, update)
     assert isinstance(step, Transition)
     assert (step.update, step.state.runs, step.state.last_run) == (update, (), LastRun(KEY, 1))
 
@@ -540,9 +553,7 @@ def test_a_retry_that_is_on_record_is_decided_anew() -> None:
     job, run = definition(), out()
     state = fresh(job, generation=2, defined_in=2, runs=(run,))
     on_record = RunUpdate(RunStatus.RETRYING, next_attempt_at=DUE + SECOND)
-    step = run_transitions.finish(
-        job, state, run, FinishedAttempt(Outcome.TIMEOUT, DUE, update=on_record), 0, DUE
-    )
+    step = finish_recorded(job, state, run, on_record)
     assert isinstance(step, Transition)
     assert step.update == RunUpdate(RunStatus.FAILED, Reason.SUPERSEDED)
 

@@ -86,8 +86,8 @@ BUGS = (
         ),
         (
             FIRING,
-            "            now = self.clock()\n            won",
-            "            now = max(self.clock(), due.at)\n            won",
+            "now, owner = self.clock(), uuid",
+            "now, owner = max(self.clock(), due.at), uuid",
         ),
         (
             FIRING,
@@ -163,8 +163,8 @@ BUGS = (
         "a retry recorded but not armed",
         (
             RUN_TRANSITIONS,
-            "arm=(run_due(state, run, at),) if near else (), verdict",
-            "arm=(), verdict",
+            "arm=(run_due(state, run, at),) if near else (), update",
+            "arm=(), update",
         ),
         (
             RUN_TRANSITIONS,
@@ -204,7 +204,11 @@ BUGS = (
         "state before record",
         (
             FIRING,
-            "                if record != recorded and not self.runs.record(state.tenant, record, state.revision):\n                    return\n                recorded = record\n                self.jobs.save(decision.state, now=now)\n",
+            "                if record != attempt.recorded:\n"
+            "                    if not self.runs.record(state.tenant, record, state.revision):\n"
+            "                        return\n"
+            "                    attempt = replace(attempt, recorded=record)\n"
+            "                self.jobs.save(decision.state, now=now)\n",
             "                self.jobs.save(decision.state, now=now)\n                self.runs.record(state.tenant, record, state.revision)\n",
         ),
     ),
@@ -254,8 +258,8 @@ BUGS = (
         "an ending written after its state",
         (
             FIRING,
-            "                self.jobs.save(decision.state, endings, now=now)",
-            "                self.jobs.save(decision.state, now=now)\n                if decision.ended:\n                    self.jobs._transact(endings)",
+            "            self.jobs.save(decision.state, ends, now=now)",
+            "            self.jobs.save(decision.state, now=now)\n            if decision.ended:\n                self.jobs._transact(ends)",
         ),
     ),
     bug(
@@ -274,14 +278,14 @@ BUGS = (
         "an end on record that is judged again",
         (
             RUN_TRANSITIONS,
-            "ended.verdict is not None and ended.verdict.status is not RunStatus.RETRYING",
+            "update is not None and update.status is not RunStatus.RETRYING",
             "False",
         ),
         (RUN_TRANSITIONS, "definition.generation <= run.generation and run.attempt", "run.attempt"),
     ),
     bug(
         "a lost claim sends what came later",
-        (FIRING, "return tried[won.owner], state, won", "return definition, state, won"),
+        (FIRING, "Claimed(tried[won.owner], state, won)", "Claimed(prepared, state, won)"),
     ),
     bug(
         "missed occurrences miscounted",
@@ -436,7 +440,14 @@ def planted(code: str, old: str, new: str) -> str:
     tokens = re.findall(r"\w+|[^\w\s]", old)
     pattern = r"\s*".join((",?" if one in ")]}" else "") + re.escape(one) for one in tokens)
     pattern = pattern.replace(r"\s*,?", r",?\s*")
-    result, count = re.subn(pattern, lambda _: new.strip(), code)
+    first = len(new) - len(new.lstrip(" "))
+
+    def replacement(match: re.Match[str]) -> str:
+        line = code[code.rfind("\n", 0, match.start()) + 1 : match.start()]
+        margin = " " * (len(line) - len(line.lstrip()) if first else 0)
+        return new.strip().replace("\n" + " " * first, "\n" + margin)
+
+    result, count = re.subn(pattern, replacement, code)
     if not count:
         raise ValueError(f"the code no longer has the text {old!r}")
     try:
