@@ -49,7 +49,12 @@ def first_due_at(trigger: Trigger, now: datetime) -> datetime | None:
 
 
 def create(definition: Definition, token: str | None, now: datetime) -> Transition:
-    """Return the state of a new job and the message that arms it, if it takes one."""
+    """Return the state of a new job and the message that arms it, if it takes one.
+
+    `token` names a schedule that can be created for it, None if none can; the state carries it only
+    if the job takes a schedule.
+    """
+    due_at = first_due_at(definition.trigger, now)
     fresh = State(
         job_id=definition.id,
         tenant=definition.tenant,
@@ -59,66 +64,64 @@ def create(definition: Definition, token: str | None, now: datetime) -> Transiti
         edition=definition.edition,
         status=Status.ACTIVE,
         updated_at=now,
-        token=token,
+        token=token if wants_schedule(definition.trigger, Status.ACTIVE, due_at, now) else None,
     )
-    armed, arm = await_occurrence(
-        fresh, definition.trigger, first_due_at(definition.trigger, now), now
-    )
-    return Transition(written(armed), arm=arm)
+    armed, arm = await_occurrence(fresh, definition.trigger, due_at, now)
+    return Transition(written(armed), arm=arm, definition=definition)
 
 
 def change(
     old: Definition, new: Definition, state: State, token: str | None, now: datetime, *, anew: bool
-) -> tuple[Definition, Transition]:
-    """Return the definition as it will be stored, with its generation and edition, and the step
-    that begins it.
+) -> Transition:
+    """Return the step from one definition to another; its `definition` is `new` as it will be
+    stored, with its generation and edition.
 
     `anew`: the trigger was written anew, even if it comes to the same date (`delay: 0` twice in one
     second). A change without a new trigger keeps `next_due_at`, also one that has just passed, and
-    its schedule: `token` is then the state's own, or a new one if it has none. A new trigger counts
-    from now. Raises JobHasEnded.
+    its schedule. A new trigger counts from now. `token` names a schedule that can be created, None
+    if none can; the state carries it if it takes a schedule and keeps none. Raises JobHasEnded.
     """
     is_new_trigger = anew or new.trigger != old.trigger
-    edition = state.edition + 1
+    status, due_at, kept = state.status, state.next_due_at, state.token
+    if is_new_trigger:
+        status = Status.PAUSED if status is Status.PAUSED else Status.ACTIVE
+        due_at, kept = first_due_at(new.trigger, now), None
+    if kept is None and wants_schedule(new.trigger, status, due_at, now):
+        kept = token
+    edited = replace(state, edition=state.edition + 1, status=status, updated_at=now, token=kept)
     if not is_new_trigger and new.meaning == old.meaning:
-        renamed = replace(state, edition=edition, updated_at=now, token=token)
-        return replace(new, generation=old.generation, edition=edition), Transition(
-            written(renamed)
-        )
-    if not is_new_trigger and isinstance(old.trigger, OneTime) and state.next_due_at is None:
+        definition = replace(new, generation=old.generation, edition=edited.edition)
+        return Transition(written(edited), definition=definition)
+    if not is_new_trigger and isinstance(old.trigger, OneTime) and due_at is None:
         raise JobHasEnded("this change is not possible")
     generation = state.generation + 1
     changed = replace(
-        state,
+        edited,
         generation=generation,
         defined_in=generation,
-        edition=edition,
-        status=Status.ACTIVE
-        if is_new_trigger and state.status is not Status.PAUSED
-        else state.status,
-        updated_at=now,
-        token=token,
-        doubted_until=state.doubted_until if token == state.token else None,
+        doubted_until=state.doubted_until if kept == state.token else None,
     )
-    due_at = first_due_at(new.trigger, now) if is_new_trigger else state.next_due_at
     armed, arm = await_occurrence(changed, new.trigger, due_at, now)
-    if (
-        not is_new_trigger
-        and not arm
-        and armed.next_run_time is not None
-        and armed.next_run_time - now <= NEAR
-    ):
-        # The schedule may have woken already, and its message names the generation that has just
-        # ended.
-        arm = (occurrence_due(armed, armed.next_run_time),)
-    if not is_new_trigger and isinstance(new.trigger, Cron):
-        # Nor are its wakes of the last two minutes counted on: those were for the generation that
-        # has just ended.
-        armed = replace(armed, doubted_until=max(armed.doubted_until or now, now + WAKE_AHEAD))
+    if not is_new_trigger:
+        armed, arm = _without_past_wakes(armed, arm, new.trigger, now)
     closing, close = _hurry_superseded(armed, now)
-    return replace(new, generation=generation, edition=edition), Transition(
-        written(closing), arm=(*arm, *close)
-    )
+    definition = replace(new, generation=generation, edition=edited.edition)
+    return Transition(written(closing), arm=(*arm, *close), definition=definition)
+
+
+def _without_past_wakes(
+    state: State, arm: tuple[DueMessage, ...], trigger: Trigger, now: datetime
+) -> tuple[State, tuple[DueMessage, ...]]:
+    """Return a changed state and its messages, not counting on wakes before `now`: they sent
+    messages of the generation that has just ended.
+    """
+    due_at = state.next_run_time
+    if not arm and due_at is not None and due_at - now <= NEAR:
+        arm = (occurrence_due(state, due_at),)
+    if isinstance(trigger, Cron):
+        doubted_until = max(state.doubted_until or now, now + WAKE_AHEAD)
+        state = replace(state, doubted_until=doubted_until)
+    return state, arm
 
 
 def pause(state: State, now: datetime) -> Transition | None:
@@ -160,7 +163,8 @@ def resume(
 ) -> Transition | None:
     """Return the step that resumes a job, None if it is active already.
 
-    Raises DateHasPassed, or JobHasEnded.
+    `token` names a schedule that can be created, None if none can; the state carries it if the job
+    takes a schedule. Raises DateHasPassed, or JobHasEnded.
     """
     if state.status is Status.ACTIVE:
         return None
@@ -168,7 +172,11 @@ def resume(
         raise JobHasEnded("a job that has ended cannot be resumed")
     due_at = due_after_resume(definition, state, now)
     resumed = replace(
-        state, generation=state.generation + 1, status=Status.ACTIVE, updated_at=now, token=token
+        state,
+        generation=state.generation + 1,
+        status=Status.ACTIVE,
+        updated_at=now,
+        token=token if wants_schedule(definition.trigger, Status.ACTIVE, due_at, now) else None,
     )
     armed, arm = await_occurrence(resumed, definition.trigger, due_at, now)
     closing, close = _hurry_superseded(armed, now)

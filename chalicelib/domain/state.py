@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from chalicelib.domain.cron import wake_is_certain
 from chalicelib.domain.ids import RunKey, token_time
+from chalicelib.domain.job import Definition
 from chalicelib.domain.run import RunEnd, RunUpdate
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
@@ -154,7 +155,8 @@ class Transition:
 
     `ended` is written with the state, all or nothing; `arm` is sent after it. `send` is the attempt
     that the writer now owns. `again`: the same decision is to be made once more, for this one.
-    `update` is what a finish made of its attempt.
+    `update` is what a finish made of its attempt. `definition` is stored with the state; None keeps
+    the one that is there.
     """
 
     state: State
@@ -163,6 +165,7 @@ class Transition:
     arm: tuple[DueMessage, ...] = ()
     again: DueMessage | None = None
     update: RunUpdate | None = None
+    definition: Definition | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_store import JobStore, StateChanged
 from chalicelib.aws.schedules import Schedules
 from chalicelib.domain.errors import Unavailable
-from chalicelib.domain.ids import new_token
 from chalicelib.domain.state import DueMessage, State, uncovered
 from chalicelib.domain.trigger import Trigger
 
@@ -51,17 +50,14 @@ class Arming:
             log.warning("message.mark_failed", extra={"job_id": state.job_id})
 
 
-def schedule(schedules: Schedules, job_id: str, trigger: Trigger, now: datetime) -> str | None:
-    """Make a schedule and return its token; None if none could be made, and then the sweeper arms
-    the job.
-    """
-    token = new_token(now)
+def schedule(schedules: Schedules, job_id: str, token: str, trigger: Trigger) -> bool:
+    """Create a job's schedule; False if that failed, and then the sweeper arms the job."""
     try:
         schedules.create(job_id, token, trigger)
     except Unavailable:
         log.warning("schedule.create_failed", extra={"job_id": job_id}, exc_info=True)
-        return None
-    return token
+        return False
+    return True
 
 
 def unschedule(schedules: Schedules, job_id: str, token: str | None) -> None:

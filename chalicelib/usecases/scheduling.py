@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from chalicelib.aws import clients
 from chalicelib.aws.due_queue import DueQueue
@@ -25,13 +26,13 @@ from chalicelib.aws.secret_store import SecretStore
 from chalicelib.config import read_settings
 from chalicelib.domain import job_transitions
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, RunNotFound, Unavailable
-from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, run_id, run_key
+from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, new_token, run_id, run_key
 from chalicelib.domain.job import Definition
 from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import HostRule, RequestCheck, check, refuse_private_host
 from chalicelib.domain.run import Attempt
 from chalicelib.domain.run_history import Run, merged, recorded, unfinished
-from chalicelib.domain.state import State, Status, Transition
+from chalicelib.domain.state import State, Transition
 from chalicelib.runtime.backoff import TRIES, pause_after
 from chalicelib.runtime.clock import utc_now
 from chalicelib.runtime.concurrency import SideBySide, in_threads
@@ -62,6 +63,8 @@ class Edit:
     definition: Definition
     anew: bool = False
 
+
+_Decision = TypeVar("_Decision", Transition, Transition | None)
 
 # Refuses, by raising, a job that the caller no longer means.
 Check = Callable[[State], None]
@@ -95,8 +98,7 @@ class Scheduling:
         self.check_request = check_request
         self.side_by_side = side_by_side
         self.quotas = quotas
-        self._schedule = partial(schedule, schedules)
-        self._unschedule = partial(unschedule, schedules)
+        self._schedules = schedules
         self._arming = arming
         self._sleep = sleep
 
@@ -126,17 +128,14 @@ class Scheduling:
         definition = replace(
             draft, id=new_job_id(now), generation=1, created_at=now.replace(microsecond=0)
         )
-        due_at = job_transitions.first_due_at(definition.trigger, now)
-        wants_schedule = job_transitions.wants_schedule(
-            definition.trigger, Status.ACTIVE, due_at, now
+        step = self._scheduled(
+            definition, now, lambda token: job_transitions.create(definition, token, now)
         )
-        token = self._schedule(definition.id, definition.trigger, now) if wants_schedule else None
-        step = job_transitions.create(definition, token, now)
         job = Job(definition, step.state)
         try:
             self.jobs.add(definition, step.state, idempotency(job) if idempotency else None, now)
         except (KeyIsTaken, AlreadyAnswered):
-            self._unschedule(definition.id, token)
+            unschedule(self._schedules, definition.id, step.state.token)
             raise
         except StateChanged:
             # The id is new, so what stands there is our own write, whose answer was lost and which
@@ -198,21 +197,34 @@ class Scheduling:
             return job
         if new.request != old.request:
             self.secrets.check(new.tenant, new.request)
-        # The decision is made once without a schedule, to learn what it comes to, and to be refused
-        # before anything is made.
-        _, planned = job_transitions.change(old, new, state, state.token, now, anew=edit.anew)
-        is_new_trigger = edit.anew or new.trigger != old.trigger
-        token = None if is_new_trigger else state.token
-        if token is None and job_transitions.wants_schedule(
-            new.trigger, planned.state.status, planned.state.next_due_at, now
-        ):
-            token = self._schedule(state.job_id, new.trigger, now)
-        definition, step = job_transitions.change(old, new, state, token, now, anew=edit.anew)
-        if not self._commit(lambda: self.jobs.replace(definition, step.state), state, token):
+        step = self._scheduled(
+            new,
+            now,
+            lambda token: job_transitions.change(old, new, state, token, now, anew=edit.anew),
+        )
+        definition = step.definition or new
+        write = partial(self.jobs.replace, definition, step.state)
+        if not self._commit(write, state, step.state.token):
             return None
         log.info("job.changed", extra={"job_id": state.job_id})
         self._arming.arm(step.state, step.arm)
         return replace(job, definition=definition, state=step.state)
+
+    def _scheduled(
+        self,
+        definition: Definition,
+        now: datetime,
+        decide: Callable[[str | None], _Decision],
+    ) -> _Decision:
+        """Decide with the token of a schedule that may be created, and create it if the state
+        carries it; decide without one if it cannot be created.
+        """
+        token = new_token(now)
+        decision = decide(token)
+        if decision is None or decision.state.token != token:
+            return decision
+        made = schedule(self._schedules, definition.id, token, definition.trigger)
+        return decision if made else decide(None)
 
     def _commit(self, write: Callable[[], None], state: State, token: str | None) -> bool:
         """Write, then delete the schedule that the job no longer carries; False, and the new one
@@ -227,12 +239,12 @@ class Scheduling:
             # If it is carried, our own write took effect, its answer was lost, and others have
             # written over it since.
             if changed.current is None or changed.current.token != made:
-                self._unschedule(state.job_id, made)
+                unschedule(self._schedules, state.job_id, made)
             if changed.current is None:
                 raise JobNotFound from changed
             return False
         if state.token != token:
-            self._unschedule(state.job_id, state.token)
+            unschedule(self._schedules, state.job_id, state.token)
         return True
 
     def pause(self, tenant: str, reference: str, check: Check = any_state) -> Job:
@@ -256,13 +268,8 @@ class Scheduling:
         return self._decide(tenant, reference, "job.resumed", self._resumed, check)
 
     def _resumed(self, definition: Definition, state: State, now: datetime) -> Transition | None:
-        planned = job_transitions.resume(definition, state, None, now)
-        if planned is None or not job_transitions.wants_schedule(
-            definition.trigger, planned.state.status, planned.state.next_due_at, now
-        ):
-            return planned
-        return job_transitions.resume(
-            definition, state, self._schedule(state.job_id, definition.trigger, now), now
+        return self._scheduled(
+            definition, now, lambda token: job_transitions.resume(definition, state, token, now)
         )
 
     def _decide(
@@ -341,7 +348,7 @@ class Scheduling:
                 if changed.current is not None:
                     continue
             log.info("job.deleted", extra={"job_id": job_id})
-            self._unschedule(job_id, state.token)
+            unschedule(self._schedules, job_id, state.token)
             return
         raise Unavailable("the job")
 

@@ -219,7 +219,7 @@ class Model:
         new = replace(
             old, request=Request("https://example.com/new", "POST", {}, str(state.generation))
         )
-        return job_transitions.change(old, new, state, None, now, anew=name == "trigger")[1]
+        return job_transitions.change(old, new, state, None, now, anew=name == "trigger")
 
     def _stepped(
         self,

@@ -51,13 +51,32 @@ def definition(trigger: Trigger = SOON, **fields: Any) -> Definition:
 
 
 def fresh(job: Definition, token: str | None = None, **fields: Any) -> State:
-    return replace(job_transitions.create(job, token, NOW).state, **fields)
+    return replace(job_transitions.create(job, token, NOW).state, token=token, **fields)
 
 
 def change(
     old: Definition, new: Definition, state: State, token: str | None = None, *, anew: bool = False
 ) -> tuple[Definition, Transition]:
-    return job_transitions.change(old, new, state, token, NOW, anew=anew)
+    step = job_transitions.change(old, new, state, token, NOW, anew=anew)
+    assert step.definition is not None
+    return step.definition, step
+
+
+@pytest.mark.parametrize("trigger", [FAR, MINUTELY, OneTime(NOW + timedelta(minutes=1))])
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.PAUSED])
+def test_a_state_carries_the_token_offered_only_if_its_job_takes_a_schedule(
+    trigger: Trigger, status: Status
+) -> None:
+    job = definition(trigger)
+    wants = isinstance(trigger, Cron) or trigger == FAR
+    carried = NEW_TOKEN if wants else None
+    assert job_transitions.create(job, NEW_TOKEN, NOW).state.token == carried
+    state = fresh(job, status=status)
+    moved = change(job, job, state, NEW_TOKEN, anew=True)[1]
+    assert moved.state.token == (carried if status is Status.ACTIVE else None)
+    resumed = job_transitions.resume(job, fresh(job, status=Status.PAUSED), NEW_TOKEN, NOW)
+    assert resumed is not None
+    assert resumed.state.token == carried
 
 
 def due(at: datetime, generation: int = 1) -> DueMessage:

@@ -123,8 +123,8 @@ BUGS = (
         "the pointer cleared by a new generation",
         (
             JOB_TRANSITIONS,
-            "        token=token,\n        doubted_until",
-            "        token=token,\n        last_run=None,\n        doubted_until",
+            "defined_in=generation, doubted_until",
+            "defined_in=generation, last_run=None, doubted_until",
         ),
     ),
     bug(
@@ -340,8 +340,8 @@ BUGS = (
         "a change that begins the trigger anew",
         (
             JOB_TRANSITIONS,
-            "due_at = first_due_at(new.trigger, now) if is_new_trigger else state.next_due_at",
-            "due_at = first_due_at(new.trigger, now)",
+            "state.status, state.next_due_at, state.token",
+            "state.status, first_due_at(new.trigger, now), state.token",
         ),
     ),
     bug(
@@ -392,15 +392,15 @@ BUGS = (
         "a job registered although nothing was written",
         (
             SCHEDULING,
-            "        except (KeyIsTaken, AlreadyAnswered):\n            self._unschedule(definition.id, token)\n            raise\n",
-            "        except (KeyIsTaken, AlreadyAnswered):\n            self._unschedule(definition.id, token)\n            raise\n        except Unavailable:\n            pass\n",
+            "        except (KeyIsTaken, AlreadyAnswered):\n",
+            "        except Unavailable:\n            pass\n        except (KeyIsTaken, AlreadyAnswered):\n",
         ),
     ),
     bug(
         "a schedule that could not be made is counted on",
         (
             ARMING,
-            '        log.warning("schedule.create_failed", extra={"job_id": job_id}, exc_info=True)\n        return None\n',
+            '        log.warning("schedule.create_failed", extra={"job_id": job_id}, exc_info=True)\n        return False\n',
             '        log.warning("schedule.create_failed", extra={"job_id": job_id}, exc_info=True)\n',
         ),
     ),
