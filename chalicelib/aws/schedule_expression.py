@@ -18,11 +18,7 @@ from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
 _LONGEST = 256
 _AHEAD = int(WAKE_AHEAD.total_seconds() // 60)
-_ALL_DAYS, _ALL_WEEKDAYS, _ALL_MONTHS = (
-    frozenset(range(1, 32)),
-    frozenset(range(7)),
-    frozenset(range(1, 13)),
-)
+_ALL_WEEKDAYS = frozenset(range(7))
 # The years whose offsets a schedule reckons with; a zone that changes its rules is read anew with
 # the next tzdata.
 _YEARS = range(2025, 2038)
@@ -82,29 +78,10 @@ def _offsets(timezone: str) -> frozenset[int]:
 
 def _written(cron: Cron, minutes: set[int], hours: set[int], shifts: set[int]) -> str:
     """Write the expression. `shifts` are the days by which a wake may lie beside its occurrence."""
-    fields = cron.fields
-    months = {
-        (month - 1 + (shift > 0) - (shift < 0)) % 12 + 1
-        for month in fields.months
-        for shift in shifts
-    } | fields.months
-    if shifts == {0}:
-        months = set(fields.months)
-    days, weekdays = "*", "?"
-    is_by_weekday = fields.weekdays != _ALL_WEEKDAYS
-    is_by_day = fields.days != _ALL_DAYS
-    # Where either kind of day will do, AWS's language can only say: every day.
-    if is_by_weekday and fields.both_days:
-        days, weekdays = (
-            "?",
-            _list({(day + shift) % 7 + 1 for day in fields.weekdays for shift in shifts}, 1, 7),
-        )
-    elif is_by_day and fields.both_days:
-        days = _list(
-            {other for day in fields.days for shift in shifts for other in _moved(day, shift)},
-            1,
-            31,
-        )
+    # A shift of any length leaves the month by at most one.
+    steps = {0, *((shift > 0) - (shift < 0) for shift in shifts)}
+    months = {(month - 1 + step) % 12 + 1 for month in cron.fields.months for step in steps}
+    days, weekdays = _days(cron, shifts)
     minute, hour, month = _list(minutes, 0, 59), _list(hours, 0, 23), _list(months, 1, 12)
     for wider in (
         (hour, days, month),
@@ -116,6 +93,21 @@ def _written(cron: Cron, minutes: set[int], hours: set[int], shifts: set[int]) -
         if len(expression) <= _LONGEST:
             return expression
     return f"cron(* * {'?' if days == '?' else '*'} * {weekdays} *)"
+
+
+def _days(cron: Cron, shifts: set[int]) -> tuple[str, str]:
+    """Return the fields day of month and day of week.
+
+    Where a cron runs on either kind of day, EventBridge's language can only say: every day.
+    """
+    fields = cron.fields
+    if not fields.both_days:
+        return "*", "?"
+    if fields.weekdays != _ALL_WEEKDAYS:
+        weekdays = {(day + shift) % 7 + 1 for day in fields.weekdays for shift in shifts}
+        return "?", _list(weekdays, 1, 7)
+    days = {other for day in fields.days for shift in shifts for other in _moved(day, shift)}
+    return _list(days, 1, 31), "?"
 
 
 def _moved(day: int, shift: int) -> Iterable[int]:
@@ -136,13 +128,14 @@ def _list(values: Iterable[int], least: int, most: int) -> str:
     step = ordered[1] - ordered[0] if len(ordered) > 2 else 0
     if step > 1 and ordered == list(range(ordered[0], ordered[-1] + 1, step)):
         return f"{ordered[0]}-{ordered[-1]}/{step}"
-    runs: list[list[int]] = []
+    rows: list[list[int]] = []
     for value in ordered:
-        if runs and value == runs[-1][-1] + 1:
-            runs[-1].append(value)
+        if rows and value == rows[-1][-1] + 1:
+            rows[-1].append(value)
         else:
-            runs.append([value])
-    return ",".join(
-        str(run[0]) if len(run) == 1 else f"{run[0]}{',' if len(run) == 2 else '-'}{run[-1]}"
-        for run in runs
-    )
+            rows.append([value])
+    return ",".join(f"{row[0]}-{row[-1]}" if len(row) > 2 else _commas(row) for row in rows)
+
+
+def _commas(values: Iterable[int]) -> str:
+    return ",".join(map(str, values))

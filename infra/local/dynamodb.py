@@ -126,7 +126,12 @@ class DynamoDB:
         }
         if token in self._tokens:
             return _json({})
-        writes = [next(iter(write.items())) for write in sent["TransactItems"]]
+        reply = self._write_all([next(iter(write.items())) for write in sent["TransactItems"]])
+        if token and reply.status == 200:
+            self._tokens[token] = now
+        return reply
+
+    def _write_all(self, writes: list[tuple[str, dict[str, Any]]]) -> Reply:
         keys = [
             (write["TableName"], self._key(write["TableName"], write.get("Item") or write["Key"]))
             for _, write in writes
@@ -148,8 +153,6 @@ class DynamoDB:
                 if kind != "ConditionCheck"
             ]
         )
-        if token:
-            self._tokens[token] = now
         return _json({})
 
     def _validate(

@@ -131,16 +131,18 @@ def _numbers(text: str, least: int, most: int, names: dict[str, int] | None = No
     values: set[int] = set()
     for part in text.split(","):
         base, slash, step = part.partition("/")
+        if slash and not (step.isdigit() and int(step) > 0):
+            raise ValueError(part)
         first, dash, last = base.partition("-")
-        low = least if first == "*" else _number(first, least, most, names)
-        high = most if first == "*" or (slash and not dash) else low
+        if base == "*":
+            low, high = least, most
+        else:
+            low = high = _number(first, least, most, names)
         if dash:
             high = _number(last, least, most, names)
-        if (
-            high < low
-            or (first == "*" and dash)
-            or (slash and not (step.isdigit() and int(step) > 0))
-        ):
+        elif slash:
+            high = most
+        if high < low:
             raise ValueError(part)
         values |= set(range(low, high + 1, int(step) if slash else 1))
     return values

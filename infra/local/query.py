@@ -7,7 +7,8 @@ firing may.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +28,9 @@ _KNOWN = {
     "PutItem": _WRITE,
     "DeleteItem": _WRITE,
 }
+
+
+Attributes = Mapping[str, DynamoType]
 
 
 def is_simple(operation: str, sent: dict[str, Any]) -> bool:
@@ -69,50 +73,43 @@ def query(table: Table, sent: dict[str, Any]) -> dict[str, Any]:
         schema=schema,
     )
     hash_name, hash_value = hash_condition[0], _typed(hash_condition[1])
-    names = [key["AttributeName"] for key in schema] + [
-        key["AttributeName"] for key in table.schema
-    ]
-    found = [
+    names = list(dict.fromkeys(key["AttributeName"] for key in [*schema, *table.schema]))
+    found: Sequence[Attributes] = [
         item.attrs
         for item in _partition(table, hash_value, whole=index is not None)
-        if all(name in item.attrs for name in names)
+        if all(name in item.attrs for name in names) and item.attrs[hash_name] == hash_value
     ]
-    found = [attributes for attributes in found if attributes[hash_name] == hash_value]
     for name, comparison, values in ranges:
-        found = [
-            attributes
-            for attributes in found
-            if attributes[name].compare(comparison, [_typed(value) for value in values])
-        ]
-    forward = sent.get("ScanIndexForward", True)
-    found.sort(key=lambda attributes: _place(attributes, names), reverse=not forward)
-    start = sent.get("ExclusiveStartKey")
+        wanted = [_typed(value) for value in values]
+        found = [attributes for attributes in found if attributes[name].compare(comparison, wanted)]
+    found = _ordered(found, names, sent)
+    limit = sent.get("Limit", len(found) + 1)
+    keys_only = index is not None and index.projection.get("ProjectionType") == "KEYS_ONLY"
+    items = [
+        _to_json(attributes, names if keys_only else attributes) for attributes in found[:limit]
+    ]
+    answer: dict[str, Any] = {"Count": len(items), "ScannedCount": len(items)}
+    if sent.get("Select") != "COUNT":
+        answer["Items"] = items
+    if len(found) >= limit:
+        answer["LastEvaluatedKey"] = _to_json(found[limit - 1], names)
+    return answer
+
+
+def _ordered(
+    found: Sequence[Attributes], names: list[str], sent: dict[str, Any]
+) -> list[Attributes]:
+    """Return the items in the order asked for, from the one after ExclusiveStartKey on."""
+    forward, start = sent.get("ScanIndexForward", True), sent.get("ExclusiveStartKey")
     if start is not None:
         after = _place({name: DynamoType(value) for name, value in start.items()}, names)
-        found = [
-            attributes
-            for attributes in found
-            if (_place(attributes, names) > after if forward else _place(attributes, names) < after)
-        ]
-    limit = sent.get("Limit", len(found) + 1)
-    answer: dict[str, Any] = {
-        "Items": [
-            {name: value.to_json() for name, value in attributes.items()}
-            for attributes in found[:limit]
-        ]
-    }
-    if len(found) >= limit:
-        answer["LastEvaluatedKey"] = {
-            name: found[limit - 1][name].to_json() for name in dict.fromkeys(names)
-        }
-    if index is not None and index.projection.get("ProjectionType") == "KEYS_ONLY":
-        answer["Items"] = [
-            {name: item[name] for name in dict.fromkeys(names)} for item in answer["Items"]
-        ]
-    answer |= {"Count": len(answer["Items"]), "ScannedCount": len(answer["Items"])}
-    if sent.get("Select") == "COUNT":
-        del answer["Items"]
-    return answer
+        is_later = operator.gt if forward else operator.lt
+        found = [attributes for attributes in found if is_later(_place(attributes, names), after)]
+    return sorted(found, key=lambda attributes: _place(attributes, names), reverse=not forward)
+
+
+def _to_json(attributes: Attributes, names: Iterable[str]) -> dict[str, Any]:
+    return {name: attributes[name].to_json() for name in names}
 
 
 def _typed(value: Any) -> DynamoType:
@@ -124,7 +121,7 @@ def _partition(table: Table, hash_value: DynamoType, *, whole: bool) -> list[Ite
     return [item for partition in partitions for item in partition.values()]
 
 
-def _place(attributes: dict[str, DynamoType], names: list[str]) -> tuple[Any, ...]:
+def _place(attributes: Attributes, names: list[str]) -> tuple[Any, ...]:
     return tuple(
         Decimal(attributes[name].value) if attributes[name].type == "N" else attributes[name].value
         for name in names

@@ -251,9 +251,9 @@ def _type(schema: Mapping[str, Any]) -> str:
             f"<code>{escape(str(value))}</code>"
             for value in schema.get("enum", [schema.get("const")])
         )
-    if schema.get("type") == "array":
-        return f"array of {_type(schema['items'])}"
     kind = escape(str(schema.get("format") or schema.get("type") or "any JSON value"))
+    if kind == "array":
+        return f"array of {_type(schema['items'])}"
     if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
         kind = f"object of {_type(schema['additionalProperties'])}s"
     rules = [text.format(schema[word]) for word, text in _RULES.items() if word in schema]

@@ -252,17 +252,15 @@ def _plain(schema: Any, *, is_sent: bool) -> Any:
         return [_plain(member, is_sent=is_sent) for member in schema]
     if not isinstance(schema, dict):
         return schema
+    dropped = {"title"} if is_sent else {"title", "default"}
+    if not is_sent and schema.get("additionalProperties") is False:
+        dropped.add("additionalProperties")
     made = {}
-    for word, value in schema.items():
+    for word, value in _without(schema, *dropped).items():
         if word == "properties":
             made[word] = {name: _plain(member, is_sent=is_sent) for name, member in value.items()}
         elif word == "pattern":
             made[word] = value.replace(r"\A", "^").replace(r"\z", "$")
-        elif word == "title" or (
-            not is_sent
-            and (word == "default" or (word == "additionalProperties" and value is False))
-        ):
-            continue
         else:
             made[word] = _plain(value, is_sent=is_sent)
     return made
