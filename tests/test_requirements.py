@@ -107,7 +107,10 @@ def test_whatever_a_requirement_needs_is_pinned_too(name: str) -> None:
 
 
 def test_nothing_ships_that_nothing_needs() -> None:
-    found, wanted = set[str](), {canonicalize_name(line) for line in lines("requirements.in")}
+    found, wanted = (
+        set[str](),
+        {canonicalize_name(Requirement(line).name) for line in lines("requirements.in")},
+    )
     while wanted:
         found |= wanted
         wanted = {name for package in wanted for name in needs(package)} - found

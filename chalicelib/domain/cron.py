@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from functools import lru_cache
+from itertools import takewhile
+
+from croniter import croniter
 
 from chalicelib.domain import time_zones
-from chalicelib.domain.cron_fields import Fields, can_fire, read, refused
+from chalicelib.domain.cron_fields import LONGEST_MONTH, Fields, can_fire, read, refused
 from chalicelib.domain.errors import InvalidInput
 
 _MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
@@ -44,78 +48,83 @@ class Cron:
         """Return the first occurrence strictly after an instant, in UTC; None if none comes in 45
         years, or before the year 9999.
         """
-        fields, place = self.fields, time_zones.zone(self.timezone)
-        find = _next_instant if fields.every_hour else _next_wall_time
         try:
-            at = find(fields, place, after.astimezone(UTC))
+            at = self._next_after(after.astimezone(UTC))
         except OverflowError:
             return None
         return at if at is not None and at.year < _END.year else None
 
-
-def _next_wall_time(fields: Fields, place: ZoneInfo, after: datetime) -> datetime | None:
-    start = after.astimezone(place).replace(tzinfo=None)
-    for wall in _wall_times(fields, start):
-        # Where a change has repeated an hour, wall times after `start` may have had their first
-        # passing before it.
-        at = time_zones.to_utc(wall, place)
-        if at > after and time_zones.exists(wall, place):
-            return at
-    return None
-
-
-def _wall_times(fields: Fields, start: datetime) -> Iterator[datetime]:
-    """Yield the wall-clock times that the fields name from the minute of `start` on, in order."""
-    for day in fields.days_between(start.date(), start.date() + min(_HORIZON, _END - start.date())):
-        earliest = time(start.hour, start.minute) if day == start.date() else time(0)
-        for hour in fields.hours[bisect_left(fields.hours, earliest.hour) :]:
-            first = bisect_left(fields.minutes, earliest.minute) if hour == earliest.hour else 0
-            for minute in fields.minutes[first:]:
-                yield datetime.combine(day, time(hour, minute))
-
-
-def _next_instant(fields: Fields, place: ZoneInfo, after: datetime) -> datetime | None:
-    """Go from minute to minute, and past days on which it does not run."""
-    minutes = frozenset(fields.minutes)
-    at = after.replace(second=0, microsecond=0) + _MINUTE
-    last = at.date() + min(_HORIZON, _END - at.date())
-    while at.date() < last:
-        wall = at.astimezone(place)
-        if not fields.on(wall.date()):
-            at = _past_idle_days(fields, place, at, last)
-        elif wall.minute in minutes:
-            return at
-        else:
-            at += _MINUTE
-    return None
-
-
-def _past_idle_days(fields: Fields, place: ZoneInfo, at: datetime, last: date) -> datetime:
-    """Return an instant later than `at`, which lies on a day on which it does not run, with no
-    occurrence between the two.
-    """
-    wall = at.astimezone(place)
-    tomorrow = wall.date() + _DAY
-    if _begins(tomorrow, place).astimezone(place).utcoffset() != wall.utcoffset():
-        # The clocks change before midnight, and may go back into a day on which it runs.
-        minutes = (_begins(tomorrow, place) - at) // _MINUTE
-        changed = bisect_left(
-            range(minutes),
-            True,
-            lo=1,
-            key=lambda ahead: (
-                (at + ahead * _MINUTE).astimezone(place).utcoffset() != wall.utcoffset()
-            ),
+    def _next_after(self, after: datetime) -> datetime | None:
+        every_hour, place = self.fields.every_hour, time_zones.zone(self.timezone)
+        wall = after.astimezone(place).replace(tzinfo=None)
+        # In the first passing of a repeated hour, the clock will show earlier times once more.
+        start = wall - (
+            time_zones.second_passing(wall, place) - after if every_hour else timedelta()
         )
-        return at + changed * _MINUTE
-    day = next(fields.days_between(tomorrow, last + _DAY), last + _DAY)
-    return max(at + _MINUTE, _begins(day, place))
+        repeated = None
+        for wall in self._wall_times(start.replace(second=0, microsecond=0) + _MINUTE):
+            first, second = time_zones.to_utc(wall, place), time_zones.second_passing(wall, place)
+            if first > second:
+                # A spring change skips this time.
+                continue
+            if every_hour and second > after:
+                repeated = repeated or second
+            if first > after:
+                return min(first, repeated or first)
+        return repeated
+
+    def _wall_times(self, start: datetime) -> Iterator[datetime]:
+        """Yield the wall-clock times that the fields name from `start`, a whole minute, in order.
+
+        croniter finds the days. The times of a day are read from the fields: croniter takes 50 µs
+        for each, too long to count thousands of missed occurrences.
+        """
+        hours, minutes = self.fields.hours, self.fields.minutes
+        last = start.date() + min(_HORIZON, _END - start.date())
+        for day in takewhile(lambda day: day < last, self.days_from(start.date())):
+            earliest = time(start.hour, start.minute) if day == start.date() else time(0)
+            for hour in hours[bisect_left(hours, earliest.hour) :]:
+                least = earliest.minute if hour == earliest.hour else 0
+                for minute in minutes[bisect_left(minutes, least) :]:
+                    yield datetime.combine(day, time(hour, minute))
+
+    def days_from(self, first: date) -> Iterator[date]:
+        """Yield the days on which the cron runs, from `first` to the end of the year 9999."""
+        day = _first_day(self.expression, first)
+        while day is not None:
+            yield day
+            day = _first_day(self.expression, day + _DAY)
 
 
-def _begins(day: date, place: ZoneInfo) -> datetime:
-    """Return the first instant of a day, or one shortly before it if the clocks skip midnight."""
-    midnight = datetime.combine(day, time(0), tzinfo=place)
-    return min(midnight.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+@lru_cache(maxsize=4096)
+def _first_day(expression: str, start: date) -> date | None:
+    """Return the first day from `start` on which a cron runs; None if the calendar ends before."""
+    # Copied because threads share the cached one, and a croniter keeps its position.
+    midnights = copy(_midnights(expression))
+    midnights.set_current(datetime.combine(start, time(0)) - _MINUTE)
+    try:
+        found: datetime = midnights.get_next(datetime)
+    except (ValueError, OverflowError):
+        # croniter stepped past the year 9999.
+        return None
+    return found.date()
+
+
+@lru_cache(maxsize=4096)
+def _midnights(expression: str) -> croniter:
+    """Return a croniter that occurs at midnight on the days of a cron.
+
+    Its fields list the numbers that `read` found: croniter itself takes `4-4` for every day.
+    """
+    fields = read(expression)
+    # Without this, croniter searches 50 years for a 30 February whenever either day will do.
+    longest = max(LONGEST_MONTH[month] for month in fields.months)
+    days = [day for day in fields.days if fields.both_days or day <= longest]
+    listed = (",".join(map(str, numbers)) for numbers in (days, fields.months, fields.weekdays))
+    return croniter(
+        " ".join(("0", "0", *(numbers or "*" for numbers in listed))),
+        day_or=not fields.both_days,
+    )
 
 
 def wake_is_certain(cron: Cron, due: datetime) -> bool:

@@ -5,10 +5,7 @@ none.
 from __future__ import annotations
 
 import re
-from calendar import monthrange
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
 
 from chalicelib.domain.errors import InvalidInput
@@ -31,7 +28,7 @@ _MONTHS = {
 _WEEKDAYS = {
     name: number for number, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])
 }
-_LONGEST_MONTH = dict.fromkeys(range(1, 13), 31) | dict.fromkeys((4, 6, 9, 11), 30) | {2: 29}
+LONGEST_MONTH = dict.fromkeys(range(1, 13), 31) | dict.fromkeys((4, 6, 9, 11), 30) | {2: 29}
 _ITEM = re.compile(
     r"(?:(?P<star>\*)|(?P<first>[0-9]+|[a-z]+)(?:-(?P<last>[0-9]+|[a-z]+))?)(?:/(?P<step>[0-9]+))?",
     re.ASCII,
@@ -98,27 +95,6 @@ class Fields:
     def every_hour(self) -> bool:
         """Say whether it runs in every hour of the day."""
         return len(self.hours) == 24
-
-    def on(self, day: date) -> bool:
-        """Say whether it runs on a day."""
-        if day.month not in self.months:
-            return False
-        matches = (day.day in self.days, day.isoweekday() % 7 in self.weekdays)
-        return all(matches) if self.both_days else any(matches)
-
-    def days_between(self, first: date, end: date) -> Iterator[date]:
-        """Yield the days on which it runs from `first` to the one before `end`."""
-        numbers, months = sorted(self.days) if self.both_days else range(1, 32), sorted(self.months)
-        begin = (first.year, first.month)
-        for month in (
-            (year, month)
-            for year in range(first.year, end.year + 1)
-            for month in months
-            if (year, month) >= begin
-        ):
-            least, most = first.day if month == begin else 1, monthrange(*month)[1]
-            days = (date(*month, number) for number in numbers if least <= number <= most)
-            yield from (day for day in days if day < end and self.on(day))
 
 
 @lru_cache(maxsize=4096)
@@ -250,7 +226,7 @@ def can_fire(fields: Fields) -> bool:
     """Say whether any day of any year is named."""
     if not fields.both_days and fields.weekdays:
         return True
-    return any(day <= _LONGEST_MONTH[month] for month in fields.months for day in fields.days)
+    return any(day <= LONGEST_MONTH[month] for month in fields.months for day in fields.days)
 
 
 def refused(sentence: str) -> InvalidInput:

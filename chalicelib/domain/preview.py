@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from itertools import islice
+from datetime import date, datetime, time, timedelta
+from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
 from chalicelib.domain import time_zones
@@ -38,11 +38,8 @@ def preview(trigger: Trigger, after: datetime, count: int) -> Preview:
         return Preview(tuple(times), ())
     place = time_zones.zone(trigger.timezone)
     first, last = after.astimezone(place).date(), times[-1].astimezone(place).date()
-    days = (
-        day
-        for day in trigger.fields.days_between(first, last + _DAY)
-        if _is_day_of_change(place, day)
-    )
+    until_last = takewhile(lambda day: day <= last, trigger.days_from(first))
+    days = (day for day in until_last if _is_day_of_change(place, day))
     notes = (note for day in days for note in _notes(trigger, place, day, after, times[-1]))
     return Preview(tuple(times), tuple(islice(notes, _MOST_NOTES)))
 
@@ -75,7 +72,8 @@ def _notes(
     repeated = (
         repeated
         if any(
-            time_zones.to_utc(wall, place) <= last and after < _second_passing(wall, place)
+            time_zones.to_utc(wall, place) <= last
+            and after < time_zones.second_passing(wall, place)
             for wall in repeated
         )
         else []
@@ -93,10 +91,6 @@ def _notes(
         subject = _in_words(repeated, "occurs twice", "occur twice")
         one = "it runs" if len(repeated) == 1 else "they run"
         yield f"{on} {subject} in {cron.timezone}: {one} {'both times' if fields.every_hour else 'once, the first time'}"
-
-
-def _second_passing(wall: datetime, place: ZoneInfo) -> datetime:
-    return wall.replace(tzinfo=place, fold=1).astimezone(UTC)
 
 
 def _in_words(walls: list[datetime], singular: str, plural: str) -> str:

@@ -57,18 +57,25 @@ def canonical(name: str) -> str:
 
 def exists(wall: datetime, place: ZoneInfo) -> bool:
     """Say whether a wall-clock time occurs in a zone: a spring change skips some."""
-    return to_utc(wall, place).astimezone(place).replace(tzinfo=None) == wall
+    return to_utc(wall, place) <= second_passing(wall, place)
 
 
 def occurs_twice(wall: datetime, place: ZoneInfo) -> bool:
     """Say whether a wall-clock time occurs twice in a zone: an autumn change repeats some."""
-    first, second = wall.replace(tzinfo=place, fold=0), wall.replace(tzinfo=place, fold=1)
-    return exists(wall, place) and first.utcoffset() != second.utcoffset()
+    return to_utc(wall, place) < second_passing(wall, place)
 
 
 def to_utc(wall: datetime, place: ZoneInfo) -> datetime:
     """Return the instant of a wall-clock time, of its first passing if it has two."""
     return wall.replace(tzinfo=place, fold=0).astimezone(UTC)
+
+
+def second_passing(wall: datetime, place: ZoneInfo) -> datetime:
+    """Return the instant of a wall-clock time, of its second passing if it has two.
+
+    PEP 495: it is earlier than that of `to_utc` if a spring change skips the time.
+    """
+    return wall.replace(tzinfo=place, fold=1).astimezone(UTC)
 
 
 def first_after_gap(wall: datetime, place: ZoneInfo) -> datetime:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime, timedelta
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
+from time import process_time
 
 import pytest
 
-from chalicelib.domain.cron import Cron, parse
+from chalicelib.domain.cron import Cron, _first_day, parse
 from chalicelib.domain.errors import InvalidInput
 from tests.domain.cron_oracle import ZONES, changes, occurrences
+from tests.domain.days import runs_on
 from tests.domain.random_crons import IS_SOAK, random_cron
 
 CASES = 200_000 if IS_SOAK else 5_200
@@ -66,6 +71,50 @@ def test_random_crons_occur_when_the_oracle_says_so(share: int) -> None:
     assert found > CASES // SHARES * 5
 
 
+def test_croniter_finds_the_days_that_the_fields_name() -> None:
+    dice, found = random.Random(7), 0
+    for _ in range(CASES // 40):
+        cron = random_parse(dice, "UTC")
+        # 2100 is no leap year.
+        start = date(2026, 1, 1) + timedelta(days=dice.randrange(365 * 76))
+        span = [start + timedelta(days=ahead) for ahead in range(800)]
+        expected = [day for day in span if runs_on(cron.fields, day)]
+        assert list(takewhile(span[-1].__ge__, cron.days_from(start))) == expected, cron
+        found += len(expected)
+    assert found > CASES // 40 * 50
+
+
+def test_threads_that_ask_for_the_same_cron_do_not_disturb_each_other() -> None:
+    cron = parse("0 0 13 * 5")
+    starts = [utc("2026-01-01") + timedelta(days=7 * week) for week in range(2_000)]
+    random.Random(8).shuffle(starts)
+    expected = [cron.next_after(start) for start in starts]
+    _first_day.cache_clear()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(cron.next_after, starts))
+    finally:
+        sys.setswitchinterval(before)
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "expression", ["* * * * *", "*/5 * * * *", "0 * * * *", "*/5 9-17 * * 1-5"]
+)
+def test_two_thousand_occurrences_are_counted_within_a_tenth_of_a_second(expression: str) -> None:
+    cron = parse(expression, "Europe/Berlin")
+
+    def seconds() -> float:
+        began = process_time()
+        assert len(walked(cron, utc("2026-03-01"), utc("2027-03-01"), 2_000)) == 2_000
+        return process_time() - began
+
+    # The processor may be busy with others; what is slow is slow every time.
+    assert min(seconds() for _ in range(3)) < 0.1
+
+
 @pytest.mark.parametrize(
     ("cron", "after", "expected"),
     [
@@ -87,6 +136,22 @@ def test_random_crons_occur_when_the_oracle_says_so(share: int) -> None:
         ("0 0 29 2 *", "2026-01-01", ["2028-02-29 00:00", "2032-02-29 00:00"]),
         ("0 0 29 2 *", "2096-03-01", ["2104-02-29 00:00"]),
         ("0 0 29 2 */7", "2072-03-01", ["2088-02-29 00:00", "2128-02-29 00:00"]),
+        # croniter by itself takes a range of one for all there are.
+        ("4-4 4-4 4-4 4-4 *", "2026-01-01", ["2026-04-04 04:04", "2027-04-04 04:04"]),
+        ("0 0 * * 4-4", "2026-01-01", ["2026-01-08 00:00", "2026-01-15 00:00"]),
+        # There is no 30 February: its Mondays remain.
+        ("0 0 30 2 1", "2026-01-01", ["2026-02-02 00:00", "2026-02-09 00:00"]),
+        (
+            "0 0 29 2 1",
+            "2027-12-01",
+            [
+                "2028-02-07 00:00",
+                "2028-02-14 00:00",
+                "2028-02-21 00:00",
+                "2028-02-28 00:00",
+                "2028-02-29 00:00",
+            ],
+        ),
         ("0 0 31 * *", "2026-01-31", ["2026-03-31 00:00", "2026-05-31 00:00"]),
         ("  30\t4  * * * ", "2026-01-01", ["2026-01-01 04:30"]),
         ("0000005 4 * * *", "2026-01-01", ["2026-01-01 04:05"]),

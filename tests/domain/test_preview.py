@@ -15,6 +15,7 @@ from chalicelib.domain.cron import parse
 from chalicelib.domain.preview import preview
 from chalicelib.domain.trigger import OneTime
 from tests.domain.cron_oracle import MINUTE, ZONES, changes, place
+from tests.domain.days import runs_on
 from tests.domain.test_cron import random_parse
 
 # Their clocks do not change from 2026 to 2030.
@@ -210,12 +211,9 @@ def test_a_change_is_noted_if_it_touches_a_time_between_the_first_and_the_last()
         shown = preview(cron, after, dice.choice((1, 2, 5)))
         at, odd, is_gap = hour_of(zone, change)
         fields, clock, last = cron.fields, place(zone), shown.times[-1]
+        on_days = [wall for wall in odd if runs_on(fields, wall.date())]
         walls = [
-            wall
-            for wall in odd
-            if fields.on(wall.date())
-            and wall.hour in fields.hours
-            and wall.minute in fields.minutes
+            wall for wall in on_days if wall.hour in fields.hours and wall.minute in fields.minutes
         ]
         passings = [
             [wall.replace(tzinfo=clock, fold=fold).astimezone(UTC) for fold in (0, 1)]
