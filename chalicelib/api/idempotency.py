@@ -17,6 +17,7 @@ from chalicelib.api.routing import Call, answer, parts
 from chalicelib.aws.job_items import Answered, Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered
 from chalicelib.domain.errors import InvalidInput, KeyIsTaken, RequestUnderWay
+from chalicelib.domain.exact_json import SORTED, canonical, write
 
 _KEPT = timedelta(hours=24)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
@@ -48,7 +49,7 @@ def once(
         return answer(status, shown, headers(shown))
     if not _KEY.fullmatch(key):
         raise InvalidInput.of("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
-    name, fingerprint = _name(call, key), _digest(json.dumps(_plain(document), sort_keys=True))
+    name, fingerprint = _name(call, key), _digest(write(canonical(document), SORTED))
     scheduling = parts.scheduling
     for is_last in (False, True):
         first = scheduling.jobs.answered(name, scheduling.clock())
@@ -74,9 +75,7 @@ def once(
 def _record(
     name: str, fingerprint: str, status: int, shown: object, expires_at: datetime
 ) -> Idempotency:
-    # Escaped, the largest job would be up to six times as large, and no item of a table.
-    body = json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
-    return Idempotency(name, Answered(fingerprint, status, body), expires_at)
+    return Idempotency(name, Answered(fingerprint, status, write(shown)), expires_at)
 
 
 def _replay(first: Answered, fingerprint: str, headers: Headers) -> Response:
@@ -84,17 +83,11 @@ def _replay(first: Answered, fingerprint: str, headers: Headers) -> Response:
         raise InvalidInput.of(
             "Idempotency-Key", "was used with another body; use a new key for a new request"
         )
-    shown = json.loads(first.body)
-    return answer(first.status, shown, {**headers(shown), "Idempotency-Replayed": "true"})
-
-
-def _plain(value: object) -> object:
-    """Return a JSON value with its numbers in one form: 5, 5.0 and 0.5e1 are the same."""
-    if isinstance(value, dict):
-        return {name: _plain(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_plain(member) for member in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return answer(
+        first.status,
+        first.body,
+        {**headers(json.loads(first.body)), "Idempotency-Replayed": "true"},
+    )
 
 
 def _name(call: Call, key: str) -> str:

@@ -8,7 +8,8 @@ import json
 import math
 from typing import Any
 
-from chalicelib.domain.errors import ResonaError
+from chalicelib.domain.errors import ResonaError, shortened
+from chalicelib.domain.exact_json import Number, integer, real
 
 MAX_DEPTH = 32
 
@@ -18,10 +19,11 @@ class NotJson(ResonaError):
 
 
 def parse(raw: bytes) -> object:
-    """Read a document.
+    """Read a document; its numbers keep their digits (`exact_json`).
 
     Raises NotJson: bad UTF-8 or syntax, duplicate names, NaN and infinities, lone surrogates, depth
-    over 32.
+    over 32, and numbers that many readers of JSON could not take (beyond the range of a double, or
+    whole and of more than 4,300 digits).
     """
     try:
         text = raw.decode("utf-8")
@@ -29,7 +31,11 @@ def parse(raw: bytes) -> object:
         raise NotJson(f"the body is not UTF-8 (byte {error.start})") from error
     try:
         document = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_refuse_constant,
+            parse_int=integer,
+            parse_float=_finite,
         )
     except RecursionError as error:
         raise NotJson(f"the body nests deeper than {MAX_DEPTH} levels") from error
@@ -38,8 +44,8 @@ def parse(raw: bytes) -> object:
             f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from error
     except ValueError as error:
-        # Python refuses to read whole numbers of thousands of digits.
-        raise NotJson("the body holds a number with too many digits") from error
+        sentence = "the body holds a whole number of more than 4,300 digits; send it as a string"
+        raise NotJson(sentence) from error
     _check(document)
     return document
 
@@ -49,7 +55,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(document) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise NotJson(f"the name {twice[:64]!r} stands twice in one object")
+        raise NotJson(f"the name {shortened(twice, 64)!r} stands twice in one object")
     return document
 
 
@@ -57,10 +63,12 @@ def _refuse_constant(name: str) -> float:
     raise NotJson(f"{name} is not JSON")
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise NotJson("the body holds a number that is too large")
+def _finite(text: str) -> float | Number:
+    number = real(text)
+    if math.isinf(float(number)):
+        raise NotJson(
+            f"the number {shortened(text, 40)} is too large: at most 1.79e308 is possible; send it as a string"
+        )
     return number
 
 

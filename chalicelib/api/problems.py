@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +11,7 @@ from chalice.app import Response
 
 from chalicelib.api.json_body import NotJson
 from chalicelib.domain.errors import (
+    FieldError,
     InvalidInput,
     NotCurrent,
     NotFound,
@@ -17,6 +19,7 @@ from chalicelib.domain.errors import (
     Refused,
     ResonaError,
     Unavailable,
+    shortened,
 )
 from chalicelib.domain.request import BodyTooLarge
 
@@ -27,11 +30,16 @@ _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 # What is said of a path that is not there, wherever it is said: by a laptop, by API Gateway, and by
 # a route that is switched off.
-NO_ROUTE = "there is no such route"
+NO_ROUTE = "there is no such route; GET /docs shows those that there are"
 
-# So many wrong fields are told in the sentence; `errors` has them all. A body may hold tens of
-# thousands, and Lambda answers at most 6 MB.
-_TOLD = 10
+# A body may hold tens of thousands of wrong fields with names of any length; Lambda answers at
+# most 6 MB.
+MOST_ERRORS = 50
+LARGEST_PROBLEM = 64 * 1024
+_LONGEST_DETAIL = 1000
+_REST = "; errors has the first {}"
+
+NO_KEY = "send a valid key in the header Authorization: Bearer rsn_…; without Bearer, or in another header such as X-Api-Key, none is read"
 
 
 class Refusal(ResonaError):
@@ -53,22 +61,33 @@ class NoKey(Refusal):
     """
 
     def __init__(self) -> None:
-        super().__init__(
-            401, "send a valid key: Authorization: Bearer rsn_…", {"WWW-Authenticate": "Bearer"}
-        )
+        super().__init__(401, NO_KEY, {"WWW-Authenticate": "Bearer"})
 
 
 def problem(
-    status: int, detail: str, headers: dict[str, str] | None = None, **members: object
+    status: int,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    *,
+    errors: Sequence[FieldError] = (),
+    most_bytes: int = LARGEST_PROBLEM,
+    **members: object,
 ) -> Response:
-    """Make a problem document."""
+    """Make a problem document of at most `most_bytes`, which are at least 16 KiB.
+
+    What clients have written is cut in it. It shows up to 50 of the `errors`, as many as there is
+    room for.
+    """
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": _TITLES.get(status) or HTTPStatus(status).phrase,
         "status": status,
     }
-    document["detail"] = detail
-    document.update(members)
+    document |= {"detail": shortened(detail, _LONGEST_DETAIL), **members}
+    if errors:
+        document["errors"] = _shown(errors, most_bytes - _size(document) - len(_REST))
+        if len(document["errors"]) < len(errors):
+            document["detail"] += _REST.format(len(document["errors"]))
     return Response(
         body=json.dumps(document, ensure_ascii=False),
         status_code=status,
@@ -76,20 +95,30 @@ def problem(
     )
 
 
-def answer_to(error: ResonaError) -> Response:
-    """Return the answer that an error of ours stands for."""
+def _shown(errors: Sequence[FieldError], room: int) -> list[dict[str, str]]:
+    shown: list[dict[str, str]] = []
+    for error in (one.shortened() for one in errors[:MOST_ERRORS]):
+        entry = {"field": error.field, "message": error.message}
+        room -= _size(entry)
+        if room < 0:
+            break
+        shown.append(entry)
+    return shown
+
+
+def _size(part: object) -> int:
+    """Return how many bytes a part of a document takes at most, with the comma after it."""
+    return len(json.dumps(part)) + len(", ")
+
+
+def answer_to(error: ResonaError, most_bytes: int = LARGEST_PROBLEM) -> Response:
+    """Return the answer that an error of ours stands for, in at most `most_bytes`."""
     detail = str(error)
     match error:
         case Refusal():
             return problem(error.status, detail, error.headers)
         case InvalidInput():
-            if len(error.errors) > _TOLD:
-                detail = f"{InvalidInput(error.errors[:_TOLD])}; and {len(error.errors) - _TOLD} more, under errors"
-            return problem(
-                422,
-                detail,
-                errors=[{"field": wrong.field, "message": wrong.message} for wrong in error.errors],
-            )
+            return problem(422, detail, errors=error.errors, most_bytes=most_bytes)
         case NotJson():
             return problem(400, detail)
         case NotFound():
@@ -103,11 +132,13 @@ def answer_to(error: ResonaError) -> Response:
         case QuotaExceeded():
             return problem(429, detail, _rate_limit(error))
         case Unavailable():
-            return problem(
-                503, detail, {"Retry-After": "1"}, **({"unknown": True} if error.unknown else {})
-            )
+            return problem(503, detail, {"Retry-After": "1"}, **_unknown(error))
         case _:
             raise error
+
+
+def _unknown(error: Unavailable) -> dict[str, Any]:
+    return {"unknown": True} if error.unknown else {}
 
 
 def _rate_limit(error: QuotaExceeded) -> dict[str, str]:

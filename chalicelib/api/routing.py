@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -16,10 +15,12 @@ from chalice.app import Blueprint, Request, Response
 
 from chalicelib.api.cors_headers import shared
 from chalicelib.api.json_body import parse
+from chalicelib.api.models.validation import hint
 from chalicelib.api.problems import NoKey, Refusal, answer_to, problem
 from chalicelib.config import read_origins
 from chalicelib.domain.api_keys import Scope
 from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError, Unavailable
+from chalicelib.domain.exact_json import write
 from chalicelib.handlers.authorizer import authorize
 from chalicelib.telemetry.invocation import invocation
 from chalicelib.usecases.scheduling import Scheduling, assemble
@@ -290,9 +291,7 @@ def _query(request: Request, known: Mapping[str, Rule]) -> dict[str, str]:
     for name in given:
         sent = given.getlist(name)
         if name not in known:
-            errors.append(
-                FieldError(name, f"unknown query parameter; known: {', '.join(known) or 'none'}")
-            )
+            errors.append(FieldError(name, f"unknown query parameter; {hint(name, known)}"))
         elif len(sent) != 1:
             errors.append(FieldError(name, "give it once"))
         else:
@@ -313,11 +312,7 @@ def answer(status: int, body: object, headers: Mapping[str, str] | None = None) 
     """Make a JSON answer; `body` None makes an empty one. A str is JSON already."""
     if body is None:
         return Response(body="", status_code=status, headers=dict(headers or {}))
-    text = (
-        body
-        if isinstance(body, str)
-        else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    )
+    text = body if isinstance(body, str) else write(body)
     return Response(
         body=text,
         status_code=status,

@@ -1,7 +1,8 @@
 """How definitions, states and attempts are written down: JSON texts inside items, read back with
 room for older forms.
 
-User JSON goes in as text, so that floats, empty keys and deep nesting survive DynamoDB.
+User JSON goes in as text, so that the digits of numbers, empty keys and deep nesting survive
+DynamoDB.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chalicelib.domain.exact_json import read, write
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import Request
@@ -27,13 +29,10 @@ from chalicelib.domain.run import (
 from chalicelib.domain.state import DueMessage, LastRun, State, Status, UnfinishedRun
 from chalicelib.domain.trigger import describe, restore
 
-# json.dumps makes one for each text.
-_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-
 
 def _dump(document: dict[str, Any]) -> str:
     kept = {name: value for name, value in document.items() if value is not None}
-    return _encoder.encode(kept)
+    return write(kept)
 
 
 def _time(at: datetime | None) -> str | None:
@@ -89,7 +88,7 @@ def dump_definition(definition: Definition) -> str:
 
 def load_definition(text: str) -> Definition:
     """Read a definition back."""
-    raw = json.loads(text)
+    raw: Any = read(text)
     request, (max_attempts, initial_delay, max_delay) = raw["request"], raw["retry"]
     grace = raw.get("misfire_grace")
     return Definition(

@@ -34,24 +34,52 @@ _ITEM = re.compile(
     re.ASCII,
 )
 
-# What other dialects write, and what to write here instead.
+# What other dialects write, in which field ("": in any), and what to write here instead: what means
+# the same, or a sentence that says what is different. A day of the month must not be proposed
+# beside a day of the week, since either will do.
 _FOREIGN = (
-    (re.compile(r".*\?.*"), "'?' is of other dialects; write *"),
+    ("", re.compile(r".*\?.*"), "'?' is of other dialects; write *"),
+    ("", re.compile(r".*#.*"), "'#' (the n-th weekday of a month) is not possible"),
     (
-        re.compile(r".*#.*"),
-        "'#' (the n-th weekday of a month) is not possible; register the days of the month instead, such as 8-14",
+        "day of month",
+        re.compile(r"l"),
+        "'L' (the last day) is not possible in one cron; register three jobs, with 31 1,3,5,7,8,10,12 "
+        "and 30 4,6,9,11 and 28 2 as day of month and month (29 February is left out)",
     ),
     (
-        re.compile(r"l([-+].*)?|[0-9]+l|(sun|mon|tue|wed|thu|fri|sat)l"),
-        "'L' (the last day) is not possible; write a day of the month from 1 to 28",
+        "day of month",
+        re.compile(r"l[-+].*"),
+        "'L' (days before the last) is not possible; the days 1 to 28 are in every month",
     ),
     (
-        re.compile(r"l?w|[0-9]+w"),
-        "'W' (the nearest weekday) is not possible; write days of the week such as 1-5",
+        "day of week",
+        re.compile(r"[0-7]l|(?:sun|mon|tue|wed|thu|fri|sat)l"),
+        "'L' (the last such weekday of a month) is not possible in one cron; it is one of the days "
+        "22-31: write these as day of month, * as day of week, and let the target skip the others",
     ),
-    (re.compile(r"h([(/].*)?"), "'H' (a hashed time) is not possible; write the time you want"),
-    (re.compile(r"r([(/].*)?"), "'R' (a random time) is not possible; write the time you want"),
+    (
+        "day of week",
+        re.compile(r"l"),
+        "'L' is not possible; write the day of the week by itself, such as 6 for Saturday",
+    ),
+    (
+        "day of month",
+        re.compile(r"([0-9]{1,2})w"),
+        "'W' (the nearest weekday) is not possible in one cron; {} is that day, whatever its day of the week",
+    ),
+    ("day of month", re.compile(r"l?w"), "'W' (the nearest weekday) is not possible in one cron"),
+    (
+        "",
+        re.compile(r"h(?:[(/].*)?"),
+        "'H' (a hashed time) is not possible; write the time you want",
+    ),
+    (
+        "",
+        re.compile(r"r(?:[(/].*)?"),
+        "'R' (a random time) is not possible; write the time you want",
+    ),
 )
+_NTH = re.compile(r"(?P<weekday>[0-7]|sun|mon|tue|wed|thu|fri|sat)#(?P<nth>[1-5])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +168,15 @@ def _values(text: str, kind: _Kind) -> set[int]:
 def _item_values(item: str, kind: _Kind) -> set[int]:
     match = _ITEM.fullmatch(item)
     if match is None:
-        raise refused(f"{kind.name}: {_why_not(item, kind)}")
+        raise refused(f"{kind.name}: {_foreign(item, kind) or _why_not(item, kind)}")
     first, last, step = match["first"], match["last"], match["step"]
     most = kind.most
     if match["star"]:
         # A star's days of the week end on Saturday: 7 is Sunday's other name.
         low, high = kind.least, 6 if kind.name == "day of week" else most
     else:
-        low = _number(first, kind)
-        high = _number(last, kind) if last is not None else (most if step else low)
+        low = _number(first, kind, item)
+        high = _number(last, kind, item) if last is not None else (most if step else low)
         if last is not None and kind.names and last == "sun" and low > 0:
             high = 7
     width = int(step) if step else 1
@@ -194,10 +222,10 @@ def _in_two(match: re.Match[str], low: int, high: int, kind: _Kind) -> str:
     return ",".join(parts)
 
 
-def _number(text: str, kind: _Kind) -> int:
+def _number(text: str, kind: _Kind, item: str) -> int:
     if not text.isdigit():
         if text not in kind.names:
-            raise refused(f"{kind.name}: {_why_not(text, kind)}")
+            raise refused(f"{kind.name}: {_foreign(item, kind) or _why_not(text, kind)}")
         return kind.names[text]
     number = int(text)
     if not kind.least <= number <= kind.most:
@@ -205,14 +233,40 @@ def _number(text: str, kind: _Kind) -> int:
     return number
 
 
+def _foreign(item: str, kind: _Kind) -> str | None:
+    """Say what to write instead of an item of another dialect; None if it is of none."""
+    match = _NTH.fullmatch(item)
+    if match and kind.name == "day of week":
+        return _nth(match["weekday"], int(match["nth"]))
+    for name, form, sentence in _FOREIGN:
+        match = form.fullmatch(item)
+        if match and name in ("", kind.name):
+            return sentence.format(*match.groups())
+    return None
+
+
+def _nth(weekday: str, nth: int) -> str:
+    """Say how to have the n-th weekday of a month, exactly where that is possible.
+
+    Day of month and day of week must both match only where one of them begins with a star.
+    `*/31` is the 1st, and `*/7` is Sunday.
+    """
+    days = f"{7 * nth - 6}-{min(7 * nth, 31)}"
+    if nth == 1:
+        return f"'#' is not possible; for the first write */31,{days} as day of month and {weekday.upper()} as day of week"
+    if weekday in ("0", "7", "sun"):
+        return f"'#' is not possible; for this Sunday write {days} as day of month and */7 as day of week"
+    return (
+        f"'#' (the n-th weekday of a month) is not possible in one cron; it is one of the days {days}: "
+        "write these as day of month, * as day of week, and let the target skip the others"
+    )
+
+
 def _shown(digits: str) -> str:
     return digits if len(digits) <= 6 else f"{digits[:6]}…"
 
 
 def _why_not(item: str, kind: _Kind) -> str:
-    for form, sentence in _FOREIGN:
-        if form.fullmatch(item):
-            return sentence
     if item[:3] in kind.names and item.isalpha():
         return f"names have three letters; write {item[:3].upper()}"
     if not item:

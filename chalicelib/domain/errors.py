@@ -21,12 +21,24 @@ A target that fails is data (`domain.run.Outcome`), never an exception.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
 class ResonaError(Exception):
     """The root of every error that Resona raises on purpose."""
+
+
+# Names are the client's: what is shown of one is cut. A header's longest name fits.
+_LONGEST_FIELD, _LONGEST_MESSAGE = 160, 400
+# So many wrong fields are told in an error's sentence, fewer if the sentence is longer than so many
+# characters before.
+_TOLD, _LONG = 10, 400
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most `most` characters: what is cut off is an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +48,35 @@ class FieldError:
     field: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+    def shortened(self) -> FieldError:
+        """Return the error as it is shown: what a client wrote may have thousands of characters."""
+        return FieldError(
+            shortened(self.field, _LONGEST_FIELD), shortened(self.message, _LONGEST_MESSAGE)
+        )
+
 
 class InvalidInput(ResonaError):
-    """One or more fields have wrong values. `errors` is never empty."""
+    """One or more fields have wrong values.
+
+    `errors` has all of them and is never empty; the sentence tells the first few.
+    """
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
         self.errors = tuple(errors)
-        super().__init__(
-            "; ".join(
-                f"{error.field}: {error.message}" if error.field else error.message
-                for error in self.errors
-            )
-        )
+        super().__init__("; ".join(self._told()))
+
+    def _told(self) -> Iterator[str]:
+        size = 0
+        for place, error in enumerate(self.errors):
+            if place == _TOLD or size > _LONG:
+                yield f"and {len(self.errors) - place} more"
+                return
+            text = str(error.shortened())
+            size += len(text)
+            yield text
 
     @classmethod
     def of(cls, field: str, message: str) -> InvalidInput:

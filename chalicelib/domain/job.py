@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from chalicelib.domain.exact_json import SORTED, write
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.trigger import Trigger
@@ -52,13 +52,9 @@ class Definition:
         name or label is not.
         """
         request = self.request
-        # As JSON: to Python false is 0 and true is 1.
-        sent = (
-            request.url,
-            request.method,
-            dict(request.headers),
-            json.dumps(request.body, sort_keys=True),
-        )
+        # As JSON: to Python false is 0 and true is 1. With the digits of its numbers: 1.0 instead
+        # of 1 is another body.
+        sent = (request.url, request.method, dict(request.headers), write(request.body, SORTED))
         return (self.trigger, sent, self.timeout, self.retry, self.overlap, self.misfire_grace)
 
     def says_the_same_as(self, other: Definition) -> bool:

@@ -7,7 +7,6 @@ as another is refused.
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from chalicelib.domain.address import AddressClass, classify
 from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError
+from chalicelib.domain.exact_json import write
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 LARGEST_BODY = 64 * 1024
@@ -74,7 +74,11 @@ class BodyTooLarge(ResonaError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent. `method` is in upper case; `body` is any JSON value, None sends no body."""
+    """What is sent.
+
+    `method` is in upper case; `body` is any JSON value as `exact_json` reads it, None sends no
+    body.
+    """
 
     url: str
     method: str
@@ -99,8 +103,7 @@ def payload(request: Request) -> tuple[bytes | None, str | None]:
         return None, None
     if isinstance(request.body, str):
         return request.body.encode("utf-8"), None
-    text = json.dumps(request.body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8"), "application/json"
+    return write(request.body).encode("utf-8"), "application/json"
 
 
 def check(

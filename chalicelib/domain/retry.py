@@ -47,15 +47,14 @@ def next_attempt_at(
 ) -> datetime:
     """Return when the attempt after number `attempt` is due.
 
-    delay = min(max_delay, max(initial_delay * 2 ** (attempt - 1), Retry-After)) * (1 + jitter),
+    delay = min(max_delay, max(initial_delay * 2 ** (attempt - 1), Retry-After) * (1 + jitter)),
     with jitter in [0, 0.1].
     """
     # The exponent is capped where it can no longer matter: 3600 s is the longest first delay,
     # 86,400 s the longest of all.
     backoff = policy.initial_delay * int(2 ** min(attempt - 1, 20))
     wished = parse_retry_after(retry_after, finished_at)
-    delay = min(max(backoff, wished), policy.max_delay)
-    return finished_at + delay * (1 + jitter)
+    return finished_at + min(max(backoff, wished) * (1 + jitter), policy.max_delay)
 
 
 def parse_retry_after(value: str | None, now: datetime) -> timedelta:

@@ -452,6 +452,23 @@ def test_an_idempotency_key_is_the_tenant_s_own(stage: Stage) -> None:
     assert answers[0].json["id"] == answers[2].json["id"] != answers[1].json["id"]
 
 
+@pytest.mark.parametrize(
+    "sent", [{"X-Api-Key": "{}"}, {"Authorization": "{}"}, {"Authorization": "Token {}"}]
+)
+def test_a_key_sent_in_another_way_is_told_how(stage: Stage, sent: dict[str, str]) -> None:
+    key = stage.make("acme")
+    answer = stage.call(
+        "GET", "/jobs", None, **{name: form.format(key.text) for name, form in sent.items()}
+    )
+    assert answer.status == 401
+    assert "in the header Authorization: Bearer rsn_…" in answer.json["detail"]
+    assert (
+        "without Bearer, or in another header such as X-Api-Key, none is read"
+        in answer.json["detail"]
+    )
+    assert stage.call("GET", "/jobs", None, Authorization=f"Bearer {key.text}").status == 200
+
+
 def test_a_revoked_key_is_dead_at_once_on_a_laptop_which_remembers_nothing(stage: Stage) -> None:
     key = stage.make("acme")
     assert stage.call("GET", "/jobs", key).status == 200

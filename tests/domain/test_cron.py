@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +14,7 @@ import pytest
 
 from chalicelib.domain.cron import Cron, _first_day, parse
 from chalicelib.domain.errors import InvalidInput
-from tests.domain.cron_oracle import ZONES, changes, occurrences
+from tests.domain.cron_oracle import ZONES, changes, occurrences, occurrences_of_months
 from tests.domain.days import runs_on
 from tests.domain.random_crons import IS_SOAK, random_cron
 
@@ -322,20 +323,42 @@ REFUSALS = [
     ("0 0 ? * 1", "day of month: '?' is of other dialects; write *"),
     (
         "0 0 L * *",
-        "day of month: 'L' (the last day) is not possible; write a day of the month from 1 to 28",
+        "day of month: 'L' (the last day) is not possible in one cron; register three jobs, with 31 1,3,5,7,8,10,12 and",
     ),
-    ("0 0 L-3 * *", "day of month: 'L' (the last day)"),
-    ("0 0 * * 5L", "day of week: 'L' (the last day)"),
-    ("0 0 * * friL", "day of week: 'L' (the last day)"),
+    (
+        "0 0 L-3 * *",
+        "day of month: 'L' (days before the last) is not possible; the days 1 to 28 are in every month",
+    ),
+    (
+        "0 0 * * 5L",
+        "day of week: 'L' (the last such weekday of a month) is not possible in one cron; it is one of the days 22-31",
+    ),
+    ("0 0 * * friL", "day of week: 'L' (the last such weekday of a month)"),
+    (
+        "0 0 * * L",
+        "day of week: 'L' is not possible; write the day of the week by itself, such as 6 for Saturday",
+    ),
+    ("L * * * *", "minute: 'l' is not possible; write numbers from 0 to 59"),
     (
         "0 0 15W * *",
-        "day of month: 'W' (the nearest weekday) is not possible; write days of the week such as 1-5",
+        "day of month: 'W' (the nearest weekday) is not possible in one cron; 15 is that day, whatever its day of the week",
     ),
-    ("0 0 LW * *", "day of month: 'W' (the nearest weekday)"),
+    ("0 0 LW * *", "day of month: 'W' (the nearest weekday) is not possible in one cron"),
     (
         "0 0 * * MON#2",
-        "day of week: '#' (the n-th weekday of a month) is not possible; register the days of the month instead, such as 8-14",
+        "day of week: '#' (the n-th weekday of a month) is not possible in one cron; it is one of the days 8-14: write these",
     ),
+    ("0 0 * * 6#5", "it is one of the days 29-31"),
+    (
+        "0 0 * * MON#1",
+        "day of week: '#' is not possible; for the first write */31,1-7 as day of month and MON as day of week",
+    ),
+    (
+        "0 0 * * sun#3",
+        "day of week: '#' is not possible; for this Sunday write 15-21 as day of month and */7 as day of week",
+    ),
+    ("0 0 * * MON#6", "day of week: '#' (the n-th weekday of a month) is not possible"),
+    ("0 0 8#2 * *", "day of month: '#' (the n-th weekday of a month) is not possible"),
     ("H * * * *", "minute: 'H' (a hashed time) is not possible; write the time you want"),
     ("H(0-29)/10 * * * *", "minute: 'H' (a hashed time)"),
     ("R * * * *", "minute: 'R' (a random time) is not possible; write the time you want"),
@@ -366,6 +389,73 @@ def test_a_cron_is_refused_with_its_reason(cron: str, sentence: str) -> None:
 def test_what_a_refusal_proposes_is_possible() -> None:
     for cron in ("5-59,0-1 * * * *", "0 0 * * fri-7,0-mon", "0 */3 * * *", "30 1-23/3 * * *"):
         parse(cron)
+
+
+def days_of(cron: str) -> set[date]:
+    """Return the days of four years, one of them a leap year, on which a cron occurs."""
+    return {
+        at.date()
+        for at in occurrences_of_months(cron, "UTC", FIRST_DAY, FIRST_DAY + timedelta(days=4 * 365))
+    }
+
+
+FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+DAYS = [(FIRST_DAY + timedelta(days=number)).date() for number in range(4 * 365)]
+
+
+def refusal(cron: str) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        parse(cron)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("nth", range(1, 6))
+@pytest.mark.parametrize("weekday", ["0", "1", "3", "6", "7", "SUN", "fri"])
+def test_what_is_proposed_for_the_nth_weekday_means_just_that_or_the_target_is_to_choose(
+    weekday: str, nth: int
+) -> None:
+    number = (
+        "sun mon tue wed thu fri sat".split().index(weekday.lower())
+        if weekday.isalpha()
+        else int(weekday) % 7
+    )
+    meant = {
+        day for day in DAYS if day.isoweekday() % 7 == number and (day.day - 1) // 7 + 1 == nth
+    }
+    sentence = refusal(f"0 9 * * {weekday}#{nth}")
+    exact = re.search(r"write (\S+) as day of month and (\S+) as day of week", sentence)
+    if exact:
+        assert days_of(f"0 9 {exact[1]} * {exact[2]}") == meant
+    else:
+        assert meant < days_of(f"0 9 {re.search(r'one of the days ([0-9-]+)', sentence)[1]} * *")  # type: ignore[index]
+    assert bool(exact) == (nth == 1 or number == 0)
+
+
+def test_what_is_proposed_for_the_last_day_is_the_last_day() -> None:
+    parts = re.search(
+        r"with (\S+ \S+) and (\S+ \S+) and (\S+ \S+) as day", refusal("0 9 L * *")
+    ).groups()  # type: ignore[union-attr]
+    proposed = set().union(*(days_of(f"0 9 {part} *") for part in parts))
+    last = {day for day in DAYS if (day + timedelta(days=1)).day == 1}
+    # That 29 February is left out, the sentence says.
+    assert {
+        day.replace(day=28) if (day.month, day.day) == (2, 29) else day for day in last
+    } == proposed
+
+
+def test_what_is_proposed_for_the_last_friday_has_it_every_month() -> None:
+    last = {
+        day
+        for day in DAYS
+        if day.isoweekday() == 5 and (day + timedelta(days=7)).month != day.month
+    }
+    assert "one of the days 22-31" in refusal("0 9 * * 5L")
+    assert last < days_of("0 9 22-31 * *")
+
+
+def test_a_question_mark_is_a_star() -> None:
+    assert "write *" in refusal("0 9 ? * 1")
+    assert days_of("0 9 * * 1") == {day for day in DAYS if day.isoweekday() == 1}
 
 
 FIELDS = [

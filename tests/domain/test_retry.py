@@ -123,9 +123,7 @@ def test_whatever_a_target_sends_is_a_pause(value: str | None) -> None:
 def test_whatever_a_target_sends_the_policy_bounds_it(
     policy: RetryPolicy, attempt: int, value: str | None, jitter: float
 ) -> None:
-    assert (
-        timedelta(0) <= pause(policy, attempt, value, jitter) <= policy.max_delay * (1 + MAX_JITTER)
-    )
+    assert timedelta(0) <= pause(policy, attempt, value, jitter) <= policy.max_delay
 
 
 def test_delays_double_up_to_the_longest() -> None:
@@ -182,8 +180,26 @@ def test_jitter_lengthens_a_delay_by_its_share(
     policy: RetryPolicy, attempt: int, jitter: float
 ) -> None:
     plain, jittered = pause(policy, attempt), pause(policy, attempt, None, jitter)
-    assert abs(jittered - plain * (1 + jitter)) <= timedelta(microseconds=1)
-    assert jittered >= plain
+    assert abs(jittered - min(plain * (1 + jitter), policy.max_delay)) <= timedelta(microseconds=1)
+    assert plain <= jittered <= policy.max_delay
+
+
+def test_nothing_is_later_than_the_longest_delay() -> None:
+    """Jitter counts below the longest delay, and never leads past it; nor does a Retry-After."""
+    policy = RetryPolicy(10, timedelta(seconds=10), timedelta(seconds=100))
+    assert [pause(policy, attempt, None, 0.1) / SECOND for attempt in (1, 2, 3, 4, 5)] == [
+        11,
+        22,
+        44,
+        88,
+        100,
+    ]
+    assert [pause(policy, 1, asked, 0.1) / SECOND for asked in ("50", "95", "100", "3600")] == [
+        55,
+        100,
+        100,
+        100,
+    ]
 
 
 def test_three_attempts_ten_seconds_and_an_hour_are_what_a_job_has_by_itself() -> None:

@@ -188,6 +188,15 @@ def test_a_body_of_another_type_is_refused_for_its_type_and_not_for_its_headers(
     assert gateway.send(request + b"no header\r\n\r\n" + BODY).status == 400
 
 
+def test_a_path_that_is_not_there_is_told_where_the_routes_are_listed(gateway: Gateway) -> None:
+    answer = gateway.send(b"GET /job HTTP/1.1\r\n\r\n")
+    assert (answer.status, answer.json["detail"]) == (
+        404,
+        "there is no such route; GET /docs shows those that there are",
+    )
+    assert gateway.send(b"GET /docs HTTP/1.1\r\n\r\n").status == 200
+
+
 def test_a_method_that_is_not_possible_is_told_which_are(gateway: Gateway) -> None:
     for method in (b"PUT", b"TRACE", b"BREW"):
         assert (

@@ -12,15 +12,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    JsonValue,
     StringConstraints,
     ValidationError,
 )
 from pydantic.config import JsonDict
 
-from chalicelib.api.models.validation import Errors
+from chalicelib.api.models.validation import Errors, unknown_fields
 from chalicelib.domain import cron
-from chalicelib.domain.errors import FieldError, InvalidInput
+from chalicelib.domain.errors import InvalidInput
+from chalicelib.domain.exact_json import plain
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import METHODS, Request, RequestCheck, normalised
 from chalicelib.domain.retry import RetryPolicy
@@ -32,8 +32,9 @@ _Body = TypeVar("_Body", "JobIn", "JobUpdateIn")
 
 
 def _whole(value: object) -> object:
-    # To JSON, 30 and 30.0 are the same number.
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    # To JSON, 30, 30.0 and 3e1 are the same number.
+    number = plain(value)
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 Seconds = Annotated[int, BeforeValidator(_whole)]
@@ -84,7 +85,8 @@ class RequestIn(_Strict):
         "POST", json_schema_extra={"pattern": f"^({'|'.join(map(_any_case, METHODS))})$"}
     )
     headers: dict[str, str] = Field(default_factory=dict, json_schema_extra=_HEADERS)
-    body: JsonValue = Field(
+    # Any JSON value as it was read: pydantic's own type for it knows no `exact_json.Number`.
+    body: Any = Field(
         None,
         description="Any JSON value; what is not a string is sent as JSON. At most 64 KiB; null is none.",
     )
@@ -118,7 +120,7 @@ class JobIn(_Policies):
 
     name: str = Field(min_length=1, max_length=200)
     request: RequestIn
-    trigger: JsonValue
+    trigger: Any
 
 
 class JobUpdateIn(_Policies):
@@ -126,7 +128,7 @@ class JobUpdateIn(_Policies):
 
     name: str = Field("", min_length=1, max_length=200)
     request: RequestIn = Field(default_factory=lambda: RequestIn(url=""))
-    trigger: JsonValue = None
+    trigger: Any = None
 
 
 def read_job(
@@ -261,8 +263,8 @@ def read_trigger(sent: object, now: datetime) -> Trigger:
     if "type" in sent or "fields" in sent:
         sent = _unwrap(sent)
     errors = Errors()
-    unknown = [name for name in sent if name not in ("delay", "date", "cron", "timezone")]
-    errors.extend(FieldError(f"trigger.{name}", "unknown field") for name in unknown)
+    unknown = unknown_fields(sent, ("delay", "date", "cron", "timezone"), within="trigger.")
+    errors.extend(unknown)
     kinds = [name for name in ("delay", "date", "cron") if name in sent]
     # A misspelt name is one mistake, not two.
     if len(kinds) > 1 or not (kinds or unknown):
@@ -283,11 +285,7 @@ def read_trigger(sent: object, now: datetime) -> Trigger:
 
 
 def _unwrap(sent: dict[str, Any]) -> dict[str, Any]:
-    unknown = [
-        FieldError(f"trigger.{name}", "unknown field")
-        for name in sent
-        if name not in ("type", "fields")
-    ]
+    unknown = unknown_fields(sent, ("type", "fields"), within="trigger.")
     if unknown:
         raise InvalidInput(unknown)
     kind, fields = sent.get("type"), sent.get("fields")
@@ -296,11 +294,7 @@ def _unwrap(sent: dict[str, Any]) -> dict[str, Any]:
     wanted = "date" if kind == "one-time" else "cron"
     if not isinstance(fields, dict) or wanted not in fields:
         raise InvalidInput.of("trigger.fields", f"must be an object with {wanted}")
-    unknown = [
-        FieldError(f"trigger.fields.{name}", "unknown field")
-        for name in fields
-        if name not in (wanted, "timezone")
-    ]
+    unknown = unknown_fields(fields, (wanted, "timezone"), within="trigger.fields.")
     if unknown:
         raise InvalidInput(unknown)
     return fields
@@ -313,10 +307,11 @@ def _read_delay(value: object, timezone: str | None, now: datetime) -> Trigger:
             "trigger.timezone",
             "goes with cron, or with a date that has no offset; a delay has no time zone",
         )
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    seconds = plain(value)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         errors.add("trigger.delay", "must be a number of seconds from 0 to 31536000")
     else:
-        trigger = errors.collect(lambda: after_delay(value, now))
+        trigger = errors.collect(lambda: after_delay(seconds, now))
     errors.raise_if_any()
     assert trigger  # noqa: S101  or there were errors
     return trigger

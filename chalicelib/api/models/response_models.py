@@ -173,7 +173,8 @@ class Problem(_Shape):
     status: int
     detail: str = Field(description="What is wrong, and what to do.")
     errors: list[FieldProblem] = Field(
-        [], description="Of a 422: every wrong field, parameter and header."
+        [],
+        description="Of a 422: every wrong field, parameter and header, up to 50; `detail` counts the rest.",
     )
     unknown: bool = Field(
         False, description="Of a 503: nobody can tell whether the change was made."

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from chalicelib.api.problems import MOST_ERRORS
 from chalicelib.domain.errors import FieldError, InvalidInput
+from chalicelib.domain.exact_json import is_same
 
 READ_ONLY = ("id", "created_at", "updated_at", "status", "result", "next_run_time")
+
+_LONGEST_MISSPELT = 40
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Value = TypeVar("_Value")
@@ -35,7 +40,7 @@ class Errors:
 
     def forbid_read_only(self, document: Mapping[str, Any], view: Mapping[str, Any]) -> None:
         for name in READ_ONLY:
-            if name in document and (name not in view or document[name] != view[name]):
+            if name in document and not (name in view and is_same(document[name], view[name])):
                 self.add(name, "is read-only")
 
     def validate(self, model: type[_Model], document: Mapping[str, Any]) -> _Model | None:
@@ -44,7 +49,11 @@ class Errors:
         try:
             sent = model.model_validate(known)
         except ValidationError as error:
-            self._errors += [_field_error(wrong) for wrong in error.errors(include_url=False)]
+            found = error.errors(include_url=False, include_input=False)
+            self._errors += [
+                _field_error(wrong, model if place < MOST_ERRORS else None)
+                for place, wrong in enumerate(found)
+            ]
             return None
         return sent
 
@@ -61,15 +70,53 @@ class Errors:
             raise InvalidInput(self._errors)
 
 
-def _field_error(wrong: ErrorDetails) -> FieldError:
-    """Say in a sentence of ours what pydantic found."""
+def unknown_fields(
+    given: Iterable[str], known: Collection[str], within: str = ""
+) -> list[FieldError]:
+    """Return an error for each name that is not known, with the one that was probably meant.
+
+    `within` is the path before the names, such as `trigger.`.
+    """
+    wrong = [name for name in given if name not in known]
+    # The search takes its time, and more are not shown.
+    hinted = [
+        FieldError(within + name, f"unknown field; {hint(name, known)}")
+        for name in wrong[:MOST_ERRORS]
+    ]
+    return hinted + [FieldError(within + name, "unknown field") for name in wrong[MOST_ERRORS:]]
+
+
+def hint(name: str, known: Collection[str]) -> str:
+    """Say which of the known names was probably meant, or which there are."""
+    # Nobody misspells a name at such a length, and the search takes the longer the longer it is.
+    near = get_close_matches(name.lower(), known, n=1) if len(name) <= _LONGEST_MISSPELT else []
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"
+
+
+def _known_at(model: type[BaseModel], path: Iterable[str]) -> Collection[str]:
+    """Return the fields of the model that stands at a path within a model."""
+    for name in path:
+        model = model.model_fields[name].annotation  # type: ignore[assignment]
+    return model.model_fields
+
+
+def _field_error(wrong: ErrorDetails, model: type[BaseModel] | None) -> FieldError:
+    """Say in a sentence of ours what pydantic found.
+
+    `model` is what was read, None if no hint at what was meant is needed.
+    """
+    if model is not None and wrong["type"] == "extra_forbidden":
+        *path, name = map(str, wrong["loc"])
+        return unknown_fields([name], _known_at(model, path), "".join(f"{part}." for part in path))[
+            0
+        ]
     context = wrong.get("ctx", {})
     # A path may end in what pydantic calls a part of the type; what the client wrote has only
     # names.
     field = ".".join(str(part) for part in wrong["loc"] if part != "[key]")
     sentences = {
-        "missing": "is required",
         "extra_forbidden": "unknown field",
+        "missing": "is required",
         "string_type": "must be a string",
         "int_type": "must be a whole number",
         "dict_type": "must be an object",

@@ -101,7 +101,7 @@ REFUSALS = {
     412: "It has changed since: If-Match is not current.",
     413: "The request is larger than 256 KiB, or the body of a job's request larger than 64 KiB.",
     415: "The body is not sent as application/json.",
-    422: "A field, query parameter or header has a wrong value; `errors` names every one.",
+    422: "A field, query parameter or header has a wrong value; `errors` names every one, up to 50.",
     429: "Over the tenant's quota.",
     503: "A part that Resona needs is unavailable. Nothing was changed, unless the problem says that it is `unknown`.",
 }

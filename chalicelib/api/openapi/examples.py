@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from chalicelib.api.problems import NO_KEY
+
 _REQUEST = {
     "url": "http://example.com/endpoint",
     "method": "POST",
@@ -187,7 +189,7 @@ PROBLEMS: dict[int, dict[str, Any]] = {
         "title": "Bad Request",
         "detail": "the body is not JSON: Expecting value at line 1, column 1",
     },
-    401: {"title": "Unauthorized", "detail": "send a valid key: Authorization: Bearer rsn_…"},
+    401: {"title": "Unauthorized", "detail": NO_KEY},
     403: {
         "title": "Forbidden",
         "detail": "this needs a key with the scope write; this key has read",

@@ -13,6 +13,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api.models.job_requests import read_job
 from chalicelib.api.models.rendering import job_view
+from chalicelib.api.models.validation import unknown_fields
 from chalicelib.api.paging import cursor, write_cursor
 from chalicelib.api.problems import answer_to, problem
 from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs, read_position
@@ -30,6 +31,9 @@ _BY_LABEL: dict[str, Any] = {
     "answers": {200: "Changed"},
     "query": {"label": replace(label, is_required=True), "cursor": cursor},
 }
+# Lambda answers at most 6 MB, and escapes text. A hundred of these problems, and jobs as large as
+# a request may make them, are less than 2 MB.
+_LARGEST_PROBLEM = 16 * 1024
 _OUT_OF_TIME = problem(
     503,
     "the time for one request was over before this job's turn; nothing was changed: send it again",
@@ -59,7 +63,7 @@ def create_jobs(call: Call) -> Response:
 def _read_batch(body: object) -> list[Any]:
     if not isinstance(body, dict):
         raise InvalidInput.of("", "the body must be a JSON object")
-    errors = [FieldError(name, "unknown field") for name in body if name != "jobs"]
+    errors = unknown_fields(body, ("jobs",))
     sent = body.get("jobs")
     if "jobs" not in body:
         errors.append(FieldError("jobs", "is required"))
@@ -78,9 +82,9 @@ def _register(tenant: str, document: object) -> dict[str, Any]:
         )
     except Unavailable as error:
         log.warning("request.unavailable", exc_info=True)
-        return _result(answer_to(error))
+        return _result(answer_to(error, _LARGEST_PROBLEM))
     except ResonaError as error:
-        return _result(answer_to(error))
+        return _result(answer_to(error, _LARGEST_PROBLEM))
     except Exception:
         # The others of the batch are registered, and that must be told.
         return _result(defect())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from chalicelib.api.problems import Refusal
 from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs, read_position
 from chalicelib.api.routing import Call, answer, any_text, one_of, parts, route
 from chalicelib.domain.errors import NotCurrent
+from chalicelib.domain.exact_json import write
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run_history import Run
 from chalicelib.domain.state import State, Status
@@ -91,7 +91,7 @@ def list_jobs(call: Call) -> Response:
             following = place
             break
         if wanted.matches(job):
-            text = json.dumps(job_view(job), ensure_ascii=False, separators=(",", ":"))
+            text = write(job_view(job))
             size += len(text.encode())
             if len(shown) == limit or (shown and size > MOST_BYTES):
                 following = position

@@ -9,6 +9,7 @@ import logging
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api.models.validation import unknown_fields
 from chalicelib.api.routing import Call, answer, parts, route
 from chalicelib.domain.api_keys import Scope
 from chalicelib.domain.errors import FieldError, InvalidInput, SecretNotFound
@@ -51,7 +52,7 @@ def _read(body: object) -> str:
     """Return the value in a body. Raises InvalidInput, which repeats nothing of it."""
     if not isinstance(body, dict):
         raise InvalidInput.of("", "the body must be a JSON object")
-    errors = [FieldError(name, "unknown field") for name in body if name != "value"]
+    errors = unknown_fields(body, ("value",))
     value = body.get("value")
     if not isinstance(value, str) or not 1 <= len(value.encode()) <= LARGEST_SECRET:
         errors.append(FieldError("value", f"must be a string of 1 to {LARGEST_SECRET} bytes"))

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.models.job_requests import read_trigger
+from chalicelib.api.models.validation import unknown_fields
 from chalicelib.api.routing import Call, answer, parts, route
 from chalicelib.domain.api_keys import Scope
 from chalicelib.domain.errors import FieldError, InvalidInput
+from chalicelib.domain.exact_json import plain
 from chalicelib.domain.instant import format_instant, read_instant
 from chalicelib.domain.preview import preview
 from chalicelib.domain.trigger import OneTime, Trigger, describe
@@ -46,12 +48,8 @@ def _read(body: object, now: datetime) -> tuple[Trigger, datetime, int]:
     """Read the body; every wrong field is named. Raises InvalidInput."""
     if not isinstance(body, dict):
         raise InvalidInput.of("", "the body must be a JSON object")
-    errors = [
-        FieldError(name, "unknown field")
-        for name in body
-        if name not in ("trigger", "after", "count")
-    ]
-    trigger, after, count = None, None, body.get("count", _DEFAULT_TIMES)
+    errors = unknown_fields(body, ("trigger", "after", "count"))
+    trigger, after, count = None, None, 0
     if "trigger" not in body:
         errors.append(FieldError("trigger", "is required"))
     else:
@@ -67,15 +65,18 @@ def _read(body: object, now: datetime) -> tuple[Trigger, datetime, int]:
                     "after", "must be an instant with its offset, such as 2026-12-01T10:00:00Z"
                 )
             )
+    number = plain(body.get("count", _DEFAULT_TIMES))
     if (
-        isinstance(count, bool)
-        or not isinstance(count, int | float)
-        or count not in range(1, MOST_TIMES + 1)
+        isinstance(number, bool)
+        or not isinstance(number, int | float)
+        or number not in range(1, MOST_TIMES + 1)
     ):
         errors.append(FieldError("count", f"must be a whole number from 1 to {MOST_TIMES}"))
+    else:
+        count = int(number)
     if errors or trigger is None:
         raise InvalidInput(errors)
-    return trigger, after or _just_before(trigger, now), int(count)
+    return trigger, after or _just_before(trigger, now), count
 
 
 def _just_before(trigger: Trigger, now: datetime) -> datetime:
