@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import codecs
 import contextlib
-import http.client
 import logging
 import re
 import ssl
@@ -15,8 +14,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import requests
-from urllib3 import HTTPResponse
-from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
 from chalicelib.domain.errors import ResonaError
@@ -25,6 +22,7 @@ from chalicelib.domain.run import AttemptResult, Outcome, Response
 from chalicelib.domain.secrets import Credentials, Mask
 from chalicelib.outbound import signing
 from chalicelib.outbound.address_guard import PUBLIC, Failure, Guard
+from chalicelib.outbound.answer import Answer
 from chalicelib.outbound.transport import Adapter, Wire
 from chalicelib.version import VERSION
 
@@ -35,10 +33,8 @@ log = logging.getLogger("resona")
 for _talkative in ("urllib3.connection", "urllib3.connectionpool"):
     logging.getLogger(_talkative).setLevel(logging.CRITICAL + 1)
 
-READ_AT_MOST = 64 * 1024
 KEEP_BODY = 16 * 1024
 KEEP_HEADERS = 8 * 1024
-_NOT_KEPT = frozenset({"set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate"})
 _AGENT = f"Resona/{VERSION}"
 
 
@@ -63,37 +59,30 @@ def send(
         if (parse_url(request.url).host or "").lower() != _host_of(request.url):
             raise Failure(Outcome.BLOCKED, "the URL is read differently by different readers")
         with wire.watched():
-            found = _exchange(request, _headers(request, run_headers), wire, credentials)
+            answer = _exchange(request, _headers(request, run_headers), wire, credentials)
+        # The clock has stopped: hiding secrets is not the target's time.
+        return _kept(answer, wire.elapsed, Mask(credentials.hidden))
     except ResonaError as refused:
         # Its sentence is ours: names of fields and rules, no values.
-        found = AttemptResult(
+        return AttemptResult(
             Outcome.BLOCKED, wire.elapsed, error=f"the request may not be sent: {refused}"[:500]
         )
-    except Failure as failure:
-        found = AttemptResult(failure.outcome, wire.elapsed, error=failure.sentence)
     except Exception as error:
         # Libraries raise nearly anything at what strangers send: which kind says what it was, its
         # text would name addresses.
-        known = isinstance(
-            error, requests.RequestException | HTTPError | http.client.HTTPException | OSError
-        )
-        fields = {"run_id": run_headers.get("Resona-Run-Id"), "error": type(error).__name__}
-        log.log(
-            logging.INFO if known else logging.ERROR,
-            "exchange.failed",
-            extra=fields,
-            exc_info=not known,
-        )
-        found = _failed(error, wire)
-    if wire.is_over:
-        # What was parsed after the connection was cut means nothing: http.client may call it 200
-        # with an empty body.
-        return AttemptResult(
-            Outcome.TIMEOUT,
-            wire.elapsed,
-            error=f"no whole answer within {timeout.total_seconds():g} seconds",
-        )
-    return found
+        failure = next(
+            (cause for cause in _causes(error) if isinstance(cause, Failure)), None
+        ) or _meaning(error, wire)
+        if not isinstance(error, Failure):
+            fields = {"run_id": run_headers.get("Resona-Run-Id"), "error": type(error).__name__}
+            known = failure.outcome is not Outcome.UNKNOWN
+            log.log(
+                logging.INFO if known else logging.ERROR,
+                "exchange.failed",
+                extra=fields,
+                exc_info=not known,
+            )
+        return AttemptResult(failure.outcome, wire.elapsed, error=failure.sentence)
 
 
 def _host_of(url: str) -> str:
@@ -131,7 +120,7 @@ def _headers(request: Request, run_headers: Mapping[str, str]) -> dict[str, str]
 
 def _exchange(
     request: Request, headers: dict[str, str], wire: Wire, credentials: Credentials
-) -> AttemptResult:
+) -> Answer:
     body, content_type = payload(request)
     headers |= signing.headers(
         credentials.signing, headers["Resona-Run-Id"], datetime.now(UTC), body or b""
@@ -143,56 +132,34 @@ def _exchange(
     # As it was registered: requests would unescape and escape anew.
     prepared.url = request.url
     with contextlib.closing(Adapter(wire)) as adapter:
-        answer = adapter.send(
-            prepared, stream=True, timeout=wire.remaining, verify=True, proxies={}
-        )
-        with contextlib.closing(answer):
-            return _read(answer.raw, wire, Mask(credentials.hidden))
+        adapter.send(prepared, stream=True, timeout=wire.remaining, verify=True, proxies={}).close()
+    return wire.answer
 
 
-def _read(raw: HTTPResponse, wire: Wire, mask: Mask) -> AttemptResult:
-    _check_framing(raw)
-    read = bytearray()
-    for piece in raw.stream(8192, decode_content=False):
-        read += piece
-        if len(read) > READ_AT_MOST:
-            break
-    headers, has_more_headers = _kept_headers(raw, mask)
-    text, encoding = _kept_body(mask.body(bytes(read), KEEP_BODY), is_whole=len(read) <= KEEP_BODY)
-    response = Response(
-        headers, text, truncated=len(read) > KEEP_BODY or has_more_headers, encoding=encoding
+def _kept(answer: Answer, elapsed: timedelta, mask: Mask) -> AttemptResult:
+    headers, has_more_headers = _kept_headers(answer, mask)
+    is_cut = len(answer.body) > KEEP_BODY or not answer.is_whole
+    text, encoding = _kept_body(
+        mask.body(answer.body, KEEP_BODY), is_whole=len(answer.body) <= KEEP_BODY
     )
-    is_success = 200 <= raw.status <= 299
+    response = Response(headers, text, truncated=is_cut or has_more_headers, encoding=encoding)
+    is_success = 200 <= answer.status <= 299
     return AttemptResult(
         Outcome.SUCCESS if is_success else Outcome.HTTP_ERROR,
-        wire.elapsed,
-        status_code=raw.status,
+        elapsed,
+        status_code=answer.status,
         response=response,
-        error=None if is_success else f"the target answered {raw.status}",
-        retry_after=mask.header(raw.headers.get("Retry-After", ""), 100) or None,
+        error=None if is_success else f"the target answered {answer.status}",
+        retry_after=mask.header(answer.headers.get("Retry-After", ""), 100) or None,
     )
 
 
-def _check_framing(raw: HTTPResponse) -> None:
-    lengths = raw.headers.getlist("content-length")
-    if not 100 <= raw.status <= 599:
-        raise Failure(Outcome.PROTOCOL_ERROR, "the answer has a status outside 100 to 599")
-    if len(lengths) > 1 or not all(
-        length.isascii() and length.isdigit() and len(length) <= 18 for length in lengths
-    ):
-        raise Failure(
-            Outcome.PROTOCOL_ERROR, "the answer has a malformed, absurd or repeated Content-Length"
-        )
-
-
-def _kept_headers(raw: HTTPResponse, mask: Mask) -> tuple[dict[str, str], bool]:
+def _kept_headers(answer: Answer, mask: Mask) -> tuple[dict[str, str], bool]:
     """Return the headers that are kept, and whether there were more than fit."""
     kept: dict[str, str] = {}
     size = 0
-    for name in raw.headers:
-        if name.lower() in _NOT_KEPT:
-            continue
-        value = raw.headers[name]
+    for name in answer.headers:
+        value = answer.headers[name]
         # As it came, too: what would not fit is not worth the search for secrets in it.
         came = len(name) + len(value)
         if size + came > KEEP_HEADERS:
@@ -202,7 +169,7 @@ def _kept_headers(raw: HTTPResponse, mask: Mask) -> tuple[dict[str, str], bool]:
         if size > KEEP_HEADERS:
             return kept, True
         kept[lower] = value
-    return kept, False
+    return kept, not answer.has_all_headers
 
 
 def _kept_body(kept: bytes, *, is_whole: bool) -> tuple[str, str | None]:
@@ -215,35 +182,49 @@ def _kept_body(kept: bytes, *, is_whole: bool) -> tuple[str, str | None]:
         return base64.b64encode(kept).decode("ascii"), "base64"
 
 
-def _failed(error: BaseException, wire: Wire) -> AttemptResult:
+def _meaning(error: Exception, wire: Wire) -> Failure:
     """Say what a library's exception means, by what lies at its root."""
     causes = list(_causes(error))
-    failure = next((cause for cause in causes if isinstance(cause, Failure)), None)
-    if failure is not None:
-        return AttemptResult(failure.outcome, wire.elapsed, error=failure.sentence)
-    if any(isinstance(cause, TimeoutError | requests.Timeout) for cause in causes):
-        return AttemptResult(Outcome.TIMEOUT, wire.elapsed, error="no whole answer in time")
-    if any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in causes):
+
+    def has(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    if wire.is_over or has(TimeoutError, requests.Timeout):
+        # When the time is over, how the exchange broke is the watchdog's doing.
+        return wire.late()
+    if has(ssl.SSLError, ssl.CertificateError) and wire.is_secured:
+        return Failure(
+            Outcome.TLS_FAILED, "the target broke off TLS with an error, or sent what is not TLS"
+        )
+    if has(ssl.SSLEOFError, ssl.SSLZeroReturnError):
         # Nothing is wrong with its TLS: it went away in the middle of it, and may be back.
-        return AttemptResult(
-            Outcome.CONNECTION_FAILED,
-            wire.elapsed,
-            error="the connection was closed while TLS was being set up",
+        return Failure(
+            Outcome.CONNECTION_FAILED, "the connection was closed while TLS was being set up"
         )
-    if any(isinstance(cause, ssl.SSLError | ssl.CertificateError) for cause in causes):
-        return AttemptResult(
+    if has(ssl.SSLCertVerificationError, ssl.CertificateError):
+        return Failure(
             Outcome.TLS_FAILED,
-            wire.elapsed,
-            error="the TLS connection could not be made: the certificate or the protocol is refused",
+            "the certificate is expired, for another host or of an authority that is not trusted",
         )
-    if any(isinstance(cause, ConnectionError) for cause in causes):
-        return AttemptResult(
-            Outcome.CONNECTION_FAILED,
-            wire.elapsed,
-            error="the connection was closed before there was a whole answer",
+    if has(ssl.SSLError):
+        return Failure(
+            Outcome.TLS_FAILED,
+            "TLS could not be set up: the target speaks none, no version that is safe, or refused it",
         )
-    return AttemptResult(
-        Outcome.PROTOCOL_ERROR, wire.elapsed, error="what the target answered is not HTTP"
+    if has(ConnectionError):
+        return Failure(
+            Outcome.CONNECTION_FAILED, "the connection was closed before there was a whole answer"
+        )
+    if any(
+        isinstance(cause, OSError) and not isinstance(cause, requests.RequestException)
+        for cause in causes
+    ):
+        return Failure(
+            Outcome.CONNECTION_FAILED, "the connection failed before there was a whole answer"
+        )
+    return Failure(
+        Outcome.UNKNOWN,
+        "Resona failed while it was sending; whether the target got the request is not known",
     )
 
 

@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import http.client
-import io
 import os
-import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from functools import cache, partial
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
 from chalicelib.domain.run import Outcome
 from chalicelib.outbound.address_guard import Failure, Guard, connect
+from chalicelib.outbound.answer import Answer, Received, read_answer
 from chalicelib.outbound.watchdog import Watchdog
 
-# All bytes of an answer: headers, interim answers and the frames of chunks included, which the
-# libraries read without an end.
-RECEIVE_AT_MOST = 1024 * 1024
 _WATCHDOG = Watchdog()
-_STATUS_LINE = re.compile(rb"HTTP/\S+[ \t]+[0-9]{3}\s")
 
 
 class Wire:
@@ -41,15 +35,21 @@ class Wire:
     def __init__(self, guard: Guard, timeout: timedelta, target: str) -> None:
         self.target = target
         self._guard = guard
+        self._timeout = timeout
         self._began = time.monotonic()
         self._until = self._began + timeout.total_seconds()
         self._cut: socket.socket | None = None
         self._lock = threading.Lock()
+        self._ended: float | None = None
         self.is_over = False
+        # Whether TLS has been set up, once that is so.
+        self.is_secured = False
+        self._answer: Answer | None = None
 
     @property
     def elapsed(self) -> timedelta:
-        return timedelta(seconds=time.monotonic() - self._began)
+        """How long it has taken so far, or until the answer had come."""
+        return timedelta(seconds=(self._ended or time.monotonic()) - self._began)
 
     @property
     def remaining(self) -> float:
@@ -63,6 +63,29 @@ class Wire:
         with self._lock:
             self._cut = socket.socket(sock.family, sock.type, fileno=os.dup(sock.fileno()))
         return sock
+
+    def read(self, sock: socket.socket, method: str) -> Answer:
+        """Read and keep the answer to a request of this method, and stop the clock.
+
+        Raises Failure, OSError.
+        """
+        if isinstance(sock, ssl.SSLSocket):
+            # By default, ssl reports an end without close_notify as an ordinary end.
+            sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]  # it has no stub
+        answer = read_answer(Received(sock.recv, self.check_time), method)
+        with self._lock:
+            if self.is_over:
+                # The watchdog cut the connection, and the reader took that for the body's end.
+                raise self.late()
+            self._answer, self._ended = answer, time.monotonic()
+        return answer
+
+    @property
+    def answer(self) -> Answer:
+        """The answer that was read."""
+        if self._answer is None:
+            raise RuntimeError("no answer was read")
+        return self._answer
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -84,122 +107,59 @@ class Wire:
         """
         if time.monotonic() >= self._until:
             self.is_over = True
-            raise Failure(Outcome.TIMEOUT, "no whole answer in time")
+            raise self.late()
+
+    def late(self) -> Failure:
+        """Return the Failure of an exchange whose time is over."""
+        return Failure(
+            Outcome.TIMEOUT, f"no whole answer within {self._timeout.total_seconds():g} seconds"
+        )
 
     def _end(self) -> None:
         with self._lock:
+            if self._answer is not None:
+                return
             self.is_over = True
             if self._cut is not None:
                 with contextlib.suppress(OSError):
                     self._cut.shutdown(socket.SHUT_RDWR)
 
 
-class Bounded(io.RawIOBase):
-    """What comes over a connection, no more of it than an answer may have, and nothing when the
-    time is over.
-    """
-
-    def __init__(self, raw: io.RawIOBase, wire: Wire) -> None:
-        self._raw = raw
-        self._wire = wire
-        self._left = RECEIVE_AT_MOST
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        count = self._raw.readinto(buffer)
-        self._wire.check_time()
-        self._left -= count or 0
-        if self._left < 0:
-            raise Failure(
-                Outcome.PROTOCOL_ERROR, "the answer's headers, or what frames its body, have no end"
-            )
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class Lines(io.BufferedReader):
-    """What is read line by line; `last` is the last line, empty if there was none any more."""
-
-    last = b""
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        self.last = super().readline(size)
-        return self.last
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read so many bytes.
-
-        Raises Failure without a number: nothing is read to its end, and a chunk may say that it has
-        -5.
-        """
-        if size is None or size < 0:
-            raise Failure(Outcome.PROTOCOL_ERROR, "a part of the answer has a negative length")
-        return super().read(size)
-
-
-class Answer(http.client.HTTPResponse):
-    """http.client's answer, read within bounds, and after every interim answer: http.client passes
-    over 100 only.
-    """
-
-    def __init__(self, sock: socket.socket, *args: Any, wire: Wire, **members: Any) -> None:
-        super().__init__(sock, *args, **members)
-        self._lines = self.fp = Lines(Bounded(self.fp.detach(), wire))
-
-    def begin(self) -> None:
-        """Read the head.
-
-        Raises Failure for one that was cut, which http.client takes for a whole one.
-        """
-        super().begin()
-        if not self._lines.last:
-            raise Failure(Outcome.PROTOCOL_ERROR, "the answer ended within its headers")
-
-    def _read_status(self) -> tuple[str, int, str]:
-        while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-            # To Python +200 and 2_00 are numbers too.
-            if not _STATUS_LINE.match(self._lines.last):
-                raise Failure(Outcome.PROTOCOL_ERROR, "the answer has no status of three digits")
-            if not 101 < status < 200:
-                return version, status, reason
-            while self.fp.readline(65_537).strip():
-                pass
-
-
 class Plain(HTTPConnection):
+    """urllib3's connection that connects, and reads the answer, by the wire."""
+
     def __init__(self, *args: Any, wire: Wire, **members: Any) -> None:
         super().__init__(*args, **members)
         self.wire = wire
-        # # it is only called
-        self.response_class = partial(Answer, wire=wire)  # type: ignore[assignment]
+        self._asked_by = ""
 
     def request(self, method: str, url: str, *args: Any, **members: Any) -> None:
         """Ask for what was registered, to the letter: urllib3 would escape it anew."""
-        super().request(method, self.wire.target or url, *args, **members)
+        self._asked_by = method
+        # A server may answer and close before it has read the whole request: its answer counts.
+        # urllib3 does the same for a BrokenPipeError, which TLS reports as these two.
+        with contextlib.suppress(ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            super().request(method, self.wire.target or url, *args, **members)
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 does
+        """Have the wire read the answer, and return a response that has only its status.
+
+        With its headers, urllib3 would judge the framing once more.
+        """
+        self.sock.settimeout(self.wire.remaining)
+        status = self.wire.read(self.sock, self._asked_by).status
+        return HTTPResponse(status=status, preload_content=False)
 
     def _new_conn(self) -> socket.socket:
         return self.wire.connect(self._dns_host, self.port)
 
 
-class Secure(HTTPSConnection):
-    def __init__(self, *args: Any, wire: Wire, **members: Any) -> None:
-        super().__init__(*args, **members)
-        self.wire = wire
-        # # it is only called
-        self.response_class = partial(Answer, wire=wire)  # type: ignore[assignment]
+class Secure(Plain, HTTPSConnection):
+    """The same over TLS."""
 
-    def request(self, method: str, url: str, *args: Any, **members: Any) -> None:
-        """Ask for what was registered, to the letter: urllib3 would escape it anew."""
-        super().request(method, self.wire.target or url, *args, **members)
-
-    def _new_conn(self) -> socket.socket:
-        return self.wire.connect(self._dns_host, self.port or 443)
+    def connect(self) -> None:
+        super().connect()
+        self.wire.is_secured = True
 
 
 class PlainPool(HTTPConnectionPool):

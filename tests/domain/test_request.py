@@ -115,6 +115,16 @@ def test_too_many_headers_do_not_hide_which_of_them_are_wrong() -> None:
     }
 
 
+def test_headers_have_16_kib_in_all_and_no_byte_more() -> None:
+    headers = {f"X-{at}": "v" * (4096 - len("X-0")) for at in range(4)}
+    assert sum(len(name) + len(value) for name, value in headers.items()) == 16 * 1024
+    assert wrong_fields(Request(GOOD, "POST", headers)) == set()
+    assert wrong_fields(Request(GOOD, "POST", {**headers, "X-0": headers["X-0"] + "v"})) == {
+        "request.headers"
+    }
+    assert wrong_fields(Request(GOOD, "POST", {**headers, "Y": ""})) == {"request.headers"}
+
+
 def test_no_error_repeats_a_value() -> None:
     canary = "c4n4ry"
     for request in [

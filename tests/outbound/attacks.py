@@ -31,12 +31,13 @@ def timeout(attack: dict[str, Any], usual: timedelta) -> timedelta:
 @cache
 def _corpus() -> dict[str, Any]:
     read: dict[str, Any] = json.loads(
-        (Path(__file__).parent / "attacks.json").read_text(), object_hook=_unfold
+        (Path(__file__).parent / "attacks.json").read_text(), object_hook=unfold
     )
     return read
 
 
-def _unfold(found: dict[str, Any]) -> Any:
+def unfold(found: dict[str, Any]) -> Any:
+    """Write out what a run of characters or a list of pairs stands for."""
     if found.keys() == {"pieces"}:
         return "".join(
             piece if isinstance(piece, str) else piece[0] * piece[1] for piece in found["pieces"]

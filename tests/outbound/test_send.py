@@ -29,10 +29,11 @@ import pytest
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome
 from chalicelib.domain.secrets import Credentials
-from chalicelib.outbound.address_guard import PUBLIC, Failure, Guard
+from chalicelib.outbound.address_guard import PUBLIC, Failure, Guard, resolve
+from chalicelib.outbound.answer import Received
 from chalicelib.outbound.send import send
-from chalicelib.outbound.transport import Bounded, Lines, Wire, tls
-from tests.outbound import attacks
+from chalicelib.outbound.transport import Wire, tls
+from tests.outbound import answers, attacks
 from tests.outbound.servers import AUTHORITY, LOOPBACK, Authority, Server, hostile, serving
 
 ROOT = Path(__file__).parent.parent.parent
@@ -199,13 +200,108 @@ def test_what_came_before_the_cut_is_not_read_after_it() -> None:
     long after the time is over.
     """
     ours, theirs = socket.socketpair()
-    with ours, theirs, ours.makefile("rb", buffering=0) as raw:
+    with ours, theirs:
         theirs.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
         theirs.shutdown(socket.SHUT_WR)
         wire = Wire(LOOPBACK, timedelta(0), "/")
         with pytest.raises(Failure) as raised:
-            Lines(Bounded(raw, wire)).readline()
+            Received(ours.recv, wire.check_time).line()
         assert (raised.value.outcome, wire.is_over) == (Outcome.TIMEOUT, True)
+
+
+def test_the_clock_stops_when_the_answer_is_there() -> None:
+    """What is done with it afterwards is no time of the target's, and no timeout."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        wire = Wire(LOOPBACK, timedelta(seconds=0.2), "/")
+        with wire.watched():
+            assert wire.read(ours, "GET").body == wire.answer.body == b"ok"
+            took = wire.elapsed
+            time.sleep(0.3)
+        assert not wire.is_over
+        assert wire.elapsed == took < timedelta(seconds=0.2)
+
+
+def test_to_hide_secrets_for_longer_than_the_timeout_makes_no_timeout() -> None:
+    class Slow(tuple[str, ...]):
+        def __iter__(self) -> Iterator[str]:
+            time.sleep(1)
+            return super().__iter__()
+
+    with serving([{"send": "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret"}]) as server:
+        request = Request(f"http://127.0.0.1:{server.port}/", "POST", {})
+        credentials = Credentials(SIGNED.signing, Slow(["secret"]))
+        result = send(
+            request, run_headers=RUN, timeout=TIMEOUT, credentials=credentials, guard=LOOPBACK
+        )
+    assert (result.outcome, result.status_code) == ("success", 200)
+    assert result.response is not None
+    assert "secret" not in result.response.body
+    assert result.duration < TIMEOUT
+
+
+def test_a_duration_is_the_targets_time() -> None:
+    slow = [{"wait_ms": 300}, {"send": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"}]
+    with serving(slow) as server:
+        assert timedelta(seconds=0.3) <= call(server.port).duration < TIMEOUT
+    with serving([{"hang": True}]) as server:
+        result = call(server.port, timeout=timedelta(seconds=0.25))
+    assert (result.outcome, result.error) == ("timeout", "no whole answer within 0.25 seconds")
+    assert timedelta(seconds=0.25) <= result.duration < timedelta(seconds=0.25) + LEEWAY
+
+
+def test_8_kib_of_headers_are_kept_and_no_byte_more() -> None:
+    whole = 8192 - len("content-length0") - len("x-a")
+    for length in (whole, whole + 1):
+        answer = f"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-A: {'v' * length}\r\n\r\n"
+        with serving([{"send": answer}]) as server:
+            response = call(server.port).response
+        assert response is not None
+        kept = {"content-length": "0"} | ({"x-a": "v" * length} if length == whole else {})
+        assert (response.headers, response.truncated) == (kept, length > whole)
+
+
+@pytest.mark.parametrize("status", [200, 299, 300, 399])
+def test_a_status_of_200_to_299_is_a_success_and_no_other(status: int) -> None:
+    with serving([{"send": f"HTTP/1.1 {status} Said\r\nContent-Length: 0\r\n\r\n"}]) as server:
+        result = call(server.port)
+    said = ("success", None) if status < 300 else ("http_error", f"the target answered {status}")
+    assert (result.outcome, result.error) == said
+
+
+def test_16_kib_that_end_within_a_character_are_no_text_unless_they_were_cut_there() -> None:
+    for more, encoding in ((b"", "base64"), (b"\xa9", None)):
+        body = b"x" * 16_383 + b"\xc3" + more
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+        with serving([{"send": head}, {"send_hex": body.hex()}]) as server:
+            response = call(server.port).response
+        assert response is not None
+        assert (response.encoding, response.truncated) == (encoding, bool(more))
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("then", ["close", "open"])
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        ("Content-Length: 5", "hello"),
+        ("Transfer-Encoding: chunked", "3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"),
+    ],
+    ids=["length", "chunks"],
+)
+def test_a_malformed_header_line_takes_no_other_with_it(
+    scheme: str, then: str, framing: str, body: str
+) -> None:
+    lines = ["HTTP/1.1 503 No", "My Param: x", "Retry-After: 7", framing, "nonsense", "X-A: b"]
+    answer = {"answer": "\r\n".join(lines) + f"\r\n\r\n{body}", "then": then}
+    with answers.answering(answer, scheme) as server:
+        result = call(server.port, host=answers.HOST, scheme=scheme, timeout=timedelta(seconds=5))
+    assert result.response is not None
+    name, _, value = framing.lower().partition(": ")
+    assert result.response.headers == {"retry-after": "7", name: value, "x-a": "b"}
+    assert (result.status_code, result.retry_after) == (503, "7")
+    assert (result.response.body, result.response.truncated) == ("hello", False)
 
 
 def test_retry_after_is_handed_on_as_it_came_and_capped() -> None:
@@ -321,6 +417,7 @@ def test_the_request_is_sent_as_it_was_registered() -> None:
     assert sent["user-agent"] == "Resona/0.1.0"
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize(
     "path",
     [
@@ -334,9 +431,13 @@ def test_the_request_is_sent_as_it_was_registered() -> None:
         "",
     ],
 )
-def test_the_target_is_asked_for_to_the_letter(path: str) -> None:
-    with serving(OK) as server:
-        call(server.port, path)
+def test_the_target_is_asked_for_to_the_letter(path: str, scheme: str) -> None:
+    context = AUTHORITY.context("api.example.com") if scheme == "https" else None
+    with serving(OK, context) as server:
+        result = call(
+            server.port, path, host="api.example.com", scheme=scheme, timeout=timedelta(seconds=5)
+        )
+    assert result.outcome is Outcome.SUCCESS
     asked = path if path.startswith("/") else f"/{path}"
     assert seen_by(server)[0] == f"POST {asked} HTTP/1.1"
 
@@ -572,6 +673,40 @@ def test_a_port_where_nobody_listens_is_a_connection_that_failed() -> None:
     assert call(port).outcome is Outcome.CONNECTION_FAILED
 
 
+def test_the_systems_resolver_is_asked_for_the_host_and_the_port() -> None:
+    assert PUBLIC.resolve is resolve
+    assert resolve("127.0.0.1", 443) == addresses("127.0.0.1")
+    with serving(OK) as server:
+        guard = replace(LOOPBACK, resolve=resolve)
+        assert call(server.port, host="localhost", guard=guard).outcome is Outcome.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [
+        ("http://example.com/", "example.com", 80),
+        ("https://example.com/", "example.com", 443),
+        ("http://example.com:443/", "example.com", 443),
+        ("https://example.com:80/", "example.com", 80),
+        ("https://EXAMPLE.com?a", "example.com", 443),
+        ("http://[2606:4700::1]:8080/", "2606:4700::1", 8080),
+    ],
+)
+def test_the_port_is_the_urls_or_its_schemes(url: str, host: str, port: int) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def no_address(host: str, port: int) -> list[Any]:
+        asked.append((host, port))
+        return []
+
+    guard = replace(PUBLIC, resolve=no_address)
+    result = send(
+        Request(url, "GET", {}), run_headers=RUN, timeout=TIMEOUT, credentials=SIGNED, guard=guard
+    )
+    assert (result.outcome, result.error) == (Outcome.DNS_FAILED, "the host has no address")
+    assert asked == [(host, port)]
+
+
 def test_a_name_that_does_not_resolve_is_dns_failed() -> None:
     def fail(host: str, port: int) -> list[Any]:
         raise socket.gaierror(-2, "Name or service not known")
@@ -712,6 +847,32 @@ def test_a_body_drip_through_tls_ends_in_time() -> None:
         result = call(server.port, host="api.example.com", scheme="https")
     assert result.outcome is Outcome.TIMEOUT
     assert result.duration < TIMEOUT + LEEWAY
+
+
+def test_what_is_no_tls_after_the_handshake_is_tls_failed() -> None:
+    def break_off(sock: socket.socket) -> None:
+        os.write(sock.fileno(), b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        sock.recv(1)
+
+    with serving(break_off, AUTHORITY.context("api.example.com")) as server:
+        result = secure(server)
+    sentence = "the target broke off TLS with an error, or sent what is not TLS"
+    assert (result.outcome, result.error) == (Outcome.TLS_FAILED, sentence)
+
+
+def test_an_early_answer_over_tls_counts() -> None:
+    """The server closes before it has read the request: TLS calls that an error, for whoever still
+    writes or reads.
+    """
+
+    def early(sock: socket.socket) -> None:
+        sock.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        # Without it, the reset may come before the answer was read: some systems throw it away
+        # then.
+        time.sleep(0.1)
+
+    with serving(early, AUTHORITY.context("api.example.com"), reads=False) as server:
+        assert secure(server, body="x" * 65_536).status_code == 413
 
 
 # Rows older than the rules

@@ -1,0 +1,305 @@
+"""Read one HTTP/1 answer from a connection by RFC 9112: the only reader of what targets send.
+
+http.client drops every header after a malformed line and has limits of its own (100 header lines,
+65,536 bytes a line); urllib3 has others. A malformed line is dropped here, alone, as browsers do.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from urllib3 import HTTPHeaderDict
+
+from chalicelib.domain.run import Outcome
+from chalicelib.outbound.address_guard import Failure
+
+# All bytes of an answer: interim answers, headers and the frames of chunks included.
+RECEIVE_AT_MOST = 1024 * 1024
+# Of a body, without the frames of its chunks.
+READ_AT_MOST = 64 * 1024
+# Header lines as they came, in memory until it is decided which of them are kept.
+HOLD_AT_MOST = 32 * 1024
+# Credentials of the target's users: they are not even held.
+NOT_HELD = frozenset({"set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate"})
+
+_PIECE = 8192
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VERSION = re.compile(rb"HTTP/1\.[0-9](?:[ \t]|$)")
+_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9][ \t]+([0-9]{3})(?:[ \t].*)?", re.DOTALL)
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]+)[ \t]*(?:;.*)?", re.DOTALL)
+_ELEMENT = re.compile(rb"[^,]+")
+# RFC 9110 5.5: a recipient may replace each with a space.
+_TO_SPACE = bytes.maketrans(b"\0\r", b"  ")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer.
+
+    `headers` are at most `HOLD_AT_MOST` bytes of headers, and the first `Retry-After` beyond them;
+    `has_all_headers` is False if there were more. `body` has at most `READ_AT_MOST` bytes, without
+    the frames of chunks; `is_whole` is False if there was more, or if TLS ended without
+    close_notify where only the close says that the body is complete.
+    """
+
+    status: int
+    headers: HTTPHeaderDict
+    has_all_headers: bool
+    body: bytes
+    is_whole: bool
+
+
+class Received:
+    """The bytes received over a connection, at most `RECEIVE_AT_MOST`.
+
+    `receive` is a socket's `recv`; `check_time` raises Failure when the time is over. Every method
+    that receives raises the errors of both, and Failure for more than `RECEIVE_AT_MOST` bytes.
+    """
+
+    def __init__(self, receive: Callable[[int], bytes], check_time: Callable[[], None]) -> None:
+        self._receive = receive
+        self._check_time = check_time
+        self._waiting = bytearray()
+        self._left = RECEIVE_AT_MOST
+        # Whether TLS ended without close_notify: bytes may be missing. Python's ssl reports a reset
+        # in the same way.
+        self.is_torn = False
+
+    @property
+    def waiting(self) -> bytes:
+        """The bytes that have come and are not taken yet."""
+        return bytes(self._waiting)
+
+    def begins_with(self, text: bytes) -> bool:
+        """Say whether `text` comes next, without taking it, as soon as one byte is another."""
+        while len(self._waiting) < len(text) and text.startswith(self._waiting) and self._more():
+            pass
+        return self._waiting.startswith(text)
+
+    def line(self) -> bytes | None:
+        """Take the next line, without its end; None if the connection was closed within it."""
+        searched = 0
+        while (end := self._waiting.find(b"\n", searched)) < 0:
+            searched = len(self._waiting)
+            if not self._more():
+                return None
+        return self._take(end + 1).rstrip(b"\r\n")
+
+    def some(self, most: int) -> bytes:
+        """Take up to `most` bytes, as they come; none if the connection was closed."""
+        if not self._waiting:
+            self._more()
+        return self._take(min(most, _PIECE))
+
+    def _take(self, count: int) -> bytes:
+        taken = bytes(self._waiting[:count])
+        del self._waiting[:count]
+        return taken
+
+    def _more(self) -> bool:
+        """Receive more bytes; return False if the connection was closed."""
+        try:
+            # One byte beyond the limit is waited for: an answer may end exactly there.
+            piece = self._receive(min(_PIECE, self._left) or 1)
+        except ssl.SSLEOFError:
+            self.is_torn = True
+            piece = b""
+        self._check_time()
+        if len(piece) > self._left:
+            raise _broken("the answer's headers, or what frames its body, are longer than 1 MiB")
+        self._left -= len(piece)
+        self._waiting += piece
+        return bool(piece)
+
+
+class Head:
+    """The header fields of an answer, and the framing of its body that they state."""
+
+    def __init__(self) -> None:
+        self.headers = HTTPHeaderDict()
+        self.has_all = True
+        self._size = 0
+        self._lengths: set[bytes] = set()
+        # The last transfer coding, empty if there is none.
+        self._coding = b""
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """Take one more field, its value without surrounding spaces."""
+        lower = name.lower().decode("ascii")
+        if lower == "transfer-encoding":
+            for coding in _elements(value.lower()):
+                # `identity` names no coding: RFC 2616 3.6 had it, RFC 9112 has it no more.
+                self._coding = self._coding if coding == b"identity" else coding
+        elif lower == "content-length":
+            lengths = _elements(value)
+            for length in chain([next(lengths, b"")], lengths):
+                # Two different ones are wrong already: more of them are not kept.
+                if len(self._lengths) < 2:
+                    self._lengths.add(length)
+        if lower in NOT_HELD:
+            return
+        self._size += len(name) + len(value) + len(": \r\n")
+        # The only header that decides when a run is retried.
+        is_needed = lower == "retry-after" and lower not in self.headers
+        if self._size <= HOLD_AT_MOST or is_needed:
+            self.headers.add(name.decode("ascii"), value.decode("latin-1"))
+        else:
+            self.has_all = False
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the body comes in chunks: `chunked` is the last of its transfer codings."""
+        return self._coding == b"chunked"
+
+    @property
+    def length(self) -> int | None:
+        """The body's length in bytes; None if it ends with the connection.
+
+        Raises Failure for an invalid Content-Length. `2, 2` is 2: RFC 9112 6.3, 5.
+        """
+        if self._coding or not self._lengths:
+            return None
+        length, *others = self._lengths
+        if others or not length.isdigit() or len(length.lstrip(b"0")) > 18:
+            sentence = "the answer's Content-Length is malformed, absurdly large or contradictory"
+            raise _broken(sentence)
+        return int(length.lstrip(b"0") or b"0")
+
+
+def read_answer(received: Received, method: str) -> Answer:
+    """Return the answer to a request of this method, after any interim answers (1xx but 101).
+
+    Raises Failure if it is not HTTP/1, is cut by a close, or has invalid framing.
+    """
+    status = _status(received)
+    while 100 <= status < 200 and status != 101:
+        for _ in _fields(received):
+            pass
+        status = _status(received)
+    head = Head()
+    for name, value in _fields(received):
+        head.add(name, value)
+    body = bytearray()
+    # These end with their headers, whatever the headers say: RFC 9112 6.3, 1.
+    has_body = method != "HEAD" and status >= 200 and status not in (204, 304)
+    for piece in _pieces(received, head) if has_body else ():
+        body += piece
+        if len(body) > READ_AT_MOST:
+            break
+    # A body in chunks says itself where it ends, and one with a length is complete by then.
+    is_whole = len(body) <= READ_AT_MOST and (head.is_chunked or not received.is_torn)
+    return Answer(status, head.headers, head.has_all, bytes(body[:READ_AT_MOST]), is_whole)
+
+
+def _elements(value: bytes) -> Iterator[bytes]:
+    """Yield the elements of a list, without empty ones (RFC 9110 5.6.1).
+
+    A generator: a hostile list has a million elements.
+    """
+    for found in _ELEMENT.finditer(value):
+        if element := found[0].strip(b" \t"):
+            yield element
+
+
+def _broken(sentence: str) -> Failure:
+    return Failure(Outcome.PROTOCOL_ERROR, sentence)
+
+
+def _status(received: Received) -> int:
+    """Take a status line and return its status, 100 to 599."""
+    if not received.begins_with(b"HTTP/"):
+        if not received.waiting:
+            sentence = "the connection was closed before the answer came"
+            raise Failure(Outcome.CONNECTION_FAILED, sentence)
+        if not b"HTTP/".startswith(received.waiting):
+            raise _broken("what the target answered is not HTTP")
+    line = received.line()
+    if line is None:
+        raise _broken("the connection was closed within the answer's status line")
+    if not _VERSION.match(line):
+        raise _broken("what the target answered is not HTTP/1.1 or HTTP/1.0")
+    found = _STATUS_LINE.fullmatch(line)
+    if not found:
+        raise _broken("the answer has no status of three digits")
+    status = int(found[1])
+    if not 100 <= status <= 599:
+        raise _broken("the answer has a status outside 100 to 599")
+    return status
+
+
+def _fields(received: Received) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the fields up to the empty line, each with its continuation lines (RFC 9112 5.2).
+
+    A line that is no field is left out, with the lines that continue it; so are continuation lines
+    before the first field (RFC 9112 2.2). Spaces before the colon do not count (RFC 9112 5.1).
+    """
+    name, value = b"", bytearray()
+    while line := received.line():
+        line = line.translate(_TO_SPACE)
+        if line[:1] in (b" ", b"\t"):
+            value += b" " + line.strip(b" \t")
+            continue
+        if name:
+            yield name, bytes(value.strip(b" \t"))
+        name, colon, rest = line.partition(b":")
+        name = name.rstrip(b" \t")
+        if not colon or not _TOKEN.fullmatch(name):
+            name = b""
+        value = bytearray(rest)
+    if line is None:
+        raise _broken("the connection was closed within the answer's headers")
+    if name:
+        yield name, bytes(value.strip(b" \t"))
+
+
+def _pieces(received: Received, head: Head) -> Iterator[bytes]:
+    """Yield the bytes of a body as they come, without the frames of chunks."""
+    if head.is_chunked:
+        yield from _chunks(received)
+    elif (length := head.length) is not None:
+        cut = "the connection was closed before all {} bytes of the body had come"
+        yield from _counted(received, length, cut.format(length))
+    else:
+        while piece := received.some(_PIECE):
+            yield piece
+
+
+def _chunks(received: Received) -> Iterator[bytes]:
+    """Yield the bytes of chunks, and pass over the trailer fields after the last one.
+
+    A close among those is no cut: the chunk of length zero has come (RFC 9112 8).
+    """
+    cut = "the connection was closed before the last chunk of the body had come"
+    while True:
+        line = received.line()
+        if line is None:
+            raise _broken(cut)
+        found = _CHUNK_LINE.fullmatch(line)
+        if not found:
+            raise _broken("the answer has a chunk without a valid length")
+        size = int(found[1], 16)
+        if not size:
+            break
+        yield from _counted(received, size, cut)
+        # Not by `line`: if the chunk is longer than it says, no line end may ever come.
+        if not received.begins_with(b"\r\n") and not received.begins_with(b"\n"):
+            if received.waiting in (b"", b"\r"):
+                raise _broken(cut)
+            raise _broken("the answer has a chunk that is longer than it says")
+        received.line()
+    while received.line():
+        pass
+
+
+def _counted(received: Received, count: int, cut: str) -> Iterator[bytes]:
+    """Yield so many bytes. Raises Failure with the sentence `cut` if the connection is closed."""
+    while count:
+        piece = received.some(count)
+        if not piece:
+            raise _broken(cut)
+        count -= len(piece)
+        yield piece
