@@ -169,28 +169,34 @@ def _item_values(item: str, kind: _Kind) -> set[int]:
     match = _ITEM.fullmatch(item)
     if match is None:
         raise refused(f"{kind.name}: {_foreign(item, kind) or _why_not(item, kind)}")
-    first, last, step = match["first"], match["last"], match["step"]
-    most = kind.most
-    if match["star"]:
-        # A star's days of the week end on Saturday: 7 is Sunday's other name.
-        low, high = kind.least, 6 if kind.name == "day of week" else most
-    else:
-        low = _number(first, kind, item)
-        high = _number(last, kind, item) if last is not None else (most if step else low)
-        if last is not None and kind.names and last == "sun" and low > 0:
-            high = 7
-    width = int(step) if step else 1
+    low, high = _range(match, kind, item)
+    width = int(match["step"]) if match["step"] else 1
     if width == 0:
         raise refused(f"{kind.name}: a step must be at least 1")
     if width > kind.count:
         raise refused(
-            f"{kind.name}: a step of {_shown(step)} is more than the {kind.count} there are; {_step_hint(kind, width)}"
+            f"{kind.name}: a step of {_shown(match['step'])} is more than the {kind.count} there "
+            f"are; {_step_hint(kind, width)}"
         )
     if high < low:
         raise refused(
-            f"{kind.name}: the range {first}-{last} runs backward; write {_in_two(match, low, high, kind)}"
+            f"{kind.name}: the range {match['first']}-{match['last']} runs backward; write "
+            f"{_in_two(match, low, high, kind)}"
         )
     return set(range(low, high + 1, width))
+
+
+def _range(match: re.Match[str], kind: _Kind, item: str) -> tuple[int, int]:
+    """Return the first and the last number of an item, before its step."""
+    if match["star"]:
+        # A star's days of the week end on Saturday: 7 is Sunday's other name.
+        return kind.least, 6 if kind.name == "day of week" else kind.most
+    low, last = _number(match["first"], kind, item), match["last"]
+    if last is None:
+        return low, kind.most if match["step"] else low
+    if last == "sun" and low > 0:
+        return low, 7
+    return low, _number(last, kind, item)
 
 
 def _step_hint(kind: _Kind, width: int) -> str:

@@ -62,35 +62,22 @@ def _notes(
     ]
     skipped = [wall for wall in walls if not time_zones.exists(wall, place)]
     repeated = [wall for wall in walls if time_zones.occurs_twice(wall, place)]
-    # What lies wholly before or after these times is no concern of theirs.
-    skipped = (
-        skipped
-        if skipped
-        and after < time_zones.to_utc(time_zones.first_after_gap(skipped[0], place), place) <= last
-        else []
-    )
-    repeated = (
-        repeated
-        if any(
-            time_zones.to_utc(wall, place) <= last
-            and after < time_zones.second_passing(wall, place)
-            for wall in repeated
-        )
-        else []
-    )
     on = f"On {day.day} {day:%B %Y}"
-    if skipped:
+    # Only changes between the first and the last of the times shown are explained.
+    if skipped and after < time_zones.end_of_gap(skipped[0], place) <= last:
         subject = _in_words(skipped, "does not exist", "do not exist")
-        consequence = (
-            "no run that day"
-            if len(skipped) == len(walls)
-            else ("no run then" if len(skipped) == 1 else "no runs then")
-        )
+        consequence = "no run then" if len(skipped) == 1 else "no runs then"
+        if len(skipped) == len(walls):
+            consequence = "no run that day"
         yield f"{on} {subject} in {cron.timezone}: {consequence}"
-    if repeated:
+    if any(
+        time_zones.to_utc(wall, place) <= last and after < time_zones.second_passing(wall, place)
+        for wall in repeated
+    ):
         subject = _in_words(repeated, "occurs twice", "occur twice")
         one = "it runs" if len(repeated) == 1 else "they run"
-        yield f"{on} {subject} in {cron.timezone}: {one} {'both times' if fields.every_hour else 'once, the first time'}"
+        times = "both times" if fields.every_hour else "once, the first time"
+        yield f"{on} {subject} in {cron.timezone}: {one} {times}"
 
 
 def _in_words(walls: list[datetime], singular: str, plural: str) -> str:

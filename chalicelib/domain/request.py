@@ -150,22 +150,35 @@ def _why_not_url(url: str, refuse_host: HostRule, https_only: bool) -> str | Non
     if len(url) > _LONGEST_URL:
         return f"must have at most {_LONGEST_URL} characters"
     if not all("\x21" <= sign <= "\x7e" for sign in url):
-        return "must be of visible ASCII characters; write others percent-encoded, and names beyond ASCII as xn--"
+        return (
+            "must be of visible ASCII characters; write others percent-encoded, and names beyond "
+            "ASCII as xn--"
+        )
     match = _URL.fullmatch(url)
-    if match is None or match["scheme"].lower() not in ("http", "https"):
+    scheme = match["scheme"].lower() if match else ""
+    if match is None or scheme not in ("http", "https"):
         return "must be an absolute URL that begins with http:// or https:// and has no fragment"
-    if https_only and match["scheme"].lower() != "https":
+    if https_only and scheme != "https":
         return "must begin with https://"
     if "\\" in url:
         return "must have no backslash"
-    rest = match["rest"] or ""
+    if "@" in match["authority"]:
+        return "must have no user name or password; send them in a header"
+    return _why_not_rest(match["rest"] or "") or _why_not_authority(
+        url, match["authority"], refuse_host
+    )
+
+
+def _why_not_rest(rest: str) -> str | None:
+    """Say what is wrong with path, query and fragment, None if nothing is."""
     if "#" in rest:
         return "must have no fragment"
     if _CONTROL_ESCAPE.search(rest.partition("?")[0]) or _BAD_ESCAPE.search(rest):
-        return "must have no percent-encoded control character in its path, and no % that encodes nothing"
-    if "@" in match["authority"]:
-        return "must have no user name or password; send them in a header"
-    return _why_not_authority(url, match["authority"], refuse_host)
+        return (
+            "must have no percent-encoded control character in its path, and no % that encodes "
+            "nothing"
+        )
+    return None
 
 
 def _why_not_authority(url: str, authority: str, refuse_host: HostRule) -> str | None:

@@ -84,3 +84,8 @@ def first_after_gap(wall: datetime, place: ZoneInfo) -> datetime:
     while not exists(wall, place):
         wall += timedelta(minutes=1)
     return wall
+
+
+def end_of_gap(wall: datetime, place: ZoneInfo) -> datetime:
+    """Return the instant, in UTC, at which the clock goes on after a skipped wall-clock time."""
+    return to_utc(first_after_gap(wall, place), place)

@@ -1,10 +1,11 @@
-"""The use case of the morning after: which runs of all jobs went wrong."""
+"""List the failed and missed runs of all jobs of a tenant."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
 
+from chalicelib.aws.failed_runs_index import FailedRunEntry
 from chalicelib.domain.run import RunStatus
 from chalicelib.domain.run_history import Run, recorded
 from chalicelib.usecases.scheduling import Scheduling
@@ -42,10 +43,18 @@ def failed_runs(
             if len(shown) == limit:
                 return shown, before
             before = entry.position
-            if entry.status not in statuses or entry.job_id not in there:
-                continue
-            found = scheduling.runs.run(entry.job_id, entry.key, scheduling.clock())
-            # An attempt that failed is not the end of its run if an ending came after it.
-            if found is not None and found.last_number == entry.number:
-                shown.append((entry.job_id, recorded(found.key, found.attempts, found.end)))
+            is_wanted = entry.status in statuses and entry.job_id in there
+            run = _run_of(scheduling, entry) if is_wanted else None
+            if run is not None:
+                shown.append((entry.job_id, run))
     return shown, before if more else None
+
+
+def _run_of(scheduling: Scheduling, entry: FailedRunEntry) -> Run | None:
+    """Return the run that an entry of the index names; None if it has expired, or the entry is of
+    an attempt that the run's end came after.
+    """
+    found = scheduling.runs.run(entry.job_id, entry.key, scheduling.clock())
+    if found is None or found.last_number != entry.number:
+        return None
+    return recorded(found.key, found.attempts, found.end)

@@ -159,17 +159,29 @@ def read_job(
         id="",
         tenant=tenant,
         generation=1,
-        name=sent.name,
         created_at=now,
         trigger=trigger,
         request=request,
-        timeout=timedelta(seconds=sent.timeout),
-        retry=_retry(sent.retry),
-        overlap=Overlap(sent.overlap),
-        misfire_grace=_duration(sent.misfire_grace),
-        labels=sent.labels,
         key=sent.key,
+        **_policies(sent),
     )
+
+
+def _policies(sent: JobIn | JobUpdateIn) -> dict[str, Any]:
+    """Return those fields of a definition that follow from one field of the body each."""
+    retry, grace = sent.retry, sent.misfire_grace
+    return {
+        "name": sent.name,
+        "timeout": timedelta(seconds=sent.timeout),
+        "retry": RetryPolicy(
+            retry.max_attempts,
+            timedelta(seconds=retry.initial_delay),
+            timedelta(seconds=retry.max_delay),
+        ),
+        "overlap": Overlap(sent.overlap),
+        "misfire_grace": None if grace is None else timedelta(seconds=grace),
+        "labels": sent.labels,
+    }
 
 
 def _validated(errors: Errors, model: type[_Body], document: Mapping[str, Any]) -> _Body | None:
@@ -223,19 +235,8 @@ def _read_edit(
         errors.add("key", "it cannot be changed")
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  or there were errors
-    new = replace(
-        old,
-        name=sent.name if "name" in given else old.name,
-        trigger=trigger,
-        request=request,
-        timeout=timedelta(seconds=sent.timeout) if "timeout" in given else old.timeout,
-        retry=_retry(sent.retry) if "retry" in given else old.retry,
-        overlap=Overlap(sent.overlap) if "overlap" in given else old.overlap,
-        misfire_grace=_duration(sent.misfire_grace)
-        if "misfire_grace" in given
-        else old.misfire_grace,
-        labels=sent.labels if "labels" in given else old.labels,
-    )
+    policies = {name: value for name, value in _policies(sent).items() if name in given}
+    new = replace(old, trigger=trigger, request=request, **policies)
     is_delay = isinstance(document.get("trigger"), dict) and "delay" in document["trigger"]
     return Edit(new, anew=is_delay)
 
@@ -269,16 +270,14 @@ def read_trigger(sent: object, now: datetime) -> Trigger:
     # A misspelt name is one mistake, not two.
     if len(kinds) > 1 or not (kinds or unknown):
         errors.add("trigger", "give exactly one of delay, date, cron")
-    timezone = sent.get("timezone")
-    if "timezone" in sent and not isinstance(timezone, str):
+    timezone, trigger = sent.get("timezone"), None
+    is_zone = isinstance(timezone, str) or "timezone" not in sent
+    if not is_zone:
         errors.add("trigger.timezone", "must be the name of a time zone, such as Europe/Berlin")
-        # Without its zone nobody can tell whether a date has passed.
-        timezone, kinds = None, [name for name in kinds if name != "date"]
-    trigger = (
-        errors.collect(lambda: _READERS[kinds[0]](sent[kinds[0]], timezone, now))
-        if len(kinds) == 1
-        else None
-    )
+        timezone = None
+    # Without its zone nobody can tell whether a date has passed.
+    if len(kinds) == 1 and (is_zone or kinds != ["date"]):
+        trigger = errors.collect(lambda: _READERS[kinds[0]](sent[kinds[0]], timezone, now))
     errors.raise_if_any()
     assert trigger  # noqa: S101  or there were errors
     return trigger
@@ -360,28 +359,13 @@ def _read_request(
         # The model of the whole body has named what is wrong here; the other fields are checked all
         # the same.
         named = {wrong["loc"][0] for wrong in error.errors(include_url=False)}
-        sound = {
-            name: value
-            for name, value in given.items()
-            if name in RequestIn.model_fields and name not in named
-        }
-        sent = RequestIn.model_validate({"url": "", **sound})
+        known = RequestIn.model_fields.keys() - named
+        sent = RequestIn.model_validate({"url": "", **{n: given[n] for n in known & given.keys()}})
     request = Request(sent.url, normalised(sent.method), sent.headers, sent.body)
+    found = list(wrong_placeholders(request))
     try:
         check_request(request)
     except InvalidInput as error:
-        errors.extend(wrong for wrong in error.errors if wrong.field.split(".")[1] not in named)
-    errors.extend(
-        wrong for wrong in wrong_placeholders(request) if wrong.field.split(".")[1] not in named
-    )
+        found = [*error.errors, *found]
+    errors.extend(wrong for wrong in found if wrong.field.split(".")[1] not in named)
     return None if named else request
-
-
-def _retry(sent: RetryIn) -> RetryPolicy:
-    return RetryPolicy(
-        sent.max_attempts, timedelta(seconds=sent.initial_delay), timedelta(seconds=sent.max_delay)
-    )
-
-
-def _duration(seconds: int | None) -> timedelta | None:
-    return timedelta(seconds=seconds) if seconds is not None else None
