@@ -115,6 +115,11 @@ class CanaryStage:
         }
         answer = self.api.call(route[0], path, body, headers, **options)
         self.seen[place].append(f"{answer.headers} {answer.text}")
+        if route[0] == "GET":
+            # HEAD goes with it, and may say no more.
+            self.called.add(("HEAD", route[1]))
+            head = self.api.call("HEAD", path, body, headers, **options)
+            self.seen[place].append(f"{head.headers} {head.text}")
         return answer
 
 
@@ -168,9 +173,10 @@ def test_on_lambda_no_secret_is_in_any_line_or_metric(
         )
         fail_everywhere(canary_stage, env)
         canary_stage.seen["logs"] = [written.read().text]
+    # The API's, for GET and for HEAD, and those of three functions.
     assert [event["exception_name"] for event in written.events if "exception_name" in event] == [
         "RuntimeError"
-    ] * 4
+    ] * 5
     look_through(canary_stage, sent)
 
 
@@ -410,7 +416,7 @@ def _be_refused(canary_stage: CanaryStage, job_id: str) -> None:
             ("PATCH", "/jobs/{job_id}"),
             f"/jobs/{job_id}",
             {"name": "x"},
-            {"headers": {"If-Match": canary("refused-if-match")}},
+            {"headers": {"If-Match": f'"{canary("refused-if-match")}"'}},
         ),
         (
             422,

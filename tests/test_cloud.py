@@ -43,7 +43,7 @@ from chalicelib.aws.serialization import dump_due
 from chalicelib.domain.api_keys import Scope, StoredApiKey
 from chalicelib.domain.cron import parse
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, QuotaExceeded, ResonaError
-from chalicelib.domain.ids import RunKey, new_job_id, new_token
+from chalicelib.domain.ids import RunKey, new_job_id, new_token, run_id
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import Request
@@ -1454,8 +1454,8 @@ def tour(env: Environment) -> None:
     env.advance(minutes=3)
     env.scheduling.pause("tenant", "key:tour")
     assert env.scheduling.page("tenant", None, 1)[0]
-    # A page of one run reads that run whole.
-    assert env.scheduling.runs_page("tenant", job_id, None, 1)[1]
+    (run,) = env.scheduling.runs_page("tenant", job_id, None, 1)[1]
+    assert env.scheduling.run("tenant", job_id, run_id(job_id, run.key))
     env.runs.failed_runs("tenant", None, 1)
     client: Any = memory.DynamoDB(env.cloud)
     quotas = QuotaStore(client, "jobs", Quotas(3, 10))

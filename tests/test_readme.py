@@ -42,8 +42,8 @@ def test_every_setting_is_in_the_readme() -> None:
 @pytest.mark.parametrize("path", sorted(ROUTES))
 def test_every_route_is_in_the_readme(path: str) -> None:
     shown = path.replace("{job_id}", "{id}")
-    # OPTIONS is every path's, for browsers.
-    for method in app.routes[path].keys() - {"OPTIONS"}:
+    # OPTIONS is every path's, for browsers, and HEAD goes with every GET.
+    for method in app.routes[path].keys() - {"OPTIONS", "HEAD"}:
         short = f"`…/{shown.rpartition('/')[2]}`"
         by_key = f"`{method} {shown.replace('{id}', 'key:{key}')}`"
         assert f"`{method} {shown}`" in README or short in README or by_key in README, (

@@ -14,7 +14,7 @@ from chalice.app import Chalice, Response
 from chalicelib.api.cors_headers import shared
 from chalicelib.api.routing import defect, parts
 
-_SENT = "Authorization, Content-Type, Idempotency-Key, If-Match"
+_SENT = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
 # Browsers ask again after so many seconds.
 _REMEMBERED_SECONDS = 600
 

@@ -30,18 +30,23 @@ Headers = Callable[[Any], dict[str, str]]
 
 def once(
     call: Call,
+    target: str,
     document: object,
     act: Callable[[Remember | None], tuple[int, Any]],
     headers: Headers = lambda _: {},
+    is_of_target: Callable[[Any], bool] = lambda _: True,
 ) -> Response:
     """Answer by `act`, or as it was answered the first time.
 
-    `act` returns a status and what is shown; `headers` makes the answer's headers of what is shown,
-    the first time and every time. `act` is given what makes the record of its answer (a status and
-    what is shown), to be committed together with its change; None without a key. The record and the
-    change stand or fall together, so a key that has no record has changed nothing. Whatever depends
-    on the time of the call, its date and its validity, is for `act` to judge: a repeat comes later.
-    Raises InvalidInput for a key that is malformed or came with another value.
+    A key is per tenant, method and `target`: the path that is called, in one form, whatever the
+    spelling of the path that was sent. `is_of_target` says of what was shown whether it is an
+    answer of this target. `act` returns a status and what is shown; `headers` makes the answer's
+    headers of what is shown, the first time and every time. `act` is given what makes the record of
+    its answer (a status and what is shown), to be committed together with its change; None without
+    a key. The record and the change stand or fall together, so a key that has no record has changed
+    nothing. Whatever depends on the time of the call, its date and its validity, is for `act` to
+    judge: a repeat comes later. Raises InvalidInput for a key that is malformed or came with
+    another value.
     """
     key = call.header("idempotency-key")
     if key is None:
@@ -49,10 +54,12 @@ def once(
         return answer(status, shown, headers(shown))
     if not _KEY.fullmatch(key):
         raise InvalidInput.of("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
-    name, fingerprint = _name(call, key), _digest(write(canonical(document), SORTED))
+    name, fingerprint = _name(call, target, key), _digest(write(canonical(document), SORTED))
     scheduling = parts.scheduling
     for is_last in (False, True):
-        first = scheduling.jobs.answered(name, scheduling.clock())
+        first = scheduling.jobs.answered(name, scheduling.clock()) or _by_spelling(
+            call, target, key, is_of_target
+        )
         if first is not None:
             return _replay(first, fingerprint, headers)
         try:
@@ -90,10 +97,24 @@ def _replay(first: Answered, fingerprint: str, headers: Headers) -> Response:
     )
 
 
-def _name(call: Call, key: str) -> str:
+def _by_spelling(
+    call: Call, target: str, key: str, is_of_target: Callable[[Any], bool]
+) -> Answered | None:
+    """Return the first answer as the previous release recorded it, by the path as it was sent; None
+    if there is none.
+
+    Remove this in the next release: such records expire 24 hours after this release is deployed.
+    """
+    if call.path == target:
+        return None
+    first = parts.scheduling.jobs.answered(_name(call, call.path, key), parts.scheduling.clock())
+    return first if first is not None and is_of_target(json.loads(first.body)) else None
+
+
+def _name(call: Call, path: str, key: str) -> str:
     # Hashed, so that no part of it can be mistaken for another's.
     method = call.request.context.get("httpMethod")
-    return "idempotency#" + _digest(json.dumps([call.tenant, method, call.path, key]))
+    return "idempotency#" + _digest(json.dumps([call.tenant, method, path, key]))
 
 
 def _digest(text: str) -> str:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+from urllib.parse import unquote
 
 from chalicelib.api.problems import Refusal
 from chalicelib.api.routing import Call, Rule, any_text
@@ -13,11 +14,11 @@ from chalicelib.api.routing import Call, Rule, any_text
 MOST_SHOWN = 100
 
 
+_SIZES = frozenset(map(str, range(1, MOST_SHOWN + 1)))
+
+
 def _why_not_size(value: str) -> str | None:
-    is_size = (
-        value.isascii() and value.isdigit() and len(value) <= 9 and 1 <= int(value) <= MOST_SHOWN
-    )
-    return None if is_size else f"must be a whole number from 1 to {MOST_SHOWN}"
+    return None if value.lstrip("0") in _SIZES else f"must be a whole number from 1 to {MOST_SHOWN}"
 
 
 page_size = Rule(
@@ -78,5 +79,6 @@ def _mark(call: Call, position: str) -> str:
     filters = sorted(
         (name, value) for name, value in call.query.items() if name not in ("cursor", "limit")
     )
-    bound = json.dumps([call.tenant, call.path, filters, position])
+    # A path may be spelled in several ways: `key:a` and `key%3Aa` are one.
+    bound = json.dumps([call.tenant, unquote(call.path), filters, position])
     return hashlib.sha256(bound.encode()).hexdigest()[:16]

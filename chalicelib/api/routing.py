@@ -11,11 +11,12 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, urlencode
 
-from chalice.app import Blueprint, Request, Response
+from chalice.app import Blueprint, CaseInsensitiveMapping, Request, Response
 
 from chalicelib.api.cors_headers import shared
 from chalicelib.api.json_body import parse
 from chalicelib.api.models.validation import hint
+from chalicelib.api.preconditions import Preconditions, read_preconditions
 from chalicelib.api.problems import NoKey, Refusal, answer_to, problem
 from chalicelib.config import read_origins
 from chalicelib.domain.api_keys import Scope
@@ -129,11 +130,15 @@ operations: dict[tuple[str, str], Operation] = {}
 class Call:
     """A request that has come through the door: its caller is known, its query has no unknown
     parameter.
+
+    `preconditions`: what its conditional headers ask, for the view to judge on the state that it
+    acts on.
     """
 
     request: Request
     tenant: str
     query: Mapping[str, str]
+    preconditions: Preconditions
 
     def document(self) -> object:
         """Return the body. Raises NotJson, or Refusal for what is not application/json."""
@@ -188,8 +193,11 @@ def route(
     parameters it knows, each with its rule.
 
     A key needs the scope `read` for a GET and `write` for everything else, unless `scope` says
-    otherwise; what is open to all needs no key. The rest is what `Operation` says of it. Everything
-    a view raises on purpose becomes a problem document here, since Chalice would make a 500 of it.
+    otherwise; what is open to all needs no key. A GET route serves HEAD, too. The view makes the
+    same response with its body, and the HTTP server (API Gateway, or the laptop's) drops the body:
+    Content-Length is then that of GET (RFC 9110, 8.6). The rest is what `Operation` says of it.
+    Everything a view raises on purpose becomes a problem document here, since Chalice would make a
+    500 of it.
     """
 
     needed = scope or (Scope.READ if method == "GET" else Scope.WRITE)
@@ -220,7 +228,7 @@ def route(
                 tenant = "" if open_to_all else _tenant(request, needed)
                 if len(_raw_body(request)) > MAX_REQUEST:
                     raise Refusal(413, "the request is larger than 256 KiB")
-                return view(Call(request, tenant, _query(request, query)), **names)
+                return view(_call(request, tenant, query, takes), **names)
             except Unavailable as error:
                 log.warning("request.unavailable", exc_info=True)
                 return answer_to(error)
@@ -233,7 +241,8 @@ def route(
         # Chalice names views after functions and checks content types before them; the door does
         # that itself.
         name, authorizer = f"{view.__module__}.{view.__name__}", None if open_to_all else authorize
-        blueprint.route(path, methods=[method], name=name, content_types=[], authorizer=authorizer)(
+        methods = ["GET", "HEAD"] if method == "GET" else [method]
+        blueprint.route(path, methods=methods, name=name, content_types=[], authorizer=authorizer)(
             served
         )
         return view
@@ -282,12 +291,37 @@ def _tenant(request: Request, needed: Scope) -> str:
     return tenant
 
 
-def _query(request: Request, known: Mapping[str, Rule]) -> dict[str, str]:
+def _call(request: Request, tenant: str, known: Mapping[str, Rule], taken: tuple[str, ...]) -> Call:
+    """Check the query and the conditional headers, and return the call.
+
+    Raises InvalidInput, which names every error.
+    """
+    query, errors = _query(request, known)
+    reads = request.method in ("GET", "HEAD")
+    preconditions, more = read_preconditions(_joined_headers(request), taken, reads=reads)
+    errors += more
+    if errors:
+        raise InvalidInput(errors)
+    return Call(request, tenant, query, preconditions)
+
+
+def _joined_headers(request: Request) -> CaseInsensitiveMapping:
+    """Return the headers, the lines of one name joined by commas: Chalice has only the last line."""
+    lines = request.to_original_event().get("multiValueHeaders") or {}
+    return CaseInsensitiveMapping(
+        {
+            **dict(request.headers.items()),
+            **{name: ",".join(values) for name, values in lines.items()},
+        }
+    )
+
+
+def _query(request: Request, known: Mapping[str, Rule]) -> tuple[dict[str, str], list[FieldError]]:
     given = request.query_params
-    if not given:
-        return {}
-    errors = []
+    errors: list[FieldError] = []
     values: dict[str, str] = {}
+    if not given:
+        return values, errors
     for name in given:
         sent = given.getlist(name)
         if name not in known:
@@ -298,9 +332,7 @@ def _query(request: Request, known: Mapping[str, Rule]) -> dict[str, str]:
             values[name] = sent[0]
             why = known[name].judge(sent[0])
             errors += [FieldError(name, why)] if why else []
-    if errors:
-        raise InvalidInput(errors)
-    return values
+    return values, errors
 
 
 def _raw_body(request: Request) -> bytes:

@@ -24,7 +24,7 @@ from chalicelib.api.routing import defect, parts
 routes = Blueprint(__name__)
 
 PATH = "/smoke"
-METHODS = ("POST", "PUT", "PATCH", "GET", "DELETE")
+METHODS = ("POST", "PUT", "PATCH", "GET", "HEAD", "DELETE")
 # A shorter token could be guessed: with one the receiver stays off.
 _SHORTEST = 16
 _LARGEST = 64 * 1024

@@ -194,9 +194,7 @@ def dump_attempt(record: Attempt) -> str:
             "duration_ms": round(result.duration.total_seconds() * 1000, 3),
             "outcome": result.outcome,
             "status_code": result.status_code,
-            "response": [response.headers, response.body, response.truncated, response.encoding]
-            if response
-            else None,
+            "response": _response(response) if response else None,
             "error": result.error,
             "retry_after": result.retry_after,
             "status": update.status,
@@ -204,6 +202,20 @@ def dump_attempt(record: Attempt) -> str:
             "next_attempt_at": _time(update.next_attempt_at),
         }
     )
+
+
+def _response(response: Response) -> list[Any]:
+    return [response.headers, response.body, response.truncated, response.encoding]
+
+
+def dump_response(response: Response) -> str:
+    """Return a response as JSON."""
+    return write(_response(response))
+
+
+def load_response(text: str) -> Response:
+    """Read a response from JSON."""
+    return Response(*json.loads(text))
 
 
 def load_attempt(job_id: str, key: RunKey, number: int, owner: str, text: str) -> Attempt:
@@ -239,7 +251,9 @@ def dump_ending(end: RunEnd) -> str:
         {
             "status": end.status,
             "at": _time(end.at),
-            "reason": end.reason,
+            # Not stored: the previous release does not know this reason, and reads records during a
+            # deployment. The status implies it.
+            "reason": end.reason if end.reason is not Reason.MISFIRE else None,
             "started_at": _time(end.started_at),
             "missed_count": end.missed_count,
             "last_due_at": _time(end.last_due_at),
@@ -250,10 +264,11 @@ def dump_ending(end: RunEnd) -> str:
 def load_ending(key: RunKey, text: str) -> RunEnd:
     """Read an ending back."""
     raw = json.loads(text)
-    reason = raw.get("reason")
+    status = RunStatus(raw["status"])
+    reason = Reason.MISFIRE if status is RunStatus.MISSED else raw.get("reason")
     return RunEnd(
         key=key,
-        status=RunStatus(raw["status"]),
+        status=status,
         at=_read_needed_time(raw["at"]),
         reason=Reason(reason) if reason else None,
         started_at=_read_time(raw.get("started_at")),

@@ -12,7 +12,7 @@
     │   ├── TooManyRuns           run-now while 32 runs are unfinished
     │   ├── KeyIsTaken            a job key that exists
     │   └── RequestUnderWay       the same Idempotency-Key, the first request not yet answered
-    ├── NotCurrent            If-Match names another revision (412)
+    ├── NotCurrent            If-Match names another revision, If-None-Match this one (412)
     ├── QuotaExceeded         over the tenant's quota of jobs or of registrations in a minute (429)
     └── Unavailable           a part Resona needs does not answer (503); `unknown` when nobody can tell whether it took effect
 
@@ -141,8 +141,10 @@ class RequestUnderWay(Refused):
 
 
 class NotCurrent(ResonaError):
-    def __init__(self) -> None:
-        super().__init__("the job has changed since it was read; read it again")
+    """`why` says what the request asked for and is not so."""
+
+    def __init__(self, why: str = "the job has changed since it was read; read it again") -> None:
+        super().__init__(why)
 
 
 class QuotaExceeded(ResonaError):
@@ -157,12 +159,13 @@ class QuotaExceeded(ResonaError):
         self.limit = limit
         self.retry_after = retry_after
         self.window = window
-        what = (
-            f"{limit} jobs may be registered in {window} seconds"
-            if window
-            else f"there may be {limit} jobs: delete some"
-        )
-        super().__init__(f"over the quota of {quota}: {what}; try again in {retry_after} s")
+        if window:
+            what = f"{limit} jobs may be registered in {window} seconds"
+            when = f"try again in {retry_after} s"
+        else:
+            what = f"there may be {limit} jobs: delete some"
+            when = f"a deleted job may count for another {retry_after} s, so try again then"
+        super().__init__(f"over the quota of {quota}: {what}; {when}")
 
 
 class Unavailable(ResonaError):

@@ -80,11 +80,12 @@ def renewed(
             else 0
         )
         usage = replace(usage, minute=minute, registered=0, earlier=earlier)
-        return (
-            usage
-            if not quotas.jobs or _is_counted_within(_COUNT_ANYHOW_AFTER, usage, now)
-            else _counted(usage, now, count)
+        # At the quota the jobs are counted in every minute: registrations of earlier minutes are in
+        # the count by then.
+        is_far = not quotas.jobs or (
+            usage.jobs < quotas.jobs and _is_counted_within(_COUNT_ANYHOW_AFTER, usage, now)
         )
+        return usage if is_far else _counted(usage, now, count)
     if quotas.registrations_per_minute and usage.registered >= quotas.registrations_per_minute:
         wait = math.ceil((usage.minute + 1) * _MINUTE - now.timestamp())
         raise QuotaExceeded(
@@ -95,12 +96,23 @@ def renewed(
         )
     if quotas.jobs and usage.jobs >= quotas.jobs:
         if _is_counted_within(_COUNT_AGAIN_AFTER, usage, now):
-            wait = math.ceil((usage.counted_at + _COUNT_AGAIN_AFTER - now).total_seconds())
-            raise QuotaExceeded(
-                "jobs", quotas.jobs, retry_after=min(wait, int(_COUNT_AGAIN_AFTER.total_seconds()))
-            )
+            raise QuotaExceeded("jobs", quotas.jobs, retry_after=_deletes_count_in(usage, now))
         return _counted(usage, now, count)
     return usage
+
+
+def _deletes_count_in(usage: Usage, now: datetime) -> int:
+    """Return the seconds until no job that is deleted by now counts any more.
+
+    A deleted job may count until the start of the second minute after its registration. If nothing
+    was registered in this minute and the one before, the next count of the jobs leaves out every
+    deleted one.
+    """
+    if usage.registered or usage.earlier:
+        settled = (usage.minute + (2 if usage.registered else 1)) * _MINUTE
+        return max(1, math.ceil(settled - now.timestamp()))
+    wait = math.ceil((usage.counted_at + _COUNT_AGAIN_AFTER - now).total_seconds())
+    return max(1, min(wait, int(_COUNT_AGAIN_AFTER.total_seconds())))
 
 
 def _is_counted_within(age: timedelta, usage: Usage, now: datetime) -> bool:

@@ -72,6 +72,7 @@ class Reason(StrEnum):
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     OVERLAP = "overlap"
     TOO_MANY_RUNS = "too_many_runs"
+    MISFIRE = "misfire"
 
 
 @dataclass(frozen=True, slots=True)

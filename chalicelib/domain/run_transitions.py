@@ -122,12 +122,9 @@ def _claim_occurrence(
     missed = _missed(definition, due_at, now)
     if missed:
         last = missed[-1]
+        key = RunKey(due_at, state.generation)
         end = RunEnd(
-            RunKey(due_at, state.generation),
-            RunStatus.MISSED,
-            now,
-            missed_count=len(missed),
-            last_due_at=last,
+            key, RunStatus.MISSED, now, Reason.MISFIRE, missed_count=len(missed), last_due_at=last
         )
         return _pass_over(definition, state, last, end, now)
     reason = _reason_to_skip(definition, state)

@@ -54,7 +54,7 @@ def _run_of(scheduling: Scheduling, entry: FailedRunEntry) -> Run | None:
     """Return the run that an entry of the index names; None if it has expired, or the entry is of
     an attempt that the run's end came after.
     """
-    found = scheduling.runs.run(entry.job_id, entry.key, scheduling.clock())
+    found = scheduling.runs.run(entry.job_id, entry.key, scheduling.clock(), responses=False)
     if found is None or found.last_number != entry.number:
         return None
     return recorded(found.key, found.attempts, found.end)

@@ -68,6 +68,8 @@ _Decision = TypeVar("_Decision", Transition, Transition | None)
 
 # Refuses, by raising, a job that the caller no longer means.
 Check = Callable[[State], None]
+# Makes the record of the answer to an Idempotency-Key, of the job's id and the run that was queued.
+Remember = Callable[[str, Run], Idempotency]
 
 
 def any_state(state: State) -> None:
@@ -147,8 +149,7 @@ class Scheduling:
 
     def get(self, tenant: str, reference: str) -> Job:
         """Return a job by its id or `key:<key>`. Raises JobNotFound."""
-        definition, state = self.jobs.get(tenant, self.resolve(tenant, reference))
-        return self._with_results([(definition, state)])[0]
+        return self.with_results([Job(*self.jobs.get(tenant, self.resolve(tenant, reference)))])[0]
 
     def resolve(self, tenant: str, reference: str) -> str:
         """Return the id that a path names.
@@ -165,16 +166,17 @@ class Scheduling:
         return reference
 
     def page(self, tenant: str, before: str | None, limit: int) -> tuple[list[Job], str | None]:
-        """Return up to `limit` of the tenant's jobs, newest first, and the id to go on before, None
-        at the end.
+        """Return up to `limit` of the tenant's jobs, newest first, without results, and the id to
+        go on before, None at the end.
         """
         pairs, following = self.jobs.page(tenant, before, limit)
-        return self._with_results(pairs), following
+        return [Job(*pair) for pair in pairs], following
 
-    def _with_results(self, pairs: Sequence[tuple[Definition, State]]) -> list[Job]:
-        wanted = [(state.job_id, state.last_run) for _, state in pairs if state.last_run]
+    def with_results(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return the jobs with their results."""
+        wanted = [(job.state.job_id, job.state.last_run) for job in jobs if job.state.last_run]
         results = self.runs.last_attempts(wanted, self.clock()) if wanted else {}
-        return [Job(definition, state, results.get(state.job_id)) for definition, state in pairs]
+        return [replace(job, result=results.get(job.state.job_id)) for job in jobs]
 
     def change(self, tenant: str, reference: str, edit: Callable[[Job, datetime], Edit]) -> Job:
         """Change a job. `edit` makes the new definition from the job as it is read, again if
@@ -263,7 +265,7 @@ class Scheduling:
     def resume(self, tenant: str, reference: str, check: Check = any_state) -> Job:
         """Resume a paused job; an active one stays as it is.
 
-        Raises JobNotFound, DateHasPassed, JobHasEnded, Unavailable, and what `check` raises.
+        Raises what `pause` raises, and DateHasPassed.
         """
         return self._decide(tenant, reference, "job.resumed", self._resumed, check)
 
@@ -299,27 +301,27 @@ class Scheduling:
         self,
         tenant: str,
         reference: str,
-        idempotency: Callable[[str, Run], Idempotency] | None = None,
+        remember: Remember | None = None,
+        check: Check = any_state,
     ) -> tuple[str, Run]:
         """Queue a manual run, and return the job's id and the run.
 
-        Raises JobNotFound, TooManyRuns, AlreadyAnswered, Unavailable.
+        Raises JobNotFound, TooManyRuns, AlreadyAnswered, Unavailable, and what `check` raises.
         """
         job_id = self.resolve(tenant, reference)
         key = RunKey.for_manual(self.clock())
         for attempt in self.tries():
             _, state = self.jobs.get(tenant, job_id)
             now = self.clock()
-            if attempt and self._is_queued(state, key, now):
+            if attempt and (state.find(key) or self.runs.run(job_id, key, now, responses=False)):
                 # Our own write, whose answer was lost and which others have written over since.
                 return self.run(tenant, job_id, run_id(job_id, key))
+            check(state)
             step = job_transitions.run_now(state, key, now)
             run = unfinished(next(run for run in step.state.runs if run.key == key), None)
             try:
                 self.jobs.save(
-                    step.state,
-                    idempotency=idempotency(job_id, run) if idempotency else None,
-                    now=now,
+                    step.state, idempotency=remember(job_id, run) if remember else None, now=now
                 )
             except StateChanged as changed:
                 if changed.current is None:
@@ -329,9 +331,6 @@ class Scheduling:
             self._arming.arm(step.state, step.arm)
             return job_id, run
         raise Unavailable("the job")
-
-    def _is_queued(self, state: State, key: RunKey, now: datetime) -> bool:
-        return state.find(key) is not None or self.runs.run(state.job_id, key, now) is not None
 
     def delete(self, tenant: str, reference: str, check: Check = any_state) -> None:
         """Delete a job and, with it, its runs.

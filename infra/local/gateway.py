@@ -263,12 +263,13 @@ class Handler(ChaliceRequestHandler):
         self.send_response(status)
         for name, value in {**shared(origin, parts.origins), **headers}.items():
             self.send_header(name, value)
-        if status != 204:
+        # RFC 9110, 8.6: a 304 would have to name the length of the 200 in whose place it is.
+        if status not in (204, 304):
             self.send_header("Content-Length", str(len(body)))
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        if body and status != 204 and self.command != "HEAD":
+        if body and status not in (204, 304) and self.command != "HEAD":
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:

@@ -87,6 +87,9 @@ ROUTES = sorted(
     if method != "OPTIONS"
 )
 scopes = {route: operation.scope for route, operation in operations.items()}
+# HEAD is served wherever GET is, to the same keys and with the same status.
+ROWS |= {("HEAD", path): row for (method, path), row in ROWS.items() if method == "GET"}
+scopes |= {("HEAD", path): scope for (method, path), scope in scopes.items() if method == "GET"}
 OPEN = [route for route in ROUTES if scopes[route] is None]
 CLOSED = [route for route in ROUTES if scopes[route] is not None]
 LISTS = [path for method, path in CLOSED if method == "GET" and "{" not in path]
@@ -197,12 +200,17 @@ def test_every_route_of_the_app_has_a_row_here() -> None:
 
 
 def test_these_routes_are_open_and_no_others() -> None:
-    assert set(OPEN) <= {("GET", "/health"), ("GET", "/openapi.json"), ("GET", "/docs")}
+    assert set(OPEN) == {
+        (method, path)
+        for method in ("GET", "HEAD")
+        for path in ("/health", "/openapi.json", "/docs")
+    }
 
 
 def test_a_get_needs_the_scope_read_and_everything_else_write_but_for_these() -> None:
-    usual = {route: Scope.READ if route[0] == "GET" else Scope.WRITE for route in CLOSED}
-    others = {("POST", "/triggers/preview"): Scope.READ, ("GET", "/signing-secret"): Scope.WRITE}
+    usual = {route: Scope.READ if route[0] in ("GET", "HEAD") else Scope.WRITE for route in CLOSED}
+    others = {("POST", "/triggers/preview"): Scope.READ}
+    others |= {(method, "/signing-secret"): Scope.WRITE for method in ("GET", "HEAD")}
     assert {route: scopes[route] for route in CLOSED} == usual | {
         route: scope for route, scope in others.items() if route in scopes
     }
@@ -217,6 +225,10 @@ def test_what_is_deployed_asks_the_authorizer_on_every_route_that_is_not_open() 
     }
     preflights = {("OPTIONS", path): None for path in API_ROUTES}
     receiver = {(method, smoke.PATH): None for method in smoke.METHODS}
+    # And HEAD wherever GET is, which API Gateway would else answer with 403 by itself.
+    assert {path for method, path in asked if method == "GET"} == {
+        path for method, path in asked if method == "HEAD"
+    }
     assert (
         asked
         == {route: None if route in OPEN else [{"authorizer": []}] for route in ROUTES}
@@ -271,7 +283,8 @@ def test_without_a_valid_key_every_closed_route_answers_the_same_401_and_nothing
     first = answers["none"]
     assert (first.status, first.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert first.headers["Content-Type"] == "application/problem+json"
-    assert (first.json["status"], first.json["title"]) == (401, "Unauthorized")
+    if route[0] != "HEAD":
+        assert (first.json["status"], first.json["title"]) == (401, "Unauthorized")
     assert {kind: answer.bytes for kind, answer in answers.items()} == dict.fromkeys(
         useless, first.bytes
     )
@@ -290,8 +303,10 @@ def test_a_key_with_one_scope_opens_as_far_as_it_goes(
     if scope == scopes[route]:
         assert answer.status == ROWS[route].status, answer.body
         return
-    assert (answer.status, answer.json["status"]) == (403, 403)
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (answer.status, answer.headers["Content-Type"]) == (403, "application/problem+json")
+    if route[0] == "HEAD":
+        return
+    assert answer.json["status"] == 403
     assert (
         answer.json["detail"]
         == f"this needs a key with the scope {scopes[route]}; this key has {scope}"

@@ -63,7 +63,7 @@ def test_a_preflight_of_an_allowed_origin_is_told_what_its_pages_may_send(
     assert (answer.status, answer.text, answer.headers["Allow"]) == (204, "", methods)
     assert for_browsers(answer.headers) == ALLOWED | {
         "Access-Control-Allow-Methods": methods,
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match",
+        "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match",
         "Access-Control-Max-Age": "600",
     }
 
@@ -117,7 +117,7 @@ def test_where_no_origin_is_configured_nothing_is_said(api: Api) -> None:
     answer = preflight(api, "/jobs", APP)
     assert (answer.status, answer.headers["Allow"], for_browsers(answer.headers)) == (
         204,
-        "GET, OPTIONS, POST",
+        "GET, HEAD, OPTIONS, POST",
         {},
     )
     assert for_browsers(api.get("/jobs", headers={"Origin": APP}).headers) == {}

@@ -136,6 +136,8 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"misfire_grace": 0}, ["misfire_grace"]),
     ({"labels": {"": "x"}}, ["labels."]),
     ({"labels": {"x": "y" * 256}}, ["labels.x"]),
+    ({"labels": {"a:b": "c"}}, ["labels.a:b"]),
+    ({"labels": {":": "c"}}, ["labels.:"]),
     ({"labels": {str(n): "" for n in range(21)}}, ["labels"]),
     ({"key": "with space"}, ["key"]),
     ({"key": "new\nline"}, ["key"]),

@@ -97,7 +97,10 @@ def test_missed_runs_are_among_them_and_skipped_ones_are_not(api: Api) -> None:
     assert jobs_of(api) == [missed, failed]
     assert jobs_of(api, "/runs?status=missed") == [missed]
     assert jobs_of(api, "/runs?status=failed") == [failed]
-    assert api.get("/runs?status=missed").json[0]["missed_count"] == 1
+    (run,) = api.get("/runs?status=missed").json
+    assert (run["missed_count"], run["reason"]) == (1, "misfire")
+    assert api.get(f"/jobs/{missed}/runs").json == [run]
+    assert api.get(f"/jobs/{missed}/runs/{run['id']}").json == run
 
 
 def test_since_is_the_earliest_end_that_is_shown(api: Api) -> None:

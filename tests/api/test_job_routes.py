@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from chalicelib.domain.run import AttemptResult
+from chalicelib.domain.ids import RunKey
+from chalicelib.domain.run import Attempt, AttemptResult, Response, RunStatus, RunUpdate
 from tests.api.conftest import Api
 from tests.api.test_list_jobs import next_path
 from tests.cloud import client_error
-from tests.environment import Sent, ok, status
+from tests.environment import START, Sent, ok, status
 
 
 def test_a_job_shows_the_result_of_its_run(api: Api) -> None:
@@ -125,6 +132,64 @@ def test_a_run_is_run_once_for_one_idempotency_key(api: Api) -> None:
     assert len(api.env.sent) == 1
 
 
+def test_an_idempotency_key_goes_by_the_job_however_its_path_is_spelled(api: Api) -> None:
+    made = api.register(key="nightly", trigger={"date": "2026-12-01T10:00:00Z"})
+    ulid = made["id"].removeprefix("job_")
+    spelled = ("key:nightly", "key%3Anightly", "%6Bey:night%6Cy", made["id"], f"job%5F{ulid}")
+    headers = {"Idempotency-Key": "again"}
+    first, *others = (api.post(f"/jobs/{name}/run", headers=headers) for name in spelled)
+    assert (first.status, "Idempotency-Replayed" in first.headers) == (202, False)
+    for other in others:
+        assert (other.status, other.text) == (202, first.text)
+        assert other.headers["Idempotency-Replayed"] == "true"
+    assert len(api.get(f"/jobs/{made['id']}/runs").json) == 1
+
+
+def test_an_idempotency_key_says_nothing_of_another_job_that_has_the_job_s_key_now(
+    api: Api,
+) -> None:
+    headers = {"Idempotency-Key": "again"}
+    runs = []
+    for _ in range(2):
+        made = api.register(key="nightly", trigger={"date": "2026-12-01T10:00:00Z"})
+        answer = api.post("/jobs/key:nightly/run", headers=headers)
+        assert (answer.status, answer.json["job_id"]) == (202, made["id"])
+        runs.append(answer.json["id"])
+        assert api.delete("/jobs/key:nightly").status == 204
+        api.env.advance(seconds=1)
+    assert len(set(runs)) == 2
+    assert api.post("/jobs/key:nightly/run", headers=headers).status == 404
+
+
+def test_two_jobs_have_each_a_run_of_the_same_idempotency_key(api: Api) -> None:
+    headers = {"Idempotency-Key": "again"}
+    for _ in range(2):
+        made = api.register(trigger={"date": "2026-12-01T10:00:00Z"})
+        answer = api.post(f"/jobs/{made['id']}/run", headers=headers)
+        assert (answer.status, answer.json["job_id"]) == (202, made["id"])
+
+
+@pytest.mark.parametrize(("is_deleted", "is_replayed"), [(False, True), (True, False)])
+def test_an_answer_that_the_release_before_kept_by_the_path_as_sent_is_found(
+    api: Api, is_deleted: bool, is_replayed: bool
+) -> None:
+    """It is not taken for that of another job, which has the key now."""
+    api.register(key="nightly", trigger={"date": "2026-12-01T10:00:00Z"})
+    headers = {"Idempotency-Key": "again"}
+    first = api.post("/jobs/key:nightly/run", headers=headers)
+    table = api.env.cloud.tables["jobs"]
+    (kept,) = (place for place in table if place[0].startswith("idempotency#"))
+    bound = json.dumps(["local", "POST", "/jobs/key:nightly/run", "again"])
+    old = "idempotency#" + hashlib.sha256(bound.encode()).hexdigest()
+    table[(old, *kept[1:])] = {**table.pop(kept), "id": {"S": old}}
+    if is_deleted:
+        api.delete("/jobs/key:nightly")
+        api.register(key="nightly", trigger={"date": "2026-12-01T10:00:00Z"})
+    answer = api.post("/jobs/key:nightly/run", headers=headers)
+    assert (answer.status, answer.text == first.text) == (202, is_replayed)
+    assert ("Idempotency-Replayed" in answer.headers) == is_replayed
+
+
 def test_the_33rd_unfinished_run_is_refused(api: Api) -> None:
     made = api.register(trigger={"date": "2026-12-01T10:00:00Z"})
     for _ in range(32):
@@ -178,6 +243,16 @@ def test_runs_come_in_pages_without_gap_or_repeat(api: Api) -> None:
     assert paged == everything
 
 
+def test_a_cursor_goes_on_however_the_path_is_spelled(api: Api) -> None:
+    api.register(trigger={"cron": "* * * * *"}, key="nightly")
+    api.env.advance(minutes=3, seconds=5)
+    following = next_path(api.get("/jobs/key:nightly/runs?limit=1"))
+    (expected,) = api.get(following).json
+    spelled = following.replace("key:nightly", "key%3Anightly")
+    assert spelled != following
+    assert api.get(spelled).json == [expected]
+
+
 def test_runs_are_filtered_by_status(api: Api) -> None:
     api.env.target = lambda sent: status(404) if sent.at.minute % 2 else ok_body()
     made = api.register(trigger={"cron": "* * * * *"})
@@ -185,6 +260,78 @@ def test_runs_are_filtered_by_status(api: Api) -> None:
     failed = api.get(f"/jobs/{made['id']}/runs?status=failed").json
     assert len(failed) == 5
     assert {run["status"] for run in failed} == {"failed"}
+
+
+def test_a_list_of_runs_reads_no_answer_that_it_does_not_show(api: Api) -> None:
+    """As much as 16 KiB an attempt, 20 attempts a run: they are read for the run that is shown."""
+    secret = "an answer " * 1600
+    api.env.target = lambda sent: replace(
+        status(503), response=Response({}, secret, truncated=True)
+    )
+    made = api.register(
+        trigger={"cron": "0 * * * *"},
+        retry={"max_attempts": 20, "initial_delay": 1, "max_delay": 1},
+    )
+    api.env.advance(hours=3, minutes=10)
+    read: list[str] = []
+    cloud = api.env.cloud
+    answered = cloud.called
+
+    def called(operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+        answer = answered(operation, request, effect)
+        read.append(json.dumps(answer, default=str))
+        return answer
+
+    cloud.called = called  # type: ignore[method-assign]
+    for path in (f"/jobs/{made['id']}/runs", f"/jobs/{made['id']}/runs?status=skipped", "/runs"):
+        read.clear()
+        listed = api.get(path).json
+        assert len(listed) == (0 if "skipped" in path else 3)
+        assert sum(len(run["attempts"]) for run in listed) == len(listed) * 20
+        assert secret not in "".join(read)
+        assert sum(map(len, read)) < 60 * 1_500
+    read.clear()
+    (run, *_) = api.get(f"/jobs/{made['id']}/runs").json
+    whole = api.get(f"/jobs/{made['id']}/runs/{run['id']}").json
+    assert [attempt["response"]["body"] for attempt in whole["attempts"]] == [secret] * 20
+    assert api.get(f"/jobs/{made['id']}").json["result"]["body"] == secret
+
+
+def test_a_filtered_page_ends_early_by_the_attempts_that_it_reads(api: Api) -> None:
+    """150 runs of 20 attempts with long answers: every page is bound, and all lead to the end."""
+    made = api.register(trigger={"date": "2026-12-01T10:00:00Z"})
+    long = Response({}, "x" * 2_000, truncated=True)
+    for number in range(150):
+        key = RunKey(START.replace(microsecond=0) - timedelta(hours=1, seconds=number), 1)
+        for attempt in range(1, 21):
+            update = RunUpdate(RunStatus.RETRYING if attempt < 20 else RunStatus.FAILED)
+            record = Attempt(
+                made["id"],
+                key,
+                attempt,
+                "owner",
+                key.due_at,
+                key.due_at,
+                replace(status(503), response=long),
+                update,
+            )
+            assert api.env.runs.record("local", record, 1)
+    cloud, taken = api.env.cloud, list[int]()
+    pages, path = list[list[Any]](), f"/jobs/{made['id']}/runs?status=succeeded"
+    while path:
+        cloud.calls.clear()
+        answer = api.get(path)
+        pages.append(answer.json)
+        taken.append(cloud.calls.count("Query"))
+        path = next_path(answer)
+    assert pages == [[], []]
+    # Ten at a time would be three hundred, and a megabyte at a time fifty.
+    assert max(taken) <= 6, taken
+    failed = [api.get(f"/jobs/{made['id']}/runs?status=failed&limit=100")]
+    failed.append(api.get(next_path(failed[0])))
+    ids = [run["id"] for answer in failed for run in answer.json]
+    assert (len(ids), len(set(ids)), next_path(failed[1])) == (150, 150, "")
+    assert ids == sorted(ids, reverse=True)
 
 
 def test_a_filter_that_finds_little_asks_for_no_more_pages_than_there_are(api: Api) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_a_list_without_limit_ends_at_2_mb(api: Api) -> None:
 
 def test_filters(api: Api) -> None:
     api.register(name="nightly report", labels={"team": "billing"})
-    api.register(name="nightly sync", labels={"team": "data", "a:b": "c"})
+    api.register(name="nightly sync", labels={"team": "data", "a": "b:c"})
     paused = api.register(name="weekly", labels={"team": "billing", "tier": ""})
     api.post(f"/jobs/{paused['id']}/pause")
 
@@ -95,6 +96,54 @@ def test_filters(api: Api) -> None:
     assert names("label=a:b:c") == ["nightly sync"]
     assert names("label=team:billing&status=active") == ["nightly report"]
     assert names("name=none") == []
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_a_label_from_before_whose_key_has_a_colon_stays_and_no_new_one_comes(
+    api: Api, method: str
+) -> None:
+    """What was read can be sent back; `label=a:b:c` means the label `a` all the same."""
+    made = api.register(key="old", labels={"a?b": "c", "a": "b:d"}, trigger={"cron": "0 9 * * *"})
+    table = api.env.cloud.tables["jobs"]
+    definition = table[made["id"], "definition"]
+    definition["definition"] = {"S": definition["definition"]["S"].replace("a?b", "a:b")}
+    shown = api.get("/jobs/key:old").json
+    assert shown["labels"] == {"a:b": "c", "a": "b:d"}
+    sent = {name: shown[name] for name in ("name", "request", "trigger", "labels")}
+    answer = api.call(method, "/jobs/key:old", {**sent, "name": "Renamed"})
+    assert (answer.status, answer.json["labels"]) == (200, shown["labels"])
+    more = {**sent, "labels": {**shown["labels"], "x:y": "z"}}
+    assert api.call(method, "/jobs/key:old", more).fields == ["labels.x:y"]
+    assert api.get("/jobs?label=a:b:c").json == []
+    assert len(api.get("/jobs?label=a:b:d").json) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "reads"),
+    [
+        ("", 3),
+        ("?limit=2", 2),
+        ("?name=no", 0),
+        ("?name=job+1", 1),
+        ("?status=completed&limit=1", 1),
+    ],
+)
+def test_a_list_reads_the_results_of_what_it_shows_and_no_others(
+    api: Api, query: str, reads: int
+) -> None:
+    for n in range(3):
+        api.register(name=f"job {n}")
+    api.env.advance(seconds=30)
+    asked: list[Any] = []
+
+    def before(operation: str, request: dict[str, Any]) -> None:
+        if operation == "BatchGetItem":
+            asked.extend(request["RequestItems"].get("runs", {"Keys": []})["Keys"])
+
+    api.env.cloud.before = before
+    shown = api.get(f"/jobs{query}").json
+    assert len(shown) == len(asked) == reads
+    assert all(job["result"]["body"] == "ok" for job in shown)
 
 
 def test_a_filtered_page_leads_on_with_its_filter(api: Api) -> None:

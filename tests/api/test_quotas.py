@@ -38,12 +38,42 @@ def test_jobs_over_the_quota_are_refused_until_some_are_deleted(api: Api) -> Non
     answer = api.post("/jobs", job())
     assert answer.status == 429
     assert answer.headers["RateLimit-Policy"] == '"jobs";q=2'
-    assert answer.headers["Retry-After"] == "10"
+    # They were registered in this minute: until the one after the next begins, a job counts though
+    # it is deleted.
+    assert answer.headers["Retry-After"] == "120"
     api.delete(f"/jobs/{first['id']}")
-    api.env.advance(minutes=3)
+    api.env.advance(seconds=119)
+    assert api.post("/jobs", job()).status == 429
+    api.env.advance(seconds=1)
     api.register()
     assert api.post("/jobs", job()).status == 429
     assert len(api.get("/jobs").json) == 2
+
+
+def test_who_registered_in_the_minute_before_is_heard_when_the_next_minute_begins(api: Api) -> None:
+    limit(api, jobs=2)
+    first = api.register()
+    api.register()
+    api.env.advance(seconds=90)
+    answer = api.post("/jobs", job())
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "30")
+    assert "a deleted job may count for another 30 s" in answer.problem["detail"]
+    api.delete(f"/jobs/{first['id']}")
+    api.env.advance(seconds=29)
+    assert api.post("/jobs", job()).status == 429
+    api.env.advance(seconds=1)
+    api.register()
+
+
+def test_who_has_registered_nothing_for_two_minutes_is_heard_after_the_next_count(api: Api) -> None:
+    limit(api, jobs=2)
+    first = api.register()
+    api.register()
+    api.env.advance(minutes=5)
+    assert api.post("/jobs", job()).headers["Retry-After"] == "10"
+    api.delete(f"/jobs/{first['id']}")
+    api.env.advance(seconds=10)
+    api.register()
 
 
 def test_what_is_refused_leaves_nothing_behind(api: Api) -> None:

@@ -114,7 +114,7 @@ def test_a_token_that_could_be_guessed_does_not_switch_it_on(
     assert served.call("GET", f"/smoke?token={token}")[0] == 404
 
 
-@pytest.mark.parametrize("method", smoke.METHODS)
+@pytest.mark.parametrize("method", [method for method in smoke.METHODS if method != "HEAD"])
 def test_it_echoes_what_it_was_sent_and_needs_no_key(on: Smoke, method: str) -> None:
     status, echo = on.echo(method, "", b'{"a": "\xc3\xa9"}', Content_Type="text/odd", X_Mine="1")
     assert (status, echo["method"], echo["body"]) == (200, method, '{"a": "é"}')

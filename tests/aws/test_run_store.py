@@ -4,6 +4,7 @@ shown.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,7 +25,7 @@ from chalicelib.domain.run import (
     RunUpdate,
 )
 from chalicelib.domain.state import LastRun
-from tests.cloud import Cloud, DynamoDB, client_error
+from tests.cloud import Cloud, DynamoDB, client_error, size
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
@@ -211,3 +212,94 @@ def test_the_last_attempts_of_many_jobs_are_read_at_once(cloud: Cloud) -> None:
     wanted = [(f"job_{number}", LastRun(KEY, 2)) for number in range(130)]
     found = runs.last_attempts([*wanted, ("job_none", LastRun(KEY, 2))], NOW)
     assert found == {f"job_{number}": attempt(2, job_id=f"job_{number}") for number in range(130)}
+
+
+LONG = Response({"content-type": "text/plain"}, "x" * 16_384, truncated=True)
+# The sizes around the largest response that stays in the record, and those that JSON makes longer.
+RESPONSES = [
+    *(Response({}, "x" * length, truncated=False) for length in (0, 1_400, 1_480, 1_490, 2_000)),
+    Response({}, "é" * 740, truncated=False),
+    Response({}, '"' * 800, truncated=False),
+    Response({}, "\0" * 400, truncated=False),
+    Response({"a": "b" * 8_000}, "", truncated=True),
+    Response({}, "AA==" * 1000, truncated=True, encoding="base64"),
+    LONG,
+]
+
+
+def answered(response: Response | None, number: int = 1, **fields: Any) -> Attempt:
+    record = attempt(number, **fields)
+    return replace(record, result=replace(record.result, response=response))
+
+
+@pytest.mark.parametrize("response", RESPONSES)
+def test_a_response_of_any_length_is_read_back_wherever_it_is_shown(
+    runs: RunStore, cloud: Cloud, response: Response
+) -> None:
+    record = answered(response)
+    assert runs.record("tenant", record, 5)
+    assert runs.attempt("job_x", KEY, 1) == record
+    assert runs.last_attempts([("job_x", LastRun(KEY, 1))], NOW) == {"job_x": record}
+    assert runs.run("job_x", KEY, NOW) == StoredRun(KEY, (record,), None)
+    # What a list reads is never more than two read units an attempt.
+    (listed,) = runs.page("job_x", None, 10, NOW)
+    assert listed.attempts in ((record,), (answered(None),))
+    assert size(cloud.tables["runs"]["job_x", f"{KEY.sort}#01"]) <= 2_048
+
+
+def test_a_run_without_its_responses_reads_none_that_is_long(runs: RunStore, cloud: Cloud) -> None:
+    for number in range(1, 21):
+        assert runs.record("tenant", answered(LONG, number), 5)
+    cloud.calls.clear()
+    found = runs.run("job_x", KEY, NOW, responses=False)
+    assert found == StoredRun(KEY, tuple(answered(None, number) for number in range(1, 21)), None)
+    assert cloud.calls == ["Query"]
+
+
+@pytest.mark.parametrize("hook", ["before", "after"])
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_long_response_is_whole_whenever_its_record_is_there(
+    runs: RunStore, cloud: Cloud, hook: str, which: int
+) -> None:
+    """It is written first: a process that dies in between leaves no record, and a repetition makes
+    it whole.
+    """
+    calls = itertools.count(1)
+
+    def fail(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem" and next(calls) >= which:
+            raise client_error("InternalServerError", operation, 500)
+
+    setattr(cloud, hook, fail)
+    with pytest.raises(Unavailable):
+        runs.record("tenant", answered(LONG), 5)
+    setattr(cloud, hook, lambda operation, request: None)
+    is_recorded = (which, hook) == (2, "after")
+    assert runs.attempt("job_x", KEY, 1) == (answered(LONG) if is_recorded else None)
+    assert runs.record("tenant", answered(LONG, update=FAILED), 6)
+    assert runs.attempt("job_x", KEY, 1) == answered(LONG, update=FAILED)
+
+
+def test_who_lost_a_record_to_another_owner_does_not_change_what_the_record_shows(
+    runs: RunStore,
+) -> None:
+    assert runs.record("tenant", answered(LONG), 5)
+    other = replace(LONG, body="y" * 10_000)
+    assert not runs.record("tenant", answered(other, owner="other"), 6)
+    assert runs.attempt("job_x", KEY, 1) == answered(LONG)
+
+
+def test_a_long_response_expires_with_its_record(runs: RunStore, cloud: Cloud) -> None:
+    runs.record("tenant", answered(LONG), 5)
+    expiries = [item["expires_at"] for item in cloud.tables["runs"].values()]
+    assert len(expiries) == 2
+    assert expiries[0] == expiries[1]
+
+
+def test_a_record_whose_response_is_gone_is_shown_without_it(runs: RunStore, cloud: Cloud) -> None:
+    """DynamoDB deletes what has expired in no order."""
+    runs.record("tenant", answered(LONG), 5)
+    (apart,) = (place for place in cloud.tables["runs"] if place[0] != "job_x")
+    del cloud.tables["runs"][apart]
+    assert runs.attempt("job_x", KEY, 1) == answered(None)
+    assert runs.run("job_x", KEY, NOW) == StoredRun(KEY, (answered(None),), None)

@@ -134,6 +134,17 @@ results = st.builds(
     st.none() | texts,
     st.none() | texts,
 )
+
+
+def with_its_reason(end: RunEnd) -> RunEnd:
+    """A missed run is a misfire, and no other run is."""
+    is_missed = end.status is RunStatus.MISSED
+    reason = (
+        Reason.MISFIRE if is_missed else end.reason if end.reason is not Reason.MISFIRE else None
+    )
+    return replace(end, reason=reason)
+
+
 updates = st.builds(
     RunUpdate, st.sampled_from(RunStatus), st.none() | st.sampled_from(Reason), st.none() | instants
 )
@@ -149,7 +160,7 @@ ends = st.builds(
     st.none() | instants,
     st.none() | st.integers(1, 10_000),
     st.none() | seconds,
-)
+).map(with_its_reason)
 dues = st.builds(DueMessage, ids, texts, keys, instants)
 
 unhurried = settings(deadline=None)
@@ -326,7 +337,7 @@ def test_an_attempt_an_ending_and_a_message_without_their_optional_members_are_r
         "job_x", key, 1, "owner", NOW, NOW, result, RunUpdate(RunStatus.FAILED)
     )
     assert load_ending(key, '{"status":"missed","at":"2026-11-23T10:00:00+00:00"}') == RunEnd(
-        key, RunStatus.MISSED, NOW
+        key, RunStatus.MISSED, NOW, Reason.MISFIRE
     )
     assert load_due(OLD_DUE) == DueMessage("job_01KASQXJ00000000000000000A", "t", key, NOW)
 

@@ -71,7 +71,7 @@ def test_a_run_that_waits_has_not_finished() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"), [(RunStatus.SKIPPED, Reason.OVERLAP), (RunStatus.MISSED, None)]
+    ("status", "reason"), [(RunStatus.SKIPPED, Reason.OVERLAP), (RunStatus.MISSED, Reason.MISFIRE)]
 )
 def test_a_run_without_an_attempt_is_as_its_ending_says(
     status: RunStatus, reason: Reason | None

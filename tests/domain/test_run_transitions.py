@@ -314,7 +314,7 @@ def test_a_one_time_job_past_its_grace_is_missed_and_has_failed() -> None:
     job = definition(misfire_grace=timedelta(0))
     step = claim(job, fresh(job), DUE + TICK)
     assert step.ended == (
-        RunEnd(KEY, RunStatus.MISSED, DUE + TICK, missed_count=1, last_due_at=DUE),
+        RunEnd(KEY, RunStatus.MISSED, DUE + TICK, Reason.MISFIRE, missed_count=1, last_due_at=DUE),
     )
     assert (step.state.status, step.state.next_due_at, step.again, step.arm) == (
         Status.FAILED,
@@ -351,7 +351,9 @@ def test_a_row_of_missed_occurrences_is_one_ending_and_the_last_one_is_still_sen
     now = DUE + timedelta(minutes=5, seconds=1)
     step = claim(job, fresh(job), now)
     assert step.ended == (
-        RunEnd(KEY, RunStatus.MISSED, now, missed_count=5, last_due_at=DUE + 4 * MINUTE),
+        RunEnd(
+            KEY, RunStatus.MISSED, now, Reason.MISFIRE, missed_count=5, last_due_at=DUE + 4 * MINUTE
+        ),
     )
     assert step.state.next_due_at == DUE + 5 * MINUTE
     assert step.again == DueMessage(

@@ -28,7 +28,7 @@ from chalicelib.handlers.authorizer import Authenticator
 from infra.project import API
 from tests.api.conftest import ROUTES, Api, job
 from tests.cloud import KMS, DynamoDB
-from tests.environment import START, Environment, status
+from tests.environment import START, Environment, ok, status
 from tests.permissions import (
     FUNCTIONS,
     RESOURCES,
@@ -95,6 +95,9 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
         )
         answer = api.call(method, resource.format(**names) + query, body, headers)
         assert answer.status < 300, answer.text
+        if method == "GET":
+            called.append(("HEAD", resource))
+            assert api.call("HEAD", resource.format(**names) + query).status == answer.status
         return json.loads(answer.text) if answer.text.startswith(("{", "[")) else None
 
     call("PUT", "/secrets/{name}", {"value": "word"}, name="token")
@@ -141,6 +144,8 @@ def fire(env: Environment) -> None:
     env.scheduling.secrets.put("tenant", "token", "word", env.now)
     request = Request("https://example.com/", "POST", {"Authorization": "{{secret:token}}"})
     env.create(OneTime(START.replace(microsecond=0, minute=30)), request=request)
+    # A response too long for its record.
+    env.target = lambda sent: ok("x" * 10_000)
     leftover = f"{env.create(OneTime(START.replace(microsecond=0, hour=20)))}"
     (name,) = (name for name in env.cloud.schedules if name.startswith(leftover))
     env.cloud.tables["jobs"].pop((leftover, "state"))

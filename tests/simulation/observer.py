@@ -7,16 +7,24 @@ decides nothing and changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.aws.job_items import read_definition, read_state
-from chalicelib.aws.serialization import load_attempt, load_ending
+from chalicelib.aws.serialization import load_attempt, load_ending, load_response
 from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.retry import is_retried
-from chalicelib.domain.run import Attempt, AttemptResult, Outcome, Reason, RunEnd, RunStatus
+from chalicelib.domain.run import (
+    Attempt,
+    AttemptResult,
+    Outcome,
+    Reason,
+    Response,
+    RunEnd,
+    RunStatus,
+)
 from chalicelib.domain.state import MAX_UNFINISHED_RUNS, State, Status, UnfinishedRun
 from chalicelib.domain.trigger import OneTime
 from tests.cloud import Item
@@ -86,6 +94,7 @@ class Observer:
         self.virtual_time = virtual_time
         self.job_histories: dict[str, JobHistory] = {}
         self.sent: dict[tuple[str, RunKey, int], Sent] = {}
+        self.responses: dict[tuple[str, str], Response] = {}
         self.commits = 0
         self.is_fine = False
         """Nothing goes wrong that a user might notice: then nothing may be late, or lost and found
@@ -132,6 +141,9 @@ class Observer:
 
     def _record(self, key: tuple[str, ...], item: Item) -> RunEnd | None:
         job_id, sort = key
+        if job_id.endswith("#responses"):
+            self.responses[job_id, sort] = load_response(item["response"]["S"])
+            return None
         run_key = RunKey.from_sort(sort.rpartition("#")[0])
         job_history = self.job_history(job_id)
         number = int(sort.rpartition("#")[2])
@@ -141,6 +153,11 @@ class Observer:
             job_history.ends[run_key] = end
             return end
         record = load_attempt(job_id, run_key, number, item["owner"]["S"], item["record"]["S"])
+        if "apart" in item:
+            place = f"{job_id}#responses", f"{sort}#{record.owner}"
+            self.hold(place in self.responses, "a long response is there before its record", *place)
+            result = replace(record.result, response=self.responses[place])
+            record = replace(record, result=result)
         self._attempt(job_history, record)
         job_history.records[run_key, number] = record
         return None

@@ -29,6 +29,7 @@ class Stage:
     clients: Clients
     deployment: Deployment
     answers: list[int]
+    padding: str = ""
 
     def job(self, key: str | None = None, **fields: Any) -> str:
         """Register a job, again and again if need be: by the same key, so that there is one."""
@@ -71,7 +72,7 @@ class Stage:
         """Answer a request. 0 stands for a target that never does."""
         del headers
         status = self.answers.pop(0) if self.answers else 200
-        body = Response({}, str(request.body), truncated=False)
+        body = Response({}, str(request.body) + self.padding, truncated=False)
         if status == 0:
             return 100.0, AttemptResult(Outcome.TIMEOUT, timedelta(seconds=5), error="too late")
         outcome = Outcome.SUCCESS if status == 200 else Outcome.HTTP_ERROR
@@ -83,6 +84,13 @@ class Stage:
 def a_delay(stage: Stage) -> None:
     stage.job()
     stage.wait(10)
+
+
+def a_response_too_long_for_its_record(stage: Stage) -> None:
+    """It is written before the record, which may fail after it."""
+    stage.padding, stage.answers = " " * 2_000, [503]
+    stage.job()
+    stage.wait(30)
 
 
 def a_date_that_a_schedule_wakes_for(stage: Stage) -> None:
@@ -347,6 +355,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_message_that_is_lost_past_its_grace,
     a_message_that_comes_twice,
     a_finished_job_begins_anew,
+    a_response_too_long_for_its_record,
 )
 
 

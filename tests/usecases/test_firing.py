@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,16 +16,18 @@ from chalicelib.aws.job_items import WATCH_SHARDS
 from chalicelib.aws.serialization import load_due
 from chalicelib.domain.cron import parse
 from chalicelib.domain.errors import JobHasEnded, JobNotFound, Unavailable
-from chalicelib.domain.ids import RunKey, run_id
-from chalicelib.domain.job import Overlap
+from chalicelib.domain.ids import RunKey, run_id, split_schedule_name, token_time
+from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import AttemptResult, Outcome, Reason, RunStatus
 from chalicelib.domain.state import DueMessage, Status
 from chalicelib.domain.trigger import OneTime
-from chalicelib.usecases.scheduling import Edit
+from chalicelib.runtime.backoff import TRIES
+from chalicelib.usecases.scheduling import Edit, Scheduling
+from chalicelib.usecases.upsert import put
 from tests.cloud import client_error
-from tests.environment import START, Environment, ok, status
+from tests.environment import ANY_HOST, START, Environment, ok, status
 
 
 @pytest.fixture
@@ -455,6 +459,174 @@ def test_a_finished_one_time_job_takes_a_new_request_only_with_a_new_trigger(
     ]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "Renamed"},
+        {"request": Request("https://example.com/changed", "GET", {})},
+        {"timeout": timedelta(seconds=7)},
+        {"labels": {"team": "b"}},
+    ],
+)
+def test_an_edit_that_leaves_the_trigger_alone_keeps_the_schedule(
+    env: Environment, changes: dict[str, Any]
+) -> None:
+    job_id = env.create(parse("0 * * * *"))
+    token, schedules = env.state(job_id).token, dict(env.cloud.schedules)
+    env.cloud.calls.clear()
+    edited = env.scheduling.change(
+        "tenant", job_id, lambda job, now: Edit(replace(job.definition, **changes))
+    )
+    assert replace(edited.definition, **changes) == edited.definition
+    assert (env.state(job_id).token, env.cloud.schedules) == (token, schedules)
+    assert not {"CreateSchedule", "DeleteSchedule"} & set(env.cloud.calls)
+
+
+def test_an_edit_that_leaves_the_trigger_alone_makes_the_schedule_that_could_not_be_made(
+    env: Environment,
+) -> None:
+    def refuse(operation: str, request: dict[str, Any]) -> None:
+        if operation == "CreateSchedule":
+            raise client_error("InternalServerException", operation, 500)
+
+    env.cloud.before = refuse
+    job_id = env.create(parse("0 * * * *"))
+    assert env.state(job_id).token is None
+    env.cloud.before = lambda operation, request: None
+    env.scheduling.change(
+        "tenant", job_id, lambda job, now: Edit(replace(job.definition, name="Renamed"))
+    )
+    (name,) = env.cloud.schedules
+    assert split_schedule_name(name) == (job_id, env.state(job_id).token)
+
+
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.PAUSED])
+def test_an_edit_makes_no_schedule_for_a_job_that_needs_none(
+    env: Environment, status: Status
+) -> None:
+    """One that is due within minutes is armed by a message, and a paused one by nothing."""
+    job_id = env.create(at(seconds=20) if status == Status.ACTIVE else parse("0 * * * *"))
+    if status == Status.PAUSED:
+        env.scheduling.pause("tenant", job_id)
+    env.cloud.calls.clear()
+    env.scheduling.change(
+        "tenant", job_id, lambda job, now: Edit(replace(job.definition, name="Renamed"))
+    )
+    assert (env.state(job_id).status, env.cloud.schedules) == (status, {})
+    assert "CreateSchedule" not in env.cloud.calls
+
+
+def test_a_new_trigger_replaces_the_schedule(env: Environment) -> None:
+    job_id = env.create(parse("0 * * * *"))
+    (old,) = env.cloud.schedules
+    env.scheduling.change(
+        "tenant",
+        job_id,
+        lambda job, now: Edit(replace(job.definition, trigger=parse("30 * * * *"))),
+    )
+    (new,) = env.cloud.schedules
+    assert new != old
+    assert split_schedule_name(new) == (job_id, env.state(job_id).token)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda scheduling, job_id: scheduling.pause("tenant", job_id),
+        lambda scheduling, job_id: scheduling.run_now("tenant", job_id),
+        lambda scheduling, job_id: scheduling.delete("tenant", job_id),
+        lambda scheduling, job_id: scheduling.change(
+            "tenant", job_id, lambda job, now: Edit(replace(job.definition, name="Renamed"))
+        ),
+        lambda scheduling, job_id: put(
+            scheduling,
+            "tenant",
+            "nightly",
+            lambda now: pytest.fail("the job is there"),
+            lambda job, now: Edit(replace(job.definition, name="Renamed")),
+        ),
+    ],
+    ids=["pause", "run_now", "delete", "change", "put"],
+)
+def test_a_write_that_somebody_else_is_first_to_every_time_is_given_up_and_not_acknowledged(
+    env: Environment, act: Callable[[Any, str], object]
+) -> None:
+    job_id = env.create(parse("0 * * * *"), key="nightly")
+    others = itertools.count(1)
+
+    def before(operation: str, request: dict[str, Any]) -> None:
+        if operation in ("PutItem", "TransactWriteItems", "DeleteItem"):
+            env.cloud.before = lambda operation, request: None
+            state = env.state(job_id)
+            env.jobs.save(replace(state, revision=state.revision + 1), now=env.now)
+            next(others)
+            env.cloud.before = before
+
+    env.cloud.before = before
+    waits: list[float] = []
+    scheduling = Scheduling(
+        env.jobs,
+        env.runs,
+        env.schedules,
+        env.secrets,
+        env.arming,
+        env.clock,
+        ANY_HOST,
+        sleep=waits.append,
+    )
+    with pytest.raises(Unavailable, match="the job is unavailable; nothing was changed") as raised:
+        act(scheduling, job_id)
+    assert not raised.value.unknown
+    assert next(others) == TRIES + 1
+    assert len(waits) == TRIES - 1
+    env.cloud.before = lambda operation, request: None
+    job = env.job(job_id)
+    assert (job.definition.name, job.state.status, job.state.runs) == ("job", Status.ACTIVE, ())
+
+
+def test_a_put_whose_job_comes_and_goes_every_time_is_given_up(env: Environment) -> None:
+    """Somebody creates it before each of our creates, and deletes it before each of our changes."""
+    theirs: list[str] = []
+
+    def before(operation: str, request: dict[str, Any]) -> None:
+        env.cloud.before = lambda operation, request: None
+        if theirs:
+            env.scheduling.delete("tenant", theirs.pop())
+        elif operation == "TransactWriteItems":
+            theirs.append(env.create(parse("0 * * * *"), key="nightly"))
+        env.cloud.before = before
+
+    waits: list[float] = []
+    scheduling = Scheduling(
+        env.jobs,
+        env.runs,
+        env.schedules,
+        env.secrets,
+        env.arming,
+        env.clock,
+        ANY_HOST,
+        sleep=waits.append,
+    )
+    draft = Definition(
+        "",
+        "tenant",
+        1,
+        "mine",
+        env.now,
+        parse("0 * * * *"),
+        Request("https://example.com/", "GET", {}),
+        key="nightly",
+    )
+    env.cloud.before = before
+    with pytest.raises(Unavailable, match="the job is unavailable"):
+        put(scheduling, "tenant", "nightly", lambda now: draft, lambda job, now: Edit(draft))
+    assert len(waits) == TRIES - 1
+    env.cloud.before = lambda operation, request: None
+    for job_id in theirs:
+        env.scheduling.delete("tenant", job_id)
+    assert (env.scheduling.page("tenant", None, 10), env.cloud.schedules) == (([], None), {})
+
+
 def test_a_leftover_schedule_deletes_itself(env: Environment) -> None:
     job_id = env.create(parse("0 * * * *"))
     (name,) = env.cloud.schedules
@@ -464,6 +636,29 @@ def test_a_leftover_schedule_deletes_itself(env: Environment) -> None:
     env.advance(hours=2)
     assert env.sent == []
     assert env.cloud.schedules == {}
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_an_orphaned_schedule_is_deleted_once_no_commit_can_still_be_on_its_way_to_carry_it(
+    env: Environment, is_gone: bool
+) -> None:
+    """A schedule is made before the state that carries it: for 15 minutes a wake leaves it alone."""
+    job_id = env.create(parse("0 * * * *"))
+    (name,) = env.cloud.schedules
+    schedule = dict(env.cloud.schedules[name])
+    made_at = token_time(split_schedule_name(name)[1])
+    if is_gone:
+        env.scheduling.delete("tenant", job_id)
+    else:
+        env.scheduling.pause("tenant", job_id)
+    env.cloud.schedules[name] = schedule
+    env.now = made_at + timedelta(minutes=15)
+    env.firing.wake(name, env.now)
+    assert list(env.cloud.schedules) == [name]
+    env.now += timedelta(milliseconds=1)
+    env.firing.wake(name, env.now)
+    assert env.cloud.schedules == {}
+    assert env.cloud.messages == {}
 
 
 def test_when_wakes_stop_coming_one_occurrence_is_late_and_the_next_are_on_time(

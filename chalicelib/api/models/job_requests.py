@@ -38,7 +38,11 @@ def _whole(value: object) -> object:
 
 
 Seconds = Annotated[int, BeforeValidator(_whole)]
-Label = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+Label = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=63),
+    Field(json_schema_extra={"pattern": "^[^:]*$"}),
+]
 LabelValue = Annotated[str, StringConstraints(max_length=255)]
 
 
@@ -153,6 +157,7 @@ def read_job(
         else None
     )
     request = _read_request(errors, document, check_request)
+    _check_labels(errors, sent, {})
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  or there were errors
     return Definition(
@@ -189,6 +194,18 @@ def _validated(errors: Errors, model: type[_Body], document: Mapping[str, Any]) 
     if sent and sent.retry.max_delay < sent.retry.initial_delay:
         errors.add("retry.max_delay", "must not be less than initial_delay")
     return sent
+
+
+def _check_labels(errors: Errors, sent: JobIn | JobUpdateIn | None, old: Mapping[str, str]) -> None:
+    """Add an error for each label that no filter could name; one that the job had before this rule
+    may stay.
+    """
+    for name in sent.labels if sent else ():
+        if ":" in name and name not in old:
+            errors.add(
+                f"labels.{name}",
+                "a label's key must have no colon: in label=key:value the first colon divides",
+            )
 
 
 def read_update(
@@ -233,6 +250,7 @@ def _read_edit(
     request = _read_request(errors, document, check_request) if "request" in given else old.request
     if sent and "key" in document and sent.key != old.key:
         errors.add("key", "it cannot be changed")
+    _check_labels(errors, sent, old.labels)
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  or there were errors
     policies = {name: value for name, value in _policies(sent).items() if name in given}

@@ -47,6 +47,11 @@ REQUEST_HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
         "example": '"01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1"',
     },
+    "If-None-Match": {
+        "description": "`*`, or ETags. If the job is there, or is still one of these: 304 to a GET, 412 to everything else.",
+        "schema": {"type": "string"},
+        "example": "*",
+    },
 }
 ANSWER_HEADERS: dict[str, dict[str, Any]] = {
     "Location": {"description": "Where the job is.", "schema": {"type": "string"}},
@@ -98,7 +103,7 @@ REFUSALS = {
     403: "The key has not the scope that this needs.",
     404: "There is no such thing.",
     409: "The state does not allow it.",
-    412: "It has changed since: If-Match is not current.",
+    412: "It has changed since: If-Match is not current. Or it is there, and If-None-Match asks that it be not.",
     413: "The request is larger than 256 KiB, or the body of a job's request larger than 64 KiB.",
     415: "The body is not sent as application/json.",
     422: "A field, query parameter or header has a wrong value; `errors` names every one, up to 50.",

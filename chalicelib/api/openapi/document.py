@@ -32,9 +32,13 @@ from chalicelib.api.routing import Operation, operations
 from chalicelib.version import VERSION
 
 _AT = "#/components/schemas/"
+_WITHOUT_BODY = {204: "Done.", 304: "It is still what If-None-Match names."}
 _ABOUT = """Register a job: a request, and when. At its time Resona makes the request, keeps the answer, and tries again if it has to.
 
-Every answer is JSON, every error a problem document (RFC 9457). Times are RFC 3339, in UTC. An unknown field is an error."""
+Every answer is JSON, every error a problem document (RFC 9457). Times are RFC 3339, in UTC. An unknown field is an error.
+
+Every GET can be asked as HEAD, too: the status and the headers are the same, and there is no body. A conditional header (RFC 9110) that
+an operation does not list is refused with 422, unless it only spares a transfer."""
 
 
 @functools.cache
@@ -133,7 +137,7 @@ def _answers(operation: Operation) -> dict[int, dict[str, Any]]:
     gives = (*operation.gives, *(("Link",) if "cursor" in operation.query else ()))
     answers: dict[int, dict[str, Any]] = {}
     for status, model in operation.answers.items():
-        answers[status] = {"description": _about(model) if model else "Done."}
+        answers[status] = {"description": _about(model) if model else _WITHOUT_BODY[status]}
         if gives:
             answers[status]["headers"] = {
                 name: {"$ref": f"#/components/headers/{name}"} for name in gives

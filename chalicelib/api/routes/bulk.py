@@ -102,7 +102,7 @@ def _act(call: Call, act: Callable[[Scheduling, Job], bool]) -> Response:
     wanted = Filter(call)
     found: list[Job] = []
     position, following = read_position(call), None
-    for job, place in read_jobs(call.tenant, position, MOST_READ):
+    for job, place in read_jobs(call.tenant, position, MOST_READ, wanted):
         if job is None or (len(found) == MOST_JOBS and wanted.matches(job)):
             following = place if job is None else position
             break

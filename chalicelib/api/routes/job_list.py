@@ -14,15 +14,15 @@ MOST_READ = 1000
 
 
 def _why_not_label(value: str) -> str | None:
-    return None if ":" in value[1:] else "must be key:value"
+    return None if value.find(":") > 0 else "must be key:value; the first colon divides them"
 
 
 label = Rule(
     _why_not_label,
     {
         "type": "string",
-        "pattern": "^[\\s\\S][\\s\\S]*:",
-        "description": "Only those with this label, as key:value.",
+        "pattern": "^[^:]+:",
+        "description": "Only those with this label, as key:value: the first colon divides.",
     },
 )
 
@@ -35,17 +35,25 @@ def read_position(call: Call) -> str | None:
     return position
 
 
-def read_jobs(tenant: str, before: str | None, most: int) -> Iterator[tuple[Job | None, str]]:
+def read_jobs(
+    tenant: str, before: str | None, most: int, wanted: Filter, *, results: int = 0
+) -> Iterator[tuple[Job | None, str]]:
     """Yield up to `most` jobs, newest first, each with its id; (None, where to go on) if there are
     more.
+
+    The first `results` of those that are `wanted` come with their results, which are read for no
+    other.
     """
     read = 0
     while read < most:
         page = min(100, most - read)
         jobs, before = parts.scheduling.page(tenant, before, page)
         read += page
+        shown = [job for job in jobs if wanted.matches(job)][:results]
+        results -= len(shown)
+        whole = {job.definition.id: job for job in parts.scheduling.with_results(shown)}
         for job in jobs:
-            yield job, job.definition.id
+            yield whole.get(job.definition.id, job), job.definition.id
         if before is None:
             return
     if before is not None:
@@ -59,16 +67,15 @@ class Filter:
         self.filters = [name for name in ("status", "name", "label") if name in call.query]
         self._status = call.query.get("status")
         self._name = call.query.get("name", "")
-        self._label = call.query.get("label")
+        # The first colon divides: a label's key has none, though a value may.
+        key, _, value = call.query.get("label", "").partition(":")
+        self._label = (key, value) if "label" in call.query else None
 
     def matches(self, job: Job) -> bool:
         """Say whether a job is one of those asked for."""
         definition = job.definition
         if self._status is not None and job.state.status != self._status:
             return False
-        # A label's name may hold a colon, too.
-        if self._label is not None and self._label not in (
-            f"{name}:{value}" for name, value in definition.labels.items()
-        ):
+        if self._label is not None and self._label not in definition.labels.items():
             return False
         return definition.name.startswith(self._name)

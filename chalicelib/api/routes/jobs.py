@@ -55,6 +55,7 @@ def create_job(call: Call) -> Response:
 
     return once(
         call,
+        "/jobs",
         document,
         create,
         lambda shown: {"Location": f"{call.url}/{shown['id']}", "ETag": _etag(shown["id"], 1)},
@@ -86,7 +87,8 @@ def list_jobs(call: Call) -> Response:
     shown: list[str] = []
     size, following = 0, None
     # Without a filter one job more than is shown is read: it tells whether there is a next page.
-    for job, place in read_jobs(call.tenant, position, MOST_READ if wanted.filters else limit + 1):
+    most = MOST_READ if wanted.filters else limit + 1
+    for job, place in read_jobs(call.tenant, position, most, wanted, results=limit):
         if job is None:
             following = place
             break
@@ -102,10 +104,30 @@ def list_jobs(call: Call) -> Response:
     return answer(200, f"[{','.join(shown)}]", headers)
 
 
-@route(routes, "/jobs/{job_id}", "GET", answers={200: "Job"}, gives=("ETag",))
+_PRECONDITIONS = ("If-Match", "If-None-Match")
+
+
+@route(
+    routes,
+    "/jobs/{job_id}",
+    "GET",
+    answers={200: "Job", 304: None},
+    takes=_PRECONDITIONS,
+    gives=("ETag",),
+)
 def get_job(call: Call, job_id: str) -> Response:
     """Return a job."""
-    return _shown(parts.scheduling.get(call.tenant, job_id))
+    job = parts.scheduling.get(call.tenant, job_id)
+    tag = _etag(job.definition.id, job.state.revision)
+    match, none_match = call.preconditions.match, call.preconditions.none_match
+    if match is not None and not match.strongly_name(tag):
+        raise NotCurrent
+    # A result that has expired since is gone without a new revision: what the client keeps still
+    # has it.
+    is_whole = job.state.last_run is None or job.result is not None
+    if none_match is not None and none_match.weakly_name(tag) and is_whole:
+        return answer(304, None, {"ETag": tag})
+    return _shown(job)
 
 
 def _shown(job: Job) -> Response:
@@ -118,15 +140,20 @@ def _etag(job_id: str, revision: int) -> str:
     return f'"{job_id.removeprefix("job_")}-{revision}"'
 
 
-def _if_match(call: Call) -> Check:
-    """Return what raises NotCurrent for a job that is no longer what the call's If-Match says."""
-    current = call.header("if-match")
+def _precondition(call: Call) -> Check:
+    """Return what raises NotCurrent for a job that is not as the call's If-Match and If-None-Match
+    ask.
+    """
+    match, none_match = call.preconditions.match, call.preconditions.none_match
 
     def check(state: State) -> None:
-        if current is None or current.strip() == "*":
-            return
-        if _etag(state.job_id, state.revision) not in [tag.strip() for tag in current.split(",")]:
+        tag = _etag(state.job_id, state.revision)
+        if match is not None and not match.strongly_name(tag):
             raise NotCurrent
+        if none_match is not None and none_match.weakly_name(tag):
+            raise NotCurrent(
+                "what If-None-Match names is there; to change it, send If-Match with its ETag"
+            )
 
     return check
 
@@ -135,7 +162,7 @@ def update_job(call: Call, job_id: str) -> Response:
     """Change a job."""
     document = call.document()
     scheduling = parts.scheduling
-    check = _if_match(call)
+    check = _precondition(call)
 
     def edit(job: Job, now: datetime) -> Edit:
         check(job.state)
@@ -147,7 +174,7 @@ def update_job(call: Call, job_id: str) -> Response:
 _CHANGE: dict[str, Any] = {
     "body": "JobUpdateIn",
     "answers": {200: "Job"},
-    "takes": ("If-Match",),
+    "takes": _PRECONDITIONS,
     "gives": ("ETag",),
     "refuses": (409,),
 }
@@ -178,7 +205,7 @@ def patch_job(call: Call, job_id: str) -> Response:
     "PUT",
     body="JobReplacementIn",
     answers={200: "Job", 201: "Job"},
-    takes=("If-Match",),
+    takes=_PRECONDITIONS,
     gives=("ETag", "Location"),
     refuses=(409, 429),
 )
@@ -192,10 +219,10 @@ def put_job(call: Call, job_id: str) -> Response:
     key = job_id.removeprefix("key:")
     document = call.document()
     scheduling = parts.scheduling
-    check = _if_match(call)
+    check = _precondition(call)
 
     def make(now: datetime) -> Definition:
-        if call.header("if-match") is not None:
+        if call.preconditions.match is not None:
             # Even `*` is meant for a job that is there.
             raise NotCurrent
         return read_job(call.tenant, document, now, scheduling.check_request, key=key)
@@ -214,16 +241,16 @@ def put_job(call: Call, job_id: str) -> Response:
     return answer(201, job_view(job), headers)
 
 
-@route(routes, "/jobs/{job_id}", "DELETE", answers={204: None}, takes=("If-Match",))
+@route(routes, "/jobs/{job_id}", "DELETE", answers={204: None}, takes=_PRECONDITIONS)
 def delete_job(call: Call, job_id: str) -> Response:
     """Delete a job and its runs."""
-    parts.scheduling.delete(call.tenant, job_id, _if_match(call))
+    parts.scheduling.delete(call.tenant, job_id, _precondition(call))
     return answer(204, None)
 
 
 _TURN: dict[str, Any] = {
     "answers": {200: "Job"},
-    "takes": ("If-Match",),
+    "takes": _PRECONDITIONS,
     "gives": ("ETag",),
     "refuses": (409,),
 }
@@ -232,13 +259,13 @@ _TURN: dict[str, Any] = {
 @route(routes, "/jobs/{job_id}/pause", "POST", **_TURN)
 def pause_job(call: Call, job_id: str) -> Response:
     """Pause a job."""
-    return _shown(parts.scheduling.pause(call.tenant, job_id, _if_match(call)))
+    return _shown(parts.scheduling.pause(call.tenant, job_id, _precondition(call)))
 
 
 @route(routes, "/jobs/{job_id}/resume", "POST", **_TURN)
 def resume_job(call: Call, job_id: str) -> Response:
     """Resume a paused job."""
-    return _shown(parts.scheduling.resume(call.tenant, job_id, _if_match(call)))
+    return _shown(parts.scheduling.resume(call.tenant, job_id, _precondition(call)))
 
 
 @route(
@@ -246,7 +273,7 @@ def resume_job(call: Call, job_id: str) -> Response:
     "/jobs/{job_id}/run",
     "POST",
     answers={202: "Run"},
-    takes=("Idempotency-Key",),
+    takes=("Idempotency-Key", *_PRECONDITIONS),
     gives=("Idempotency-Replayed",),
     refuses=(409,),
 )
@@ -256,6 +283,11 @@ def run_job(call: Call, job_id: str) -> Response:
     The run retries as the job says and becomes its result; it changes neither its status nor when
     it is due next.
     """
+    check = _precondition(call)
+
+    scheduling = parts.scheduling
+    # An Idempotency-Key goes by the job, however the path names it.
+    found = scheduling.resolve(call.tenant, job_id)
 
     def run(remember: Remember | None) -> tuple[int, Any]:
         def record(run_job_id: str, queued: Run) -> object:
@@ -265,7 +297,9 @@ def run_job(call: Call, job_id: str) -> Response:
                 else None
             )
 
-        found, queued = parts.scheduling.run_now(call.tenant, job_id, record if remember else None)  # type: ignore[arg-type]
+        _, queued = scheduling.run_now(call.tenant, found, record if remember else None, check)  # type: ignore[arg-type]
         return 202, run_view(found, queued, with_responses=True)
 
-    return once(call, None, run)
+    return once(
+        call, f"/jobs/{found}/run", None, run, is_of_target=lambda shown: shown["job_id"] == found
+    )

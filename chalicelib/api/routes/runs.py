@@ -24,7 +24,7 @@ from chalicelib.usecases.failed_runs import failed_runs
 
 routes = Blueprint(__name__)
 
-# A filtered page reads at most so many runs and then ends early, with a `next`.
+# A page ends early, with a `next`, when so many attempts are read, whether they are shown or not.
 MOST_READ = 1000
 
 
@@ -59,7 +59,7 @@ def list_runs(call: Call, job_id: str) -> Response:
             before = run.key
             if status is None or run.status == status:
                 shown.append(run)
-        read += len(runs)
+        read += sum(max(1, len(run.attempts)) for run in runs)
     headers = (
         {"Link": call.next_link(write_cursor(call, before.sort))}
         if more and before is not None

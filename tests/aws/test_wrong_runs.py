@@ -1,0 +1,117 @@
+"""The index of runs that went wrong: its shards read as one list, the newest first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.aws.failed_runs_index import FAILED_RUN_SHARDS, index_keys, is_position, newest
+from chalicelib.domain.ids import RunKey, least_job_id
+from chalicelib.domain.run import RunStatus
+
+NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+# Jobs in each of the shards: the end of an id decides.
+JOBS = [f"{least_job_id(NOW)[:-2]}{number:02d}" for number in range(40)]
+
+
+def entry(job_id: str, second: int, status: RunStatus = RunStatus.FAILED) -> dict[str, Any]:
+    """Return the item of a record of a run that went wrong."""
+    at = NOW + timedelta(seconds=second)
+    key = RunKey(at, 1)
+    return {"sort": {"S": f"{key.sort}#01"}, **index_keys("tenant", job_id, key, status, at)}
+
+
+def shard_of(job_id: str) -> str:
+    return str(entry(job_id, 0)["wrong_shard"]["S"])
+
+
+def walk(items: list[dict[str, Any]], limit: int, page: int) -> list[list[str]]:
+    """Return the positions of every page to the end; a shard answers `page` items at a time."""
+    pages: list[list[str]] = []
+    before = "~"
+    while True:
+
+        def query(shard: str, before: str = before) -> dict[str, Any]:
+            here = [item for item in items if item["wrong_shard"]["S"] == shard]
+            below = sorted(
+                (item for item in here if item["wrong_at"]["S"] < before),
+                key=lambda item: str(item["wrong_at"]["S"]),
+                reverse=True,
+            )
+            more = {"LastEvaluatedKey": {}} if len(below) > page else {}
+            return {"Items": below[:page], **more}
+
+        found, is_more = newest(query, "tenant", limit)
+        pages.append([one.position for one in found])
+        if not is_more:
+            return pages
+        assert found, "a page that leads on has something, or it would lead to itself"
+        before = found[-1].position
+
+
+def positions(items: list[dict[str, Any]]) -> list[str]:
+    return sorted((item["wrong_at"]["S"] for item in items), reverse=True)
+
+
+def test_the_jobs_here_are_in_every_shard() -> None:
+    assert len({shard_of(job_id) for job_id in JOBS}) == FAILED_RUN_SHARDS
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 6, 10, 11])
+def test_the_failures_of_one_job_are_paged_to_their_end(count: int) -> None:
+    """One shard, as many entries as a page has, one fewer and one more."""
+    items = [entry(JOBS[0], second) for second in range(count)]
+    pages = walk(items, 5, 5)
+    assert [position for page in pages for position in page] == positions(items)
+    assert len(pages) == max(1, -(-count // 5))
+
+
+def test_what_lies_below_the_end_of_a_shard_that_was_not_read_to_its_end_waits() -> None:
+    """Nothing is known there: the shard may have entries in between."""
+    busy = JOBS[0]
+    quiet = next(job_id for job_id in JOBS if shard_of(job_id) != shard_of(busy))
+    items = [entry(busy, second) for second in range(10, 20)] + [entry(quiet, 0)]
+    first, *rest = walk(items, 5, 5)
+    assert first == positions(items)[:5]
+    assert [position for page in rest for position in page] == positions(items)[5:]
+
+
+@given(
+    st.sets(st.tuples(st.sampled_from(JOBS), st.integers(0, 30)), max_size=60),
+    st.integers(1, 12),
+    st.integers(1, 12),
+)
+def test_every_entry_comes_once_newest_first_whatever_the_sizes(
+    made: set[tuple[str, int]], limit: int, page: int
+) -> None:
+    items = [entry(job_id, second) for job_id, second in made]
+    pages = walk(items, limit, page)
+    assert [position for found in pages for position in found] == positions(items)
+    assert all(len(found) <= limit for found in pages)
+
+
+@given(st.sampled_from(JOBS), st.integers(0, 10**8), st.sampled_from(RunStatus))
+def test_what_went_wrong_is_in_the_index_and_nothing_else(
+    job_id: str, second: int, status: RunStatus
+) -> None:
+    item = entry(job_id, second, status)
+    assert ("wrong_at" in item) == (status in (RunStatus.FAILED, RunStatus.MISSED))
+    if "wrong_at" in item:
+        assert is_position(item["wrong_at"]["S"])
+        ((found,), is_more) = newest(
+            lambda shard: {"Items": [item] if shard == item["wrong_shard"]["S"] else []},
+            "tenant",
+            5,
+        )
+        at = NOW + timedelta(seconds=second)
+        assert (found.job_id, found.status, found.at, found.key) == (
+            job_id,
+            status,
+            at,
+            RunKey(at, 1),
+        )
+        assert (found.number, is_more) == (1, False)
