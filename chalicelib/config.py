@@ -55,6 +55,8 @@ class Settings:
     """How many jobs a tenant may have, ended ones included; 0 is no quota."""
     registrations_per_minute: int = 6_000
     """How many jobs a tenant may register in a minute; 0 is no quota."""
+    secrets_quota: int = 1_000
+    """How many secrets a tenant may have; 0 is no quota."""
     require_https: bool = False
     """`RESONA_REQUIRE_HTTPS`, `true` or `false`: whether `http:` URLs are refused, when a job is
     written and when it is sent.
@@ -94,6 +96,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ),
         registrations_per_minute=_number(
             environ, "RESONA_REGISTRATIONS_PER_MINUTE", default=6_000, least=0, most=60_000
+        ),
+        secrets_quota=_number(
+            environ, "RESONA_SECRETS_QUOTA", default=1_000, least=0, most=100_000
         ),
         require_https=_flag(environ, "RESONA_REQUIRE_HTTPS"),
     )

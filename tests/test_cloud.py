@@ -1466,7 +1466,10 @@ def tour(env: Environment) -> None:
     env.scheduling.delete("tenant", job_id)
     for value in ("first", "second"):
         env.secrets.put("tenant", "token", value, env.now)
+    env.secrets.check("tenant", Request("https://example.com/", "GET", {"X": "{{secret:token}}"}))
+    env.secrets.put("tenant", "token", "third", env.now)
     assert env.secrets.names("tenant")
+    assert env.secrets.names("tenant", "a", 1)
     assert env.secrets.rotate("tenant", env.now).previous
     env.secrets.delete("tenant", "token")
     dynamodb: Any = memory.DynamoDB(env.cloud)

@@ -32,6 +32,7 @@ ENVIRON = {
 OTHERS = {
     "RESONA_RUN_RETENTION": "7",
     "RESONA_JOBS_QUOTA": "0",
+    "RESONA_SECRETS_QUOTA": "7",
     "RESONA_REGISTRATIONS_PER_MINUTE": "60000",
     "RESONA_REQUIRE_HTTPS": "true",
 }
@@ -41,6 +42,7 @@ def test_each_field_is_the_variable_of_its_name() -> None:
     settings = dataclasses.asdict(read_settings({**ENVIRON, **OTHERS}))
     assert settings.pop("run_retention") == timedelta(days=7)
     assert (settings.pop("jobs_quota"), settings.pop("registrations_per_minute")) == (0, 60_000)
+    assert settings.pop("secrets_quota") == 7
     assert settings.pop("require_https") is True
     assert {f"RESONA_{name.upper()}": value for name, value in settings.items()} == ENVIRON
 
@@ -81,6 +83,7 @@ def test_runs_are_kept_for_a_month_unless_said_otherwise() -> None:
 def test_quotas_are_what_the_readme_says_unless_said_otherwise() -> None:
     settings = read_settings(ENVIRON)
     assert (settings.jobs_quota, settings.registrations_per_minute) == (100_000, 6_000)
+    assert settings.secrets_quota == 1_000
 
 
 def test_an_item_s_writes_a_second_bound_the_quota_of_registrations() -> None:

@@ -124,7 +124,13 @@ def test_no_environment_makes_a_packaged_executor_call_what_is_not_public(
     package: Path, hope: str
 ) -> None:
     numbers = dict.fromkeys(
-        ["RESONA_RUN_RETENTION", "RESONA_JOBS_QUOTA", "RESONA_REGISTRATIONS_PER_MINUTE"], "1"
+        [
+            "RESONA_RUN_RETENTION",
+            "RESONA_JOBS_QUOTA",
+            "RESONA_SECRETS_QUOTA",
+            "RESONA_REGISTRATIONS_PER_MINUTE",
+        ],
+        "1",
     )
     # Botocore takes no hopes in these.
     numbers["RESONA_REQUIRE_HTTPS"] = "false"

@@ -5,6 +5,9 @@ for.
     name     range: `secret#<NAME>`, or `signing` for the tenant's signing secrets
     value    what KMS made of it, base64; the signing secrets are one JSON text
     created_at, updated_at   texts; `revision`, a number, on `signing` alone
+    unfit_for   `header` if no header can carry the value (the API may encrypt it and not decrypt)
+    used_in     `header` if a job has named it in one since it was first put
+    replaced    earlier values, the latest first, each with the time until which it is hidden, JSON
 
 What was encrypted for one tenant, purpose or name cannot be decrypted for another. A ciphertext is
 decrypted once per process: it never means anything else, so what is remembered of it needs no end.
@@ -17,7 +20,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -25,9 +28,20 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import Caller, code_of
-from chalicelib.domain.errors import InvalidInput, SecretNotFound, Unavailable
+from chalicelib.domain.errors import InvalidInput, QuotaExceeded, SecretNotFound, Unavailable
 from chalicelib.domain.request import Request
-from chalicelib.domain.secrets import SecretDates, SigningSecrets, missing_secrets, names_in
+from chalicelib.domain.secrets import (
+    HEADER_VALUE,
+    MOST_REPLACED,
+    OVERLAP,
+    SecretDates,
+    SigningSecrets,
+    fits_header,
+    missing_secrets,
+    names_in,
+    names_in_headers,
+    unfit_secrets,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -37,6 +51,10 @@ _PART, _KEY_PART = "the table of secrets", "the key of secrets"
 _SIGNING = "signing"
 _TRIES = 10
 _REMEMBERED = 4096
+
+
+def _in_turn(calls: Sequence[Callable[[], list[str]]]) -> list[list[str]]:
+    return [call() for call in calls]
 
 
 class SecretStore:
@@ -49,11 +67,19 @@ class SecretStore:
         kms: Callable[[], KMSClient],
         key: str,
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        quota: int = 0,
+        side_by_side: Callable[[Sequence[Callable[[], list[str]]]], list[list[str]]] = _in_turn,
     ) -> None:
+        """`quota` is how many secrets a tenant may have, 0 any number; `side_by_side` makes the
+        calls that decrypt.
+        """
         self._client = client
         self._table = table
         self._make_kms = kms
         self._key = key
+        self._quota = quota
+        self._side_by_side = side_by_side
         self._call = Caller(_PART, sleep)
         self._call_kms = Caller(_KEY_PART, sleep)
         self._decrypt = lru_cache(_REMEMBERED)(self._decrypted)
@@ -63,9 +89,11 @@ class SecretStore:
         return self._make_kms()
 
     def put(self, tenant: str, name: str, value: str, now: datetime) -> None:
-        """Keep a value under a name, in the place of the one that is there.
+        """Keep a value under a name, in the place of the one that is there. A write that comes late
+        undoes no later one.
 
-        A write that comes late undoes no later one.
+        Raises QuotaExceeded, and InvalidInput if a job uses the secret in a header that cannot
+        carry the value. Puts of new names at the same time may exceed the quota by their number.
         """
         sealed = self._encrypted(tenant, _secret(name), value)
         for _ in range(_TRIES):
@@ -73,14 +101,29 @@ class SecretStore:
             if before is not None and before["value"]["S"] == sealed:
                 # A write of ours whose answer was lost has taken effect.
                 return
+            if before is None and self._quota and self._count(tenant) >= self._quota:
+                raise QuotaExceeded("secrets", self._quota, retry_after=1)
+            if before is not None and "used_in" in before and not fits_header(value):
+                raise InvalidInput.of(
+                    "value", f"a job uses this secret in a header: {HEADER_VALUE}, or another name"
+                )
             stamp = {"S": now.isoformat()}
-            item = {
+            item: dict[str, Any] = {
                 "tenant": {"S": tenant},
                 "name": {"S": _secret(name)},
                 "value": {"S": sealed},
                 "created_at": before["created_at"] if before else stamp,
                 "updated_at": stamp,
             }
+            if not fits_header(value):
+                item["unfit_for"] = {"S": "header"}
+            if before is not None:
+                replaced = [
+                    [before["value"]["S"], (now + OVERLAP).isoformat()],
+                    *_replaced(before, now),
+                ]
+                item["replaced"] = {"S": json.dumps(replaced[:MOST_REPLACED])}
+                item |= {"used_in": before["used_in"]} if "used_in" in before else {}
             if self._put(item, before, "value"):
                 return
         raise Unavailable(_PART)
@@ -91,14 +134,19 @@ class SecretStore:
         # there.
         if self.missing(tenant, [name]):
             raise SecretNotFound
-        key = {"tenant": {"S": tenant}, "name": {"S": _secret(name)}}
+        key = _item_key(tenant, _secret(name))
         self._call(lambda: self._client.delete_item(TableName=self._table, Key=key), writes=True)
 
-    def names(self, tenant: str) -> list[SecretDates]:
-        """Return the tenant's secrets without their values, by name."""
+    def names(self, tenant: str, after: str = "", most: int = 1000) -> list[SecretDates]:
+        """Return up to `most` of the tenant's secrets without their values, by name, those after a
+        name.
+        """
         found: list[SecretDates] = []
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = (
+            {"ExclusiveStartKey": _item_key(tenant, _secret(after))} if after else {}
+        )
         while True:
+            more["Limit"] = most - len(found)
             answer: Any = self._call(
                 lambda more=more: self._client.query(  # type: ignore[misc]
                     TableName=self._table,
@@ -121,9 +169,12 @@ class SecretStore:
                 for item in answer["Items"]
             ]
             start = answer.get("LastEvaluatedKey")
-            if start is None:
+            if start is None or len(found) >= most:
                 return found
             more = {"ExclusiveStartKey": start}
+
+    def _count(self, tenant: str) -> int:
+        return len(self.names(tenant, most=self._quota))
 
     def missing(self, tenant: str, names: Collection[str]) -> set[str]:
         """Return those of the names that the tenant has no secret for."""
@@ -131,36 +182,68 @@ class SecretStore:
         return {name for name in names if _secret(name) not in there}
 
     def check(self, tenant: str, request: Request) -> None:
-        """Refuse a request that names a secret which does not exist.
+        """Refuse a request that names a secret which does not exist, or one in a header that cannot
+        carry it.
 
-        Raises InvalidInput, naming every place.
+        From then on no such value can be put. Raises InvalidInput, naming every place.
         """
         names = names_in(request)
-        missing = self.missing(tenant, names) if names else None
-        if missing:
-            raise InvalidInput(missing_secrets(request, missing))
+        for _ in range(_TRIES) if names else ():
+            items = self._items(tenant, map(_secret, names))
+            missing = {name for name in names if _secret(name) not in items}
+            in_headers = {
+                name: items[_secret(name)] for name in names_in_headers(request) - missing
+            }
+            unfit = {name for name, item in in_headers.items() if "unfit_for" in item}
+            if missing or unfit:
+                raise InvalidInput(
+                    [*missing_secrets(request, missing), *unfit_secrets(request, unfit)]
+                )
+            unmarked = [item for item in in_headers.values() if "used_in" not in item]
+            if all(
+                self._put({**item, "used_in": {"S": "header"}}, item, "value") for item in unmarked
+            ):
+                return
+        if names:
+            raise Unavailable(_PART)
 
     def unsealed(
         self, tenant: str, names: Iterable[str], now: datetime
-    ) -> tuple[SigningSecrets, dict[str, str]]:
-        """Return the tenant's signing secrets, made if it has none yet, and the values of those of
-        the names that exist.
+    ) -> tuple[SigningSecrets, dict[str, str], tuple[str, ...]]:
+        """Return the signing secrets, the values of those of the names that exist, and earlier
+        values.
+
+        The signing secrets are made if the tenant has none yet. Earlier values are those replaced
+        within 24 hours: a target may answer with the value of the attempt before.
         """
         items = self._items(tenant, [_SIGNING, *map(_secret, names)])
         signing = self._signing(items[_SIGNING]) if _SIGNING in items else self.signing(tenant, now)
+        found = {name: item for name, item in items.items() if name != _SIGNING}
+        opened = self._side_by_side(
+            [partial(self._opened, tenant, name, item, now) for name, item in found.items()]
+        )
         values = {
-            name.removeprefix(_secret("")): self._decrypt(tenant, name, item["value"]["S"])
-            for name, item in items.items()
-            if name != _SIGNING
+            name.removeprefix(_secret("")): texts[0]
+            for name, texts in zip(found, opened, strict=True)
         }
-        return signing, values
+        return signing, values, tuple(text for texts in opened for text in texts[1:])
+
+    def _opened(self, tenant: str, name: str, item: dict[str, Any], now: datetime) -> list[str]:
+        """Return the value of a secret, and after it those that were replaced less than 24 hours
+        ago.
+        """
+        sealed = [item["value"]["S"], *(value for value, _ in _replaced(item, now))]
+        return [self._decrypt(tenant, name, value) for value in sealed]
 
     def signing(self, tenant: str, now: datetime) -> SigningSecrets:
         """Return the tenant's signing secrets, made if it has none yet."""
         return self._kept_signing(tenant, now, lambda found: found)
 
     def rotate(self, tenant: str, now: datetime) -> SigningSecrets:
-        """Make a new signing secret; for 24 hours what is sent is signed with the old one too."""
+        """Make a new signing secret; for 24 hours what is sent is signed with the old one too.
+
+        Raises RotatedTooOften.
+        """
         return self._kept_signing(tenant, now, lambda found: found.rotated(_fresh(), now))
 
     def _kept_signing(
@@ -207,8 +290,12 @@ class SecretStore:
         """
         unchanged: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(tenant)"}
         if before is not None:
+            is_same, is_unused_still = (
+                "#seen = :read",
+                "#seen = :read AND attribute_not_exists(used_in)",
+            )
             unchanged = {
-                "ConditionExpression": "#seen = :read",
+                "ConditionExpression": is_same if "used_in" in before else is_unused_still,
                 "ExpressionAttributeNames": {"#seen": seen},
                 "ExpressionAttributeValues": {":read": before[seen]},
             }
@@ -233,9 +320,7 @@ class SecretStore:
 
     def _items(self, tenant: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return the items that there are, by name, read consistently."""
-        keys: list[Any] = [
-            {"tenant": {"S": tenant}, "name": {"S": name}} for name in dict.fromkeys(names)
-        ]
+        keys: list[Any] = [_item_key(tenant, name) for name in dict.fromkeys(names)]
         found: dict[str, dict[str, Any]] = {}
         while keys:
             request: dict[str, Any] = {self._table: {"Keys": keys[:100], "ConsistentRead": True}}
@@ -273,6 +358,16 @@ class SecretStore:
             # A key that is disabled or gone, a policy that forbids: whoever operates Resona must
             # see to it, and nothing has changed.
             raise Unavailable(_KEY_PART) from error
+
+
+def _replaced(item: dict[str, Any], now: datetime) -> list[list[str]]:
+    """Return the earlier values that are still to be hidden, encrypted, each with its time."""
+    replaced: list[list[str]] = json.loads(item["replaced"]["S"]) if "replaced" in item else []
+    return [[value, until] for value, until in replaced if datetime.fromisoformat(until) > now]
+
+
+def _item_key(tenant: str, name: str) -> dict[str, Any]:
+    return {"tenant": {"S": tenant}, "name": {"S": name}}
 
 
 def _secret(name: str) -> str:

@@ -11,9 +11,10 @@
     │   ├── DateHasPassed         resume of a one-time job that is over
     │   ├── TooManyRuns           run-now while 32 runs are unfinished
     │   ├── KeyIsTaken            a job key that exists
+    │   ├── RotatedTooOften       a rotation that would drop a signing secret before its 24 hours are over
     │   └── RequestUnderWay       the same Idempotency-Key, the first request not yet answered
     ├── NotCurrent            If-Match names another revision, If-None-Match this one (412)
-    ├── QuotaExceeded         over the tenant's quota of jobs or of registrations in a minute (429)
+    ├── QuotaExceeded         over the tenant's quota of jobs, of secrets or of registrations in a minute (429)
     └── Unavailable           a part Resona needs does not answer (503); `unknown` when nobody can tell whether it took effect
 
 A target that fails is data (`domain.run.Outcome`), never an exception.
@@ -23,6 +24,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+
+from chalicelib.domain.instant import format_instant
 
 
 class ResonaError(Exception):
@@ -140,6 +144,13 @@ class RequestUnderWay(Refused):
         )
 
 
+class RotatedTooOften(Refused):
+    def __init__(self, most: int, until: datetime) -> None:
+        super().__init__(
+            f"{most} earlier signing secrets are in force for 24 hours each; rotate again at {format_instant(until)}"
+        )
+
+
 class NotCurrent(ResonaError):
     """`why` says what the request asked for and is not so."""
 
@@ -148,8 +159,8 @@ class NotCurrent(ResonaError):
 
 
 class QuotaExceeded(ResonaError):
-    """`quota` is `jobs` or `registrations`; `window` the seconds that a quota of registrations is
-    for; `retry_after` seconds.
+    """`quota` is `jobs`, `secrets` or `registrations`; `window` the seconds that a quota of
+    registrations is for; `retry_after` seconds.
     """
 
     def __init__(
@@ -162,9 +173,12 @@ class QuotaExceeded(ResonaError):
         if window:
             what = f"{limit} jobs may be registered in {window} seconds"
             when = f"try again in {retry_after} s"
-        else:
+        elif quota == "jobs":
             what = f"there may be {limit} jobs: delete some"
             when = f"a deleted job may count for another {retry_after} s, so try again then"
+        else:
+            what = f"there may be {limit} {quota}: delete some"
+            when = f"try again in {retry_after} s"
         super().__init__(f"over the quota of {quota}: {what}; {when}")
 
 

@@ -7,25 +7,25 @@ signatures are made with.
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
-from chalicelib.domain.errors import FieldError
+from chalicelib.domain.errors import FieldError, RotatedTooOften
 from chalicelib.domain.request import Request
 
 SECRET_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 LARGEST_SECRET = 4096
-MASK = "***"
 # For so long what is sent is signed with the old signing secret too.
 OVERLAP = timedelta(hours=24)
 MOST_PREVIOUS = 4
+# So many a request may name, and so many earlier values of each are hidden for 24 hours.
+MOST_NAMED = 20
+MOST_REPLACED = 2
 
+HEADER_VALUE = "put visible ASCII characters, with spaces only between them"
 _PLACEHOLDER = re.compile(r"\{\{secret:([^{}]*)\}\}", re.ASCII)
 # What RFC 3986 allows in a path, but for the percent sign.
 _PATH_SAFE = "/:@!$&'()*+,;=~"
@@ -54,11 +54,14 @@ class SigningSecrets:
         return (self.current, *(secret for secret, until in self.previous if until > now))
 
     def rotated(self, fresh: str, now: datetime) -> SigningSecrets:
-        """Return them with `fresh` as the current one; what a rotation replaced stays in force when
-        it is repeated for a lost answer.
+        """Return them with `fresh` as the current one.
+
+        Raises RotatedTooOften where one in force would be dropped.
         """
         kept = [(secret, until) for secret, until in self.previous if until > now]
-        return SigningSecrets(fresh, ((self.current, now + OVERLAP), *kept)[:MOST_PREVIOUS])
+        if len(kept) >= MOST_PREVIOUS:
+            raise RotatedTooOften(MOST_PREVIOUS, min(until for _, until in kept))
+        return SigningSecrets(fresh, ((self.current, now + OVERLAP), *kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +100,40 @@ def wrong_placeholders(request: Request) -> Iterator[FieldError]:
                 yield FieldError(
                     field, "{{secret:NAME}} needs a name of 1 to 64 of A-Z a-z 0-9 _ -"
                 )
+    named = len(names_in(request))
+    if named > MOST_NAMED:
+        yield FieldError(
+            "request.body", f"the request may name at most {MOST_NAMED} secrets, and names {named}"
+        )
     scheme, _, rest = request.url.partition("://")
     if "{{secret:" in scheme + re.split("[/?#]", rest, maxsplit=1)[0]:
         yield FieldError(
             "request.url", "a secret may stand in the path and in the query, not in the host"
         )
+
+
+def names_in_headers(request: Request) -> frozenset[str]:
+    """Return the names of the secrets in the headers of a request."""
+    return names_in(Request("", request.method, request.headers))
+
+
+def fits_header(value: str) -> bool:
+    """Say whether a value can be that of a header: visible ASCII characters, spaces only between
+    them.
+    """
+    return re.fullmatch("[!-~]([ -~]*[!-~])?", value) is not None
+
+
+def unfit_secrets(request: Request, unfit: Iterable[str]) -> Iterator[FieldError]:
+    """Yield an error for each header that names one of the secrets that no header can carry."""
+    names = set(unfit)
+    for field, value in _texts(replace(request, url="", body=None)):
+        for name in dict.fromkeys(_PLACEHOLDER.findall(value)):
+            if name in names:
+                yield FieldError(
+                    field,
+                    f"the value of the secret {name} cannot stand in a header: {HEADER_VALUE}",
+                )
 
 
 def missing_secrets(request: Request, missing: Iterable[str]) -> Iterator[FieldError]:
@@ -179,71 +211,3 @@ def _value(values: Mapping[str, str], name: str) -> str:
     if name not in values:
         raise SecretMissing(name)
     return values[name]
-
-
-class Mask:
-    """Hides values in what a target sent back, also where it has percent-encoded, JSON-escaped,
-    HTML-escaped or base64-encoded them.
-
-    The target chooses the text and the tenant the values, so each form is looked for by itself, in
-    time that grows with the text alone: an expression of them all would try at every place, and
-    other jobs wait for it.
-    """
-
-    def __init__(self, values: Iterable[str]) -> None:
-        self._forms = frozenset(form for value in values for form in _forms(value) if form)
-        self._longest = max(map(len, self._forms), default=0)
-
-    def body(self, data: bytes, keep: int) -> bytes:
-        """Return what is kept of the first `keep` bytes, values hidden: also one that begins before
-        their end and goes on behind it.
-        """
-        kept, at = list[bytes](), 0
-        for start, end in sorted(self._places(data[: keep + self._longest])):
-            if start >= keep:
-                break
-            if start >= at:
-                kept += [data[at:start], MASK.encode()]
-            at = max(at, end)
-        return b"".join([*kept, data[at:keep]])[:keep]
-
-    def _places(self, data: bytes) -> Iterator[tuple[int, int]]:
-        for form in self._forms:
-            at = data.find(form)
-            while at >= 0:
-                yield at, at + len(form)
-                at = data.find(form, at + len(form))
-
-    def header(self, text: str, keep: int | None = None) -> str:
-        """Return what is kept of a header's name or value, all if `keep` is None; http.client has
-        read it as Latin-1.
-        """
-        data = text.encode("latin-1", "replace")
-        return self.body(data, len(data) * len(MASK) if keep is None else keep).decode("latin-1")
-
-
-def _forms(value: str) -> set[bytes]:
-    percent = {
-        quote(value, safe=""),
-        quote(value, safe=_PATH_SAFE),
-        quote(value),
-        quote_plus(value),
-    }
-    in_json = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-    escaped = {
-        *in_json,
-        *(text.replace("/", "\\/") for text in in_json),
-        html.escape(value),
-        html.escape(value, quote=False),
-    }
-    texts = {
-        value,
-        *percent,
-        *(re.sub("%..", lambda found: found[0].lower(), one) for one in percent),
-        *escaped,
-    }
-    raw = value.encode()
-    return {text.encode() for text in texts} | {
-        base64.b64encode(raw),
-        base64.urlsafe_b64encode(raw).rstrip(b"="),
-    }

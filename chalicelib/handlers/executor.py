@@ -28,6 +28,7 @@ from chalicelib.domain.instant import parse_instant
 from chalicelib.outbound.address_guard import PUBLIC, Guard
 from chalicelib.outbound.send import send
 from chalicelib.runtime.clock import utc_now
+from chalicelib.runtime.concurrency import in_threads
 from chalicelib.telemetry.invocation import invocation
 from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Send
@@ -52,7 +53,9 @@ def assemble(guard: Guard = PUBLIC) -> Firing:
     dynamodb = clients.dynamodb()
     jobs = JobStore(dynamodb, settings.jobs_table)
     queue = DueQueue(clients.sqs(), settings.due_queue_url)
-    secrets = SecretStore(dynamodb, settings.secrets_table, clients.kms, settings.secrets_key)
+    secrets = SecretStore(
+        dynamodb, settings.secrets_table, clients.kms, settings.secrets_key, side_by_side=in_threads
+    )
     outbound: Send = partial(send, guard=guard, https_only=settings.require_https)
     return Firing(
         jobs=jobs,

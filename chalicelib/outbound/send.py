@@ -17,9 +17,10 @@ import requests
 from urllib3.util import parse_url
 
 from chalicelib.domain.errors import ResonaError
+from chalicelib.domain.hiding import Mask
 from chalicelib.domain.request import Request, check, payload
 from chalicelib.domain.run import AttemptResult, Outcome, Response
-from chalicelib.domain.secrets import Credentials, Mask
+from chalicelib.domain.secrets import Credentials
 from chalicelib.outbound import signing
 from chalicelib.outbound.address_guard import PUBLIC, Failure, Guard
 from chalicelib.outbound.answer import Answer
@@ -61,7 +62,7 @@ def send(
         with wire.watched():
             answer = _exchange(request, _headers(request, run_headers), wire, credentials)
         # The clock has stopped: hiding secrets is not the target's time.
-        return _kept(answer, wire.elapsed, Mask(credentials.hidden))
+        return _result(answer, wire.elapsed, Mask(credentials.hidden))
     except ResonaError as refused:
         # Its sentence is ours: names of fields and rules, no values.
         return AttemptResult(
@@ -136,43 +137,52 @@ def _exchange(
     return wire.answer
 
 
-def _kept(answer: Answer, elapsed: timedelta, mask: Mask) -> AttemptResult:
-    headers, has_more_headers = _kept_headers(answer, mask)
-    is_cut = len(answer.body) > KEEP_BODY or not answer.is_whole
-    text, encoding = _kept_body(
-        mask.body(answer.body, KEEP_BODY), is_whole=len(answer.body) <= KEEP_BODY
-    )
-    response = Response(headers, text, truncated=is_cut or has_more_headers, encoding=encoding)
+def _result(answer: Answer, elapsed: timedelta, mask: Mask) -> AttemptResult:
     is_success = 200 <= answer.status <= 299
     return AttemptResult(
         Outcome.SUCCESS if is_success else Outcome.HTTP_ERROR,
         elapsed,
         status_code=answer.status,
-        response=response,
+        response=_kept(answer, mask),
         error=None if is_success else f"the target answered {answer.status}",
-        retry_after=mask.header(answer.headers.get("Retry-After", ""), 100) or None,
+        retry_after=mask.header(answer.headers.get("Retry-After", ""))[:100] or None,
     )
 
 
+def _kept(answer: Answer, mask: Mask) -> Response:
+    """Return what is kept of an answer, its secrets hidden."""
+    headers, has_all_headers = _kept_headers(answer, mask)
+    if mask and answer.body and _is_encoded(answer):
+        # Nobody can tell whether a secret is in it.
+        return Response(headers, "", truncated=True)
+    kept, is_all = mask.body(answer.body, KEEP_BODY, is_whole=answer.is_whole)
+    body, encoding = _text(kept, is_whole=is_all)
+    return Response(headers, body, truncated=not (is_all and has_all_headers), encoding=encoding)
+
+
 def _kept_headers(answer: Answer, mask: Mask) -> tuple[dict[str, str], bool]:
-    """Return the headers that are kept, and whether there were more than fit."""
-    kept: dict[str, str] = {}
-    size = 0
+    """Return the headers that are kept, by their names in lower case, and whether these are all."""
+    fields, came, is_all = list[tuple[str, list[str]]](), 0, answer.has_all_headers
     for name in answer.headers:
-        value = answer.headers[name]
-        # As it came, too: what would not fit is not worth the search for secrets in it.
-        came = len(name) + len(value)
-        if size + came > KEEP_HEADERS:
-            return kept, True
-        lower, value = mask.header(name).lower(), mask.header(value)
-        size += max(came, len(lower) + len(value.encode("utf-8", "replace")))
+        # Hiding makes headers shorter: more is searched than is kept, but not much more.
+        if came > 2 * KEEP_HEADERS:
+            is_all = False
+            break
+        lines = answer.headers.getlist(name)
+        fields.append((name, lines))
+        came += len(name) + sum(map(len, lines))
+    kept, size = dict[str, str](), 0
+    for name, value in mask.headers(fields):
+        size += len(name) + len(value.encode("utf-8", "replace"))
         if size > KEEP_HEADERS:
-            return kept, True
-        kept[lower] = value
-    return kept, not answer.has_all_headers
+            return kept, False
+        # Two names may hold secrets, and be the same without them.
+        lower = name.lower()
+        kept[lower] = f"{kept[lower]}, {value}" if lower in kept else value
+    return kept, is_all
 
 
-def _kept_body(kept: bytes, *, is_whole: bool) -> tuple[str, str | None]:
+def _text(kept: bytes, *, is_whole: bool) -> tuple[str, str | None]:
     """Return what is kept as text, or as base64 if it is not UTF-8; a character that the cut
     divides is left out.
     """
@@ -180,6 +190,13 @@ def _kept_body(kept: bytes, *, is_whole: bool) -> tuple[str, str | None]:
         return codecs.getincrementaldecoder("utf-8")().decode(kept, final=is_whole), None
     except UnicodeDecodeError:
         return base64.b64encode(kept).decode("ascii"), "base64"
+
+
+def _is_encoded(answer: Answer) -> bool:
+    """Say whether a body is compressed: `identity` was asked for, and nothing is decoded."""
+    named = [answer.headers.get(name, "") for name in ("Content-Encoding", "Transfer-Encoding")]
+    codings = {coding.strip() for coding in ",".join(named).lower().split(",")}
+    return not codings <= {"", "identity", "chunked"}
 
 
 def _meaning(error: Exception, wire: Wire) -> Failure:

@@ -16,7 +16,14 @@ from chalicelib.domain.instant import format_instant
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome
-from chalicelib.domain.secrets import Credentials, SecretMissing, SigningSecrets, names_in, resolved
+from chalicelib.domain.secrets import (
+    MOST_NAMED,
+    Credentials,
+    SecretMissing,
+    SigningSecrets,
+    names_in,
+    resolved,
+)
 from chalicelib.domain.state import UnfinishedRun
 
 log = logging.getLogger("resona")
@@ -62,15 +69,23 @@ def _host(url: str) -> str | None:
         return None
 
 
+def _names_too_many(definition: Definition) -> bool:
+    """Say whether a job names more secrets than it may: one that was written before there was a
+    limit.
+    """
+    return len(names_in(definition.request)) > MOST_NAMED
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedAttempt:
-    """A definition, what its attempt is signed with, and the values of those of its secrets that
-    exist.
+    """A definition, what its attempt is signed with, the values of those of its secrets that exist,
+    and values replaced lately.
     """
 
     definition: Definition
     signing: SigningSecrets
     values: Mapping[str, str]
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +105,12 @@ class AttemptSender:
         meantime is not claimed.
         """
         until = self.clock() + _PATIENCE
+        # Not sent, and not decrypted either.
+        names = () if _names_too_many(definition) else names_in(definition.request)
         while True:
             try:
                 return PreparedAttempt(
-                    definition,
-                    *self.secrets.unsealed(
-                        definition.tenant, names_in(definition.request), self.clock()
-                    ),
+                    definition, *self.secrets.unsealed(definition.tenant, names, self.clock())
                 )
             except Unavailable:
                 if self.clock() >= until:
@@ -115,6 +129,9 @@ class AttemptSender:
             or run.lease_until - started_at < definition.timeout + _LEASE_TO_SPARE
         ):
             return None
+        if _names_too_many(definition):
+            why = f"the request may name at most {MOST_NAMED} secrets: change the job"
+            return started_at, AttemptResult(Outcome.BLOCKED, timedelta(0), error=why)
         try:
             request = resolved(definition.request, prepared.values)
         except SecretMissing as missing:
@@ -130,7 +147,8 @@ class AttemptSender:
             "Resona-Scheduled-Time": format_instant(run.key.due_at),
         }
         credentials = Credentials(
-            prepared.signing.in_force(started_at), tuple(prepared.values.values())
+            prepared.signing.in_force(started_at),
+            (*prepared.values.values(), *prepared.replaced),
         )
         result = self.send(
             request, run_headers=headers, timeout=definition.timeout, credentials=credentials

@@ -395,7 +395,13 @@ def assemble(refuse_host: HostRule = refuse_private_host) -> Scheduling:
     return Scheduling(
         jobs=jobs,
         runs=RunStore(dynamodb, settings.runs_table, settings.run_retention),
-        secrets=SecretStore(dynamodb, settings.secrets_table, clients.kms, settings.secrets_key),
+        secrets=SecretStore(
+            dynamodb,
+            settings.secrets_table,
+            clients.kms,
+            settings.secrets_key,
+            quota=settings.secrets_quota,
+        ),
         schedules=Schedules(clients.scheduler(), settings.schedule_group, target),
         arming=Arming(jobs, queue, utc_now),
         clock=utc_now,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any
 
 import pytest
 
+from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.secrets import LARGEST_SECRET
 from tests.api.conftest import Api, job
+from tests.cloud import KMS, DynamoDB
 from tests.environment import Environment
 
 
@@ -175,9 +178,112 @@ def test_a_run_whose_secret_was_deleted_fails_and_says_which(api: Api, env: Envi
     assert [attempt["outcome"] for attempt in run["attempts"]] == ["blocked"]
 
 
-@pytest.mark.parametrize("call", ["/secrets", "/signing-secret"])
-def test_a_query_is_unknown(api: Api, call: str) -> None:
-    assert api.get(f"{call}?limit=1").fields == ["limit"]
+def test_a_query_is_unknown(api: Api) -> None:
+    assert api.get("/signing-secret?limit=1").fields == ["limit"]
+    assert api.get("/secrets?name=1").fields == ["name"]
+
+
+@pytest.mark.parametrize("number", [3, 4, 5])
+def test_secrets_are_listed_in_pages(api: Api, number: int) -> None:
+    for name in range(number):
+        put(api, name=f"n{name}")
+    path, pages = "/secrets?limit=2", []
+    while path:
+        answer = api.get(path)
+        assert answer.status == 200
+        pages.append([secret["name"] for secret in answer.json])
+        link = answer.headers.get("Link", "")
+        path = "/secrets?" + link.split("?", 1)[1].split(">", 1)[0] if link else ""
+    assert pages == [
+        [f"n{name}" for name in range(start, min(start + 2, number))]
+        for start in range(0, number, 2)
+    ]
+    assert [secret["name"] for secret in api.get("/secrets").json] == [
+        f"n{name}" for name in range(number)
+    ]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x"])
+def test_a_page_has_1_to_100_secrets(api: Api, query: str) -> None:
+    assert api.get(f"/secrets?{query}").fields == ["limit"]
+
+
+def test_a_cursor_of_another_list_is_refused(api: Api) -> None:
+    assert api.get("/secrets?cursor=abc").status == 400
+
+
+def test_a_tenant_may_have_as_many_secrets_as_its_quota(api: Api, env: Environment) -> None:
+    dynamodb: Any = DynamoDB(env.cloud)
+    kms: Any = KMS(env.cloud)
+    env.scheduling.secrets = SecretStore(dynamodb, "secrets", lambda: kms, "key", quota=2)
+    put(api, "a")
+    put(api, "b")
+    answer = api.call("PUT", "/secrets/c", {"value": "x"})
+    assert answer.status == 429
+    assert answer.problem["detail"] == (
+        "over the quota of secrets: there may be 2 secrets: delete some; try again in 1 s"
+    )
+    put(api, "a", "another")
+    assert api.delete("/secrets/b").status == 204
+    put(api, "c")
+
+
+def test_a_job_may_name_20_secrets(api: Api) -> None:
+    names = [f"n{number}" for number in range(21)]
+    for name in names:
+        put(api, name)
+    body = [f"{{{{secret:{name}}}}}" for name in names]
+    assert api.post("/jobs", job(request=naming("n0", body=body[:20]))).status == 201
+    answer = api.post("/jobs", job(request=naming("n0", body=body)))
+    assert (answer.status, answer.fields) == (422, ["request.body"])
+
+
+@pytest.mark.parametrize("value", ["s3cr3t ", " s3cr3t", "s3cr3t\n", "s3\ncr3t", "gehe1m-ä"])
+def test_a_secret_that_no_header_can_carry_is_refused_in_one(api: Api, value: str) -> None:
+    put(api, value=value)
+    answer = api.post("/jobs", job(request=naming("token")))
+    assert (answer.status, answer.fields) == (422, ["request.headers.Authorization"])
+    assert "s3" not in answer.text
+    assert "PUT /secrets" in answer.text or "put visible ASCII" in answer.text
+    # In a body it can stand.
+    assert (
+        api.post("/jobs", job(request=naming("token", headers={}, body="{{secret:token}}"))).status
+        == 201
+    )
+    put(api, value="better")
+    made = api.post("/jobs", job(request=naming("token")))
+    assert made.status == 201
+    refused = api.call("PUT", "/secrets/token", {"value": value})
+    assert (refused.status, refused.fields) == (422, ["value"])
+    assert "s3" not in refused.text
+
+
+def test_an_update_that_puts_an_unfit_secret_in_a_header_is_refused(api: Api) -> None:
+    put(api, value="s3cr3t\n")
+    made = api.register()
+    changed = {"request": naming("token")}
+    assert api.call("PATCH", f"/jobs/{made['id']}", changed).fields == [
+        "request.headers.Authorization"
+    ]
+
+
+def test_the_values_replaced_between_two_attempts_are_hidden_too(
+    api: Api, env: Environment
+) -> None:
+    put(api, value="first")
+    api.register(request=naming("token"))
+    put(api, value="second")
+    env.advance(seconds=10)
+    assert set(env.sent[0].credentials.hidden) == {"second", "first"}
+    put(api, value="third")
+    put(api, value="fourth")
+    api.register(request=naming("token"))
+    env.advance(seconds=10)
+    assert set(env.sent[1].credentials.hidden) == {"fourth", "third", "second"}
+    env.advance(hours=25)
+    api.register(request=naming("token"))
+    env.advance(seconds=10)
+    assert env.sent[2].credentials.hidden == ("fourth",)
 
 
 def test_no_value_is_in_any_log_line_or_any_item(

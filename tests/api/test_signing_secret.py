@@ -54,3 +54,18 @@ def test_a_job_of_a_tenant_without_a_signing_secret_is_signed_with_a_new_one(
     api.register()
     env.advance(seconds=10)
     assert env.sent[0].credentials.signing == (api.get("/signing-secret").json["secret"],)
+
+
+def test_the_fifth_rotation_within_a_day_is_refused_and_told_when(
+    api: Api, env: Environment
+) -> None:
+    kept = [api.get("/signing-secret").json["secret"]]
+    for _ in range(4):
+        kept.append(api.post("/signing-secret/rotate").json["secret"])
+        env.advance(hours=1)
+    answer = api.post("/signing-secret/rotate")
+    assert answer.status == 409
+    assert "rotate again at 2026-11-24T10:00:00Z" in answer.problem["detail"]
+    assert api.get("/signing-secret").json["secret"] == kept[-1]
+    env.advance(hours=20)
+    assert api.post("/signing-secret/rotate").status == 200

@@ -5,7 +5,7 @@ once or an answer is lost.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.secret_store import SecretStore
-from chalicelib.domain.errors import SecretNotFound, Unavailable
+from chalicelib.domain.errors import InvalidInput, SecretNotFound, Unavailable
+from chalicelib.domain.request import Request
 from chalicelib.domain.secrets import OVERLAP, SecretDates
 from tests.cloud import KMS, Cloud, DynamoDB, client_error
 
@@ -170,7 +171,7 @@ def test_a_ciphertext_is_decrypted_once_by_a_process(vault: Vault) -> None:
 
 
 def test_a_tenant_that_has_no_signing_secret_is_given_one(vault: Vault) -> None:
-    made, _ = vault.store.unsealed("tenant", [], NOW)
+    made, *_ = vault.store.unsealed("tenant", [], NOW)
     assert vault.another().signing("tenant", LATER) == made
     assert vault.store.signing("other", NOW) != made
     assert made.current.startswith("whsec_")
@@ -237,3 +238,68 @@ def test_a_key_that_cannot_be_used_is_unavailable_and_nothing_is_written(
         vault.store.put("tenant", "token", "x", NOW)
     assert not error.value.unknown
     assert vault.store.names("tenant") == []
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda store: store.put("tenant", "token", "x", NOW),
+        lambda store: store.rotate("tenant", NOW),
+    ],
+)
+def test_a_write_that_is_refused_for_another_reason_is_not_tried_again(
+    vault: Vault, act: Callable[[SecretStore], Any]
+) -> None:
+    vault.fails("PutItem", "before", times=100, code="ValidationException", http=400)
+    with pytest.raises(ClientError, match="ValidationException"):
+        act(vault.store)
+    assert vault.cloud.calls.count("PutItem") == 1
+
+
+def test_values_are_decrypted_side_by_side(vault: Vault) -> None:
+    for name in ("a", "b", "c"):
+        vault.store.put("tenant", name, f"value of {name}", NOW)
+    together: list[int] = []
+
+    def side_by_side(calls: Sequence[Callable[[], list[str]]]) -> list[list[str]]:
+        together.append(len(calls))
+        return [call() for call in reversed(calls)][::-1]
+
+    dynamodb: Any = DynamoDB(vault.cloud)
+    kms: Any = KMS(vault.cloud)
+    store = SecretStore(dynamodb, "secrets", lambda: kms, "key", side_by_side=side_by_side)
+    assert values(store, "a", "b", "c") == {name: f"value of {name}" for name in "abc"}
+    assert together == [3]
+
+
+def test_a_job_that_begins_to_use_a_secret_in_a_header_while_an_unfit_value_is_put_is_not_overlooked(
+    vault: Vault,
+) -> None:
+    vault.store.put("tenant", "token", "x", NOW)
+    request = Request("https://example.com/", "GET", {"X-Token": "{{secret:token}}"})
+    raced: list[str] = []
+
+    def race(called: str, request_of: dict[str, Any]) -> None:
+        if called == "PutItem" and not raced:
+            raced.append(called)
+            vault.another().check("tenant", request)
+
+    vault.cloud.before = race
+    with pytest.raises(InvalidInput, match="a job uses this secret in a header"):
+        vault.store.put("tenant", "token", "no header carries it\n", NOW)
+    assert values(vault.store, "token") == {"token": "x"}
+
+
+def test_a_value_put_while_a_job_begins_to_use_the_secret_in_a_header_is_seen(vault: Vault) -> None:
+    vault.store.put("tenant", "token", "x", NOW)
+    request = Request("https://example.com/", "GET", {"X-Token": "{{secret:token}}"})
+    raced: list[str] = []
+
+    def race(called: str, request_of: dict[str, Any]) -> None:
+        if called == "PutItem" and not raced:
+            raced.append(called)
+            vault.another().put("tenant", "token", "no header carries it\n", LATER)
+
+    vault.cloud.before = race
+    with pytest.raises(InvalidInput, match="cannot stand in a header"):
+        vault.store.check("tenant", request)

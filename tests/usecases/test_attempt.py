@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
-from chalicelib.domain.run import RunStatus
+from chalicelib.domain.run import Outcome, RunStatus
 from chalicelib.domain.trigger import OneTime
 from tests.cloud import client_error
 from tests.environment import START, Environment
@@ -87,3 +87,24 @@ def test_a_secret_that_is_longer_than_what_a_header_may_hold_is_told_and_not_sho
     env.advance(seconds=10)
     # The wire's own check refuses it; here it is enough that it gets there whole.
     assert len(env.sent[0].request.headers["Authorization"]) == 4096 + len("Bearer ")
+
+
+@pytest.mark.parametrize("named", [20, 21])
+def test_a_job_that_names_more_than_20_secrets_is_not_sent_and_nothing_is_decrypted_for_it(
+    named: int,
+) -> None:
+    """One that was written before there was a limit: the door refuses it now."""
+    env = Environment()
+    for number in range(named):
+        env.secrets.put("tenant", f"n{number}", "s3cr3t", env.now)
+    request = Request(
+        "https://example.com/", "POST", {}, [f"{{{{secret:n{number}}}}}" for number in range(named)]
+    )
+    job_id = env.create(at(5), request=request)
+    env.advance(seconds=30)
+    (run,) = env.run_list(job_id)
+    assert len(env.sent) == (1 if named == 20 else 0)
+    assert run.status is (RunStatus.SUCCEEDED if named == 20 else RunStatus.FAILED)
+    assert env.cloud.calls.count("Decrypt") == (named if named == 20 else 0)
+    if named > 20:
+        assert [attempt.result.outcome for attempt in run.attempts] == [Outcome.BLOCKED]

@@ -10,6 +10,8 @@ import logging
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.models.validation import unknown_fields
+from chalicelib.api.paging import NotACursor, cursor, limit_of, page_size, read_cursor, write_cursor
+from chalicelib.api.routes.job_list import MOST_READ
 from chalicelib.api.routing import Call, answer, parts, route
 from chalicelib.domain.api_keys import Scope
 from chalicelib.domain.errors import FieldError, InvalidInput, SecretNotFound
@@ -20,22 +22,41 @@ log = logging.getLogger("resona")
 routes = Blueprint(__name__)
 
 
-@route(routes, "/secrets", "GET", answers={200: "Secrets"})
+@route(
+    routes,
+    "/secrets",
+    "GET",
+    answers={200: "Secrets"},
+    query={"limit": page_size, "cursor": cursor},
+)
 def list_secrets(call: Call) -> Response:
-    """List the names of secrets, and when each was put first and last."""
-    found = parts.scheduling.secrets.names(call.tenant)
+    """List the names of secrets, and when each was put first and last.
+
+    Without a limit, 1,000 of them. Where there are more, a Link leads to them.
+    """
+    after = read_cursor(call)
+    if after is not None and not SECRET_NAME.fullmatch(after):
+        raise NotACursor
+    limit = limit_of(call, default=MOST_READ)
+    # One more than is shown tells whether there is a next page.
+    found = parts.scheduling.secrets.names(call.tenant, after or "", limit + 1)
+    headers = (
+        {"Link": call.next_link(write_cursor(call, found[limit - 1].name))}
+        if len(found) > limit
+        else {}
+    )
     shown = [
         {
             "name": secret.name,
             "created_at": format_instant(secret.created_at),
             "updated_at": format_instant(secret.updated_at),
         }
-        for secret in found
+        for secret in found[:limit]
     ]
-    return answer(200, shown)
+    return answer(200, shown, headers)
 
 
-@route(routes, "/secrets/{name}", "PUT", body="SecretIn", answers={204: None})
+@route(routes, "/secrets/{name}", "PUT", body="SecretIn", answers={204: None}, refuses=(429,))
 def put_secret(call: Call, name: str) -> Response:
     """Keep a value under a name, in the place of the one that is there: jobs send it from their
     next attempt on.
@@ -91,9 +112,14 @@ def get_signing_secret(call: Call) -> Response:
     "POST",
     answers={200: "SigningSecrets"},
     gives=("Cache-Control",),
+    refuses=(409,),
 )
 def rotate_signing_secret(call: Call) -> Response:
-    """Make a new signing secret; for 24 hours requests are signed with the old one too."""
+    """Make a new signing secret; for 24 hours requests are signed with the old one too.
+
+    The fifth rotation within 24 hours is refused: a receiver would lose a secret that it may still
+    verify with.
+    """
     signing = parts.scheduling.secrets.rotate(call.tenant, parts.scheduling.clock())
     log.info("signing_secret.rotated")
     return _shown(signing)

@@ -1,0 +1,243 @@
+"""Hide the values of secrets in a response, also where the target has escaped or encoded them.
+
+The bytes are searched as received, then again after undoing every escape once, up to `_DEPTH`
+times: percent encoding, JSON and JavaScript escapes, HTML character references, CR LF line ends,
+base64 of text. A value is undone the same way, so that one that looks like an escape is found
+too. In base64 of anything else, the digits that a value determines are found.
+
+This is a courtesy to the reader of a run and not a security boundary: a target can write a value
+in ways that are not searched for.
+
+The target chooses the text and the tenant the values, so the time is bounded: a search is one
+`bytes.replace`, in time linear in the text, and each value takes a fixed number of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from html.entities import html5
+
+MASK = b"***"
+# How many escapes around each other are undone.
+_DEPTH = 4
+# Shorter values are not looked for in base64, nor undone: they would match too much else.
+_SHORTEST = 4
+# An escaped value is rarely longer than so many times the value.
+_ESCAPED = 8
+_JOINT = re.compile(b", ")
+# In a shorter text CPython 3.11 may search for some values in quadratic time.
+_LINEAR_FROM = 32 * 1024
+
+_ESCAPE = re.compile(
+    rb"%[0-9A-Fa-f]{2}"
+    rb"|(?:\\\\)+"
+    rb"|\\(?:(?:u[dD][89abAB][0-9A-Fa-f]{2}\\)?u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[\"'/bfnrt])"
+    rb"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
+    rb"|\r\n"
+    rb"|(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}={0,2}"
+)
+_LINE_END_IN_BASE64 = re.compile(rb"(?<=[A-Za-z0-9+/])\r?\n(?=[A-Za-z0-9+/])")
+_MEANINGS = {
+    **{b"\\" + bytes([sign]): bytes([sign]) for sign in b"\"'/"},
+    b"\\b": b"\b",
+    b"\\f": b"\f",
+    b"\\n": b"\n",
+    b"\\r": b"\r",
+    b"\\t": b"\t",
+    b"\r\n": b"\n",
+}
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\r"))
+_URL_DIGITS = bytes.maketrans(b"-_", b"+/")
+_INVERTED = bytes(range(255, -1, -1))
+_HIDDEN = re.compile(rb"\xff+")
+
+# Where an escape begins and ends, and how many bytes stand for it once it is undone.
+_Change = tuple[int, int, int]
+# Gives what a part of a text stands for, None to leave it as it is.
+_Meaning = Callable[[bytes], bytes | None]
+
+
+class Mask:
+    """Hides values in one response. Without values it changes nothing, and is false."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        raw = {value.encode() for value in values if value}
+        self._longest = max(map(len, raw), default=0)
+        # A plus sign is a space in forms: both are searched as a space.
+        self._plain = {form.replace(b"+", b" ") for value in raw for form in _forms(value)}
+        long = (value for value in raw if len(value) >= _SHORTEST)
+        self._base64 = {form for value in long for form in _in_base64(value)}
+
+    def __bool__(self) -> bool:
+        return bool(self._plain)
+
+    def body(self, data: bytes, keep: int, *, is_whole: bool = True) -> tuple[bytes, bool]:
+        """Return the first `keep` bytes of a body once it is hidden, and whether that is all of it.
+
+        `is_whole` says whether the body ends with `data`. If not, the end is left out, where a
+        value may begin whose rest has not come.
+        """
+        margin = _ESCAPED * self._longest
+        window = data[: 2 * keep + margin]
+        is_whole = is_whole and len(window) == len(data)
+        end = len(window) if is_whole else max(0, len(window) - margin)
+        hidden = _masked(window, self._flags(window), 0, end)
+        return hidden[:keep], is_whole and len(hidden) <= keep
+
+    def headers(self, fields: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[str, str]]:
+        """Return headers, hidden, each as its name and its lines joined by commas.
+
+        The text is what http.client makes of bytes, Latin-1. A value that commas divide, as when it
+        is split over the lines of one name, is hidden too.
+        """
+        text, parts = b"", list[tuple[int, int, int]]()
+        for name, lines in fields:
+            begin = len(text)
+            text += name.encode("latin-1", "replace") + b"\n"
+            middle = len(text)
+            text += ", ".join(lines).encode("latin-1", "replace") + b"\n"
+            parts.append((begin, middle, len(text) - 1))
+        flags = self._flags(text)
+        for glue in (b"", b","):
+            glued, changes = _replaced(text, _JOINT, {b", ": glue}.get)
+            if changes:
+                flags = _either(flags, _lifted(self._flags(glued, depth=1), changes))
+
+        def shown(begin: int, end: int) -> str:
+            return _masked(text, flags, begin, end).decode("latin-1")
+
+        return [(shown(begin, middle - 1), shown(middle, end)) for begin, middle, end in parts]
+
+    def header(self, text: str) -> str:
+        """Return the value of a header, hidden."""
+        return self.headers([("", [text])])[0][1]
+
+    def _flags(self, data: bytes, depth: int = _DEPTH) -> bytes:
+        """Return a byte for each byte of a text: 255 where it is part of a value, else 0."""
+        if not self:
+            return bytes(len(data))
+        flags = _search(data.replace(b"+", b" "), ((form, False, False) for form in self._plain))
+        joined, changes = _replaced(data, _LINE_END_IN_BASE64, lambda _: b"")
+        in_base64 = _search(joined.translate(_URL_DIGITS), self._base64)
+        flags = _either(flags, _lifted(in_base64, changes))
+        if depth:
+            undone, changes = _replaced(data, _ESCAPE, _meaning)
+            if changes:
+                flags = _either(flags, _lifted(self._flags(undone, depth - 1), changes))
+        return flags
+
+
+def _search(data: bytes, forms: Iterable[tuple[bytes, bool, bool]]) -> bytes:
+    """Return the flags of what is searched: of each form, and of the byte before and after it."""
+    searched = data + bytes(max(0, _LINEAR_FROM - len(data)))
+    whole = int.from_bytes(searched)
+    found = 0
+    for form, is_before, is_after in forms:
+        inverted = searched.replace(form, form.translate(_INVERTED))
+        if inverted != searched:
+            here = whole ^ int.from_bytes(inverted)
+            found |= here | (here << 8) * is_before | (here >> 8) * is_after
+    return found.to_bytes(len(searched) + 1)[1 : len(data) + 1]
+
+
+def _either(one: bytes, other: bytes) -> bytes:
+    return (int.from_bytes(one) | int.from_bytes(other)).to_bytes(len(one))
+
+
+def _masked(data: bytes, flags: bytes, start: int, end: int) -> bytes:
+    """Return a part of a text, with `***` for each run of bytes that are flagged."""
+    kept, at = list[bytes](), start
+    for run in _HIDDEN.finditer(flags, start, end):
+        kept += (data[at : run.start()], MASK)
+        at = run.end()
+    return b"".join([*kept, data[at:end]])
+
+
+def _forms(value: bytes) -> Iterator[bytes]:
+    """Yield a value as it is, and as it stands in a text whose escapes are undone."""
+    yield value
+    for _ in range(_DEPTH):
+        value, changes = _replaced(value, _ESCAPE, _meaning)
+        if not changes or len(value) < _SHORTEST:
+            return
+        yield value
+
+
+def _in_base64(value: bytes) -> Iterator[tuple[bytes, bool, bool]]:
+    """Yield the digits that a value determines in base64 of a text, by where it may stand in it.
+
+    With each, whether the digit before and the one after hold bits of it too.
+    """
+    yield base64.b64encode(value), False, False
+    for lead in range(3):
+        digits = base64.b64encode(bytes(lead) + value)
+        bits = 8 * (lead + len(value))
+        yield digits[-(-8 * lead // 6) : bits // 6], lead > 0, bits % 6 > 0
+
+
+def _replaced(
+    data: bytes, pattern: re.Pattern[bytes], meaning: _Meaning
+) -> tuple[bytes, list[_Change]]:
+    """Return a text with parts replaced by their meaning, and the changes."""
+    changes = list[_Change]()
+
+    def put(found: re.Match[bytes]) -> bytes:
+        part = found[0]
+        text = meaning(part)
+        if text is None:
+            return part
+        start, end = found.span()
+        changes.append((start, end, len(text)))
+        return text
+
+    return pattern.sub(put, data), changes
+
+
+def _lifted(flags: bytes, changes: Iterable[_Change]) -> bytes:
+    """Return the flags of a text, given those of the text that the changes made of it.
+
+    All bytes of an escape are flagged, or none.
+    """
+    pieces, at, last = list[bytes](), 0, 0
+    for start, end, size in changes:
+        begin = at + start - last
+        flag = b"\xff" if flags.find(b"\xff", begin, begin + size) >= 0 else b"\0"
+        pieces += (flags[at:begin], flag * (end - start))
+        at, last = begin + size, end
+    return b"".join([*pieces, flags[at:]])
+
+
+def _meaning(escape: bytes) -> bytes | None:
+    """Return what an escape stands for, None if it is none."""
+    if escape in _MEANINGS:
+        return _MEANINGS[escape]
+    match escape[:1]:
+        case b"%":
+            return bytes.fromhex(escape[1:].decode())
+        case b"\\" if escape[1:2] == b"\\":
+            return escape[::2]
+        case b"\\" if escape[1:2] == b"x":
+            return bytes.fromhex(escape[2:].decode())
+        case b"\\":
+            utf16 = bytes.fromhex(escape.replace(b"\\u", b"").decode())
+            return utf16.decode("utf-16-be", "surrogatepass").encode("utf-8", "surrogatepass")
+        case b"&":
+            name = escape[1:].decode()
+            text = html.unescape(f"&{name}") if name.startswith("#") else html5.get(name)
+            return None if text is None else text.encode("utf-8", "surrogatepass")
+    return _decoded(escape)
+
+
+def _decoded(digits: bytes) -> bytes | None:
+    """Return the text that is written in base64, None if it is no text."""
+    digits = digits.rstrip(b"=")
+    try:
+        text = base64.b64decode(digits.translate(_URL_DIGITS) + b"=" * (-len(digits) % 4))
+        text.decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return text if text.translate(None, _CONTROLS) == text else None
