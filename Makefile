@@ -1,7 +1,8 @@
 # Everything a clone needs is made here: a virtual environment, what goes into it, and the commands that use it.
-# Python 3.11 or newer is all that must be there; `make PYTHON=python3.13 test` picks one.
+# Python 3.11 or newer is all that must be there; `make PYTHON=python3.12 test` picks one. The functions run on the version that
+# deploys them, so that 3.13 is taken where it is installed: AWS supports it until 2029.
 
-PYTHON ?= python3
+PYTHON ?= $(shell python3.13 -c '' 2> /dev/null && echo python3.13 || echo python3)
 PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +20,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom
 # Containers often ask for no bytecode. The tests start a hundred processes here, and each would compile all of Resona anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check format soak bench deploy smoke destroy acceptance package e2e lock update audit clean
+.PHONY: run test check format soak bench deploy smoke destroy acceptance e2e lock update audit clean
 
 run: $(VENV)/serves
 	@exec $(BIN)/chalice local --stage local --no-autoreload --port $(PORT)
@@ -64,11 +65,13 @@ bench: $(VENV)/tests
 	$(BIN)/python -m tests.bench.sending
 	$(BIN)/python -m tests.bench.plain
 	$(BIN)/python -m tests.bench.imports
-	$(BIN)/python -m infra.package --stage dev
 
 # PARAMETERS="AlarmEmail=you@example.com LogRetentionDays=90": of infra/template.yaml; they stay until they are given again.
 deploy: $(VENV)/serves
-	@$(BIN)/python -m infra.deploy deploy --stage "$(STAGE)" $(PARAMETERS:%=--parameter %)
+	@$(BIN)/python -m infra.deploy stack --stage "$(STAGE)" $(PARAMETERS:%=--parameter %)
+	@$(BIN)/chalice deploy --stage "$(STAGE)" --connection-timeout 120
+	@$(BIN)/python -m infra.deploy finish --stage "$(STAGE)"
+	@$(BIN)/python -m infra.deploy smoke --stage "$(STAGE)"
 
 smoke: $(VENV)/serves
 	@$(BIN)/python -m infra.deploy smoke --stage "$(STAGE)"
@@ -80,10 +83,7 @@ destroy: $(VENV)/serves
 acceptance: $(VENV)/tests
 	@$(BIN)/python -m tests.acceptance
 
-package: $(VENV)/serves
-	@$(BIN)/python -m infra.package --stage "$(STAGE)"
-
-# What `make package` makes, deployed by CloudFormation on this machine, and the acceptance suite against it. On Linux.
+# What `make deploy` deploys, by the same commands, to an AWS on this machine, and the acceptance suite against it. On Linux.
 e2e: $(VENV)/tests $(CLOUD)/installed
 	@$(BIN)/python -m tests.e2e
 
@@ -106,7 +106,7 @@ audit: $(VENV)/tests
 	done; exit $$failed
 
 clean:
-	rm -rf $(CLOUD) .build/package-*
+	rm -rf .build
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 $(BIN)/python:

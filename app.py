@@ -4,8 +4,9 @@ import os
 
 from chalice.app import Chalice
 
-from chalicelib.api import cors, routing, smoke
+from chalicelib.api import cors, routing
 from chalicelib.api.routes import bulk, documentation, health, jobs, runs, secrets, triggers
+from chalicelib.aws import clients
 from chalicelib.handlers import authorizer
 
 # The API's name in API Gateway, by which its metrics go: two stages in one region must not be
@@ -23,13 +24,20 @@ for blueprint in (
 ):
     app.register_blueprint(blueprint)
 cors.serve_preflights(app)
-# After the preflights: it has none.
-app.register_blueprint(smoke.routes)
 app.register_middleware(routing.observed, "http")
+
+# Chalice's commands import the app with this set; Lambda never sets it. Nothing that is deployed
+# has what this imports. Before the executor: a deploy decides how many deliveries run at once.
+if "AWS_CHALICE_CLI_MODE" in os.environ:
+    from infra.command import before_chalice
+
+    before_chalice()
 
 # Chalice asks here for the functions that it deploys. Lambda has them in modules of their own, and
 # in the API's its cold start would pay.
-if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    clients.make_early("dynamodb", "sqs", "scheduler")
+else:
     from chalicelib.handlers import executor
 
     app.register_blueprint(executor.functions, name_prefix="")

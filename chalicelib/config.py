@@ -15,8 +15,11 @@ _ORIGIN = re.compile(
     r"(?!http:.*:80$|https:.*:443$)https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?",
     re.ASCII,
 )
-
-
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html#awslambda-resources-for-iam-policies
+_FUNCTION_ARN = re.compile(
+    r"arn:(?P<partition>[a-z-]+):lambda:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):function:",
+    re.ASCII,
+)
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -26,9 +29,11 @@ class SettingMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What differs from one deployment to another.
+    """What differs from one deployment to another. Each field is the variable `RESONA_<FIELD IN
+    UPPER CASE>`.
 
-    Each field is the variable `RESONA_<FIELD IN UPPER CASE>`.
+    RESONA_STAGE alone must be set: names of resources follow from it, by the names that
+    infra/template.yaml gives them.
     """
 
     stage: str
@@ -73,21 +78,25 @@ class ApiKeySettings:
     """The DynamoDB table of keys."""
 
 
-def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings of the API and the executor.
+def read_settings(environ: Mapping[str, str] = os.environ, function_arn: str = "") -> Settings:
+    """Read the settings of the API and the executor. Raises SettingMissing, naming the variable.
 
-    Raises SettingMissing, naming the variable and what it should hold.
+    `function_arn` is the ARN of the Lambda function that runs, as it is invoked: account and region
+    are in no variable of Lambda's, and ARNs and the queue's URL need them. To ask AWS would be a
+    call more in every cold start. It may be empty when those variables are set.
     """
+    stage = _stage(environ)
+    here = _Here(environ, function_arn)
     return Settings(
-        stage=_text(environ, "RESONA_STAGE"),
-        jobs_table=_text(environ, "RESONA_JOBS_TABLE"),
-        runs_table=_text(environ, "RESONA_RUNS_TABLE"),
-        due_queue_url=_text(environ, "RESONA_DUE_QUEUE_URL"),
-        secrets_table=_text(environ, "RESONA_SECRETS_TABLE"),
-        secrets_key=_text(environ, "RESONA_SECRETS_KEY"),
-        schedule_group=_text(environ, "RESONA_SCHEDULE_GROUP"),
-        wake_function_arn=_text(environ, "RESONA_WAKE_FUNCTION_ARN"),
-        scheduler_role_arn=_text(environ, "RESONA_SCHEDULER_ROLE_ARN"),
+        stage=stage,
+        jobs_table=environ.get("RESONA_JOBS_TABLE") or f"resona-{stage}-jobs",
+        runs_table=environ.get("RESONA_RUNS_TABLE") or f"resona-{stage}-runs",
+        due_queue_url=here.queue_url("RESONA_DUE_QUEUE_URL", f"resona-{stage}-due"),
+        secrets_table=environ.get("RESONA_SECRETS_TABLE") or f"resona-{stage}-secrets",
+        secrets_key=environ.get("RESONA_SECRETS_KEY") or f"alias/resona-{stage}-secrets",
+        schedule_group=environ.get("RESONA_SCHEDULE_GROUP") or f"resona-{stage}",
+        wake_function_arn=here.function("RESONA_WAKE_FUNCTION_ARN", f"resona-{stage}-wake"),
+        scheduler_role_arn=here.role("RESONA_SCHEDULER_ROLE_ARN", f"resona-{stage}-scheduler"),
         run_retention=timedelta(
             days=_number(environ, "RESONA_RUN_RETENTION", default=30, least=1, most=365)
         ),
@@ -106,9 +115,62 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 def read_api_key_settings(environ: Mapping[str, str] = os.environ) -> ApiKeySettings:
     """Read the authorizer's settings. Raises SettingMissing, naming the variable."""
-    return ApiKeySettings(
-        stage=_text(environ, "RESONA_STAGE"), keys_table=_text(environ, "RESONA_KEYS_TABLE")
-    )
+    stage = _stage(environ)
+    return ApiKeySettings(stage, environ.get("RESONA_KEYS_TABLE") or f"resona-{stage}-keys")
+
+
+def due_queue_name(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the name of the due queue, to which Chalice connects a function when it deploys:
+    RESONA_DUE_QUEUE, if that is set.
+    """
+    return environ.get("RESONA_DUE_QUEUE") or f"resona-{environ.get('RESONA_STAGE') or 'local'}-due"
+
+
+def read_concurrency(environ: Mapping[str, str] = os.environ) -> int:
+    """Read RESONA_CONCURRENCY: how many batches of the due queue may run at once, 2 to 1,000.
+
+    `chalice deploy` sets it by the account's limit, unless it is set; 800 elsewhere. Raises
+    SettingMissing.
+    """
+    return _number(environ, "RESONA_CONCURRENCY", default=800, least=2, most=1000)
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """Makes names that need the account and the region; a variable that is set comes first."""
+
+    environ: Mapping[str, str]
+    function_arn: str
+
+    def queue_url(self, variable: str, name: str) -> str:
+        """Return the URL of a queue. https://docs.aws.amazon.com/general/latest/gr/sqs-service.html"""
+        return self._named(variable, "https://sqs.{region}.{suffix}/{account}/" + name)
+
+    def function(self, variable: str, name: str) -> str:
+        """Return the ARN of a function."""
+        return self._named(variable, "arn:{partition}:lambda:{region}:{account}:function:" + name)
+
+    def role(self, variable: str, name: str) -> str:
+        """Return the ARN of a role."""
+        return self._named(variable, "arn:{partition}:iam::{account}:role/" + name)
+
+    def _named(self, variable: str, pattern: str) -> str:
+        if value := self.environ.get(variable, ""):
+            return value
+        arn = _FUNCTION_ARN.match(self.function_arn)
+        if arn is None:
+            raise SettingMissing(
+                f"the environment variable {variable} is not set, and the Lambda function's ARN is unknown"
+            )
+        suffix = "amazonaws.com.cn" if arn["partition"] == "aws-cn" else "amazonaws.com"
+        return pattern.format(**arn.groupdict(), suffix=suffix)
+
+
+def _stage(environ: Mapping[str, str]) -> str:
+    value = environ.get("RESONA_STAGE", "")
+    if not value:
+        raise SettingMissing("the environment variable RESONA_STAGE is not set")
+    return value
 
 
 def read_origins(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
@@ -138,13 +200,6 @@ def read_log_level(environ: Mapping[str, str] = os.environ) -> int:
             f"the environment variable RESONA_LOG_LEVEL must be one of {', '.join(_LEVELS)}, not {name!r}"
         )
     return logging.getLevelNamesMapping()[name]
-
-
-def _text(environ: Mapping[str, str], name: str) -> str:
-    value = environ.get(name, "")
-    if not value:
-        raise SettingMissing(f"the environment variable {name} is not set")
-    return value
 
 
 def _flag(environ: Mapping[str, str], name: str) -> bool:

@@ -23,8 +23,9 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = ("api", "wake", "deliver", "sweep", "authorizer")
 
-# What stands for the outputs of the template that policies name, in tests' own names of tables,
-# queues and roles.
+# The stage whose policies are read; those of the others are the same but for the name.
+STAGE = "dev"
+# Tests' own names of tables, queues and roles, and the names in the policies for which they stand.
 _TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table"
 RESOURCES = {
     "JobsTableArn": f"{_TABLE}/jobs",
@@ -38,6 +39,26 @@ RESOURCES = {
     "SchedulerRoleArn": "arn:role",
     **{f"{function.capitalize()}LogsArn": f"log-group:{function}:*" for function in FUNCTIONS},
 }
+_LOGS = f"arn:aws:logs:*:*:log-group:/aws/lambda/resona-{STAGE}"
+NAMED = {
+    **{
+        f"arn:aws:dynamodb:*:*:table/resona-{STAGE}-{name}": f"{_TABLE}/{name}"
+        for name in ("jobs", "runs", "secrets", "keys")
+    },
+    "arn:aws:kms:*:*:key/*": "key",
+    f"arn:aws:sqs:*:*:resona-{STAGE}-due": "due",
+    f"arn:aws:sqs:*:*:resona-{STAGE}-failed": "failed",
+    f"arn:aws:scheduler:*:*:schedule/resona-{STAGE}/*": "schedule/group/*",
+    f"arn:aws:iam::*:role/resona-{STAGE}-scheduler": "arn:role",
+    **{
+        f"{_LOGS}{'' if function == 'api' else f'-{function}'}:*": f"log-group:{function}:*"
+        for function in FUNCTIONS
+    },
+}
+# The key of secrets is known by its alias: a condition, since a policy may not name one as a
+# resource.
+# https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html
+ALIAS = ("kms:ResourceAliases", f"alias/resona-{STAGE}-secrets")
 
 
 class Forbidden(BaseException):
@@ -122,7 +143,7 @@ def _may(function: str, need: Need) -> bool:
 
 def _forbidden(function: str, need: Need, operation: str) -> Forbidden:
     return Forbidden(
-        f"policy-{function}.json does not allow {need.action} on {need.resource}, which {operation} takes"
+        f".chalice/{STAGE}/{function}.json does not allow {need.action} on {need.resource}, which {operation} takes"
     )
 
 
@@ -198,7 +219,7 @@ def needs(operation: str, request: dict[str, Any]) -> list[Need]:
             context = {
                 (f"kms:EncryptionContext:{name}", value)
                 for name, value in request["EncryptionContext"].items()
-            }
+            } | {ALIAS}
             return [Need(f"kms:{operation}", request["KeyId"], frozenset(context))]
     raise Forbidden(f"which permissions does {operation} take? tests/permissions.py does not know")
 
@@ -218,12 +239,19 @@ def _schedule(request: dict[str, Any]) -> str:
 
 @cache
 def policy(function: str) -> dict[str, Any]:
-    """Return a function's policy, with tests' own names for the template's outputs."""
-    text = (ROOT / ".chalice" / f"policy-{function}.json").read_text(encoding="utf-8")
+    """Return a function's policy, with tests' own names for what it names."""
     document: dict[str, Any] = json.loads(
-        re.sub(r"\$\{(\w+)\}", lambda match: RESOURCES[match[1]], text)
+        (ROOT / ".chalice" / STAGE / f"{function}.json").read_text(encoding="utf-8")
     )
+    for statement in document["Statement"]:
+        statement["Resource"] = [_in_tests(name) for name in statement["Resource"]]
     return document
+
+
+def _in_tests(name: str) -> str:
+    """Return tests' own name of a resource, or of an index of it."""
+    known, slash, index = name.partition("/index/")
+    return NAMED[known] + slash + index
 
 
 def allows(document: dict[str, Any], need: Need) -> bool:
@@ -249,5 +277,7 @@ def _matches(statement: dict[str, Any], need: Need) -> bool:
 def _holds(operator: str, key: str, wanted: Any, context: dict[str, str]) -> bool:
     if operator == "Null":
         return (key not in context) == (wanted == "true")
-    assert operator == "StringEquals", f"this reader of policies does not know {operator}"
+    assert operator in ("StringEquals", "ForAnyValue:StringEquals"), (
+        f"this reader of policies does not know {operator}"
+    )
     return context.get(key) in ([wanted] if isinstance(wanted, str) else wanted)

@@ -161,7 +161,7 @@ def test_on_lambda_no_secret_is_in_any_line_or_metric(
     """
     monkeypatch.setenv("RESONA_LOG_LEVEL", "DEBUG")
     env = InvokedEnvironment()
-    monkeypatch.setattr(executor, "firing", lambda: env.firing)
+    monkeypatch.setattr(executor, "firing", lambda context: env.firing)
     written = Written(capsys)
     with lambda_process(monkeypatch), canary_stage_of(env) as canary_stage:
         sent = fly(canary_stage)

@@ -9,9 +9,12 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.config import (
+    ApiKeySettings,
     SettingMissing,
     Settings,
+    due_queue_name,
     read_api_key_settings,
+    read_concurrency,
     read_log_level,
     read_origins,
     read_settings,
@@ -47,30 +50,93 @@ def test_each_field_is_the_variable_of_its_name() -> None:
     assert {f"RESONA_{name.upper()}": value for name, value in settings.items()} == ENVIRON
 
 
-@pytest.mark.parametrize("name", ENVIRON)
 @pytest.mark.parametrize("value", [None, ""])
-def test_a_missing_setting_is_named(name: str, value: str | None) -> None:
-    environ = {key: text for key, text in ENVIRON.items() if key != name} | (
-        {} if value is None else {name: value}
+def test_the_stage_is_the_one_setting_that_must_be_there(value: str | None) -> None:
+    environ = {key: text for key, text in ENVIRON.items() if key != "RESONA_STAGE"} | (
+        {} if value is None else {"RESONA_STAGE": value}
     )
-    with pytest.raises(SettingMissing, match=f"^the environment variable {name} is not set$"):
-        read_settings(environ)
-
-
-def test_the_authorizer_needs_its_own_settings_and_no_other_function_needs_them() -> None:
-    environ = {"RESONA_STAGE": "dev", "RESONA_KEYS_TABLE": "resona-dev-keys"}
-    settings = dataclasses.asdict(read_api_key_settings(environ))
-    assert {f"RESONA_{name.upper()}": value for name, value in settings.items()} == environ
-    for name in environ:
-        for missing in (
-            {key: text for key, text in environ.items() if key != name},
-            {**environ, name: ""},
+    for read in (read_settings, read_api_key_settings):
+        with pytest.raises(
+            SettingMissing, match=r"^the environment variable RESONA_STAGE is not set$"
         ):
-            with pytest.raises(
-                SettingMissing, match=f"^the environment variable {name} is not set$"
-            ):
-                read_api_key_settings(missing)
-    assert "RESONA_KEYS_TABLE" not in ENVIRON
+            read(environ)
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "suffix"),
+    [("aws", "eu-central-1", "amazonaws.com"), ("aws-cn", "cn-north-1", "amazonaws.com.cn")],
+)
+@pytest.mark.parametrize("rest", ["resona-prod-wake", "resona-prod:live"])
+def test_all_names_follow_from_the_stage_and_from_where_the_function_runs(
+    partition: str, region: str, suffix: str, rest: str
+) -> None:
+    empty = dict.fromkeys(ENVIRON, "")
+    for environ in ({"RESONA_STAGE": "prod"}, {**empty, "RESONA_STAGE": "prod"}):
+        settings = read_settings(
+            environ, f"arn:{partition}:lambda:{region}:123456789012:function:{rest}"
+        )
+        assert (settings.jobs_table, settings.runs_table, settings.secrets_table) == (
+            "resona-prod-jobs",
+            "resona-prod-runs",
+            "resona-prod-secrets",
+        )
+        assert (settings.secrets_key, settings.schedule_group) == (
+            "alias/resona-prod-secrets",
+            "resona-prod",
+        )
+        assert (
+            settings.due_queue_url == f"https://sqs.{region}.{suffix}/123456789012/resona-prod-due"
+        )
+        assert (
+            settings.wake_function_arn
+            == f"arn:{partition}:lambda:{region}:123456789012:function:resona-prod-wake"
+        )
+        assert (
+            settings.scheduler_role_arn
+            == f"arn:{partition}:iam::123456789012:role/resona-prod-scheduler"
+        )
+        assert read_api_key_settings(environ).keys_table == "resona-prod-keys"
+        assert due_queue_name(environ) == "resona-prod-due"
+
+
+def test_a_variable_that_is_set_comes_before_the_name_that_follows_from_the_stage() -> None:
+    settings = dataclasses.asdict(
+        read_settings(ENVIRON, "arn:aws:lambda:eu-central-1:210987654321:function:resona-dev")
+    )
+    assert {name: settings[name.removeprefix("RESONA_").lower()] for name in ENVIRON} == ENVIRON
+    assert read_api_key_settings(
+        {"RESONA_STAGE": "dev", "RESONA_KEYS_TABLE": "keys"}
+    ) == ApiKeySettings("dev", "keys")
+    assert due_queue_name({"RESONA_STAGE": "dev", "RESONA_DUE_QUEUE": "another"}) == "another"
+
+
+@pytest.mark.parametrize(
+    "name", ["RESONA_DUE_QUEUE_URL", "RESONA_WAKE_FUNCTION_ARN", "RESONA_SCHEDULER_ROLE_ARN"]
+)
+@pytest.mark.parametrize(
+    "arn", ["", "resona-dev-wake", "arn:aws:sqs:us-east-1:123456789012:resona-dev-due"]
+)
+def test_what_needs_account_and_region_is_named_when_the_function_s_arn_is_unknown(
+    name: str, arn: str
+) -> None:
+    with pytest.raises(
+        SettingMissing,
+        match=f"^the environment variable {name} is not set, and the Lambda function's ARN is unknown$",
+    ):
+        read_settings({**ENVIRON, name: ""}, arn)
+
+
+@pytest.mark.parametrize(("text", "number"), [("", 800), ("2", 2), ("1000", 1000)])
+def test_so_many_deliveries_run_at_once(text: str, number: int) -> None:
+    assert read_concurrency({"RESONA_CONCURRENCY": text}) == number
+
+
+@pytest.mark.parametrize("text", ["1", "1001", "-2", "2.0", "many"])
+def test_lambda_takes_no_other_number_of_deliveries(text: str) -> None:
+    with pytest.raises(
+        SettingMissing, match="RESONA_CONCURRENCY must be a whole number from 2 to 1000"
+    ):
+        read_concurrency({"RESONA_CONCURRENCY": text})
 
 
 def test_runs_are_kept_for_a_month_unless_said_otherwise() -> None:

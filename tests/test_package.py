@@ -132,6 +132,7 @@ def test_no_environment_makes_a_packaged_executor_call_what_is_not_public(
         ],
         "1",
     )
+    numbers["RESONA_CONCURRENCY"] = "2"
     # Botocore takes no hopes in these.
     numbers["RESONA_REQUIRE_HTTPS"] = "false"
     cloud = {

@@ -141,7 +141,9 @@ def test_the_api_loads_no_local_cloud() -> None:
 
 
 def test_the_api_in_lambda_loads_no_executor_and_nothing_that_sends() -> None:
-    loaded = loaded_by("app", AWS_LAMBDA_FUNCTION_NAME="resona-prod")
+    loaded = loaded_by(
+        "app", AWS_LAMBDA_FUNCTION_NAME="resona-prod", AWS_DEFAULT_REGION="eu-central-1"
+    )
     assert "chalicelib.api.routes.jobs" in loaded
     assert not loaded & {
         "requests",

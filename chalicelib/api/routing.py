@@ -44,12 +44,13 @@ class Parts:
         self._scheduling: Scheduling | None = None
         self._origins: frozenset[str] | None = None
         self.needs_keys = True
+        self.function_arn = ""
 
     @property
     def scheduling(self) -> Scheduling:
         """Return the use cases."""
         if self._scheduling is None:
-            self._scheduling = assemble()
+            self._scheduling = assemble(function_arn=self.function_arn)
         return self._scheduling
 
     @property
@@ -258,6 +259,8 @@ def observed(request: Request, get_response: Callable[[Request], Response]) -> R
         "tenant": caller.get("tenant"),
         "key_id": caller.get("key_id"),
     }
+    # Account and region are in no variable of Lambda's.
+    parts.function_arn = getattr(request.lambda_context, "invoked_function_arn", "")
     with invocation("api", request.lambda_context, **ids):
         return get_response(request)
 

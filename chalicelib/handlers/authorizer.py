@@ -103,3 +103,6 @@ def authorize(request: AuthRequest) -> AuthResponse:
         "key_id": record.id,
     }
     return AuthResponse(routes=["*"], principal_id=record.id, context=context)
+
+
+clients.make_early("dynamodb")

@@ -21,7 +21,7 @@ from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.aws.secret_store import SecretStore
 from chalicelib.aws.serialization import load_due
-from chalicelib.config import read_settings
+from chalicelib.config import due_queue_name, read_concurrency, read_settings
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import run_id, split_schedule_name
 from chalicelib.domain.instant import parse_instant
@@ -39,17 +39,16 @@ functions = Blueprint(__name__)
 
 # Lambda hands over up to ten messages without waiting for more to come.
 _BATCH = 10
-# Of the 1,000 executions that an account has at once; the rest is for the API, its keys and the
-# wakes. A bound on the queue's pollers, not reserved concurrency: with that, messages polled in
-# vain would wait out the visibility timeout.
-_CONCURRENCY = 800
 # The sweeper ends in time for the next minute's, and for its function's timeout.
 _SWEEP_TIME = timedelta(seconds=45)
 
 
-def assemble(guard: Guard = PUBLIC) -> Firing:
-    """Put the executor's parts together from the environment. Raises SettingMissing."""
-    settings = read_settings()
+def assemble(guard: Guard = PUBLIC, function_arn: str = "") -> Firing:
+    """Put the executor's parts together from the environment and the function's ARN.
+
+    Raises SettingMissing.
+    """
+    settings = read_settings(function_arn=function_arn)
     dynamodb = clients.dynamodb()
     jobs = JobStore(dynamodb, settings.jobs_table)
     queue = DueQueue(clients.sqs(), settings.due_queue_url)
@@ -73,7 +72,14 @@ def assemble(guard: Guard = PUBLIC) -> Firing:
     )
 
 
-firing = cache(assemble)
+_assembled = cache(assemble)
+
+
+def firing(context: object = None) -> Firing:
+    """Return the executor's parts, put together at the first invocation: its context has the
+    function's ARN. Raises SettingMissing.
+    """
+    return _assembled(function_arn=getattr(context, "invoked_function_arn", ""))
 
 
 @functions.lambda_function(name="wake")
@@ -81,26 +87,28 @@ def wake(event: dict[str, str], context: object) -> None:
     """Be woken by a job's schedule, two minutes before an occurrence."""
     job_id, _ = split_schedule_name(event.get("schedule", ""))
     with invocation("wake", context, job_id=job_id):
-        on_wake(event, firing())
+        on_wake(event, firing(context))
 
 
+# The concurrency bounds the queue's pollers and is not reserved: with that, messages polled in vain
+# would wait out the visibility timeout.
 @functions.on_sqs_message(
-    queue=os.environ.get("RESONA_DUE_QUEUE", "resona-due"),
+    queue=due_queue_name(),
     batch_size=_BATCH,
-    maximum_concurrency=_CONCURRENCY,
+    maximum_concurrency=read_concurrency(),
     name="deliver",
 )
 def deliver(event: SQSEvent) -> None:
     """Be given up to ten messages of the due queue."""
     with invocation("deliver", event.context):
-        on_messages(event, firing())
+        on_messages(event, firing(event.context))
 
 
 @functions.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
 def sweep(event: CloudWatchEvent) -> None:
     """Look for what is overdue, once a minute."""
     with invocation("sweep", event.context):
-        on_sweep(firing())
+        on_sweep(firing(event.context))
 
 
 def on_wake(event: dict[str, str], parts: Firing) -> None:
@@ -143,3 +151,9 @@ def _fire(record: SQSRecord, parts: Firing) -> int:
 def on_sweep(parts: Firing) -> int:
     """Arm what is overdue; return how many jobs were."""
     return parts.sweep(parts.clock() + _SWEEP_TIME)
+
+
+clients.make_early("dynamodb", "sqs", "scheduler")
+# Only what sends requests opens secrets.
+if os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "").endswith("-deliver"):
+    clients.make_early("kms")

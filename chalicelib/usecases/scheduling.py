@@ -384,9 +384,12 @@ class Scheduling:
         return job_id, on_record
 
 
-def assemble(refuse_host: HostRule = refuse_private_host) -> Scheduling:
-    """Put the API's parts together from the environment. Raises SettingMissing."""
-    settings = read_settings()
+def assemble(refuse_host: HostRule = refuse_private_host, function_arn: str = "") -> Scheduling:
+    """Put the API's parts together from the environment and the function's ARN.
+
+    Raises SettingMissing.
+    """
+    settings = read_settings(function_arn=function_arn)
     dynamodb = clients.dynamodb()
     jobs = JobStore(dynamodb, settings.jobs_table)
     queue = DueQueue(clients.sqs(), settings.due_queue_url)

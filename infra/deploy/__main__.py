@@ -1,179 +1,144 @@
-"""Deploy a stage, test it, destroy it.
+"""Deploy a stage, in three commands of which the second is Chalice's own; test it; destroy it.
 
-    python -m infra.deploy deploy --stage dev [--parameter AlarmEmail=you@example.com …]
+    python -m infra.deploy stack --stage dev [--parameter AlarmEmail=you@example.com …]
+    chalice deploy --stage dev
+    python -m infra.deploy finish --stage dev
+
     python -m infra.deploy smoke --stage dev
     python -m infra.deploy destroy --stage dev [--yes]
 
-Credentials and the region are AWS's usual ones. Each can be repeated, and interrupted: what is done
-is found.
+Credentials and region are AWS's usual ones. Each command can be repeated, also after an interrupt.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from types import FrameType
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.deploy import preflight, template
-from infra.deploy.cloud import Cloud, Names
-from infra.deploy.deploying import Checkout, deploy, test
-from infra.deploy.destroying import Ask, confirm, destroy
-from infra.deploy.trouble import Trouble, explained
-
-# Patient, since a deploy makes many calls in a row; API Gateway's own calls are throttled above
-# all.
-_CONFIG = Config(
-    connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 8}
-)
-
-_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from chalicelib.domain.errors import Unavailable
+from infra.deploy import destroy, finish, hook, smoke, stack
+from infra.deploy.cloud import ROOT, Cloud, Names, Trouble, explained, reach
 
 
 def main(
     arguments: Sequence[str],
-    checkout: Checkout | None = None,
-    connect: Callable[[], Cloud] | None = None,
-    ask: Ask = input,
+    connect: Callable[[], Cloud] = reach,
+    ask: Callable[[str], str] = input,
+    fetch: smoke.Fetch = smoke.fetch,
 ) -> int:
-    """Do what the arguments say.
-
-    Return the exit code: 0, 1 with what to do on standard error, or 130 when interrupted.
-    """
-    given, checkout = _parser().parse_args(arguments), checkout or Checkout()
+    """Do what the arguments say. Return the exit code: 0, 1 with a sentence, 130 if interrupted."""
+    given = _parser().parse_args(arguments)
+    names = Names(given.stage)
     try:
-        preflight.check_stage(given.stage, checkout.config)
-        if given.action != "destroy":
-            preflight.check_tools()
-        cloud = (connect or reach)()
+        hook.check_stage(given.stage, ROOT)
+        cloud = connect()
         cloud.say(f"Stage {given.stage}, account {cloud.account}, region {cloud.region}")
+        hook.check_region(cloud, names)
         match given.action:
-            case "deploy":
-                deploy(cloud, given.stage, checkout, dict(given.parameter))
+            case "stack":
+                _stack(cloud, names, dict(given.parameter))
+            case "finish":
+                _finish(cloud, names)
             case "smoke":
-                test(cloud, given.stage, checkout)
+                _smoke(cloud, names, fetch)
             case _:
-                _destroy(cloud, given.stage, checkout, ask, is_sure=given.yes)
-    except Trouble as trouble:
-        return _failed(trouble)
-    except (ClientError, BotoCoreError) as error:
-        return _failed(explained(error))
+                _destroy(cloud, names, ask, is_sure=given.yes)
+    except (Trouble, Unavailable, ClientError, BotoCoreError) as error:
+        if isinstance(error, Unavailable):
+            error = Trouble(f"DynamoDB does not answer, repeat the command ({error.__cause__})")
+        print(f"\n{error if isinstance(error, Trouble) else explained(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print(
-            "\nInterrupted. Run the same command again: it goes on from what is done.",
-            file=sys.stderr,
-        )
+        print("\nInterrupted: repeat the command, it continues.", file=sys.stderr)
         return 130
-    except Exception as error:
-        # A defect of ours: told in a sentence, and its stack trace kept in a file.
-        return _failed(_defect(error, checkout.root / ".build" / "failure.log"))
     return 0
 
 
-def reach(environ: Mapping[str, str] = os.environ) -> Cloud:
-    """Return the cloud that the environment names.
-
-    Raises Trouble for credentials or a region that will not do.
-    """
-    try:
-        region = preflight.region_of(environ, boto3.Session().region_name)
-        session = boto3.Session(region_name=region)
-    except ProfileNotFound as error:
-        raise Trouble(
-            str(error),
-            "`aws configure list-profiles` lists those that there are; set or unset AWS_PROFILE.",
-        ) from error
-
-    def client(service: str) -> Any:
-        make: Any = session.client
-        return make(service, config=_CONFIG)
-
-    identity = preflight.identify(client, region)
-    return Cloud(client, identity["Account"], region, identity["Arn"].split(":")[1])
+def _stack(cloud: Cloud, names: Names, parameters: dict[str, str]) -> None:
+    is_changed = stack.deploy(cloud, names, {**parameters, "Running": "true"})
+    outputs = stack.look(cloud, names).outputs
+    cloud.say(
+        f"The stack {names.stack} is deployed" if is_changed else f"{names.stack}: no changes"
+    )
+    cloud.say(f"The dashboard: {outputs['DashboardUrl']}")
+    if outputs["AlarmEmail"] == "none":
+        command = f'make deploy STAGE={names.stage} PARAMETERS="AlarmEmail=you@example.com"'
+        cloud.say(f"Alarms reach nobody yet: {command}, then confirm the mail")
 
 
-def _destroy(cloud: Cloud, stage: str, checkout: Checkout, ask: Ask, *, is_sure: bool) -> None:
-    names = Names(stage)
-    preflight.check_home(cloud, names, checkout.deployed(stage))
-    if not is_sure:
-        confirm(names, ask)
-    if not destroy(cloud, names, template.read(), checkout.deployed(stage)):
-        cloud.say(f"There was nothing to delete in {cloud.region}.")
+def _finish(cloud: Cloud, names: Names) -> None:
+    url = finish.finish(cloud, names, stack.look(cloud, names).outputs)
+    command = (
+        f".venv/bin/python -m infra.keys create --stage {names.stage} --tenant <a name of yours>"
+    )
+    cloud.say(f"{url}\nNext: {command} makes a key")
 
 
-def _failed(trouble: Trouble) -> int:
-    print(f"\n{trouble}", file=sys.stderr)
-    return 1
+def _smoke(cloud: Cloud, names: Names, fetch: smoke.Fetch) -> None:
+    api = cloud.api(names)
+    if api is None:
+        raise Trouble(f"no API {names.stack} in {cloud.region}: `make deploy STAGE={names.stage}`")
+    cloud.say("Testing: one job is to succeed, one to be retried and fail")
+    late = smoke.smoke(cloud, names, cloud.url(api), fetch)
+    cloud.say(f"It fired {late} ms after its time; the jobs and the key of the test are gone")
 
 
-def _defect(error: Exception, log: Path) -> Trouble:
-    log.parent.mkdir(exist_ok=True)
-    log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return Trouble(
-        f"the deploy itself has failed: {type(error).__name__}: {error}",
-        f"run the same command again; if it stays, that is a defect of Resona's: report it with {log}.",
+def _destroy(cloud: Cloud, names: Names, ask: Callable[[str], str], *, is_sure: bool) -> None:
+    question = (
+        f"This deletes the URL of the stage {names.stage} for good, and its jobs no longer fire. "
+        f"Its tables stay.\nType {names.stage} to go on: "
+    )
+    if not is_sure and ask(question).strip() != names.stage:
+        raise Trouble(f"nothing was deleted: type {names.stage} when asked, or give --yes (YES=1)")
+    destroy.destroy(cloud, names)
+    cloud.say(
+        f"The stack {names.stack} stays, with the tables, the key of secrets and the logs, and costs "
+        f"what they store and $1 a month. `make deploy STAGE={names.stage}` goes on with them. "
+        "docs/deploy.md says how to delete them."
     )
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m infra.deploy", description="Deploy a stage, test it, destroy it."
-    )
+    parser = argparse.ArgumentParser(prog="python -m infra.deploy", description="Deploy a stage.")
     actions = parser.add_subparsers(dest="action", required=True)
-    deploying = actions.add_parser("deploy", help="deploy a stage, then test it")
-    testing = actions.add_parser("smoke", help="test a deployed stage")
-    destroying = actions.add_parser("destroy", help="delete a stage, all but its data")
-    for action in (deploying, testing, destroying):
-        action.add_argument(
-            "--stage", required=True, help="dev, prod, or another of .chalice/config.json"
-        )
-    deploying.add_argument(
-        "--parameter",
-        action="append",
-        default=[],
-        type=_parameter,
-        help="a parameter of infra/template.yaml, such as AlarmEmail=you@…",
+    made = {
+        "stack": "create or update the CloudFormation stack: the first command",
+        "finish": "set what Chalice cannot: the third command, after `chalice deploy`",
+        "smoke": "test a deployed stage",
+        "destroy": "delete a stage, except its data",
+    }
+    found = {name: actions.add_parser(name, help=text) for name, text in made.items()}
+    for action in found.values():
+        action.add_argument("--stage", required=True, help="dev, prod, or one of your own")
+    parameter = found["stack"].add_argument(
+        "--parameter", action="append", default=[], type=_parameter
     )
-    destroying.add_argument("--yes", action="store_true", help="do not ask for the stage's name")
+    parameter.help = "of infra/template.yaml: AlarmEmail=you@example.com"
+    found["destroy"].add_argument("--yes", action="store_true", help="do not ask")
     return parser
 
 
 def _parameter(text: str) -> tuple[str, str]:
     name, is_one, value = text.partition("=")
-    if not is_one or name in ("", "Stage"):
-        raise argparse.ArgumentTypeError(
-            "give Name=value, with a name of infra/template.yaml's parameters other than Stage"
-        )
+    if not is_one or name in ("", "Stage", "Running"):
+        raise argparse.ArgumentTypeError("give Name=value, a parameter of infra/template.yaml")
     return name, value
 
 
-def stop_tidily() -> None:
-    """Have this process clean up what it has begun, by a KeyboardInterrupt, however it is asked to
-    stop.
-    """
-    for one in _STOPS:
-        # nohup has it ignored, and means that.
-        if signal.getsignal(one) != signal.SIG_IGN:
-            signal.signal(one, _interrupt)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    # Once is enough: what cleans up is not to be interrupted.
-    for one in _STOPS:
-        signal.signal(one, signal.SIG_IGN)
+def _interrupt(*_: object) -> None:
+    """Interrupt once: what cleans up is not to be interrupted."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
-    stop_tidily()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # nohup ignores SIGHUP, and means it.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     sys.exit(main(sys.argv[1:]))

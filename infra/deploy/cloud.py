@@ -1,84 +1,95 @@
-"""Where a stage lives: the account and the region, AWS's clients there, and what everything of the
-stage is called.
-"""
+"""The AWS account and region of a stage, the names of its resources, and AWS's errors in words."""
 
 from __future__ import annotations
 
+import os
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import boto3
+from botocore import exceptions as aws
+from botocore.config import Config
+
+from chalicelib.aws.clients import code_of
 from chalicelib.runtime.clock import utc_now
 
-APP = "resona"
-# The name of API Gateway's stage, and so the first part of every path.
+ROOT = Path(__file__).parent.parent.parent
+# API Gateway's stage, and therefore the first part of every path.
 GATEWAY_STAGE = "api"
-# What Chalice calls its functions beside the API's own.
-_NAMED = ("wake", "deliver", "sweep", "authorizer")
+# A deploy makes many calls in a row, and API Gateway throttles its own API early.
+_CONFIG = Config(
+    connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 8}
+)
+_NO_LOGIN = (
+    aws.CredentialRetrievalError,
+    aws.NoCredentialsError,
+    aws.PartialCredentialsError,
+    aws.SSOError,
+    aws.TokenRetrievalError,
+)
+_BAD_LOGIN = """ExpiredToken ExpiredTokenException RequestExpired InvalidClientTokenId InvalidAccessKeyId
+UnrecognizedClientException SignatureDoesNotMatch AuthFailure""".split()
+_DENIED = """AccessDenied AccessDeniedException UnauthorizedOperation AuthorizationError
+UnauthorizedException""".split()
+_SKEW = re.compile(r"Signature expired|Signature not yet current|RequestTimeTooSkewed", re.I)
 
 
-def tell(line: str) -> None:
-    """Print a line at once: what Chalice prints comes in between."""
-    print(line, flush=True)
+class Trouble(Exception):
+    """A deploy cannot go on; the sentence says why, and what to type next."""
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What everything of a stage is called: by infra/template.yaml, and by Chalice."""
+    """The names of a stage's resources, as infra/template.yaml and Chalice give them."""
 
     stage: str
 
     @property
     def stack(self) -> str:
-        """Return the name of the stack, which the schedule group and the API's function have, too."""
-        return f"{APP}-{self.stage}"
+        """Return the name of the stack, of the schedule group, the API and the API's function."""
+        return f"resona-{self.stage}"
 
     def of(self, part: str) -> str:
         """Return the name of a part, such as a function, table, role or queue."""
         return f"{self.stack}-{part}"
 
     @property
-    def api(self) -> str:
-        """Return the name of the function that answers the API's calls."""
-        return self.stack
-
-    @property
     def functions(self) -> dict[str, str]:
-        """Return the names of all functions, each by what Chalice knows it as."""
-        return {"api_handler": self.api, **{name: self.of(name) for name in _NAMED}}
+        """Return the functions' names, by Chalice's own names for them."""
+        named = ("wake", "deliver", "sweep", "authorizer")
+        return {"api_handler": self.stack, **{name: self.of(name) for name in named}}
 
     @property
     def roles(self) -> dict[str, str]:
-        """Return the names of the functions' roles, each by its function."""
+        """Return the names of the functions' roles, by Chalice's names for the functions."""
         return {name: self.of(name) for name in self.functions}
 
     @property
     def rule(self) -> str:
-        """Return the name of the rule that starts the sweeper every minute."""
+        """Return the name of the EventBridge rule that invokes the sweeper every minute."""
         return self.of("sweep-event")
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """An account's region.
-
-    `client` makes the client of a service by its name; `sleep` takes seconds; `say` tells whoever
-    deploys.
-    """
+    """A region of an AWS account. `client` makes a boto3 client; `sleep` takes seconds."""
 
     client: Callable[[str], Any]
     account: str
     region: str
     partition: str = "aws"
-    say: Callable[[str], None] = tell
+    say: Callable[[str], None] = lambda line: print(line, flush=True)
     sleep: Callable[[float], None] = time.sleep
     now: Callable[[], datetime] = utc_now
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, service: str) -> Any:
-        """Return the client of a service."""
+        """Return the client of a service; the same one each time."""
         if service not in self._clients:
             self._clients[service] = self.client(service)
         return self._clients[service]
@@ -86,3 +97,85 @@ class Cloud:
     def arn(self, service: str, resource: str) -> str:
         """Return the ARN of a resource in this account and region."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+    def url(self, api: str) -> str:
+        """Return the URL of an API's stage, without a slash at its end."""
+        suffix = "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
+        return f"https://{api}.execute-api.{self.region}.{suffix}/{GATEWAY_STAGE}"
+
+    def api(self, names: Names) -> str | None:
+        """Return the id of the stage's API, None if there is none. Raises Trouble for two."""
+        pages = self("apigateway").get_paginator("get_rest_apis").paginate()
+        apis = [one["id"] for page in pages for one in page["items"] if one["name"] == names.stack]
+        if len(apis) > 1:
+            raise Trouble(
+                f"{len(apis)} APIs are named {names.stack} ({', '.join(apis)}): keep the one that "
+                f"your clients call, and delete the other: `aws apigateway delete-rest-api "
+                f"--region {self.region} --rest-api-id …`"
+            )
+        return apis[0] if apis else None
+
+    def mapping(self, names: Names) -> dict[str, Any] | None:
+        """Return the event source mapping from the due queue to `deliver`, None if missing."""
+        queue = self.arn("sqs", names.of("due"))
+        found = self("lambda").list_event_source_mappings(EventSourceArn=queue)
+        usable = [one for one in found["EventSourceMappings"] if one.get("State") != "Deleting"]
+        return usable[0] if usable else None
+
+
+def reach(environ: Mapping[str, str] = os.environ, profile: str | None = None) -> Cloud:
+    """Return the cloud of AWS's usual credentials and region. Raises Trouble if they fail."""
+    try:
+        region = region_of(environ, boto3.Session(profile_name=profile).region_name)
+        session: Any = boto3.Session(profile_name=profile, region_name=region)
+
+        def client(service: str) -> Any:
+            return session.client(service, config=_CONFIG)
+
+        caller = client("sts").get_caller_identity()
+    except (aws.BotoCoreError, aws.ClientError) as error:
+        raise explained(error) from error
+    return Cloud(client, caller["Account"], region, caller["Arn"].split(":")[1])
+
+
+def region_of(environ: Mapping[str, str], configured: str | None) -> str:
+    """Return the region: AWS_REGION, AWS_DEFAULT_REGION or the profile's. Raises Trouble."""
+    first, second = environ.get("AWS_REGION", ""), environ.get("AWS_DEFAULT_REGION", "")
+    if first and second and first != second:
+        raise Trouble(
+            f"AWS_REGION is {first} and AWS_DEFAULT_REGION is {second}: unset the wrong one"
+        )
+    region = first or second or configured
+    if not region:
+        raise Trouble(
+            "no AWS region is set: `export AWS_REGION=…`, or `aws configure set region …`, first"
+        )
+    return region
+
+
+def message_of(error: aws.ClientError) -> str:
+    """Return the sentence of a service's error."""
+    return error.response.get("Error", {}).get("Message", "")
+
+
+def explained(error: aws.ClientError | aws.BotoCoreError) -> Trouble:
+    """Return what an error of AWS means to the person who deploys."""
+    code = code_of(error) if isinstance(error, aws.ClientError) else ""
+    if isinstance(error, aws.ProfileNotFound):
+        return Trouble(f"{error}: set AWS_PROFILE to one that `aws configure list-profiles` shows")
+    if _SKEW.search(str(error)):
+        return Trouble(f"the clock of this computer is wrong: set it, and repeat ({error})")
+    if isinstance(error, _NO_LOGIN) or code in _BAD_LOGIN:
+        return Trouble(
+            f"there are no valid AWS credentials ({error}): log in first, with `aws configure` for "
+            "keys or `aws sso login` for single sign-on; a region that your account has not "
+            "enabled refuses valid ones"
+        )
+    if isinstance(error, aws.EndpointConnectionError | aws.InvalidRegionError):
+        return Trouble(f"AWS does not answer: check the region's name and the network ({error})")
+    if code in _DENIED:
+        needed = "whoever deploys needs those of infra/deploy/policy.json"
+        return Trouble(
+            f"AWS denied a permission: {needed}; have it attached, and repeat the command ({error})"
+        )
+    return Trouble(f"AWS refused: repeat the command; if it stays, this is why: {error}")

@@ -30,7 +30,6 @@ from tests.acceptance.questions.asking import FULL, SHORT, Answer, Asking, Quest
 from tests.acceptance.receivers import Receiving
 from tests.acceptance.remote import Refused, Remote
 from tests.acceptance.report import Report
-from tests.acceptance.switching import smoke_of
 
 # What the tests register, and about how long they take.
 TEST_JOBS, TEST_SECONDS = 230, 150
@@ -100,13 +99,12 @@ def _run(stage: Remote, report: Report) -> None:
     with closing(remote.receiver_of_environment(stage)) as receiver:
         _note(report, catalogue.FIRST, ask(catalogue.FIRST, receiver))
         ahead = _beside(partial(ask, catalogue.AHEAD, receiver))
-    with smoke_of(account.cloud if account else None, stage.stage):
-        _test(report)
-        with closing(remote.receiver_of_environment(stage)) as receiver:
-            report.receiver = type(receiver).__name__
-            for question in catalogue.QUESTIONS:
-                _note(report, question, ask(question, receiver))
-            _note(report, catalogue.AHEAD, ahead.result())
+    _test(report)
+    with closing(remote.receiver_of_environment(stage)) as receiver:
+        report.receiver = type(receiver).__name__
+        for question in catalogue.QUESTIONS:
+            _note(report, question, ask(question, receiver))
+        _note(report, catalogue.AHEAD, ahead.result())
 
 
 def _beside(ask: Callable[[], Answer]) -> Future[Answer]:

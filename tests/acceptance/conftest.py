@@ -81,5 +81,5 @@ def target(stage: Remote | None) -> Iterator[Receiving]:
 def receiver(target: Receiving) -> Receiving:
     """What jobs may call, and what shows what they send."""
     if not target.shows_requests:
-        pytest.skip("nothing shows what jobs send: set RESONA_RECEIVER or RESONA_SMOKE")
+        pytest.skip("nothing shows what jobs send: set RESONA_RECEIVER")
     return target

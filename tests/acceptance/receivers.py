@@ -2,7 +2,6 @@
 
     Receiver   here: a server of this process. The one that sees everything, for a Resona that can reach it
     OwnApi     there: the stage called by its own jobs. It tells whether a request was made, no more
-    Smoke      there: the stage's `/smoke` route as well, which answers with what it was sent; what came is read from the runs
 
 A deployed stage calls public addresses alone: without a `Receiver` at one, its own API is what it
 can reach.
@@ -10,17 +9,14 @@ can reach.
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlencode
 
 from requests.structures import CaseInsensitiveDict
 
@@ -216,77 +212,6 @@ class OwnApi(Receiving):
         if self._has_secret:
             self._served.delete(f"/secrets/{self._name}")
             self._has_secret = False
-
-
-class Smoke(OwnApi):
-    """The stage's `/smoke` route, which its token opens: it answers with what it was sent, and the
-    runs keep its answers.
-    """
-
-    shows_requests = True
-    # Too early. What the API answers with 500 and more is an alarm.
-    failure = 425
-
-    def __init__(self, served: Served, name: str, token: str) -> None:
-        super().__init__(served, name)
-        self._token = token
-        # Run id → what came of it; a run that has ended is read once.
-        self._ended: dict[str, list[Got]] = {}
-
-    def address(self, path: str, failing: int = 0) -> str:
-        del path
-        query = {"token": self._token} | (
-            {"fail": failing, "status": self.failure} if failing else {}
-        )
-        return f"{self._served.url}/smoke?{urlencode(query)}"
-
-    def came_of(self, jobs: Iterable[Job]) -> list[Got]:
-        with ThreadPoolExecutor(self._served.clients) as threads:
-            return [got for of_job in threads.map(self._came_of_one, list(jobs)) for got in of_job]
-
-    def _came_of_one(self, job: Job) -> list[Got]:
-        listed = self._served.get(f"/jobs/{job['id']}/runs?limit=100")
-        # Of a job that is gone a problem is shown, and nobody can tell any more.
-        assert isinstance(listed, list), listed
-        return [got for run in reversed(listed) for got in self._came_of_run(job, run)]
-
-    def _came_of_run(self, job: Job, run: dict[str, Any]) -> list[Got]:
-        if run["id"] in self._ended:
-            return self._ended[run["id"]]
-        shown = self._served.get(f"/jobs/{job['id']}/runs/{run['id']}")
-        got = [
-            read_echo(attempt) for attempt in shown["attempts"] if attempt["response"] is not None
-        ]
-        if shown["finished_at"]:
-            self._ended[run["id"]] = got
-        return got
-
-
-def read_echo(attempt: dict[str, Any]) -> Got:
-    """Read what was sent from what `/smoke` answered to an attempt.
-
-    Fails with a sentence if something else answered.
-    """
-    text = attempt["response"]["body"]
-    try:
-        echo = json.loads(text)
-        headers = CaseInsensitiveDict(echo["headers"])
-        body, method = str(echo["body"]), str(echo["method"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise AssertionError(
-            f"/smoke has answered {attempt['status_code']} {text[:200]!r}: is RESONA_SMOKE the token it has?"
-        ) from error
-    at = datetime.fromisoformat(attempt["started_at"])
-    sent = base64.b64decode(body) if echo.get("encoding") == "base64" else body.encode()
-    return Got(
-        at,
-        method,
-        headers,
-        sent,
-        attempt["status_code"],
-        text,
-        {"content-type": "application/json"},
-    )
 
 
 def body_of(got: Got) -> Any:

@@ -3,8 +3,7 @@ is asked, and left as it was found.
 
 RESONA_URL             where it serves, such as https://abc123.execute-api.eu-central-1.amazonaws.com/api
 RESONA_KEY             one of its keys with both scopes, best of a tenant of its own
-RESONA_SMOKE           the token that opens the stage's /smoke route: what jobs send is read from there
-RESONA_RECEIVER        or a URL that leads to this machine, where a receiver listens instead
+RESONA_RECEIVER        a URL that leads to this machine, where a receiver listens: what jobs send is seen there
 RESONA_RECEIVER_BIND   the host:port it listens at, if they are not those of the URL: a tunnel's other end
 RESONA_SLACK           by how many seconds things may be later than on a laptop; 2 unless set
 """
@@ -26,7 +25,7 @@ from urllib.parse import urlsplit
 import requests
 
 from chalicelib.domain.api_keys import read_key
-from tests.acceptance.receivers import OwnApi, Receiver, Receiving, Smoke
+from tests.acceptance.receivers import OwnApi, Receiver, Receiving
 from tests.acceptance.served import Served
 
 _LABEL = "acceptance"
@@ -231,18 +230,12 @@ def of_environment() -> Remote:
     return stage
 
 
-def receiver_of_environment(
-    stage: Remote, environ: Mapping[str, str] = os.environ, patience_seconds: float = 20
-) -> Receiving:
-    """Return the receiver that the environment allows for, the one that sees most. Raises Refused.
+def receiver_of_environment(stage: Remote, environ: Mapping[str, str] = os.environ) -> Receiving:
+    """Return the receiver that the environment allows for, the one that sees most.
 
-    A `/smoke` that was switched on a moment ago has so long to be there.
+    Raises Refused.
     """
-    name = f"acceptance-{stage.run}"
-    public_url, token = (
-        environ.get("RESONA_RECEIVER", "").rstrip("/"),
-        environ.get("RESONA_SMOKE", ""),
-    )
+    public_url = environ.get("RESONA_RECEIVER", "").rstrip("/")
     if public_url:
         bind = environ.get("RESONA_RECEIVER_BIND") or _own_end(public_url)
         host, _, port = bind.rpartition(":")
@@ -257,17 +250,7 @@ def receiver_of_environment(
                 f"nothing can listen at {bind} here ({error.strerror}): if RESONA_RECEIVER is a tunnel, name its end on this machine, "
                 "such as RESONA_RECEIVER_BIND=127.0.0.1:9000"
             ) from error
-    if token:
-        smoke = Smoke(stage, name, token)
-        until = time.monotonic() + patience_seconds
-        while (status := stage.send("GET", smoke.address("")).status_code) != 200:
-            if time.monotonic() > until:
-                raise Refused(
-                    f"{stage.url}/smoke answers {status} to RESONA_SMOKE: it is off, or its token is another one"
-                )
-            time.sleep(1)
-        return smoke
-    return OwnApi(stage, name)
+    return OwnApi(stage, f"acceptance-{stage.run}")
 
 
 def _own_end(url: str) -> str:

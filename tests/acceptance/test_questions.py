@@ -166,12 +166,11 @@ def test_a_stage_that_cannot_be_tested_is_refused_with_a_sentence(closed: Laptop
             {"RESONA_RECEIVER": "https://example.com", "RESONA_RECEIVER_BIND": "9000"},
             "RESONA_RECEIVER_BIND must be host:port",
         ),
-        ({"RESONA_SMOKE": "0123456789abcdef"}, "/smoke answers 404 to RESONA_SMOKE"),
     ],
 )
 def test_a_receiver_that_cannot_be_is_refused_with_a_sentence(
     asked: Remote, environ: dict[str, str], sentence: str
 ) -> None:
     with pytest.raises(Refused) as refused:
-        receiver_of_environment(asked, environ, patience_seconds=0)
+        receiver_of_environment(asked, environ)
     assert sentence in str(refused.value)

@@ -12,14 +12,11 @@ from chalice.config import Config
 from chalice.local import LocalGateway
 
 from app import app
-from chalicelib.api import smoke
 from chalicelib.api.routing import parts
 from tests.api.described import hold
 from tests.environment import Environment
 
-# The routes of the API. `/smoke` is none of it: it serves a stage's own test, is switched off, and
-# knows neither keys nor tenants, pages nor OpenAPI. What it answers to whom, test_smoke.py says.
-ROUTES = {path: methods for path, methods in app.routes.items() if path != smoke.PATH}
+ROUTES = app.routes
 
 
 @dataclass

@@ -23,7 +23,6 @@ from chalice.config import Config
 from chalice.deploy.swagger import CFNSwaggerGenerator
 
 from app import app
-from chalicelib.api import smoke
 from chalicelib.api.routing import operations, parts
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.domain.api_keys import Key, Scope, StoredApiKey, new_key
@@ -224,16 +223,13 @@ def test_what_is_deployed_asks_the_authorizer_on_every_route_that_is_not_open() 
         for method, operation in operations.items()
     }
     preflights = {("OPTIONS", path): None for path in API_ROUTES}
-    receiver = {(method, smoke.PATH): None for method in smoke.METHODS}
     # And HEAD wherever GET is, which API Gateway would else answer with 403 by itself.
     assert {path for method, path in asked if method == "GET"} == {
         path for method, path in asked if method == "HEAD"
     }
     assert (
         asked
-        == {route: None if route in OPEN else [{"authorizer": []}] for route in ROUTES}
-        | preflights
-        | receiver
+        == {route: None if route in OPEN else [{"authorizer": []}] for route in ROUTES} | preflights
     )
     (definition,) = deployed["securityDefinitions"].values()
     assert definition["name"] == "Authorization"

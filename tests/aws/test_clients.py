@@ -4,8 +4,12 @@ said to be unknown.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -232,3 +236,40 @@ def test_a_client_gives_up_before_the_gateway_does(
     assert (config.connect_timeout + config.read_timeout) * config.retries[
         "total_max_attempts"
     ] < 29 / 2
+
+
+def imported(module: str, **environment: str) -> list[str]:
+    """Return the services whose clients are there once a module is imported."""
+    code = f"import {module}; from chalicelib.aws import clients; print(*clients._early); same = clients.dynamodb() is clients.dynamodb()"
+    made = {
+        "PATH": os.environ["PATH"],
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "RESONA_STAGE": "dev",
+        **environment,
+    }
+    root = Path(__file__).parent.parent.parent
+    code += "; assert same == bool(clients._early)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, env=made, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "made"),
+    [
+        ("app", "resona-dev", "dynamodb sqs scheduler"),
+        ("chalicelib.handlers.executor", "resona-dev-wake", "dynamodb sqs scheduler"),
+        ("chalicelib.handlers.executor", "resona-dev-sweep", "dynamodb sqs scheduler"),
+        ("chalicelib.handlers.executor", "resona-dev-deliver", "dynamodb sqs scheduler kms"),
+        ("chalicelib.handlers.authorizer", "resona-dev-authorizer", "dynamodb"),
+    ],
+)
+def test_clients_are_made_while_lambda_initialises_a_function(
+    module: str, function: str, made: str
+) -> None:
+    assert imported(module, AWS_LAMBDA_FUNCTION_NAME=function) == made.split()
+
+
+def test_elsewhere_no_client_is_made_before_it_is_asked_for() -> None:
+    assert imported("chalicelib.handlers.executor") == []

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from chalicelib.aws.job_items import WATCH_SHARDS
 from chalicelib.handlers.executor import _BATCH as BATCH
 from chalicelib.handlers.executor import _CONCURRENCY as CONCURRENCY
-from infra.deploy.gateway import RATE
+from infra.deploy.finish import RATE
 from tests.bench.bill import one_time
 from tests.bench.meter import Write
 from tests.bench.operations import FAR, KB, bench
@@ -134,7 +134,7 @@ def limits() -> Iterator[Limit]:
         "API Gateway, calls, if each registers one job",
         1,
         RATE,
-        f"is ours, of the account's {API_CALLS:,}: `POST /jobs/batch` registers 100, or raise `RATE` in `infra/deploy/gateway.py`",
+        f"is ours, of the account's {API_CALLS:,}: `POST /jobs/batch` registers 100, or raise `RATE` in `infra/deploy/finish.py`",
     )
 
 

@@ -1,20 +1,26 @@
-"""The package of a stage, deployed by CloudFormation to ministack, and the acceptance suite against
+"""A stage deployed to ministack by the commands of `make deploy`, and the acceptance suite against
 what serves there: `make e2e`.
 
-The packaged executor calls public addresses alone, and there is no switch in it for a test. So all
+The deployed executor calls public addresses alone, and there is no switch in it for a test. So all
 of this runs in a network namespace of its own, whose loopback has a public address too: there the
 receiver listens, and nothing leaves the machine.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from infra.package import package
-from tests.e2e.inside import ARCHITECTURE, FOLDER, STAGE
+from chalice.config import Config
+from chalice.deploy.packager import DependencyBuilder as PipDependencyBuilder
+from chalice.deploy.packager import LambdaDeploymentPackager, PipRunner, SubprocessPip
+from chalice.utils import UI, OSUtils
+
+from tests.e2e.inside import ARCHITECTURE, CHECKOUT, ROOT
 
 _HELP = """make e2e needs a network namespace and a mount namespace of its own, and this user may have none:
   unshare (of util-linux) and ip (of iproute2) have to be there, on Linux;
@@ -44,14 +50,39 @@ def _works(command: list[str]) -> bool:
         return False
 
 
+def copy_checkout() -> None:
+    """Copy what a deploy reads, and let Chalice build the package: inside the namespace nothing can
+    be downloaded.
+
+    ministack runs the functions on this machine: of the compiled wheels it takes those that fit.
+    """
+    shutil.rmtree(CHECKOUT, ignore_errors=True)
+    for name in ("chalicelib", "infra", ".chalice"):
+        shutil.copytree(
+            ROOT / name,
+            CHECKOUT / name,
+            ignore=shutil.ignore_patterns("__pycache__", "deployed", "deployments"),
+        )
+    for name in ("app.py", "requirements.txt"):
+        shutil.copy(ROOT / name, CHECKOUT / name)
+    path = CHECKOUT / ".chalice" / "config.json"
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "lambda_architecture": ARCHITECTURE})
+    )
+    files, ui = OSUtils(), UI()
+    dependencies = PipDependencyBuilder(
+        files, PipRunner(SubprocessPip(files), files), architecture=ARCHITECTURE
+    )
+    packager = LambdaDeploymentPackager(files, dependencies, ui, architecture=ARCHITECTURE)
+    packager.create_deployment_package(str(CHECKOUT), Config.create().lambda_python_version)
+
+
 def main(arguments: list[str]) -> int:
     way = entering()
     if way is None:
         print(_HELP, file=sys.stderr)
         return 2
-    # ministack runs the functions on this machine: of the compiled wheels it takes those that fit,
-    # and all the rest is the same.
-    package(STAGE, FOLDER / "package", ARCHITECTURE)
+    copy_checkout()
     return subprocess.run(
         [*way, sys.executable, "-m", "tests.e2e.inside", *arguments], cwd=Path.cwd(), check=False
     ).returncode

@@ -12,17 +12,19 @@ EXCEPTIONS = {
     ),
 }
 
-# Part → what `serve.py` and `inside.py` put right or change, and what cannot be seen. Functions and
-# template are as they are packaged.
+# Part → what `serve.py` and `inside.py` put right or change, and what cannot be seen. What is
+# deployed is as `make deploy` has it.
 DIFFERENCES = {
     "EventBridge Scheduler": (
         "<aws.scheduler.scheduled-time> is filled in with the minute of the tick that fires; ticks come every ten seconds, and in UTC alone"
     ),
     "API Gateway": (
-        "x-amazon-apigateway-gateway-responses is read from the template; no TLS, a port of its own, no throttling, no access logs"
+        "import and replacement of an API, with x-amazon-apigateway-gateway-responses, are added; "
+        "no TLS, a port of its own, no throttling, no access logs"
     ),
     "IAM": (
-        "enforced (AUTH=true), with SendMessageBatch under sqs:SendMessage, schedules in their group, and kms:EncryptionContext as sent; "
+        "enforced (AUTH=true), with SendMessageBatch under sqs:SendMessage, schedules in their group, "
+        "and kms:EncryptionContext and kms:ResourceAliases as sent; "
         "who may assume a role or pass it is not looked at"
     ),
     "Lambda": (

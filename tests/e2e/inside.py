@@ -5,7 +5,6 @@ Arguments are pytest's.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -21,12 +20,12 @@ from typing import Any
 import boto3
 import requests
 
-from infra.package import TEMPLATE, ZIP
 from tests.e2e.exceptions import DIFFERENCES, EXCEPTIONS
 
 ROOT = Path(__file__).parent.parent.parent
-# A deploy builds in a folder that is called like its stage; no stage is called like this.
 FOLDER = ROOT / ".build" / "end-to-end"
+# The copy of the checkout that is deployed from.
+CHECKOUT = FOLDER / "checkout"
 STAGE, REGION, ACCOUNT = "dev", "us-east-1", "000000000000"
 ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
@@ -71,10 +70,10 @@ def set_up_network() -> Path:
     return hosts
 
 
-def run(*command: str, **environment: str) -> str:
+def run(*command: str, folder: Path = ROOT, **environment: str) -> str:
     done = subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -130,35 +129,24 @@ def _is_up() -> bool:
         return False
 
 
-def deploy() -> dict[str, str]:
-    """Do what `aws cloudformation package` and `deploy` do; return the outputs."""
-    package = FOLDER / "package"
-    template = json.loads((package / TEMPLATE).read_text())
-    storage, stacks = client("s3"), client("cloudformation")
-    storage.create_bucket(Bucket="artefacts")
-    storage.upload_file(str(package / ZIP), "artefacts", ZIP)
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            assert resource["Properties"]["CodeUri"] == f"./{ZIP}"
-            resource["Properties"]["CodeUri"] = f"s3://artefacts/{ZIP}"
-    storage.put_object(Bucket="artefacts", Key="packaged.json", Body=json.dumps(template))
-    name = f"resona-{STAGE}"
-    change = {"StackName": name, "ChangeSetName": "deploy"}
-    stacks.create_change_set(
-        **change,
-        ChangeSetType="CREATE",
-        TemplateURL=f"{ENDPOINT}/artefacts/packaged.json",
-        Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+def deploy() -> str:
+    """Type what `make deploy` types, but for the test of https, which is not served here; return
+    what the last command says.
+    """
+    python, chalice = (str(Path(sys.executable).with_name(name)) for name in ("python", "chalice"))
+    environment = {**CREDENTIALS, "PYTHONDONTWRITEBYTECODE": "1"}
+    run(python, "-m", "infra.deploy", "stack", "--stage", STAGE, folder=CHECKOUT, **environment)
+    run(chalice, "deploy", "--stage", STAGE, folder=CHECKOUT, **environment)
+    # Once more, from a clone that knows nothing of the first: it takes over what is there.
+    shutil.rmtree(CHECKOUT / ".chalice" / "deployed")
+    run(chalice, "deploy", "--stage", STAGE, folder=CHECKOUT, **environment)
+    return run(
+        python, "-m", "infra.deploy", "finish", "--stage", STAGE, folder=CHECKOUT, **environment
     )
-    stacks.get_waiter("change_set_create_complete").wait(**change, WaiterConfig={"Delay": 1})
-    stacks.execute_change_set(**change)
-    stacks.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
-    (stack,) = stacks.describe_stacks(StackName=name)["Stacks"]
-    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
 def bound_deliveries() -> None:
-    """Let so many batches be delivered at once: here each is a process, and the template allows
+    """Let so many batches be delivered at once: here each is a process, and the deploy allows
     hundreds.
     """
     functions = client("lambda")
@@ -208,10 +196,11 @@ def main(arguments: list[str]) -> int:
     hosts = set_up_network()
     began = time.monotonic()
     with ministack():
-        outputs = deploy()
-        print(f"Deployed to ministack after {time.monotonic() - began:.1f} s")
-        name = f"{outputs['RestAPIId']}.execute-api.{HOST}"
-        assert outputs["EndpointURL"] == f"https://{name}/api/"
+        told = deploy()
+        print(f"Deployed to ministack after {time.monotonic() - began:.1f} s", flush=True)
+        (api,) = client("apigateway").get_rest_apis()["items"]
+        name = f"{api['id']}.execute-api.{HOST}"
+        assert f"https://{name}/api\n" in told
         with hosts.open("a") as file:
             file.write(f"{PUBLIC} {name}\n")
         key = run(

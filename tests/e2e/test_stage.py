@@ -1,4 +1,4 @@
-"""What is deployed is the package; it is wired as it should be; and what the acceptance suite
+"""What is deployed is the checkout; it is wired as it should be; and what the acceptance suite
 cannot see holds, too.
 """
 
@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 
-from infra.deploy import answers, asynchronous
+from infra.deploy import answers
 from infra.deploy.cloud import Names
-from infra.deploy.gateway import BURST, RATE
-from infra.package import ZIP
+from infra.deploy.finish import ASYNCHRONOUS, BURST, RATE
 from tests.acceptance.receivers import Receiver
 from tests.acceptance.remote import Remote
-from tests.e2e.inside import DELIVERIES, FOLDER, INWARD, STAGE, client
+from tests.e2e.inside import CHECKOUT, DELIVERIES, FOLDER, INWARD, STAGE, client
 
 NAMES = Names(STAGE)
 # A minutely cron's schedule is looked at every ten seconds, the sweeper's rule too.
@@ -57,7 +56,8 @@ def lines(group: str) -> list[str]:
 
 
 def test_what_is_deployed_is_the_zip() -> None:
-    zipped = (FOLDER / "package" / ZIP).read_bytes()
+    (built,) = (CHECKOUT / ".chalice" / "deployments").glob("*.zip")
+    zipped = built.read_bytes()
     for name in NAMES.functions.values():
         function = client("lambda").get_function_configuration(FunctionName=name)
         assert (function["CodeSize"], function["CodeSha256"]) == (
@@ -102,9 +102,9 @@ def test_what_nobody_waits_for_is_repeated_and_given_up_as_it_should() -> None:
     arn = client("sqs").get_queue_attributes(QueueUrl=failed, AttributeNames=["QueueArn"])[
         "Attributes"
     ]["QueueArn"]
-    for part, settings in asynchronous.SETTINGS.items():
+    for part, settings in ASYNCHRONOUS.items():
         found = client("lambda").get_function_event_invoke_config(
-            FunctionName=NAMES.functions[part], Qualifier="$LATEST"
+            FunctionName=NAMES.functions[part]
         )
         assert {name: found[name] for name in settings} == settings
         assert found["DestinationConfig"]["OnFailure"]["Destination"] == arn
@@ -126,7 +126,7 @@ def test_the_due_queue_is_delivered_and_the_sweeper_s_rule_is_on() -> None:
 def test_the_stage_answers_and_throttles_as_it_should() -> None:
     gateway = client("apigateway")
     (api,) = gateway.get_rest_apis()["items"]
-    assert api["name"] == NAMES.api
+    assert api["name"] == NAMES.stack
     (stage,) = gateway.get_stages(restApiId=api["id"])["item"]
     settings = stage["methodSettings"]["*/*"]
     assert (settings["throttlingRateLimit"], settings["throttlingBurstLimit"]) == (RATE, BURST)

@@ -236,16 +236,16 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     }
     for name, value in {**ENVIRON, **aws}.items():
         monkeypatch.setenv(name, value)
-    executor.firing.cache_clear()
+    executor._assembled.cache_clear()
     yield ENVIRON
-    executor.firing.cache_clear()
+    executor._assembled.cache_clear()
 
 
 def test_nothing_is_assembled_without_its_settings(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("RESONA_SCHEDULE_GROUP")
-    with pytest.raises(SettingMissing, match="RESONA_SCHEDULE_GROUP"):
+    monkeypatch.delenv("RESONA_STAGE")
+    with pytest.raises(SettingMissing, match="RESONA_STAGE"):
         executor.assemble()
 
 

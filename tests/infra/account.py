@@ -33,9 +33,7 @@ from chalicelib.handlers import authorizer
 from chalicelib.handlers.authorizer import Authenticator
 from infra.deploy.__main__ import main
 from infra.deploy.cloud import Cloud, Names
-from infra.deploy.deploying import Checkout
-from infra.deploy.functions import Done
-from infra.deploy.smoke import NoAnswer, Reply
+from infra.deploy.smoke import Reply
 from infra.local.gateway import Handler, Server
 from tests.environment import Environment, Sent
 from tests.infra import recording
@@ -53,9 +51,7 @@ class Stage:
     """
 
     names: Names
-    lambdas: Any
     keys: ApiKeyStore
-    environ: pytest.MonkeyPatch
     env: Environment = field(default_factory=Environment)
     is_up: bool = True
     fires: bool = True
@@ -89,7 +85,7 @@ class Stage:
         if self.before:
             self.before(method, path)
         if not self.is_up:
-            raise NoAnswer("ConnectionError")
+            return Reply(0, {}, "ConnectionError")
         sent = {**headers, "Content-Type": "application/json"} if body is not None else headers
         return self._call(method, path, sent, json.dumps(body) if body is not None else None)
 
@@ -99,12 +95,6 @@ class Stage:
             self.env.advance(seconds=seconds)
 
     def _call(self, method: str, path: str, headers: Mapping[str, str], body: str | None) -> Reply:
-        function = self.lambdas.get_function_configuration(FunctionName=self.names.api)
-        token = function["Environment"]["Variables"].get("RESONA_SMOKE")
-        if token:
-            self.environ.setenv("RESONA_SMOKE", token)
-        else:
-            self.environ.delenv("RESONA_SMOKE", raising=False)
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
         connection.request(method, path, body, dict(headers))
         answer = connection.getresponse()
@@ -115,6 +105,8 @@ class Stage:
         )
 
     def _target(self, sent: Sent) -> AttemptResult:
+        if ".invalid/" in sent.request.url:
+            return AttemptResult(Outcome.DNS_FAILED, timedelta(milliseconds=2), None, None)
         url = sent.request.url.partition("/api")[2]
         reply = self._call(
             sent.request.method,
@@ -133,38 +125,36 @@ class Stage:
 
 @dataclass
 class Chalice:
-    """Runs the real Chalice on moto.
+    """Types `chalice deploy` on moto.
 
-    `dies_before`: the method of Chalice's client before which it is killed.
+    `dies_before`: the method of Chalice's client before which it is killed; `refused`: by AWS.
     """
 
     endpoint: str
     calls: Path
     dies_before: str = ""
+    refused: str = ""
+    limit: int = 1000
     runs: int = 0
 
-    def __call__(self, project: Path, stage: str, region: str) -> Done:
+    def __call__(
+        self, checkout: Path, *arguments: str, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         self.runs += 1
-        command = [
-            sys.executable,
-            "-m",
-            "tests.infra.chalice_on_moto",
-            str(project),
-            stage,
-            self.dies_before,
-        ]
         environment = {
             **os.environ,
             "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_DEFAULT_REGION": region,
             "RESONA_CALLS": str(self.calls),
+            "RESONA_LIMIT": str(self.limit),
+            "RESONA_DIES_BEFORE": self.dies_before,
+            "RESONA_REFUSED": self.refused,
+            "PYTHONPATH": str(ROOT),
+            **environment,
         }
-        # The project's own app, not the checkout's.
-        environment["PYTHONPATH"] = os.pathsep.join([str(project), str(ROOT)])
-        done = subprocess.run(
-            command, cwd=project, env=environment, capture_output=True, text=True, check=False
+        command = [sys.executable, "-m", "tests.infra.chalice_on_moto", *arguments]
+        return subprocess.run(
+            command, cwd=checkout, env=environment, capture_output=True, text=True, check=False
         )
-        return Done(done.returncode, done.stderr)
 
 
 @dataclass
@@ -190,9 +180,9 @@ class Account:
         }
 
     @functools.cached_property
-    def checkout(self) -> Checkout:
+    def checkout(self) -> Path:
         """Copied when it is asked for: most tests deploy nothing."""
-        return Checkout(copy_checkout(self.folder), self.chalice, self.stage.fetch)
+        return copy_checkout(self.folder)
 
     def client(self, service: str) -> Any:
         if service not in self.clients:
@@ -206,11 +196,24 @@ class Account:
         return Cloud(self.client, ACCOUNT, REGION, sleep=self.stage.sleep, now=self.stage.env.clock)
 
     def types(self, line: str) -> int:
-        """Type a command; what it prints is in `out` and `err`."""
+        """Type a command, `chalice …` or one of infra.deploy's; what it prints is in `out` and
+        `err`.
+        """
+        if line.startswith("chalice "):
+            done = self.chalice(self.checkout, *line.split()[1:])
+            self.out, self.err = done.stdout, done.stderr
+            return done.returncode
         self.stage.called.clear()
-        code = main(line.split(), self.checkout, self.connect, lambda question: self.answers.pop(0))
+        code = main(
+            line.split(), self.connect, lambda question: self.answers.pop(0), self.stage.fetch
+        )
         self.out, self.err = self.capture.readouterr()
         return code
+
+    def deploys(self, stack: str = "stack --stage dev") -> None:
+        """Type the three commands."""
+        for line in (stack, "chalice deploy --stage dev", "finish --stage dev"):
+            assert self.types(line) == 0, (line, self.out, self.err)
 
     def recorded(self) -> list[tuple[str, str, dict[str, Any]]]:
         """Return the calls that were made to AWS, Chalice's included, since this was asked last."""
@@ -262,7 +265,7 @@ def copy_checkout(into: Path) -> Path:
     for name in ("app.py", "requirements.txt"):
         shutil.copy2(ROOT / name, into / name)
     not_ours = shutil.ignore_patterns("__pycache__", "deployed", "deployments")
-    for name in ("chalicelib", ".chalice"):
+    for name in ("chalicelib", ".chalice", "infra"):
         shutil.copytree(ROOT / name, into / name, ignore=not_ours)
     return into
 
@@ -274,19 +277,14 @@ def account(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Account]:
-    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN", "RESONA_SMOKE"):
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    lambdas, dynamodb = (shared_client(service, REGION) for service in ("lambda", "dynamodb"))
+    dynamodb = shared_client("dynamodb", REGION)
     names, calls = Names("dev"), tmp_path / "calls"
-    stage = Stage(
-        names,
-        lambdas,
-        ApiKeyStore(dynamodb, names.of("keys"), sleep=lambda seconds: None),
-        monkeypatch,
-    )
+    stage = Stage(names, ApiKeyStore(dynamodb, names.of("keys"), sleep=lambda seconds: None))
     chalice = Chalice(moto_server, calls)
     folder = tmp_path / "checkout"
     folder.mkdir()

@@ -1,44 +1,42 @@
-"""`chalice deploy` as it is, on moto: its own plan, executor and notes, in a process of its own.
+"""`chalice` as a person types it, on moto: `python -m tests.infra.chalice_on_moto deploy --stage
+dev`, in the checkout's folder.
 
-    python -m tests.infra.chalice_on_moto <project> <stage> [<method to stop before>]
-
-Two things are not Chalice's: what the functions need is not downloaded, and the API, whose
-description moto refuses, is made of the same description call by call. Every call to AWS is added
-to the file that RESONA_CALLS names.
+Three things are not Chalice's: what the functions need is not downloaded; the API, whose
+description moto refuses, is made of the same description call by call; and how many functions the
+account runs at once, which moto does not know, is RESONA_LIMIT. Every call to AWS is added to the
+file that RESONA_CALLS names. RESONA_DIES_BEFORE is the method of Chalice's client before which the
+process dies, RESONA_REFUSED the one that AWS refuses.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
-from chalice.awsclient import TypedAWSClient
-from chalice.cli.factory import CLIFactory
-from chalice.deploy import deployer as chalice
-from chalice.deploy.appgraph import ApplicationGraphBuilder, DependencyBuilder
-from chalice.deploy.executor import Executor
-from chalice.deploy.planner import PlanStage, RemoteState
-from chalice.deploy.swagger import TemplatedSwaggerGenerator
-from chalice.deploy.sweeper import ResourceSweeper
-from chalice.policy import AppPolicyGenerator
-from chalice.utils import UI, OSUtils
+# The checkout's app, and not the one beside these tests.
+sys.path.insert(0, str(Path.cwd()))
 
-from tests.infra.packager import new_packager
-from tests.infra.recording import record
+from chalice import awsclient, cli
+from chalice.deploy import deployer
+
+from infra.deploy import hook
+from tests.cloud import client_error
+from tests.infra.packager import NoDependencies
+from tests.infra.recording import record_all
+
+_ANSWERS = "x-amazon-apigateway-gateway-responses"
 
 
-class Client(TypedAWSClient):  # type: ignore[misc]
+class Client(awsclient.TypedAWSClient):  # type: ignore[misc]
     """Chalice's client, which dies before one of its methods if it is told to."""
 
-    dies_before = ""
-
     def __getattribute__(self, name: str) -> Any:
-        if name == object.__getattribute__(self, "dies_before"):
+        if name == os.environ.get("RESONA_DIES_BEFORE"):
             os._exit(9)
+        if name == os.environ.get("RESONA_REFUSED"):
+            raise client_error("AccessDeniedException", name, 403)
         return super().__getattribute__(name)
 
     def import_rest_api(self, swagger_document: dict[str, Any], endpoint_type: str) -> str:
@@ -49,9 +47,21 @@ class Client(TypedAWSClient):  # type: ignore[misc]
         self.update_api_from_swagger(api, swagger_document)
         return api
 
+    def deploy_rest_api(self, rest_api_id: str, api_gateway_stage: str, xray: bool) -> None:
+        """Leave a stage that is there its settings, as AWS does."""
+        gateway = self._client("apigateway")
+        if not gateway.get_stages(restApiId=rest_api_id)["item"]:
+            super().deploy_rest_api(rest_api_id, api_gateway_stage, xray)
+            return
+        made = gateway.create_deployment(restApiId=rest_api_id)["id"]
+        patch = [{"op": "replace", "path": "/deploymentId", "value": made}]
+        gateway.update_stage(
+            restApiId=rest_api_id, stageName=api_gateway_stage, patchOperations=patch
+        )
+
     def update_api_from_swagger(self, rest_api_id: str, swagger_document: dict[str, Any]) -> None:
-        """Put one path, enough to see whose API it is; and forget what API Gateway was told to
-        answer, as AWS does.
+        """Put one path, enough to see whose API it is, and the gateway responses; all former ones
+        go, as AWS does it.
         """
         gateway = self._client("apigateway")
         resources = {
@@ -75,53 +85,19 @@ class Client(TypedAWSClient):  # type: ignore[misc]
             httpMethod="GET",
             type="AWS_PROXY",
             integrationHttpMethod="POST",
-            uri=_arn(described["uri"], self.region_name),
+            uri=described["uri"],
         )
         for response in gateway.get_gateway_responses(restApiId=rest_api_id)["items"]:
             gateway.delete_gateway_response(
                 restApiId=rest_api_id, responseType=response["responseType"]
             )
-
-
-def _arn(uri: Any, region: str) -> str:
-    assert isinstance(uri, str)
-    return uri.replace("{region_name}", region)
-
-
-def main(project: str, stage: str, dies_before: str = "") -> int:
-    """Deploy as `chalice deploy` does."""
-    try:
-        factory = CLIFactory(project, environ=os.environ)
-        config = factory.create_config_obj(chalice_stage_name=stage)
-        session = factory.create_botocore_session()
-        record(session, Path(os.environ["RESONA_CALLS"]))
-        osutils, ui, client = OSUtils(), UI(), Client(session, sleep=lambda seconds: None)
-        client.dies_before = dies_before
-        steps = [
-            chalice.InjectDefaults(),
-            chalice.DeploymentPackager(packager=new_packager()),
-            chalice.PolicyGenerator(
-                policy_gen=AppPolicyGenerator(osutils=osutils), osutils=osutils
-            ),
-            chalice.SwaggerBuilder(swagger_generator=TemplatedSwaggerGenerator()),
-            chalice.LambdaEventSourcePolicyInjector(),
-        ]
-        state = RemoteState(client, config.deployed_resources(stage))
-        deployer = chalice.Deployer(
-            application_builder=ApplicationGraphBuilder(),
-            deps_builder=DependencyBuilder(),
-            build_stage=chalice.BuildStage(steps=steps),
-            plan_stage=PlanStage(osutils=osutils, remote_state=state),
-            sweeper=ResourceSweeper(),
-            executor=Executor(client, ui),
-            recorder=chalice.ResultsRecorder(osutils=osutils),
-        )
-        print(json.dumps(deployer.deploy(config, chalice_stage_name=stage)))
-    except Exception:
-        traceback.print_exc()
-        return 2
-    return 0
+        for kind, response in swagger_document[_ANSWERS].items():
+            gateway.put_gateway_response(restApiId=rest_api_id, responseType=kind, **response)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    record_all(Path(os.environ["RESONA_CALLS"]))
+    hook.limit_of = lambda cloud: int(os.environ["RESONA_LIMIT"])
+    deployer.TypedAWSClient = Client
+    deployer.PipDependencyBuilder = lambda **given: NoDependencies()
+    sys.exit(cli.main())

@@ -1,5 +1,5 @@
 """CloudFormation, as far as a deploy uses it: moto knows neither all that the template makes, nor
-imports, rollbacks or failures.
+rollbacks or failures.
 
 What it makes that others look at (tables, keys, log groups, roles, queues) it makes in moto, so
 that the rest of a deploy finds it.
@@ -21,7 +21,6 @@ from tests.cloud import client_error
 from tests.infra.sessions import shared_client
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
-_NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
 _PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::Region": REGION,
@@ -57,19 +56,19 @@ class Stack:
         )
 
 
-class CloudFormation:
-    """The client.
+def refused(message: str) -> ClientError:
+    """Return CloudFormation's error for a request that it does not take."""
+    error = client_error("ValidationError", "UpdateStack")
+    error.response["Error"]["Message"] = message
+    return error
 
-    `fails` maps a logical name to the reason why it cannot be made; `gives_up`: going back fails,
-    too.
-    """
+
+class CloudFormation:
+    """The client. `fails` maps a logical name to the reason why it cannot be made."""
 
     def __init__(self) -> None:
         self.stacks: dict[str, Stack] = {}
-        self.change_sets: dict[str, dict[str, Any]] = {}
         self.fails: dict[str, str] = {}
-        self.gives_up = False
-        self.changes: list[dict[str, Any]] = []
         self.calls: list[str] = []
 
     def client(self, service: str) -> Any:
@@ -96,26 +95,28 @@ class CloudFormation:
                 del self.stacks[StackName]
         return {"Stacks": [shown]}
 
-    def create_change_set(
+    def create_stack(self, **request: Any) -> None:
+        assert request["StackName"] not in self.stacks
+        self.stacks[request["StackName"]] = Stack(request["StackName"], ["CREATE_IN_PROGRESS"])
+        self._deploy("CREATE", **request)
+
+    def update_stack(self, **request: Any) -> None:
+        assert self._stack(request["StackName"]).status.endswith(("_COMPLETE", "_FAILED"))
+        self._deploy("UPDATE", **request)
+
+    def _deploy(
         self,
+        kind: str,
+        *,
         StackName: str,  # noqa: N803
-        ChangeSetName: str,  # noqa: N803
-        ChangeSetType: str,  # noqa: N803
         TemplateBody: str,  # noqa: N803
         Parameters: list[dict[str, Any]],  # noqa: N803
         Capabilities: list[str],  # noqa: N803
-        ResourcesToImport: list[dict[str, Any]] | None = None,  # noqa: N803
+        DisableRollback: bool,  # noqa: N803
     ) -> None:
-        self.calls.append(f"create_change_set {ChangeSetType}")
         assert Capabilities == ["CAPABILITY_NAMED_IAM"]
         assert len(TemplateBody.encode()) <= 51_200
-        template = yaml.load(TemplateBody, Loader=_Loader)
-        if ChangeSetType == "UPDATE":
-            stack = self._stack(StackName)
-            assert stack.status.endswith("_COMPLETE")
-        else:
-            stack = self.stacks.setdefault(StackName, Stack(StackName, ["REVIEW_IN_PROGRESS"]))
-            assert stack.status == "REVIEW_IN_PROGRESS"
+        stack, template = self._stack(StackName), yaml.load(TemplateBody, Loader=_Loader)
         given = {one["ParameterKey"]: one for one in Parameters}
         assert given.keys() <= template["Parameters"].keys()
         parameters = {
@@ -125,98 +126,62 @@ class CloudFormation:
             for name in template["Parameters"]
         }
         parameters = {
-            name: template["Parameters"][name].get("Default") if text is None else text
-            for name, text in parameters.items()
+            name: str(described["Default"] if parameters[name] is None else parameters[name])
+            for name, described in template["Parameters"].items()
         }
-        is_same = ChangeSetType == "UPDATE" and (stack.template, stack.parameters) == (
-            template,
-            parameters,
-        )
-        self.change_sets[ChangeSetName] = {
-            "states": ["CREATE_PENDING", "FAILED" if is_same else "CREATE_COMPLETE"],
-            "type": ChangeSetType,
-            "template": template,
-            "parameters": {name: str(text) for name, text in parameters.items()},
-            "imports": ResourcesToImport or [],
-        }
-
-    def describe_change_set(
-        self,
-        StackName: str,  # noqa: N803
-        ChangeSetName: str,  # noqa: N803
-        NextToken: str | None = None,  # noqa: N803
-    ) -> dict[str, Any]:
-        change_set = self.change_sets[ChangeSetName]
-        status = change_set["states"][0]
-        if len(change_set["states"]) > 1:
-            change_set["states"].pop(0)
-        reason = {"StatusReason": _NO_CHANGE} if status == "FAILED" else {}
-        # Two pages, as AWS gives them for many changes.
-        if NextToken is None:
-            return {"Status": status, **reason, "Changes": [], "NextToken": "2"}
-        return {
-            "Status": status,
-            **reason,
-            "Changes": [{"Type": "Resource", "ResourceChange": change} for change in self.changes],
-        }
-
-    def delete_change_set(self, StackName: str, ChangeSetName: str) -> None:  # noqa: N803
-        del self.change_sets[ChangeSetName]
-
-    def execute_change_set(self, StackName: str, ChangeSetName: str) -> None:  # noqa: N803
-        change_set, stack = self.change_sets.pop(ChangeSetName), self._stack(StackName)
-        kind = change_set["type"]
-        self.calls.append(f"execute_change_set {kind}")
+        if (stack.template, stack.parameters) == (template, parameters) and stack.status.endswith(
+            "_COMPLETE"
+        ):
+            raise refused("No updates are to be performed.")
+        self.calls.append(kind)
         stack.tell(
             stack.name, "AWS::CloudFormation::Stack", f"{kind}_IN_PROGRESS", "User Initiated"
         )
         before, there = (stack.template, stack.parameters), set(stack.physical)
-        stack.template, stack.parameters = change_set["template"], change_set["parameters"]
-        is_done = (
-            self._import(stack, change_set["imports"]) if kind == "IMPORT" else self._make(stack)
-        )
-        if is_done:
-            stack.states = [f"{kind}_IN_PROGRESS", f"{kind}_COMPLETE"]
-            return
-        if kind == "UPDATE":
+        wanted = {
+            name
+            for name in stack.physical
+            if self._is_wanted(template["Resources"].get(name), parameters)
+        }
+        self._unmake(stack, keep=wanted)
+        stack.template, stack.parameters = template, parameters
+        if self._make(stack):
+            ended = f"{kind}_COMPLETE"
+            self._show_to_others(stack)
+        elif DisableRollback:
+            ended = f"{kind}_FAILED"
+        else:
             # What this update has made goes, or, if it is retained, is no longer the stack's.
             self._unmake(stack, keep=there)
             stack.template, stack.parameters = before
-        ended = {
-            "CREATE": "ROLLBACK_COMPLETE",
-            "UPDATE": "UPDATE_ROLLBACK_COMPLETE",
-            "IMPORT": "IMPORT_ROLLBACK_COMPLETE",
-        }[kind]
-        if kind == "CREATE":
-            self._unmake(stack)
-        stack.states = [f"{kind}_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED" if self.gives_up else ended]
+            ended = "UPDATE_ROLLBACK_COMPLETE"
+        stack.states = [f"{kind}_IN_PROGRESS", ended]
 
-    def delete_stack(self, StackName: str) -> None:  # noqa: N803
-        self.calls.append("delete_stack")
-        stack = self._stack(StackName)
-        stack.tell(stack.name, "AWS::CloudFormation::Stack", "DELETE_IN_PROGRESS", "User Initiated")
-        failed = [logical for logical in stack.physical if logical in self.fails]
-        for logical in failed:
-            stack.tell(
-                logical,
-                stack.template["Resources"][logical]["Type"],
-                "DELETE_FAILED",
-                self.fails[logical],
-            )
-        if failed:
-            stack.states = ["DELETE_IN_PROGRESS", "DELETE_FAILED"]
-            return
-        self._unmake(stack)
-        stack.states = ["DELETE_IN_PROGRESS", "DELETE_COMPLETE"]
-
-    def list_stack_resources(self, StackName: str) -> dict[str, Any]:  # noqa: N803
-        stack = self._stack(StackName)
-        kinds = [stack.template["Resources"][logical]["Type"] for logical in stack.physical]
-        return {
-            "StackResourceSummaries": [
-                {"ResourceStatus": "CREATE_COMPLETE", "ResourceType": kind} for kind in kinds
-            ]
+    def _show_to_others(self, stack: Stack) -> None:
+        """Have moto, whom other processes ask, show a stack of the same name and parameters."""
+        client = self.client("cloudformation")
+        template = {
+            "Parameters": stack.template["Parameters"],
+            "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
         }
+        given = [
+            {"ParameterKey": name, "ParameterValue": value}
+            for name, value in stack.parameters.items()
+        ]
+        shown = {"StackName": stack.name, "TemplateBody": json.dumps(template), "Parameters": given}
+        try:
+            client.create_stack(**shown)
+        except ClientError:
+            client.update_stack(**shown)
+
+    @staticmethod
+    def _is_wanted(body: dict[str, Any] | None, parameters: dict[str, str]) -> bool:
+        conditions = {
+            "IsRunning": parameters["Running"] == "true",
+            "HasAlarmEmail": bool(parameters["AlarmEmail"]),
+        }
+        conditions["HasAlarmEmail"] &= conditions["IsRunning"]
+        return body is not None and ("Condition" not in body or conditions[body["Condition"]])
 
     def get_paginator(self, operation: str) -> Any:
         assert operation == "describe_stack_events"
@@ -224,16 +189,12 @@ class CloudFormation:
 
     def _stack(self, name: str) -> Stack:
         if name not in self.stacks:
-            error = client_error("ValidationError", "DescribeStacks")
-            error.response["Error"]["Message"] = f"Stack with id {name} does not exist"
-            raise error
+            raise refused(f"Stack with id {name} does not exist")
         return self.stacks[name]
 
     def _make(self, stack: Stack) -> bool:
         for logical, body in stack.template["Resources"].items():
-            if logical in stack.physical or (
-                body.get("Condition") == "HasAlarmEmail" and not stack.parameters["AlarmEmail"]
-            ):
+            if logical in stack.physical or not self._is_wanted(body, stack.parameters):
                 continue
             try:
                 if logical in self.fails:
@@ -322,30 +283,17 @@ class CloudFormation:
                 case "AWS::SQS::Queue":
                     self.client("sqs").delete_queue(QueueUrl=physical)
 
-    def _import(self, stack: Stack, imports: list[dict[str, Any]]) -> bool:
-        """Take over what is there, as AWS does: only what is named, nothing else, no outputs, and
-        each with a DeletionPolicy.
-        """
-        assert "Outputs" not in stack.template
-        resources = stack.template["Resources"]
-        assert {one["LogicalResourceId"] for one in imports} == resources.keys()
-        for one in imports:
-            logical, (identifier,) = one["LogicalResourceId"], one["ResourceIdentifier"].values()
-            assert resources[logical]["Type"] == one["ResourceType"]
-            assert resources[logical]["DeletionPolicy"] == "Retain"
-            if logical in self.fails:
-                stack.tell(logical, one["ResourceType"], "IMPORT_FAILED", self.fails[logical])
-                stack.physical.clear()
-                return False
-            stack.physical[logical] = identifier
-        return True
-
     def _resolved(self, value: Any, stack: Stack) -> Any:
         if isinstance(value, list):
             return [self._resolved(one, stack) for one in value]
         if not isinstance(value, dict):
             return value
         match value:
+            case {"Fn::If": [str(condition), yes, no]}:
+                return self._resolved(
+                    yes if self._is_wanted({"Condition": condition}, stack.parameters) else no,
+                    stack,
+                )
             case {"Ref": name}:
                 return self._value(name, stack)
             case {"Fn::GetAtt": [name, attribute]}:

@@ -11,7 +11,7 @@ from chalice.deploy import models
 from chalice.deploy.appgraph import ApplicationGraphBuilder
 
 from app import app
-from infra import project
+from infra.deploy.cloud import ROOT
 
 STAGE = "some"
 
@@ -19,10 +19,10 @@ STAGE = "some"
 @cache
 def functions() -> dict[str, Any]:
     """Return Chalice's models of the functions, by its names for them."""
-    config = json.loads((project.ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
     chalice = Config(
         chalice_stage=STAGE,
-        user_provided_params={"chalice_app": app, "project_dir": str(project.ROOT)},
+        user_provided_params={"chalice_app": app, "project_dir": str(ROOT)},
         config_from_disk=config,
     )
     resources = ApplicationGraphBuilder().build(chalice, STAGE).resources

@@ -1,5 +1,7 @@
-"""Whether Lambda lets a function be invoked by what it wrote itself, which moto does not know:
-answered before the call goes out.
+"""What moto does not know of Lambda: whether a function may be invoked by what it wrote itself, and
+how many run at once for an account.
+
+Answered before the call goes out.
 """
 
 from __future__ import annotations
@@ -21,15 +23,22 @@ class Loops:
     def __init__(self) -> None:
         self.allowed: dict[str, str] = {}
         self.settles_after = 0
+        self.limit = 1000
 
     def answer(self, client: Any) -> None:
         """Have the client of Lambda ask here."""
+        client.meta.events.register("before-call.lambda.GetAccountSettings", self._settings)
         for operation in (
             "GetFunctionRecursionConfig",
             "PutFunctionRecursionConfig",
             "DeleteFunction",
         ):
             client.meta.events.register(f"before-call.lambda.{operation}", self._called)
+
+    def _settings(self, **others: Any) -> tuple[AWSResponse, dict[str, Any]]:
+        return AWSResponse("", 200, {}, None), {
+            "AccountLimit": {"ConcurrentExecutions": self.limit}
+        }
 
     def _called(
         self, model: Any, params: dict[str, Any], **others: Any

@@ -8,7 +8,7 @@ from chalice.deploy.packager import LambdaDeploymentPackager
 from chalice.utils import UI, OSUtils
 
 
-class _NoDependencies:
+class NoDependencies:
     """Chalice's builder of dependencies, which builds none."""
 
     def build_site_packages(
@@ -18,4 +18,4 @@ class _NoDependencies:
 
 def new_packager() -> LambdaDeploymentPackager:
     """Return the packager, which says nothing."""
-    return LambdaDeploymentPackager(OSUtils(), _NoDependencies(), UI(io.StringIO(), io.StringIO()))
+    return LambdaDeploymentPackager(OSUtils(), NoDependencies(), UI(io.StringIO(), io.StringIO()))

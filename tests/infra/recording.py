@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from botocore.client import BaseClient
+
 
 def record(session: Any, path: Path) -> None:
     """Note each call of a session's clients, boto3's or botocore's, as a line of JSON: service,
@@ -16,28 +18,43 @@ def record(session: Any, path: Path) -> None:
     )
 
     def note(params: dict[str, Any], model: Any, **others: Any) -> None:
-        if model.service_model.service_name == "apigateway":
-            # Its permissions go by method and path.
-            params = {
-                **params,
-                "_method": model.http["method"],
-                "_path": model.http["requestUri"].split("?")[0],
-            }
-        line = [
-            model.service_model.service_name,
-            model.name,
-            {name: value for name, value in params.items() if not _is_big(value)},
-        ]
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, default=str) + "\n")
+        _note(path, model, params)
 
     events.register("provide-client-params.*.*", note)
+
+
+def record_all(path: Path) -> None:
+    """Note each call of every client of this process, whichever session it is of."""
+    call = BaseClient._make_api_call
+
+    def noting(client: BaseClient, operation: str, params: dict[str, Any]) -> Any:
+        _note(path, client.meta.service_model.operation_model(operation), params)
+        return call(client, operation, params)
+
+    BaseClient._make_api_call = noting
 
 
 def _is_big(value: Any) -> bool:
     return isinstance(value, bytes) or (
         isinstance(value, dict) and any(isinstance(one, bytes) for one in value.values())
     )
+
+
+def _note(path: Path, model: Any, params: dict[str, Any]) -> None:
+    if model.service_model.service_name == "apigateway":
+        # Its permissions go by method and path.
+        params = {
+            **params,
+            "_method": model.http["method"],
+            "_path": model.http["requestUri"].split("?")[0],
+        }
+    line = [
+        model.service_model.service_name,
+        model.name,
+        {name: value for name, value in params.items() if not _is_big(value)},
+    ]
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, default=str) + "\n")
 
 
 def read(path: Path) -> list[tuple[str, str, dict[str, Any]]]:

@@ -1,5 +1,4 @@
-"""What must hold for a CloudFormation template of Resona's: infra/template.yaml, and the one that
-is packaged.
+"""What must hold for infra/template.yaml, and for the functions' policies in .chalice.
 
 Each rule returns what breaks it, one sentence each. A template is as `infra.template.load` returns
 it: short forms written out.
@@ -18,7 +17,9 @@ Template = Mapping[str, Any]
 # reason is why nothing narrower will do.
 WIDE_RESOURCES = {
     "SecretsKey: *": "in a key's own policy `*` is that key",
-    "schedule/${ScheduleGroup}/*": "a schedule's name is its job's and a token; all of a group are Resona's",
+    "schedule/resona-prod/*": "a schedule's name is its job's and a token; all of a group are Resona's",
+    "key/*": "a key has no name in its ARN; the statement's condition names its alias",
+    ":*": "Lambda names the log streams of a group",
 }
 DEAD_LETTER_QUEUES = {
     "DueDeadLetterQueue": "it is the dead-letter queue of the due queue; what lies in it is an alarm, and was armed again by the sweeper",
@@ -27,18 +28,16 @@ DEAD_LETTER_QUEUES = {
 MANAGED_POLICIES = {
     "service-role/AmazonAPIGatewayPushToCloudWatchLogs": "API Gateway takes no role for an account's logs that may do less",
 }
-# Names that look like secrets, of what is none.
-NO_SECRETS = {
-    "RESONA_SECRETS_TABLE": "the name of a table",
-    "RESONA_SECRETS_KEY": "the ARN of a key that never leaves KMS",
-    "RESONA_KEYS_TABLE": "the name of a table, which holds digests",
-}
 _LOOKS_SECRET = re.compile(
     r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|PRIVATE|KEY|AUTH", re.IGNORECASE
 )
 # A secret of ours, an access key of AWS's, or 24 characters and more that no name or ARN has in a
 # row.
 _IS_SECRET = re.compile(r"rsn_|whsec_|(?:AKIA|ASIA)[0-9A-Z]{16}|[A-Za-z0-9+=]{24,}")
+
+# A policy's file names neither the region nor the account: IAM lets a role have no other account's
+# resources by it.
+_WHEREVER = re.compile(r"^arn:aws:[a-z]+:\*?:\*:")
 
 
 def resources(template: Template, kind: str) -> dict[str, Any]:
@@ -83,7 +82,7 @@ def wide_resources(template: Template) -> list[str]:
         if "NotResource" in statement or "NotPrincipal" in statement:
             found.append(f"{place} allows all but something")
         for resource in _listed(statement.get("Resource", [])):
-            named = f"{place}: {text(resource)}"
+            named = f"{place}: {_WHEREVER.sub('', text(resource))}"
             if "*" in named and not named.endswith(tuple(WIDE_RESOURCES)):
                 found.append(f"{named} is too wide")
         if "*" in json.dumps(statement.get("Principal", "")):
@@ -167,20 +166,11 @@ def secrets_in_environments(environments: Mapping[str, Mapping[str, Any]]) -> li
     found = []
     for function, variables in environments.items():
         for name, value in variables.items():
-            if _LOOKS_SECRET.search(name) and name not in NO_SECRETS:
+            if _LOOKS_SECRET.search(name):
                 found.append(f"{function}: {name} sounds like a secret")
             if _IS_SECRET.search(re.sub(r"\$\{.*?\}", "", text(value))):
                 found.append(f"{function}: {name} holds what looks like one")
     return found
-
-
-def environments(template: Template) -> dict[str, dict[str, Any]]:
-    """Return the variables of each function of a template of SAM's."""
-    functions = resources(template, "AWS::Serverless::Function")
-    return {
-        name: function.get("Environment", {}).get("Variables", {})
-        for name, function in functions.items()
-    }
 
 
 def unwatched(template: Template) -> list[str]:

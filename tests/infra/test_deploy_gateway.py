@@ -1,5 +1,5 @@
 """What Chalice cannot set: API Gateway's own answers, the stage's settings, what happens to failed
-invocations; and what must hold.
+invocations.
 """
 
 from __future__ import annotations
@@ -7,23 +7,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError
+from chalice.deploy.swagger import SwaggerGenerator, TemplatedSwaggerGenerator
 
 from app import app
 from chalicelib.api.problems import NO_ROUTE, problem
-from infra.deploy import answers, asynchronous, checks, found, gateway, pollers, recursion
-from infra.deploy.cloud import Cloud, Names
-from infra.deploy.trouble import Trouble
+from infra.deploy import answers, finish, hook
+from infra.deploy.cloud import Cloud, Names, Trouble
 from tests.api.described import validator
 from tests.cloud import client_error
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
-from tests.infra.loops import ALLOWED
+from tests.infra.loops import Loops
 
 APP, ADMIN = "https://app.example.com", "https://admin.example.com"
 NAMES = Names("dev")
@@ -53,6 +52,7 @@ class Desk:
 
     client: Any
     api: str
+    loops: Loops
     told: list[str] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
 
@@ -62,11 +62,12 @@ class Desk:
         )
         self.gateway = self.client("apigateway")
 
-    def arrange(self) -> list[str]:
-        return gateway.arrange(self.cloud, NAMES, self.api, f"{LOGS}:*", ROLE)
+    def finish(self) -> str:
+        return finish.finish(self.cloud, NAMES, {"GatewayLogsRoleArn": ROLE})
 
-    def deployment(self) -> str:
-        return str(self.gateway.get_stage(restApiId=self.api, stageName="api")["deploymentId"])
+    @property
+    def stage(self) -> Any:
+        return self.gateway.get_stage(restApiId=self.api, stageName="api")
 
 
 def make_api(client: Any, name: str = "resona-dev", function: str = "resona-dev") -> str:
@@ -103,8 +104,16 @@ def make_function(client: Any, name: str, **environment: str) -> None:
 
 @pytest.fixture
 def desk(account: Account) -> Iterator[Desk]:
-    make_function(account.client, "resona-dev")
-    yield Desk(account.client, make_api(account.client))
+    for name in NAMES.functions.values():
+        make_function(account.client, name)
+    queue = account.client("sqs").create_queue(QueueName="resona-dev-due")["QueueUrl"]
+    arn = account.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])[
+        "Attributes"
+    ]["QueueArn"]
+    account.client("lambda").create_event_source_mapping(
+        EventSourceArn=arn, FunctionName="resona-dev-deliver", Enabled=False
+    )
+    yield Desk(account.client, make_api(account.client), account.loops)
 
 
 def test_every_answer_that_api_gateway_gives_is_written() -> None:
@@ -178,63 +187,47 @@ def test_answers_are_readable_for_configured_pages() -> None:
     assert headers(APP, ADMIN)["Access-Control-Allow-Origin"] == "method.request.header.Origin"
 
 
-def test_the_origins_are_those_of_the_api_s_function(desk: Desk) -> None:
-    def configure(origins: str) -> None:
-        variables = {"Variables": {"RESONA_CORS_ORIGINS": origins}}
-        desk.client("lambda").update_function_configuration(
-            FunctionName="resona-dev", Environment=variables
-        )
-
-    configure(f"{APP}, {ADMIN}")
-    assert gateway.origins_of(desk.cloud, NAMES) == {APP, ADMIN}
-    configure("app.example.com")
-    with pytest.raises(Trouble, match="RESONA_CORS_ORIGINS must hold origins"):
-        gateway.origins_of(desk.cloud, NAMES)
+@pytest.fixture
+def describing() -> Iterator[None]:
+    """Let Chalice describe APIs as it does, afterwards."""
+    describe = SwaggerGenerator.generate_swagger
+    yield
+    SwaggerGenerator.generate_swagger = describe
 
 
-def test_a_stage_as_chalice_leaves_it_is_arranged_once(desk: Desk) -> None:
-    first = desk.deployment()
-    assert desk.arrange() == [
-        "what API Gateway answers itself",
-        "the stage's throttling and access logs",
-    ]
-    second = desk.deployment()
-    assert second != first
-    assert desk.arrange() == []
-    assert desk.deployment() == second
+def test_chalice_imports_them_together_with_the_api(describing: None) -> None:
+    before = TemplatedSwaggerGenerator().generate_swagger(app)
+    hook.answer_as_the_api(frozenset({APP}))
+    after = TemplatedSwaggerGenerator().generate_swagger(app)
+    assert after.pop("x-amazon-apigateway-gateway-responses") == answers.wanted(frozenset({APP}))
+    assert after == before
 
 
-def test_answers_that_were_put_and_not_deployed_are_deployed(desk: Desk) -> None:
-    """A deploy that broke off between the two."""
-    answers.put(desk.cloud, desk.api, answers.wanted(frozenset()))
-    before = desk.deployment()
-    assert "what API Gateway answers itself" in desk.arrange()
-    assert desk.deployment() != before
+def test_what_chalice_leaves_is_finished_and_a_second_time_it_changes_nothing(desk: Desk) -> None:
+    assert desk.finish() == f"https://{desk.api}.execute-api.{REGION}.amazonaws.com/api"
+    found = desk.stage
+    assert found["methodSettings"]["*/*"]["throttlingBurstLimit"] == finish.BURST
+    assert found["accessLogSettings"] == {"destinationArn": LOGS, "format": finish.FORMAT}
+    # A mapping that somebody has disabled is enabled.
+    (mapping,) = desk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    assert mapping["State"] == "Enabled"
+    assert desk.loops.allowed == {"resona-dev-deliver": "Allow"}
+    desk.finish()
+    assert {**desk.stage, "ResponseMetadata": 0} == {**found, "ResponseMetadata": 0}
+    assert [line.partition(" had ")[0] for line in desk.told] == ["API Gateway"]
 
 
-def test_a_deployment_of_chalice_s_is_followed_by_one_with_the_answers(desk: Desk) -> None:
-    desk.arrange()
-    desk.gateway.create_deployment(restApiId=desk.api, stageName="api")
-    before = desk.deployment()
-    assert "what API Gateway answers itself" in desk.arrange()
-    assert desk.deployment() != before
-
-
-def test_a_setting_changed_by_hand_is_put_back(desk: Desk) -> None:
-    desk.arrange()
-    patch = [{"op": "replace", "path": "/*/*/throttling/rateLimit", "value": "1"}]
-    desk.gateway.update_stage(restApiId=desk.api, stageName="api", patchOperations=patch)
-    assert desk.arrange() == ["the stage's throttling and access logs"]
-    settings = desk.gateway.get_stage(restApiId=desk.api, stageName="api")["methodSettings"]["*/*"]
-    assert settings["throttlingRateLimit"] == gateway.RATE
+def test_without_functions_the_command_that_comes_first_is_told(account: Account) -> None:
+    with pytest.raises(Trouble, match=r"type `\.venv/bin/chalice deploy --stage dev` first"):
+        finish.finish(Cloud(account.client, ACCOUNT, REGION), NAMES, {})
 
 
 def test_a_line_of_the_access_log_is_json_whatever_it_holds_and_holds_nothing_that_a_client_wrote() -> (
     None
 ):
-    line = json.loads(gateway.FORMAT)
+    line = json.loads(finish.FORMAT)
     assert all(isinstance(value, str) and value.startswith("$context.") for value in line.values())
-    told = gateway.FORMAT.lower()
+    told = finish.FORMAT.lower()
     for secret in (
         "query",
         "header",
@@ -254,7 +247,7 @@ def test_a_role_for_logs_that_the_account_has_is_left_alone(desk: Desk) -> None:
     desk.gateway.update_account(
         patchOperations=[{"op": "replace", "path": "/cloudwatchRoleArn", "value": other}]
     )
-    desk.arrange()
+    desk.finish()
     assert desk.gateway.get_account()["cloudwatchRoleArn"] == other
     assert desk.told == []
 
@@ -266,14 +259,15 @@ class Refusing:
         self._client, self._operation, self._error, self.left = client, operation, error, times
 
     def __getattr__(self, name: str) -> Any:
-        if name != self._operation or not self.left:
-            return getattr(self._client, name)
-        self.left -= 1
+        passed_on = getattr(self._client, name)
 
         def refuse(**request: Any) -> Any:
+            if not self.left:
+                return passed_on(**request)
+            self.left -= 1
             raise self._error
 
-        return refuse
+        return refuse if name == self._operation else passed_on
 
 
 def refusing(
@@ -293,7 +287,7 @@ def refusing(
 
 def test_a_role_that_is_not_seen_at_once_is_waited_for(desk: Desk) -> None:
     refusing(desk, "apigateway", "update_account", "BadRequestException", 3)
-    desk.arrange()
+    desk.finish()
     assert len(desk.slept) == 3
     assert desk.gateway.get_account()["cloudwatchRoleArn"] == ROLE
 
@@ -301,275 +295,65 @@ def test_a_role_that_is_not_seen_at_once_is_waited_for(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("code", "waits"), [("BadRequestException", 11), ("AccessDeniedException", 0)]
 )
-def test_where_no_role_can_be_given_the_stage_is_deployed_without_access_logs_and_that_is_told(
+def test_where_no_role_can_be_given_there_are_no_access_logs_and_that_is_told(
     desk: Desk, code: str, waits: int
 ) -> None:
     refusing(desk, "apigateway", "update_account", code, 99)
-    assert "what API Gateway answers itself" in desk.arrange()
-    stage = desk.gateway.get_stage(restApiId=desk.api, stageName="api")
-    assert not stage.get("accessLogSettings")
+    desk.finish()
+    assert not desk.stage.get("accessLogSettings")
+    assert desk.stage["methodSettings"]["*/*"]["throttlingRateLimit"] == finish.RATE
     assert len(desk.slept) == waits
-    assert (
-        f"aws apigateway update-account --region {REGION} --patch-operations op=replace,path=/cloudwatchRoleArn,value={ROLE}"
-        in desk.told[0]
-    )
+    command = f"aws apigateway update-account --region {REGION} --patch-operations op=replace,path=/cloudwatchRoleArn,value={ROLE}"
+    assert command in desk.told[0]
 
 
-def test_access_logs_wait_for_the_role_too(desk: Desk) -> None:
-    refusing(
-        desk,
-        "apigateway",
-        "update_stage",
-        "BadRequestException",
-        2,
-        "CloudWatch Logs role ARN must be set",
-    )
-    desk.arrange()
+@pytest.mark.parametrize(
+    ("service", "operation", "code"),
+    [
+        ("apigateway", "update_stage", "BadRequestException"),
+        ("lambda", "put_function_event_invoke_config", "InvalidParameterValueException"),
+        ("lambda", "put_function_recursion_config", "ResourceConflictException"),
+        ("lambda", "update_event_source_mapping", "ResourceInUseException"),
+    ],
+)
+def test_what_was_just_made_is_waited_for_a_minute_and_no_longer(
+    desk: Desk, service: str, operation: str, code: str
+) -> None:
+    refusing(desk, service, operation, code, 2)
+    desk.finish()
     assert len(desk.slept) == 2
-    refusing(
-        desk, "apigateway", "update_stage", "BadRequestException", 1, "Invalid method setting path"
-    )
-    desk.gateway.update_stage(
-        restApiId=desk.api,
-        stageName="api",
-        patchOperations=[{"op": "replace", "path": "/*/*/throttling/rateLimit", "value": "1"}],
-    )
-    with pytest.raises(ClientError, match="BadRequestException"):
-        desk.arrange()
-
-
-class Limited:
-    """Lambda's client for the one call that moto does not know."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-
-    def get_account_settings(self) -> dict[str, Any]:
-        return {"AccountLimit": {"ConcurrentExecutions": self._limit}}
+    refusing(desk, service, operation, code, 99)
+    with pytest.raises(ClientError, match=code):
+        desk.finish()
+    assert sum(desk.slept[2:]) == 55
 
 
 @pytest.mark.parametrize(("limit", "told"), [(10, 1), (999, 1), (1000, 0), (5000, 0)])
 def test_an_account_that_runs_few_functions_at_once_is_told_so(
     desk: Desk, limit: int, told: int
 ) -> None:
-    desk.cloud._clients["lambda"] = Limited(limit)
-    checks.warn(desk.cloud)
-    assert len(desk.told) == told
-    assert all(
-        f"at most {limit} functions" in line and "--service-code lambda" in line
+    desk.loops.limit = limit
+    desk.finish()
+    lines = [
+        line
         for line in desk.told
-    )
-
-
-class Mapped(Limited):
-    """Lambda's client for a mapping that has been made with 800, and settles after some tries."""
-
-    def __init__(self, limit: int, settles_after: int = 0) -> None:
-        super().__init__(limit)
-        self.most, self._settles_after = 800, settles_after
-
-    def get_event_source_mapping(self, UUID: str) -> dict[str, Any]:  # noqa: N803
-        return {"ScalingConfig": {"MaximumConcurrency": self.most}}
-
-    def update_event_source_mapping(self, UUID: str, ScalingConfig: dict[str, int]) -> None:  # noqa: N803
-        if self._settles_after:
-            self._settles_after -= 1
-            raise client_error("ResourceInUseException", "UpdateEventSourceMapping")
-        self.most = ScalingConfig["MaximumConcurrency"]
+        if f"at most {limit} functions" in line and "--service-code lambda" in line
+    ]
+    assert len(lines) == told
 
 
 @pytest.mark.parametrize(("limit", "most"), [(1, 2), (10, 8), (100, 80), (1000, 800), (5000, 800)])
-def test_the_queue_starts_no_more_at_once_than_the_account_may_run(
-    desk: Desk, limit: int, most: int
-) -> None:
-    mapped = desk.cloud._clients["lambda"] = Mapped(limit, settles_after=2)
-    assert pollers.bound(desk.cloud, "1") == (most if most != 800 else None)
-    assert mapped.most == most
-    assert len(desk.slept) == (2 if most != 800 else 0)
-    assert pollers.bound(desk.cloud, "1") is None
-
-
-def test_what_chalice_bounds_the_queue_to_is_for_a_usual_account() -> None:
-    (source,) = [source for source in app.event_sources if source.name == "deliver"]
-    assert source.maximum_concurrency == pollers.USUAL
-
-
-def test_where_that_cannot_be_known_nothing_is_said(desk: Desk) -> None:
-    refusing(desk, "lambda", "get_account_settings", "AccessDeniedException", 9)
-    checks.warn(desk.cloud)
-    assert desk.told == []
-    assert pollers.bound(desk.cloud, "1") is None
+def test_the_queue_starts_no_more_at_once_than_the_account_may_run(limit: int, most: int) -> None:
+    assert hook.concurrency(limit) == most
 
 
 def test_two_apis_of_one_stage_are_told_and_neither_is_chosen(desk: Desk) -> None:
     other = make_api(desk.client)
-    with pytest.raises(Trouble, match="2 APIs serve the stage dev") as trouble:
-        found.find(desk.cloud, NAMES)
-    assert desk.api in trouble.value.why
-    assert other in trouble.value.why
-    assert "aws apigateway delete-rest-api" in trouble.value.next_step
-
-
-@pytest.mark.parametrize(
-    ("name", "function"),
-    [("another", "resona-dev"), ("resona-dev", "resona-devil"), ("resona-dev", "another")],
-)
-def test_another_s_api_is_not_the_stage_s(desk: Desk, name: str, function: str) -> None:
-    make_api(desk.client, name, function)
-    assert found.find(desk.cloud, NAMES).api == desk.api
-
-
-def test_an_api_is_also_known_by_the_permission_to_call_the_function(desk: Desk) -> None:
-    """Whatever API Gateway says of its methods: not to find the API would be to make another one."""
-    bare = str(desk.gateway.create_rest_api(name="resona-dev")["id"])
-    desk.gateway.delete_rest_api(restApiId=desk.api)
-    assert found.find(desk.cloud, NAMES).api is None
-    desk.client("lambda").add_permission(
-        FunctionName="resona-dev",
-        StatementId="1",
-        Action="lambda:InvokeFunction",
-        Principal="apigateway.amazonaws.com",
-        SourceArn=f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{bare}/*",
-    )
-    assert found.find(desk.cloud, NAMES).api == bare
-
-
-def test_what_chalice_noted_of_names_that_are_no_longer_used_stays_noted_while_it_is_there(
-    desk: Desk, tmp_path: Path
-) -> None:
-    """So that Chalice takes it away; what is gone already would stop it."""
-    make_function(desk.client, "resona-dev-former")
-    path = tmp_path / "deployed" / "dev.json"
-    existing = found.find(desk.cloud, NAMES)
-    found.note(existing, desk.cloud, NAMES, path)
-    assert [one["name"] for one in json.loads(path.read_text())["resources"]] == [
-        "api_handler",
-        "rest_api",
-    ]
-    former = [
-        {"name": "former", "resource_type": "lambda_function", "lambda_arn": "resona-dev-former"},
-        {"name": "gone", "resource_type": "lambda_function", "lambda_arn": "resona-dev-gone"},
-        {
-            "name": "gone_role",
-            "resource_type": "iam_role",
-            "role_name": "resona-dev-gone",
-            "role_arn": "x",
-        },
-        {
-            "name": "former_role",
-            "resource_type": "iam_role",
-            "role_name": "resona-dev-former-role",
-            "role_arn": "x",
-        },
-        {
-            "name": "rest_api",
-            "resource_type": "rest_api",
-            "rest_api_id": "another",
-            "rest_api_url": "x",
-        },
-    ]
-    path.write_text(json.dumps({"resources": former, "schema_version": "2.0"}))
-    found.note(existing, desk.cloud, NAMES, path)
-    noted = {one["name"]: one for one in json.loads(path.read_text())["resources"]}
-    assert list(noted) == ["api_handler", "rest_api", "former", "former_role"]
-    assert noted["rest_api"]["rest_api_id"] == desk.api
-
-
-def test_a_function_s_new_permission_is_waited_for(desk: Desk) -> None:
-    for part in asynchronous.SETTINGS:
-        make_function(desk.client, NAMES.of(part))
-    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:resona-dev-failed"
-    desk.client("sqs").create_queue(QueueName="resona-dev-failed")
-    message = "The function execution role does not have permissions to call SendMessage on SQS"
-    refusing(
-        desk,
-        "lambda",
-        "put_function_event_invoke_config",
-        "InvalidParameterValueException",
-        2,
-        message,
-    )
-    assert asynchronous.arrange(desk.cloud, NAMES, queue) == ["resona-dev-wake", "resona-dev-sweep"]
-    assert len(desk.slept) == 2
-    assert asynchronous.arrange(desk.cloud, NAMES, queue) == []
-    desk.client("lambda").delete_function_event_invoke_config(FunctionName="resona-dev-wake")
-    desk.client("lambda").put_function_event_invoke_config(
-        FunctionName="resona-dev-wake", MaximumRetryAttempts=1
-    )
-    assert asynchronous.arrange(desk.cloud, NAMES, queue) == ["resona-dev-wake"]
-
-
-def test_the_function_that_fires_may_be_invoked_by_what_it_wrote(
-    desk: Desk, account: Account
-) -> None:
-    account.loops.settles_after = 2
-    assert recursion.allow(desk.cloud, NAMES)
-    assert len(desk.slept) == 2
-    assert account.loops.allowed == {"resona-dev-deliver": ALLOWED}
-    assert not recursion.allow(desk.cloud, NAMES)
-
-
-def test_a_wake_is_not_repeated_later_than_it_could_help() -> None:
-    """It comes two minutes early; the sweeper's grace begins at the due time."""
-    assert asynchronous.SETTINGS["wake"]["MaximumEventAgeInSeconds"] <= 300
-    assert asynchronous.SETTINGS["sweep"] == {
-        "MaximumRetryAttempts": 0,
-        "MaximumEventAgeInSeconds": 60,
-    }
-    asked = {function.name for function in app.pure_lambda_functions} | {
-        source.name for source in app.event_sources
-    }
-    assert asynchronous.SETTINGS.keys() <= asked
-
-
-def test_the_scheduler_s_role_and_the_logs_retention_are_looked_at(desk: Desk) -> None:
-    with pytest.raises(
-        Trouble, match="the role resona-dev-scheduler, by which schedules wake Resona, is not there"
-    ):
-        checks.check(desk.cloud, NAMES)
-    desk.client("iam").create_role(RoleName="resona-dev-scheduler", AssumeRolePolicyDocument="{}")
-    for name in NAMES.functions.values():
-        desk.client("logs").create_log_group(logGroupName=f"/aws/lambda/{name}")
-        if name != "resona-dev-deliver":
-            desk.client("logs").put_retention_policy(
-                logGroupName=f"/aws/lambda/{name}", retentionInDays=30
-            )
-    with pytest.raises(
-        Trouble, match="kept for ever, or are not there: /aws/lambda/resona-dev-deliver\n"
-    ):
-        checks.check(desk.cloud, NAMES)
-    desk.client("logs").put_retention_policy(
-        logGroupName="/aws/lambda/resona-dev-deliver", retentionInDays=30
-    )
-    desk.client("events").put_rule(Name=NAMES.rule, ScheduleExpression="rate(1 minute)")
-    checks.check(desk.cloud, NAMES)
-
-
-class Topic:
-    """A topic whose subscriptions are these, by address."""
-
-    def __init__(self, **subscriptions: str) -> None:
-        self._subscriptions = [
-            {"Endpoint": f"{name}@example.com", "SubscriptionArn": arn}
-            for name, arn in subscriptions.items()
-        ]
-
-    def get_paginator(self, operation: str) -> Any:
-        assert operation == "list_subscriptions_by_topic"
-        return self
-
-    def paginate(self, TopicArn: str) -> Any:  # noqa: N803
-        return iter([{"Subscriptions": []}, {"Subscriptions": self._subscriptions}])
-
-
-@pytest.mark.parametrize(
-    ("name", "hears"), [("you", True), ("late", False), ("gone", False), ("nobody", False)]
-)
-def test_an_address_hears_of_alarms_once_it_has_confirmed(name: str, hears: bool) -> None:
-    topic = Topic(
-        you=f"arn:aws:sns:{REGION}:{ACCOUNT}:resona-dev-alarms:1",
-        late="PendingConfirmation",
-        gone="Deleted",
-    )
-    cloud = Cloud(lambda service: {"sns": topic}[service], ACCOUNT, REGION)
-    assert checks.hears(cloud, "arn", f"{name}@example.com") is hears
+    with pytest.raises(Trouble, match="2 APIs are named resona-dev") as trouble:
+        desk.cloud.api(NAMES)
+    assert desk.api in str(trouble.value)
+    assert other in str(trouble.value)
+    assert "aws apigateway delete-rest-api" in str(trouble.value)
+    make_api(desk.client, "resona-devil")
+    desk.gateway.delete_rest_api(restApiId=other)
+    assert desk.cloud.api(NAMES) == desk.api

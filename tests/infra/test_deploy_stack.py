@@ -8,17 +8,14 @@ from typing import Any
 
 import pytest
 
-from infra.deploy import adopting, destroying, stack, template
-from infra.deploy.cloud import Cloud, Names
-from infra.deploy.template import Template
-from infra.deploy.trouble import Trouble
-from infra.template import load
-from tests.cloud import client_error
+from infra.deploy import stack
+from infra.deploy.cloud import Cloud, Names, Trouble
+from infra.template import TEMPLATE, load
 from tests.infra.account import Account
-from tests.infra.cloudformation import ACCOUNT, REGION, CloudFormation, Stack
-from tests.infra.registry import schema
+from tests.infra.cloudformation import ACCOUNT, REGION, CloudFormation, Stack, refused
 
-NAME = "resona-dev"
+NAMES = Names("dev")
+NAME = NAMES.stack
 
 
 @dataclass
@@ -30,14 +27,19 @@ class Desk:
     told: list[str] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
 
-    def has(self, *states: str, **physical: str) -> Stack:
-        made = Stack(NAME, list(states), template.read().parsed, {"Stage": "dev"}, physical)
+    def has(self, *states: str) -> Stack:
+        made = Stack(
+            NAME,
+            list(states),
+            load(),
+            {"Stage": "dev", "Running": "true", "AlarmEmail": "", "LogRetentionDays": "30"},
+        )
         made.tell(NAME, "AWS::CloudFormation::Stack", "UPDATE_IN_PROGRESS", "User Initiated")
         self.cloudformation.stacks[NAME] = made
         return made
 
-    def apply(self, **parameters: str) -> bool:
-        return stack.apply(self.cloud, NAME, template.read(), {"Stage": "dev", **parameters})
+    def deploy(self, **parameters: str) -> bool:
+        return stack.deploy(self.cloud, NAMES, parameters)
 
 
 @pytest.fixture
@@ -56,13 +58,27 @@ def desk(account: Account) -> Iterator[Desk]:
     )
 
 
-@pytest.mark.parametrize(
-    "state", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"]
-)
-def test_a_stack_that_has_settled_is_deployed_to(desk: Desk, state: str) -> None:
-    desk.has(state, DueQueue="resona-dev-due")
-    assert stack.settle(desk.cloud, NAME).status == state
-    assert desk.told == desk.slept == []
+def test_the_first_deploy_creates_and_the_next_changes_nothing(desk: Desk) -> None:
+    assert desk.deploy()
+    assert not desk.deploy()
+    assert desk.cloudformation.calls == ["CREATE"]
+    assert stack.look(desk.cloud, NAMES).is_complete
+
+
+def test_parameters_keep_their_values_until_they_are_given_again(desk: Desk) -> None:
+    desk.deploy(AlarmEmail="you@example.com")
+    desk.deploy(LogRetentionDays="7")
+    found = desk.cloudformation.stacks[NAME].parameters
+    assert found == {
+        "Stage": "dev",
+        "Running": "true",
+        "AlarmEmail": "you@example.com",
+        "LogRetentionDays": "7",
+    }
+    with pytest.raises(
+        Trouble, match="has no parameter Alarms: it has AlarmEmail, LogRetentionDays"
+    ):
+        desk.deploy(Alarms="x")
 
 
 @pytest.mark.parametrize(
@@ -74,354 +90,130 @@ def test_a_stack_that_has_settled_is_deployed_to(desk: Desk, state: str) -> None
         "UPDATE_ROLLBACK_IN_PROGRESS",
     ],
 )
-def test_what_is_under_way_is_waited_for(desk: Desk, state: str) -> None:
+def test_an_operation_that_is_under_way_is_waited_for(desk: Desk, state: str) -> None:
+    """That of a deploy that was interrupted, or of somebody else."""
     desk.has(state, state, "UPDATE_COMPLETE")
-    assert stack.settle(desk.cloud, NAME).status == "UPDATE_COMPLETE"
-    assert desk.told == [f"The stack {NAME} is in {state}: waiting"]
-    assert len(desk.slept) == 2
+    assert desk.deploy(LogRetentionDays="7")
+    assert desk.told[0] == f"The stack {NAME} is {state}: waiting"
 
 
-def test_what_never_ends_is_given_up_after_an_hour(desk: Desk) -> None:
+def test_an_operation_that_never_ends_is_given_up_after_an_hour(desk: Desk) -> None:
     desk.has("UPDATE_IN_PROGRESS")
-    with pytest.raises(Trouble, match="still in UPDATE_IN_PROGRESS after an hour"):
-        stack.settle(desk.cloud, NAME)
+    with pytest.raises(Trouble, match="is busy for an hour"):
+        desk.deploy()
     assert sum(desk.slept) == 3600
 
 
-def test_a_change_set_that_was_never_carried_out_is_no_stack_yet(desk: Desk) -> None:
-    desk.has("REVIEW_IN_PROGRESS")
-    assert not stack.settle(desk.cloud, NAME).is_there
-    assert desk.apply()
-    assert desk.cloudformation.calls == ["create_change_set CREATE", "execute_change_set CREATE"]
+def test_a_first_creation_that_failed_keeps_its_tables_and_is_continued_by_the_next(
+    desk: Desk,
+) -> None:
+    """Rolled back, the tables would stay without a stack, and the next creation would find their
+    names taken.
+    """
+    desk.cloudformation.fails = {"DueQueue": "You must wait 60 seconds after deleting a queue"}
+    for _ in range(2):
+        with pytest.raises(Trouble) as trouble:
+            desk.deploy()
+        assert "DueQueue (AWS::SQS::Queue): You must wait 60 seconds" in str(trouble.value)
+        assert "cancelled" not in str(trouble.value)
+        assert "JobsTable" in desk.cloudformation.stacks[NAME].physical
+    desk.cloudformation.fails = {}
+    assert desk.deploy()
+    assert stack.look(desk.cloud, NAMES).is_complete
+
+
+def test_a_failed_update_of_a_stack_that_was_complete_goes_back(desk: Desk) -> None:
+    desk.deploy()
+    before = desk.cloudformation.stacks[NAME].parameters
+    desk.cloudformation.fails = {"AlarmsSubscription": "no"}
+    with pytest.raises(Trouble, match="is UPDATE_ROLLBACK_COMPLETE"):
+        desk.deploy(AlarmEmail="you@example.com")
+    assert desk.cloudformation.stacks[NAME].parameters == before
+    assert stack.look(desk.cloud, NAMES).is_complete
 
 
 @pytest.mark.parametrize(
-    "state",
-    [
-        "ROLLBACK_COMPLETE",
-        "ROLLBACK_FAILED",
-        "CREATE_FAILED",
-        "DELETE_FAILED",
-        "IMPORT_ROLLBACK_COMPLETE",
-    ],
+    "state", ["ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"]
 )
-def test_what_never_came_to_be_is_deleted_and_made_anew(desk: Desk, state: str) -> None:
-    desk.has(state)
-    assert not stack.settle(desk.cloud, NAME).is_there
-    assert desk.cloudformation.calls == ["delete_stack"]
-    assert "tables and key stay" in desk.told[0]
-
-
-def test_an_import_that_failed_into_a_stack_that_has_something_is_no_reason_to_delete_it(
-    desk: Desk,
+def test_a_stack_that_cannot_be_updated_is_left_alone_and_where_help_stands_is_told(
+    desk: Desk, state: str
 ) -> None:
-    desk.has("IMPORT_ROLLBACK_COMPLETE", JobsTable="resona-dev-jobs", DueQueue="resona-dev-due")
-    assert stack.settle(desk.cloud, NAME).is_there
+    desk.has(state).tell("DueQueue", "AWS::SQS::Queue", "UPDATE_FAILED", "the queue is gone")
+    with pytest.raises(
+        Trouble, match=f"is {state}, and cannot be updated: docs/deploy.md, under Failures"
+    ) as trouble:
+        desk.deploy()
+    assert "DueQueue (AWS::SQS::Queue): the queue is gone" in str(trouble.value)
     assert desk.cloudformation.calls == []
 
 
-def test_a_stack_that_has_only_what_it_took_over_is_made_anew_when_the_update_after_that_went_back(
-    desk: Desk,
-) -> None:
-    desk.has("UPDATE_ROLLBACK_COMPLETE", JobsTable="resona-dev-jobs", SecretsKey="1")
-    assert not stack.settle(desk.cloud, NAME).is_there
-    assert desk.cloudformation.calls == ["delete_stack"]
-
-
-def test_a_stack_that_could_not_go_back_is_for_a_person_who_is_told_how(desk: Desk) -> None:
-    desk.has("UPDATE_ROLLBACK_FAILED").tell(
-        "DueQueue", "AWS::SQS::Queue", "UPDATE_FAILED", "the queue is gone"
-    )
-    with pytest.raises(Trouble) as trouble:
-        stack.settle(desk.cloud, NAME)
-    assert "DueQueue (AWS::SQS::Queue) UPDATE_FAILED: the queue is gone" in trouble.value.why
-    assert (
-        f"aws cloudformation continue-update-rollback --stack-name {NAME} --region {REGION}"
-        in trouble.value.next_step
-    )
-
-
-def test_a_state_that_is_not_known_is_not_guessed_at(desk: Desk) -> None:
-    desk.has("UPDATE_FAILED")
-    with pytest.raises(Trouble, match="is in the state UPDATE_FAILED"):
-        stack.settle(desk.cloud, NAME)
-
-
-def test_parameters_stay_as_they_were_given_until_they_are_given_again(desk: Desk) -> None:
-    assert desk.apply(AlarmEmail="you@example.com")
-    desk.cloudformation.stacks[NAME].states = ["CREATE_COMPLETE"]
-    assert not desk.apply()
-    assert desk.apply(LogRetentionDays="90")
-    assert desk.cloudformation.stacks[NAME].parameters == {
-        "Stage": "dev",
-        "AlarmEmail": "you@example.com",
-        "LogRetentionDays": "90",
-    }
-
-
-def test_a_parameter_that_the_template_has_not_is_named_with_those_it_has(desk: Desk) -> None:
-    with pytest.raises(Trouble, match="no parameter AlarmMail") as trouble:
-        desk.apply(AlarmMail="you@example.com")
-    assert trouble.value.next_step == "those that can be given are: AlarmEmail, LogRetentionDays."
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (
-            {"Action": "Modify", "Replacement": "True", "ResourceType": "AWS::DynamoDB::Table"},
-            "holds data: X",
-        ),
-        ({"Action": "Remove", "ResourceType": "AWS::DynamoDB::Table"}, "holds data: X"),
-        ({"Action": "Remove", "ResourceType": "AWS::KMS::Key"}, "holds data: X"),
-        (
-            {"Action": "Remove", "ResourceType": "AWS::Lambda::Function"},
-            "deployed by a packaged template",
-        ),
-    ],
-)
-def test_a_change_that_would_lose_data_or_the_api_is_not_carried_out(
-    desk: Desk, change: dict[str, str], told: str
-) -> None:
-    desk.has("UPDATE_COMPLETE").parameters["Stage"] = "before"
-    desk.cloudformation.changes = [{"LogicalResourceId": "X", **change}]
-    with pytest.raises(Trouble, match=told):
-        desk.apply()
-    assert desk.cloudformation.calls == ["create_change_set UPDATE"]
-    assert desk.cloudformation.change_sets == {}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"Action": "Modify", "Replacement": "False", "ResourceType": "AWS::DynamoDB::Table"},
-        {"Action": "Modify", "Replacement": "True", "ResourceType": "AWS::CloudWatch::Alarm"},
-        {"Action": "Remove", "ResourceType": "AWS::CloudWatch::Alarm"},
-    ],
-)
-def test_other_changes_are(desk: Desk, change: dict[str, str]) -> None:
-    desk.has("UPDATE_COMPLETE").parameters["Stage"] = "before"
-    desk.cloudformation.changes = [{"LogicalResourceId": "X", **change}]
-    assert desk.apply()
-
-
-@pytest.mark.parametrize(
-    ("reason", "advice"),
-    [
-        (
-            "User: arn:aws:iam::1:user/x is not authorized to perform: sqs:createqueue",
-            "infra/deploy/policy.json",
-        ),
-        ("resona-dev-due already exists in stack another", "something of that name is there"),
-        ("Resource limit exceeded: LimitExceeded for tables", "raise it"),
-        (
-            "You must wait 60 seconds after deleting a queue before you can create another with the same name",
-            "wait some minutes",
-        ),
-        ("Schedule group resona-dev is being deleted", "wait some minutes"),
-        ("Internal Failure", "put right what the first line says"),
-    ],
-)
-def test_what_failed_is_told_with_what_to_do_about_it(desk: Desk, reason: str, advice: str) -> None:
-    desk.cloudformation.fails = {"DueQueue": reason}
-    with pytest.raises(Trouble) as trouble:
-        desk.apply()
-    assert f"DueQueue (AWS::SQS::Queue) CREATE_FAILED: {reason}" in trouble.value.why
-    assert "cancelled" not in trouble.value.why
-    assert advice in trouble.value.next_step
-
-
-class Refusing(CloudFormation):
-    """Takes no change set, and says why."""
-
-    why = ""
-
-    def create_change_set(self, *given: Any, **params: Any) -> None:
-        error = client_error("ValidationError", "CreateChangeSet")
-        error.response["Error"]["Message"] = self.why
-        raise error
-
-
-@pytest.mark.parametrize(
-    ("why", "advice"),
-    [
-        (
-            "Stack:arn:aws:x is in UPDATE_IN_PROGRESS state and can not be updated.",
-            "wait until that is done",
-        ),
-        (
-            "Template format error: Unrecognized resource types: [AWS::Scheduler::ScheduleGroup]",
-            "another region",
-        ),
-        ("Parameter 'LogRetentionDays' must be one of AllowedValues", "put right what it says"),
-    ],
-)
-def test_what_cloudformation_does_not_take_is_told_with_what_to_do_about_it(
-    why: str, advice: str
-) -> None:
-    refusing = Refusing()
-    refusing.why = why
-    with pytest.raises(Trouble) as trouble:
-        stack.apply(
-            Cloud(lambda service: refusing, ACCOUNT, REGION),
-            NAME,
-            template.read(),
-            {"Stage": "dev"},
-        )
-    assert why in trouble.value.why
-    assert advice in trouble.value.next_step
-
-
-def test_only_the_last_operation_s_failures_are_told(desk: Desk) -> None:
-    made = desk.has("UPDATE_COMPLETE")
+def test_only_failures_of_the_last_operation_are_told_the_first_one_first(desk: Desk) -> None:
+    made = desk.has("UPDATE_ROLLBACK_FAILED")
     made.events.clear()
     made.tell("Old", "AWS::SQS::Queue", "CREATE_FAILED", "long ago")
     made.tell(NAME, "AWS::CloudFormation::Stack", "UPDATE_IN_PROGRESS", "User Initiated")
     made.tell("First", "AWS::SQS::Queue", "UPDATE_FAILED", "no")
     made.tell("Then", "AWS::SQS::Queue", "UPDATE_FAILED", "Resource update cancelled")
     made.tell("Second", "AWS::SQS::Queue", "UPDATE_FAILED", "nor this")
-    lines = stack.failures(desk.cloud, NAME).splitlines()
+    lines = stack._failures(desk.cloud, NAMES).splitlines()
     assert [line.split()[0] for line in lines] == ["First", "Second"]
 
 
-def test_a_stack_that_cannot_be_deleted_says_why(desk: Desk) -> None:
-    desk.has("UPDATE_COMPLETE", AlarmsTopic="x")
-    desk.cloudformation.fails = {"AlarmsTopic": "it is in use"}
-    with pytest.raises(Trouble, match=r"now DELETE_FAILED(.|\n)*AlarmsTopic .* it is in use"):
-        stack.delete(desk.cloud, NAME)
-
-
-def test_nothing_is_taken_over_where_nothing_is(desk: Desk) -> None:
-    assert adopting.adopt(desk.cloud, NAME, template.read(), "dev") == []
+def test_tables_that_a_deleted_stack_has_left_are_told_and_nothing_is_made(desk: Desk) -> None:
+    """A new stack would make another key, and could not read the secrets in the tables."""
+    desk.deploy()
+    del desk.cloudformation.stacks[NAME]
+    desk.cloudformation.calls.clear()
+    with pytest.raises(
+        Trouble,
+        match=r"there is no stack resona-dev in .*, but there is its table resona-dev-jobs: docs/deploy.md",
+    ):
+        desk.deploy()
     assert desk.cloudformation.calls == []
 
 
-def test_an_import_that_fails_is_told(desk: Desk) -> None:
-    desk.cloud("logs").create_log_group(logGroupName="/aws/lambda/resona-dev-wake")
-    desk.cloudformation.fails = {"WakeLogs": "it is another stack's"}
-    with pytest.raises(Trouble, match=r"WakeLogs .* IMPORT_FAILED: it is another stack's"):
-        adopting.adopt(desk.cloud, NAME, template.read(), "dev")
+def test_a_stack_that_holds_the_functions_is_left_alone(desk: Desk) -> None:
+    """Chalice's own template, which `make package` made, has this output: an update without the
+    functions would delete them.
+    """
+    desk.has("UPDATE_COMPLETE").template["Outputs"]["RestAPIId"] = {"Value": "abc"}
+    with pytest.raises(
+        Trouble, match=r"an update would delete them; docs/deploy.md, under Upgrade"
+    ):
+        desk.deploy(LogRetentionDays="7")
+    assert desk.cloudformation.calls == []
 
 
-def test_of_a_name_s_beginning_nothing_is_taken_over(desk: Desk) -> None:
-    desk.cloud("logs").create_log_group(logGroupName="/aws/lambda/resona-devil")
-    assert adopting.adopt(desk.cloud, NAME, template.read(), "dev") == []
+class Refusing(CloudFormation):
+    """Takes no template."""
+
+    def create_stack(self, **request: Any) -> None:
+        raise refused("Unrecognized resource types: [AWS::Scheduler::ScheduleGroup]")
 
 
-def test_the_key_of_secrets_is_found_by_its_alias_before_its_description(desk: Desk) -> None:
-    kms = desk.cloud("kms")
-    keys = [
-        kms.create_key(Description="The values of resona-dev-secrets")["KeyMetadata"]["KeyId"]
-        for _ in range(2)
+def test_a_template_that_cloudformation_refuses_is_told(desk: Desk) -> None:
+    desk.cloud._clients["cloudformation"] = Refusing()
+    with pytest.raises(
+        Trouble, match=r"refuses the template or a parameter: Unrecognized resource types"
+    ):
+        desk.deploy()
+
+
+def test_all_data_outlives_a_destroyed_stage_and_all_that_costs_goes() -> None:
+    resources = load()["Resources"]
+    kept = {name: body["Type"] for name, body in resources.items() if "Condition" not in body}
+    kinds = {"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::KMS::Alias", "AWS::Logs::LogGroup"}
+    assert {kind for name, kind in kept.items() if name != "GatewayLogsRole"} == kinds
+    assert not [
+        name for name, body in resources.items() if body["Type"] in kinds and name not in kept
     ]
-    with pytest.raises(Trouble, match="several keys") as trouble:
-        adopting.adopt(desk.cloud, NAME, template.read(), "dev")
-    assert "aws kms create-alias --alias-name alias/resona-dev-secrets" in trouble.value.next_step
-    kms.create_alias(AliasName="alias/resona-dev-secrets", TargetKeyId=keys[1])
-    assert adopting.adopt(desk.cloud, NAME, template.read(), "dev") == [
-        "SecretsKey",
-        "SecretsKeyAlias",
+    data = [
+        body
+        for body in resources.values()
+        if body["Type"] in ("AWS::DynamoDB::Table", "AWS::KMS::Key")
     ]
-    assert desk.cloudformation.stacks[NAME].physical == {
-        "SecretsKey": keys[1],
-        "SecretsKeyAlias": "alias/resona-dev-secrets",
-    }
+    assert all(body["DeletionPolicy"] == body["UpdateReplacePolicy"] == "Retain" for body in data)
 
 
-def test_a_key_that_is_to_be_deleted_is_not_given_up_silently(desk: Desk) -> None:
-    key = desk.cloud("kms").create_key(Description="The values of resona-dev-secrets")[
-        "KeyMetadata"
-    ]["KeyId"]
-    desk.cloud("kms").schedule_key_deletion(KeyId=key)
-    with pytest.raises(Trouble, match="PendingDeletion") as trouble:
-        adopting.adopt(desk.cloud, NAME, template.read(), "dev")
-    assert f"aws kms cancel-key-deletion --key-id {key}" in trouble.value.next_step
-
-
-def test_what_stays_of_a_destroyed_stage_is_told_also_when_its_key_goes(desk: Desk) -> None:
-    names = Names("dev")
-    assert destroying.remains(desk.cloud, names, template.read()) == [
-        "Nothing of the stage dev holds data any more."
-    ]
-    key = desk.cloud("kms").create_key(Description="The values of resona-dev-secrets")[
-        "KeyMetadata"
-    ]["KeyId"]
-    (line,) = destroying.remains(desk.cloud, names, template.read())
-    assert line.startswith(f"What stays: the key of secrets {key}, at about $1 a month")
-    desk.cloud("kms").schedule_key_deletion(KeyId=key)
-    (line,) = destroying.remains(desk.cloud, names, template.read())
-    assert f"aws kms cancel-key-deletion --key-id {key}" in line
-
-
-def test_where_nobody_can_be_asked_nothing_is_deleted_and_it_says_what_to_give() -> None:
-    def nobody(question: str) -> str:
-        raise EOFError
-
-    with pytest.raises(Trouble, match="nothing was deleted") as trouble:
-        destroying.confirm(Names("dev"), nobody)
-    assert "YES=1" in trouble.value.next_step
-
-
-@pytest.mark.xdist_group("registry")
-@pytest.mark.parametrize("kind", adopting.IDENTIFIERS)
-def test_what_is_taken_over_is_identified_as_cloudformation_has_it(kind: str) -> None:
-    described = schema(kind)
-    assert described["primaryIdentifier"] == [f"/properties/{adopting.IDENTIFIERS[kind]}"]
-    assert {"read", "list"} <= described["handlers"].keys()
-
-
-def test_all_that_the_template_keeps_is_taken_over() -> None:
-    """But for the role of API Gateway's logs, whose name nobody chose: another one is made."""
-    kept = {
-        name: body["Type"]
-        for name, body in load()["Resources"].items()
-        if body.get("DeletionPolicy") == "Retain"
-    }
-    assert {kind for name, kind in kept.items() if name != "GatewayLogsRole"} == stack.DATA
-    assert adopting.IDENTIFIERS.keys() >= stack.DATA
-
-
-def test_a_template_too_long_for_a_request_is_sent_without_what_only_people_read(
-    tmp_path: Any,
-) -> None:
-    path = tmp_path / "template.yaml"
-    text = template.TEMPLATE.read_text()
-    path.write_text(text + "# a comment\n" * 4000)
-    found = template.read(path)
-    assert found.parsed == load()
-    assert len(found.text) < 51_200
-    path.write_text(
-        text.replace("Resources:\n", f"Metadata: {{Long: {'x' * 52_000}}}\nResources:\n", 1)
-    )
-    with pytest.raises(Trouble, match="longer than the 51,200 bytes"):
-        template.read(path)
-
-
-def test_what_an_import_holds_has_nothing_that_it_may_not_have(desk: Desk) -> None:
-    parsed = {
-        "Parameters": {"Stage": {"Type": "String"}},
-        "Conditions": {"Always": {"Fn::Equals": ["a", "a"]}},
-        "Resources": {
-            "Logs": {
-                "Type": "AWS::Logs::LogGroup",
-                "Condition": "Always",
-                "DependsOn": "Other",
-                "Properties": {
-                    "LogGroupName": {"Fn::Sub": "/resona-${Stage}"},
-                    "RetentionInDays": 30,
-                },
-            },
-            "Other": {"Type": "AWS::SNS::Topic"},
-        },
-        "Outputs": {"Name": {"Value": {"Ref": "Logs"}}},
-    }
-    desk.cloud("logs").create_log_group(logGroupName="/resona-dev")
-    assert adopting.adopt(desk.cloud, NAME, Template("", parsed), "dev") == ["Logs"]
-    imported = desk.cloudformation.stacks[NAME].template
-    assert imported.keys() == {"AWSTemplateFormatVersion", "Parameters", "Conditions", "Resources"}
-    assert imported["Resources"]["Logs"].keys() == {
-        "Type",
-        "DeletionPolicy",
-        "UpdateReplacePolicy",
-        "Properties",
-    }
+def test_the_template_is_sent_as_it_stands_there() -> None:
+    assert len(TEMPLATE.read_bytes()) < 51_200

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import copy
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,14 @@ from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import Request
 from chalicelib.domain.trigger import OneTime
 from chalicelib.handlers.authorizer import Authenticator
-from infra.project import API
 from tests.api.conftest import ROUTES, Api, job
 from tests.cloud import KMS, DynamoDB
 from tests.environment import START, Environment, ok, status
 from tests.permissions import (
+    ALIAS,
     FUNCTIONS,
     RESOURCES,
+    STAGE,
     Forbidden,
     Need,
     Record,
@@ -356,7 +358,10 @@ def test_the_key_opens_what_a_tenant_has_for_the_purpose_it_was_closed_for(
         keys = frozenset(
             (f"kms:EncryptionContext:{name}", value) for name, value in context.items()
         )
-        return allows(policy(function), Need(f"kms:{action}", RESOURCES["SecretsKeyArn"], keys))
+        key = RESOURCES["SecretsKeyArn"]
+        other = (ALIAS[0], "alias/resona-prod-secrets")
+        assert not allows(policy(function), Need(f"kms:{action}", key, keys | {other}))
+        return allows(policy(function), Need(f"kms:{action}", key, keys | {ALIAS}))
 
     assert [
         kind for kind in ("secret", "signing", "else") if may(tenant="tenant", kind=kind)
@@ -366,14 +371,42 @@ def test_the_key_opens_what_a_tenant_has_for_the_purpose_it_was_closed_for(
     assert not may(kind="signing")
 
 
-def test_each_function_has_its_policy_and_no_other() -> None:
+def test_each_function_of_each_stage_has_its_policy_and_no_other() -> None:
     config = json.loads((ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
     assert config["autogen_policy"] is False
-    chosen = {
-        function: settings["iam_policy_file"]
-        for function, settings in config["lambda_functions"].items()
+    deployed = config["stages"].keys() - {"local"}
+    assert STAGE in deployed
+    for stage in deployed:
+        chosen = {
+            name: settings["iam_policy_file"]
+            for name, settings in config["stages"][stage]["lambda_functions"].items()
+        }
+        assert chosen == {
+            "api_handler" if name == "api" else name: f"{stage}/{name}.json" for name in FUNCTIONS
+        }
+    there = {
+        str(path.relative_to(ROOT / ".chalice")) for path in (ROOT / ".chalice").glob("*/*.json")
     }
-    assert chosen == {
-        API if function == "api" else function: f"policy-{function}.json" for function in FUNCTIONS
+    assert {name for name in there if not name.startswith(("deployed/", "deployments/"))} == {
+        f"{stage}/{name}.json" for stage in deployed for name in FUNCTIONS
     }
-    assert {path.name for path in (ROOT / ".chalice").glob("policy-*")} == set(chosen.values())
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_policies_of_stages_are_the_same_but_for_the_stage_and_name_it_wherever_they_can(
+    function: str,
+) -> None:
+    """So that no function of dev reaches what is prod's."""
+    folder = ROOT / ".chalice"
+    texts = {
+        stage: (folder / stage / f"{function}.json").read_text(encoding="utf-8")
+        for stage in ("dev", "prod")
+    }
+    assert texts["prod"] == re.sub(r"\bresona-dev\b", "resona-prod", texts["dev"])
+    for statement in json.loads(texts["dev"])["Statement"]:
+        named = (
+            statement.get("Condition", {})
+            .get("ForAnyValue:StringEquals", {})
+            .get("kms:ResourceAliases", statement["Resource"])
+        )
+        assert all(re.search(r"[:/]resona-dev(?![a-z0-9])", one) for one in named)

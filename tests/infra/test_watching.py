@@ -15,7 +15,7 @@ from typing import Any
 from chalicelib.handlers import authorizer
 from chalicelib.telemetry.invocation import InvocationFailed
 from chalicelib.telemetry.metrics import METRICS, NAMESPACE
-from infra import project
+from infra.deploy.cloud import ROOT
 from infra.template import load
 from tests.infra import rules
 from tests.infra.functions import function_names, functions
@@ -97,13 +97,13 @@ def test_the_api_is_named_as_its_alarms_have_it() -> None:
     )
     named = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=project.ROOT,
+        cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    config = json.loads((project.ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
     assert (named.stdout.strip(), config["api_gateway_stage"]) == ("resona-dev", "api")
 
 

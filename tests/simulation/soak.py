@@ -82,7 +82,7 @@ def code_digest() -> str:
         for name in ("app.py", "requirements.txt", "tests/cloud.py", "tests/permissions.py")
     ]
     files += [ROOT / "infra" / "local" / name for name in ("clock.py", "eventbridge.py")]
-    files += sorted((ROOT / ".chalice").glob("policy-*.json")) + sorted(
+    files += sorted((ROOT / ".chalice" / "dev").glob("*.json")) + sorted(
         (ROOT / "chalicelib").rglob("*.py")
     )
     files += [

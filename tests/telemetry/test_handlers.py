@@ -45,7 +45,7 @@ DUE = START.replace(microsecond=0) + timedelta(seconds=6)
 def env(written: Written, monkeypatch: pytest.MonkeyPatch) -> Environment:
     """A env whose firings are what the functions find put together."""
     env = Environment()
-    monkeypatch.setattr(executor, "firing", lambda: env.firing)
+    monkeypatch.setattr(executor, "firing", lambda context: env.firing)
     return env
 
 

@@ -1,0 +1,29 @@
+"""What runs when one of Chalice's commands imports the app: the one place that decides by the
+command.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+_NO_PACKAGE = (
+    "Resona has no package: gateway responses, retries and limits are no part of what Chalice would "
+    "make. `make deploy STAGE=dev` deploys; docs/deploy.md has its three commands for pipelines."
+)
+
+
+def before_chalice() -> None:
+    """Prepare the command of Chalice's that is running.
+
+    May replace the process, or end it with a sentence.
+    """
+    # Click keeps its context for the main thread alone.
+    context = click.get_current_context(silent=True)
+    if context is not None and context.info_name == "deploy":
+        from infra.deploy.hook import before_deploy
+
+        before_deploy(context)
+    elif context is not None and context.info_name == "package":
+        sys.exit(_NO_PACKAGE)

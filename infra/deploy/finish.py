@@ -1,0 +1,110 @@
+"""What Chalice has no setting for: retries of asynchronous invocations, recursion, the API's
+limits.
+
+Every call sets a whole value, so it can be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from chalicelib.aws.clients import code_of
+from infra.deploy.cloud import GATEWAY_STAGE, Cloud, Names, Trouble
+from infra.deploy.hook import limit_of
+
+# A wake comes two minutes early, and Lambda retries after one and two: an older one is the
+# sweeper's. A sweep is not retried: the next one comes in a minute.
+ASYNCHRONOUS = {
+    "wake": {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 300},
+    "sweep": {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60},
+}
+# Calls a second, and a burst; more get a 429. The account's limit for all its APIs is 10,000.
+RATE, BURST = 1000, 2000
+# A line of the access log: no query string, no path (users name jobs), no address, no header.
+_LINE = """time=requestTimeEpoch request_id=requestId method=httpMethod route=resourcePath status=status
+tenant=authorizer.tenant key_id=authorizer.key_id ms=responseLatency integration_ms=integrationLatency
+authorizer_ms=authorizer.latency bytes=responseLength refused=error.responseType"""
+_FIELDS = dict(field.split("=") for field in _LINE.split())
+FORMAT = json.dumps(
+    {name: f"$context.{value}" for name, value in _FIELDS.items()}, separators=(",", ":")
+)
+_USUAL_EXECUTIONS = 1000
+# A function that was just deployed, or a permission that was just given, takes seconds to be seen.
+_PASSING = "ResourceConflictException ResourceInUseException InvalidParameterValueException BadRequestException".split()
+_TRIES, _SECONDS = 12, 5
+
+
+def finish(cloud: Cloud, names: Names, outputs: Mapping[str, str]) -> str:
+    """Set what Chalice does not, and return the stage's URL. Raises Trouble, ClientError."""
+    api, mapping = cloud.api(names), cloud.mapping(names)
+    if api is None or mapping is None:
+        first = f"type `.venv/bin/chalice deploy --stage {names.stage}` first"
+        raise Trouble(f"the stage {names.stage} has no functions in {cloud.region} yet: {first}")
+    functions, gateway = cloud("lambda"), cloud("apigateway")
+    failed = {"OnFailure": {"Destination": cloud.arn("sqs", names.of("failed"))}}
+    for part, settings in ASYNCHRONOUS.items():
+        given = {"FunctionName": names.of(part), "DestinationConfig": failed, **settings}
+        _until_settled(cloud, functions.put_function_event_invoke_config, **given)
+    # Lambda drops what a function sends to itself, through a queue, about the 16th time. A run has
+    # up to 20 attempts: https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+    deliver = names.of("deliver")
+    _until_settled(
+        cloud, functions.put_function_recursion_config, FunctionName=deliver, RecursiveLoop="Allow"
+    )
+    # Chalice does not enable a mapping that somebody has disabled.
+    _until_settled(cloud, functions.update_event_source_mapping, UUID=mapping["UUID"], Enabled=True)
+    if (limit := limit_of(cloud)) < _USUAL_EXECUTIONS:
+        cloud.say(
+            f"Lambda runs at most {limit} functions at once for this account; {_USUAL_EXECUTIONS} "
+            "is usual. Jobs that are due together wait for each other. To ask for more: `aws "
+            f"service-quotas request-service-quota-increase --region {cloud.region} --service-code "
+            f"lambda --quota-code L-B99A9384 --desired-value {_USUAL_EXECUTIONS}`"
+        )
+    limits = {"/*/*/throttling/rateLimit": str(RATE), "/*/*/throttling/burstLimit": str(BURST)}
+    if _has_logs_role(cloud, outputs["GatewayLogsRoleArn"]):
+        group = cloud.arn("logs", f"log-group:/aws/apigateway/{names.stack}")
+        limits |= {"/accessLogSettings/destinationArn": group, "/accessLogSettings/format": FORMAT}
+    patches = [{"op": "replace", "path": path, "value": value} for path, value in limits.items()]
+    _until_settled(
+        cloud, gateway.update_stage, restApiId=api, stageName=GATEWAY_STAGE, patchOperations=patches
+    )
+    return cloud.url(api)
+
+
+def _has_logs_role(cloud: Cloud, role: str) -> bool:
+    """Say whether API Gateway can write logs in this region; give it the stack's role if it has
+    none.
+
+    The role is the account's, for all its APIs: one that is there stays.
+    """
+    gateway = cloud("apigateway")
+    if gateway.get_account().get("cloudwatchRoleArn"):
+        return True
+    patch = [{"op": "replace", "path": "/cloudwatchRoleArn", "value": role}]
+    try:
+        _until_settled(cloud, gateway.update_account, patchOperations=patch)
+    except ClientError as error:
+        cloud.say(
+            f"There are no access logs: API Gateway has no role for logs in this account ({error}). "
+            f"Have an administrator type `aws apigateway update-account --region {cloud.region} "
+            f"--patch-operations op=replace,path=/cloudwatchRoleArn,value={role}`, then repeat this."
+        )
+        return False
+    cloud.say(f"API Gateway had no role for logs in this account and region; it has {role} now")
+    return True
+
+
+def _until_settled(cloud: Cloud, call: Callable[..., object], **request: Any) -> None:
+    """Call, again for a minute while what was just made is not ready. Raises ClientError."""
+    for left in range(_TRIES, 0, -1):
+        try:
+            call(**request)
+            return
+        except ClientError as error:
+            if left == 1 or code_of(error) not in _PASSING:
+                raise
+        cloud.sleep(_SECONDS)

@@ -1,0 +1,177 @@
+"""What runs before `chalice deploy`, when Chalice imports the app: see that it can work, or stop.
+
+Chalice finds roles and functions by their names, but the API and the queue's event source mapping
+only by .chalice/deployed/<stage>.json, which it writes at the end of a deploy. In another clone, or
+after an interrupted deploy, it would create a second API. So both are looked up in the account and
+noted there. Chalice has read the file by then: it is started again when the file was wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import chalice.cli
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+from chalice.deploy.swagger import SwaggerGenerator
+
+from chalicelib.config import SettingMissing, read_concurrency, read_origins
+from infra.deploy import answers, stack
+from infra.deploy.cloud import Cloud, Names, Trouble, explained, reach
+
+_API, _MAPPING = "rest_api", "deliver-sqs-event-source"
+_USUAL = 800
+
+
+def before_deploy(context: click.Context) -> None:
+    """Prepare a `chalice deploy`, or end it with a sentence."""
+    stage, project = context.params["stage"], Path(context.obj["project_dir"])
+    try:
+        cloud = prepare(stage, context.params.get("profile"), project)
+        is_noted_wrong = note(cloud, Names(stage), project)
+    except Trouble as trouble:
+        sys.exit(str(trouble))
+    except (ClientError, BotoCoreError) as error:
+        sys.exit(str(explained(error)))
+    if is_noted_wrong:
+        sys.stdout.flush()
+        # This very command
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+    _say_what_failed()
+
+
+def prepare(stage: str, profile: str | None, project: Path) -> Cloud:
+    """Check stage, credentials and stack; set what depends on the account. Raises Trouble."""
+    check_stage(stage, project)
+    cloud, names = reach(profile=profile), Names(stage)
+    if not stack.look(cloud, names).is_complete:
+        check_region(cloud, names)
+        raise Trouble(
+            f"there is no complete stack {names.stack} in {cloud.region} (account "
+            f"{cloud.account}): type `.venv/bin/python -m infra.deploy stack --stage {stage}` first"
+        )
+    # Chalice's boto3 does not read AWS_REGION.
+    os.environ["AWS_DEFAULT_REGION"] = cloud.region
+    os.environ.setdefault("RESONA_CONCURRENCY", str(concurrency(limit_of(cloud))))
+    try:
+        read_concurrency()
+        answer_as_the_api(read_origins())
+    except SettingMissing as error:
+        raise Trouble(f"{error}: correct it in .chalice/config.json") from error
+    return cloud
+
+
+def check_stage(stage: str, project: Path) -> None:
+    """Raise Trouble unless .chalice/config.json has the stage, and it is not the laptop's."""
+    if not stage:
+        raise Trouble("no stage is named: `make deploy STAGE=dev`, or `--stage dev`")
+    if stage == "local":
+        raise Trouble("the stage local is the laptop's: deploy another, `--stage dev`")
+    config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
+    own = config["stages"].get(stage)
+    if own is None or own.get("environment_variables", {}).get("RESONA_STAGE") != stage:
+        known = ", ".join(sorted(config["stages"].keys() - {"local"}))
+        raise Trouble(
+            f".chalice/config.json has no stage {stage} whose RESONA_STAGE is {stage}; it has {known}: docs/deploy.md says how to add one"
+        )
+
+
+def check_region(cloud: Cloud, names: Names) -> None:
+    """Raise Trouble if the stage is in another region, by the trust policy of its scheduler role."""
+    try:
+        role = cloud("iam").get_role(RoleName=names.of("scheduler"))["Role"]
+    except ClientError:
+        # There is no such stage, or nobody may know.
+        return
+    _, is_there, arn = (
+        json.dumps(role["AssumeRolePolicyDocument"]).replace("%3A", ":").partition("arn:")
+    )
+    home = arn.split(":")[2] if is_there else cloud.region
+    if home != cloud.region:
+        raise Trouble(
+            f"the stage {names.stage} is in {home}, not in {cloud.region}: set AWS_REGION={home}, "
+            "or add a stage of another name; role names are the account's, not a region's"
+        )
+
+
+def limit_of(cloud: Cloud) -> int:
+    """Return how many Lambda functions the account runs at once; a new account's limit is 10."""
+    limit: int = cloud("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+    return limit
+
+
+def concurrency(limit: int) -> int:
+    """Return how many batches of the due queue may run at once: four fifths of the account's limit.
+
+    Lambda takes 2 to 1,000. A message that pollers received and Lambda then throttled is invisible
+    for 12 minutes, and dead after five times.
+    """
+    return max(2, min(_USUAL, limit * 4 // 5))
+
+
+def note(cloud: Cloud, names: Names, project: Path) -> bool:
+    """Write API and event source mapping into Chalice's notes; return whether they were wrong."""
+    path = project / ".chalice" / "deployed" / f"{names.stage}.json"
+    noted = json.loads(path.read_text(encoding="utf-8"))["resources"] if path.exists() else []
+    wanted = [one for one in noted if one["name"] not in (_API, _MAPPING) and _is_here(cloud, one)]
+    if api := cloud.api(names):
+        url = f"{cloud.url(api)}/"
+        wanted.append(
+            {"name": _API, "resource_type": "rest_api", "rest_api_id": api, "rest_api_url": url}
+        )
+    if mapping := cloud.mapping(names):
+        given = {
+            "queue_arn": mapping["EventSourceArn"],
+            "queue": names.of("due"),
+            "lambda_arn": mapping["FunctionArn"],
+        }
+        wanted.append(
+            {"name": _MAPPING, "resource_type": "sqs_event", "event_uuid": mapping["UUID"], **given}
+        )
+    if all(one in wanted for one in noted) and all(one in noted for one in wanted):
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    notes = {"resources": wanted, "schema_version": "2.0", "backend": "api"}
+    path.write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
+    return True
+
+
+def _is_here(cloud: Cloud, resource: dict[str, str]) -> bool:
+    """Say whether a noted resource is of this account and region; one without an ARN may be."""
+    arn = (resource.get("lambda_arn") or resource.get("role_arn") or "").split(":")
+    return len(arn) < 5 or (arn[3] in ("", cloud.region) and arn[4] == cloud.account)
+
+
+def answer_as_the_api(origins: AbstractSet[str]) -> None:
+    """Have Chalice import the gateway responses together with the API: it has no option for them.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-gateway-responses.html
+    """
+    generator: Any = SwaggerGenerator
+    describe, responses = generator.generate_swagger, answers.wanted(origins)
+
+    def describe_with_responses(self: Any, app: Any, rest_api: Any = None) -> Any:
+        return {**describe(self, app, rest_api), "x-amazon-apigateway-gateway-responses": responses}
+
+    generator.generate_swagger = describe_with_responses
+
+
+def _say_what_failed() -> None:
+    """Have Chalice print its own sentence, and not the stack trace, when AWS refuses something."""
+    command_line: Any = chalice.cli
+    trace = command_line.traceback.format_exc
+
+    def told() -> str:
+        error: Any = sys.exc_info()[1]
+        # Chalice wraps errors of AWS, some of them twice.
+        while hasattr(error, "original_error"):
+            error = error.original_error
+        return str(explained(error)) if isinstance(error, ClientError | BotoCoreError) else trace()
+
+    command_line.traceback = SimpleNamespace(format_exc=told)
