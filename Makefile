@@ -22,8 +22,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test check format soak bench deploy smoke destroy acceptance e2e lock update audit clean
 
+run: export PORT := $(PORT)
 run: $(VENV)/serves
-	@exec $(BIN)/chalice local --stage local --no-autoreload --port $(PORT)
+	@case "$$PORT" in ""|*[!0-9]*) echo "PORT must be a number from 1 to 65535, for example: make run PORT=8000" >&2; exit 1;; esac; \
+		exec $(BIN)/chalice local --stage local --no-autoreload --port "$$PORT"
 
 # Three parts side by side, and each a pytest of its own. What waits for a laptop's Resona, or for hostile servers, leaves the processors idle
 # half the time; what tries very many values, or is about the laptop's cloud and a stage's deploy, takes what they leave: it waits for nothing,

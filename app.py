@@ -41,8 +41,3 @@ else:
     from chalicelib.handlers import executor
 
     app.register_blueprint(executor.functions, name_prefix="")
-
-if os.environ.get("RESONA_STAGE") == "local":
-    from infra.local.run import start
-
-    start(app)

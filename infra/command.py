@@ -4,10 +4,13 @@ command.
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
+# Chalice's autoreload sets it for the process that serves, which imports the app in a thread.
+WORKER = "CHALICE_WORKER"
 _NO_PACKAGE = (
     "Resona has no package: gateway responses, retries and limits are no part of what Chalice would "
     "make. `make deploy STAGE=dev` deploys; docs/deploy.md has its three commands for pipelines."
@@ -21,7 +24,15 @@ def before_chalice() -> None:
     """
     # Click keeps its context for the main thread alone.
     context = click.get_current_context(silent=True)
-    if context is not None and context.info_name == "deploy":
+    if context is None and WORKER in os.environ:
+        from infra.local.command import serve_from_the_main_thread
+
+        serve_from_the_main_thread()
+    elif context is not None and context.info_name == "local":
+        from infra.local.command import before_local
+
+        before_local(context)
+    elif context is not None and context.info_name == "deploy":
         from infra.deploy.hook import before_deploy
 
         before_deploy(context)

@@ -12,7 +12,6 @@ alone on standard output; nobody can show it again.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -79,7 +78,7 @@ def open_store(stage: str) -> ApiKeyStore:
         endpoint = access.noted_endpoint(run.home())
         if endpoint is None:
             raise Mistake(_no_laptop())
-        os.environ.update(run.environment(endpoint))
+        run.use(endpoint)
     return ApiKeyStore(clients.dynamodb(), read_template(stage).table("keys"))
 
 

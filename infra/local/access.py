@@ -10,17 +10,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from chalicelib.domain.api_keys import (
-    ApiKeyStatus,
-    Key,
-    Scope,
-    StoredApiKey,
-    new_key,
-    read_key,
-    verify,
-)
+from chalicelib.domain.api_keys import ApiKeyStatus, Scope, StoredApiKey, new_key, read_key, verify
 from chalicelib.handlers.authorizer import Authenticator
 
 # Whose jobs they are that are registered without a key.
@@ -46,6 +39,8 @@ def own_key(folder: Path, gate: Authenticator) -> str:
     Raises Unavailable.
     """
     path = folder / _KEY
+    if path.exists():
+        path.chmod(0o600)
     kept = (
         read_key(path.read_text(encoding="ascii", errors="replace").strip(), gate.stage)
         if path.exists()
@@ -58,22 +53,39 @@ def own_key(folder: Path, gate: Authenticator) -> str:
         return kept.text
     key = new_key(gate.stage)
     gate.keys.add(StoredApiKey(key.id, key.digest, TENANT, frozenset(Scope), gate.clock()))
-    _keep(path, key)
+    _keep(path, key.text)
     return key.text
 
 
-def _keep(path: Path, key: Key) -> None:
+def _keep(path: Path, text: str) -> None:
+    """Write a file that its owner alone can read, in the place of the one that is there."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(f"{key.text}\n")
+        file.write(f"{text}\n")
 
 
-def note_endpoint(folder: Path, endpoint: str) -> None:
-    """Note in the folder where its cloud is found while it runs: for `python -m infra.keys`."""
-    (folder / _ENDPOINT).write_text(endpoint)
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a laptop's cloud answers while it runs, and the token without which it answers nobody."""
+
+    url: str
+    token: str = field(repr=False)
+
+    @property
+    def port(self) -> int:
+        """Return the port of 127.0.0.1 on which it listens."""
+        return int(self.url.rpartition(":")[2])
 
 
-def noted_endpoint(folder: Path) -> str | None:
-    """Return where the folder's cloud was found last; None if there was none."""
+def note_endpoint(folder: Path, endpoint: Endpoint) -> None:
+    """Note in the folder how its cloud is reached while it runs: for `python -m infra.keys`."""
+    _keep(folder / _ENDPOINT, f"{endpoint.url} {endpoint.token}")
+
+
+def noted_endpoint(folder: Path) -> Endpoint | None:
+    """Return how the folder's cloud was reached last; None if there was none, or an older Resona
+    wrote it down.
+    """
     path = folder / _ENDPOINT
-    return path.read_text() if path.exists() else None
+    noted = path.read_text().split() if path.exists() else []
+    return Endpoint(*noted) if len(noted) == 2 else None

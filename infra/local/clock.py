@@ -13,11 +13,13 @@ import random
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -188,13 +190,15 @@ def sweep_event(now: datetime) -> dict[str, Any]:
     }
 
 
-def _read(emulator: HTTPConnection, version: int, soonest: datetime | None) -> Any:
+def _read(
+    emulator: HTTPConnection, headers: Mapping[str, str], version: int, soonest: datetime | None
+) -> Any:
     """Return the schedules once they have changed, or one is to wake, or nothing has happened for
     long.
     """
     seconds = (soonest - datetime.now(UTC)).total_seconds() if soonest else _LONGEST_WAIT_SECONDS
     wait = min(max(0, seconds), _LONGEST_WAIT_SECONDS)
-    emulator.request("GET", f"/laptop/schedules?wait={wait:.3f}&version={version}")
+    emulator.request("GET", f"/laptop/schedules?wait={wait:.3f}&version={version}", headers=headers)
     with emulator.getresponse() as answer:
         return json.load(answer)
 
@@ -212,8 +216,11 @@ class Clock:
         scheduler: Any,
         lambda_handlers: LambdaHandlers,
         faults: Faults | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """Take the emulator's URL and the `headers` without which it says nothing of its schedules."""
         self._endpoint = endpoint
+        self._headers = headers
         self._sqs = sqs
         self._queue_url = queue_url
         self._scheduler = scheduler
@@ -254,7 +261,7 @@ class Clock:
         ) as emulator:
             while not self._stopped.is_set():
                 try:
-                    read = _read(emulator, version, planner.soonest())
+                    read = _read(emulator, self._headers, version, planner.soonest())
                     if read["schedules"] is not None:
                         planner.know(read["schedules"], datetime.now(UTC))
                         version = read["version"]

@@ -3,20 +3,23 @@
 
     python -m infra.local.emulator <folder> <stage>
 
-It prints `ready <port>` when it serves, and ends when its standard input does, so that it never
-outlives who started it.
+It prints `ready <port> <token>` when it serves. Nobody who has not read that line is answered: the
+token is the access key id with which requests are signed, so that each carries it in its header
+`Authorization`. The process ends when its standard input does, and so with the process that started
+it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from infra.local.wire import ACCOUNT, REGION, Reply, Request
+from infra.local.wire import ACCOUNT, REGION, Reply, Request, carries, json_error
 
 # moto signs nothing and needs none of the user's own credentials.
 os.environ.update(
@@ -41,15 +44,24 @@ from infra.local.template import Template, read_template
 
 
 class Cloud:
-    """Each service's requests go to its stand-in, which goes to moto."""
+    """Each service's requests go to its stand-in, which goes to moto; `token` is what all of them
+    must carry.
+    """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, token: str) -> None:
+        self._token = token
         self.dynamodb = DynamoDB(forward, journal)
         self.queue = Queue(forward, journal)
         self.schedules = Schedules(forward, journal)
 
     def answer(self, request: Request) -> Reply:
-        """Answer a request."""
+        """Answer a request; one without the token with 403."""
+        if not carries(request.environ.get("HTTP_AUTHORIZATION", ""), self._token):
+            return json_error(
+                "AccessDeniedException",
+                "This process answers the Resona that started it, and nobody else.",
+                403,
+            )
         service, _, operation = request.environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
         if service.startswith("DynamoDB"):
             return self.dynamodb.answer(request, operation)
@@ -131,16 +143,19 @@ def main(folder: str, stage: str) -> int:
     # one that uses it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.umask(0o077)
+    token = f"laptop{secrets.token_hex(32)}"
     try:
         journal = Journal(Path(folder) / f"{stage}.sqlite")
-        cloud = Cloud(journal)
+        cloud = Cloud(journal, token)
         furnish(cloud, read_template(stage), journal)
     except StateUnusable as error:
         print(f"failed {error}", flush=True)
         return 1
     server = Server(cloud.answer)
     server.start()
-    print(f"ready {server.server_port}", flush=True)
+    print(f"ready {server.server_port} {token}", flush=True)
     sys.stdin.read()
     journal.close()
     return 0

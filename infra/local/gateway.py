@@ -26,12 +26,14 @@ from chalicelib.api.problems import NO_ROUTE, NoKey, answer_to, problem
 from chalicelib.api.routing import parts
 from chalicelib.domain.errors import ResonaError
 from chalicelib.handlers.authorizer import Unauthorized
+from infra.local.visitors import Visitor, refusal
 
 log = logging.getLogger("resona.laptop")
 
 _LARGEST_BODY = 10 * 1024 * 1024
 _LONGEST_CHUNK_LINE = 1024
 _MOST_TRAILERS = 100
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,12}")
 # How long an answer that came before the end of its request waits for the client to have read it.
 _LINGER_SECONDS = 2
@@ -58,12 +60,35 @@ class Server(ThreadedHTTPServer):
     """Accepts as many connections at once as a burst brings."""
 
     request_queue_size = 1024
+    # What it is called beside localhost, in lower case.
+    hosts: frozenset[str] = frozenset()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log what failed; that a client went away is no failure."""
         del request, client_address
         if not isinstance(sys.exc_info()[1], TimeoutError | ConnectionError):
             log.exception("connection failed")
+
+
+class _Lines:
+    """What the request line and the headers are read from; remembers whether a CR stood anywhere
+    but at the end of a line.
+
+    The parser, made for mail, ends a line there, and other readers of HTTP do not (RFC 9112, 2.2).
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.has_bare_cr = False
+
+    def readline(self, size: int = -1) -> bytes:
+        line: bytes = self._raw.readline(size)
+        self.has_bare_cr = self.has_bare_cr or _has_bare_cr(line)
+        return line
+
+
+def _has_bare_cr(line: bytes) -> bool:
+    return b"\r" in line.removesuffix(b"\r\n")
 
 
 class Handler(ChaliceRequestHandler):
@@ -73,6 +98,8 @@ class Handler(ChaliceRequestHandler):
     # An open connection that says nothing is closed after this many seconds.
     timeout = 60
     raw_requestline: bytes
+    rfile: Any
+    server: Server
     _is_unread = False
 
     def parse_request(self) -> bool:
@@ -80,14 +107,22 @@ class Handler(ChaliceRequestHandler):
         # RFC 9112, 2.2: empty lines before a request are overlooked.
         while self.raw_requestline.isspace():
             self.raw_requestline = self.rfile.readline(65537)
-        if not super().parse_request():
+        rest, self.rfile = self.rfile, _Lines(self.rfile)
+        try:
+            is_parsed, has_bare_cr = super().parse_request(), self.rfile.has_bare_cr
+        finally:
+            self.rfile = rest
+        if not is_parsed:
+            return False
+        if _CONTROL.search(self.raw_requestline.removesuffix(b"\n").removesuffix(b"\r")):
+            self.send_error(400, "a control character stands in the request line")
             return False
         # After a line that is no header the rest is taken for a body; a folded value would be two
         # lines wherever it is repeated, and one with a NUL ends there for some readers (RFC 9110,
         # 5.5).
         unsafe = any(sign in value for value in self.headers.values() for sign in "\n\r\0")
         malformed = any(not isinstance(defect, _OF_THE_BODY) for defect in self.headers.defects)
-        if malformed or unsafe or any(name != name.strip() for name in self.headers):
+        if has_bare_cr or malformed or unsafe or any(name != name.strip() for name in self.headers):
             self.send_error(400, "a header is malformed")
             return False
         # http.server looks for do_GET and its like; every method is answered here, the unknown ones
@@ -141,6 +176,7 @@ class Handler(ChaliceRequestHandler):
         self._problem(status, f"the request cannot be read: {message or HTTPStatus(status).phrase}")
 
     def _handle(self) -> None:
+        self._check_visitor()
         body = self._read_body()
         headers = {name.lower(): ",".join(self.headers.get_all(name, [])) for name in self.headers}
         event = self._event(headers, body)
@@ -154,6 +190,21 @@ class Handler(ChaliceRequestHandler):
             self._send(answer_to(error).to_dict())
             return
         self._send(self.local_gateway._app_object(event, context))
+
+    def _check_visitor(self) -> None:
+        """Refuse what a page of another site has sent, or what goes to another host.
+
+        Raises BadRequest.
+        """
+        hosts, origins, sites = (
+            self.headers.get_all(name, []) for name in ("Host", "Origin", "Sec-Fetch-Site")
+        )
+        visitor = Visitor(
+            self.path, self.request_version, [host.strip() for host in hosts], origins, sites
+        )
+        refused = refusal(visitor, self.server.hosts, parts.origins)
+        if refused is not None:
+            raise BadRequest(*refused)
 
     def _authorized(self, event: dict[str, Any], context: Any) -> tuple[dict[str, Any], Any]:
         """Return the event with what the authorizer says of the caller, as API Gateway would.
@@ -237,6 +288,8 @@ class Handler(ChaliceRequestHandler):
     def _read_chunk_line(self) -> bytes:
         line: bytes = self.rfile.readline(_LONGEST_CHUNK_LINE)
         if not line.endswith(b"\n"):
+            raise BadRequest(400, "the chunked body is malformed")
+        if _has_bare_cr(line):
             raise BadRequest(400, "the chunked body is malformed")
         return line.rstrip(b"\r\n")
 

@@ -6,9 +6,12 @@ and so do the addresses at which clouds give out credentials.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from chalicelib.domain.address import AddressClass, IpAddress, classify
 from chalicelib.domain.request import as_address, malformed_host
-from chalicelib.outbound.address_guard import Guard
+from chalicelib.domain.run import Outcome
+from chalicelib.outbound.address_guard import Failure, Guard
 
 _ALLOWED = (AddressClass.PUBLIC, AddressClass.PRIVATE, AddressClass.LOOPBACK)
 
@@ -33,3 +36,32 @@ def refuse_host(host: str) -> str | None:
 
 
 LOCAL = Guard(refuse_host, refuse_address)
+
+
+@dataclass(frozen=True)
+class _Beside(Guard):
+    """The laptop's guard, which keeps jobs from the port of 127.0.0.1 at which the process of its
+    own cloud listens.
+    """
+
+    own_port: int = 0
+
+    def addresses(self, host: str, port: int, until: float) -> list[IpAddress]:
+        """Return the addresses of a host, as `Guard` does.
+
+        Raises Failure, also for this machine's own at `own_port`.
+        """
+        found = super().addresses(host, port, until)
+        if port == self.own_port and any(
+            classify(address) is AddressClass.LOOPBACK for address in found
+        ):
+            raise Failure(
+                Outcome.BLOCKED,
+                "the port is that of the process that keeps Resona's jobs, which no job may call",
+            )
+        return found
+
+
+def beside(own_port: int) -> Guard:
+    """Return the laptop's guard for one whose cloud listens on a port of 127.0.0.1."""
+    return _Beside(refuse_host, refuse_address, own_port=own_port)

@@ -8,11 +8,15 @@ last moments.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+_PROJECT = Path(__file__).parent.parent.parent
 
 
 class StateUnusable(Exception):
@@ -56,6 +60,29 @@ def _unusable(path: Path, error: sqlite3.Error) -> StateUnusable:
     return NoPlaceForState(path, error)
 
 
+def keep_private(path: Path) -> None:
+    """Make the folder of a database, and let its owner alone read it and what SQLite keeps in it.
+    Raises OSError.
+
+    Call it before the file is opened, with a umask of 077 if there is none yet: SQLite gives its
+    other files the same mode.
+    """
+    folder = path.parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    # RESONA_HOME may name a folder that others need as well, such as a home, or a temporary one,
+    # which is sticky.
+    is_shared = found.st_mode & stat.S_ISVTX or any(
+        place.is_relative_to(folder.resolve()) for place in (Path.home(), _PROJECT)
+    )
+    if not is_shared and found.st_uid == os.getuid():
+        folder.chmod(0o700)
+    for end in ("", "-wal", "-shm", "-journal"):
+        file = path.with_name(path.name + end)
+        if file.exists():
+            file.chmod(0o600)
+
+
 class Journal:
     """Things by kind and name. Safe to use from many threads."""
 
@@ -67,7 +94,7 @@ class Journal:
         self._path = path
         self._lock = threading.Lock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            keep_private(path)
             self._database = sqlite3.connect(
                 path, check_same_thread=False, isolation_level=None, timeout=patience_seconds
             )

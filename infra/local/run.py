@@ -8,38 +8,42 @@ for package or deploy.
 from __future__ import annotations
 
 import atexit
-import hashlib
+import contextlib
 import json
 import logging
 import os
+import select
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import chalice.local
 from chalice.app import Chalice, SQSEvent
 
 from chalicelib.api.routing import parts
 from chalicelib.aws import clients
+from chalicelib.aws.job_store import JobStore
 from chalicelib.config import SettingMissing, read_origins, read_settings
 from chalicelib.domain.errors import Unavailable
 from chalicelib.handlers import authorizer, executor
-from chalicelib.telemetry.lines import is_told, note_told
+from chalicelib.outbound.address_guard import Guard
 from chalicelib.usecases import scheduling
-from infra.local import access
+from infra.local import access, command, shown
 from infra.local.clock import Clock, Context, Faults, LambdaHandlers
 from infra.local.gateway import Handler, Server
-from infra.local.guard import LOCAL
+from infra.local.guard import LOCAL, beside
 from infra.local.template import read_template
-from infra.local.wire import ACCOUNT, REGION
+from infra.local.visitors import read_hosts
+from infra.local.wire import ACCOUNT, REGION, STAGE, authorization
 
 ROOT = Path(__file__).parent.parent.parent
-STAGE = "local"
 LOST = "\nThe process that keeps jobs and runs has ended, and Resona with it. What was acknowledged is kept: start again to go on."
 
 
@@ -51,18 +55,20 @@ class Cloud:
 
     def __init__(self, folder: Path) -> None:
         """Start it, and wait until it serves. Exits with a sentence if it cannot."""
-        self._process = subprocess.Popen(  # noqa: S603  our own module
-            [sys.executable, "-m", "infra.local.emulator", str(folder), STAGE],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        with _uninterrupted():
+            self._process = subprocess.Popen(  # noqa: S603  our own module
+                [sys.executable, "-m", "infra.local.emulator", str(folder), STAGE],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
         assert self._process.stdout is not None  # noqa: S101  it is a pipe
         word, _, rest = self._process.stdout.readline().strip().partition(" ")
         if word != "ready":
             sys.exit(rest or "the laptop's cloud did not start; what it said stands above")
-        self.endpoint = f"http://127.0.0.1:{rest}"
+        port, token = rest.split()
+        self.endpoint = access.Endpoint(f"http://127.0.0.1:{port}", token)
         self._is_wanted = True
 
     def watch(self, lost: Callable[[], None]) -> None:
@@ -85,9 +91,18 @@ class Cloud:
             self._process.kill()
 
 
-def start(app: Chalice) -> None:
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Have a process that is started meanwhile ignore Ctrl-C from its first moment on."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def start() -> None:
     """Have `chalice local` serve with all of Resona inside."""
-    del app  # Chalice hands it to the server itself
     # Chalice has no other way in: its command line makes whatever this name stands for.
     # A plain assignment to a class is a type error
     setattr(chalice.local, "LocalDevServer", LocalServer)  # noqa: B010
@@ -97,98 +112,160 @@ class LocalServer(chalice.local.LocalDevServer):
     """Chalice's development server, with the cloud and the clock beside it."""
 
     def __init__(self, app_object: Chalice, config: Any, host: str, port: int) -> None:
-        quiet_logs()
+        # Chalice has set it to INFO, at which boto3 tells of each client that it makes.
+        logging.getLogger().setLevel(logging.WARNING)
         check_port(host, port)
-        needs_keys, origins = access.needs_keys(), _origins()
+        needs_keys, (origins, hosts) = access.needs_keys(), _visitors()
+        is_json = shown.is_json()
         self._cloud = Cloud(home())
         atexit.register(self._cloud.stop)
-        os.environ.update(environment(self._cloud.endpoint))
+        use(self._cloud.endpoint)
         access.note_endpoint(home(), self._cloud.endpoint)
         self._key = access.own_key(home(), authorizer.parts.gate) if needs_keys else None
-        parts.use(
-            scheduling.assemble(refuse_host=LOCAL.refuse_host),
-            stage=STAGE,
-            needs_keys=needs_keys,
-            origins=origins,
-        )
+        scheduling_parts = scheduling.assemble(refuse_host=LOCAL.refuse_host)
+        self._lines = shown.show(partial(_name_of, scheduling_parts.jobs))
+        self._says = sys.stderr if is_json else sys.stdout
+        parts.use(scheduling_parts, stage=STAGE, needs_keys=needs_keys, origins=origins)
         self._clock = Clock(
-            self._cloud.endpoint,
+            self._cloud.endpoint.url,
             clients.sqs(),
             read_settings().due_queue_url,
             clients.scheduler(),
-            lambda_handlers(),
+            lambda_handlers(beside(self._cloud.endpoint.port)),
             Faults(jitter=_is_on("RESONA_JITTER"), duplicates=_is_on("RESONA_DUPLICATES")),
+            {"Authorization": authorization(self._cloud.endpoint.token)},
         )
-        self._has_lost_cloud = False
+        self._code = 0
         # Last, so that whoever connects is served.
         super().__init__(app_object, config, host, port, Handler, Server)
+        self.server.hosts = hosts
 
     def serve_forever(self) -> None:
-        """Serve until Ctrl-C, SIGTERM or the end of the cloud, then end the process with everything
-        in it.
+        """Serve until Ctrl-C, SIGTERM, the end of the terminal or that of the cloud, then end the
+        process with everything in it.
         """
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, _interrupt)
-            # A shell that starts it in the background of a script has Ctrl-C ignored, and Python
-            # then leaves it so.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        self._cloud.watch(self._lose_cloud)
-        self._clock.start()
-        greet(f"http://localhost:{self.port}", self._key)
+        # A shell that starts it in the background of a script has Ctrl-C ignored, and Python then
+        # leaves it so.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, _interrupt)
+            threading.Thread(target=_watch_terminal, daemon=True).start()
         try:
+            self._cloud.watch(self._lose_cloud)
+            self._clock.start()
+            command.watch_sources(self._begin_anew, _terminate)
+            greet(f"http://localhost:{self.port}", self._key, self._says)
             self.server.serve_forever(poll_interval=0.1)
         except KeyboardInterrupt:
-            print("\nStopping.", flush=True)
-            # A second signal must not interrupt the end.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            say("\nStopping.", self._says)
         finally:
-            self._clock.stop(within_seconds=0 if self._has_lost_cloud else 2)
+            # At once, so that the next one finds the port free.
+            self.server.server_close()
+            has_lost_cloud = self._code == 1
+            self._clock.stop(within_seconds=0 if has_lost_cloud else 2)
+            with contextlib.suppress(OSError):
+                self._lines.stop()
             self._cloud.stop()
-        if self._has_lost_cloud:
-            print(LOST, file=sys.stderr)
-            end(1)
-        # Chalice's autoreload has us in a thread, and goes on without.
-        if threading.current_thread() is threading.main_thread():
-            end(0)
+        if has_lost_cloud:
+            say(LOST, sys.stderr)
+        end(self._code)
 
     def _lose_cloud(self) -> None:
         # What is under way has lost its connections, and a new process might not find the old one's
         # port: a new start is sure.
-        self._has_lost_cloud = True
         self._clock.stop(within_seconds=0)
+        self._end_with(1)
+
+    def _begin_anew(self) -> None:
+        say("\nA source has changed: starting again.", self._says)
+        self._end_with(command.RESTART)
+
+    def _end_with(self, code: int) -> None:
+        self._code = code
         self.server.shutdown()
+
+
+def _name_of(jobs: JobStore, job_id: str) -> str | None:
+    """Return a job's name; None if it is gone, or the table does not answer."""
+    try:
+        loaded = jobs.load(job_id)
+    except Unavailable:
+        return None
+    return loaded[0].name if loaded else None
+
+
+def _watch_terminal() -> None:
+    """End the process when its terminal, or the program that reads its output, is gone: not
+    everybody is sent SIGHUP then.
+
+    `make` waits for what it has started when it is sent one, and then the kernel sends none to the
+    others.
+    """
+    poll = select.poll()
+    for stream in (0, 1):
+        try:
+            if os.isatty(stream) or (stream == 1 and stat.S_ISFIFO(os.fstat(stream).st_mode)):
+                # No events: a hang-up and an error are always reported.
+                poll.register(stream, 0)
+        except OSError:
+            continue
+    if any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll()):
+        _terminate()
+
+
+def _terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def say(text: str, stream: TextIO) -> None:
+    """Write to whoever may still be there to read it."""
+    with contextlib.suppress(OSError):
+        print(text, file=stream, flush=True)
 
 
 def end(code: int) -> NoReturn:
     """End the process now: the interpreter would wait for its threads, and one may wait minutes for
     a slow target's answer.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(code)
 
 
 def check_port(host: str, port: int) -> None:
-    """Exit with a sentence if the port is in use, before anything has started."""
+    """Exit with a sentence if the port is none or is in use, before anything has started."""
+    if not 1 <= port <= 65535:
+        sys.exit(
+            f"a port is a number from 1 to 65535, and {port} is none; choose another one: make run PORT=8000"
+        )
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
+            other = 8000 if port < 1024 else port % 65535 + 1
             sys.exit(
-                f"port {port} cannot be served on ({error.strerror}); choose another one: make run PORT={port % 65535 + 1}"
+                f"port {port} of {host} cannot be served on ({error.strerror}); choose another one: make run PORT={other}"
             )
 
 
 def _interrupt(*_: object) -> None:
+    # A second signal must not interrupt the end.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-def _origins() -> frozenset[str]:
+def _visitors() -> tuple[frozenset[str], frozenset[str]]:
+    """Return the origins whose pages may call, and the hosts that are answered to beside localhost.
+
+    Exits with a sentence.
+    """
     try:
-        return read_origins()
-    except SettingMissing as error:
+        return read_origins(), read_hosts()
+    except (SettingMissing, ValueError) as error:
         sys.exit(str(error))
 
 
@@ -197,25 +274,23 @@ def _is_on(name: str) -> bool:
 
 
 def home() -> Path:
-    """Return where jobs and runs are kept: RESONA_HOME, else `.resona` in the project.
-
-    Under Chalice's autoreload it lies outside the project: the reloader restarts the server at
-    every change of a file within.
-    """
-    chosen = os.environ.get("RESONA_HOME")
-    if chosen:
-        return Path(chosen)
-    if os.environ.get("CHALICE_WORKER"):
-        return Path.home() / ".resona" / hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
-    return ROOT / ".resona"
+    """Return where jobs and runs are kept: RESONA_HOME, else `.resona` in the project."""
+    return Path(os.environ.get("RESONA_HOME") or ROOT / ".resona").absolute()
 
 
-def environment(endpoint: str) -> dict[str, str]:
+def use(endpoint: access.Endpoint) -> None:
+    """Have this process call the cloud of a laptop, whatever its user has set for AWS."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        os.environ.pop(name, None)
+    os.environ.update(environment(endpoint))
+
+
+def environment(endpoint: access.Endpoint) -> dict[str, str]:
     """Return the environment of a stage whose cloud is at `endpoint`."""
     template = read_template(STAGE)
     return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "laptop",
+        "AWS_ENDPOINT_URL": endpoint.url,
+        "AWS_ACCESS_KEY_ID": endpoint.token,
         "AWS_SECRET_ACCESS_KEY": "laptop",
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
@@ -226,18 +301,20 @@ def environment(endpoint: str) -> dict[str, str]:
         "RESONA_SECRETS_TABLE": template.table("secrets"),
         "RESONA_SECRETS_KEY": template.key_alias,
         "RESONA_KEYS_TABLE": template.table("keys"),
-        "RESONA_DUE_QUEUE_URL": f"{endpoint}/{ACCOUNT}/{template.queues[0]['QueueName']}",
+        "RESONA_DUE_QUEUE_URL": f"{endpoint.url}/{ACCOUNT}/{template.queues[0]['QueueName']}",
         "RESONA_SCHEDULE_GROUP": template.group,
         "RESONA_WAKE_FUNCTION_ARN": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:resona-{STAGE}-wake",
         "RESONA_SCHEDULER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/resona-{STAGE}-scheduler",
     }
 
 
-def lambda_handlers() -> LambdaHandlers:
-    """Return the executor's functions, with the laptop's guard: they may call private addresses,
+def lambda_handlers(guard: Guard) -> LambdaHandlers:
+    """Return the executor's functions, with a laptop's guard: they may call private addresses,
     which nothing deployed can.
     """
-    firing = executor.assemble(guard=LOCAL)
+    firing = executor.assemble(guard=guard)
+    if not shown.is_json():
+        firing = shown.shown(firing)
 
     def deliver(event: dict[str, Any], context: Context) -> None:
         lambda_context: Any = context
@@ -252,58 +329,28 @@ def lambda_handlers() -> LambdaHandlers:
     )
 
 
-class EventLine(logging.Formatter):
-    """An event and its fields on one line.
-
-    A traceback follows where an exception is first told of, and is none of what did not answer.
+def greet(url: str, key: str | None, stream: TextIO) -> None:
+    """Say where Resona listens and keeps its state, which key it takes, if it asks for one, and
+    what to try first.
     """
-
-    _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = (
-            f"{name}={value}"
-            for name, value in vars(record).items()
-            if name not in self._OWN and value is not None
-        )
-        line = " ".join([self.formatTime(record, "%H:%M:%S"), record.getMessage(), *fields])
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, Unavailable):
-            return f"{line} why={str(error)!r}"
-        if error is None or is_told(error):
-            return line
-        note_told(error)
-        # # it is asked only of a record that has one
-        return f"{line}\n{self.formatException(record.exc_info)}"  # type: ignore[arg-type]
-
-
-def quiet_logs() -> None:
-    """Show what happens to jobs, and of libraries only what is wrong."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(EventLine())
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
-    logging.getLogger("resona").setLevel(logging.INFO)
-
-
-def greet(url: str, key: str | None) -> None:
-    """Say where Resona listens, which key it takes, if it asks for one, and what to try first."""
     first = {
         "name": "My first job",
         "request": {"url": f"{url}/health", "method": "GET"},
         "trigger": {"delay": 5},
     }
-    shown = f" -H 'Authorization: Bearer {key}'" if key else ""
+    shown_key = f" -H 'Authorization: Bearer {key}'" if key else ""
     about_key = f"It asks for keys. This is one of the tenant {STAGE}: {key}\n" if key else ""
-    print(
+    say(
         f"""
-Resona listens on {url} (Ctrl-C stops everything). {about_key}Try a job that is due in 5 seconds:
+Resona listens on {url} (Ctrl-C stops everything). {about_key}Jobs and runs are kept in {home()}.
 
-curl -s {url}/jobs{shown} -H 'Content-Type: application/json' -d '{json.dumps(first)}'
+Try a job that is due in 5 seconds:
+
+curl -s {url}/jobs{shown_key} -H 'Content-Type: application/json' -d '{json.dumps(first)}'
 
 and then what came of it:
 
-curl -s {url}/jobs{shown}
+curl -s {url}/jobs{shown_key}
 """,
-        flush=True,
+        stream,
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hmac
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+STAGE = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,21 @@ class Reply:
     headers: dict[str, str] = field(
         default_factory=lambda: {"Content-Type": "application/x-amz-json-1.0"}
     )
+
+
+# What of a request's signature names the key that made it.
+_CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/]+)/")
+
+
+def authorization(token: str) -> str:
+    """Return the header `Authorization` with the emulator's token, for a request that no SDK signs."""
+    return f"AWS4-HMAC-SHA256 Credential={token}/laptop"
+
+
+def carries(header: str, token: str) -> bool:
+    """Return whether a header `Authorization` carries the emulator's token."""
+    match = _CREDENTIAL.match(header)
+    return match is not None and hmac.compare_digest(match[1].encode(), token.encode())
 
 
 Forward = Callable[[Request], Reply]

@@ -78,7 +78,7 @@ def test_keys_of_the_operator_open_are_listed_and_are_dead_when_revoked(closed: 
     }
     for secret in (key.secret, key.digest, reader.secret, reader.digest):
         assert secret not in listed.stdout + listed.stderr + closed.log()
-    assert f"key.refused key_id={reader.id} status=revoked" in closed.log()
+    assert f"a call was refused: its key {reader.id} is revoked" in closed.log()
 
 
 @on_a_laptop

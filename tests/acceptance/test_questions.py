@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.domain.api_keys import new_key
-from infra.local import run
+from infra.local import access, run
 from tests.acceptance.laptop import Laptop
 from tests.acceptance.questions import catalogue, firing
 from tests.acceptance.questions.account import Account, NoAccount, account_of, deployed
@@ -98,7 +98,9 @@ def test_an_account_is_found_by_the_usual_credentials(
     closed: Laptop, asked: Remote, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The laptop's cloud knows whose account it is, and all is called there as it is on AWS.
-    for name, value in run.environment((closed.home / "endpoint").read_text()).items():
+    endpoint = access.noted_endpoint(closed.home)
+    assert endpoint is not None
+    for name, value in run.environment(endpoint).items():
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
     found = deployed(asked)

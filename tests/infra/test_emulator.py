@@ -14,14 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.local.wire import ACCOUNT, REGION
+from infra.local.wire import ACCOUNT, REGION, authorization
 
 # It is started once.
 pytestmark = pytest.mark.xdist_group("emulator")
@@ -43,7 +44,7 @@ class Emulator:
             text=True,
         )
         assert self.process.stdout is not None
-        word, _, port = self.process.stdout.readline().strip().partition(" ")
+        word, port, self.token = self.process.stdout.readline().split()
         assert word == "ready"
         self.url = f"http://127.0.0.1:{port}"
         self.dynamodb, self.sqs, self.scheduler = (
@@ -51,7 +52,7 @@ class Emulator:
         )
         self.queue_url = f"{self.url}/{ACCOUNT}/resona-local-due"
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, token: str | None = None) -> Any:
         # Like Resona's own clients, these check nothing themselves; and what is refused is not
         # tried again.
         config = Config(
@@ -64,7 +65,7 @@ class Emulator:
             service,
             REGION,
             endpoint_url=self.url,
-            aws_access_key_id="x",
+            aws_access_key_id=self.token if token is None else token,
             aws_secret_access_key="x",
             config=config,
             use_ssl=False,
@@ -94,8 +95,15 @@ class Emulator:
         }
 
     def schedules(self) -> list[str]:
-        with urlopen(f"{self.url}/laptop/schedules", timeout=5) as answer:
+        with self.ask("/laptop/schedules") as answer:
             return [schedule["Name"] for schedule in json.load(answer)["schedules"]]
+
+    def ask(self, path: str) -> Any:
+        """Send what no SDK sends, with the token."""
+        return urlopen(
+            Request(f"{self.url}{path}", headers={"Authorization": authorization(self.token)}),
+            timeout=10,
+        )
 
     def receive(self) -> list[str]:
         received = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
@@ -111,6 +119,14 @@ class Emulator:
 
 def item(name: str, revision: int = 1, **more: Any) -> dict[str, Any]:
     return {"id": {"S": name}, "part": {"S": "state"}, "revision": {"N": str(revision)}, **more}
+
+
+def item_key(name: str) -> dict[str, Any]:
+    return {"id": {"S": name}, "part": {"S": "state"}}
+
+
+def status(error: ClientError) -> int:
+    return error.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
 def schedule(name: str = "a-schedule", **changes: Any) -> dict[str, Any]:
@@ -258,9 +274,7 @@ def test_who_knows_the_schedules_is_told_of_the_next_change_and_of_no_other(
     cloud: Emulator,
 ) -> None:
     def read(version: int, wait: float) -> Any:
-        with urlopen(
-            f"{cloud.url}/laptop/schedules?wait={wait}&version={version}", timeout=10
-        ) as answer:
+        with cloud.ask(f"/laptop/schedules?wait={wait}&version={version}") as answer:
             return json.load(answer)
 
     known = read(-1, 10)["version"]
@@ -507,10 +521,65 @@ def test_a_kill_in_the_middle_of_many_writes_loses_none_that_was_acknowledged(
     second.end()
 
 
-def test_a_service_that_resona_does_not_use_is_there_too(cloud: Emulator) -> None:
-    assert cloud.client("sts").get_caller_identity()["Account"] == ACCOUNT
-    with urlopen(f"{cloud.url}/moto-api/data.json", timeout=20) as unsigned:
-        assert "sqs" in json.load(unsigned)
+@pytest.mark.parametrize("path", ["/moto-api/data.json", "/moto-api/", "/"])
+def test_nothing_but_what_resona_uses_is_there(cloud: Emulator, path: str) -> None:
+    with pytest.raises(ClientError) as refused:
+        cloud.client("secretsmanager").list_secrets()
+    assert status(refused.value) == 404
+    with pytest.raises(HTTPError) as unknown, cloud.ask(path):
+        pass
+    with unknown.value as answer:
+        assert answer.code == 404
+
+
+@pytest.mark.parametrize("token", ["x", "laptop", "", "{token}x", "x{token}"])
+def test_who_does_not_know_the_token_is_answered_nothing(cloud: Emulator, token: str) -> None:
+    wrong = token.format(token=cloud.token)
+    cloud.put("kept")
+    calls = [
+        (cloud.client("dynamodb", wrong), "scan", {"TableName": JOBS}),
+        (
+            cloud.client("dynamodb", wrong),
+            "delete_item",
+            {"TableName": JOBS, "Key": item_key("kept")},
+        ),
+        (cloud.client("sqs", wrong), "receive_message", {"QueueUrl": cloud.queue_url}),
+        (cloud.client("sqs", wrong), "purge_queue", {"QueueUrl": cloud.queue_url}),
+        (cloud.client("scheduler", wrong), "list_schedules", {}),
+        (cloud.client("kms", wrong), "list_keys", {}),
+    ]
+    for client, operation, request in calls:
+        with pytest.raises(ClientError) as refused:
+            getattr(client, operation)(**request)
+        assert status(refused.value) == 403
+    for header in (
+        {},
+        {"Authorization": authorization(wrong)},
+        {"Authorization": cloud.token},
+        {"X-Token": cloud.token},
+    ):
+        for path in ("/laptop/schedules", "/moto-api/data.json", "/moto-api/reset"):
+            with pytest.raises(HTTPError) as silent:
+                urlopen(Request(f"{cloud.url}{path}", method="POST", headers=header), timeout=10)
+            with silent.value as answer:
+                assert answer.code == 403
+    assert "kept" in cloud.items()
+
+
+def test_each_start_has_a_token_of_its_own_and_files_that_their_owner_alone_reads(
+    tmp_path: Path,
+) -> None:
+    folder, tokens = tmp_path / "a" / "folder", set()
+    for _ in range(2):
+        emulator = Emulator(folder)
+        emulator.put("kept")
+        tokens.add(emulator.token)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in [folder, *folder.iterdir()]}
+        assert "local.sqlite-wal" in modes
+        assert modes == {name: 0o700 if name == "folder" else 0o600 for name in modes}
+        emulator.end()
+    assert len(tokens) == 2
+    assert all(len(token) > 40 for token in tokens)
 
 
 def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:

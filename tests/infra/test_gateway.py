@@ -27,6 +27,7 @@ from tests.environment import Environment
 
 BODY = json.dumps(job()).encode()
 LENGTH = b"Content-Length: %d\r\n" % len(BODY)
+HOST = b"\r\nHost: localhost\r\n\r\n"
 CHUNK = b"%x\r\n" % len(BODY) + BODY + b"\r\n"
 START = b"POST /jobs HTTP/1.1\r\nHost: localhost:8000\r\nContent-Type: application/json\r\n"
 
@@ -173,7 +174,7 @@ def test_a_request_that_breaks_off_registers_nothing_though_it_reads_as_a_whole_
 def test_a_line_that_is_no_request_of_ours_is_answered_with_a_status_and_a_problem(
     gateway: Gateway, line: bytes, status: int
 ) -> None:
-    answer = gateway.send(line + b"\r\n\r\n")
+    answer = gateway.send(line + HOST)
     assert answer.raw.startswith(b"HTTP/1.1 ")
     assert (answer.status, answer.json["status"]) == (status, status)
     assert "None" not in answer.json["detail"]
@@ -204,7 +205,7 @@ def test_a_method_that_is_not_possible_is_told_which_are(gateway: Gateway) -> No
     for method in (b"PUT", b"TRACE", b"BREW"):
         assert (
             b"\r\nAllow: GET, HEAD, OPTIONS, POST\r\n"
-            in gateway.send(method + b" /jobs HTTP/1.1\r\n\r\n").head
+            in gateway.send(method + b" /jobs HTTP/1.1" + HOST).head
         )
 
 
@@ -273,7 +274,9 @@ def test_a_body_over_10_mb_is_answered_and_not_cut_off(gateway: Gateway) -> None
 
 
 def test_empty_lines_before_a_request_are_overlooked(gateway: Gateway) -> None:
-    answer = gateway.send(b"GET /health HTTP/1.1\r\n\r\n\r\n  \r\nGET /nowhere HTTP/1.1\r\n\r\n")
+    answer = gateway.send(
+        b"GET /health HTTP/1.1" + HOST + b"\r\n  \r\nGET /nowhere HTTP/1.1" + HOST
+    )
     assert answer.raw.count(b"HTTP/1.1 200") == 1
     assert answer.raw.count(b"HTTP/1.1 404") == 1
 
@@ -293,5 +296,150 @@ def test_a_client_that_goes_away_leaves_no_trace(
     with gateway.connect() as connection:
         connection.sendall(sent)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    assert gateway.send(b"GET /health HTTP/1.1\r\n\r\n").status == 200
+    assert gateway.send(b"GET /health HTTP/1.1" + HOST).status == 200
     assert capfd.readouterr().err == ""
+
+
+def registered(
+    *headers: bytes,
+    target: bytes = b"/jobs",
+    host: bytes = b"localhost:8000",
+    kind: bytes = b"application/json",
+) -> bytes:
+    """Return a request for a job, with more headers; a page can send one of the kind text/plain
+    without a preflight.
+    """
+    lines = [b"POST " + target + b" HTTP/1.1", b"Host: " + host, b"Content-Type: " + kind, *headers]
+    return b"\r\n".join(lines) + b"\r\n" + LENGTH + b"\r\n" + BODY
+
+
+@pytest.mark.parametrize(
+    "host",
+    [b"127.0.0.1:8000", b"[::1]:8000", b"LOCALHOST", b"localhost.", b"a.localhost:1", b"127.9.9.9"],
+)
+def test_the_names_of_this_machine_are_answered(gateway: Gateway, host: bytes) -> None:
+    assert gateway.send(registered(host=host)).status == 201
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"rebound.example:8000",
+        b"localhost.rebound.example",
+        b"127.0.0.1.rebound.example",
+        b"192.168.1.7:8000",
+        b"0.0.0.0:8000",
+        b"[::ffff:192.168.1.7]",
+        b"notlocalhost",
+        b"localhost@rebound.example",
+        b"laptop.example",
+        b"",
+    ],
+)
+def test_a_name_that_was_rebound_to_this_machine_is_not_answered(
+    gateway: Gateway, host: bytes
+) -> None:
+    for request in (
+        registered(host=host),
+        b"GET /signing-secret HTTP/1.1\r\nHost: " + host + b"\r\n\r\n",
+    ):
+        answer = gateway.send(request)
+        assert answer.status == answer.json["status"]
+        assert answer.status in (400, 403)
+        assert b"whsec_" not in answer.raw
+    assert gateway.jobs == 0
+
+
+def test_a_host_that_a_setting_names_is_answered(gateway: Gateway) -> None:
+    gateway.server.hosts = frozenset({"laptop.example"})
+    answer = gateway.send(registered(host=b"Laptop.Example:8000"))
+    assert b"\r\nLocation: http://Laptop.Example:8000/jobs/" in answer.head
+    assert gateway.send(registered(host=b"other.example")).status == 403
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        registered(target=b"http://rebound.example/jobs"),
+        registered(target=b"http://rebound.example/jobs", host=b"rebound.example"),
+        registered(target=b"http://localhost:8000@rebound.example/jobs"),
+        registered(b"Host: rebound.example"),
+        registered().replace(b"Host: localhost:8000\r\n", b""),
+    ],
+)
+def test_no_location_names_a_host_that_is_not_this_machine(
+    gateway: Gateway, request_: bytes
+) -> None:
+    answer = gateway.send(request_)
+    assert answer.status in (400, 403)
+    assert b"rebound" not in answer.raw
+    assert gateway.jobs == 0
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [b"Sec-Fetch-Site: cross-site"],
+        [b"Sec-Fetch-Site: same-site"],
+        [b"Origin: https://page.example"],
+        [b"Origin: null"],
+        [b"Origin: http://localhost:3000", b"Sec-Fetch-Site: same-site"],
+        [b"Origin: http://localhost:8000", b"Sec-Fetch-Site: cross-site"],
+        [b"Origin: http://localhost:8000", b"Origin: https://page.example"],
+        [b"Sec-Fetch-Site: same-origin", b"Sec-Fetch-Site: cross-site"],
+    ],
+)
+@pytest.mark.parametrize(
+    "line", [b"POST /signing-secret/rotate", b"POST /jobs/delete?label=a:b", b"GET /signing-secret"]
+)
+def test_a_page_of_another_site_is_refused_before_anything_happens(
+    gateway: Gateway, line: bytes, sent: list[bytes]
+) -> None:
+    before = gateway.send(b"GET /signing-secret HTTP/1.1" + HOST).json
+    answer = gateway.send(
+        b"\r\n".join(
+            [line + b" HTTP/1.1", b"Host: localhost:8000", *sent, b"Content-Length: 0", b"", b""]
+        )
+    )
+    assert (answer.status, answer.json["status"]) == (403, 403)
+    assert "RESONA_CORS_ORIGINS" in answer.json["detail"]
+    assert gateway.send(b"GET /signing-secret HTTP/1.1" + HOST).json == before
+    assert gateway.send(registered(*sent, kind=b"text/plain")).status == 403
+    assert gateway.jobs == 0
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [b"Sec-Fetch-Site: none"],
+        [b"Sec-Fetch-Site: same-origin", b"Origin: http://localhost:8000"],
+        [b"Sec-Fetch-Site: cross-site", b"Origin: https://page.example"],
+    ],
+)
+def test_the_address_bar_its_own_pages_and_an_allowed_origin_are_served(
+    gateway: Gateway, sent: list[bytes]
+) -> None:
+    parts.use(gateway.env.scheduling, stage="local", origins=frozenset({"https://page.example"}))
+    assert gateway.send(registered(*sent)).status == 201
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        registered(b"A: b\rContent-Length: 0"),
+        registered(b"A: b\rHost: rebound.example"),
+        registered(b"A: b\r\r"),
+        registered(b"\rA: b"),
+        registered(target=b"/jobs\rA: b"),
+        registered(target=b"/jobs\x0b"),
+        START
+        + b"Transfer-Encoding: chunked\r\n\r\n"
+        + CHUNK.replace(b"\r\n", b"\r\r\n", 1)
+        + b"0\r\n\r\n",
+        START + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK + b"0\r\nA: b\rC: d\r\n\r\n",
+    ],
+)
+def test_a_cr_alone_ends_no_line_and_is_refused(gateway: Gateway, request_: bytes) -> None:
+    answer = gateway.send(request_)
+    assert (answer.status, answer.json["status"]) == (400, 400)
+    assert gateway.jobs == 0

@@ -19,7 +19,7 @@ from chalicelib.domain.secrets import Credentials
 from chalicelib.outbound import address_guard
 from chalicelib.outbound.address_guard import PUBLIC, Guard
 from chalicelib.outbound.send import send
-from infra.local.guard import LOCAL
+from infra.local.guard import LOCAL, beside
 from tests.outbound.servers import serving
 
 ROOT = Path(__file__).parent.parent.parent
@@ -118,6 +118,35 @@ def test_a_laptop_calls_localhost_by_its_name_and_what_ships_does_not() -> None:
             Outcome.BLOCKED,
             1,
         )
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2", "[::1]"])
+def test_no_job_calls_the_process_that_keeps_the_laptop_s_jobs(host: str) -> None:
+    with serving(OK) as server:
+        request = Request(f"http://{host}:{server.port}/", "POST", {})
+        sent = send(
+            request,
+            run_headers=RUN,
+            timeout=timedelta(seconds=2),
+            credentials=SIGNED,
+            guard=beside(server.port),
+        )
+        assert (sent.outcome, server.seen) == (Outcome.BLOCKED, [])
+        assert sent.error is not None
+        assert "no job may call" in sent.error
+
+
+def test_a_job_calls_every_other_port_beside_it() -> None:
+    with serving(OK) as server:
+        request = Request(f"http://localhost:{server.port}/", "POST", {})
+        sent = send(
+            request,
+            run_headers=RUN,
+            timeout=timedelta(seconds=2),
+            credentials=SIGNED,
+            guard=beside(server.port + 1),
+        )
+        assert (sent.outcome, len(server.seen)) == (Outcome.SUCCESS, 1)
 
 
 def shipped() -> list[Path]:

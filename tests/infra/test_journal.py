@@ -138,3 +138,29 @@ def test_many_threads_write_and_read_at_once(journal: Journal) -> None:
     for thread in threads:
         thread.join()
     assert len(kept(journal)) == 400
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_what_an_older_resona_left_readable_is_its_owner_s_alone_from_then_on(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.parent.chmod(0o755)
+    files = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))]
+    # As a process that was killed leaves them: SQLite takes them over as they are.
+    sqlite3.connect(path).close()
+    for file in files:
+        file.touch()
+        file.chmod(0o644)
+    Journal(path).close()
+    assert mode(path.parent) == 0o700
+    assert {mode(file) for file in files if file.exists()} == {0o600}
+
+
+def test_a_folder_that_others_need_keeps_its_mode(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    Journal(shared / "local.sqlite").close()
+    assert shared.stat().st_mode & 0o7777 == 0o1777

@@ -150,11 +150,11 @@ def _laptop() -> Account:
     if endpoint is None:
         raise NoAccount("RESONA_HOME is not the folder of a laptop that runs")
     environment = run.environment(endpoint)
-    session = boto3.Session("laptop", "laptop", region_name=environment["AWS_DEFAULT_REGION"])
+    session = boto3.Session(endpoint.token, "laptop", region_name=environment["AWS_DEFAULT_REGION"])
     return Account(
-        session.client("scheduler", endpoint_url=endpoint, config=_CONFIG),
+        session.client("scheduler", endpoint_url=endpoint.url, config=_CONFIG),
         ApiKeyStore(
-            session.client("dynamodb", endpoint_url=endpoint, config=_CONFIG),
+            session.client("dynamodb", endpoint_url=endpoint.url, config=_CONFIG),
             environment["RESONA_KEYS_TABLE"],
         ),
         environment["RESONA_SCHEDULE_GROUP"],

@@ -1,0 +1,395 @@
+"""What a laptop shows while it runs: for people a line for each thing that happens, or with
+`RESONA_LOG=json` a stage's own lines.
+
+    12:07:48 ✓ Report  POST localhost:9000/cron  200  3 ms
+
+Names of jobs, methods and paths are in no line of a stage. A laptop takes them from the attempt
+that is under way in the thread, or asks the table for the job, in the thread that writes. Query
+strings, headers, bodies and the texts of exceptions are in no line.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from logging.handlers import QueueHandler, QueueListener
+from typing import Any, TextIO
+from urllib.parse import urlsplit
+
+from chalicelib.config import read_log_level
+from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.run import AttemptResult, Outcome
+from chalicelib.domain.state import DueMessage, UnfinishedRun
+from chalicelib.telemetry.lines import Line, is_told, note_told
+from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt
+from chalicelib.usecases.firing import Firing
+
+LATE = timedelta(seconds=1)
+_LONGEST = 80
+_GREEN, _RED, _YELLOW, _DIM = "32", "31", "33", "2"
+
+# Event → its mark, its colour and its words, which may name the event's fields. What has an attempt
+# is told by `_of_attempt`.
+_WORDS: dict[str, tuple[str, str, str]] = {
+    "job.created": ("+", _DIM, "created"),
+    "job.changed": ("·", _DIM, "changed"),
+    "job.paused": ("·", _DIM, "paused"),
+    "job.resumed": ("·", _DIM, "resumed"),
+    "job.deleted": ("-", _DIM, "deleted"),
+    "run.queued": ("·", _DIM, "asked to run now"),
+    "secret.put": ("·", _DIM, "a secret was put"),
+    "secret.deleted": ("·", _DIM, "a secret was deleted"),
+    "signing_secret.rotated": ("·", _DIM, "the signing secret was rotated"),
+    "key.refused": ("!", _YELLOW, "a call was refused: its key {key_id} is {status}"),
+    "request.failed": ("!", _RED, "a call failed in Resona itself"),
+    "request.unavailable": ("!", _YELLOW, "a call was not answered"),
+    "attempt.abandoned": (
+        "!",
+        _YELLOW,
+        "not sent, since too little time was left; it will be tried again",
+    ),
+    "attempt.unknown": (
+        "!",
+        _YELLOW,
+        "an attempt was lost with its process, and nobody knows whether it was sent",
+    ),
+    "exchange.failed": ("!", _RED, "sending failed in Resona itself"),
+    "message.send_failed": ("!", _YELLOW, "could not be queued; it will be within a minute"),
+    "schedule.create_failed": ("!", _YELLOW, "could not be scheduled; it will be within a minute"),
+    "job.overdue": ("!", _YELLOW, "came due unnoticed and runs now"),
+    "sweep.failed": ("!", _RED, "is overdue and could not be queued"),
+    "message.failed": ("!", _RED, "could not be run; it will be tried again"),
+    "message.invalid": ("!", _RED, "a message that is none of Resona's was dropped"),
+    "invocation.failed": ("!", _RED, "Resona itself failed"),
+}
+# Events of which nobody needs to know where a laptop runs: they change nothing, or another line
+# tells of it.
+UNSHOWN = frozenset(
+    "message.ignored schedule.orphan_deleted message.mark_failed schedule.delete_failed job.armed sweep.ended attempt.ended "
+    "library.warned log_line.failed metrics.failed".split()
+)
+SHOWN = frozenset(_WORDS) | {"run.ended", "run.retrying"}
+_REASONS = {
+    "overlap": "the run before was not over",
+    "too_many_runs": "too many runs are unfinished",
+    "superseded": "the job was changed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that was made, as it is shown; `lateness` is that of a run's first."""
+
+    job_id: str
+    name: str
+    method: str
+    url: str
+    number: int
+    exchange: AttemptResult
+    lateness: timedelta | None
+
+
+class Underway(threading.local):
+    """The attempt that this thread has made, and of whose end no line has told yet."""
+
+    attempt: Attempt | None = None
+
+    def take(self, job_id: str) -> Attempt | None:
+        """Return the attempt if it is one of this job, and forget it."""
+        attempt, self.attempt = self.attempt, None
+        return attempt if attempt is not None and attempt.job_id == job_id else None
+
+
+underway = Underway()
+
+
+@dataclass(frozen=True)
+class ShownSender(AttemptSender):
+    """A sender that notes what it has sent."""
+
+    def attempt(
+        self, ready: PreparedAttempt, run: UnfinishedRun
+    ) -> tuple[datetime, AttemptResult] | None:
+        """Send the attempt, as `AttemptSender` does, and note it for the line that will tell of its
+        end.
+        """
+        sent = super().attempt(ready, run)
+        if sent is not None:
+            started_at, exchange = sent
+            definition, request = ready.definition, ready.definition.request
+            lateness = started_at - run.key.asked_at if run.attempt == 1 else None
+            underway.attempt = Attempt(
+                definition.id,
+                definition.name,
+                request.method,
+                request.url,
+                run.attempt,
+                exchange,
+                lateness,
+            )
+        return sent
+
+
+@dataclass(frozen=True)
+class ShownFiring(Firing):
+    """The executor, which shows an attempt of which no event told how its run goes on: somebody
+    else has settled it.
+    """
+
+    def fire(self, due: DueMessage) -> None:
+        """Fire, as `Firing` does."""
+        underway.attempt = None
+        try:
+            super().fire(due)
+        finally:
+            if underway.attempt is not None:
+                logging.getLogger("resona").info("run.ended", extra={"job_id": due.job_id})
+
+
+def shown(firing: Firing) -> Firing:
+    """Return the same executor, which notes what it sends for the lines that are shown."""
+    sender = ShownSender(
+        **{name: getattr(firing.sender, name) for name in AttemptSender.__dataclass_fields__}
+    )
+    return ShownFiring(
+        **{name: getattr(firing, name) for name in Firing.__dataclass_fields__} | {"sender": sender}
+    )
+
+
+class Told(logging.Formatter):
+    """Make the lines for people.
+
+    `name_of` returns a job's name, None if it is not known; it is asked once a job.
+    """
+
+    def __init__(self, name_of: Callable[[str], str | None], *, colours: bool = False) -> None:
+        super().__init__()
+        self._name_of = name_of
+        self._names: dict[str, str] = {}
+        self._colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record, with the place of a defect below it."""
+        fields = vars(record)
+        attempt: Attempt | None = fields.get("attempt_made")
+        if attempt is not None:
+            self._remember(attempt.job_id, attempt.name)
+            mark, colour, words = _of_attempt(attempt, record.msg, fields)
+        else:
+            mark, colour, words = self._words(record)
+        if self._colours:
+            mark = f"\x1b[{colour}m{mark}\x1b[0m"
+        line = f"{self.formatTime(record, '%H:%M:%S')} {mark} {words}"
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, Unavailable):
+            return f"{line}: {error}"
+        if error is None or is_told(error):
+            return line
+        note_told(error)
+        return "\n".join([line, *(f"    {place}" for place in _places(error))])
+
+    def _words(self, record: logging.LogRecord) -> tuple[str, str, str]:
+        fields = vars(record)
+        if record.name == "resona" and record.msg in ("run.ended", "run.retrying"):
+            mark, colour, words = _of_run(record.msg, fields)
+        elif record.name == "resona" and record.msg in _WORDS:
+            mark, colour, words = _WORDS[record.msg]
+            words = words.format_map(_Known(fields))
+        elif record.name.startswith("resona") and not record.args:
+            mark, colour, words = (
+                "!",
+                _RED if record.levelno >= logging.ERROR else _YELLOW,
+                str(record.msg).replace(".", " "),
+            )
+        else:
+            # Texts of libraries hold URLs, headers and values.
+            mark, colour, words = (
+                "!",
+                _YELLOW,
+                f"{record.name} gave a warning ({record.pathname}:{record.lineno})",
+            )
+        job_id = fields.get("job_id")
+        return mark, colour, f"{self._name(job_id, record.msg)}  {words}" if job_id else words
+
+    def _name(self, job_id: str, event: str) -> str:
+        if event == "job.changed":
+            self._names.pop(job_id, None)
+        name = self._names.get(job_id) or self._name_of(job_id)
+        if name is None:
+            return job_id
+        self._remember(job_id, name)
+        return plain(name)
+
+    def _remember(self, job_id: str, name: str) -> None:
+        if len(self._names) >= 10_000:
+            self._names.clear()
+        self._names[job_id] = name
+
+
+class _Known(dict[str, Any]):
+    def __missing__(self, name: str) -> str:
+        return "unknown"
+
+
+def _of_attempt(attempt: Attempt, event: str, fields: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return mark, colour and words of an attempt whose run goes on, or has ended, as the event
+    says.
+    """
+    exchange, status = attempt.exchange, fields.get("status")
+    words = [plain(attempt.name), f"{attempt.method} {plain(_target(attempt.url))}"]
+    if exchange.status_code is not None:
+        words.append(str(exchange.status_code))
+    if exchange.status_code is None or exchange.outcome not in (
+        Outcome.SUCCESS,
+        Outcome.HTTP_ERROR,
+    ):
+        words.append(plain(exchange.error or exchange.outcome.value.replace("_", " ")))
+    words.append(_length(exchange.duration))
+    if attempt.lateness is not None and attempt.lateness > LATE:
+        words.append(f"late by {_length(attempt.lateness)}")
+    if event == "run.retrying":
+        return "↻", _YELLOW, "  ".join([*words, f"attempt {attempt.number}, will be tried again"])
+    if status == "succeeded":
+        return (
+            "✓",
+            _GREEN,
+            "  ".join([*words, f"at attempt {attempt.number}"] if attempt.number > 1 else words),
+        )
+    if status is None:
+        return "·", _DIM, "  ".join([*words, "settled elsewhere"])
+    reason = _REASONS.get(str(fields.get("reason")))
+    failed = "failed" if attempt.number == 1 else f"failed after {attempt.number} attempts"
+    return "✗", _RED, "  ".join([*words, f"{failed}: {reason}" if reason else failed])
+
+
+def _target(url: str) -> str:
+    """Return host, port and path of a URL as it was registered, without its query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "a malformed URL"
+    return parts.netloc.rpartition("@")[2] + (parts.path or "/")
+
+
+def _of_run(event: str, fields: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return mark, colour and words of a run of which no attempt was made in this thread."""
+    status, reason = str(fields.get("status", "")), _REASONS.get(str(fields.get("reason")))
+    if event == "run.retrying":
+        return "↻", _YELLOW, "will be tried again"
+    if status == "missed":
+        count = fields.get("occurrences") or 1
+        return (
+            "✗",
+            _RED,
+            "missed a run: it was too late for it"
+            if count == 1
+            else f"missed {count} runs: it was too late for them",
+        )
+    if status == "succeeded":
+        return "✓", _GREEN, "succeeded"
+    if status == "skipped":
+        return "-", _YELLOW, f"skipped: {reason}" if reason else "skipped"
+    return "✗", _RED, f"{status or 'ended'}: {reason or 'all attempts'}"
+
+
+def _length(time: timedelta) -> str:
+    seconds = time.total_seconds()
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    return (
+        f"{seconds:.1f} s"
+        if seconds < 10
+        else str(timedelta(seconds=round(seconds)))
+        if seconds >= 120
+        else f"{round(seconds)} s"
+    )
+
+
+def plain(text: str) -> str:
+    """Return a text of a caller's as it may go to a terminal: on one line, without control
+    characters, at most 80 long.
+    """
+    safe = "".join(sign if sign.isprintable() else "�" for sign in text)
+    return safe if len(safe) <= _LONGEST else f"{safe[: _LONGEST - 1]}…"
+
+
+def _places(error: BaseException) -> list[str]:
+    """Return where an exception was raised and of which class it and its causes are, without their
+    texts.
+    """
+    places = [
+        f"{frame.filename}:{frame.lineno} in {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)[-12:]
+    ]
+    cause = error.__cause__ or error.__context__
+    return [
+        *places,
+        type(error).__name__ + (f", caused by {type(cause).__name__}" if cause else ""),
+    ]
+
+
+class _Writing(QueueHandler):
+    """Hands records to the thread that writes: who logs waits for no table and no terminal."""
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Take what only the thread that logs knows."""
+        if record.name == "resona" and record.msg in ("run.ended", "run.retrying"):
+            vars(record)["attempt_made"] = underway.take(vars(record)["job_id"])
+        return record
+
+
+def is_shown(record: logging.LogRecord) -> bool:
+    """Return whether a record is an event for a person."""
+    if record.levelno >= logging.ERROR:
+        return True
+    if record.name != "resona":
+        return record.levelno >= logging.WARNING
+    return record.msg not in UNSHOWN and (
+        record.levelno >= logging.WARNING or record.msg in SHOWN - {"exchange.failed"}
+    )
+
+
+def has_colours(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a stream is a terminal that shows colours, and nobody has asked for none
+    (https://no-color.org).
+    """
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def is_json(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether RESONA_LOG asks for JSON. Exits with a sentence if it cannot be understood."""
+    text = environ.get("RESONA_LOG", "")
+    if text not in ("", "json"):
+        sys.exit(f"RESONA_LOG can only be `json`, or not be set; it is {text!r}")
+    return text == "json"
+
+
+def show(name_of: Callable[[str], str | None], stream: TextIO = sys.stdout) -> QueueListener:
+    """Show events on a stream from now on, and of libraries what is wrong; stop what is returned to
+    have all of it written.
+
+    Exits with a sentence for a RESONA_LOG that cannot be understood. Raises SettingMissing for such
+    a RESONA_LOG_LEVEL.
+    """
+    handler: logging.Handler = logging.StreamHandler(stream)
+    events = logging.getLogger("resona")
+    events.setLevel(logging.INFO)
+    if is_json():
+        handler.setFormatter(Line())
+        events.setLevel(read_log_level())
+    else:
+        handler.setFormatter(Told(name_of, colours=has_colours(stream)))
+        handler.addFilter(is_shown)
+    waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    logging.basicConfig(handlers=[_Writing(waiting)], level=logging.WARNING, force=True)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    listener = QueueListener(waiting, handler)
+    listener.start()
+    return listener
