@@ -20,17 +20,21 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom
 # Containers often ask for no bytecode. The tests start a hundred processes here, and each would compile all of Resona anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check format soak bench deploy smoke destroy acceptance e2e lock update audit clean
+# `make` alone lists the targets: the texts after `##`.
+.PHONY: help run test check format soak bench deploy smoke destroy acceptance e2e lock update audit clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: export PORT := $(PORT)
-run: $(VENV)/serves
+run: $(VENV)/serves ## serve on this laptop, at PORT (8000)
 	@case "$$PORT" in ""|*[!0-9]*) echo "PORT must be a number from 1 to 65535, for example: make run PORT=8000" >&2; exit 1;; esac; \
 		exec $(BIN)/chalice local --stage local --no-autoreload --port "$$PORT"
 
 # Three parts side by side, and each a pytest of its own. What waits for a laptop's Resona, or for hostile servers, leaves the processors idle
 # half the time; what tries very many values, or is about the laptop's cloud and a stage's deploy, takes what they leave: it waits for nothing,
 # and to count its lines would double its minutes and find no more of them.
-test: $(VENV)/tests
+test: $(VENV)/tests ## run the tests, offline after the installation
 	@$(PYTEST) --numprocesses 4 --dist loadgroup --no-cov tests/acceptance > $(VENV)/acceptance.log 2>&1 & laptop=$$!; \
 	nice -n 10 $(PYTEST) --numprocesses 2 --dist loadgroup --no-cov $(EXPLORATIONS) > $(VENV)/explorations.log 2>&1 & explorations=$$!; \
 	trap 'kill $$laptop $$explorations 2> /dev/null' EXIT INT TERM; \
@@ -40,7 +44,7 @@ test: $(VENV)/tests
 	wait $$explorations; explored=$$?; cat $(VENV)/explorations.log; \
 	exit $$((unit + explored + accepted))
 
-check: $(VENV)/tests
+check: $(VENV)/tests ## run ruff, mypy, cfn-lint and the walls between the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -48,16 +52,16 @@ check: $(VENV)/tests
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 	$(PYTEST) --no-cov tests/test_walls.py
 
-format: $(VENV)/tests
+format: $(VENV)/tests ## format the code and apply ruff's safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-soak: $(VENV)/tests
+soak: $(VENV)/tests ## run the explorations that take hours; can be stopped and continued
 	RESONA_SOAK=1 $(PYTEST) --numprocesses 2 --dist loadgroup --no-cov
 	$(BIN)/python -m tests.simulation bugs
 	$(BIN)/python -m tests.simulation soak
 
-bench: $(VENV)/tests
+bench: $(VENV)/tests ## print the measurements: costs, limits, bursts, lateness, sending
 	$(BIN)/python -m tests.bench.costs
 	$(BIN)/python -m tests.bench.bill
 	$(BIN)/python -m tests.bench.limits
@@ -69,31 +73,31 @@ bench: $(VENV)/tests
 	$(BIN)/python -m tests.bench.imports
 
 # PARAMETERS="AlarmEmail=you@example.com LogRetentionDays=90": of infra/template.yaml; they stay until they are given again.
-deploy: $(VENV)/serves
+deploy: $(VENV)/serves ## deploy STAGE to AWS and test it
 	@$(BIN)/python -m infra.deploy stack --stage "$(STAGE)" $(PARAMETERS:%=--parameter %)
 	@$(BIN)/chalice deploy --stage "$(STAGE)" --connection-timeout 120
 	@$(BIN)/python -m infra.deploy finish --stage "$(STAGE)"
 	@$(BIN)/python -m infra.deploy smoke --stage "$(STAGE)"
 
-smoke: $(VENV)/serves
+smoke: $(VENV)/serves ## test a deployed STAGE
 	@$(BIN)/python -m infra.deploy smoke --stage "$(STAGE)"
 
-destroy: $(VENV)/serves
+destroy: $(VENV)/serves ## remove a deployed STAGE, but keep its data
 	@$(BIN)/python -m infra.deploy destroy --stage "$(STAGE)" $(if $(YES),--yes)
 
 # A deployed stage, which RESONA_URL and RESONA_KEY name; tests/acceptance/remote.py says what else can be set.
-acceptance: $(VENV)/tests
+acceptance: $(VENV)/tests ## run the acceptance tests against RESONA_URL with RESONA_KEY
 	@$(BIN)/python -m tests.acceptance
 
 # What `make deploy` deploys, by the same commands, to an AWS on this machine, and the acceptance suite against it. On Linux.
-e2e: $(VENV)/tests $(CLOUD)/installed
+e2e: $(VENV)/tests $(CLOUD)/installed ## deploy to an AWS emulated on this machine, and test it there
 	@$(BIN)/python -m tests.e2e
 
 # `lock` pins what the .in files ask for and keeps the pins that are there; `update` raises all of them to the newest.
 update: RAISE := --upgrade
-update: lock
+update: lock ## raise every pinned version to the newest
 
-lock: $(VENV)/tests
+lock: $(VENV)/tests ## pin what the .in files ask for, keeping existing pins
 	$(LOCK) $(RAISE) --generate-hashes requirements.in --output-file requirements.txt
 	$(LOCK) $(RAISE) infra/local/requirements.in --output-file infra/local/requirements.txt
 	$(LOCK) $(RAISE) requirements-dev.in --output-file requirements-dev.txt
@@ -101,13 +105,13 @@ lock: $(VENV)/tests
 	$(LOCK) $(RAISE) tests/e2e/ministack.in --output-file tests/e2e/ministack.txt
 
 # Without --strict, what no advisory service could be asked about would count as sound. One file after the other, since they may pin differently.
-audit: $(VENV)/tests
+audit: $(VENV)/tests ## look for known vulnerabilities in the pinned versions
 	@failed=0; for pins in requirements infra/local/requirements requirements-dev tests/e2e/lambda tests/e2e/ministack; do \
 		echo "Asking about $$pins.txt"; \
 		$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement $$pins.txt || failed=1; \
 	done; exit $$failed
 
-clean:
+clean: ## remove the virtual environment and all caches
 	rm -rf .build
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 

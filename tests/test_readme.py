@@ -1,12 +1,20 @@
-"""What the README says is what there is."""
+"""README and docs/ say what the code does. `tests/snippets` runs their receivers,
+`tests/acceptance/test_examples.py` their calls.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import pkgutil
 import re
+import shlex
+import subprocess
 from dataclasses import fields
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
+from chalice.cli import cli as chalice
 
 from app import app
 from chalicelib.config import Settings
@@ -14,11 +22,15 @@ from chalicelib.domain.request import LARGEST_BODY
 from chalicelib.domain.secrets import LARGEST_SECRET
 from chalicelib.domain.state import MAX_UNFINISHED_RUNS
 from chalicelib.outbound.send import KEEP_BODY, KEEP_HEADERS
+from infra import keys
+from infra.deploy import __main__ as deploy
 from infra.template import load
 from tests.api.conftest import ROUTES
+from tests.pages import PAGES, README, ROOT, blocks, page, section
+from tests.test_walls import MAY_IMPORT, OWNED_BY
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z0-9]+):", MAKEFILE, re.MULTILINE))
 SOURCES = [
     ROOT / "app.py",
     *sorted((ROOT / "chalicelib").rglob("*.py")),
@@ -26,17 +38,16 @@ SOURCES = [
 ]
 
 
-def section(name: str) -> str:
-    """Return what stands under a heading, up to the next of its kind."""
-    return README.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+def test_the_readme_is_read_in_minutes() -> None:
+    assert 900 <= len(README.split()) <= 1_500
 
 
-def test_every_setting_is_in_the_readme() -> None:
+def test_every_setting_is_documented() -> None:
     named = {
         name for path in SOURCES for name in re.findall(r'"(RESONA_[A-Z_]+)"', path.read_text())
     }
     assert len(named) > 8
-    assert [name for name in sorted(named) if f"`{name}`" not in README] == []
+    assert [name for name in sorted(named) if f"`{name}`" not in page("settings")] == []
 
 
 @pytest.mark.parametrize("path", sorted(ROUTES))
@@ -51,9 +62,95 @@ def test_every_route_is_in_the_readme(path: str) -> None:
         )
 
 
-def test_every_command_in_the_readme_is_there() -> None:
-    targets = set(re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z0-9]+)", README)) <= targets
+def test_every_room_is_in_the_readme() -> None:
+    tree = blocks(section(README, "The code"), "")[0]
+    rooms = {
+        path.name
+        for path in (ROOT / "chalicelib").iterdir()
+        if path.is_dir() and path.name != "__pycache__"
+    }
+    assert set(re.findall(r"^  ([a-z]+)/", tree, re.MULTILINE)) == rooms
+    assert set(re.findall(r"^([a-z]+)/", tree, re.MULTILINE)) == {
+        "chalicelib",
+        "infra",
+        "tests",
+        "docs",
+    }
+
+
+def test_contributing_tells_the_walls_that_test_walls_holds() -> None:
+    walls = section(PAGES["CONTRIBUTING.md"], "The walls")
+    rows = re.findall(r"^\| `([a-z]+)` \| (.+?) \| (.+?) \|$", walls, re.MULTILINE)
+    told = {room: set(re.findall(r"`([a-z._]+)`", ours)) for room, ours, _ in rows}
+    rooms = MAY_IMPORT.keys() - {"config", "version"}
+    assert told == {room: MAY_IMPORT[room] - {room} for room in rooms}
+    for room, _, theirs in rows:
+        for package in re.findall(r"[a-z0-9]+", theirs.partition(".")[0].replace("only here", "")):
+            assert package == "none" or room in OWNED_BY[package], f"{room}: {package}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_make_target_that_a_page_names_is_there(name: str) -> None:
+    assert set(re.findall(r"`make ([a-z0-9]+)", PAGES[name])) <= TARGETS
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_in_a_page_can_be_typed(name: str) -> None:
+    """Calls of the API are made for real, in tests/acceptance/test_examples.py; the others are
+    parsed as the program would.
+    """
+    for block in blocks(PAGES[name], "sh"):
+        if "localhost:" in block or "127.0.0.1" in block:
+            # test_examples.py runs all that README has; no other page has any.
+            assert name == "README.md", block
+            continue
+        for line in block.replace("\\\n", " ").splitlines():
+            why = why_not_typed(line)
+            assert why is None, f"{name}: {line}: {why}"
+
+
+def why_not_typed(line: str) -> str | None:
+    """Return why a command line would not be understood, None if it would be."""
+    words = shlex.split(line, comments=True)
+    words = words[len(list(takewhile(lambda word: re.match(r"[A-Z_]+=", word), words))) :]
+    match words:
+        case []:
+            return None
+        case ["make", *rest]:
+            wrong = [word for word in rest if word not in TARGETS and "=" not in word]
+            return f"no target {wrong}" if wrong else None
+        case ["git", "pull"] | ["git", "clone", _]:
+            return None
+        case ["aws", *rest]:
+            files = [word.partition("file://")[2] for word in rest if "file://" in word]
+            return next((f"no {file}" for file in files if not (ROOT / file).exists()), None)
+        case [".venv/bin/chalice", command, *rest]:
+            known = chalice.commands.get(command)
+            if known is None:
+                return "chalice has no such command"
+            known.make_context(command, rest)
+            return None
+        case [python, "-m", module, *rest] if python in ("python", ".venv/bin/python"):
+            if importlib.util.find_spec(module) is None:
+                return f"no module {module}"
+            parser = {"infra.keys": keys, "infra.deploy": deploy}.get(module)
+            if parser is not None:
+                parser._parser().parse_args(rest)
+            return None
+        case ["cp" | "sed", *_]:
+            return None
+        case ["curl", *rest]:
+            return None if any("…" in word for word in rest) else "a call that nobody makes"
+        case _:
+            return "unknown to this test"
+
+
+def test_make_alone_lists_every_target_with_a_line() -> None:
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = dict(re.findall(r"^make ([a-z0-9]+) +(\S.*)$", done.stdout, re.MULTILINE))
+    phony = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)[0].split()
+    assert listed.keys() == set(phony)
+    assert len(listed) == len(done.stdout.splitlines())
 
 
 def test_every_alarm_is_explained_and_no_other() -> None:
@@ -66,14 +163,14 @@ def test_every_alarm_is_explained_and_no_other() -> None:
         resource["Properties"]["AlarmName"]["Fn::Sub"].removeprefix("resona-${Stage}-")
         for resource in resources
     ]
-    rows = re.findall(r"^\| (`.+?) \| .+? \| .+? \|$", section("Operate"), re.MULTILINE)
+    rows = re.findall(r"^\| (`.+?) \| .+? \| .+? \|$", page("alarms"), re.MULTILINE)
     explained = [name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row)]
     assert len(alarms) > 8
     assert sorted(explained) == sorted(alarms)
 
 
 def test_the_limits_are_those_of_the_code() -> None:
-    own = section("Limits").partition("AWS's quotas")[0]
+    own = section(page("limits"), "Resona's own")
     kib = {
         "body": LARGEST_BODY // 1024,
         "secret": LARGEST_SECRET // 1024,
@@ -95,20 +192,47 @@ def test_what_the_acceptance_tests_read_is_explained() -> None:
         for path in sources
         for name in re.findall(r"RESONA_[A-Z]+(?:_BIND)?", path.read_text())
     }
-    explained = (ROOT / "docs" / "acceptance.md").read_text()
-    assert set(re.findall(r"RESONA_[A-Z_]+", explained)) == read
+    assert set(re.findall(r"RESONA_[A-Z_]+", page("acceptance"))) == read
 
 
-def test_every_link_in_the_readme_leads_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]+)?\)", README):
-        assert (ROOT / target).exists(), target
+def test_every_name_of_the_model_is_in_the_code() -> None:
+    table = section(page("model"), "Names in the code")
+    rows = re.findall(r"^\| [A-Z].+? \| (.+?) \| ", table, re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"`([\w.]+)`", row)]
+    assert len(names) > 15
+    for name in names:
+        assert pkgutil.resolve_name(f"chalicelib.{name}"), name
 
 
-def test_every_link_to_a_heading_finds_it() -> None:
-    for path, heading in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", README):
-        text = (ROOT / path).read_text() if path else README
-        there = {
-            re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-")
-            for line in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-        }
-        assert heading in there, f"{path}#{heading}"
+def test_every_page_is_in_the_index() -> None:
+    linked = set(re.findall(r"^\| \[([a-z]+\.md)\]", PAGES["docs/README.md"], re.MULTILINE))
+    assert linked == {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    for name in linked:
+        assert f"](docs/{name})" in README
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_somewhere(name: str) -> None:
+    folder = (ROOT / name).parent
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]+)?\)", PAGES[name]):
+        assert (folder / target).exists(), target
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_to_a_heading_finds_it(name: str) -> None:
+    folder = (ROOT / name).parent
+    for path, heading in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", PAGES[name]):
+        text = (folder / path).read_text() if path else PAGES[name]
+        assert heading in anchors(text), f"{path}#{heading}"
+
+
+def anchors(text: str) -> set[str]:
+    """Return the headings of a page as GitHub makes anchors of them."""
+    without_code = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", without_code, re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-") for line in headings}
+
+
+def test_the_license_is_named_where_packagers_look() -> None:
+    assert "MIT License" in Path(ROOT / "LICENSE").read_text()
+    assert 'license = "MIT"' in (ROOT / "pyproject.toml").read_text()

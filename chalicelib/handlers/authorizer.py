@@ -25,7 +25,7 @@ from chalicelib.telemetry.invocation import invocation
 log = logging.getLogger("resona")
 functions = Blueprint(__name__)
 
-# A revoked key is dead after so many seconds at the latest. The README says so.
+# A revoked key is dead after so many seconds at the latest. docs/api.md says so.
 REMEMBERED_SECONDS = 60
 _BEARER = re.compile(r"bearer +([!-~]+) *", re.ASCII | re.IGNORECASE)
 

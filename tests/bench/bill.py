@@ -1,4 +1,4 @@
-"""What a month costs on AWS, as the README's tables: `python -m tests.bench.bill`.
+"""What a month costs on AWS, as docs/costs.md shows it: `python -m tests.bench.bill`.
 
 Calls, units, bytes of tables and of logs are counted while the real code runs. How long it runs on
 Lambda cannot be counted without AWS, nor what API Gateway logs: that is `ASSUMED`.
@@ -292,7 +292,7 @@ def _dollars(value: float) -> str:
 
 
 def tables() -> Iterator[list[str]]:
-    """Yield the tables as the README has them."""
+    """Yield the tables of docs/costs.md."""
     yield list(months())
     yield list(services())
 

@@ -1,4 +1,4 @@
-"""Which quotas are met at how many firings a second, as the README's table: `python -m
+"""Which quotas are met at how many firings a second, as docs/limits.md shows it: `python -m
 tests.bench.limits`.
 
 What a firing needs of each is counted while the real code runs; how long it runs is assumed, as in
@@ -139,7 +139,7 @@ def limits() -> Iterator[Limit]:
 
 
 def table() -> Iterator[str]:
-    """Yield the lines of the README's table."""
+    """Yield the lines of the table in docs/limits.md."""
     yield f"| firings a second | {' | '.join(f'{rate:,}' for rate in RATES)} | quota | |"
     yield "|---|---|---|---|---|---|"
     for limit in limits():

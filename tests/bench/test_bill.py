@@ -1,9 +1,10 @@
-"""The bill, its parts, and the README's tables of costs and limits."""
+"""The bill, its parts, and the tables of costs and limits in README and docs/."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -20,19 +21,18 @@ from tests.bench.bill import (
     others,
     slower,
 )
+from tests.bench.docs import COSTS, LIMITS, README, written
 from tests.bench.limits import RATES, Limit, limits
-from tests.bench.readme import README, written
-
-TEXT = README.read_text(encoding="utf-8")
 
 
-def test_the_tables_in_the_readme_are_those_that_are_counted() -> None:
-    """If not: `python -m tests.bench.readme`."""
-    assert written(TEXT) == TEXT
+@pytest.mark.parametrize("page", [README, COSTS, LIMITS], ids=lambda page: page.name)
+def test_the_tables_in_the_docs_are_those_that_are_counted(page: Path) -> None:
+    """If not: `python -m tests.bench.docs`."""
+    assert written(page) == page.read_text(encoding="utf-8")
 
 
-def test_the_readme_says_what_is_assumed() -> None:
-    costs = TEXT.partition("\n## Costs\n")[2].partition("\n## ")[0]
+def test_the_page_of_costs_says_what_is_assumed() -> None:
+    costs = " ".join(COSTS.read_text(encoding="utf-8").split())
     assert f"answers in {ASSUMED.target / 1000:g} s" in costs
     assert f"{ASSUMED.aws_call} ms for each call of AWS" in costs
     assert ASSUMED.waiting == 500

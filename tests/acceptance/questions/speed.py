@@ -84,7 +84,7 @@ def list_lag(asking: Asking) -> Answer:
         max(*shown, *gone) <= LAG_SECONDS * asking.patience,
         f"listed after {told(found['created_seconds'], 's')}; gone after {told(found['deleted_seconds'], 's')}",
         found,
-        "API.md and the README say that a list may lag by a second: say what it is.",
+        "API.md and docs/api.md say that a list may lag by a second: say what it is.",
     )
 
 
