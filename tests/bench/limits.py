@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chalicelib.aws.job_items import WATCH_SHARDS
+from chalicelib.config import read_concurrency
 from chalicelib.handlers.executor import _BATCH as BATCH
-from chalicelib.handlers.executor import _CONCURRENCY as CONCURRENCY
 from infra.deploy.finish import RATE
 from tests.bench.bill import one_time
 from tests.bench.meter import Write
 from tests.bench.operations import FAR, KB, bench
 
 RATES = (10, 1_000, 100_000)
+CONCURRENCY = read_concurrency({})
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html: a
 # partition; a read unit is one item.
 PARTITION_WRITES, PARTITION_READS = 1_000, 3_000
@@ -114,7 +115,7 @@ def limits() -> Iterator[Limit]:
         "Lambda, `deliver` at once, in full batches or message by message",
         deliver.seconds / BATCH,
         CONCURRENCY,
-        f"is ours, of the account's {EXECUTIONS:,}: ask for more, raise `_CONCURRENCY` in `chalicelib/handlers/executor.py`, at most to 1,000",
+        f"is ours, of the account's {EXECUTIONS:,}: ask for more, raise the setting `RESONA_CONCURRENCY`, at most to 1,000",
         most=deliver.seconds,
     )
     yield Limit(
