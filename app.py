@@ -7,7 +7,7 @@ from chalice.app import Chalice
 from chalicelib.api import cors, routing
 from chalicelib.api.routes import bulk, documentation, health, jobs, runs, secrets, triggers
 from chalicelib.aws import clients
-from chalicelib.handlers import authorizer
+from chalicelib.handlers import authorizer, composition
 
 # The API's name in API Gateway, by which its metrics go: two stages in one region must not be
 # counted as one.
@@ -25,6 +25,7 @@ for blueprint in (
     app.register_blueprint(blueprint)
 cors.serve_preflights(app)
 app.register_middleware(routing.observed, "http")
+routing.backend.compose(composition.scheduling)
 
 # Chalice's commands import the app with this set; Lambda never sets it. Nothing that is deployed
 # has what this imports. Before the executor: a deploy decides how many deliveries run at once.

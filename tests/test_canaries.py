@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import backend
 from chalicelib.handlers import executor
 from chalicelib.outbound.send import send
 from chalicelib.telemetry.invocation import InvocationFailed
@@ -127,9 +127,9 @@ class CanaryStage:
 def canary_stage_of(env: Environment) -> Iterator[CanaryStage]:
     sender = replace(env.firing.sender, send=partial(send, guard=LOOPBACK))
     env.firing = replace(env.firing, sender=sender)
-    parts.use(env.scheduling, stage="local")
+    backend.use(env.scheduling, stage="local")
     yield CanaryStage(Api(env))
-    parts.use(env.scheduling, stage="")
+    backend.use(env.scheduling, stage="")
 
 
 def answer_of_the_target(sock: socket.socket) -> None:
@@ -161,7 +161,7 @@ def test_on_lambda_no_secret_is_in_any_line_or_metric(
     """
     monkeypatch.setenv("RESONA_LOG_LEVEL", "DEBUG")
     env = InvokedEnvironment()
-    monkeypatch.setattr(executor, "firing", lambda context: env.firing)
+    monkeypatch.setattr(executor.firing, "get", lambda _arn="": env.firing)
     written = Written(capsys)
     with lambda_process(monkeypatch), canary_stage_of(env) as canary_stage:
         sent = fly(canary_stage)

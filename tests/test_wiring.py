@@ -19,15 +19,14 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import backend
 from chalicelib.aws import clients
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
 from chalicelib.domain.cron import parse
 from chalicelib.domain.ids import new_job_id, new_token, schedule_name
-from chalicelib.handlers import authorizer, executor
+from chalicelib.handlers import composition, executor
 from chalicelib.handlers.authorizer import Unauthorized
-from chalicelib.usecases import scheduling
 from infra.local.clock import wake_event
 from infra.local.guard import LOCAL
 from infra.local.template import read_template
@@ -106,11 +105,11 @@ def api(stage: None) -> Iterator[Api]:
     """The routes as the environment puts them together; a laptop's guard, since the target is on
     this machine.
     """
-    assembled: Any = scheduling.assemble(refuse_host=LOCAL.refuse_host)
-    parts.use(assembled, stage="local")
+    assembled: Any = composition.scheduling(refuse_host=LOCAL.refuse_host)
+    backend.use(assembled, stage="local")
     no_world: Any = None
     yield Api(no_world)
-    parts.use(assembled, stage="")
+    backend.use(assembled, stage="")
 
 
 def queue_url() -> str:
@@ -144,7 +143,7 @@ def test_a_job_goes_its_whole_way_through_what_the_settings_name(api: Api, targe
     made = api.register(request=request, trigger={"delay": 0.2})
     due_at = datetime.fromisoformat(made["next_run_time"])
     (message,) = waiting()
-    firing = executor.assemble(guard=LOCAL)
+    firing = composition.firing(guard=LOCAL)
     executor.on_messages(event_of(message), firing)
 
     ((arrived_at, headers),) = target.got
@@ -171,7 +170,7 @@ def test_a_schedule_is_made_in_its_group_and_wakes_the_executor(api: Api) -> Non
     assert schedule["Target"]["RoleArn"] == ENVIRON["RESONA_SCHEDULER_ROLE_ARN"]
     next_at = datetime.fromisoformat(made["next_run_time"])
     executor.on_wake(
-        wake_event(dict(schedule), next_at - timedelta(minutes=2)), executor.assemble()
+        wake_event(dict(schedule), next_at - timedelta(minutes=2)), composition.firing()
     )
     assert queued() == 1
     assert api.delete(f"/jobs/{made['id']}").status == 204
@@ -182,7 +181,7 @@ def test_the_executor_has_schedules_wake_the_same_function_in_the_same_role(stag
     """It only deletes schedules today."""
     now = datetime.now(UTC)
     job_id, token = new_job_id(now), new_token(now)
-    executor.assemble().schedules.create(job_id, token, parse("0 9 * * *"))
+    composition.firing().schedules.create(job_id, token, parse("0 9 * * *"))
     name = schedule_name(job_id, token)
     target = clients.scheduler().get_schedule(GroupName="resona-dev", Name=name)["Target"]
     assert target["Arn"] == ENVIRON["RESONA_WAKE_FUNCTION_ARN"]
@@ -203,7 +202,7 @@ def test_the_authorizer_asks_the_table_of_keys_of_its_own_stage(stage: None) -> 
         store.add(
             StoredApiKey(key.id, key.digest, "acme", frozenset({Scope.READ}), datetime.now(UTC))
         )
-    gate = authorizer.assemble()
+    gate = composition.authenticator()
     assert gate.admit(f"Bearer {made['dev'].text}").tenant == "acme"
     with pytest.raises(Unauthorized):
         gate.admit(f"Bearer {made['prod'].text}")

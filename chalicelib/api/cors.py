@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from chalice.app import Chalice, Response
 
 from chalicelib.api.cors_headers import shared
-from chalicelib.api.routing import defect, parts
+from chalicelib.api.routing import backend, defect
 
 _SENT = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
 # Browsers ask again after so many seconds.
@@ -34,7 +34,7 @@ def _serve(app: Chalice, path: str, methods: str) -> None:
         request = app.current_request
         origin = request.headers.get("origin") if request else None
         try:
-            return answer_preflight(origin, methods, parts.origins)
+            return answer_preflight(origin, methods, backend.origins)
         except Exception:
             # Chalice would make a 500 of its own of it.
             return defect()

@@ -13,7 +13,7 @@ from typing import Any
 
 from chalice.app import Response
 
-from chalicelib.api.routing import Call, answer, parts
+from chalicelib.api.routing import Call, answer
 from chalicelib.aws.job_items import Answered, Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered
 from chalicelib.domain.errors import InvalidInput, KeyIsTaken, RequestUnderWay
@@ -55,7 +55,7 @@ def once(
     if not _KEY.fullmatch(key):
         raise InvalidInput.of("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
     name, fingerprint = _name(call, target, key), _digest(write(canonical(document), SORTED))
-    scheduling = parts.scheduling
+    scheduling = call.scheduling
     for is_last in (False, True):
         first = scheduling.jobs.answered(name, scheduling.clock()) or _by_spelling(
             call, target, key, is_of_target
@@ -107,7 +107,7 @@ def _by_spelling(
     """
     if call.path == target:
         return None
-    first = parts.scheduling.jobs.answered(_name(call, call.path, key), parts.scheduling.clock())
+    first = call.scheduling.jobs.answered(_name(call, call.path, key), call.scheduling.clock())
     return first if first is not None and is_of_target(json.loads(first.body)) else None
 
 

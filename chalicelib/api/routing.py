@@ -23,8 +23,9 @@ from chalicelib.domain.api_keys import Scope
 from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError, Unavailable
 from chalicelib.domain.exact_json import write
 from chalicelib.handlers.authorizer import authorize
+from chalicelib.runtime.once import Once
 from chalicelib.telemetry.invocation import invocation
-from chalicelib.usecases.scheduling import Scheduling, assemble
+from chalicelib.usecases.scheduling import Scheduling
 
 log = logging.getLogger("resona")
 
@@ -35,30 +36,31 @@ _HOST = re.compile(
 )
 
 
-class Parts:
-    """What the routes work with: put together from the environment when it is first needed, or set
-    by whoever serves them.
+def _not_composed(function_arn: str) -> Scheduling:
+    del function_arn
+    raise RuntimeError("app.py names the composition root before the first call")
+
+
+class Backend:
+    """What the routes are served with: the use cases, the origins that may call, and whether a key
+    is needed.
+
+    app.py names the composition root's function; tests and the laptop set what they serve with.
     """
 
     def __init__(self) -> None:
-        self._scheduling: Scheduling | None = None
-        self._origins: frozenset[str] | None = None
+        self.scheduling = Once(_not_composed)
         self.needs_keys = True
-        self.function_arn = ""
+        self._origins: frozenset[str] | None = None
 
-    @property
-    def scheduling(self) -> Scheduling:
-        """Return the use cases."""
-        if self._scheduling is None:
-            self._scheduling = assemble(function_arn=self.function_arn)
-        return self._scheduling
+    def compose(self, make: Callable[[str], Scheduling]) -> None:
+        """Make the use cases with this function when they are first needed."""
+        self.scheduling = Once(make)
 
     @property
     def origins(self) -> frozenset[str]:
         """Return the origins whose pages may call. Raises SettingMissing."""
-        if self._origins is None:
-            self._origins = read_origins()
-        return self._origins
+        return read_origins() if self._origins is None else self._origins
 
     def use(
         self,
@@ -68,19 +70,15 @@ class Parts:
         needs_keys: bool = False,
         origins: frozenset[str] | None = frozenset(),
     ) -> None:
-        """Serve with these parts: for tests and the laptop. The local stage alone can be open to
-        those without a key.
+        """Serve with these use cases. Only the stage `local` can be open to callers without a key.
 
         `origins` None: those of the environment.
         """
-        self._scheduling, self.needs_keys, self._origins = (
-            scheduling,
-            needs_keys or stage != "local",
-            origins,
-        )
+        self.scheduling.use(scheduling)
+        self.needs_keys, self._origins = needs_keys or stage != "local", origins
 
 
-parts = Parts()
+backend = Backend()
 View = Callable[..., Response]
 
 # Says why a query parameter's value is wrong, None if it is not.
@@ -147,6 +145,13 @@ class Call:
         if content_type.split(";")[0].strip().lower() != "application/json":
             raise Refusal(415, "send the body as application/json")
         return parse(_raw_body(self.request))
+
+    @property
+    def scheduling(self) -> Scheduling:
+        """Return the use cases. Raises SettingMissing."""
+        # Account and region are in no variable of Lambda's.
+        arn = getattr(self.request.lambda_context, "invoked_function_arn", "")
+        return backend.scheduling.get(arn)
 
     def header(self, name: str) -> str | None:
         """Return a header's value, None if it was not sent."""
@@ -215,7 +220,7 @@ def route(
             try:
                 # Before anything is done: a setting that cannot be read must not spoil the answer
                 # to what was.
-                headers = shared(request.headers.get("origin"), parts.origins)
+                headers = shared(request.headers.get("origin"), backend.origins)
             except Exception:
                 return defect()
             response = answered(request, names)
@@ -259,8 +264,6 @@ def observed(request: Request, get_response: Callable[[Request], Response]) -> R
         "tenant": caller.get("tenant"),
         "key_id": caller.get("key_id"),
     }
-    # Account and region are in no variable of Lambda's.
-    parts.function_arn = getattr(request.lambda_context, "invoked_function_arn", "")
     with invocation("api", request.lambda_context, **ids):
         return get_response(request)
 
@@ -282,7 +285,7 @@ def _tenant(request: Request, needed: Scope) -> str:
     caller = request.context.get("authorizer") or {}
     tenant = str(caller.get("tenant", ""))
     if not tenant:
-        if parts.needs_keys:
+        if backend.needs_keys:
             raise NoKey
         return LOCAL_TENANT
     granted = str(caller.get("scopes", "")).split()

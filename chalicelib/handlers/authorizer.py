@@ -17,9 +17,10 @@ from chalice.app import AuthRequest, AuthResponse, Blueprint
 
 from chalicelib.aws import clients
 from chalicelib.aws.api_key_store import ApiKeyStore
-from chalicelib.config import read_api_key_settings
 from chalicelib.domain.api_keys import ApiKeyStatus, StoredApiKey, read_key, verify
+from chalicelib.handlers import composition
 from chalicelib.runtime.clock import utc_now
+from chalicelib.runtime.once import Once
 from chalicelib.telemetry.invocation import invocation
 
 log = logging.getLogger("resona")
@@ -62,33 +63,7 @@ class Authenticator:
         return record
 
 
-class Parts:
-    """What the authorizer works with: put together from the environment when it is first needed, or
-    set by tests.
-    """
-
-    def __init__(self) -> None:
-        self._gate: Authenticator | None = None
-
-    @property
-    def gate(self) -> Authenticator:
-        """Return the gate of this stage. Raises SettingMissing."""
-        if self._gate is None:
-            self._gate = assemble()
-        return self._gate
-
-    def use(self, gate: Authenticator | None) -> None:
-        """Ask this gate; None: that of the environment."""
-        self._gate = gate
-
-
-parts = Parts()
-
-
-def assemble() -> Authenticator:
-    """Put the gate together from the environment. Raises SettingMissing."""
-    settings = read_api_key_settings()
-    return Authenticator(ApiKeyStore(clients.dynamodb(), settings.keys_table), settings.stage)
+authenticator = Once(composition.authenticator)
 
 
 @functions.authorizer(name="authorizer", ttl_seconds=REMEMBERED_SECONDS)
@@ -96,7 +71,7 @@ def authorize(request: AuthRequest) -> AuthResponse:
     """Say whose a key is, and which scopes it has."""
     # Chalice keeps the context that would say which invocation this is.
     with invocation("authorizer", refusal=Unauthorized):
-        record = parts.gate.admit(request.token)
+        record = authenticator.get().admit(request.token)
     context = {
         "tenant": record.tenant,
         "scopes": " ".join(sorted(record.scopes)),

@@ -1,4 +1,4 @@
-"""Lambda lambda_handlers: wake (from EventBridge Scheduler), deliver (from the due queue), sweep
+"""Lambda handlers: wake (from EventBridge Scheduler), deliver (from the due queue), sweep
 (every minute). Events in, firing out.
 
 Lambda imports this module by itself, without `app.py`: no routes and no pydantic come with it.
@@ -8,30 +8,20 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from datetime import timedelta
-from functools import cache, partial
+from functools import partial
 
 from chalice.app import Blueprint, CloudWatchEvent, Rate, SQSEvent, SQSRecord
 
 from chalicelib.aws import clients
-from chalicelib.aws.due_queue import DueQueue
-from chalicelib.aws.job_store import JobStore
-from chalicelib.aws.run_store import RunStore
-from chalicelib.aws.schedules import Schedules, Target
-from chalicelib.aws.secret_store import SecretStore
 from chalicelib.aws.serialization import load_due
-from chalicelib.config import due_queue_name, read_concurrency, read_settings
+from chalicelib.config import due_queue_name, read_concurrency
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import run_id, split_schedule_name
 from chalicelib.domain.instant import parse_instant
-from chalicelib.outbound.address_guard import PUBLIC, Guard
-from chalicelib.outbound.send import send
-from chalicelib.runtime.clock import utc_now
-from chalicelib.runtime.concurrency import in_threads
+from chalicelib.handlers import composition
+from chalicelib.runtime.once import Once
 from chalicelib.telemetry.invocation import invocation
-from chalicelib.usecases.arming import Arming
-from chalicelib.usecases.attempt import AttemptSender, Send
 from chalicelib.usecases.firing import Firing
 
 log = logging.getLogger("resona")
@@ -43,43 +33,7 @@ _BATCH = 10
 _SWEEP_TIME = timedelta(seconds=45)
 
 
-def assemble(guard: Guard = PUBLIC, function_arn: str = "") -> Firing:
-    """Put the executor's parts together from the environment and the function's ARN.
-
-    Raises SettingMissing.
-    """
-    settings = read_settings(function_arn=function_arn)
-    dynamodb = clients.dynamodb()
-    jobs = JobStore(dynamodb, settings.jobs_table)
-    queue = DueQueue(clients.sqs(), settings.due_queue_url)
-    secrets = SecretStore(
-        dynamodb, settings.secrets_table, clients.kms, settings.secrets_key, side_by_side=in_threads
-    )
-    outbound: Send = partial(send, guard=guard, https_only=settings.require_https)
-    return Firing(
-        jobs=jobs,
-        runs=RunStore(dynamodb, settings.runs_table, settings.run_retention),
-        schedules=Schedules(
-            clients.scheduler(),
-            settings.schedule_group,
-            Target(settings.wake_function_arn, settings.scheduler_role_arn),
-        ),
-        queue=queue,
-        arming=Arming(jobs, queue, utc_now),
-        sender=AttemptSender(secrets, outbound, utc_now, time.sleep),
-        clock=utc_now,
-        sleep=time.sleep,
-    )
-
-
-_assembled = cache(assemble)
-
-
-def firing(context: object = None) -> Firing:
-    """Return the executor's parts, put together at the first invocation: its context has the
-    function's ARN. Raises SettingMissing.
-    """
-    return _assembled(function_arn=getattr(context, "invoked_function_arn", ""))
+firing = Once(composition.firing)
 
 
 @functions.lambda_function(name="wake")
@@ -87,7 +41,7 @@ def wake(event: dict[str, str], context: object) -> None:
     """Be woken by a job's schedule, two minutes before an occurrence."""
     job_id, _ = split_schedule_name(event.get("schedule", ""))
     with invocation("wake", context, job_id=job_id):
-        on_wake(event, firing(context))
+        on_wake(event, firing.get(_arn(context)))
 
 
 # The concurrency bounds the queue's pollers and is not reserved: with that, messages polled in vain
@@ -101,14 +55,19 @@ def wake(event: dict[str, str], context: object) -> None:
 def deliver(event: SQSEvent) -> None:
     """Be given up to ten messages of the due queue."""
     with invocation("deliver", event.context):
-        on_messages(event, firing(event.context))
+        on_messages(event, firing.get(_arn(event.context)))
 
 
 @functions.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
 def sweep(event: CloudWatchEvent) -> None:
     """Look for what is overdue, once a minute."""
     with invocation("sweep", event.context):
-        on_sweep(firing(event.context))
+        on_sweep(firing.get(_arn(event.context)))
+
+
+def _arn(context: object) -> str:
+    """Return the ARN of the function that is invoked; empty outside Lambda."""
+    return getattr(context, "invoked_function_arn", "")
 
 
 def on_wake(event: dict[str, str], parts: Firing) -> None:

@@ -15,26 +15,21 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from chalicelib.aws import clients
-from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_items import Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
 from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.aws.run_store import RunStore
-from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.aws.schedules import Schedules
 from chalicelib.aws.secret_store import SecretStore
-from chalicelib.config import read_settings
 from chalicelib.domain import job_transitions
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, RunNotFound, Unavailable
 from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, new_token, run_id, run_key
 from chalicelib.domain.job import Definition
-from chalicelib.domain.quota import Quotas
-from chalicelib.domain.request import HostRule, RequestCheck, check, refuse_private_host
+from chalicelib.domain.request import RequestCheck
 from chalicelib.domain.run import Attempt
 from chalicelib.domain.run_history import Run, merged, recorded, unfinished
 from chalicelib.domain.state import State, Transition
 from chalicelib.runtime.backoff import TRIES, pause_after
-from chalicelib.runtime.clock import utc_now
 from chalicelib.runtime.concurrency import SideBySide, in_threads
 from chalicelib.usecases.arming import Arming, schedule, unschedule
 
@@ -382,34 +377,3 @@ class Scheduling:
         if on_record is None:
             raise RunNotFound
         return job_id, on_record
-
-
-def assemble(refuse_host: HostRule = refuse_private_host, function_arn: str = "") -> Scheduling:
-    """Put the API's parts together from the environment and the function's ARN.
-
-    Raises SettingMissing.
-    """
-    settings = read_settings(function_arn=function_arn)
-    dynamodb = clients.dynamodb()
-    jobs = JobStore(dynamodb, settings.jobs_table)
-    queue = DueQueue(clients.sqs(), settings.due_queue_url)
-    quotas = Quotas(settings.jobs_quota, settings.registrations_per_minute)
-    target = Target(settings.wake_function_arn, settings.scheduler_role_arn)
-    return Scheduling(
-        jobs=jobs,
-        runs=RunStore(dynamodb, settings.runs_table, settings.run_retention),
-        secrets=SecretStore(
-            dynamodb,
-            settings.secrets_table,
-            clients.kms,
-            settings.secrets_key,
-            quota=settings.secrets_quota,
-        ),
-        schedules=Schedules(clients.scheduler(), settings.schedule_group, target),
-        arming=Arming(jobs, queue, utc_now),
-        clock=utc_now,
-        check_request=partial(check, refuse_host=refuse_host, https_only=settings.require_https),
-        quotas=QuotaStore(dynamodb, settings.jobs_table, quotas)
-        if quotas != Quotas(0, 0)
-        else None,
-    )

@@ -23,7 +23,7 @@ from chalice.local import ChaliceRequestHandler, NotAuthorizedError, ThreadedHTT
 
 from chalicelib.api.cors_headers import shared
 from chalicelib.api.problems import NO_ROUTE, NoKey, answer_to, problem
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import backend
 from chalicelib.domain.errors import ResonaError
 from chalicelib.handlers.authorizer import Unauthorized
 from infra.local.visitors import Visitor, refusal
@@ -184,7 +184,7 @@ class Handler(ChaliceRequestHandler):
             return
         context = self.local_gateway._generate_lambda_context()
         try:
-            if parts.needs_keys:
+            if backend.needs_keys:
                 event, context = self._authorized(event, context)
         except ResonaError as error:
             self._send(answer_to(error).to_dict())
@@ -202,7 +202,7 @@ class Handler(ChaliceRequestHandler):
         visitor = Visitor(
             self.path, self.request_version, [host.strip() for host in hosts], origins, sites
         )
-        refused = refusal(visitor, self.server.hosts, parts.origins)
+        refused = refusal(visitor, self.server.hosts, backend.origins)
         if refused is not None:
             raise BadRequest(*refused)
 
@@ -314,7 +314,7 @@ class Handler(ChaliceRequestHandler):
         # What the door has not answered has to be readable for pages, too: a 401 above all.
         origin = self.headers.get("Origin") if hasattr(self, "headers") else None
         self.send_response(status)
-        for name, value in {**shared(origin, parts.origins), **headers}.items():
+        for name, value in {**shared(origin, backend.origins), **headers}.items():
             self.send_header(name, value)
         # RFC 9110, 8.6: a 304 would have to name the length of the 200 in whose place it is.
         if status not in (204, 304):

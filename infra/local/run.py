@@ -27,14 +27,13 @@ from typing import Any, NoReturn, TextIO
 import chalice.local
 from chalice.app import Chalice, SQSEvent
 
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import backend
 from chalicelib.aws import clients
 from chalicelib.aws.job_store import JobStore
 from chalicelib.config import SettingMissing, read_origins, read_settings
 from chalicelib.domain.errors import Unavailable
-from chalicelib.handlers import authorizer, executor
+from chalicelib.handlers import authorizer, composition, executor
 from chalicelib.outbound.address_guard import Guard
-from chalicelib.usecases import scheduling
 from infra.local import access, command, shown
 from infra.local.clock import Clock, Context, Faults, LambdaHandlers
 from infra.local.gateway import Handler, Server
@@ -121,11 +120,11 @@ class LocalServer(chalice.local.LocalDevServer):
         atexit.register(self._cloud.stop)
         use(self._cloud.endpoint)
         access.note_endpoint(home(), self._cloud.endpoint)
-        self._key = access.own_key(home(), authorizer.parts.gate) if needs_keys else None
-        scheduling_parts = scheduling.assemble(refuse_host=LOCAL.refuse_host)
+        self._key = access.own_key(home(), authorizer.authenticator.get()) if needs_keys else None
+        scheduling_parts = composition.scheduling(refuse_host=LOCAL.refuse_host)
         self._lines = shown.show(partial(_name_of, scheduling_parts.jobs))
         self._says = sys.stderr if is_json else sys.stdout
-        parts.use(scheduling_parts, stage=STAGE, needs_keys=needs_keys, origins=origins)
+        backend.use(scheduling_parts, stage=STAGE, needs_keys=needs_keys, origins=origins)
         self._clock = Clock(
             self._cloud.endpoint.url,
             clients.sqs(),
@@ -312,7 +311,7 @@ def lambda_handlers(guard: Guard) -> LambdaHandlers:
     """Return the executor's functions, with a laptop's guard: they may call private addresses,
     which nothing deployed can.
     """
-    firing = executor.assemble(guard=guard)
+    firing = composition.firing(guard=guard)
     if not shown.is_json():
         firing = shown.shown(firing)
 

@@ -12,7 +12,7 @@ from chalice.config import Config
 from chalice.local import LocalGateway
 
 from app import app
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import backend
 from tests.api.described import hold
 from tests.environment import Environment
 
@@ -128,6 +128,6 @@ def env() -> Environment:
 
 @pytest.fixture
 def api(env: Environment) -> Iterator[Api]:
-    parts.use(env.scheduling, stage="local")
+    backend.use(env.scheduling, stage="local")
     yield Api(env)
-    parts.use(env.scheduling, stage="")
+    backend.use(env.scheduling, stage="")

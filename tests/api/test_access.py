@@ -23,7 +23,7 @@ from chalice.config import Config
 from chalice.deploy.swagger import CFNSwaggerGenerator
 
 from app import app
-from chalicelib.api.routing import operations, parts
+from chalicelib.api.routing import backend, operations
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.domain.api_keys import Key, Scope, StoredApiKey, new_key
 from chalicelib.handlers import authorizer
@@ -181,8 +181,8 @@ class Stage:
 @pytest.fixture
 def stage() -> Iterator[Stage]:
     stage = Stage()
-    parts.use(stage.env.scheduling, stage="local", needs_keys=True)
-    authorizer.parts.use(Authenticator(stage.keys, "local", stage.env.clock))
+    backend.use(stage.env.scheduling, stage="local", needs_keys=True)
+    authorizer.authenticator.use(Authenticator(stage.keys, "local", stage.env.clock))
     thread = threading.Thread(target=stage.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield stage
@@ -190,8 +190,8 @@ def stage() -> Iterator[Stage]:
     stage.server.shutdown()
     thread.join()
     stage.server.server_close()
-    parts.use(stage.env.scheduling, stage="")
-    authorizer.parts.use(None)
+    backend.use(stage.env.scheduling, stage="")
+    authorizer.authenticator.use(None)
 
 
 def test_every_route_of_the_app_has_a_row_here() -> None:
@@ -504,7 +504,7 @@ def test_a_caller_cannot_say_who_it_is(stage: Stage) -> None:
     """The caller's tenant is what the authorizer said; deployed without one, the door stays shut."""
     claim = {"tenant": "acme", "authorizer": '{"tenant": "acme"}', "x-amzn-tenant": "acme"}
     assert stage.call("GET", "/jobs", None, **claim).status == 401
-    parts.use(stage.env.scheduling, stage="prod")
+    backend.use(stage.env.scheduling, stage="prod")
     event = {
         "requestContext": {
             "httpMethod": "GET",

@@ -14,7 +14,7 @@ from chalice.config import Config
 from chalice.deploy.swagger import CFNSwaggerGenerator
 
 from app import app
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import backend
 from infra.local.gateway import Handler, Server
 from tests.api.conftest import ROUTES, Answer, Api, job
 from tests.environment import Environment
@@ -30,9 +30,9 @@ ALLOWED = {
 
 @pytest.fixture
 def shared_api(env: Environment) -> Iterator[Api]:
-    parts.use(env.scheduling, stage="local", origins=frozenset({APP, ADMIN}))
+    backend.use(env.scheduling, stage="local", origins=frozenset({APP, ADMIN}))
     yield Api(env)
-    parts.use(env.scheduling, stage="")
+    backend.use(env.scheduling, stage="")
 
 
 def for_browsers(headers: dict[str, str]) -> dict[str, str]:
@@ -104,7 +104,7 @@ def test_every_answer_is_readable_for_the_page_that_asked_errors_too(shared_api:
         (404, ALLOWED),
         (422, ALLOWED),
     ]
-    parts.use(shared_api.env.scheduling, stage="prod", origins=frozenset({APP}))
+    backend.use(shared_api.env.scheduling, stage="prod", origins=frozenset({APP}))
     unknown = shared_api.get("/jobs", headers={"Origin": APP})
     assert (unknown.status, for_browsers(unknown.headers)) == (401, ALLOWED)
 
@@ -127,13 +127,13 @@ def test_a_setting_that_cannot_be_read_is_told_before_anything_is_done(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("RESONA_CORS_ORIGINS", "app.example.com")
-    parts.use(api.env.scheduling, stage="local", origins=None)
+    backend.use(api.env.scheduling, stage="local", origins=None)
     assert api.post("/jobs", job()).status == 500
     assert (
         "RESONA_CORS_ORIGINS must hold origins, such as https://app.example.com, not 'app.example.com'"
         in caplog.text
     )
-    parts.use(api.env.scheduling, stage="local")
+    backend.use(api.env.scheduling, stage="local")
     assert api.get("/jobs").json == []
 
 
@@ -150,7 +150,7 @@ def test_what_the_laptop_s_server_refuses_itself_is_readable_too(shared_api: Api
     server = Server(
         ("127.0.0.1", 0), functools.partial(Handler, app_object=app, config=Config.create())
     )
-    parts.use(shared_api.env.scheduling, stage="local", needs_keys=True, origins=frozenset({APP}))
+    backend.use(shared_api.env.scheduling, stage="local", needs_keys=True, origins=frozenset({APP}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)

@@ -415,9 +415,9 @@ def test_an_error_of_ours_shows_nothing_of_itself(api: Api) -> None:
 
 
 def test_another_stage_needs_a_key(api: Api) -> None:
-    from chalicelib.api.routing import parts
+    from chalicelib.api.routing import backend
 
-    parts.use(api.env.scheduling, stage="prod")
+    backend.use(api.env.scheduling, stage="prod")
     answer = api.get("/jobs")
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"

@@ -14,8 +14,7 @@ from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.request import Request, check
 from chalicelib.domain.run import Outcome
 from chalicelib.domain.secrets import Credentials
-from chalicelib.handlers import executor
-from chalicelib.usecases import scheduling
+from chalicelib.handlers import composition
 from tests.api.conftest import Api, job
 from tests.test_config import ENVIRON
 
@@ -63,9 +62,9 @@ def test_the_setting_holds_where_jobs_are_written_and_where_they_are_sent(
     }
     for name, value in {**ENVIRON, **aws, "RESONA_REQUIRE_HTTPS": setting}.items():
         monkeypatch.setenv(name, value)
-    written: Any = scheduling.assemble().check_request
+    written: Any = composition.scheduling().check_request
     sent = partial(
-        executor.assemble().sender.send,
+        composition.firing().sender.send,
         run_headers={},
         timeout=timedelta(seconds=1),
         credentials=Credentials(("whsec_dGVzdA==",)),

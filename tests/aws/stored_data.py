@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from chalicelib.api.routing import LOCAL_TENANT, parts
+from chalicelib.api.routing import LOCAL_TENANT, backend
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.domain.api_keys import Key, Scope, StoredApiKey
@@ -86,11 +86,11 @@ def serving(env: Environment) -> Iterator[Api]:
     """Serve a env's API under quotas, as a deployed stage does."""
     client: Any = DynamoDB(env.cloud)
     env.scheduling.quotas = QuotaStore(client, "jobs", Quotas(100_000, 6_000))
-    parts.use(env.scheduling, stage="local")
+    backend.use(env.scheduling, stage="local")
     try:
         yield Api(env)
     finally:
-        parts.use(env.scheduling, stage="")
+        backend.use(env.scheduling, stage="")
 
 
 def live() -> dict[str, Any]:

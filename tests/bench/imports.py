@@ -22,7 +22,7 @@ SETTINGS = "STAGE JOBS_TABLE RUNS_TABLE SECRETS_TABLE SECRETS_KEY DUE_QUEUE_URL 
 PROGRAMS = {
     "boto3.client('dynamodb'), requests": "import boto3, requests; boto3.client('dynamodb')",
     "the executor": "import chalicelib.handlers.executor",
-    "the executor, and its clients": "import chalicelib.handlers.executor; chalicelib.handlers.executor.firing()",
+    "the executor, and its clients": "import chalicelib.handlers.executor; chalicelib.handlers.executor.firing.get()",
     "boto3.client('dynamodb'), pydantic, chalice": "import boto3, chalice; boto3.client('dynamodb'); from pydantic import BaseModel",
     "import boto3, pydantic, chalice": "import boto3, pydantic, chalice",
     "the API": "import app",

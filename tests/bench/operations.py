@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from chalicelib.api.routing import LOCAL_TENANT, parts
+from chalicelib.api.routing import LOCAL_TENANT, backend
 from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.domain.quota import Quotas
 from chalicelib.domain.run import AttemptResult, Outcome, Response
@@ -125,11 +125,11 @@ def bench(body: int, make_cloud: type[MeteredCloud] = MeteredCloud) -> Iterator[
     client: Any = DynamoDB(made.env.cloud)
     made.env.scheduling.quotas = QuotaStore(client, "jobs", Quotas(100_000, 6_000))
     made.env.scheduling.quotas.take(LOCAL_TENANT, made.env.now)
-    parts.use(made.env.scheduling, stage="local")
+    backend.use(made.env.scheduling, stage="local")
     try:
         yield made
     finally:
-        parts.use(made.env.scheduling, stage="")
+        backend.use(made.env.scheduling, stage="")
 
 
 Costs = dict[str, Usage]

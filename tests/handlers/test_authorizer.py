@@ -32,7 +32,7 @@ class Stage:
     def __post_init__(self) -> None:
         client: Any = DynamoDB(self.cloud)
         self.keys = ApiKeyStore(client, "keys", sleep=lambda seconds: None)
-        authorizer.parts.use(Authenticator(self.keys, "prod", lambda: self.now))
+        authorizer.authenticator.use(Authenticator(self.keys, "prod", lambda: self.now))
 
     def make(self, **fields: Any) -> Key:
         key = new_key("prod")
@@ -53,7 +53,7 @@ class Stage:
 @pytest.fixture
 def stage() -> Iterator[Stage]:
     yield Stage()
-    authorizer.parts.use(None)
+    authorizer.authenticator.use(None)
 
 
 def test_a_key_is_told_whose_it_is_and_how_far_it_opens(stage: Stage) -> None:
@@ -203,7 +203,7 @@ def test_a_refused_key_is_logged_by_its_id_alone(
 
 
 def test_it_says_which_setting_it_misses(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    authorizer.parts.use(None)
+    authorizer.authenticator.use(None)
     monkeypatch.delenv("RESONA_STAGE", raising=False)
     with pytest.raises(SettingMissing, match="RESONA_STAGE"):
         stage.ask("Bearer rsn_")

@@ -22,7 +22,7 @@ from chalicelib.domain.run import Outcome
 from chalicelib.domain.secrets import Credentials
 from chalicelib.domain.state import DueMessage
 from chalicelib.domain.trigger import OneTime
-from chalicelib.handlers import executor
+from chalicelib.handlers import composition, executor
 from chalicelib.runtime.concurrency import in_threads
 from infra.local.clock import Context, queue_event, sweep_event, wake_event
 from tests.environment import START, Environment
@@ -236,9 +236,9 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     }
     for name, value in {**ENVIRON, **aws}.items():
         monkeypatch.setenv(name, value)
-    executor._assembled.cache_clear()
+    executor.firing.use(None)
     yield ENVIRON
-    executor._assembled.cache_clear()
+    executor.firing.use(None)
 
 
 def test_nothing_is_assembled_without_its_settings(
@@ -246,11 +246,11 @@ def test_nothing_is_assembled_without_its_settings(
 ) -> None:
     monkeypatch.delenv("RESONA_STAGE")
     with pytest.raises(SettingMissing, match="RESONA_STAGE"):
-        executor.assemble()
+        composition.firing()
 
 
 def test_what_is_deployed_calls_no_private_address(environ: dict[str, str]) -> None:
-    send = executor.assemble().sender.send
+    send = composition.firing().sender.send
     credentials = Credentials(("whsec_dGVzdA==",))
     for host in ("127.0.0.1", "localhost", "169.254.169.254"):
         request, second = Request(f"http://{host}:8080/", "GET", {}), timedelta(seconds=1)
@@ -350,4 +350,4 @@ def test_the_functions_that_lambda_calls_reach_what_the_settings_name(aws: Aws) 
 
 
 def test_the_parts_are_put_together_once(environ: dict[str, str]) -> None:
-    assert executor.firing() is executor.firing()
+    assert executor.firing.get() is executor.firing.get()

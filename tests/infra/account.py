@@ -26,7 +26,7 @@ from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
 from app import app
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import backend
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.domain.run import AttemptResult, Outcome, Response
 from chalicelib.handlers import authorizer
@@ -66,14 +66,14 @@ class Stage:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         self._port = server.server_address[1]
-        parts.use(self.env.scheduling, stage=self.names.stage, needs_keys=True)
-        authorizer.parts.use(Authenticator(self.keys, self.names.stage, self.env.clock))
+        backend.use(self.env.scheduling, stage=self.names.stage, needs_keys=True)
+        authorizer.authenticator.use(Authenticator(self.keys, self.names.stage, self.env.clock))
         self.env.target = self._target
         try:
             yield
         finally:
-            parts.use(self.env.scheduling, stage="")
-            authorizer.parts.use(None)
+            backend.use(self.env.scheduling, stage="")
+            authorizer.authenticator.use(None)
             server.shutdown()
             thread.join()
             server.server_close()

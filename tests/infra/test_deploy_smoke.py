@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import backend
 from chalicelib.domain.run import AttemptResult, Outcome
 from infra.deploy import smoke
 from infra.deploy.cloud import Cloud, Names, Trouble
@@ -204,7 +204,7 @@ def test_a_key_of_secrets_that_iam_does_not_know_yet_is_waited_for(
 
 
 def test_a_stage_that_asks_for_no_key_fails_the_test(desk: Desk) -> None:
-    parts.needs_keys = False
+    backend.needs_keys = False
 
     def open_to_all(method: str, url: str, headers: Any, body: object) -> Reply:
         reply = desk.stage.fetch(method, url, headers, body)

@@ -19,7 +19,7 @@ import pytest
 from chalice.config import Config
 
 from app import app
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import backend
 from chalicelib.domain.ids import run_id
 from infra.local.gateway import Handler, Server
 from tests.api.conftest import job
@@ -81,14 +81,14 @@ class Gateway:
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
     gateway = Gateway()
-    parts.use(gateway.env.scheduling, stage="local")
+    backend.use(gateway.env.scheduling, stage="local")
     thread = threading.Thread(target=gateway.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield gateway
     gateway.server.shutdown()
     thread.join()
     gateway.server.server_close()
-    parts.use(gateway.env.scheduling, stage="")
+    backend.use(gateway.env.scheduling, stage="")
 
 
 def test_a_body_may_come_with_its_length_or_in_chunks(gateway: Gateway) -> None:
@@ -193,12 +193,12 @@ def test_a_body_of_another_type_is_refused_for_its_type_and_not_for_its_headers(
 
 
 def test_a_path_that_is_not_there_is_told_where_the_routes_are_listed(gateway: Gateway) -> None:
-    answer = gateway.send(b"GET /job HTTP/1.1\r\n\r\n")
+    answer = gateway.send(b"GET /job HTTP/1.1" + HOST)
     assert (answer.status, answer.json["detail"]) == (
         404,
         "there is no such route; GET /docs shows those that there are",
     )
-    assert gateway.send(b"GET /docs HTTP/1.1\r\n\r\n").status == 200
+    assert gateway.send(b"GET /docs HTTP/1.1" + HOST).status == 200
 
 
 def test_a_method_that_is_not_possible_is_told_which_are(gateway: Gateway) -> None:
@@ -244,7 +244,7 @@ def test_what_is_still_the_same_is_answered_without_body_or_its_length(gateway: 
     )
     assert location
     for method in (b"GET ", b"HEAD "):
-        request = method + location[1] + b" HTTP/1.1\r\n"
+        request = method + location[1] + b" HTTP/1.1" + HOST.removesuffix(b"\r\n")
         tag = re.search(rb"ETag: (\S+)", gateway.send(request + b"\r\n").head)
         assert tag
         answer = gateway.send(
@@ -419,7 +419,7 @@ def test_a_page_of_another_site_is_refused_before_anything_happens(
 def test_the_address_bar_its_own_pages_and_an_allowed_origin_are_served(
     gateway: Gateway, sent: list[bytes]
 ) -> None:
-    parts.use(gateway.env.scheduling, stage="local", origins=frozenset({"https://page.example"}))
+    backend.use(gateway.env.scheduling, stage="local", origins=frozenset({"https://page.example"}))
     assert gateway.send(registered(*sent)).status == 201
 
 

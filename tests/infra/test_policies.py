@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import backend
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.aws.secret_store import SecretStore
@@ -85,7 +85,7 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     env.scheduling.quotas = QuotaStore(client, "jobs", Quotas(1_000, 1_000))
     # A process of its own: it does not remember what another has decrypted.
     env.scheduling.secrets = SecretStore(client, "secrets", lambda: kms, "key")
-    parts.use(env.scheduling, stage="local")
+    backend.use(env.scheduling, stage="local")
     api, called = Api(env), list[tuple[str, str]]()
 
     def call(method: str, resource: str, body: object = None, query: str = "", **names: str) -> Any:
@@ -176,7 +176,7 @@ def seen() -> Iterator[Record]:
         ] == []
         for script in SCRIPTS:
             play(script, {})
-    parts.use(Environment().scheduling, stage="")
+    backend.use(Environment().scheduling, stage="")
     yield record
 
 
@@ -247,12 +247,12 @@ def test_what_is_allowed_for_nothing_is_noticed(seen: Record) -> None:
 @pytest.mark.parametrize(
     ("module", "handler"),
     [
-        ("firing", "wake"),
-        ("firing", "fire"),
-        ("firing", "sweep"),
-        ("authorizer", "admit"),
-        ("scheduling", "create"),
-        ("api.jobs", "show"),
+        ("usecases.firing", "wake"),
+        ("usecases.firing", "fire"),
+        ("usecases.firing", "sweep"),
+        ("handlers.authorizer", "admit"),
+        ("usecases.scheduling", "create"),
+        ("api.routes.jobs", "show"),
     ],
 )
 def test_a_new_call_is_refused_wherever_it_is_made(module: str, handler: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.local.access import Endpoint
 from infra.local.run import environment
 from infra.local.template import read_template
 from infra.template import TEMPLATE, load
@@ -101,7 +102,10 @@ def test_a_message_stays_hidden_for_as_long_as_its_delivery_may_take() -> None:
 
 
 def test_the_laptop_s_settings_name_what_the_template_makes() -> None:
-    template, settings = read_template("local"), environment("http://127.0.0.1:1")
+    template, settings = (
+        read_template("local"),
+        environment(Endpoint("http://127.0.0.1:1", "token")),
+    )
     named = [settings[f"RESONA_{name}_TABLE"] for name in ("JOBS", "RUNS", "SECRETS", "KEYS")]
     assert named == [table["TableName"] for table in template.tables]
     assert settings["RESONA_SECRETS_KEY"] == template.key_alias

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import backend
 from chalicelib.domain.request import Request, check
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import AttemptResult, Outcome
@@ -50,9 +50,9 @@ def api() -> Iterator[Api]:
     """The API as it is deployed: its rule for hosts is the public one, and the env's is none."""
     env = Environment()
     env.scheduling.check_request = check
-    parts.use(env.scheduling, stage="local")
+    backend.use(env.scheduling, stage="local")
     yield Api(env)
-    parts.use(env.scheduling, stage="")
+    backend.use(env.scheduling, stage="")
 
 
 def is_written(api: Api, body: Any, *fields: str) -> bool:

@@ -22,7 +22,7 @@ import ulid
 from chalice.app import SQSEvent
 
 from app import app
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import backend
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_store import JobStore
 from chalicelib.aws.run_store import RunStore
@@ -460,7 +460,7 @@ def deployed(plan: Plan, fault_rates: FaultRates, seed: object) -> Iterator[Depl
     random.seed(str(seed))
     log.disabled = True
     deployment = Deployment(plan, fault_rates, chance)
-    parts.use(deployment.scheduling, stage="local")
+    backend.use(deployment.scheduling, stage="local")
     try:
         yield deployment
     finally:

@@ -20,7 +20,7 @@ from chalice.config import Config
 from chalice.local import LocalGateway
 
 from app import app
-from chalicelib.api.routing import parts
+from chalicelib.api.routing import backend
 from chalicelib.domain.api_keys import new_key
 from chalicelib.domain.cron import parse
 from chalicelib.domain.run import AttemptResult, Outcome
@@ -45,7 +45,7 @@ DUE = START.replace(microsecond=0) + timedelta(seconds=6)
 def env(written: Written, monkeypatch: pytest.MonkeyPatch) -> Environment:
     """A env whose firings are what the functions find put together."""
     env = Environment()
-    monkeypatch.setattr(executor, "firing", lambda context: env.firing)
+    monkeypatch.setattr(executor.firing, "get", lambda _arn="": env.firing)
     return env
 
 
@@ -369,9 +369,9 @@ def test_lines_carry_the_trace_that_is_kept(
 
 @pytest.fixture
 def api(env: Environment) -> Iterator[Api]:
-    parts.use(env.scheduling, stage="local")
+    backend.use(env.scheduling, stage="local")
     yield Api(env)
-    parts.use(env.scheduling, stage="")
+    backend.use(env.scheduling, stage="")
 
 
 def test_what_users_do_is_an_event_each_with_the_call_s_id(api: Api, written: Written) -> None:
@@ -401,7 +401,7 @@ def test_what_users_do_is_an_event_each_with_the_call_s_id(api: Api, written: Wr
 
 def test_a_call_of_the_api_has_its_ids_in_every_line(api: Api, written: Written) -> None:
     """As API Gateway makes it, with what the authorizer said."""
-    parts.use(api.env.scheduling, stage="dev")
+    backend.use(api.env.scheduling, stage="dev")
     body = json.dumps(job(trigger={"delay": 5})).encode()
     headers = {"Content-Type": "application/json"}
     event = LocalGateway(app, Config.create()).event_converter.create_lambda_event(
@@ -462,7 +462,7 @@ def test_a_preflight_that_fails_is_told_as_any_call_is(
     api: Api, written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RESONA_CORS_ORIGINS", "nonsense")
-    parts.use(api.env.scheduling, stage="local", origins=None)
+    backend.use(api.env.scheduling, stage="local", origins=None)
     answer = api.call("OPTIONS", "/jobs", headers={"Origin": "https://a.example"})
     assert answer.status == 500
     (event,) = written.read().events
@@ -472,7 +472,7 @@ def test_a_preflight_that_fails_is_told_as_any_call_is(
 @pytest.fixture
 def gate() -> Iterator[Stage]:
     yield Stage()
-    authorizer.parts.use(None)
+    authorizer.authenticator.use(None)
 
 
 def test_a_refused_key_is_told_by_its_id_and_is_no_failure(gate: Stage, written: Written) -> None:

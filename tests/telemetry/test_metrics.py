@@ -251,6 +251,6 @@ def test_there_are_as_many_metrics_as_documented_and_none_for_each_job_or_tenant
     values = {"stage": 1, "outcome": len(Outcome), "status": len(ends), "function": 5}
     kept = [dimensions for _, sets in METRICS.values() for dimensions in sets]
     assert (
-        f"At most {sum(math.prod(values[name] for name in one) for one in kept)} metrics a stage;"
+        f"A stage has at most {sum(math.prod(values[name] for name in one) for one in kept)} metrics."
         in DOCS
     )

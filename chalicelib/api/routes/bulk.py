@@ -17,7 +17,7 @@ from chalicelib.api.models.validation import unknown_fields
 from chalicelib.api.paging import cursor, write_cursor
 from chalicelib.api.problems import answer_to, problem
 from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs, read_position
-from chalicelib.api.routing import Call, answer, defect, parts, route
+from chalicelib.api.routing import Call, answer, defect, route
 from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError, Unavailable
 from chalicelib.usecases import bulk
 from chalicelib.usecases.bulk import MOST_JOBS
@@ -54,9 +54,7 @@ def create_jobs(call: Call) -> Response:
             "is not for batches; give each job a key of its own, and a repeat is a 409 for it",
         )
     sent = _read_batch(call.document())
-    results = bulk.side_by_side(
-        parts.scheduling, [partial(_register, call.tenant, one) for one in sent]
-    )
+    results = bulk.side_by_side(call.scheduling, [partial(_register, call, one) for one in sent])
     return answer(200, {"results": [result or _result(_OUT_OF_TIME) for result in results]})
 
 
@@ -74,11 +72,11 @@ def _read_batch(body: object) -> list[Any]:
     return sent
 
 
-def _register(tenant: str, document: object) -> dict[str, Any]:
-    scheduling = parts.scheduling
+def _register(call: Call, document: object) -> dict[str, Any]:
+    scheduling = call.scheduling
     try:
         job = scheduling.create(
-            read_job(tenant, document, scheduling.clock(), scheduling.check_request)
+            read_job(call.tenant, document, scheduling.clock(), scheduling.check_request)
         )
     except Unavailable as error:
         log.warning("request.unavailable", exc_info=True)
@@ -102,14 +100,14 @@ def _act(call: Call, act: Callable[[Scheduling, Job], bool]) -> Response:
     wanted = Filter(call)
     found: list[Job] = []
     position, following = read_position(call), None
-    for job, place in read_jobs(call.tenant, position, MOST_READ, wanted):
+    for job, place in read_jobs(call, position, MOST_READ, wanted):
         if job is None or (len(found) == MOST_JOBS and wanted.matches(job)):
             following = place if job is None else position
             break
         if wanted.matches(job):
             found.append(job)
         position = place
-    changed = bulk.act_on(parts.scheduling, found, act, wanted.matches)
+    changed = bulk.act_on(call.scheduling, found, act, wanted.matches)
     if None in changed:
         following = found[changed.index(None) - 1].definition.id
     headers = {"Link": call.next_link(write_cursor(call, following))} if following else {}

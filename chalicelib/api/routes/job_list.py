@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chalicelib.api.paging import NotACursor, read_cursor
-from chalicelib.api.routing import Call, Rule, parts
+from chalicelib.api.routing import Call, Rule
 from chalicelib.domain.ids import JOB_ID
 from chalicelib.usecases.scheduling import Job
 
@@ -36,7 +36,7 @@ def read_position(call: Call) -> str | None:
 
 
 def read_jobs(
-    tenant: str, before: str | None, most: int, wanted: Filter, *, results: int = 0
+    call: Call, before: str | None, most: int, wanted: Filter, *, results: int = 0
 ) -> Iterator[tuple[Job | None, str]]:
     """Yield up to `most` jobs, newest first, each with its id; (None, where to go on) if there are
     more.
@@ -47,11 +47,11 @@ def read_jobs(
     read = 0
     while read < most:
         page = min(100, most - read)
-        jobs, before = parts.scheduling.page(tenant, before, page)
+        jobs, before = call.scheduling.page(call.tenant, before, page)
         read += page
         shown = [job for job in jobs if wanted.matches(job)][:results]
         results -= len(shown)
-        whole = {job.definition.id: job for job in parts.scheduling.with_results(shown)}
+        whole = {job.definition.id: job for job in call.scheduling.with_results(shown)}
         for job in jobs:
             yield whole.get(job.definition.id, job), job.definition.id
         if before is None:

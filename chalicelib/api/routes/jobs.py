@@ -13,7 +13,7 @@ from chalicelib.api.models.rendering import job_view, run_view
 from chalicelib.api.paging import cursor, limit_of, page_size, write_cursor
 from chalicelib.api.problems import Refusal
 from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs, read_position
-from chalicelib.api.routing import Call, answer, any_text, one_of, parts, route
+from chalicelib.api.routing import Call, answer, any_text, one_of, route
 from chalicelib.domain.errors import NotCurrent
 from chalicelib.domain.exact_json import write
 from chalicelib.domain.job import Definition
@@ -44,7 +44,7 @@ def create_job(call: Call) -> Response:
     With an Idempotency-Key, a repeat within 24 hours gets the first answer again.
     """
     document = call.document()
-    scheduling = parts.scheduling
+    scheduling = call.scheduling
 
     def create(remember: Remember | None) -> tuple[int, Any]:
         draft = read_job(call.tenant, document, scheduling.clock(), scheduling.check_request)
@@ -88,7 +88,7 @@ def list_jobs(call: Call) -> Response:
     size, following = 0, None
     # Without a filter one job more than is shown is read: it tells whether there is a next page.
     most = MOST_READ if wanted.filters else limit + 1
-    for job, place in read_jobs(call.tenant, position, most, wanted, results=limit):
+    for job, place in read_jobs(call, position, most, wanted, results=limit):
         if job is None:
             following = place
             break
@@ -117,7 +117,7 @@ _PRECONDITIONS = ("If-Match", "If-None-Match")
 )
 def get_job(call: Call, job_id: str) -> Response:
     """Return a job."""
-    job = parts.scheduling.get(call.tenant, job_id)
+    job = call.scheduling.get(call.tenant, job_id)
     tag = _etag(job.definition.id, job.state.revision)
     match, none_match = call.preconditions.match, call.preconditions.none_match
     if match is not None and not match.strongly_name(tag):
@@ -161,7 +161,7 @@ def _precondition(call: Call) -> Check:
 def update_job(call: Call, job_id: str) -> Response:
     """Change a job."""
     document = call.document()
-    scheduling = parts.scheduling
+    scheduling = call.scheduling
     check = _precondition(call)
 
     def edit(job: Job, now: datetime) -> Edit:
@@ -218,7 +218,7 @@ def put_job(call: Call, job_id: str) -> Response:
         raise Refusal(404, "PUT takes key:{key}; change a job by its id with PATCH")
     key = job_id.removeprefix("key:")
     document = call.document()
-    scheduling = parts.scheduling
+    scheduling = call.scheduling
     check = _precondition(call)
 
     def make(now: datetime) -> Definition:
@@ -244,7 +244,7 @@ def put_job(call: Call, job_id: str) -> Response:
 @route(routes, "/jobs/{job_id}", "DELETE", answers={204: None}, takes=_PRECONDITIONS)
 def delete_job(call: Call, job_id: str) -> Response:
     """Delete a job and its runs."""
-    parts.scheduling.delete(call.tenant, job_id, _precondition(call))
+    call.scheduling.delete(call.tenant, job_id, _precondition(call))
     return answer(204, None)
 
 
@@ -259,13 +259,13 @@ _TURN: dict[str, Any] = {
 @route(routes, "/jobs/{job_id}/pause", "POST", **_TURN)
 def pause_job(call: Call, job_id: str) -> Response:
     """Pause a job."""
-    return _shown(parts.scheduling.pause(call.tenant, job_id, _precondition(call)))
+    return _shown(call.scheduling.pause(call.tenant, job_id, _precondition(call)))
 
 
 @route(routes, "/jobs/{job_id}/resume", "POST", **_TURN)
 def resume_job(call: Call, job_id: str) -> Response:
     """Resume a paused job."""
-    return _shown(parts.scheduling.resume(call.tenant, job_id, _precondition(call)))
+    return _shown(call.scheduling.resume(call.tenant, job_id, _precondition(call)))
 
 
 @route(
@@ -285,7 +285,7 @@ def run_job(call: Call, job_id: str) -> Response:
     """
     check = _precondition(call)
 
-    scheduling = parts.scheduling
+    scheduling = call.scheduling
     # An Idempotency-Key goes by the job, however the path names it.
     found = scheduling.resolve(call.tenant, job_id)
 

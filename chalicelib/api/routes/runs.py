@@ -14,7 +14,7 @@ from chalicelib.api.paging import (
     read_cursor,
     write_cursor,
 )
-from chalicelib.api.routing import Call, Rule, answer, one_of, parts, route
+from chalicelib.api.routing import Call, Rule, answer, one_of, route
 from chalicelib.aws.failed_runs_index import WRONG, is_position
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.instant import read_instant
@@ -50,7 +50,7 @@ def list_runs(call: Call, job_id: str) -> Response:
     found, read, more = job_id, 0, True
     while len(shown) < limit and read < MOST_READ and more:
         # One more than is shown tells whether there is a next page.
-        found, runs = parts.scheduling.runs_page(call.tenant, job_id, before, size + 1)
+        found, runs = call.scheduling.runs_page(call.tenant, job_id, before, size + 1)
         more = len(runs) > size
         for run in runs[:size]:
             if len(shown) == limit:
@@ -81,7 +81,7 @@ def _position(call: Call) -> RunKey | None:
 @route(routes, "/jobs/{job_id}/runs/{run_id}", "GET", answers={200: "Run"})
 def get_run(call: Call, job_id: str, run_id: str) -> Response:
     """Return a run with every attempt's response."""
-    found, run = parts.scheduling.run(call.tenant, job_id, run_id)
+    found, run = call.scheduling.run(call.tenant, job_id, run_id)
     return answer(200, run_view(found, run, with_responses=True))
 
 
@@ -117,7 +117,7 @@ def list_failed_runs(call: Call) -> Response:
     statuses = [status for status in WRONG if call.query.get("status", status) == status]
     since = read_instant(call.query["since"]) if "since" in call.query else None
     shown, following = failed_runs(
-        parts.scheduling, call.tenant, before, statuses, since, limit_of(call, default=50)
+        call.scheduling, call.tenant, before, statuses, since, limit_of(call, default=50)
     )
     headers = {"Link": call.next_link(write_cursor(call, following))} if following else {}
     return answer(

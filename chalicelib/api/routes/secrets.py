@@ -6,13 +6,14 @@ Values go in and never come out again.
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.models.validation import unknown_fields
 from chalicelib.api.paging import NotACursor, cursor, limit_of, page_size, read_cursor, write_cursor
 from chalicelib.api.routes.job_list import MOST_READ
-from chalicelib.api.routing import Call, answer, parts, route
+from chalicelib.api.routing import Call, answer, route
 from chalicelib.domain.api_keys import Scope
 from chalicelib.domain.errors import FieldError, InvalidInput, SecretNotFound
 from chalicelib.domain.instant import format_instant
@@ -39,7 +40,7 @@ def list_secrets(call: Call) -> Response:
         raise NotACursor
     limit = limit_of(call, default=MOST_READ)
     # One more than is shown tells whether there is a next page.
-    found = parts.scheduling.secrets.names(call.tenant, after or "", limit + 1)
+    found = call.scheduling.secrets.names(call.tenant, after or "", limit + 1)
     headers = (
         {"Link": call.next_link(write_cursor(call, found[limit - 1].name))}
         if len(found) > limit
@@ -64,7 +65,7 @@ def put_secret(call: Call, name: str) -> Response:
     value = _read(call.document())
     if not SECRET_NAME.fullmatch(name):
         raise InvalidInput.of("name", "must be 1 to 64 of A-Z a-z 0-9 _ -")
-    parts.scheduling.secrets.put(call.tenant, name, value, parts.scheduling.clock())
+    call.scheduling.secrets.put(call.tenant, name, value, call.scheduling.clock())
     log.info("secret.put")
     return answer(204, None)
 
@@ -87,7 +88,7 @@ def delete_secret(call: Call, name: str) -> Response:
     """Forget a secret: a job that still names it fails, saying so."""
     if not SECRET_NAME.fullmatch(name):
         raise SecretNotFound
-    parts.scheduling.secrets.delete(call.tenant, name)
+    call.scheduling.secrets.delete(call.tenant, name)
     log.info("secret.deleted")
     return answer(204, None)
 
@@ -103,7 +104,8 @@ def delete_secret(call: Call, name: str) -> Response:
 )
 def get_signing_secret(call: Call) -> Response:
     """Show what requests are signed with."""
-    return _shown(parts.scheduling.secrets.signing(call.tenant, parts.scheduling.clock()))
+    now = call.scheduling.clock()
+    return _shown(call.scheduling.secrets.signing(call.tenant, now), now)
 
 
 @route(
@@ -120,13 +122,12 @@ def rotate_signing_secret(call: Call) -> Response:
     The fifth rotation within 24 hours is refused: a receiver would lose a secret that it may still
     verify with.
     """
-    signing = parts.scheduling.secrets.rotate(call.tenant, parts.scheduling.clock())
+    signing = call.scheduling.secrets.rotate(call.tenant, call.scheduling.clock())
     log.info("signing_secret.rotated")
-    return _shown(signing)
+    return _shown(signing, call.scheduling.clock())
 
 
-def _shown(signing: SigningSecrets) -> Response:
-    now = parts.scheduling.clock()
+def _shown(signing: SigningSecrets, now: datetime) -> Response:
     previous, until = next(
         ((secret, until) for secret, until in signing.previous if until > now), (None, None)
     )

@@ -8,7 +8,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api.models.job_requests import read_trigger
 from chalicelib.api.models.validation import unknown_fields
-from chalicelib.api.routing import Call, answer, parts, route
+from chalicelib.api.routing import Call, answer, route
 from chalicelib.domain.api_keys import Scope
 from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.exact_json import plain
@@ -32,7 +32,7 @@ _DEFAULT_TIMES = 10
 )
 def preview_trigger(call: Call) -> Response:
     """Say when a trigger would be due, and what daylight saving does to that."""
-    trigger, after, count = _read(call.document(), parts.scheduling.clock())
+    trigger, after, count = _read(call.document(), call.scheduling.clock())
     shown = preview(trigger, after, count)
     return answer(
         200,

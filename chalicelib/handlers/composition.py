@@ -1,0 +1,118 @@
+"""The composition root: put together what each Lambda function needs, from its settings.
+
+Each function's parts are imported where they are put together, since a cold start pays for every
+import: the authorizer loads no stores of jobs, and the API nothing that sends requests.
+
+`function_arn` is the ARN of the function that runs, as it is invoked; empty when the settings name
+everything that needs the account or the region. All raise SettingMissing.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from chalicelib.aws import clients
+from chalicelib.config import Settings, read_api_key_settings, read_settings
+from chalicelib.runtime.clock import utc_now
+
+if TYPE_CHECKING:
+    from chalicelib.aws.schedules import Schedules
+    from chalicelib.domain.request import HostRule
+    from chalicelib.handlers.authorizer import Authenticator
+    from chalicelib.outbound.address_guard import Guard
+    from chalicelib.usecases.attempt import Send
+    from chalicelib.usecases.firing import Firing
+    from chalicelib.usecases.scheduling import Scheduling
+
+
+def scheduling(function_arn: str = "", refuse_host: HostRule | None = None) -> Scheduling:
+    """Return the use cases of the API. `refuse_host` None refuses private hosts."""
+    from chalicelib.aws.due_queue import DueQueue
+    from chalicelib.aws.job_store import JobStore
+    from chalicelib.aws.quota_store import QuotaStore
+    from chalicelib.aws.run_store import RunStore
+    from chalicelib.aws.secret_store import SecretStore
+    from chalicelib.domain.quota import Quotas
+    from chalicelib.domain.request import check, refuse_private_host
+    from chalicelib.usecases.arming import Arming
+    from chalicelib.usecases.scheduling import Scheduling
+
+    settings = read_settings(function_arn=function_arn)
+    dynamodb = clients.dynamodb()
+    jobs = JobStore(dynamodb, settings.jobs_table)
+    queue = DueQueue(clients.sqs(), settings.due_queue_url)
+    quotas = Quotas(settings.jobs_quota, settings.registrations_per_minute)
+    return Scheduling(
+        jobs=jobs,
+        runs=RunStore(dynamodb, settings.runs_table, settings.run_retention),
+        secrets=SecretStore(
+            dynamodb,
+            settings.secrets_table,
+            clients.kms,
+            settings.secrets_key,
+            quota=settings.secrets_quota,
+        ),
+        schedules=_schedules(settings),
+        arming=Arming(jobs, queue, utc_now),
+        clock=utc_now,
+        check_request=partial(
+            check,
+            refuse_host=refuse_host or refuse_private_host,
+            https_only=settings.require_https,
+        ),
+        quotas=QuotaStore(dynamodb, settings.jobs_table, quotas)
+        if quotas != Quotas(0, 0)
+        else None,
+    )
+
+
+def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
+    """Return the use cases of the executor. `guard` None lets it call public addresses alone."""
+    from chalicelib.aws.due_queue import DueQueue
+    from chalicelib.aws.job_store import JobStore
+    from chalicelib.aws.run_store import RunStore
+    from chalicelib.aws.secret_store import SecretStore
+    from chalicelib.outbound.address_guard import PUBLIC
+    from chalicelib.outbound.send import send
+    from chalicelib.runtime.concurrency import in_threads
+    from chalicelib.usecases.arming import Arming
+    from chalicelib.usecases.attempt import AttemptSender
+    from chalicelib.usecases.firing import Firing
+
+    settings = read_settings(function_arn=function_arn)
+    dynamodb = clients.dynamodb()
+    jobs = JobStore(dynamodb, settings.jobs_table)
+    queue = DueQueue(clients.sqs(), settings.due_queue_url)
+    secrets = SecretStore(
+        dynamodb, settings.secrets_table, clients.kms, settings.secrets_key, side_by_side=in_threads
+    )
+    outbound: Send = partial(send, guard=guard or PUBLIC, https_only=settings.require_https)
+    return Firing(
+        jobs=jobs,
+        runs=RunStore(dynamodb, settings.runs_table, settings.run_retention),
+        schedules=_schedules(settings),
+        queue=queue,
+        arming=Arming(jobs, queue, utc_now),
+        sender=AttemptSender(secrets, outbound, utc_now, time.sleep),
+        clock=utc_now,
+        sleep=time.sleep,
+    )
+
+
+def authenticator(function_arn: str = "") -> Authenticator:
+    """Return what checks the keys of a stage. It needs no ARN."""
+    from chalicelib.aws.api_key_store import ApiKeyStore
+    from chalicelib.handlers.authorizer import Authenticator
+
+    del function_arn
+    settings = read_api_key_settings()
+    return Authenticator(ApiKeyStore(clients.dynamodb(), settings.keys_table), settings.stage)
+
+
+def _schedules(settings: Settings) -> Schedules:
+    from chalicelib.aws.schedules import Schedules, Target
+
+    target = Target(settings.wake_function_arn, settings.scheduler_role_arn)
+    return Schedules(clients.scheduler(), settings.schedule_group, target)
