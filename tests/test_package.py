@@ -36,7 +36,7 @@ from chalicelib.domain.request import Request
 from chalicelib.domain.secrets import Credentials
 from chalicelib.outbound.address_guard import PUBLIC
 
-send = executor.firing().sender.send
+send = executor.firing.get().sender.send
 assert send.keywords == {"guard": PUBLIC, "https_only": False}
 hosts = "127.0.0.1 localhost 127.1 0x7f.1 2130706433 [::1] [::ffff:127.0.0.1] app.localhost beside 10.0.0.1 192.168.1.1 169.254.169.254"
 for host in hosts.split():

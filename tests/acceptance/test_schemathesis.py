@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import app
 from chalicelib.api.routing import operations
 from tests.acceptance.laptop import ROOT, Laptop
 from tests.acceptance.receivers import Receiver
@@ -74,6 +75,7 @@ def test_schemathesis_finds_nothing(closed: Laptop, receiver: Receiver, tmp_path
     )
     assert done.returncode == 0, done.stdout + done.stderr
     # It leaves out the route that it has the description from.
+    assert app.app.routes
     count = len(operations) - 1
     assert f"Selected: {count}/{count}\n  Tested: {count}\n" in done.stdout
     assert "a call failed in Resona itself" not in closed.log()
