@@ -1,4 +1,4 @@
-"""Resona: the Chalice app, put together. No logic lives here."""
+"""The Chalice app: register the routes and the Lambda functions."""
 
 import os
 
@@ -9,8 +9,7 @@ from chalicelib.api.routes import bulk, documentation, health, jobs, runs, secre
 from chalicelib.aws import clients
 from chalicelib.handlers import authorizer, composition
 
-# The API's name in API Gateway, by which its metrics go: two stages in one region must not be
-# counted as one.
+# API Gateway's metrics are counted by this name: two stages in one region need two.
 app = Chalice(app_name=f"resona-{os.environ.get('RESONA_STAGE', 'local')}", configure_logs=False)
 app.register_blueprint(authorizer.functions, name_prefix="")
 for blueprint in (
@@ -27,15 +26,15 @@ cors.serve_preflights(app)
 app.register_middleware(routing.observed, "http")
 routing.backend.compose(composition.scheduling)
 
-# Chalice's commands import the app with this set; Lambda never sets it. Nothing that is deployed
-# has what this imports. Before the executor: a deploy decides how many deliveries run at once.
+# Chalice's commands set this variable, Lambda does not, and `infra` is not deployed. This must come
+# before the executor: a deploy sets RESONA_CONCURRENCY, which the executor reads when imported.
 if "AWS_CHALICE_CLI_MODE" in os.environ:
     from infra.command import before_chalice
 
     before_chalice()
 
-# Chalice asks here for the functions that it deploys. Lambda has them in modules of their own, and
-# in the API's its cold start would pay.
+# Chalice deploys the functions that it finds here. In Lambda each function imports its own module,
+# and the API does without the executor, for a shorter cold start.
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     clients.make_early("dynamodb", "sqs", "scheduler")
 else:

@@ -1,4 +1,4 @@
-"""Settings, read from the environment once."""
+"""Read the settings of a stage from environment variables."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-# As browsers send it: in lower case, without a path, and without the port that the scheme has
-# anyway.
+# Browsers send origins in lower case, without a path and without the scheme's default port.
 _ORIGIN = re.compile(
-    r"(?!http:.*:80$|https:.*:443$)https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?",
+    r"(?!http:.*:80$|https:.*:443$)https?://"
+    r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?",
     re.ASCII,
 )
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html#awslambda-resources-for-iam-policies
@@ -24,16 +24,15 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class SettingMissing(Exception):
-    """A setting is absent or has a wrong value; the sentence names the variable."""
+    """A setting is absent or has a wrong value; the message names the variable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What differs from one deployment to another. Each field is the variable `RESONA_<FIELD IN
-    UPPER CASE>`.
+    """The settings of the API and the executor; each field is `RESONA_<FIELD IN UPPER CASE>`.
 
-    RESONA_STAGE alone must be set: names of resources follow from it, by the names that
-    infra/template.yaml gives them.
+    Only RESONA_STAGE must be set: the names of resources are derived from it, as
+    infra/template.yaml derives them.
     """
 
     stage: str
@@ -41,39 +40,39 @@ class Settings:
     jobs_table: str
     """The DynamoDB table of definitions and states."""
     runs_table: str
-    """The DynamoDB table of run records."""
+    """The DynamoDB table of runs and attempts."""
     due_queue_url: str
-    """The SQS queue of what is due."""
+    """The SQS queue of due runs."""
     secrets_table: str
     """The DynamoDB table of secrets, encrypted."""
     secrets_key: str
-    """The KMS key, its ARN or an alias, with which they are encrypted."""
+    """The KMS key that encrypts secrets: its ARN or an alias."""
     schedule_group: str
     """The EventBridge Scheduler group of the jobs' schedules."""
     wake_function_arn: str
     """The Lambda function that schedules invoke."""
     scheduler_role_arn: str
-    """The role with which EventBridge Scheduler invokes it."""
+    """The role that EventBridge Scheduler assumes to invoke it."""
     run_retention: timedelta = timedelta(days=30)
     """`RESONA_RUN_RETENTION` in days, 1 to 365: how long runs are kept."""
     jobs_quota: int = 100_000
-    """How many jobs a tenant may have, ended ones included; 0 is no quota."""
+    """How many jobs a tenant may have, ended jobs included; 0 is no quota."""
     registrations_per_minute: int = 6_000
     """How many jobs a tenant may register in a minute; 0 is no quota."""
     secrets_quota: int = 1_000
     """How many secrets a tenant may have; 0 is no quota."""
     require_https: bool = False
-    """`RESONA_REQUIRE_HTTPS`, `true` or `false`: whether `http:` URLs are refused, when a job is
-    written and when it is sent.
+    """`RESONA_REQUIRE_HTTPS`, `true` or `false`: refuse `http:` URLs when a job is written and when
+    its request is sent.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKeySettings:
-    """What the authorizer needs, and it alone: no other function knows the table of keys."""
+    """The settings of the authorizer, the only function that reads the table of API keys."""
 
     stage: str
-    """The stage's name, as it stands in every key."""
+    """The stage's name, which is part of every key."""
     keys_table: str
     """The DynamoDB table of keys."""
 
@@ -81,9 +80,9 @@ class ApiKeySettings:
 def read_settings(environ: Mapping[str, str] = os.environ, function_arn: str = "") -> Settings:
     """Read the settings of the API and the executor. Raises SettingMissing, naming the variable.
 
-    `function_arn` is the ARN of the Lambda function that runs, as it is invoked: account and region
-    are in no variable of Lambda's, and ARNs and the queue's URL need them. To ask AWS would be a
-    call more in every cold start. It may be empty when those variables are set.
+    `function_arn` is the ARN of the running Lambda function, from its invocation's context: ARNs
+    and the queue's URL need the account, which Lambda has in no environment variable. It may be
+    empty if those settings are set.
     """
     stage = _stage(environ)
     here = _Here(environ, function_arn)
@@ -120,16 +119,14 @@ def read_api_key_settings(environ: Mapping[str, str] = os.environ) -> ApiKeySett
 
 
 def due_queue_name(environ: Mapping[str, str] = os.environ) -> str:
-    """Return the name of the due queue, to which Chalice connects a function when it deploys:
-    RESONA_DUE_QUEUE, if that is set.
-    """
+    """Return the name of the queue that invokes `deliver`: RESONA_DUE_QUEUE, if that is set."""
     return environ.get("RESONA_DUE_QUEUE") or f"resona-{environ.get('RESONA_STAGE') or 'local'}-due"
 
 
 def read_concurrency(environ: Mapping[str, str] = os.environ) -> int:
-    """Read RESONA_CONCURRENCY: how many batches of the due queue may run at once, 2 to 1,000.
+    """Read RESONA_CONCURRENCY, the maximum concurrency of the due queue's poller, 2 to 1,000.
 
-    `chalice deploy` sets it by the account's limit, unless it is set; 800 elsewhere. Raises
+    Unless set it is 800; `chalice deploy` sets less if the account's limit is lower. Raises
     SettingMissing.
     """
     return _number(environ, "RESONA_CONCURRENCY", default=800, least=2, most=1000)
@@ -137,7 +134,7 @@ def read_concurrency(environ: Mapping[str, str] = os.environ) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Here:
-    """Makes names that need the account and the region; a variable that is set comes first."""
+    """Derive names that contain the account and the region; a variable that is set comes first."""
 
     environ: Mapping[str, str]
     function_arn: str
@@ -160,7 +157,8 @@ class _Here:
         arn = _FUNCTION_ARN.match(self.function_arn)
         if arn is None:
             raise SettingMissing(
-                f"the environment variable {variable} is not set, and the Lambda function's ARN is unknown"
+                f"the environment variable {variable} is not set, and the Lambda function's ARN is "
+                "unknown"
             )
         suffix = "amazonaws.com.cn" if arn["partition"] == "aws-cn" else "amazonaws.com"
         return pattern.format(**arn.groupdict(), suffix=suffix)
@@ -184,7 +182,8 @@ def read_origins(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
             raise SettingMissing(
-                f"the environment variable RESONA_CORS_ORIGINS must hold origins, such as https://app.example.com, not {origin!r}"
+                "the environment variable RESONA_CORS_ORIGINS must hold origins, such as "
+                f"https://app.example.com, not {origin!r}"
             )
     return frozenset(origins)
 
@@ -197,7 +196,8 @@ def read_log_level(environ: Mapping[str, str] = os.environ) -> int:
     name = environ.get("RESONA_LOG_LEVEL", "") or "INFO"
     if name not in _LEVELS:
         raise SettingMissing(
-            f"the environment variable RESONA_LOG_LEVEL must be one of {', '.join(_LEVELS)}, not {name!r}"
+            f"the environment variable RESONA_LOG_LEVEL must be one of {', '.join(_LEVELS)}, not "
+            f"{name!r}"
         )
     return logging.getLevelNamesMapping()[name]
 
@@ -215,6 +215,7 @@ def _number(environ: Mapping[str, str], name: str, *, default: int, least: int, 
         return default
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
         raise SettingMissing(
-            f"the environment variable {name} must be a whole number from {least} to {most}, not {text!r}"
+            f"the environment variable {name} must be a whole number from {least} to {most}, not "
+            f"{text!r}"
         )
     return int(text)

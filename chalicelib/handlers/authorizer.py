@@ -1,8 +1,8 @@
-"""Lambda handler of keys: API Gateway asks whose a key is, and remembers the answer for a minute.
+"""Lambda authorizer: check an API key for API Gateway, which caches the result for a minute.
 
-Lambda imports this module by itself, without `app.py`: no routes and no pydantic come with it.
-Every route of the stage is allowed, since the answer is remembered for all of them; how far a key
-opens is for the one door to say (`chalicelib.api.routing`).
+Lambda imports this module without `app.py`, so that routes and pydantic are not loaded. The policy
+allows every route, because the cached result is used for all of them; `chalicelib.api.routing`
+checks the scopes.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from chalicelib.telemetry.invocation import invocation
 log = logging.getLogger("resona")
 functions = Blueprint(__name__)
 
-# A revoked key is dead after so many seconds at the latest. docs/api.md says so.
+# A revoked key works for at most this long. docs/api.md says so.
 REMEMBERED_SECONDS = 60
 _BEARER = re.compile(r"bearer +([!-~]+) *", re.ASCII | re.IGNORECASE)
 
 
 class Unauthorized(Exception):
-    """No valid key. API Gateway answers 401 to this very sentence, and 500 to any other.
+    """No valid key. API Gateway answers 401 to exactly this message, and 500 to any other.
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-use-lambda-authorizer.html
     """
@@ -43,7 +43,7 @@ class Unauthorized(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """Who may come in to a stage."""
+    """Checks the API keys of a stage."""
 
     keys: ApiKeyStore
     stage: str
@@ -68,8 +68,8 @@ authenticator = Once(composition.authenticator)
 
 @functions.authorizer(name="authorizer", ttl_seconds=REMEMBERED_SECONDS)
 def authorize(request: AuthRequest) -> AuthResponse:
-    """Say whose a key is, and which scopes it has."""
-    # Chalice keeps the context that would say which invocation this is.
+    """Return the tenant and the scopes of a key."""
+    # Chalice does not pass the Lambda context, which would name the invocation.
     with invocation("authorizer", refusal=Unauthorized):
         record = authenticator.get().admit(request.token)
     context = {

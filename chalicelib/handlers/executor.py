@@ -1,7 +1,6 @@
-"""Lambda handlers: wake (from EventBridge Scheduler), deliver (from the due queue), sweep
-(every minute). Events in, firing out.
+"""Lambda handlers wake (EventBridge Scheduler), deliver (due queue) and sweep (every minute).
 
-Lambda imports this module by itself, without `app.py`: no routes and no pydantic come with it.
+Lambda imports this module without `app.py`, so that routes and pydantic are not loaded.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from chalicelib.usecases.firing import Firing
 log = logging.getLogger("resona")
 functions = Blueprint(__name__)
 
-# Lambda hands over up to ten messages without waiting for more to come.
+# Lambda passes up to ten messages without waiting for more.
 _BATCH = 10
-# The sweeper ends in time for the next minute's, and for its function's timeout.
+# The sweep ends before the next one starts, and before its function's timeout.
 _SWEEP_TIME = timedelta(seconds=45)
 
 
@@ -38,14 +37,14 @@ firing = Once(composition.firing)
 
 @functions.lambda_function(name="wake")
 def wake(event: dict[str, str], context: object) -> None:
-    """Be woken by a job's schedule, two minutes before an occurrence."""
+    """Send the due message of a job; its schedule invokes this two minutes before an occurrence."""
     job_id, _ = split_schedule_name(event.get("schedule", ""))
     with invocation("wake", context, job_id=job_id):
         on_wake(event, firing.get(_arn(context)))
 
 
-# The concurrency bounds the queue's pollers and is not reserved: with that, messages polled in vain
-# would wait out the visibility timeout.
+# The maximum concurrency limits the poller. Reserved concurrency would throttle messages that were
+# received already, and they would wait for the visibility timeout.
 @functions.on_sqs_message(
     queue=due_queue_name(),
     batch_size=_BATCH,
@@ -53,14 +52,14 @@ def wake(event: dict[str, str], context: object) -> None:
     name="deliver",
 )
 def deliver(event: SQSEvent) -> None:
-    """Be given up to ten messages of the due queue."""
+    """Fire for up to ten messages of the due queue."""
     with invocation("deliver", event.context):
         on_messages(event, firing.get(_arn(event.context)))
 
 
 @functions.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
 def sweep(event: CloudWatchEvent) -> None:
-    """Look for what is overdue, once a minute."""
+    """Arm overdue jobs, once a minute."""
     with invocation("sweep", event.context):
         on_sweep(firing.get(_arn(event.context)))
 
@@ -70,22 +69,21 @@ def _arn(context: object) -> str:
     return getattr(context, "invoked_function_arn", "")
 
 
-def on_wake(event: dict[str, str], parts: Firing) -> None:
-    """Wake for the schedule and the time that its input names."""
-    parts.wake(event["schedule"], parse_instant(event["scheduled_time"]))
+def on_wake(event: dict[str, str], use_cases: Firing) -> None:
+    """Wake for the schedule and the time in its input."""
+    use_cases.wake(event["schedule"], parse_instant(event["scheduled_time"]))
 
 
-def on_messages(event: SQSEvent, parts: Firing) -> None:
-    """Fire every message of a batch side by side, so that a slow target delays nobody and waiting
-    is paid once.
+def on_messages(event: SQSEvent, use_cases: Firing) -> None:
+    """Fire for all messages of a batch concurrently, so that a slow target delays no other job.
 
-    What fails raises at the end, and the queue delivers the whole batch again: what was done
-    already is left alone then.
+    If one fails, raise at the end: the queue delivers the whole batch again, and messages whose
+    work is done are ignored.
     """
-    parts.side_by_side([partial(_fire, record, parts) for record in event])
+    use_cases.side_by_side([partial(_fire, record, use_cases) for record in event])
 
 
-def _fire(record: SQSRecord, parts: Firing) -> int:
+def _fire(record: SQSRecord, use_cases: Firing) -> int:
     """Fire for one message; return how many were fired, 0 for one that cannot be read."""
     try:
         due = load_due(record.body)
@@ -93,9 +91,9 @@ def _fire(record: SQSRecord, parts: Firing) -> int:
         log.error("message.invalid", extra={"message_id": record.to_dict().get("messageId")})
         return 0
     try:
-        parts.fire(due)
+        use_cases.fire(due)
     except Exception as error:
-        # Here, since of those that fail side by side the function raises only the first.
+        # Logged here, because the function raises only the first of several failures.
         level = logging.WARNING if isinstance(error, Unavailable) else logging.ERROR
         log.log(
             level,
@@ -107,12 +105,12 @@ def _fire(record: SQSRecord, parts: Firing) -> int:
     return 1
 
 
-def on_sweep(parts: Firing) -> int:
-    """Arm what is overdue; return how many jobs were."""
-    return parts.sweep(parts.clock() + _SWEEP_TIME)
+def on_sweep(use_cases: Firing) -> int:
+    """Arm overdue jobs; return how many were overdue."""
+    return use_cases.sweep(use_cases.clock() + _SWEEP_TIME)
 
 
 clients.make_early("dynamodb", "sqs", "scheduler")
-# Only what sends requests opens secrets.
+# Only `deliver` decrypts secrets.
 if os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "").endswith("-deliver"):
     clients.make_early("kms")
