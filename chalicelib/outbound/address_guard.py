@@ -1,4 +1,4 @@
-"""Which hosts and addresses may be called, and how a connection is held to them."""
+"""Check hosts and addresses before a connection, and connect only to a checked address."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Resolver = Callable[[str, int], list[IpAddress]]
 
 
 class Failure(Exception):
-    """The exchange is over before there was an answer.
+    """The attempt failed before an answer was read; `sentence` says why.
 
-    Not an OSError, so that no library mistakes it for one of its own.
+    Not a subclass of OSError, because libraries catch OSError.
     """
 
     def __init__(self, outcome: Outcome, sentence: str) -> None:
@@ -42,9 +42,9 @@ def resolve(host: str, port: int) -> list[IpAddress]:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The rules for hosts as they are written and for the addresses they resolve to.
+    """The rules for host names and for the addresses that they resolve to.
 
-    Nothing deployed has one but `PUBLIC`.
+    Deployed code uses only `PUBLIC`.
     """
 
     refuse_host: HostRule
@@ -52,11 +52,10 @@ class Guard:
     resolve: Resolver = resolve
 
     def addresses(self, host: str, port: int, until: float) -> list[IpAddress]:
-        """Return the addresses of a host, IPv4 first, if every one of them may be called. `until`
-        is on the monotonic clock.
+        """Return the addresses of a host, IPv4 first. `until` is a time of the monotonic clock.
 
-        Raises Failure: one address that may not be called refuses them all, since the next answer
-        may hold it alone.
+        Raises Failure, also if only one of the addresses is refused: the next DNS answer may
+        contain only that one.
         """
         found = self._resolve(host, port, until)
         if not found:
@@ -66,7 +65,7 @@ class Guard:
         return sorted(dict.fromkeys(found), key=lambda address: address.version)
 
     def _resolve(self, host: str, port: int, until: float) -> list[IpAddress]:
-        """Resolve in a thread, since the system's resolver waits as long as it likes."""
+        """Resolve in a thread, because the system's resolver has no timeout."""
         answer: list[list[IpAddress] | Exception] = []
 
         def ask() -> None:
@@ -76,7 +75,7 @@ class Guard:
                 answer.append(error)
 
         if ":" in host or host.replace(".", "").isdigit():
-            # An address needs nobody to be asked.
+            # Already an address: no DNS query.
             ask()
         else:
             thread = threading.Thread(target=ask, daemon=True)
@@ -85,9 +84,8 @@ class Guard:
         if not answer:
             raise Failure(Outcome.TIMEOUT, "the host's name was not resolved in time")
         if isinstance(answer[0], Exception):
-            raise Failure(Outcome.DNS_FAILED, "the host's name could not be resolved") from answer[
-                0
-            ]
+            sentence = "the host's name could not be resolved"
+            raise Failure(Outcome.DNS_FAILED, sentence) from answer[0]
         return answer[0]
 
 
@@ -95,15 +93,11 @@ PUBLIC = Guard(refuse_private_host, refuse_private_address)
 
 
 def connect(guard: Guard, host: str, port: int, until: float) -> socket.socket:
-    """Return a socket that is connected to an address of the host that may be called.
-
-    Raises Failure.
-    """
-    sentence = "the host could not be connected"
+    """Return a socket connected to a checked address of the host. Raises Failure."""
     addresses = guard.addresses(host, port, until)
     for tried, address in enumerate(addresses):
-        # Each has its share of the time that is left: an address that swallows everything must
-        # leave some for the next.
+        # Divide the remaining time among the addresses, so that one that drops packets leaves time
+        # for the next.
         remaining = (until - time.monotonic()) / (len(addresses) - tried)
         if remaining <= 0:
             break
@@ -124,4 +118,4 @@ def connect(guard: Guard, host: str, port: int, until: float) -> socket.socket:
         return sock
     if time.monotonic() >= until:
         raise Failure(Outcome.TIMEOUT, "the host was not connected in time")
-    raise Failure(Outcome.CONNECTION_FAILED, sentence)
+    raise Failure(Outcome.CONNECTION_FAILED, "the host could not be connected")

@@ -1,4 +1,4 @@
-"""Read one HTTP/1 answer from a connection by RFC 9112: the only reader of what targets send.
+"""Read one HTTP/1 answer from a connection, by RFC 9112.
 
 http.client drops every header after a malformed line and has limits of its own (100 header lines,
 65,536 bytes a line); urllib3 has others. A malformed line is dropped here, alone, as browsers do.
@@ -17,13 +17,13 @@ from urllib3 import HTTPHeaderDict
 from chalicelib.domain.run import Outcome
 from chalicelib.outbound.address_guard import Failure
 
-# All bytes of an answer: interim answers, headers and the frames of chunks included.
+# All bytes of an answer: interim answers, headers and chunk framing included.
 RECEIVE_AT_MOST = 1024 * 1024
-# Of a body, without the frames of its chunks.
+# The bytes of a body, without chunk framing.
 READ_AT_MOST = 64 * 1024
-# Header lines as they came, in memory until it is decided which of them are kept.
+# The bytes of headers that are held in memory until it is decided which are kept.
 HOLD_AT_MOST = 32 * 1024
-# Credentials of the target's users: they are not even held.
+# Credentials of the target's users, which are never kept.
 NOT_HELD = frozenset({"set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate"})
 
 _PIECE = 8192
@@ -42,7 +42,7 @@ class Answer:
 
     `headers` are at most `HOLD_AT_MOST` bytes of headers, and the first `Retry-After` beyond them;
     `has_all_headers` is False if there were more. `body` has at most `READ_AT_MOST` bytes, without
-    the frames of chunks; `is_whole` is False if there was more, or if TLS ended without
+    chunk framing; `is_whole` is False if there was more, or if TLS ended without
     close_notify where only the close says that the body is complete.
     """
 
@@ -65,17 +65,17 @@ class Received:
         self._check_time = check_time
         self._waiting = bytearray()
         self._left = RECEIVE_AT_MOST
-        # Whether TLS ended without close_notify: bytes may be missing. Python's ssl reports a reset
-        # in the same way.
+        # True if TLS ended without close_notify, so that bytes may be missing. Python's ssl reports
+        # a connection reset in the same way.
         self.is_torn = False
 
     @property
     def waiting(self) -> bytes:
-        """The bytes that have come and are not taken yet."""
+        """Return the bytes that were received and not taken yet."""
         return bytes(self._waiting)
 
     def begins_with(self, text: bytes) -> bool:
-        """Say whether `text` comes next, without taking it, as soon as one byte is another."""
+        """Return whether the next bytes are `text`. Takes none; receives only as many as needed."""
         while len(self._waiting) < len(text) and text.startswith(self._waiting) and self._more():
             pass
         return self._waiting.startswith(text)
@@ -90,7 +90,7 @@ class Received:
         return self._take(end + 1).rstrip(b"\r\n")
 
     def some(self, most: int) -> bytes:
-        """Take up to `most` bytes, as they come; none if the connection was closed."""
+        """Take the next bytes, at most `most`; none if the connection was closed."""
         if not self._waiting:
             self._more()
         return self._take(min(most, _PIECE))
@@ -103,7 +103,7 @@ class Received:
     def _more(self) -> bool:
         """Receive more bytes; return False if the connection was closed."""
         try:
-            # One byte beyond the limit is waited for: an answer may end exactly there.
+            # At the limit, receive one byte more: an answer may end exactly there.
             piece = self._receive(min(_PIECE, self._left) or 1)
         except ssl.SSLEOFError:
             self.is_torn = True
@@ -132,12 +132,12 @@ class Head:
         lower = name.lower().decode("ascii")
         if lower == "transfer-encoding":
             for coding in _elements(value.lower()):
-                # `identity` names no coding: RFC 2616 3.6 had it, RFC 9112 has it no more.
+                # `identity` is no coding: RFC 2616 3.6 had it, RFC 9112 has removed it.
                 self._coding = self._coding if coding == b"identity" else coding
         elif lower == "content-length":
             lengths = _elements(value)
             for length in chain([next(lengths, b"")], lengths):
-                # Two different ones are wrong already: more of them are not kept.
+                # Two different lengths are an error already; more need not be kept.
                 if len(self._lengths) < 2:
                     self._lengths.add(length)
         if lower in NOT_HELD:
@@ -152,12 +152,12 @@ class Head:
 
     @property
     def is_chunked(self) -> bool:
-        """Whether the body comes in chunks: `chunked` is the last of its transfer codings."""
+        """Return whether the body is chunked: `chunked` is the last transfer coding."""
         return self._coding == b"chunked"
 
     @property
     def length(self) -> int | None:
-        """The body's length in bytes; None if it ends with the connection.
+        """Return the body's length in bytes; None if the close of the connection ends it.
 
         Raises Failure for an invalid Content-Length. `2, 2` is 2: RFC 9112 6.3, 5.
         """
@@ -184,13 +184,13 @@ def read_answer(received: Received, method: str) -> Answer:
     for name, value in _fields(received):
         head.add(name, value)
     body = bytearray()
-    # These end with their headers, whatever the headers say: RFC 9112 6.3, 1.
+    # These answers end after their headers, whatever the headers say: RFC 9112 6.3, 1.
     has_body = method != "HEAD" and status >= 200 and status not in (204, 304)
     for piece in _pieces(received, head) if has_body else ():
         body += piece
         if len(body) > READ_AT_MOST:
             break
-    # A body in chunks says itself where it ends, and one with a length is complete by then.
+    # A chunked body marks its own end, and one with a length is complete when it has been read.
     is_whole = len(body) <= READ_AT_MOST and (head.is_chunked or not received.is_torn)
     return Answer(status, head.headers, head.has_all, bytes(body[:READ_AT_MOST]), is_whole)
 
@@ -198,7 +198,7 @@ def read_answer(received: Received, method: str) -> Answer:
 def _elements(value: bytes) -> Iterator[bytes]:
     """Yield the elements of a list, without empty ones (RFC 9110 5.6.1).
 
-    A generator: a hostile list has a million elements.
+    A generator, because a hostile list may have a million elements.
     """
     for found in _ELEMENT.finditer(value):
         if element := found[0].strip(b" \t"):
@@ -234,8 +234,8 @@ def _status(received: Received) -> int:
 def _fields(received: Received) -> Iterator[tuple[bytes, bytes]]:
     """Yield the fields up to the empty line, each with its continuation lines (RFC 9112 5.2).
 
-    A line that is no field is left out, with the lines that continue it; so are continuation lines
-    before the first field (RFC 9112 2.2). Spaces before the colon do not count (RFC 9112 5.1).
+    A malformed line is skipped together with its continuation lines; so are continuation lines
+    before the first field (RFC 9112 2.2). Spaces before the colon are ignored (RFC 9112 5.1).
     """
     name, value = b"", bytearray()
     while line := received.line():
@@ -257,7 +257,7 @@ def _fields(received: Received) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _pieces(received: Received, head: Head) -> Iterator[bytes]:
-    """Yield the bytes of a body as they come, without the frames of chunks."""
+    """Yield the bytes of a body as they are received, without chunk framing."""
     if head.is_chunked:
         yield from _chunks(received)
     elif (length := head.length) is not None:
@@ -269,9 +269,9 @@ def _pieces(received: Received, head: Head) -> Iterator[bytes]:
 
 
 def _chunks(received: Received) -> Iterator[bytes]:
-    """Yield the bytes of chunks, and pass over the trailer fields after the last one.
+    """Yield the bytes of chunks, and skip the trailer fields after the last one.
 
-    A close among those is no cut: the chunk of length zero has come (RFC 9112 8).
+    A close within the trailer is no error: the chunk of length zero was received (RFC 9112 8).
     """
     cut = "the connection was closed before the last chunk of the body had come"
     while True:
@@ -285,7 +285,8 @@ def _chunks(received: Received) -> Iterator[bytes]:
         if not size:
             break
         yield from _counted(received, size, cut)
-        # Not by `line`: if the chunk is longer than it says, no line end may ever come.
+        # Not by `line`, which would wait for a line end that a chunk longer than its length may
+        # never send.
         if not received.begins_with(b"\r\n") and not received.begins_with(b"\n"):
             if received.waiting in (b"", b"\r"):
                 raise _broken(cut)
@@ -296,7 +297,7 @@ def _chunks(received: Received) -> Iterator[bytes]:
 
 
 def _counted(received: Received, count: int, cut: str) -> Iterator[bytes]:
-    """Yield so many bytes. Raises Failure with the sentence `cut` if the connection is closed."""
+    """Yield `count` bytes. Raises Failure with the sentence `cut` if the connection is closed."""
     while count:
         piece = received.some(count)
         if not piece:

@@ -1,6 +1,4 @@
-"""Make one HTTP exchange, whatever the other side does: a target that fails is data, never an
-exception.
-"""
+"""Send one HTTP request and return its result. A failing target is data, never an exception."""
 
 from __future__ import annotations
 
@@ -29,8 +27,7 @@ from chalicelib.version import VERSION
 
 log = logging.getLogger("resona")
 
-# They write URLs, query strings included, at DEBUG, and at WARNING when a header of the answer is
-# malformed.
+# These loggers write URLs with their query strings.
 for _talkative in ("urllib3.connection", "urllib3.connectionpool"):
     logging.getLogger(_talkative).setLevel(logging.CRITICAL + 1)
 
@@ -48,11 +45,11 @@ def send(
     guard: Guard = PUBLIC,
     https_only: bool = False,
 ) -> AttemptResult:
-    """Send a request and return what came of it.
+    """Send a request and return the result. Never raises.
 
-    `run_headers` are set beside the request's own, which may set only `Idempotency-Key` themselves;
-    `Resona-Run-Id` among them is what the request is signed as. `timeout` is for the whole
-    exchange, by the wall clock.
+    `run_headers` are added to the request's own headers, which may replace only `Idempotency-Key`;
+    the request is signed with `Resona-Run-Id` as its message id. `timeout` is wall-clock time, from
+    the DNS query to the end of the answer.
     """
     wire = Wire(guard, timeout, _target_of(request.url))
     try:
@@ -61,10 +58,10 @@ def send(
             raise Failure(Outcome.BLOCKED, "the URL is read differently by different readers")
         with wire.watched():
             answer = _exchange(request, _headers(request, run_headers), wire, credentials)
-        # The clock has stopped: hiding secrets is not the target's time.
+        # The clock has stopped: the time to hide secrets does not count.
         return _result(answer, wire.elapsed, Mask(credentials.hidden))
     except ResonaError as refused:
-        # Its sentence is ours: names of fields and rules, no values.
+        # The message contains names of fields and rules, no values.
         return AttemptResult(
             Outcome.BLOCKED, wire.elapsed, error=f"the request may not be sent: {refused}"[:500]
         )
@@ -150,10 +147,10 @@ def _result(answer: Answer, elapsed: timedelta, mask: Mask) -> AttemptResult:
 
 
 def _kept(answer: Answer, mask: Mask) -> Response:
-    """Return what is kept of an answer, its secrets hidden."""
+    """Return the part of an answer that is recorded, with secrets hidden."""
     headers, has_all_headers = _kept_headers(answer, mask)
     if mask and answer.body and _is_encoded(answer):
-        # Nobody can tell whether a secret is in it.
+        # A compressed body cannot be searched for secrets.
         return Response(headers, "", truncated=True)
     kept, is_all = mask.body(answer.body, KEEP_BODY, is_whole=answer.is_whole)
     body, encoding = _text(kept, is_whole=is_all)
@@ -161,10 +158,10 @@ def _kept(answer: Answer, mask: Mask) -> Response:
 
 
 def _kept_headers(answer: Answer, mask: Mask) -> tuple[dict[str, str], bool]:
-    """Return the headers that are kept, by their names in lower case, and whether these are all."""
+    """Return the recorded headers by lower-case name, and whether these are all headers."""
     fields, came, is_all = list[tuple[str, list[str]]](), 0, answer.has_all_headers
     for name in answer.headers:
-        # Hiding makes headers shorter: more is searched than is kept, but not much more.
+        # Hiding shortens headers, so up to twice as much is searched as is recorded.
         if came > 2 * KEEP_HEADERS:
             is_all = False
             break
@@ -176,15 +173,16 @@ def _kept_headers(answer: Answer, mask: Mask) -> tuple[dict[str, str], bool]:
         size += len(name) + len(value.encode("utf-8", "replace"))
         if size > KEEP_HEADERS:
             return kept, False
-        # Two names may hold secrets, and be the same without them.
+        # Two names that contain secrets may become equal when these are hidden.
         lower = name.lower()
         kept[lower] = f"{kept[lower]}, {value}" if lower in kept else value
     return kept, is_all
 
 
 def _text(kept: bytes, *, is_whole: bool) -> tuple[str, str | None]:
-    """Return what is kept as text, or as base64 if it is not UTF-8; a character that the cut
-    divides is left out.
+    """Return the bytes as text, or as base64 if they are not UTF-8, and the encoding.
+
+    If the body was cut within a character, the part of that character is dropped.
     """
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(kept, final=is_whole), None
@@ -193,28 +191,28 @@ def _text(kept: bytes, *, is_whole: bool) -> tuple[str, str | None]:
 
 
 def _is_encoded(answer: Answer) -> bool:
-    """Say whether a body is compressed: `identity` was asked for, and nothing is decoded."""
+    """Return whether the body is compressed, although the request accepts only `identity`."""
     named = [answer.headers.get(name, "") for name in ("Content-Encoding", "Transfer-Encoding")]
     codings = {coding.strip() for coding in ",".join(named).lower().split(",")}
     return not codings <= {"", "identity", "chunked"}
 
 
 def _meaning(error: Exception, wire: Wire) -> Failure:
-    """Say what a library's exception means, by what lies at its root."""
+    """Return the Failure that a library's exception means, judged by its causes."""
     causes = list(_causes(error))
 
     def has(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
     if wire.is_over or has(TimeoutError, requests.Timeout):
-        # When the time is over, how the exchange broke is the watchdog's doing.
+        # After the deadline any error is a consequence of the watchdog's shutdown.
         return wire.late()
     if has(ssl.SSLError, ssl.CertificateError) and wire.is_secured:
         return Failure(
             Outcome.TLS_FAILED, "the target broke off TLS with an error, or sent what is not TLS"
         )
     if has(ssl.SSLEOFError, ssl.SSLZeroReturnError):
-        # Nothing is wrong with its TLS: it went away in the middle of it, and may be back.
+        # The target closed the connection: no TLS failure, so the attempt is retried.
         return Failure(
             Outcome.CONNECTION_FAILED, "the connection was closed while TLS was being set up"
         )
@@ -226,7 +224,7 @@ def _meaning(error: Exception, wire: Wire) -> Failure:
     if has(ssl.SSLError):
         return Failure(
             Outcome.TLS_FAILED,
-            "TLS could not be set up: the target speaks none, no version that is safe, or refused it",
+            "TLS could not be set up: the target speaks no TLS, no safe version, or refused it",
         )
     if has(ConnectionError):
         return Failure(

@@ -1,4 +1,4 @@
-"""Sign what is sent, so that its receiver can tell that it came from Resona and was not changed.
+"""Sign requests, so that receivers can verify that they come from Resona unchanged.
 
 Standard Webhooks 1.0.0, the symmetric scheme:
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
@@ -16,11 +16,11 @@ _PREFIX = "whsec_"
 
 
 def sign(secret: str, message_id: str, timestamp: datetime, body: bytes) -> str:
-    """Return the signature of one message, `v1,…`: HMAC-SHA256 of `id.timestamp.body`, the
-    timestamp in whole Unix seconds.
+    """Return the signature of a message, `v1,…`.
 
-    `secret` is `whsec_` and base64. `message_id` has no full stop of its own to be mistaken for a
-    separator. Raises ValueError for a secret or an id that is not so; neither is repeated.
+    It is the HMAC-SHA256 of `id.timestamp.body`, with the timestamp in whole Unix seconds. `secret`
+    is `whsec_` and base64; `message_id` has no full stop. Raises ValueError for any other; the
+    message contains neither.
     """
     if "." in message_id:
         raise ValueError("a message id has no full stop")
@@ -32,11 +32,10 @@ def sign(secret: str, message_id: str, timestamp: datetime, body: bytes) -> str:
 def headers(
     secrets: Sequence[str], message_id: str, timestamp: datetime, body: bytes
 ) -> dict[str, str]:
-    """Return the three headers of a message, signed with every secret: while one is replaced, the
-    old one still verifies.
+    """Return the three headers of a message, with a signature by each secret.
 
-    `timestamp` is the attempt's; `body` is the bytes as they are sent, empty if there are none.
-    Raises ValueError, also without a secret.
+    After a rotation the previous secret signs too. `timestamp` is the attempt's; `body` is what is
+    sent, empty for no body. Raises ValueError for an invalid secret or id, or no secret.
     """
     if not secrets:
         raise ValueError("there is no secret to sign with")

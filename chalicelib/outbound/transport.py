@@ -1,4 +1,4 @@
-"""One exchange's connection: pinned to a judged address, bounded in bytes, cut by the wall clock."""
+"""The connection of one attempt: pinned to a checked address, with a deadline and a byte limit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WATCHDOG = Watchdog()
 
 
 class Wire:
-    """One exchange's connection, its deadline, and the watchdog that cuts it."""
+    """The connection of one attempt, its deadline, and the watchdog that shuts it down."""
 
     def __init__(self, guard: Guard, timeout: timedelta, target: str) -> None:
         self.target = target
@@ -42,13 +42,13 @@ class Wire:
         self._lock = threading.Lock()
         self._ended: float | None = None
         self.is_over = False
-        # Whether TLS has been set up, once that is so.
+        # True after the TLS handshake.
         self.is_secured = False
         self._answer: Answer | None = None
 
     @property
     def elapsed(self) -> timedelta:
-        """How long it has taken so far, or until the answer had come."""
+        """Return the time until the answer was read, or until now."""
         return timedelta(seconds=(self._ended or time.monotonic()) - self._began)
 
     @property
@@ -56,8 +56,10 @@ class Wire:
         return max(0.001, self._until - time.monotonic())
 
     def connect(self, host: str, port: int) -> socket.socket:
-        """Return a connected socket, and keep a second handle of it: TLS takes the first one's
-        away. Raises Failure.
+        """Return a connected socket. Raises Failure.
+
+        Keeps a duplicate of its file descriptor to shut the connection down with: wrapping the
+        socket in TLS detaches the original.
         """
         sock = connect(self._guard, host, port, self._until)
         with self._lock:
@@ -70,27 +72,28 @@ class Wire:
         Raises Failure, OSError.
         """
         if isinstance(sock, ssl.SSLSocket):
-            # By default, ssl reports an end without close_notify as an ordinary end.
+            # By default ssl reports an end of file without close_notify as an orderly end.
             sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]  # it has no stub
         answer = read_answer(Received(sock.recv, self.check_time), method)
         with self._lock:
             if self.is_over:
-                # The watchdog cut the connection, and the reader took that for the body's end.
+                # The watchdog shut the connection down, which looks like the end of the body.
                 raise self.late()
             self._answer, self._ended = answer, time.monotonic()
         return answer
 
     @property
     def answer(self) -> Answer:
-        """The answer that was read."""
+        """Return the answer that was read."""
         if self._answer is None:
             raise RuntimeError("no answer was read")
         return self._answer
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Cut the connection when the time is over; requests' own timeout begins anew with every
-        byte.
+        """Shut the connection down at the deadline.
+
+        The timeout of requests restarts with every byte received.
         """
         try:
             with _WATCHDOG.watching(self._until, self._end):
@@ -102,15 +105,16 @@ class Wire:
                     self._cut = None
 
     def check_time(self) -> None:
-        """Raise Failure when the time is over: of a connection that is cut, what had come before
-        can be read all the same.
+        """Raise Failure after the deadline.
+
+        Bytes received before the connection was shut down could otherwise still be read.
         """
         if time.monotonic() >= self._until:
             self.is_over = True
             raise self.late()
 
     def late(self) -> Failure:
-        """Return the Failure of an exchange whose time is over."""
+        """Return the Failure of an attempt that ran into its timeout."""
         return Failure(
             Outcome.TIMEOUT, f"no whole answer within {self._timeout.total_seconds():g} seconds"
         )
@@ -126,7 +130,7 @@ class Wire:
 
 
 class Plain(HTTPConnection):
-    """urllib3's connection that connects, and reads the answer, by the wire."""
+    """urllib3's connection, which connects and reads the answer through a `Wire`."""
 
     def __init__(self, *args: Any, wire: Wire, **members: Any) -> None:
         super().__init__(*args, **members)
@@ -134,17 +138,17 @@ class Plain(HTTPConnection):
         self._asked_by = ""
 
     def request(self, method: str, url: str, *args: Any, **members: Any) -> None:
-        """Ask for what was registered, to the letter: urllib3 would escape it anew."""
+        """Send the path and query exactly as registered; urllib3 would escape them again."""
         self._asked_by = method
-        # A server may answer and close before it has read the whole request: its answer counts.
-        # urllib3 does the same for a BrokenPipeError, which TLS reports as these two.
+        # A server may answer and close before it has read the whole request; its answer counts.
+        # urllib3 ignores BrokenPipeError for this reason. TLS reports it as these two errors.
         with contextlib.suppress(ssl.SSLEOFError, ssl.SSLZeroReturnError):
             super().request(method, self.wire.target or url, *args, **members)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 does
-        """Have the wire read the answer, and return a response that has only its status.
+        """Read the answer through the wire, and return a response that has only its status.
 
-        With its headers, urllib3 would judge the framing once more.
+        Given the headers, urllib3 would check the framing again.
         """
         self.sock.settimeout(self.wire.remaining)
         status = self.wire.read(self.sock, self._asked_by).status
@@ -155,7 +159,7 @@ class Plain(HTTPConnection):
 
 
 class Secure(Plain, HTTPSConnection):
-    """The same over TLS."""
+    """The same connection over TLS."""
 
     def connect(self) -> None:
         super().connect()
@@ -171,15 +175,13 @@ class SecurePool(HTTPSConnectionPool):
 
 
 class TlsSocket(ssl.SSLSocket):
-    """A socket that does not stay open when the other side is gone before the handshake: `ssl`
-    hands it to nobody who could close it.
+    """A TLS socket that closes itself if the peer disconnects before the handshake.
+
+    `ssl` would leak it.
     """
 
     def getpeername(self) -> Any:
-        """Return the other side's address.
-
-        Raises ConnectionResetError, and closes, when there is none any more.
-        """
+        """Return the peer's address. Closes, and raises ConnectionResetError, if it is gone."""
         try:
             return super().getpeername()
         except OSError:
@@ -189,8 +191,9 @@ class TlsSocket(ssl.SSLSocket):
 
 @cache
 def tls() -> ssl.SSLContext:
-    """Return the context of every TLS connection: reading the certificates takes longer than most
-    exchanges.
+    """Return the context of all TLS connections.
+
+    Cached, because loading the certificates takes longer than most requests.
     """
     context = create_urllib3_context()
     context.load_verify_locations(certifi.where())
@@ -199,7 +202,7 @@ def tls() -> ssl.SSLContext:
 
 
 class Adapter(HTTPAdapter):
-    """requests' adapter, with one connection, which is the wire's."""
+    """An adapter of requests that has one connection, through the wire."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -207,17 +210,15 @@ class Adapter(HTTPAdapter):
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **members: Any) -> None:
-        """Make no manager of pools: there is but one connection."""
+        """Create no pool manager: there is one connection."""
 
     def get_connection_with_tls_context(
         self, request: Any, *_: Any, **__: Any
     ) -> HTTPConnectionPool:
-        """Return the wire's own pool, whatever else is asked for: no proxy and no other
-        certificates.
-        """
+        """Return the wire's pool. Proxies and other certificates are not supported."""
         url = urlsplit(request.url)
-        # With its port always: http.client would look for one behind the last colon of an IPv6
-        # address.
+        # Always with a port: without one, http.client would take what follows the last colon of an
+        # IPv6 address for the port.
         if url.scheme == "https":
             self._pool = SecurePool(
                 str(url.hostname),
@@ -231,7 +232,7 @@ class Adapter(HTTPAdapter):
         return self._pool
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Leave it to the context, which verifies."""
+        """Do nothing: the TLS context verifies certificates."""
 
     def close(self) -> None:
         if self._pool is not None:

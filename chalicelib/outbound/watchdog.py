@@ -1,5 +1,6 @@
-"""One thread that ends whatever is not over in time: a thread for each exchange would cost more
-than most exchanges do.
+"""Call a function when a block of code exceeds its deadline: one thread for all blocks.
+
+A thread for each request would cost more than most requests do.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ class _Watch:
 
 
 class Watchdog:
-    """Watches any number of things at once.
+    """Watches the deadlines of any number of blocks.
 
-    Its thread is made when it is first needed, and made anew should it be gone.
+    The thread starts at first use, and again if it has died (after a fork).
     """
 
     def __init__(self) -> None:
@@ -32,10 +33,10 @@ class Watchdog:
 
     @contextlib.contextmanager
     def watching(self, until: float, end: Callable[[], None]) -> Iterator[None]:
-        """Call `end` if the block is not over by `until`, on the monotonic clock. It must return at
-        once, and not raise.
+        """Call `end` if the block still runs at `until`, a time of the monotonic clock.
 
-        It may be called just after the block if that ends in the same moment.
+        `end` must return at once and not raise. It may be called just after the block if the block
+        ends at that moment.
         """
         watch = _Watch(until, end)
         with self._changed:
@@ -64,15 +65,12 @@ class Watchdog:
                 watch.end()
 
     def _due(self) -> list[_Watch]:
-        """Return what is over its time and watch it no more; wait if there is none, for as long as
-        the next has.
-        """
+        """Remove and return the blocks past their deadline; wait for the next if there are none."""
         now = time.monotonic()
         due = [watch for watch in self._watched if watch.until <= now]
         self._watched.difference_update(due)
         if not due:
-            # It does not wake for what is over before its time: what it waited for may be gone when
-            # it wakes.
+            # A block that ends early does not wake this thread, so that it may wake for nothing.
             self._wakes_at = min((watch.until for watch in self._watched), default=math.inf)
             self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
         return due

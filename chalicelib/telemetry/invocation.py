@@ -1,11 +1,9 @@
-"""What the Lambda functions say of themselves: their lines, and once for each invocation their
-metrics.
+"""Set up logging and metrics for an invocation of a Lambda function.
 
-Everywhere else in `chalicelib` an event is a call of the standard library's logger `resona`, with
-ids as `extra`. Only the lambda_handlers, where Lambda calls, come here. Off Lambda nothing here
-does anything: whoever runs Resona there shows its events as it likes.
+The rest of `chalicelib` logs events to the standard library's logger `resona`, with ids as `extra`;
+only the handlers use this module. Outside Lambda it does nothing.
 
-docs/logs.md has every event, field and metric, and why this is not Powertools for AWS Lambda.
+docs/logs.md lists every event, field and metric, and why Powertools for AWS Lambda is not used.
 """
 
 from __future__ import annotations
@@ -27,13 +25,11 @@ log = logging.getLogger(EVENTS)
 
 
 class InvocationFailed(Exception):
-    """What Lambda is told when a function fails: it would write down, and hand on, the text of any
-    other exception.
-    """
+    """Raised to Lambda instead of the original exception, whose text Lambda would log."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(
-            f"{type(error).__name__}; where and why stands in the log, in the line that has exception_name"
+            f"{type(error).__name__}; the log's line with exception_name says where and why"
         )
 
 
@@ -41,9 +37,7 @@ class _Process:
     """The logging of a Lambda function's process."""
 
     def __init__(self) -> None:
-        """Take the place of Lambda's own logging, which would write each event a second time, as
-        text.
-        """
+        """Replace Lambda's log handler, which would write each event a second time, as text."""
         self._line = Line()
         self._lines = Lines(self._line)
         self._tally = Tally()
@@ -51,23 +45,23 @@ class _Process:
         for handler in list(root.handlers):
             root.removeHandler(handler)
         root.addHandler(self._lines)
-        # Never less: what libraries say at DEBUG is made of requests and answers.
+        # Never DEBUG: messages of libraries contain requests and answers.
         root.setLevel(logging.WARNING)
         log.addHandler(self._tally)
-        # Metrics are counted whatever is written.
+        # Metrics are counted whatever the level of the written lines.
         log.setLevel(logging.DEBUG)
 
     def begin(self, keys: dict[str, str | None]) -> None:
-        """Begin an invocation: `keys` go into every line of it."""
+        """Begin an invocation; `keys` are added to all its lines."""
         self._line.keys = keys
         self._tally.begin()
 
     def write_from(self, level: int) -> None:
-        """Write lines of this level, and of higher ones."""
+        """Write lines of this level and above."""
         self._lines.setLevel(level)
 
     def flush(self, function: str) -> None:
-        """Write the metrics of the invocation. Never raises: what it has done, is done."""
+        """Write the metrics of the invocation. Never raises."""
         try:
             stage = os.environ.get("RESONA_STAGE") or "unknown"
             documents = self._tally.documents(stage, function, time.time_ns() // 1_000_000)
@@ -76,8 +70,7 @@ class _Process:
             )
             self._lines.flush()
         except Exception:
-            # What the function did is done, and must not be done again because it could not be
-            # counted.
+            # An exception would make Lambda invoke the function again.
             log.exception("metrics.failed")
 
 
@@ -92,13 +85,12 @@ def invocation(
     refusal: type[Exception] | None = None,
     **keys: str | None,
 ) -> Iterator[None]:
-    """Be invoked as a Lambda function: `keys` go into every line, metrics are written at the end,
-    however it ends.
+    """Log the body as an invocation of a Lambda function, and write its metrics at the end.
 
-    What raises is told in one line, unless one has told it already, and raised on as
-    InvocationFailed; a `refusal` is an answer of the function, and raised as it is.
+    `keys` are added to every line. An exception is logged once and replaced by InvocationFailed; an
+    exception of the class `refusal` is a result of the function, and passes unchanged.
     """
-    # Lambda sets it, and refuses to have it set by anybody else.
+    # Only Lambda can set this variable.
     if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
         yield
         return
@@ -114,7 +106,7 @@ def invocation(
         begun.write_from(read_log_level())
         yield
     except Exception as error:
-        # Lambda would write down, and hand on, the text of whatever it is.
+        # Lambda would log the text of the original exception.
         if refusal is not None and isinstance(error, refusal):
             raise
         if not is_told(error):
@@ -131,7 +123,7 @@ def invocation(
 
 
 def _trace_id() -> str | None:
-    """Return the id of the trace that X-Ray keeps of this invocation, None if it keeps none."""
+    """Return the id of the invocation's X-Ray trace, None if it is not sampled."""
     parts = dict(
         part.partition("=")[::2] for part in os.environ.get("_X_AMZN_TRACE_ID", "").split(";")
     )

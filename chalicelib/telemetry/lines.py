@@ -1,5 +1,6 @@
-"""An event as one line of JSON, as Powertools for AWS Lambda's Logger writes it, but for what may
-hold a secret.
+"""Format log records as lines of JSON, in the format of Powertools for AWS Lambda's Logger.
+
+Unlike that, a line never contains the text of an exception, which may contain a secret.
 """
 
 from __future__ import annotations
@@ -18,27 +19,27 @@ from chalicelib.domain.errors import Unavailable
 
 EVENTS = "resona"
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-# Of a recursion without end, what led into it and what it came to.
+# Of a long stack trace, keep the outermost and the innermost frames; of causes, the first five.
 _OUTER, _INNER, _CAUSES = 10, 20, 5
 _IS_TOLD = "is_told"
 
 
 def is_told(error: BaseException | None) -> bool:
-    """Say whether a line has told of this very exception: whoever catches it later need not."""
+    """Return whether this exception was already logged."""
     return error is not None and _IS_TOLD in vars(error)
 
 
 def note_told(error: BaseException) -> None:
-    """Remember that a line has told of an exception."""
+    """Mark an exception as logged."""
     vars(error)[_IS_TOLD] = True
 
 
 class Line(logging.Formatter):
-    """Make lines. `keys` are what every line of the present invocation says; fields that are None
-    are left out.
+    """Formats a record as a line. `keys` are added to every line of the current invocation.
 
-    Events are what the logger `resona` is given with fields, and without arguments. Of everything
-    else, what libraries say, a line has the place alone: their texts hold URLs, headers and values.
+    Fields that are None are left out. Events are records of the logger `resona` without arguments.
+    Of all other records, which libraries log, a line has only the place: their texts contain URLs,
+    headers and values.
     """
 
     def __init__(self) -> None:
@@ -66,7 +67,7 @@ class Line(logging.Formatter):
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             fields |= told_of(error)
-        # ASCII, so that no text can break a line or fail to be written.
+        # ASCII, so that no text can break the line or fail to be encoded.
         return json.dumps(
             {name: value for name, value in fields.items() if value is not None},
             separators=(",", ":"),
@@ -75,9 +76,9 @@ class Line(logging.Formatter):
 
 
 def is_event(record: logging.LogRecord) -> bool:
-    """Say whether a record is an event of Resona's own.
+    """Return whether a record is an event of Resona, not a message of a library.
 
-    Chalice's logger has the app's name, `resona-<stage>`.
+    Chalice's logger has another name, that of the app: `resona-<stage>`.
     """
     return record.name == EVENTS and not record.args
 
@@ -87,14 +88,13 @@ def _kind(value: object) -> str:
 
 
 def told_of(error: BaseException) -> dict[str, Any]:
-    """Return what may be told of an exception: of which class it and its causes are, and where it
-    was raised.
+    """Return the classes of an exception and of its causes, and its stack trace.
 
-    Never its text, its arguments or a local variable: a KeyError is made of a header, a ValueError
-    of a body.
+    Never its text, arguments or local variables: a KeyError may contain a header, a ValueError a
+    body.
     """
     causes = [_named(cause) for cause in _causes(error)]
-    # Not to be reached is no defect: it has a cause, but no place worth a look.
+    # A service that does not answer is no defect of the code: a stack trace would not help.
     place = [] if isinstance(error, Unavailable) else _stack(error.__traceback__)
     return {**_named(error), "causes": causes or None, "stack_trace": place or None}
 
@@ -102,10 +102,10 @@ def told_of(error: BaseException) -> dict[str, Any]:
 def _named(error: BaseException) -> dict[str, str]:
     named = {"exception_name": type(error).__name__}
     if isinstance(error, Unavailable | SettingMissing):
-        # Sentences of ours, made of names of parts and settings.
+        # These messages contain only names of services and settings.
         named["why"] = str(error)
-    # What AWS refuses, in botocore's form: the error's code and the operation say what a role
-    # lacks; its text has values in it.
+    # An error of botocore: code and operation tell which permission is missing. The text contains
+    # values.
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         named |= {
@@ -134,7 +134,7 @@ def _stack(traceback: TracebackType | None) -> list[str]:
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """Write lines, each whole: threads may log side by side. An exception is told of once."""
+    """Writes lines. Several threads may log; each exception is logged once."""
 
     def __init__(self, line: Line) -> None:
         super().__init__(sys.stdout)
@@ -149,13 +149,13 @@ class Lines(logging.StreamHandler[TextIO]):
             note_told(error)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
-        # logging would print what it could not write, arguments and all.
+        # logging would print the record with its arguments.
         failed = {
             "name": EVENTS,
             "msg": "log_line.failed",
             "levelname": "ERROR",
             "place": f"{record.pathname}:{record.lineno}",
         }
-        # Where nothing can be written, whoever logs goes on.
+        # If nothing can be written, the caller goes on.
         with contextlib.suppress(OSError, ValueError):
             self.stream.write(self.format(logging.makeLogRecord(failed)) + self.terminator)

@@ -1,10 +1,8 @@
-"""Metrics, counted from the events of an invocation and written in CloudWatch's embedded metric
-format.
+"""Count metrics from the events of an invocation, in CloudWatch's embedded metric format.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 
-No dimension is as many as jobs or tenants are: each combination of values is a metric, and is paid
-for as one.
+No dimension contains a job or a tenant: CloudWatch bills each combination of values as a metric.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from chalicelib.telemetry.lines import EVENTS, is_event, is_told
 log = logging.getLogger(EVENTS)
 
 NAMESPACE = "Resona"
-# Metric → its unit, and the sets of dimensions it is kept under.
+# Metric → its unit, and its sets of dimensions.
 METRICS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
     "Lateness": ("Milliseconds", (("stage",),)),
     "Due": ("Count", (("stage",),)),
@@ -28,14 +26,14 @@ METRICS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
     "Runs": ("Count", (("stage", "status"),)),
     "Failures": ("Count", (("stage", "function"),)),
 }
-# The most values that one document may have of a metric.
+# CloudWatch's limit of values of one metric in a document.
 _MOST_VALUES = 100
 
 
 class Tally(logging.Handler):
-    """Count what events come to.
+    """A log handler that counts events.
 
-    Threads may log side by side: a handler's lock has one record counted after the other.
+    Several threads may log: the handler's lock serializes them.
     """
 
     def __init__(self) -> None:
@@ -43,18 +41,18 @@ class Tally(logging.Handler):
         self.begin()
 
     def begin(self) -> None:
-        """Begin at nothing, for the next invocation."""
+        """Reset all counts for the next invocation."""
         self._counts: Counter[str] = Counter()
         self._attempts: Counter[str] = Counter()
         self._runs: Counter[str] = Counter()
         self._lateness: list[int] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Count one event. Never raises: whoever logs one is in the middle of a firing."""
+        """Count one event. Never raises, because the caller is in the middle of a firing."""
         try:
             self._count(record)
         except Exception:
-            # Whatever is wrong with a count: no firing fails for it.
+            # A defect in counting must not fail the firing.
             log.exception("metrics.failed")
 
     def _count(self, record: logging.LogRecord) -> None:
@@ -76,7 +74,7 @@ class Tally(logging.Handler):
             case "job.overdue" | "sweep.failed":
                 self._counts["Overdue"] += 1
             case "sweep.ended":
-                # None was overdue: that is a value, and no value is none.
+                # Writes 0 if no job was overdue, so that the metric has a value each minute.
                 self._counts["Overdue"] += 0
 
     def _attempt(self, fields: dict[str, Any], lateness_ms: int | None) -> None:
@@ -87,8 +85,10 @@ class Tally(logging.Handler):
             self._lateness.append(lateness_ms)
 
     def documents(self, stage: str, function: str, at_ms: int) -> list[dict[str, Any]]:
-        """Return what was counted: one document for all of it, and others only for a second outcome
-        or status. `at_ms` is epoch time.
+        """Return the counts as documents. `at_ms` is epoch time in milliseconds.
+
+        One document holds one outcome, one status and 100 values of lateness; further ones need
+        further documents.
         """
         counts = {
             name: number for name, number in self._counts.items() if number or name == "Overdue"
@@ -115,14 +115,12 @@ class Tally(logging.Handler):
 
 
 def _is_first(fields: dict[str, Any]) -> bool:
-    """Say whether an attempt is the first of a run that a schedule caused."""
+    """Return whether an attempt is the first of a scheduled run."""
     return fields["attempt"] == 1 and not fields.get("manual")
 
 
 def _document(dimensions: dict[str, str], values: dict[str, Any], at_ms: int) -> dict[str, Any]:
-    """Return one document: a directive for every group of metrics that are kept under the same
-    dimensions.
-    """
+    """Return one document, with a directive for each set of dimensions."""
     groups: dict[tuple[tuple[str, ...], ...], list[dict[str, str]]] = {}
     for name in values:
         unit, kept_under = METRICS[name]

@@ -281,10 +281,7 @@ def test_a_batch_of_which_some_fail_tells_of_each_and_counts_the_others(
         sums["Runs", "dev", "succeeded"],
     ) == (2, 2, 2)
     # What Lambda writes down, and hands on to destinations: the text, and the places.
-    assert (
-        str(raised.value)
-        == "ValueError; where and why stands in the log, in the line that has exception_name"
-    )
+    assert str(raised.value) == "ValueError; the log's line with exception_name says where and why"
     assert (raised.value.__cause__, raised.value.__suppress_context__) == (None, True)
     assert SECRET not in written.text
 
