@@ -1,9 +1,8 @@
-"""The clients of AWS, and what their errors mean."""
+"""The boto3 clients, the retries of their requests and the meaning of their errors."""
 
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.domain.errors import Unavailable
+from chalicelib.runtime.backoff import tries
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 
-# API Gateway cuts the integration at 29 s, so the SDK's time is bounded: 3 tries of at most 4 s.
+# API Gateway ends an integration after 29 s: the SDK makes 3 tries of at most 4 s each.
 _CONFIG = Config(
     connect_timeout=1,
     read_timeout=3,
@@ -32,7 +32,7 @@ _CONFIG = Config(
     parameter_validation=False,
 )
 
-# Refused before any effect, and worth another try.
+# Refusals without any effect: a later try may succeed.
 _CONFLICTS = frozenset(
     {"TransactionConflictException", "TransactionConflict", "TransactionInProgressException"}
 )
@@ -53,10 +53,9 @@ _early: dict[str, Any] = {}
 
 
 def make_early(*services: str) -> None:
-    """Make clients while Lambda initialises a function: that time has more CPU than an invocation
-    of a small function.
+    """Make clients while Lambda initialises a function, when it has more CPU than later.
 
-    The functions below return them. Elsewhere than on Lambda, do nothing.
+    The functions below return these clients. Outside Lambda, do nothing.
     """
     if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
         return
@@ -67,22 +66,22 @@ def make_early(*services: str) -> None:
 
 
 def dynamodb() -> DynamoDBClient:
-    """Make the client of the tables."""
+    """Return the client of the tables."""
     return _early.get("dynamodb") or boto3.client("dynamodb", config=_CONFIG)
 
 
 def sqs() -> SQSClient:
-    """Make the client of the due queue."""
+    """Return the client of the due queue."""
     return _early.get("sqs") or boto3.client("sqs", config=_CONFIG)
 
 
 def scheduler() -> EventBridgeSchedulerClient:
-    """Make the client of the schedules."""
+    """Return the client of EventBridge Scheduler."""
     return _early.get("scheduler") or boto3.client("scheduler", config=_CONFIG)
 
 
 def kms() -> KMSClient:
-    """Make the client of the key of secrets."""
+    """Return the client of KMS."""
     return _early.get("kms") or boto3.client("kms", config=_CONFIG)
 
 
@@ -92,60 +91,48 @@ def code_of(error: ClientError) -> str:
 
 
 def cancellation_reasons(error: ClientError) -> list[dict[str, Any]]:
-    """Return why a transaction was cancelled, one entry an item, in order; empty for any other
-    error.
+    """Return why a transaction was cancelled: one reason per write, in order.
+
+    Empty for any other error.
     """
     reasons: Any = error.response.get("CancellationReasons", [])
     return list(reasons)
 
 
-def call(
-    part: str,
-    request: Callable[[], _Answer],
-    *,
-    writes: bool = False,
-    sleep: Callable[[float], None] = time.sleep,
-) -> _Answer:
-    """Make a request, again if it met a conflict or a throttle, and translate what is left over.
-
-    Raises ClientError for a failed condition and for anything else that the caller must decide;
-    Unavailable(part) when the service does not answer, with `unknown` when a write may have taken
-    effect.
-    """
-    unknown = False
-    for attempt in range(_TRIES):
-        try:
-            return request()
-        except ClientError as error:
-            metadata = error.response.get("ResponseMetadata", {})
-            if not _is_passing(error):
-                if metadata.get("HTTPStatusCode", 0) >= 500:
-                    raise Unavailable(part, unknown=writes) from error
-                raise
-            # The SDK's earlier tries, inside this one, may have timed out after their effect.
-            unknown = unknown or (writes and metadata.get("RetryAttempts", 0) > 0)
-        except BotoCoreError as error:
-            raise Unavailable(part, unknown=writes) from error
-        if attempt < _TRIES - 1:
-            sleep(random.uniform(0.5, 1) * 0.02 * 2**attempt)
-    raise Unavailable(part, unknown=unknown)
-
-
 class Caller:
-    """`call` for one part; `sleep` takes seconds."""
+    """Make requests to one part of AWS, named `part` in errors; `sleep` takes seconds."""
 
     def __init__(self, part: str, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._part = part
+        self.part = part
         self._sleep = sleep
 
     def __call__(self, request: Callable[[], _Answer], *, writes: bool = False) -> _Answer:
-        return call(self._part, request, writes=writes, sleep=self._sleep)
+        """Make a request, and retry it with backoff after a conflict or a throttle.
+
+        Raises ClientError for a failed condition and any other refusal, which the caller decides
+        on; Unavailable if the service does not answer, with `unknown` if a write may have taken
+        effect.
+        """
+        unknown = False
+        # Equal jitter: what is throttled must wait in any case.
+        for _ in tries(self._sleep, _TRIES, jitter=0.5):
+            try:
+                return request()
+            except ClientError as error:
+                metadata = error.response.get("ResponseMetadata", {})
+                if not _is_passing(error):
+                    if metadata.get("HTTPStatusCode", 0) >= 500:
+                        raise Unavailable(self.part, unknown=writes) from error
+                    raise
+                # The SDK's earlier tries, inside this one, may have timed out after their effect.
+                unknown = unknown or (writes and metadata.get("RetryAttempts", 0) > 0)
+            except BotoCoreError as error:
+                raise Unavailable(self.part, unknown=writes) from error
+        raise Unavailable(self.part, unknown=unknown)
 
 
 def _is_passing(error: ClientError) -> bool:
-    """Say whether the request was refused for load or conflict alone: a failed condition beside it
-    is an answer.
-    """
+    """Say whether the request was refused for load or conflict only, with no failed condition."""
     if code_of(error) in _CONFLICTS | _THROTTLES:
         return True
     codes = {reason.get("Code") for reason in cancellation_reasons(error)}

@@ -1,12 +1,10 @@
-"""The index of runs that went wrong, `failed` or `missed`: what their records have in it, and how
-it is read.
+"""The index of failed and missed runs: the keys of their records in it, and how it is read.
 
     wrong_shard   hash    <tenant>#<shard>
     wrong_at      range   <when the run ended>#<its status>#<job>#<run>
 
-One index partition takes 1,000 writes a second, and a table whose index is behind refuses writes:
-with its targets down, a tenant's burst would hold up its own records, and so its runs. A few shards
-give it room.
+An index partition takes 1,000 writes a second, and a table with an index that lags refuses writes.
+With one partition per tenant, a burst of failures would delay the tenant's runs; hence the shards.
 """
 
 from __future__ import annotations
@@ -16,9 +14,9 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from chalicelib.aws.serialization import sortable
+from chalicelib.aws.table import Item
 from chalicelib.domain.ids import JOB_ID, RunKey
 from chalicelib.domain.run import RunStatus
 
@@ -32,10 +30,9 @@ _POSITION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class FailedRunEntry:
-    """An entry of the index: a record, the `number` of an attempt or of an ending, says that its
-    run ended like this.
+    """An entry of the index: the end of a run, and the `number` of the record that has it.
 
-    `position` is its place in the index, which sorts as `at` does.
+    `position` is the sort key in the index, which sorts as `at` does.
     """
 
     position: str
@@ -47,53 +44,47 @@ class FailedRunEntry:
 
 
 def is_position(text: str) -> bool:
-    """Say whether a text can be a place in the index."""
+    """Say whether a text can be a position in the index."""
     return _POSITION.fullmatch(text) is not None
 
 
-def index_keys(
-    tenant: str, job_id: str, key: RunKey, status: RunStatus, at: datetime
-) -> dict[str, Any]:
-    """Return what puts a record into the index; nothing for a run that has not ended, or went well."""
+def index_keys(tenant: str, job_id: str, key: RunKey, status: RunStatus, at: datetime) -> Item:
+    """Return a record's keys in the index; none for a run that has not failed or been missed."""
     if status not in WRONG:
         return {}
     shard = zlib.crc32(job_id.encode()) % FAILED_RUN_SHARDS
     return {
-        "wrong_shard": {"S": f"{tenant}#{shard}"},
-        "wrong_at": {"S": f"{sortable(at)}#{status}#{job_id}#{key.sort}"},
+        "wrong_shard": f"{tenant}#{shard}",
+        "wrong_at": f"{sortable(at)}#{status}#{job_id}#{key.sort}",
     }
 
 
 def newest(
-    query: Callable[[str], dict[str, Any]], tenant: str, limit: int
+    query: Callable[[str], tuple[list[Item], Item | None]], tenant: str, limit: int
 ) -> tuple[list[FailedRunEntry], bool]:
     """Return the newest `limit` entries of a tenant, and whether there are more.
 
-    `query` reads one shard, newest first.
+    `query` reads up to `limit` entries of a shard, newest first; it returns them and where to go
+    on, None at the end.
     """
     entries: list[FailedRunEntry] = []
-    # Of a shard that was not read to its end nothing is known below the last entry that was.
+    # A shard that was not read to its end may have more entries below the last one that was read:
+    # older entries of the other shards must wait.
     known_down_to = ""
     for shard in range(FAILED_RUN_SHARDS):
-        answer = query(f"{tenant}#{shard}")
-        found = [_read(item) for item in answer["Items"]]
+        items, place = query(f"{tenant}#{shard}")
+        found = [_read(item) for item in items]
         entries += found
-        if found and "LastEvaluatedKey" in answer:
+        if found and place is not None:
             known_down_to = max(known_down_to, found[-1].position)
     entries.sort(key=lambda entry: entry.position, reverse=True)
     page = [entry for entry in entries if entry.position >= known_down_to][:limit]
     return page, bool(known_down_to) or len(page) < len(entries)
 
 
-def _read(item: dict[str, Any]) -> FailedRunEntry:
-    position = item["wrong_at"]["S"]
+def _read(item: Item) -> FailedRunEntry:
+    position = item["wrong_at"]
     at, status, job_id, run = position.split("#", 3)
-    number = int(item["sort"]["S"].rpartition("#")[2])
-    return FailedRunEntry(
-        position,
-        datetime.fromisoformat(at),
-        RunStatus(status),
-        job_id,
-        RunKey.from_sort(run),
-        number,
-    )
+    number = int(item["sort"].rpartition("#")[2])
+    ended_at, key = datetime.fromisoformat(at), RunKey.from_sort(run)
+    return FailedRunEntry(position, ended_at, RunStatus(status), job_id, key, number)

@@ -1,19 +1,27 @@
-"""How often, and how soon again, a change is decided anew when others write the same job between
-its read and its write.
-"""
+"""Retries with exponential backoff and jitter: how often something is tried, and the pauses."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 # Some four seconds in all.
 TRIES = 20
 _LONGEST_PAUSE_SECONDS = 0.4
 
 
-def pause_after(tries: int, sleep: Callable[[float], None]) -> None:
-    """Wait before the next try, longer after each, so that everybody who writes the job gets
-    through. `tries` counts from 1.
+def pause_after(tries: int, sleep: Callable[[float], None], *, jitter: float = 1) -> None:
+    """Sleep for up to 0.01 s * 2^tries, at most 0.4 s; `tries` counts from 1.
+
+    `jitter` is the share of the pause that is random: those who met once must not meet again.
     """
-    sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.01 * 2**tries)))
+    longest = min(_LONGEST_PAUSE_SECONDS, 0.01 * 2**tries)
+    sleep(random.uniform(1 - jitter, 1) * longest)
+
+
+def tries(sleep: Callable[[float], None], most: int = TRIES, *, jitter: float = 1) -> Iterator[int]:
+    """Yield 0, 1, … for each of up to `most` tries, and pause before each but the first."""
+    for number in range(most):
+        if number:
+            pause_after(number, sleep, jitter=jitter)
+        yield number

@@ -29,7 +29,7 @@ from chalicelib.domain.request import RequestCheck
 from chalicelib.domain.run import Attempt
 from chalicelib.domain.run_history import Run, merged, recorded, unfinished
 from chalicelib.domain.state import State, Transition
-from chalicelib.runtime.backoff import TRIES, pause_after
+from chalicelib.runtime.backoff import tries
 from chalicelib.runtime.concurrency import SideBySide, in_threads
 from chalicelib.usecases.arming import Arming, schedule, unschedule
 
@@ -100,11 +100,8 @@ class Scheduling:
         self._sleep = sleep
 
     def tries(self) -> Iterator[int]:
-        """Yield for each try of a change, and wait before each but the first."""
-        for attempt in range(TRIES):
-            if attempt:
-                pause_after(attempt, self._sleep)
-            yield attempt
+        """Yield for each try of a change, and pause before each but the first."""
+        return tries(self._sleep)
 
     def create(
         self, draft: Definition, idempotency: Callable[[Job], Idempotency] | None = None
