@@ -131,8 +131,8 @@ def test_the_authorizer_loads_no_pydantic_no_routes_and_no_executor() -> None:
     }
     house = {name.removeprefix("chalicelib.") for name in loaded if name.startswith("chalicelib.")}
     rest = set("handlers handlers.authorizer handlers.composition config".split())
-    rest |= set("runtime runtime.clock runtime.once".split())
-    rest |= set("aws aws.clients aws.api_key_store".split())
+    rest |= set("runtime runtime.backoff runtime.clock runtime.once".split())
+    rest |= set("aws aws.clients aws.table aws.api_key_store".split())
     rest |= set("telemetry telemetry.invocation telemetry.lines telemetry.metrics".split())
     assert house == rest | set("domain domain.errors domain.instant domain.api_keys".split())
 

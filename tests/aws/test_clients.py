@@ -22,7 +22,7 @@ from botocore.exceptions import (
 )
 
 from chalicelib.aws import clients
-from chalicelib.aws.clients import Caller, call, cancellation_reasons, code_of
+from chalicelib.aws.clients import Caller, cancellation_reasons, code_of
 from chalicelib.domain.errors import Unavailable
 from tests.cloud import client_error
 
@@ -72,7 +72,17 @@ class Pauses(list[float]):
         self.append(seconds)
 
 
-def unavailable(request: Callable[[], object], *, writes: bool) -> Unavailable:
+def call(
+    part: str,
+    request: Callable[[], str],
+    *,
+    writes: bool = False,
+    sleep: Callable[[float], None],
+) -> str:
+    return Caller(part, sleep)(request, writes=writes)
+
+
+def unavailable(request: Callable[[], str], *, writes: bool) -> Unavailable:
     with pytest.raises(Unavailable) as raised:
         call("a part", request, writes=writes, sleep=Pauses())
     assert raised.value.part == "a part"

@@ -181,7 +181,7 @@ def test_a_state_is_read_back_as_it_was_written(state: State) -> None:
 @unhurried
 @given(states)
 def test_a_state_goes_through_its_item_unchanged(state: State) -> None:
-    assert read_state(put_state("jobs", state)["Put"]["Item"]) == state
+    assert read_state(put_state("jobs", state).item) == state
 
 
 @unhurried
@@ -263,7 +263,7 @@ def test_a_state_stays_below_a_kilobyte_in_normal_life() -> None:
     normal = state(
         token=new_token(NOW), runs=(run,), last_run=LastRun(RunKey(NOW, 3), 3), watch_at=NOW
     )
-    assert len(json.dumps(put_state("jobs", normal)["Put"]["Item"])) < 1024
+    assert len(json.dumps(put_state("jobs", normal).item)) < 1024
 
 
 def test_a_message_says_nothing_that_a_user_wrote() -> None:

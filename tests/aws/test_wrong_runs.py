@@ -22,11 +22,11 @@ def entry(job_id: str, second: int, status: RunStatus = RunStatus.FAILED) -> dic
     """Return the item of a record of a run that went wrong."""
     at = NOW + timedelta(seconds=second)
     key = RunKey(at, 1)
-    return {"sort": {"S": f"{key.sort}#01"}, **index_keys("tenant", job_id, key, status, at)}
+    return {"sort": f"{key.sort}#01", **index_keys("tenant", job_id, key, status, at)}
 
 
 def shard_of(job_id: str) -> str:
-    return str(entry(job_id, 0)["wrong_shard"]["S"])
+    return str(entry(job_id, 0)["wrong_shard"])
 
 
 def walk(items: list[dict[str, Any]], limit: int, page: int) -> list[list[str]]:
@@ -35,15 +35,16 @@ def walk(items: list[dict[str, Any]], limit: int, page: int) -> list[list[str]]:
     before = "~"
     while True:
 
-        def query(shard: str, before: str = before) -> dict[str, Any]:
-            here = [item for item in items if item["wrong_shard"]["S"] == shard]
+        def query(
+            shard: str, before: str = before
+        ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+            here = [item for item in items if item["wrong_shard"] == shard]
             below = sorted(
-                (item for item in here if item["wrong_at"]["S"] < before),
-                key=lambda item: str(item["wrong_at"]["S"]),
+                (item for item in here if item["wrong_at"] < before),
+                key=lambda item: str(item["wrong_at"]),
                 reverse=True,
             )
-            more = {"LastEvaluatedKey": {}} if len(below) > page else {}
-            return {"Items": below[:page], **more}
+            return below[:page], {} if len(below) > page else None
 
         found, is_more = newest(query, "tenant", limit)
         pages.append([one.position for one in found])
@@ -54,7 +55,7 @@ def walk(items: list[dict[str, Any]], limit: int, page: int) -> list[list[str]]:
 
 
 def positions(items: list[dict[str, Any]]) -> list[str]:
-    return sorted((item["wrong_at"]["S"] for item in items), reverse=True)
+    return sorted((item["wrong_at"] for item in items), reverse=True)
 
 
 def test_the_jobs_here_are_in_every_shard() -> None:
@@ -101,9 +102,9 @@ def test_what_went_wrong_is_in_the_index_and_nothing_else(
     item = entry(job_id, second, status)
     assert ("wrong_at" in item) == (status in (RunStatus.FAILED, RunStatus.MISSED))
     if "wrong_at" in item:
-        assert is_position(item["wrong_at"]["S"])
+        assert is_position(item["wrong_at"])
         ((found,), is_more) = newest(
-            lambda shard: {"Items": [item] if shard == item["wrong_shard"]["S"] else []},
+            lambda shard: ([item] if shard == item["wrong_shard"] else [], None),
             "tenant",
             5,
         )

@@ -151,6 +151,16 @@ def fire(env: Environment) -> None:
     leftover = f"{env.create(OneTime(START.replace(microsecond=0, hour=20)))}"
     (name,) = (name for name in env.cloud.schedules if name.startswith(leftover))
     env.cloud.tables["jobs"].pop((leftover, "state"))
+
+    def die(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem" and "apart" in request["Item"]:
+            env.cloud.after = lambda operation, request: None
+            raise SystemExit
+
+    # Between the record and the state, so that another executor reads the record.
+    env.cloud.after = die
+    with pytest.raises(SystemExit):
+        env.advance(hours=1)
     env.advance(hours=1)
     env.wake(name, env.now)
 

@@ -216,8 +216,8 @@ BUGS = (
         "no compare and swap",
         (
             ITEMS,
-            '        put["ConditionExpression"] = "revision = :read"\n        put["ExpressionAttributeValues"] = {":read": {"N": str(state.revision - 1)}}',
-            "        pass",
+            '        before = Condition("revision = :read", {":read": state.revision - 1})',
+            "        before = None",
         ),
     ),
     bug(
@@ -226,15 +226,18 @@ BUGS = (
     ),
     bug(
         "a record without an owner",
-        (RUNS, "                    ConditionExpression=absent_or_own_and_earlier,\n", ""),
-        (RUNS, '                    ExpressionAttributeNames={"#owner": "owner"},\n', ""),
+        (
+            RUNS,
+            "self._table.put(item, absent_or_own_and_earlier)",
+            "self._table.put(item)",
+        ),
     ),
     bug("a late record undoes the later one", (RUNS, " AND revision <= :revision", "")),
     bug(
         "a definition left behind by a delete",
         (
             STORE,
-            '            {"Delete": {"TableName": self._table, "Key": {"id": {"S": state.job_id}, "part": {"S": "definition"}}}},\n',
+            '            Delete(table, {"id": job_id, "part": "definition"}),\n',
             "",
         ),
     ),
@@ -242,16 +245,16 @@ BUGS = (
         "the answer kept beside the transaction",
         (
             STORE,
-            "        if idempotency:\n            items.append(put_answer(self._table, idempotency, now))\n        self._transact(items, key=definition.key)",
-            "        self._transact(items, key=definition.key)\n        if idempotency:\n            self._transact([put_answer(self._table, idempotency, now)])",
+            "        if idempotency:\n            writes.append(put_answer(self._table.name, idempotency, now))\n        self._write(writes, key=definition.key)",
+            "        self._write(writes, key=definition.key)\n        if idempotency:\n            self._write([put_answer(self._table.name, idempotency, now)])",
         ),
     ),
     bug(
         "a run's answer kept beside the transaction",
         (
             STORE,
-            "            answer = [put_answer(self._table, idempotency, now)] if idempotency else []\n            self._transact([put, *beside, *answer])",
-            "            self._transact([put, *beside])\n            if idempotency:\n                self._transact([put_answer(self._table, idempotency, now)])",
+            "        self._write([put_state(self._table.name, state), *beside, *answer])",
+            "        self._write([put_state(self._table.name, state), *beside])\n        if answer:\n            self._write(answer)",
         ),
     ),
     bug(
@@ -259,7 +262,7 @@ BUGS = (
         (
             FIRING,
             "            self.jobs.save(decision.state, ends, now=now)",
-            "            self.jobs.save(decision.state, now=now)\n            if decision.ended:\n                self.jobs._transact(ends)",
+            "            self.jobs.save(decision.state, now=now)\n            if decision.ended:\n                self.jobs._table.write(*ends)",
         ),
     ),
     bug(

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.aws.job_items import read_definition, read_state
+from chalicelib.aws.table import plain
 from chalicelib.aws.serialization import load_attempt, load_ending, load_response
 from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.job import Definition, Overlap
@@ -115,7 +116,7 @@ class Observer:
         states: list[tuple[str, State | None]] = []
         for table, key, _, new in writes:
             if table == "jobs" and key[1] == "definition" and new is not None:
-                definition = read_definition(new)
+                definition = read_definition(plain(new))
                 job_history = self.job_history(definition.id)
                 if job_history.definitions:
                     self.virtual_time.current.redefined.append(
@@ -123,7 +124,7 @@ class Observer:
                     )
                 job_history.definitions.append((definition.generation, definition))
             elif table == "jobs" and key[1] == "state":
-                states.append((key[0], read_state(new) if new is not None else None))
+                states.append((key[0], read_state(plain(new)) if new is not None else None))
         ends = [
             self._record(key, new)
             for table, key, _, new in writes
