@@ -79,8 +79,8 @@ class Need:
 
 @dataclass
 class Record:
-    """What was seen: which function needed what, and which calls in the code functions made
-    (module, line).
+    """What was seen: which function needed what, and the lines (module, line) of the code from
+    which functions made their calls.
     """
 
     needs: set[tuple[str, Need]] = field(default_factory=set)
@@ -116,7 +116,7 @@ def check_of(function: str | None, operation: str, request: dict[str, Any]) -> N
         _check_plain(function, operation, request["TableName"], request.get("IndexName"))
         return
     for record in _records:
-        record.sites.add(_site(sys._getframe(1)))
+        record.sites |= _sites(sys._getframe(1))
     for need in needs(operation, request):
         if not _may(function, need):
             raise _forbidden(function, need, operation)
@@ -175,11 +175,17 @@ def _function_of(module: str, name: str) -> str | None:
     return _DOORWAYS.get((module, name)) or ("api" if _OF_THE_API.fullmatch(module) else None)
 
 
-def _site(frame: FrameType | None) -> tuple[str, int]:
-    """Return where in the code of functions a call stands: the module and the line."""
-    while frame is not None and not frame.f_globals.get("__name__", "").startswith("chalicelib."):
+def _sites(frame: FrameType | None) -> set[tuple[str, int]]:
+    """Return the modules and lines of the code of functions that are in the middle of a call: of
+    the client, of the table around it, of the store around that.
+    """
+    sites = set()
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith("chalicelib.aws."):
+            sites.add((module, frame.f_lineno))
         frame = frame.f_back
-    return ("", 0) if frame is None else (frame.f_globals["__name__"], frame.f_lineno)
+    return sites
 
 
 def needs(operation: str, request: dict[str, Any]) -> list[Need]:

@@ -75,7 +75,11 @@ LAMBDAS_OWN = {
     for action in actions
 }
 # Calls that no function makes: the operator's commands, in infra/keys.py.
-OPERATORS = {("chalicelib.aws.api_key_store", "scan"), ("chalicelib.aws.api_key_store", "put_item")}
+OPERATORS = {
+    ("chalicelib.aws.api_key_store", "scan"),
+    ("chalicelib.aws.api_key_store", "put"),
+    ("chalicelib.aws.table", "scan"),
+}
 
 
 def serve_every_route(env: Environment) -> set[tuple[str, str]]:
@@ -303,35 +307,42 @@ def test_every_call_in_the_code_is_seen(seen: Record) -> None:
 
 
 def _calls() -> Iterator[tuple[str, str, range]]:
-    """Yield (module, method, lines) of each call of a client of AWS.
+    """Yield (module, method, lines) of each call of a client of AWS, and of each call of a table by
+    a store.
 
-    A client may be used for nothing else, so that none is missed.
+    A client or a table may be used for nothing else but a table's name, so that none is missed.
     """
     for path in sorted((ROOT / "chalicelib" / "aws").glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         used = [node for node in ast.walk(tree) if _is_client(node)]
-        calls = [
+        attributes = [
             node
             for node in ast.walk(tree)
-            if isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and _is_client(node.func.value)
+            if isinstance(node, ast.Attribute) and _is_client(node.value)
         ]
-        assert len(used) == len(calls), f"a client is handed on in {path.name}"
-        for call in calls:
-            assert isinstance(call.func, ast.Attribute)
-            yield (
-                f"chalicelib.aws.{path.stem}",
-                call.func.attr,
-                range(call.lineno, (call.end_lineno or call.lineno) + 1),
-            )
+        names = [node for node in attributes if _is_table(node.value) and node.attr == "name"]
+        calls = [
+            (node.func.attr, range(node.lineno, (node.end_lineno or node.lineno) + 1))
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and node.func in attributes
+            if isinstance(node.func, ast.Attribute)
+        ]
+        assert len(used) == len(calls) + len(names), f"a client is handed on in {path.name}"
+        for method, lines in calls:
+            yield f"chalicelib.aws.{path.stem}", method, lines
 
 
 def _is_client(node: ast.AST) -> bool:
-    return (
+    return _is_table(node) or (
         isinstance(node, ast.Attribute)
         and node.attr in ("_client", "_kms")
         and isinstance(node.ctx, ast.Load)
+    )
+
+
+def _is_table(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Attribute) and node.attr == "_table" and isinstance(node.ctx, ast.Load)
     )
 
 

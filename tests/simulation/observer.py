@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.aws.job_items import read_definition, read_state
-from chalicelib.aws.table import plain
 from chalicelib.aws.serialization import load_attempt, load_ending, load_response
+from chalicelib.aws.table import plain
 from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.retry import is_retried
