@@ -1,4 +1,4 @@
-"""The due queue: messages that say which run has something to do, and when."""
+"""The due queue: each message names a run and the time of its next step."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ _LONGEST_DELAY = 900
 
 
 class DueQueue:
-    """An SQS standard queue, fair by tenant: one tenant's burst does not hold up another's
-    messages.
-    """
+    """An SQS fair queue: a burst of one tenant does not delay the messages of the others."""
 
     def __init__(
         self, client: SQSClient, url: str, sleep: Callable[[float], None] = time.sleep
@@ -35,11 +33,10 @@ class DueQueue:
         self._url = url
 
     def send(self, dues: Sequence[DueMessage], now: datetime) -> None:
-        """Send a message for each, to arrive at its time, less the fraction of a second that SQS
-        cannot wait.
+        """Send messages that arrive at their times, up to a second early: SQS waits whole seconds.
 
-        Sending twice is harmless. Raises Unavailable if any was not taken, whatever the reason: a
-        message may always be lost, and who sends one has written already what it stands for.
+        Messages further away than 15 minutes arrive after 15. Idempotent. Raises Unavailable if any
+        was not sent; the state in the job table, written before, lets the sweeper send it again.
         """
         for start in range(0, len(dues), 10):
             self._send(
@@ -53,7 +50,7 @@ class DueQueue:
                 writes=True,
             )
         except ClientError as error:
-            # A queue that is gone, a policy that forbids.
+            # The queue does not exist, or a policy forbids it.
             raise Unavailable(_PART, unknown=True) from error
         if answer.get("Failed"):
             raise Unavailable(_PART, unknown=True)

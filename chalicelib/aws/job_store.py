@@ -118,7 +118,7 @@ class JobStore:
         return self._table.get(id=key_name(tenant, key), part="name")
 
     def answered(self, name: str, now: datetime) -> Answered | None:
-        """Return the first answer to this Idempotency-Key; None if there is none or it has expired."""
+        """Return the first answer to this Idempotency-Key; None if there is none, or it expired."""
         item = self._table.get(id=name, part="answer")
         if item is None or item["expires_at"] <= now.timestamp():
             return None

@@ -1,9 +1,8 @@
-"""Triggers in EventBridge Scheduler's own language: one expression that wakes two minutes before
-every occurrence.
+"""Triggers as expressions of EventBridge Scheduler that wake two minutes before each occurrence.
 
-It may wake on more minutes than needed: who is woken asks the job's own trigger. So the rules are
-simple, and always possible: the minutes are shifted, the hours and days widened where the shift
-crosses a border, and where day of month meets day of week.
+An expression may wake more often than the trigger occurs: the executor then finds nothing due. This
+keeps the rules simple: minutes are shifted; hours, days and months are widened where the shift
+crosses into the one before, and where a cron restricts both day of month and day of week.
 """
 
 from __future__ import annotations
@@ -19,19 +18,17 @@ from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 _LONGEST = 256
 _AHEAD = int(WAKE_AHEAD.total_seconds() // 60)
 _ALL_WEEKDAYS = frozenset(range(7))
-# The years whose offsets a schedule reckons with; a zone that changes its rules is read anew with
-# the next tzdata.
+# The years whose UTC offsets an expression covers, as tzdata knows them today.
 _YEARS = range(2025, 2038)
 
 
 def to_eventbridge(trigger: Trigger) -> tuple[str, str]:
-    """Return (ScheduleExpression, ScheduleExpressionTimezone), at most 256 and 50 characters long."""
+    """Return ScheduleExpression and ScheduleExpressionTimezone: at most 256 and 50 characters."""
     if isinstance(trigger, OneTime):
         at = (trigger.date - WAKE_AHEAD).astimezone(UTC)
         return f"at({at.replace(tzinfo=None).isoformat()})", "UTC"
     if trigger.fields.every_hour:
-        # What a schedule in a zone does in a repeated hour is not documented; in UTC the question
-        # does not arise.
+        # AWS does not document what a schedule in a zone does in a repeated hour; UTC has none.
         return _every_hour(trigger), "UTC"
     return _some_hours(trigger), time_zones.canonical(trigger.timezone)
 
@@ -57,14 +54,14 @@ def _every_hour(cron: Cron) -> str:
     minutes = {
         (minute - offset - _AHEAD) % 60 for minute in cron.fields.minutes for offset in offsets
     }
-    # A day of the zone lies on up to three of UTC's; in UTC itself only the two minutes reach over
-    # midnight.
+    # A day of the zone lies on up to three days of UTC. In UTC itself, only the shift of two
+    # minutes crosses midnight.
     return _written(cron, minutes, set(range(24)), {-1, 0} if offsets == {0} else {-1, 0, 1})
 
 
 @cache
 def _offsets(timezone: str) -> frozenset[int]:
-    """Return the zone's offsets from UTC, in minutes, that occur in the years to come."""
+    """Return the zone's offsets from UTC in `_YEARS`, in minutes."""
     place = time_zones.zone(timezone)
     noons = (
         datetime(year, month, day, 12, tzinfo=place)
@@ -77,8 +74,8 @@ def _offsets(timezone: str) -> frozenset[int]:
 
 
 def _written(cron: Cron, minutes: set[int], hours: set[int], shifts: set[int]) -> str:
-    """Write the expression. `shifts` are the days by which a wake may lie beside its occurrence."""
-    # A shift of any length leaves the month by at most one.
+    """Return the cron expression; `shifts`: the days there may be from an occurrence to its wake."""
+    # A shift of any number of days reaches at most the next or the previous month.
     steps = {0, *((shift > 0) - (shift < 0) for shift in shifts)}
     months = {(month - 1 + step) % 12 + 1 for month in cron.fields.months for step in steps}
     days, weekdays = _days(cron, shifts)
@@ -98,7 +95,7 @@ def _written(cron: Cron, minutes: set[int], hours: set[int], shifts: set[int]) -
 def _days(cron: Cron, shifts: set[int]) -> tuple[str, str]:
     """Return the fields day of month and day of week.
 
-    Where a cron runs on either kind of day, EventBridge's language can only say: every day.
+    EventBridge takes only one of them: a cron that matches either becomes every day.
     """
     fields = cron.fields
     if not fields.both_days:
@@ -111,9 +108,7 @@ def _days(cron: Cron, shifts: set[int]) -> tuple[str, str]:
 
 
 def _moved(day: int, shift: int) -> Iterable[int]:
-    """Return the days of the month that may lie so many days beside a day: the last ones of a month
-    are four, since months differ.
-    """
+    """Return the days of the month that may be `shift` days from a day, in months of any length."""
     if 1 <= day + shift <= 31:
         # The day after the 28th may be the 1st.
         return (day + shift, 1) if shift > 0 and day >= 28 else (day + shift,)
@@ -121,7 +116,7 @@ def _moved(day: int, shift: int) -> Iterable[int]:
 
 
 def _list(values: Iterable[int], least: int, most: int) -> str:
-    """Write numbers as short as ranges and steps make them."""
+    """Return a field for these numbers, shortened with ranges and steps."""
     ordered = sorted(values)
     if len(ordered) == most - least + 1:
         return "*"

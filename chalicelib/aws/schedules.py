@@ -1,6 +1,4 @@
-"""The jobs' schedules in EventBridge Scheduler: made once, never updated, deleted when nothing
-carries their token.
-"""
+"""The jobs' schedules in EventBridge Scheduler: created and deleted, never updated."""
 
 from __future__ import annotations
 
@@ -26,16 +24,16 @@ _PART = "EventBridge Scheduler"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a schedule invokes, and with which role."""
+    """The function that schedules invoke, and the role they invoke it with."""
 
     function_arn: str
     role_arn: str
 
 
 class Schedules:
-    """One schedule a job, named `<job id>-<token>`.
+    """One schedule per job, named `<job id>-<token>`; the job's state has the token.
 
-    Its input carries its name and the scheduled time, nothing a user wrote.
+    Its input has its name and the scheduled time, no user data.
     """
 
     def __init__(
@@ -51,10 +49,9 @@ class Schedules:
         self._target = target
 
     def create(self, job_id: str, token: str, trigger: Trigger) -> None:
-        """Make the schedule that wakes the executor two minutes before each occurrence. Making it
-        twice is one success.
+        """Create the schedule that wakes the executor two minutes before each occurrence.
 
-        Raises Unavailable, whatever the reason: a job without a schedule is armed by the sweeper.
+        Idempotent. Raises Unavailable for every failure: the sweeper arms a job without a schedule.
         """
         expression, timezone = to_eventbridge(trigger)
         name = schedule_name(job_id, token)
@@ -74,7 +71,7 @@ class Schedules:
                         "Input": json.dumps(
                             {"schedule": name, "scheduled_time": "<aws.scheduler.scheduled-time>"}
                         ),
-                        # A wake that is late by more than this has been overtaken by the sweeper.
+                        # The sweeper has armed the job before a wake is later than this.
                         "RetryPolicy": {
                             "MaximumEventAgeInSeconds": 300,
                             "MaximumRetryAttempts": 10,
@@ -88,7 +85,7 @@ class Schedules:
                 raise Unavailable(_PART) from error
 
     def delete(self, job_id: str, token: str) -> None:
-        """Delete a schedule; one that is gone is a success. Raises Unavailable."""
+        """Delete a schedule; success if there is none. Raises Unavailable for every failure."""
         try:
             self._call(
                 lambda: self._client.delete_schedule(

@@ -1,8 +1,6 @@
-"""How definitions, states and attempts are written down: JSON texts inside items, read back with
-room for older forms.
+"""Definitions, states, runs and messages as JSON; the JSON of earlier releases is read too.
 
-User JSON goes in as text, so that the digits of numbers, empty keys and deep nesting survive
-DynamoDB.
+Items store it as text, so that the digits of numbers, empty keys and deep nesting survive DynamoDB.
 """
 
 from __future__ import annotations
@@ -48,12 +46,12 @@ def _read_needed_time(text: str) -> datetime:
 
 
 def sortable(at: datetime) -> str:
-    """Return a text of fixed width that sorts as the instants do."""
+    """Return a time in UTC as a text of fixed width; the texts sort as the times do."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def dump_definition(definition: Definition) -> str:
-    """Write a definition down."""
+    """Return a definition as JSON."""
     request = definition.request
     return _dump(
         {
@@ -87,7 +85,7 @@ def dump_definition(definition: Definition) -> str:
 
 
 def load_definition(text: str) -> Definition:
-    """Read a definition back."""
+    """Read a definition from JSON."""
     raw: Any = read(text)
     request, (max_attempts, initial_delay, max_delay) = raw["request"], raw["retry"]
     grace = raw.get("misfire_grace")
@@ -112,7 +110,7 @@ def load_definition(text: str) -> Definition:
 
 
 def dump_state(state: State) -> str:
-    """Write a state down, without what its item carries beside it (`revision`, `watch_at`)."""
+    """Return a state as JSON, without the attributes of its item (`revision`, `watch_at`)."""
     last = state.last_run
     return _dump(
         {
@@ -134,7 +132,7 @@ def dump_state(state: State) -> str:
 
 
 def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str) -> State:
-    """Read a state back."""
+    """Read a state from its item's attributes and JSON."""
     raw = json.loads(text)
     last = raw.get("last_run")
     return State(
@@ -185,7 +183,7 @@ def _load_unfinished_run(raw: dict[str, Any]) -> UnfinishedRun:
 
 
 def dump_attempt(record: Attempt) -> str:
-    """Write an attempt down, without its job, key and number, which name its item."""
+    """Return an attempt as JSON, without job, run, number and owner: attributes of its item."""
     result, update, response = record.result, record.update, record.result.response
     return _dump(
         {
@@ -219,7 +217,7 @@ def load_response(text: str) -> Response:
 
 
 def load_attempt(job_id: str, key: RunKey, number: int, owner: str, text: str) -> Attempt:
-    """Read an attempt back."""
+    """Read an attempt from its item's attributes and JSON."""
     raw = json.loads(text)
     reason, response = raw.get("reason"), raw.get("response")
     return Attempt(
@@ -246,13 +244,13 @@ def load_attempt(job_id: str, key: RunKey, number: int, owner: str, text: str) -
 
 
 def dump_ending(end: RunEnd) -> str:
-    """Write the end of a run without an attempt of its own down."""
+    """Return the end of a run that ended without an attempt as JSON, without its run."""
     return _dump(
         {
             "status": end.status,
             "at": _time(end.at),
-            # Not stored: the previous release does not know this reason, and reads records during a
-            # deployment. The status implies it.
+            # Not stored, since the status implies it: during a deployment the previous release,
+            # which does not know this reason, reads records too.
             "reason": end.reason if end.reason is not Reason.MISFIRE else None,
             "started_at": _time(end.started_at),
             "missed_count": end.missed_count,
@@ -262,7 +260,7 @@ def dump_ending(end: RunEnd) -> str:
 
 
 def load_ending(key: RunKey, text: str) -> RunEnd:
-    """Read an ending back."""
+    """Read the end of a run from JSON."""
     raw = json.loads(text)
     status = RunStatus(raw["status"])
     reason = Reason.MISFIRE if status is RunStatus.MISSED else raw.get("reason")
@@ -278,14 +276,14 @@ def load_ending(key: RunKey, text: str) -> RunEnd:
 
 
 def dump_due(due: DueMessage) -> str:
-    """Write the body of a message: ids and times, never anything a user wrote."""
+    """Return the body of a due message: ids and times, no user data."""
     return _dump(
         {"job_id": due.job_id, "tenant": due.tenant, "run": str(due.key), "at": _time(due.at)}
     )
 
 
 def load_due(text: str) -> DueMessage:
-    """Read a message back. Raises ValueError or KeyError for what is not one of ours."""
+    """Read a due message. Raises ValueError or KeyError for any other text."""
     raw = json.loads(text)
     return DueMessage(
         raw["job_id"], raw["tenant"], RunKey.parse(raw["run"]), _read_needed_time(raw["at"])
