@@ -265,8 +265,7 @@ def test_the_same_state_written_by_someone_else_is_not_taken_for_our_own(jobs: J
 def test_every_write_has_a_token_of_its_own() -> None:
     state = job_transitions.create(definition(), None, NOW).state
     assert (
-        put_state("jobs", state).item["write_token"]
-        != put_state("jobs", state).item["write_token"]
+        put_state("jobs", state).item["write_token"] != put_state("jobs", state).item["write_token"]
     )
 
 

@@ -139,7 +139,7 @@ BUGS = (
         "no sweeper",
         (
             "handlers/executor.py",
-            "    return parts.sweep(parts.clock() + _SWEEP_TIME)",
+            "    return use_cases.sweep(use_cases.clock() + _SWEEP_TIME)",
             "    return 0",
         ),
     ),
