@@ -154,7 +154,11 @@ class RotatedTooOften(Refused):
 class NotCurrent(ResonaError):
     """`why` says what the request asked for and is not so."""
 
-    def __init__(self, why: str = "the job has changed since it was read; read it again") -> None:
+    def __init__(
+        self,
+        why: str = "the job does not have the ETag that If-Match names: it has changed, or does not exist; "
+        "read it, and send its ETag with the quotes",
+    ) -> None:
         super().__init__(why)
 
 

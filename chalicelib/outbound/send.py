@@ -191,7 +191,12 @@ def _text(kept: bytes, *, is_whole: bool) -> tuple[str, str | None]:
 
 
 def _is_encoded(answer: Answer) -> bool:
-    """Return whether the body is compressed, although the request accepts only `identity`."""
+    """Return whether the body is compressed, although the request accepts only `identity`.
+
+    Judged by its headers, and by the first bytes of gzip and Zstandard.
+    """
+    if answer.body.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+        return True
     named = [answer.headers.get(name, "") for name in ("Content-Encoding", "Transfer-Encoding")]
     codings = {coding.strip() for coding in ",".join(named).lower().split(",")}
     return not codings <= {"", "identity", "chunked"}

@@ -1,4 +1,4 @@
-"""Make things come due: what scheduling and firing share."""
+"""Arm due runs: send messages, create and delete schedules."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ log = logging.getLogger("resona")
 
 
 class Arming:
-    """Make things come due.
-
-    Nothing here raises: what cannot be armed is left, uncovered, to the sweeper.
-    """
+    """Sends the messages of due runs. Never raises: the sweeper arms what this cannot."""
 
     def __init__(self, jobs: JobStore, queue: DueQueue, clock: Callable[[], datetime]) -> None:
         self._jobs = jobs
@@ -28,7 +25,7 @@ class Arming:
         self._clock = clock
 
     def arm(self, state: State, dues: Sequence[DueMessage]) -> bool:
-        """Send a message for each, after `state` was committed. False if that failed."""
+        """Send the messages after `state` was written. False if that failed."""
         if not dues:
             return True
         now = self._clock()
@@ -41,9 +38,7 @@ class Arming:
         return True
 
     def _uncover(self, state: State, dues: Sequence[DueMessage], now: datetime) -> None:
-        """Take back that messages stand for these, so that the sweeper arms them in its next minute
-        and not after a grace.
-        """
+        """Mark these as not covered by a message, so that the sweeper arms them within a minute."""
         try:
             self._jobs.save(uncovered(state, dues), now=now)
         except (StateChanged, Unavailable):
@@ -51,7 +46,7 @@ class Arming:
 
 
 def schedule(schedules: Schedules, job_id: str, token: str, trigger: Trigger) -> bool:
-    """Create a job's schedule; False if that failed, and then the sweeper arms the job."""
+    """Create a job's schedule. False if that failed; the sweeper then arms the job."""
     try:
         schedules.create(job_id, token, trigger)
     except Unavailable:
@@ -61,7 +56,7 @@ def schedule(schedules: Schedules, job_id: str, token: str, trigger: Trigger) ->
 
 
 def unschedule(schedules: Schedules, job_id: str, token: str | None) -> None:
-    """Delete a schedule if it can be deleted now; one that stays deletes itself when it fires."""
+    """Delete a schedule. If that fails, its next wake deletes it as orphaned."""
     if token is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""Make one attempt: put its secrets in, sign it, send it within its lease."""
+"""Make one attempt: insert its secrets, sign it, and send it within its lease."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from chalicelib.domain.state import UnfinishedRun
 
 log = logging.getLogger("resona")
 
-# A claimed attempt is sent only if its lease outlasts its timeout by this much.
+# An attempt is sent only if its lease ends at least this long after its timeout.
 _LEASE_TO_SPARE = timedelta(seconds=2)
-# For so long what an attempt needs is waited for. With it, the longest timeout and a lease's margin
-# end within the executor's own time.
+# How long to retry reading secrets. With the longest timeout and the lease margin, it fits
+# into the executor's Lambda timeout.
 _PATIENCE = timedelta(seconds=10)
 _PAUSE_SECONDS = 1
 
 
 class Send(Protocol):
-    """Make one HTTP exchange; never raise for what the network or the target does."""
+    """Send one HTTP request; never raises for errors of the network or the target."""
 
     def __call__(
         self,
@@ -50,7 +50,7 @@ class Send(Protocol):
 
 
 def run_fields(job_id: str, run: UnfinishedRun) -> dict[str, object]:
-    """Return what an event says of an attempt: whose it is, and which."""
+    """Return the fields that identify an attempt in log events."""
     return {
         "job_id": job_id,
         "run_id": run_id(job_id, run.key),
@@ -60,9 +60,7 @@ def run_fields(job_id: str, run: UnfinishedRun) -> dict[str, object]:
 
 
 def _host(url: str) -> str | None:
-    """Return the host of a URL as it was registered, where no secret can stand; None if what a row
-    holds is no URL, which is no failure.
-    """
+    """Return the host of a registered URL, which cannot contain a secret; None if it is no URL."""
     try:
         return urlsplit(url).hostname
     except ValueError:
@@ -70,16 +68,16 @@ def _host(url: str) -> str | None:
 
 
 def _names_too_many(definition: Definition) -> bool:
-    """Say whether a job names more secrets than it may: one that was written before there was a
-    limit.
-    """
+    """Return whether a job names more secrets than allowed: jobs from before the limit may."""
     return len(names_in(definition.request)) > MOST_NAMED
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedAttempt:
-    """A definition, what its attempt is signed with, the values of those of its secrets that exist,
-    and values replaced lately.
+    """A definition, its signing secrets, and the values of its secrets.
+
+    Secrets that do not exist have no value. `replaced` are earlier values, which are hidden in
+    answers too.
     """
 
     definition: Definition
@@ -90,7 +88,7 @@ class PreparedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class AttemptSender:
-    """What attempts are sent with. `clock` gives aware UTC; `sleep` takes seconds."""
+    """Prepares and sends attempts. `clock` returns aware UTC; `sleep` takes seconds."""
 
     secrets: SecretStore
     send: Send
@@ -98,14 +96,13 @@ class AttemptSender:
     sleep: Callable[[float], None]
 
     def prepare(self, definition: Definition) -> PreparedAttempt:
-        """Have ready what an attempt needs besides its claim. Waits a little for what does not
-        answer, then raises Unavailable.
+        """Read what an attempt of this definition needs. Raises Unavailable after ten seconds.
 
-        Before the claim: without it nothing is spent, and what is changed or deleted in the
-        meantime is not claimed.
+        Called before the claim, so that a failure uses up no attempt, and a job that is changed or
+        deleted meanwhile is not claimed.
         """
         until = self.clock() + _PATIENCE
-        # Not sent, and not decrypted either.
+        # This job will be blocked: decrypt nothing.
         names = () if _names_too_many(definition) else names_in(definition.request)
         while True:
             try:
@@ -120,8 +117,9 @@ class AttemptSender:
     def attempt(
         self, prepared: PreparedAttempt, run: UnfinishedRun
     ) -> tuple[datetime, AttemptResult] | None:
-        """Send the attempt that was claimed; return when it began and what came of it, None if its
-        lease leaves no time for it.
+        """Send a claimed attempt; return its start time and result.
+
+        Returns None if its lease would end too early.
         """
         definition, started_at = prepared.definition, self.clock()
         if (

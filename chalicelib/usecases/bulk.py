@@ -1,4 +1,4 @@
-"""Use cases of many jobs at once, within the 29 s after which API Gateway cuts an answer off."""
+"""Act on many jobs in one request, within the 29 s after which API Gateway times out."""
 
 from __future__ import annotations
 
@@ -16,18 +16,16 @@ _Answer = TypeVar("_Answer")
 
 MOST_JOBS = 100
 _LANES = 10
-# After so long nothing new is begun: what a single job takes when the tables hardly answer comes on
-# top.
+# After this time no further job is begun. A job may take several seconds more if DynamoDB is slow.
 _BEGIN_WITHIN = timedelta(seconds=10)
 
 
 def side_by_side(
     scheduling: Scheduling, acts: Sequence[Callable[[], _Answer]]
 ) -> list[_Answer | None]:
-    """Act side by side, some at a time, and return what each act returned, in order; None for those
-    that time did not reach.
+    """Run the calls, up to ten at a time, and return their results in order.
 
-    The first is always reached.
+    The result is None for a call that was not begun in time; the first call always is.
     """
     until = scheduling.clock() + _BEGIN_WITHIN
     numbers = itertools.count()
@@ -44,9 +42,9 @@ def side_by_side(
 
 
 def pause(scheduling: Scheduling, job: Job) -> bool:
-    """Pause a job that was read as part of a list; say whether that changed it.
+    """Pause a job of a list; return whether that changed it.
 
-    Raises NotCurrent if its user has changed it since.
+    Raises NotCurrent if the job was updated after it was read.
     """
     if job.state.status is not Status.ACTIVE:
         return False
@@ -57,9 +55,9 @@ def pause(scheduling: Scheduling, job: Job) -> bool:
 
 
 def resume(scheduling: Scheduling, job: Job) -> bool:
-    """Resume a job that was read as part of a list; say whether that changed it.
+    """Resume a job of a list; return whether that changed it.
 
-    Raises NotCurrent if its user has changed it since.
+    Raises NotCurrent if the job was updated after it was read.
     """
     if job.state.status is not Status.PAUSED:
         return False
@@ -70,10 +68,7 @@ def resume(scheduling: Scheduling, job: Job) -> bool:
 
 
 def delete(scheduling: Scheduling, job: Job) -> bool:
-    """Delete a job that was read as part of a list.
-
-    Raises NotCurrent if its user has changed it since.
-    """
+    """Delete a job of a list. Raises NotCurrent if the job was updated after it was read."""
     scheduling.delete(job.definition.tenant, job.definition.id, _as_it_was(job))
     return True
 
@@ -92,11 +87,11 @@ def act_on(
     act: Callable[[Scheduling, Job], bool],
     is_meant: Callable[[Job], bool],
 ) -> list[bool | None]:
-    """Act on jobs side by side and say of each whether it was changed; None for those that time did
-    not reach.
+    """Act on the jobs concurrently; return for each whether it was changed, in order.
 
-    A job that does not allow it, is gone or no longer meant, was not changed. Raises Unavailable,
-    when others may have been changed.
+    The result is None for a job that was not reached in time. A job is left unchanged if its status
+    does not allow the act, if it was deleted, or if `is_meant` is no longer true of it. Raises
+    Unavailable; other jobs may have been changed then.
     """
     try:
         return side_by_side(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from chalicelib.aws.failed_runs_index import FailedRunEntry
@@ -10,7 +10,7 @@ from chalicelib.domain.run import RunStatus
 from chalicelib.domain.run_history import Run, recorded
 from chalicelib.usecases.scheduling import Scheduling
 
-# A page reads at most so many entries of the index and then ends early, with a `next`.
+# A page ends early, with a `next` link, after it has read this many entries of the index.
 MOST_READ = 1000
 _PAGE = 100
 
@@ -23,31 +23,48 @@ def failed_runs(
     since: datetime | None,
     limit: int,
 ) -> tuple[list[tuple[str, Run]], str | None]:
-    """Return up to `limit` runs that ended with one of these statuses, each with its job's id, the
-    last to end first.
+    """Return up to `limit` runs that ended with one of these statuses, the latest end first, each
+    with its job's id.
 
-    And the position to go on before, None at the end. `since` is the earliest end that is shown.
-    What the index has of deleted jobs, and of runs that have expired, is passed over.
+    Returns the position of the next page too, None at the end. `since` is the earliest end that is
+    listed. Entries of deleted jobs and of expired runs are skipped.
     """
     shown: list[tuple[str, Run]] = []
-    read, more = 0, True
-    while more and read < MOST_READ:
-        # One more than is shown tells whether there is a next page.
-        entries, more = scheduling.runs.failed_runs(tenant, before, _PAGE if read else limit + 1)
-        read += len(entries)
-        wanted = [entry for entry in entries if entry.status in statuses]
-        there = scheduling.jobs.existing({entry.job_id for entry in wanted}) if wanted else set()
+    has_more = False
+    for entries, has_more in _pages(scheduling, tenant, before, limit):  # noqa: B007  read below
+        wanted = _wanted(scheduling, entries, statuses)
         for entry in entries:
             if since is not None and entry.at < since:
                 return shown, None
             if len(shown) == limit:
                 return shown, before
             before = entry.position
-            is_wanted = entry.status in statuses and entry.job_id in there
-            run = _run_of(scheduling, entry) if is_wanted else None
+            run = _run_of(scheduling, entry) if entry.position in wanted else None
             if run is not None:
                 shown.append((entry.job_id, run))
-    return shown, before if more else None
+    return shown, before if has_more else None
+
+
+def _pages(
+    scheduling: Scheduling, tenant: str, before: str | None, limit: int
+) -> Iterator[tuple[list[FailedRunEntry], bool]]:
+    """Yield pages of the index, and whether there are more, until MOST_READ entries were read."""
+    read, more = 0, True
+    while more and read < MOST_READ:
+        # One entry more than is shown tells whether there is a next page.
+        entries, more = scheduling.runs.failed_runs(tenant, before, _PAGE if read else limit + 1)
+        yield entries, more
+        read += len(entries)
+        before = entries[-1].position if entries else before
+
+
+def _wanted(
+    scheduling: Scheduling, entries: list[FailedRunEntry], statuses: Collection[RunStatus]
+) -> set[str]:
+    """Return the positions of the entries that have one of the statuses and whose job exists."""
+    found = [entry for entry in entries if entry.status in statuses]
+    existing = scheduling.jobs.existing({entry.job_id for entry in found}) if found else set()
+    return {entry.position for entry in found if entry.job_id in existing}
 
 
 def _run_of(scheduling: Scheduling, entry: FailedRunEntry) -> Run | None:

@@ -1,8 +1,8 @@
-"""Use cases of a firing: wake, fire, sweep.
+"""The use cases of the executor: wake, fire, sweep.
 
-fire = sleep to the due time, claim, send, record, finish. The claim and the finish are
-compare-and-swap writes of the state; the record stands between them, so that whoever finds a lost
-attempt can tell whether it was sent.
+To fire is to sleep until the due time, claim the attempt, send it, record it, and finish the state.
+Claim and finish are compare-and-swap writes of the state. The record is written between them, so
+that an executor that settles an attempt can tell whether it was sent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import random
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -44,10 +44,10 @@ from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt, run_fiel
 
 log = logging.getLogger("resona")
 
-# SQS waits in whole seconds; the executor sleeps the rest. What is further away goes back to the
-# queue.
+# SQS delays messages by whole seconds, and the executor sleeps the rest. A message that is early by
+# more goes back to the queue.
 _LONGEST_SLEEP = timedelta(seconds=2)
-# Before this age a schedule that no state carries may belong to a commit that is still under way.
+# A younger schedule without a state may belong to a job that is being written right now.
 _LEFTOVER_AGE = timedelta(minutes=15)
 _PAUSE_SECONDS = 1
 _SWEEP_PAGE = 100
@@ -55,19 +55,40 @@ _SWEEP_PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An attempt that this executor owns: what it sends, and the state and run of its claim."""
+    """A claimed attempt: what to send, and the state and the run as they were claimed."""
 
     prepared: PreparedAttempt
     state: State
     run: UnfinishedRun
 
 
+@dataclass(slots=True)
+class _Tried:
+    """What was prepared for one message: the latest, and by the owner token of each tried claim.
+
+    A claim whose response was lost is recognised by its token, and sends what was prepared for it.
+    """
+
+    latest: PreparedAttempt | None = None
+    by_owner: dict[str | None, PreparedAttempt] = field(default_factory=dict)
+
+    def is_prepared_for(self, definition: Definition) -> bool:
+        return self.latest is not None and self.latest.definition == definition
+
+    def claim_as(self, owner: str) -> None:
+        """Note that a claim with this token is tried for the latest."""
+        if self.latest is not None:
+            self.by_owner[owner] = self.latest
+
+    def won(self, state: State) -> Claimed | None:
+        """Return the tried claim that the state has, None if it has none."""
+        run = next((run for run in state.runs if run.owner in self.by_owner), None)
+        return Claimed(self.by_owner[run.owner], state, run) if run is not None else None
+
+
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """The use cases of the executor, and what they need.
-
-    `clock` gives aware UTC; `sleep` takes seconds.
-    """
+    """The use cases of the executor. `clock` returns aware UTC; `sleep` takes seconds."""
 
     jobs: JobStore
     runs: RunStore
@@ -80,10 +101,10 @@ class Firing:
     side_by_side: SideBySide = in_threads
 
     def wake(self, schedule: str, scheduled_at: datetime) -> None:
-        """Send the message that a schedule's wake stands for. A schedule that no state carries is a
-        leftover and is deleted.
+        """Send the message for the occurrence that a schedule wakes for.
 
-        Raises Unavailable: Lambda then invokes again.
+        Deletes the schedule if it is orphaned: no state has its token. Raises Unavailable, upon
+        which Lambda invokes again.
         """
         job_id, token = split_schedule_name(schedule)
         loaded = self.jobs.load(job_id)
@@ -98,16 +119,15 @@ class Firing:
             self.queue.send([due], now)
 
     def fire(self, due: DueMessage) -> None:
-        """Do what a message asks for, if it is still to be done.
+        """Make the attempt that a message is for, unless it was made already.
 
-        Raises Unavailable: the queue then delivers again.
+        Raises Unavailable, upon which the queue delivers the message again.
         """
         wait = due.at - self.clock()
         if wait > _LONGEST_SLEEP:
             self.queue.send([due], self.clock())
             return
-        # Again, if need be: a clock that is being set right may not have come there yet, and too
-        # early a claim comes to nothing.
+        # Repeat, because the clock may be adjusted: a claim before the due time is refused.
         while (wait := due.at - self.clock()) > timedelta(0):
             self.sleep(wait.total_seconds())
         claimed = self._claim(due)
@@ -120,41 +140,47 @@ class Firing:
         Raises Unavailable; no attempt is used up then.
         """
         loaded, key = self.jobs.load(due.job_id), due.key
-        prepared: PreparedAttempt | None = None
-        # Owner token → what its attempt sends. A claim whose answer was lost is recognised by its
-        # token, and sends what it was claimed with.
-        tried: dict[str | None, PreparedAttempt] = {}
+        tried = _Tried()
         for tries in range(1, TRIES + 1):
             if loaded is None:
                 _log_ignored(due.job_id, key, "the job is gone")
                 return None
             definition, state = loaded
             now, owner = self.clock(), uuid.uuid4().hex
-            won = next((run for run in state.runs if run.owner in tried), None)
+            won = tried.won(state)
             if won is not None:
-                return Claimed(tried[won.owner], state, won)
-            decision = run_transitions.claim(definition, state, key, owner, now)
-            if isinstance(decision, NoChange):
-                _log_ignored(due.job_id, key, decision.why)
-                return None
-            if isinstance(decision, Settle):
-                self._settle(definition, state, decision.run)
+                return won
+            decision = self._decide(definition, state, key, owner, now)
+            if decision is None:
                 return None
             if decision.send is not None:
-                if prepared is None or prepared.definition != definition:
-                    prepared = self.sender.prepare(definition)
+                if not tried.is_prepared_for(definition):
+                    tried.latest = self.sender.prepare(definition)
                     # Preparing takes time, and the decision depends on the time: decide again.
                     continue
-                tried[owner] = prepared
+                tried.claim_as(owner)
             if not self._save_claim(decision, now, tries):
                 loaded = self.jobs.load(due.job_id)
                 continue
-            if decision.send is not None and prepared is not None:
-                return Claimed(prepared, decision.state, decision.send)
+            if decision.send is not None:
+                return Claimed(tried.by_owner[owner], decision.state, decision.send)
             if decision.again is None:
                 return None
             loaded, key = (definition, decision.state), decision.again.key
         raise Unavailable("the job")
+
+    def _decide(
+        self, definition: Definition, state: State, key: RunKey, owner: str, now: datetime
+    ) -> Transition | None:
+        """Return the step that claims; None if there is nothing to claim. Settles a lost attempt."""
+        decision = run_transitions.claim(definition, state, key, owner, now)
+        if isinstance(decision, NoChange):
+            _log_ignored(state.job_id, key, decision.why)
+            return None
+        if isinstance(decision, Settle):
+            self._settle(definition, state, decision.run)
+            return None
+        return decision
 
     def _save_claim(self, decision: Transition, now: datetime, tries: int) -> bool:
         """Write what a claim decided, log it and send its messages; False if the job must be read
@@ -232,10 +258,9 @@ class Firing:
                 return
             record = _record_of(attempt, run, definition.id, decision.update)
             try:
-                if record != attempt.recorded:
-                    if not self.runs.record(state.tenant, record, state.revision):
-                        return
-                    attempt = replace(attempt, recorded=record)
+                if not self._record(attempt, record, state):
+                    return
+                attempt = replace(attempt, recorded=record)
                 self.jobs.save(decision.state, now=now)
             except StateChanged as changed:
                 pause_after(tries, self.sleep)
@@ -259,11 +284,14 @@ class Firing:
             return
         raise Unavailable("the job")
 
-    def sweep(self, until: datetime) -> int:
-        """Arm what is overdue, shard by shard, for as long as `until` has not come; return how many
-        jobs were overdue.
+    def _record(self, attempt: FinishedAttempt, record: Attempt, state: State) -> bool:
+        """Write the record unless it is there; False if the attempt was recorded by another."""
+        return record == attempt.recorded or self.runs.record(state.tenant, record, state.revision)
 
-        Raises Unavailable, once all others are armed, if something did not answer for one of them.
+    def sweep(self, until: datetime) -> int:
+        """Arm overdue jobs, all shards concurrently, until `until`; return how many were overdue.
+
+        Raises Unavailable, after all others were armed, if one could not be read or written.
         """
         failures: list[Unavailable] = []
         swept = sum(
@@ -283,21 +311,19 @@ class Firing:
         swept, place = 0, None
         while self.clock() < until:
             overdue, place = self.jobs.overdue(shard, self.clock(), _SWEEP_PAGE, place)
-            # A job that hardly answers takes seconds, and others may follow that are no better.
+            # A job can take seconds when DynamoDB is slow, so the time is checked before each.
             in_time = itertools.takewhile(lambda _: self.clock() < until, overdue)
             armed = [self._sweep_job(job_id, failures) for job_id in in_time]
             swept += armed.count(True)
-            # A page of which nothing could be armed: the index lags, or the queue is down.
+            # Stop after a page of which nothing was armed: the index lags, or the queue is down.
             if place is None or not any(one is not False for one in armed):
                 break
         return swept
 
     def _sweep_job(self, job_id: str, failures: list[Unavailable]) -> bool | None:
-        """Arm a job that is overdue, and say whether that was done; None for one that cannot be
-        read, or written.
+        """Arm one job; return whether it was overdue, None if it could not be read or written.
 
-        Such a one must not hold up those that come after it in its shard; what did not answer is
-        added to `failures`.
+        An error is added to `failures` or logged, so that the jobs after it are armed too.
         """
         try:
             return self._arm_overdue(job_id)
@@ -325,14 +351,14 @@ class Firing:
         if any(due.at <= now for due in decision.arm):
             log.warning("job.overdue", extra=fields)
         else:
-            # Nothing covered it, and it is armed before it is due: a retry further away than a
-            # queue can wait, for example.
+            # Armed before it is due, because no message covers it: a retry that is further away
+            # than a queue can delay, for example.
             log.debug("job.armed", extra=fields)
         return self.arming.arm(decision.state, decision.arm)
 
 
 def _log_end(job_id: str, key: RunKey, end: RunEnd | RunUpdate, **numbers: int | None) -> None:
-    """Tell what became of a run: its end, or that it waits for its next attempt."""
+    """Log the end of a run, or that it waits for its next attempt."""
     fields = {"job_id": job_id, "run_id": run_id(job_id, key), "reason": end.reason, **numbers}
     if end.status is RunStatus.RETRYING:
         log.info("run.retrying", extra=fields)

@@ -1,8 +1,8 @@
-"""Use cases of a job: create, change, pause, resume, run now, delete, read.
+"""The use cases of the API: create, change, pause, resume, run, delete and read jobs.
 
-A schedule is made before the commit and named by a token that the committed state carries; messages
-are sent after it. Whatever fails around it is harmless: schedules too many delete themselves, and
-the sweeper arms what nothing else will.
+A schedule is created before the state is written, and the state has the schedule's token; messages
+are sent after the write. A failure in between is harmless: an orphaned schedule deletes itself at
+its next wake, and the sweeper arms a job that has neither schedule nor message.
 """
 
 from __future__ import annotations
@@ -38,10 +38,7 @@ log = logging.getLogger("resona")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it is shown.
-
-    `result` is the last attempt of the run that `state.last_run` names, None if there is none.
-    """
+    """A job and its result: the last attempt of the run `state.last_run`, None if there is none."""
 
     definition: Definition
     state: State
@@ -50,10 +47,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A definition as an update leaves it.
-
-    `anew`: its trigger was written anew, even if it comes to the same date.
-    """
+    """A changed definition. `anew`: its trigger starts again, even if the date is the same."""
 
     definition: Definition
     anew: bool = False
@@ -61,19 +55,19 @@ class Edit:
 
 _Decision = TypeVar("_Decision", Transition, Transition | None)
 
-# Refuses, by raising, a job that the caller no longer means.
+# Raises if the job is no longer as the caller's preconditions require.
 Check = Callable[[State], None]
 # Makes the record of the answer to an Idempotency-Key, of the job's id and the run that was queued.
 Remember = Callable[[str, Run], Idempotency]
 
 
 def any_state(state: State) -> None:
-    """Take a job as it is."""
+    """Accept every state."""
     del state
 
 
 class Scheduling:
-    """The use cases of the API. `check_request` refuses what must not be sent."""
+    """The use cases of the API. `check_request` raises for requests that must not be sent."""
 
     def __init__(
         self,
@@ -106,8 +100,7 @@ class Scheduling:
     def create(
         self, draft: Definition, idempotency: Callable[[Job], Idempotency] | None = None
     ) -> Job:
-        """Register a job. `draft` is its definition without a name of its own: id and times are
-        given here.
+        """Register a job. `draft` is its definition without id and times, which are set here.
 
         Raises InvalidInput for a secret that does not exist, KeyIsTaken, AlreadyAnswered,
         QuotaExceeded, Unavailable.
@@ -115,8 +108,7 @@ class Scheduling:
         self.secrets.check(draft.tenant, draft.request)
         now = self.clock()
         if self.quotas:
-            # Who repeats what is registered under its keys must not use up the quota for what is
-            # not.
+            # A repeated registration is refused for its key before it uses up the quota.
             self.jobs.refuse_taken(draft.tenant, draft.key)
             self.quotas.take(draft.tenant, now)
         definition = replace(
@@ -132,8 +124,8 @@ class Scheduling:
             unschedule(self._schedules, definition.id, step.state.token)
             raise
         except StateChanged:
-            # The id is new, so what stands there is our own write, whose answer was lost and which
-            # others have written over since.
+            # The id is new, so this state was written by our own call, whose response was lost, and
+            # was changed since.
             pass
         log.info("job.created", extra={"job_id": definition.id})
         self._arming.arm(step.state, step.arm)
@@ -144,10 +136,7 @@ class Scheduling:
         return self.with_results([Job(*self.jobs.get(tenant, self.resolve(tenant, reference)))])[0]
 
     def resolve(self, tenant: str, reference: str) -> str:
-        """Return the id that a path names.
-
-        Raises JobNotFound, before anything is read, for what cannot be an id.
-        """
+        """Return the id for a reference in a path. Raises JobNotFound, also for a malformed id."""
         if reference.startswith("key:"):
             key = reference.removeprefix("key:")
             if not JOB_KEY.fullmatch(key):
@@ -171,8 +160,8 @@ class Scheduling:
         return [replace(job, result=results.get(job.state.job_id)) for job in jobs]
 
     def change(self, tenant: str, reference: str, edit: Callable[[Job, datetime], Edit]) -> Job:
-        """Change a job. `edit` makes the new definition from the job as it is read, again if
-        somebody else was first.
+        """Change a job. `edit` makes the new definition from the job; it is called again if another
+        client changed the job meanwhile.
 
         Raises JobNotFound, JobHasEnded, Unavailable, and what `edit` raises.
         """
@@ -221,17 +210,17 @@ class Scheduling:
         return decision if made else decide(None)
 
     def _commit(self, write: Callable[[], None], state: State, token: str | None) -> bool:
-        """Write, then delete the schedule that the job no longer carries; False, and the new one
-        deleted, if somebody was first.
+        """Write, then delete the previous schedule; return False if the state has changed.
 
-        Raises JobNotFound if the job is gone.
+        `token` is that of the new state. If the write is refused, its schedule is deleted. Raises
+        JobNotFound if the job is gone.
         """
         made = token if token != state.token else None
         try:
             write()
         except StateChanged as changed:
-            # If it is carried, our own write took effect, its answer was lost, and others have
-            # written over it since.
+            # If the current state has the token, our own write took effect, its response was lost,
+            # and the state was changed since.
             if changed.current is None or changed.current.token != made:
                 unschedule(self._schedules, state.job_id, made)
             if changed.current is None:
@@ -242,7 +231,7 @@ class Scheduling:
         return True
 
     def pause(self, tenant: str, reference: str, check: Check = any_state) -> Job:
-        """Pause a job; a paused one stays as it is.
+        """Pause a job; a paused job is left unchanged.
 
         Raises JobNotFound, JobHasEnded, Unavailable, and what `check` raises.
         """
@@ -306,7 +295,7 @@ class Scheduling:
             _, state = self.jobs.get(tenant, job_id)
             now = self.clock()
             if attempt and (state.find(key) or self.runs.run(job_id, key, now, responses=False)):
-                # Our own write, whose answer was lost and which others have written over since.
+                # Written by our own call, whose response was lost; the state was changed since.
                 return self.run(tenant, job_id, run_id(job_id, key))
             check(state)
             step = job_transitions.run_now(state, key, now)

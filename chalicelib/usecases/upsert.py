@@ -1,6 +1,4 @@
-"""The use case of a deployment that registers its jobs: create a job under its key, or replace it
-whole.
-"""
+"""Create the job with a key, or replace it whole (PUT /jobs/key:{key})."""
 
 from __future__ import annotations
 
@@ -19,12 +17,11 @@ def put(
     make: Callable[[datetime], Definition],
     edit: Callable[[Job, datetime], Edit],
 ) -> tuple[Job, bool]:
-    """Make sure that the tenant's job with this key is the one described; return it, and whether it
-    was created.
+    """Upsert the tenant's job with this key; return it, and whether it was created.
 
-    `make` and `edit` read what was sent, as a new job or as a change of the one there is. A job
-    that somebody else creates between our look and our write is changed, and one that somebody
-    deletes is created anew. Raises Unavailable, and what `make`, `edit` and a change raise.
+    `make` reads the request's body as a new job, `edit` as a change of the existing one. If another
+    client creates or deletes the job between the read and the write, try again. Raises Unavailable,
+    and what `make`, `edit` and `Scheduling.change` raise.
     """
     for _ in scheduling.tries():
         try:

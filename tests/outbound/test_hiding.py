@@ -157,6 +157,13 @@ def test_an_encoded_body_of_a_job_that_names_secrets_is_not_kept(
     assert not response.truncated
 
 
+@pytest.mark.parametrize("body", [gzip.compress(SECRET.encode()), b"\x28\xb5\x2f\xfd" + b"x" * 9])
+def test_a_body_that_is_compressed_without_saying_so_is_not_kept(body: bytes) -> None:
+    response = kept(with_length(body, ""), SECRET)
+    assert (response.body, response.encoding, response.truncated) == ("", None, True)
+    assert base64.b64decode(kept(with_length(body, "")).body) == body
+
+
 def test_a_body_that_says_that_it_is_not_encoded_is_kept() -> None:
     response = kept(with_length(b"plain", "Content-Encoding: identity\r\n"), SECRET)
     assert (response.body, response.truncated) == ("plain", False)

@@ -204,10 +204,9 @@ BUGS = (
         "state before record",
         (
             FIRING,
-            "                if record != attempt.recorded:\n"
-            "                    if not self.runs.record(state.tenant, record, state.revision):\n"
-            "                        return\n"
-            "                    attempt = replace(attempt, recorded=record)\n"
+            "                if not self._record(attempt, record, state):\n"
+            "                    return\n"
+            "                attempt = replace(attempt, recorded=record)\n"
             "                self.jobs.save(decision.state, now=now)\n",
             "                self.jobs.save(decision.state, now=now)\n                self.runs.record(state.tenant, record, state.revision)\n",
         ),
@@ -288,7 +287,11 @@ BUGS = (
     ),
     bug(
         "a lost claim sends what came later",
-        (FIRING, "Claimed(tried[won.owner], state, won)", "Claimed(prepared, state, won)"),
+        (
+            FIRING,
+            "Claimed(self.by_owner[run.owner], state, run)",
+            "Claimed(self.latest, state, run)",
+        ),
     ),
     bug(
         "missed occurrences miscounted",
