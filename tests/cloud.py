@@ -26,18 +26,17 @@ from tests import permissions
 Item = dict[str, Any]
 Key = tuple[str, ...]
 Clause = tuple[str, str, str]
+Answer = dict[str, Any]
 
 
 def client_error(code: str, operation: str, status: int = 400, **members: Any) -> ClientError:
     """Make the error that boto3 raises for a service's refusal."""
-    return ClientError(
-        {
-            "Error": {"Code": code, "Message": code},
-            "ResponseMetadata": {"HTTPStatusCode": status},
-            **members,
-        },
-        operation,
-    )
+    response: Any = {
+        "Error": {"Code": code, "Message": code},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+        **members,
+    }
+    return ClientError(response, operation)
 
 
 def require(is_valid: bool, operation: str, code: str = "ValidationException") -> None:
@@ -93,18 +92,30 @@ class Cloud:
     after: Callable[[str, dict[str, Any]], None] = lambda operation, request: None
     ids: Any = field(default_factory=itertools.count)
 
-    def asked(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
-        """Be asked by a client: what calls, if it is one of Resona's functions, must be allowed to."""
+    def asked(
+        self, operation: str, request: dict[str, Any], effect: Callable[[], Answer]
+    ) -> Answer:
+        """Call for a client. A Lambda function of Resona's needs the permission."""
         permissions.check(operation, request)
         return self.called(operation, request, effect)
 
-    def called(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+    def called(
+        self, operation: str, request: dict[str, Any], effect: Callable[[], Answer]
+    ) -> Answer:
         """Make a call: `before` and `after` may raise in its place."""
         self.calls.append(operation)
         self.before(operation, request)
         answer = effect()
         self.after(operation, request)
         return copy.deepcopy(answer)
+
+    def empty(self) -> None:
+        """Forget everything that is stored, and the calls."""
+        for table in self.tables.values():
+            table.clear()
+        self.messages.clear()
+        self.schedules.clear()
+        self.calls.clear()
 
     def items(self, table: str, index: str | None) -> dict[Key, Item]:
         """Return what a query of an index sees. It may lag; here it does not."""

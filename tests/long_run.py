@@ -21,6 +21,7 @@ import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from chalice.app import SQSEvent
@@ -42,7 +43,7 @@ from chalicelib.usecases.firing import Firing
 from chalicelib.usecases.scheduling import Scheduling
 from infra.local import eventbridge
 from infra.local.clock import queue_event, wake_event
-from tests.cloud import KMS, SQS, Cloud, DynamoDB, Item, Message, Scheduler, client_error
+from tests.cloud import KMS, SQS, Answer, Cloud, DynamoDB, Item, Message, Scheduler, client_error
 from tests.environment import ANY_HOST
 from tests.simulation.virtual_time import Process, VirtualTime
 
@@ -70,7 +71,9 @@ class LongRunCloud(Cloud):
         self._soonest: list[tuple[str, str, tuple[str, ...]]] = []
         self._expiring: deque[tuple[int, tuple[str, ...]]] = deque()
 
-    def called(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+    def called(
+        self, operation: str, request: dict[str, Any], effect: Callable[[], Answer]
+    ) -> Answer:
         if (
             operation == "Query"
             and request.get("IndexName") == "by_watch"
@@ -91,7 +94,7 @@ class LongRunCloud(Cloud):
     def _wait(self) -> None:
         self.virtual_time.wait(0.001 + 0.011 * self.chance.random())
 
-    def _answer(self, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+    def _answer(self, request: dict[str, Any], effect: Callable[[], Answer]) -> Answer:
         if request.get("IndexName") == "by_watch":
             items = self._overdue(request)[: request["Limit"]]
         elif request["KeyConditionExpression"] == "id = :id":
@@ -271,8 +274,8 @@ class LongRun:
             message = self.cloud.messages.pop(name)
             self.virtual_time.at(
                 self.virtual_time.seconds(message.visible_at),
-                lambda message=message: self._visible(message),
-            )  # type: ignore[misc]
+                partial(self._visible, message),
+            )
 
     def _visible(self, message: Message) -> None:
         self._ready.append(message)
@@ -304,8 +307,8 @@ class LongRun:
             for wait in (self.chance.uniform(0, 0.1), again):
                 self.virtual_time.at(
                     self.virtual_time.time + wait,
-                    lambda event=event: self._begin("deliver", lambda: self._deliver(event)),
-                )  # type: ignore[misc]
+                    partial(self._begin, "deliver", partial(self._deliver, event)),
+                )
 
     def _deliver(self, event: dict[str, Any]) -> None:
         self.deliveries += len(event["Records"])

@@ -248,4 +248,14 @@ ONCE = [
     Once(_LATER, datetime(2028, 3, 25, 22, 14, 14, tzinfo=UTC), delay=901),
     Once(_LATER, datetime(2028, 3, 26, 1, 0, 13, tzinfo=UTC), delay=3 * 3600 + 60),
 ]
-JOBS = [*FREQUENT, *HOURLY, *DAILY, *MIDNIGHT, *WEEKLY, *MONTHLY, *YEARLY, *MIXED, *ONCE]
+JOBS: list[Job | Once] = [
+    *FREQUENT,
+    *HOURLY,
+    *DAILY,
+    *MIDNIGHT,
+    *WEEKLY,
+    *MONTHLY,
+    *YEARLY,
+    *MIXED,
+    *ONCE,
+]

@@ -282,7 +282,7 @@ def _matches(statement: dict[str, Any], need: Need) -> bool:
 
 def _holds(operator: str, key: str, wanted: Any, context: dict[str, str]) -> bool:
     if operator == "Null":
-        return (key not in context) == (wanted == "true")
+        return (key not in context) is (wanted == "true")
     assert operator in ("StringEquals", "ForAnyValue:StringEquals"), (
         f"this reader of policies does not know {operator}"
     )

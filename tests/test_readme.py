@@ -12,6 +12,7 @@ import subprocess
 from dataclasses import fields
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chalice.cli import cli as chalice
@@ -183,7 +184,7 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert f"{kib['body']} KiB, {kib['secret']} KiB" in own
     assert f"{kib['kept']} KiB of its body, {kib['headers']} KiB of its headers" in own
     assert f"unfinished runs of one job | {MAX_UNFINISHED_RUNS} |" in own
-    by_default = {field.name: field.default for field in fields(Settings)}
+    by_default: dict[str, Any] = {field.name: field.default for field in fields(Settings)}
     assert f"{by_default['jobs_quota']:,}; {by_default['registrations_per_minute']:,}" in own
     assert f"{by_default['run_retention'].days} days" in own
 

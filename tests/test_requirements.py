@@ -89,10 +89,8 @@ def test_every_file_can_be_audited() -> None:
     assert done.returncode == 0, done.stderr
     found = dict(zip(names, done.stderr.split("audited next\n")[1:], strict=True))
     for name, said in found.items():
-        assert (
-            f"would have audited {len({package for package, _ in pins(name) if is_here(name, package)})} packages"
-            in said
-        ), name
+        count = len({package for package, _ in pins(name) if is_here(name, package)})
+        assert f"would have audited {count} packages" in said, name
 
 
 def test_a_laptop_runs_what_ships_and_the_tests_run_what_a_laptop_runs() -> None:
@@ -107,10 +105,10 @@ def test_whatever_a_requirement_needs_is_pinned_too(name: str) -> None:
 
 
 def test_nothing_ships_that_nothing_needs() -> None:
-    found, wanted = (
-        set[str](),
-        {canonicalize_name(Requirement(line).name) for line in lines("requirements.in")},
-    )
+    found = set[str]()
+    wanted: set[str] = {
+        canonicalize_name(Requirement(line).name) for line in lines("requirements.in")
+    }
     while wanted:
         found |= wanted
         wanted = {name for package in wanted for name in needs(package)} - found

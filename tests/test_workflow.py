@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parent.parent
 PATH = ROOT / ".github" / "workflows" / "ci.yml"
 TEXT = PATH.read_text()
-WORKFLOW: dict[str, Any] = yaml.safe_load(TEXT)
+WORKFLOW: dict[str | bool, Any] = yaml.safe_load(TEXT)
 JOBS: dict[str, dict[str, Any]] = WORKFLOW["jobs"]
 
 

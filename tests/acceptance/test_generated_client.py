@@ -52,7 +52,7 @@ def made(closed: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     # Its code is not looked at, and so not formatted.
     config.write_text("post_hooks: []\n")
     tool = Path(sys.executable).parent / "openapi-python-client"
-    command = [
+    command: list[str | Path] = [
         tool,
         "generate",
         "--path",

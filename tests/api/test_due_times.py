@@ -24,14 +24,15 @@ def due(api: Api, **trigger: Any) -> str:
     assert [sent.request.url for sent in env.sent] == [made["request"]["url"]]
     assert timedelta() <= env.sent[0].at - at < timedelta(seconds=1)
     assert api.get(f"/jobs/{made['id']}").json["status"] == "completed"
-    return made["next_run_time"]
+    return str(made["next_run_time"])
 
 
 def refusal(api: Api, **trigger: Any) -> list[dict[str, str]]:
     answer = api.post("/jobs", job(trigger=trigger))
     assert answer.status == 422
     assert api.get("/jobs").json == []
-    return answer.problem["errors"]
+    errors: list[dict[str, str]] = answer.problem["errors"]
+    return errors
 
 
 def test_a_delay_of_0_is_due_at_the_next_whole_second(api: Api) -> None:

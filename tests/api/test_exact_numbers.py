@@ -99,8 +99,7 @@ def received(
     api.env.advance(seconds=10)
     got = {sent.headers["Resona-Job-Id"]: read(sent) for sent in api.env.sent}
     cloud = api.env.cloud
-    for held in (*cloud.tables.values(), cloud.messages, cloud.schedules, cloud.calls):
-        held.clear()
+    cloud.empty()
     return [got[job_id] for job_id in made]
 
 

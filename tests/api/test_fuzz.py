@@ -164,11 +164,6 @@ def is_empty(cloud: Cloud) -> bool:
     return not any(cloud.tables.values()) and not cloud.messages and not cloud.schedules
 
 
-def empty(cloud: Cloud) -> None:
-    for held in (*cloud.tables.values(), cloud.messages, cloud.schedules, cloud.calls):
-        held.clear()
-
-
 def check_registered(api: Api, made: dict[str, Any]) -> None:
     """Look whether a job is there whole: read back the same, due, and with something that will wake
     for it.
@@ -197,7 +192,7 @@ def test_any_trigger_is_registered_or_refused_and_a_refusal_leaves_nothing(
         counts[answer.status] += 1
         if answer.status == 201:
             check_registered(api, answer.json)
-            empty(cloud)
+            cloud.empty()
         else:
             assert is_empty(cloud), trigger
         if answer.status == 422:

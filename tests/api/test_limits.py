@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.api.routes.bulk import MOST_JOBS
+from chalicelib.usecases.bulk import MOST_JOBS
 from tests.api.conftest import Api, job
 
 DAY, YEAR = 86_400, 31_536_000

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from chalicelib.domain.trigger import OneTime
 from tests.api.conftest import Answer, Api
+from tests.environment import START
 
 
 def next_path(answer: Answer) -> str:
@@ -49,7 +52,7 @@ def test_pages_follow_each_other_without_gap_or_repeat(api: Api) -> None:
 
 def test_a_list_without_limit_ends_at_1000_jobs(api: Api) -> None:
     for _ in range(1005):
-        api.env.create(trigger())
+        api.env.create(OneTime(START + timedelta(hours=5)))
         api.env.now = api.env.now.replace(microsecond=(api.env.now.microsecond + 1000) % 1_000_000)
     parts = api.env.cloud.tables["jobs"]
     for key, item in list(parts.items()):
@@ -61,12 +64,6 @@ def test_a_list_without_limit_ends_at_1000_jobs(api: Api) -> None:
     first = api.get("/jobs")
     assert len(first.json) == 1000
     assert len(api.get(next_path(first)).json) == 5
-
-
-def trigger():  # type: ignore[no-untyped-def]
-    from tests.usecases.test_firing import at
-
-    return at(hours=5)
 
 
 def test_a_list_without_limit_ends_at_2_mb(api: Api) -> None:

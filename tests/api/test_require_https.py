@@ -76,5 +76,5 @@ def test_the_setting_holds_where_jobs_are_written_and_where_they_are_sent(
         written(Request(url, "GET", {}))
     blocked = sent(Request(url, "GET", {}))
     assert blocked.outcome is Outcome.BLOCKED
-    for sentence in (str(refused.value), blocked.error):
+    for sentence in (str(refused.value), str(blocked.error)):
         assert ("must begin with https://" in sentence) == is_demanded

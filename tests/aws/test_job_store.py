@@ -188,12 +188,13 @@ def test_whatever_is_written_to_a_removed_job_learns_that_it_is_gone(
 ) -> None:
     made, state = added(jobs)
     jobs.remove(made, state)
-    for write in (
+    writes: list[Callable[[], object]] = [
         lambda: jobs.save(paused(state), now=NOW),
         lambda: jobs.save(paused(state), idempotency=answer(), now=NOW),
         lambda: jobs.replace(*changed(made, state, "late")),
         lambda: jobs.remove(made, state),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(StateChanged) as refused:
             write()
         assert refused.value.current is None

@@ -183,13 +183,23 @@ def sweep() -> list[Step]:
         return [step(made, "sweep", made.env.sweep)]
 
 
-Bill = Counter[str]
+class Bill(dict[str, float]):
+    """Dollars by service."""
+
+    def __missing__(self, service: str) -> float:
+        return 0.0
+
+    def __add__(self, other: Bill) -> Bill:
+        return Bill({service: self[service] + other[service] for service in {**self, **other}})
+
+    def total(self) -> float:
+        return sum(self.values())
 
 
 def bill(steps: Iterable[Step], times: float = 1) -> Bill:
     """Return what so many of these cost, by service. What is kept is paid for a month."""
     million, kept = PRICES["dollars_per_million"], PRICES["dollars_per_gb_month"]
-    total: Bill = Counter()
+    total = Bill()
     for each in steps:
         used = each.usage
         total["DynamoDB"] += (
@@ -211,7 +221,7 @@ def bill(steps: Iterable[Step], times: float = 1) -> Bill:
             total["CloudWatch, logs"] += (
                 ASSUMED.access_line / GB * _price(PRICES["dollars_per_gb"], "logs")
             )
-    return Counter({service: dollars * times for service, dollars in total.items()})
+    return Bill({service: dollars * times for service, dollars in total.items()})
 
 
 def _price(group: dict[str, Any], name: str) -> float:
@@ -236,9 +246,7 @@ def at_rest() -> Bill:
 
 def _metrics(steps: Iterable[Step]) -> Bill:
     names = {name for each in steps for name in each.metrics}
-    return Counter(
-        {"CloudWatch, metrics": len(names) * _price(PRICES["dollars_a_month"], "metric")}
-    )
+    return Bill({"CloudWatch, metrics": len(names) * _price(PRICES["dollars_a_month"], "metric")})
 
 
 def month(steps: list[Step], firings: int) -> float:

@@ -16,6 +16,7 @@ import sys
 from collections import deque
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from statistics import quantiles
 
 from chalice.app import SQSEvent
@@ -43,7 +44,7 @@ class EventSource:
 
     def __init__(self, deployment: Deployment, pollers: int, warm: int) -> None:
         self._deployment = deployment
-        self._hub = deployment.virtual_time
+        self._virtual_time = deployment.virtual_time
         self._pollers = pollers
         self._environments = warm
         self._running = 0
@@ -58,18 +59,19 @@ class EventSource:
             self._turns.append(group)
         self._groups[group].append(name)
         if self._begun is None:
-            self._begun = self._hub.time
+            self._begun = self._virtual_time.time
         self._deal()
 
     def _allowed(self) -> int:
         assert self._begun is not None
         return min(
-            MAXIMUM_CONCURRENCY, self._pollers + int(MORE_A_SECOND * (self._hub.time - self._begun))
+            MAXIMUM_CONCURRENCY,
+            self._pollers + int(MORE_A_SECOND * (self._virtual_time.time - self._begun)),
         )
 
     def _deal(self) -> None:
         while self._turns and self._running < self._allowed():
-            batch = []
+            batch: list[str] = []
             while self._turns and len(batch) < BATCH:
                 group = self._turns.popleft()
                 batch.append(self._groups[group].popleft())
@@ -78,12 +80,12 @@ class EventSource:
             self._running += 1
             wait = 0.02 if self._environments >= self._running else COLD_START_SECONDS
             self._environments = max(self._environments, self._running)
-            self._hub.at(
-                self._hub.time + wait,
-                lambda batch=batch: self._deployment.begin("deliver", lambda: self._handle(batch)),
-            )  # type: ignore[misc]
+            self._virtual_time.at(
+                self._virtual_time.time + wait,
+                partial(self._deployment.begin, "deliver", partial(self._handle, batch)),
+            )
         if self._turns and self._allowed() < MAXIMUM_CONCURRENCY:
-            self._hub.at(self._hub.time + 1 / MORE_A_SECOND, self._deal)
+            self._virtual_time.at(self._virtual_time.time + 1 / MORE_A_SECOND, self._deal)
 
     def _handle(self, batch: list[str]) -> None:
         messages = [
@@ -100,7 +102,7 @@ class EventSource:
         for name in batch:
             del self._deployment.cloud.messages[name]
         self._running -= 1
-        self._hub.at(self._hub.time, self._deal)
+        self._virtual_time.at(self._virtual_time.time, self._deal)
 
 
 def answer(request: Request, headers: Mapping[str, str]) -> tuple[float, AttemptResult]:
@@ -130,8 +132,8 @@ def burst(jobs: int, pollers: int, warm: int) -> dict[str, list[float]]:
         for tenant in everybody:
             virtual_time.at(
                 virtual_time.time + deployment.chance.uniform(0, DUE_AFTER_SECONDS / 2),
-                lambda tenant=tenant: deployment.begin("api", lambda: create(tenant)),
-            )  # type: ignore[misc]
+                partial(deployment.begin, "api", partial(create, tenant)),
+            )
         virtual_time.run_until(DUE_AFTER_SECONDS - 5)
         while len(deployment.observer.sent) < len(everybody):
             virtual_time.run_until(virtual_time.time + 1)

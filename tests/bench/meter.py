@@ -27,7 +27,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import code_of
 from infra.local.template import read_template
-from tests.cloud import KEYS, Cloud, DynamoDB, Item
+from tests.cloud import KEYS, Answer, Cloud, DynamoDB, Item
 from tests.environment import START, Environment
 
 WRITE_UNIT, READ_UNIT, CHUNK = 1024, 4096, 64 * 1024
@@ -145,7 +145,9 @@ class MeteredCloud(Cloud):
             (table, {"jobs": key[1], "runs": "record"}.get(table, table), old, new)
         )
 
-    def called(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+    def called(
+        self, operation: str, request: dict[str, Any], effect: Callable[[], Answer]
+    ) -> Answer:
         self._changes, self.request = [], request
         factor = 2 if operation == "TransactWriteItems" else 1
         try:

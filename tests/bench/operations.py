@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from chalicelib.api.routing import LOCAL_TENANT, backend
@@ -146,9 +147,7 @@ def create(body: int) -> Costs:
         for key in (None, "order-4711"):
             with bench(body) as made:
                 label = f"create {name}{', with Idempotency-Key' if key else ''}"
-                costs[label] = made.used(
-                    lambda made=made, trigger=trigger, key=key: made.create(trigger, key)
-                )
+                costs[label] = made.used(partial(made.create, trigger, key))
     with bench(body) as made:
         made.create(HOURLY, "order-4711")
         costs["the same again, replayed"] = made.used(lambda: made.create(HOURLY, "order-4711"))

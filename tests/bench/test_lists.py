@@ -12,6 +12,7 @@ from chalicelib.domain.ids import least_job_id
 from tests.api.test_list_jobs import next_path
 from tests.bench.meter import MeteredCloud, Usage
 from tests.bench.operations import HOURLY, KB, Bench, bench
+from tests.cloud import Answer
 from tests.environment import START
 
 
@@ -21,7 +22,9 @@ class CountingCloud(MeteredCloud):
     entries = 0
     read = 0
 
-    def called(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+    def called(
+        self, operation: str, request: dict[str, Any], effect: Callable[[], Answer]
+    ) -> Answer:
         answer = super().called(operation, request, effect)
         if (
             operation == "Query"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import random
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -38,7 +39,9 @@ RANGES = [
     (ipaddress.ip_address(first), ipaddress.ip_address(last))
     for first, last in (one.split("-") for one in IANA_V4 + IANA_V6)
 ]
-EMBEDDED = {  # form → the IPv6 address that stands for an IPv4 address
+EMBEDDED: dict[
+    str, Callable[[int], int]
+] = {  # form → the IPv6 address that stands for an IPv4 address
     "compatible": lambda v4: v4,
     "mapped": lambda v4: 0xFFFF << 32 | v4,
     "translated": lambda v4: 0xFFFF << 48 | v4,
@@ -95,7 +98,8 @@ def is_public_to_others(address: IPv4Address | IPv6Address) -> bool:
     ):
         return False
     return not any(
-        first.version == address.version and first <= address <= last for first, last in RANGES
+        first.version == address.version and int(first) <= int(address) <= int(last)
+        for first, last in RANGES
     )
 
 
@@ -131,7 +135,8 @@ def test_random_addresses_are_public_only_by_the_table() -> None:
             1 << 125 | chance.getrandbits(125),
             first << 128 - length | chance.getrandbits(128 - length),
         ]
-        for address in (IPv4Address(v4), *map(IPv6Address, v6)):
+        addresses: list[IPv4Address | IPv6Address] = [IPv4Address(v4), *map(IPv6Address, v6)]
+        for address in addresses:
             assert (classify(address) is AddressClass.PUBLIC) == is_public(address), address
             assert is_public_to_others(address) or not is_public(address), address
 

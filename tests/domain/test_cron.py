@@ -30,11 +30,9 @@ def utc(text: str) -> datetime:
 
 def first(cron: str, zone: str, after: str, count: int = 1) -> list[str]:
     """Return so many occurrences as texts, in UTC."""
-    read, at, found = parse(cron, zone), utc(after), []
-    while len(found) < count:
-        at = read.next_after(at)
-        found.append(f"{at:%Y-%m-%d %H:%M}")
-    return found
+    found = walked(parse(cron, zone), utc(after), datetime.max.replace(tzinfo=UTC), count)
+    assert len(found) == count
+    return [f"{at:%Y-%m-%d %H:%M}" for at in found]
 
 
 def walked(cron: Cron, start: datetime, last: datetime, most: int) -> list[datetime]:

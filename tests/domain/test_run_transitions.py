@@ -710,10 +710,11 @@ def test_a_wake_for_a_minute_at_which_nothing_occurs_is_for_nothing() -> None:
 
 
 def test_a_wake_of_a_date_stands_for_the_date() -> None:
-    job = definition(OneTime(DUE + timedelta(seconds=17)))
+    date = DUE + timedelta(seconds=17)
+    job = definition(OneTime(date))
     assert run_transitions.wake(job, fresh(job), DUE - WAKE_AHEAD) == DueMessage(
-        "job_x", "tenant", RunKey(job.trigger.date, 1), job.trigger.date
-    )  # type: ignore[union-attr]
+        "job_x", "tenant", RunKey(date, 1), date
+    )
 
 
 @pytest.mark.parametrize("status", [Status.PAUSED, Status.COMPLETED, Status.FAILED])

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +49,8 @@ CREDENTIALS = {
 
 def client(service: str) -> Any:
     """Make the client of a service of ministack's."""
-    return boto3.client(
+    make: Any = boto3.client
+    return make(
         service,
         endpoint_url=ENDPOINT,
         region_name=REGION,
@@ -70,11 +71,11 @@ def set_up_network() -> Path:
     return hosts
 
 
-def run(*command: str, folder: Path = ROOT, **environment: str) -> str:
+def run(*command: str, folder: Path = ROOT, environment: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         check=False,
@@ -135,13 +136,29 @@ def deploy() -> str:
     """
     python, chalice = (str(Path(sys.executable).with_name(name)) for name in ("python", "chalice"))
     environment = {**CREDENTIALS, "PYTHONDONTWRITEBYTECODE": "1"}
-    run(python, "-m", "infra.deploy", "stack", "--stage", STAGE, folder=CHECKOUT, **environment)
-    run(chalice, "deploy", "--stage", STAGE, folder=CHECKOUT, **environment)
+    run(
+        python,
+        "-m",
+        "infra.deploy",
+        "stack",
+        "--stage",
+        STAGE,
+        folder=CHECKOUT,
+        environment=environment,
+    )
+    run(chalice, "deploy", "--stage", STAGE, folder=CHECKOUT, environment=environment)
     # Once more, from a clone that knows nothing of the first: it takes over what is there.
     shutil.rmtree(CHECKOUT / ".chalice" / "deployed")
-    run(chalice, "deploy", "--stage", STAGE, folder=CHECKOUT, **environment)
+    run(chalice, "deploy", "--stage", STAGE, folder=CHECKOUT, environment=environment)
     return run(
-        python, "-m", "infra.deploy", "finish", "--stage", STAGE, folder=CHECKOUT, **environment
+        python,
+        "-m",
+        "infra.deploy",
+        "finish",
+        "--stage",
+        STAGE,
+        folder=CHECKOUT,
+        environment=environment,
     )
 
 
@@ -212,7 +229,7 @@ def main(arguments: list[str]) -> int:
             STAGE,
             "--tenant",
             "acceptance",
-            **CREDENTIALS,
+            environment=CREDENTIALS,
         )
         served = {
             "RESONA_SLACK": SLACK_SECONDS,

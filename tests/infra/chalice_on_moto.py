@@ -29,7 +29,7 @@ from tests.infra.recording import record_all
 _ANSWERS = "x-amazon-apigateway-gateway-responses"
 
 
-class Client(awsclient.TypedAWSClient):  # type: ignore[misc]
+class Client(awsclient.TypedAWSClient):
     """Chalice's client, which dies before one of its methods if it is told to."""
 
     def __getattribute__(self, name: str) -> Any:
@@ -98,6 +98,7 @@ class Client(awsclient.TypedAWSClient):  # type: ignore[misc]
 if __name__ == "__main__":
     record_all(Path(os.environ["RESONA_CALLS"]))
     hook.limit_of = lambda cloud: int(os.environ["RESONA_LIMIT"])
-    deployer.TypedAWSClient = Client
-    deployer.PipDependencyBuilder = lambda **given: NoDependencies()
+    vars(deployer).update(
+        TypedAWSClient=Client, PipDependencyBuilder=lambda **given: NoDependencies()
+    )
     sys.exit(cli.main())

@@ -119,14 +119,14 @@ class CloudFormation:
         stack, template = self._stack(StackName), yaml.load(TemplateBody, Loader=_Loader)
         given = {one["ParameterKey"]: one for one in Parameters}
         assert given.keys() <= template["Parameters"].keys()
-        parameters = {
+        values = {
             name: stack.parameters[name]
             if given.get(name, {}).get("UsePreviousValue")
             else given.get(name, {}).get("ParameterValue")
             for name in template["Parameters"]
         }
         parameters = {
-            name: str(described["Default"] if parameters[name] is None else parameters[name])
+            name: str(described["Default"] if values[name] is None else values[name])
             for name, described in template["Parameters"].items()
         }
         if (stack.template, stack.parameters) == (template, parameters) and stack.status.endswith(
@@ -317,10 +317,8 @@ class CloudFormation:
         if name in stack.parameters:
             return stack.parameters[name]
         logical, _, attribute = name.partition(".")
-        kind, physical = (
-            stack.template["Resources"][logical]["Type"],
-            stack.physical.get(logical, logical),
-        )
+        kind: str = stack.template["Resources"][logical]["Type"]
+        physical = stack.physical.get(logical, logical)
         if not attribute:
             return physical
         make: dict[str, Callable[[str], str]] = {
@@ -341,7 +339,9 @@ class CloudFormation:
         }
         if attribute.endswith("Name"):
             return physical.rpartition("/")[2]
-        return make.get(kind, lambda name: f"arn:aws:any:{REGION}:{ACCOUNT}:{name}")(physical)
+        if kind not in make:
+            return f"arn:aws:any:{REGION}:{ACCOUNT}:{physical}"
+        return make[kind](physical)
 
 
 class _Pages:

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 
 STOPPED, ALLOWED = "Terminate", "Allow"
 
@@ -36,9 +37,7 @@ class Loops:
             client.meta.events.register(f"before-call.lambda.{operation}", self._called)
 
     def _settings(self, **others: Any) -> tuple[AWSResponse, dict[str, Any]]:
-        return AWSResponse("", 200, {}, None), {
-            "AccountLimit": {"ConcurrentExecutions": self.limit}
-        }
+        return _response(200), {"AccountLimit": {"ConcurrentExecutions": self.limit}}
 
     def _called(
         self, model: Any, params: dict[str, Any], **others: Any
@@ -50,10 +49,12 @@ class Loops:
         if model.name.startswith("Put"):
             if self.settles_after:
                 self.settles_after -= 1
-                return AWSResponse("", 409, {}, None), {
+                return _response(409), {
                     "Error": {"Code": "ResourceConflictException", "Message": "it is in progress"}
                 }
             self.allowed[function] = json.loads(params["body"])["RecursiveLoop"]
-        return AWSResponse("", 200, {}, None), {
-            "RecursiveLoop": self.allowed.get(function, STOPPED)
-        }
+        return _response(200), {"RecursiveLoop": self.allowed.get(function, STOPPED)}
+
+
+def _response(status: int) -> AWSResponse:
+    return AWSResponse("", status, HTTPHeaders(), None)

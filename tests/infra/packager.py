@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 
-from chalice.deploy.packager import LambdaDeploymentPackager
+from chalice.deploy.packager import DependencyBuilder, LambdaDeploymentPackager
 from chalice.utils import UI, OSUtils
 
 
-class NoDependencies:
+class NoDependencies(DependencyBuilder):
     """Chalice's builder of dependencies, which builds none."""
+
+    def __init__(self) -> None: ...
 
     def build_site_packages(
         self, abi: str, requirements_filepath: str, target_directory: str

@@ -25,13 +25,14 @@ def record(session: Any, path: Path) -> None:
 
 def record_all(path: Path) -> None:
     """Note each call of every client of this process, whichever session it is of."""
-    call = BaseClient._make_api_call
+    base: Any = BaseClient
+    call = base._make_api_call
 
     def noting(client: BaseClient, operation: str, params: dict[str, Any]) -> Any:
         _note(path, client.meta.service_model.operation_model(operation), params)
         return call(client, operation, params)
 
-    BaseClient._make_api_call = noting
+    base._make_api_call = noting
 
 
 def _is_big(value: Any) -> bool:

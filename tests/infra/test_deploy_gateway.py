@@ -28,12 +28,10 @@ APP, ADMIN = "https://app.example.com", "https://admin.example.com"
 NAMES = Names("dev")
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/apigateway/resona-dev"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/resona-dev-GatewayLogsRole"
-KINDS = (
-    botocore.session.get_session()
-    .get_service_model("apigateway")
-    .shape_for("GatewayResponseType")
-    .enum
+_KIND: Any = (
+    botocore.session.get_session().get_service_model("apigateway").shape_for("GatewayResponseType")
 )
+KINDS: list[str] = _KIND.enum
 # What each says by itself: the status is to be another only where a reason stands in
 # `infra/deploy/answers.py`.
 USUAL = {
@@ -190,9 +188,9 @@ def test_answers_are_readable_for_configured_pages() -> None:
 @pytest.fixture
 def describing() -> Iterator[None]:
     """Let Chalice describe APIs as it does, afterwards."""
-    describe = SwaggerGenerator.generate_swagger
-    yield
-    SwaggerGenerator.generate_swagger = describe
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SwaggerGenerator, "generate_swagger", SwaggerGenerator.generate_swagger)
+        yield
 
 
 def test_chalice_imports_them_together_with_the_api(describing: None) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,7 +61,8 @@ class Emulator:
             max_pool_connections=32,
             read_timeout=10,
         )
-        return boto3.client(
+        make: Any = boto3.client
+        return make(
             service,
             REGION,
             endpoint_url=self.url,
@@ -290,12 +291,13 @@ def test_who_knows_the_schedules_is_told_of_the_next_change_and_of_no_other(
 
 def test_an_item_larger_than_400_kilobytes_is_refused(cloud: Emulator) -> None:
     large = item("large", text={"S": "x" * 400 * 1024})
-    for write in (
+    writes: list[Callable[[], object]] = [
         lambda: cloud.dynamodb.put_item(TableName=JOBS, Item=large),
         lambda: cloud.dynamodb.transact_write_items(
             TransactItems=[{"Put": {"TableName": JOBS, "Item": large}}]
         ),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(ClientError) as error:
             write()
         assert refused(error) == "ValidationException"
@@ -328,7 +330,7 @@ def test_a_refused_condition_shows_what_stands_there_if_asked(cloud: Emulator) -
             cloud.dynamodb.transact_write_items(
                 TransactItems=[{"Put": {"TableName": JOBS, "Item": item("beside")}}, put]
             )
-        reasons: Any = error.value.response["CancellationReasons"]  # type: ignore[typeddict-item]
+        reasons: Any = error.value.response["CancellationReasons"]
         assert [reason["Code"] for reason in reasons] == ["None", "ConditionalCheckFailed"]
         assert reasons[1].get("Item") == (item("shown") if asked else None)
     assert cloud.items()["shown"] == 1
@@ -536,7 +538,7 @@ def test_nothing_but_what_resona_uses_is_there(cloud: Emulator, path: str) -> No
 def test_who_does_not_know_the_token_is_answered_nothing(cloud: Emulator, token: str) -> None:
     wrong = token.format(token=cloud.token)
     cloud.put("kept")
-    calls = [
+    calls: list[tuple[Any, str, dict[str, Any]]] = [
         (cloud.client("dynamodb", wrong), "scan", {"TableName": JOBS}),
         (
             cloud.client("dynamodb", wrong),

@@ -178,7 +178,9 @@ def test_what_the_dashboard_and_the_alarms_call_ours_is_what_the_functions_emit(
         r"SEARCH\('\{Resona,(\w+),(\w+)\} MetricName=\\\"(\w+)\\\" stage=\\\"\$\{Stage\}\\\"'",
         rules.text(board["DashboardBody"]),
     )
-    used = {(metric, (first, second)) for first, second, metric in searches}
+    used: set[tuple[str, tuple[str, ...]]] = {
+        (metric, (first, second)) for first, second, metric in searches
+    }
     used |= {
         (metric[1], metric[2::2])
         for widget in shown().values()

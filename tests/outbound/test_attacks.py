@@ -29,7 +29,7 @@ from chalicelib.domain.trigger import OneTime
 from chalicelib.handlers import executor
 from chalicelib.outbound.address_guard import PUBLIC, Guard
 from chalicelib.outbound.send import send
-from chalicelib.usecases.firing import in_threads
+from chalicelib.runtime.concurrency import in_threads
 from tests.api.conftest import Api, job
 from tests.environment import START, Environment
 from tests.handlers.test_executor import event_of

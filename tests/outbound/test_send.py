@@ -242,7 +242,10 @@ def test_to_hide_secrets_for_longer_than_the_timeout_makes_no_timeout() -> None:
 
 
 def test_a_duration_is_the_targets_time() -> None:
-    slow = [{"wait_ms": 300}, {"send": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"}]
+    slow: list[dict[str, Any]] = [
+        {"wait_ms": 300},
+        {"send": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"},
+    ]
     with serving(slow) as server:
         assert timedelta(seconds=0.3) <= call(server.port).duration < TIMEOUT
     with serving([{"hang": True}]) as server:
@@ -839,7 +842,7 @@ def _banner(greeting: bytes) -> Any:
 
 
 def test_a_body_drip_through_tls_ends_in_time() -> None:
-    script = [
+    script: list[dict[str, Any]] = [
         {"send": "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"},
         {"repeat": "a", "every_ms": 50},
     ]

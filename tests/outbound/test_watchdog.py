@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -63,17 +64,18 @@ def test_an_exception_in_the_block_comes_through_and_ends_the_watch() -> None:
 def test_a_thousand_at_once_from_many_threads_are_each_ended_once_or_not_at_all() -> None:
     watchdog, log, now = Watchdog(), list[int](), time.monotonic()
 
+    def end(number: int, done: threading.Event) -> None:
+        log.append(number)
+        done.set()
+
     def watch(first: int) -> None:
         for number in range(first, first + 50):
-            done = threading.Event()
             if number % 2:
-                with watchdog.watching(now + 600, lambda number=number: log.append(number)):  # type: ignore[misc]
+                with watchdog.watching(now + 600, partial(log.append, number)):
                     pass
             else:
-                with watchdog.watching(
-                    time.monotonic() + 0.001,
-                    lambda number=number, done=done: (log.append(number), done.set()),
-                ):  # type: ignore[misc]
+                done = threading.Event()
+                with watchdog.watching(time.monotonic() + 0.001, partial(end, number, done)):
                     assert done.wait(5)
 
     before, threads = (

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from chalicelib.domain.state import State, Status
@@ -163,12 +164,12 @@ class Clients:
             )
             return
         if isinstance(body, dict) and "request" in body:
-            stored = [
+            bodies = [
                 definition.request.body
                 for _, definition in self.deployment.observer.job_history(job_id).definitions
             ]
             self.hold(
-                body["request"]["body"] in stored, "an acknowledged request is stored", job_id
+                body["request"]["body"] in bodies, "an acknowledged request is stored", job_id
             )
 
     def _queued(self, answer: Answer, since: list[State], key: str | None) -> None:
@@ -423,8 +424,8 @@ def live_through(deployment: Deployment, clients: Clients, until: float) -> None
         someone = Someone(clients, random.Random(deployment.chance.random()), until)
         deployment.virtual_time.at(
             deployment.chance.uniform(0, 5),
-            lambda someone=someone: deployment.begin("client", someone.live),
-        )  # type: ignore[misc]
+            partial(deployment.begin, "client", someone.live),
+        )
 
 
 def heal(deployment: Deployment, within: timedelta) -> None:

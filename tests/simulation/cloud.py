@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from tests import permissions
-from tests.cloud import Cloud, Item, client_error
+from tests.cloud import Answer, Cloud, Item, client_error
 from tests.simulation.faults import Fault, FaultRates, Plan
 from tests.simulation.virtual_time import VirtualTime
 
@@ -54,7 +54,9 @@ class SimulatedCloud(Cloud):
         if self.is_verbose:
             self.trace.append(line)
 
-    def asked(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+    def asked(
+        self, operation: str, request: dict[str, Any], effect: Callable[[], Answer]
+    ) -> Answer:
         """Be asked by a process.
 
         It is one invocation of one function: of which, is seen at its first call.
@@ -64,7 +66,9 @@ class SimulatedCloud(Cloud):
         permissions.check_of(process.function, operation, request)
         return self.called(operation, request, effect)
 
-    def called(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+    def called(
+        self, operation: str, request: dict[str, Any], effect: Callable[[], Answer]
+    ) -> Answer:
         number, self.made = self.made, self.made + 1
         fault = self.plan.fault(number, operation, request, self.chance)
         if fault is None and request.get("IndexName") == "by_watch":
@@ -86,7 +90,9 @@ class SimulatedCloud(Cloud):
             return self._go_wrong(fault, operation, request, effect)
         return self._go_well(operation, request, effect)
 
-    def _go_well(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+    def _go_well(
+        self, operation: str, request: dict[str, Any], effect: Callable[[], Answer]
+    ) -> Answer:
         try:
             return self._effect(operation, request, effect)
         finally:
@@ -100,8 +106,8 @@ class SimulatedCloud(Cloud):
         )
 
     def _go_wrong(
-        self, fault: Fault, operation: str, request: dict[str, Any], effect: Callable[[], Any]
-    ) -> Any:
+        self, fault: Fault, operation: str, request: dict[str, Any], effect: Callable[[], Answer]
+    ) -> Answer:
         if fault is Fault.STALE_INDEX:
             self._lag = self.chance.uniform(0.1, 3)
             return self._go_well(operation, request, effect)
@@ -127,8 +133,8 @@ class SimulatedCloud(Cloud):
         return self._go_wrong_after(fault, operation, request, effect)
 
     def _go_wrong_after(
-        self, fault: Fault, operation: str, request: dict[str, Any], effect: Callable[[], Any]
-    ) -> Any:
+        self, fault: Fault, operation: str, request: dict[str, Any], effect: Callable[[], Answer]
+    ) -> Answer:
         answer = self._effect(operation, request, effect)
         self._wait()
         if fault is Fault.KILL_AFTER:
@@ -145,7 +151,9 @@ class SimulatedCloud(Cloud):
             return answer
         return self._go_well(operation, request, effect)
 
-    def _torn(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+    def _torn(
+        self, operation: str, request: dict[str, Any], effect: Callable[[], Answer]
+    ) -> Answer:
         """Read the definition before the state: a query of two items is no transaction."""
         first = self._effect(operation, request, effect)["Items"]
         self.virtual_time.wait(self.chance.choice((0.02, 0.1, 1, 3)) if self.plan.rates else 0.1)
@@ -155,7 +163,7 @@ class SimulatedCloud(Cloud):
             "Items": [*definitions, *(item for item in second if item["part"]["S"] != "definition")]
         }
 
-    def _later(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> None:
+    def _later(self, operation: str, request: dict[str, Any], effect: Callable[[], Answer]) -> None:
         process = self.virtual_time.current
 
         def act() -> None:
@@ -173,7 +181,9 @@ class SimulatedCloud(Cloud):
         late = self.chance.choice((0.01, 1, 5, 8.9, 12, 40)) if self.plan.rates else 0.01
         self.virtual_time.at(self.virtual_time.time + late, act)
 
-    def _effect(self, operation: str, request: dict[str, Any], effect: Callable[[], Any]) -> Any:
+    def _effect(
+        self, operation: str, request: dict[str, Any], effect: Callable[[], Answer]
+    ) -> Answer:
         self._writes = []
         try:
             answer = effect()

@@ -16,6 +16,7 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import ulid
@@ -364,12 +365,13 @@ class Deployment:
         for name in [name for name in self.cloud.schedules if name not in carried]:
             # A quarter of an hour later, by this process's clock.
             process = Process(_ORPHAN, skew=16 * 60)
-            self.virtual_time.begin(
-                process, lambda name=name: self.firing.wake(name, self.virtual_time.now)
-            )  # type: ignore[misc]
+            self.virtual_time.begin(process, partial(self._wake_now, name))
             self.virtual_time.run_until(self.virtual_time.time + 1)
             if name in self.cloud.schedules:
                 raise Violation(f"a leftover schedule does not delete itself: {name}")
+
+    def _wake_now(self, name: str) -> None:
+        self.firing.wake(name, self.virtual_time.now)
 
     # Clients
 

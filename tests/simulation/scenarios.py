@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from chalicelib.domain.request import Request
@@ -63,8 +64,8 @@ class Stage:
         for script in scripts:
             self.clients.virtual_time.at(
                 self.clients.virtual_time.time,
-                lambda script=script: self.deployment.begin("client", lambda: act(script)),
-            )  # type: ignore[misc]
+                partial(self.deployment.begin, "client", partial(act, script)),
+            )
         while len(done) < len(scripts):
             self.wait(0.5)
 

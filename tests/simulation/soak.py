@@ -14,9 +14,11 @@ import multiprocessing
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from multiprocessing.pool import AsyncResult, Pool
 from pathlib import Path
+from typing import TypeVar
 
 from tests.simulation.faults import Fault
 from tests.simulation.scenarios import SCRIPTS, play
@@ -26,6 +28,7 @@ ROOT = Path(__file__).parent.parent.parent
 RECORD = Path(__file__).parent / "soak.json"
 SEEDS = 1_000_000
 CHUNK = 250
+Where = TypeVar("Where")
 # What begins lives and takes no part in them.
 LOOKERS_ON = {"__main__.py", "bugs.py", "soak.py", "test_simulation.py"}
 
@@ -175,11 +178,13 @@ def soak(seconds: float, seeds: int = SEEDS) -> Done:
     return done
 
 
-def _results(pool, work, chunks):  # type: ignore[no-untyped-def]
+def _results(
+    pool: Pool, work: Callable[[Where], Chunk], chunks: Iterator[Where]
+) -> Iterator[tuple[Where, Chunk]]:
     """Yield each chunk with its result, in order, with only a few begun ahead: what is begun and
     not noted is done again.
     """
-    waiting = []
+    waiting: list[tuple[Where, AsyncResult[Chunk]]] = []
     for chunk in chunks:
         waiting.append((chunk, pool.apply_async(work, (chunk,))))
         if len(waiting) > 2 * (os.cpu_count() or 1):

@@ -43,7 +43,7 @@ def logged(path: Path) -> Iterator[tuple[str, str]]:
             assert method in ("addHandler", "removeHandler", "setLevel"), method
             continue
         event = node.args[method == "log"]
-        if isinstance(event, ast.Constant):
+        if isinstance(event, ast.Constant) and isinstance(event.value, str):
             yield event.value, LEVELS.get(method, "")
             continue
         # The only other way: whoever calls says which of several it is.
@@ -91,4 +91,4 @@ def _fields(path: Path) -> Iterator[str]:
         ):
             given = node.value
         if isinstance(given, ast.Dict):
-            yield from (key.value for key in given.keys if isinstance(key, ast.Constant))
+            yield from (str(key.value) for key in given.keys if isinstance(key, ast.Constant))

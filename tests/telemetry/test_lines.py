@@ -62,8 +62,9 @@ def raised(act: Any) -> BaseException:
 def test_a_line_is_what_powertools_would_write(fields: dict[str, Any]) -> None:
     line, made = Line(), record(**fields)
     line.keys = {"function_request_id": "r-1", "correlation_id": None}
+    keys: dict[str, Any] = line.keys
     powertools = LambdaPowertoolsFormatter(
-        service="resona", location=None, utc=True, use_rfc3339=True, **line.keys
+        service="resona", location=None, utc=True, use_rfc3339=True, **keys
     )
     ours, theirs = json.loads(line.format(made)), json.loads(powertools.format(made))
     assert list(ours.items()) == list(theirs.items())

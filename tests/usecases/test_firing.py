@@ -329,7 +329,7 @@ def test_an_executor_that_died_after_its_claim_leaves_unknown_on_record_and_is_t
     def die(sent: object) -> AttemptResult:
         raise Killed
 
-    env.target = die  # type: ignore[assignment]
+    env.target = die
     job_id = env.create(at(seconds=6))
     with pytest.raises(Killed):
         env.advance(seconds=10)
@@ -710,7 +710,8 @@ def test_a_body_whose_zero_becomes_false_is_a_new_body(env: Environment) -> None
         "tenant", job_id, lambda job, now: Edit(replace(job.definition, request=changed))
     )
     env.advance(minutes=1)
-    assert env.sent[0].request.body["dry_run"] is False
+    body: Any = env.sent[0].request.body
+    assert body["dry_run"] is False
 
 
 def test_a_changed_minutely_cron_misses_none_of_the_minutes_that_were_woken_for(
