@@ -10,6 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import requests
+import responses
+from responses import matchers
 
 from chalicelib.api.routing import backend
 from chalicelib.domain.run import AttemptResult, Outcome
@@ -19,7 +22,6 @@ from infra.deploy.smoke import Reply
 from tests.environment import ok, status
 from tests.infra.account import Account, Stage
 from tests.infra.cloudformation import ACCOUNT, REGION
-from tests.outbound.servers import serving
 
 NAMES = Names("dev")
 URL = f"https://abc.execute-api.{REGION}.amazonaws.com/api"
@@ -262,22 +264,34 @@ def test_a_stage_that_is_not_deployed_cannot_be_tested(account: Account) -> None
     assert f"no API resona-dev in {REGION}: `make deploy STAGE=dev`" in account.err
 
 
-def test_a_url_is_called_for_real_with_its_body_and_headers() -> None:
-    with serving(
-        [
-            {
-                "send": "HTTP/1.1 418 Teapot\r\nX-Odd: 1\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
-            }
-        ]
-    ) as server:
-        reply = smoke.fetch(
-            "POST", f"http://127.0.0.1:{server.port}/path?a=b", {"X-Mine": "2"}, {"c": "d"}
-        )
-        (sent,) = server.seen
-    assert (reply.status, reply.headers["x-odd"], reply.json) == (418, "1", {})
-    assert sent.startswith(b"POST /path?a=b HTTP/1.1")
-    assert b"X-Mine: 2" in sent
-    assert sent.endswith(b'{"c": "d"}')
-    assert smoke.fetch("GET", f"http://127.0.0.1:{server.port}/", {}, None) == Reply(
-        0, {}, "ConnectionError"
+@responses.activate
+def test_a_call_sends_method_query_headers_and_json_and_returns_the_response() -> None:
+    responses.post(
+        f"{URL}/jobs",
+        status=418,
+        headers={"X-Odd": "1"},
+        body="{}",
+        match=[
+            matchers.query_param_matcher({"a": "b"}),
+            matchers.header_matcher({"X-Mine": "2", "Content-Type": "application/json"}),
+            matchers.json_params_matcher({"c": "d"}),
+        ],
     )
+    reply = smoke.fetch("POST", f"{URL}/jobs?a=b", {"X-Mine": "2"}, {"c": "d"})
+    assert (reply.status, reply.headers["x-odd"], reply.json) == (418, "1", {})
+
+
+@responses.activate
+def test_a_call_does_not_follow_a_redirect() -> None:
+    responses.get(URL, status=307, headers={"Location": f"{URL}/elsewhere"})
+    assert smoke.fetch("GET", URL, {}, None).status == 307
+    assert len(responses.calls) == 1
+
+
+@pytest.mark.parametrize("error", [requests.ConnectionError(), requests.ReadTimeout()])
+@responses.activate
+def test_a_call_without_a_response_has_status_0_and_names_the_error(
+    error: requests.RequestException,
+) -> None:
+    responses.get(URL, body=error)
+    assert smoke.fetch("GET", URL, {}, None) == Reply(0, {}, type(error).__name__)
