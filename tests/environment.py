@@ -10,32 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
-from chalicelib.aws.due_queue import DueQueue
-from chalicelib.aws.job_store import JobStore
-from chalicelib.aws.run_store import RunStore
-from chalicelib.aws.schedules import Schedules, Target
-from chalicelib.aws.secret_store import SecretStore
 from chalicelib.aws.serialization import load_due
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.job import Definition
-from chalicelib.domain.request import Request, check
+from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome, Response
 from chalicelib.domain.secrets import Credentials
 from chalicelib.domain.trigger import Trigger
-from chalicelib.usecases.arming import Arming
-from chalicelib.usecases.attempt import AttemptSender
-from chalicelib.usecases.firing import Firing
-from chalicelib.usecases.scheduling import Scheduling
 from infra.local import eventbridge
-from tests.cloud import KMS, SQS, Cloud, DynamoDB, Scheduler
+from tests.cloud import Cloud
+from tests.parts import Parts, compose
 
 START = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
 VISIBILITY = timedelta(seconds=720)
-# The check of requests, but for whom they may call.
-ANY_HOST = partial(check, refuse_host=lambda host: None)
 
 
 @dataclass(frozen=True)
@@ -91,39 +80,16 @@ class Environment:
         self.sweeps = True
         self.wakes = True
         self.cloud = make_cloud(self.clock)
-        dynamodb: Any = DynamoDB(self.cloud)
-        queue_client: Any = SQS(self.cloud)
-        scheduler: Any = Scheduler(self.cloud)
-        self.jobs = JobStore(dynamodb, "jobs")
-        self.runs = RunStore(dynamodb, "runs", timedelta(days=30))
-        self.queue = DueQueue(queue_client, "due")
-        self.schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"))
-        kms: Any = KMS(self.cloud)
-        self.secrets = SecretStore(dynamodb, "secrets", lambda: kms, "key")
-        self.arming = Arming(self.jobs, self.queue, self.clock)
-        self.scheduling = Scheduling(
-            self.jobs,
-            self.runs,
-            self.schedules,
-            self.secrets,
-            self.arming,
-            self.clock,
-            ANY_HOST,
-            side_by_side=in_turn,
-        )
-        self.firing = Firing(
-            jobs=self.jobs,
-            runs=self.runs,
-            schedules=self.schedules,
-            queue=self.queue,
-            arming=self.arming,
-            sender=AttemptSender(self.secrets, self._send, self.clock, self._sleep),
-            clock=self.clock,
-            sleep=self._sleep,
-            side_by_side=in_turn,
-        )
+        parts = self.parts()
+        self.jobs, self.runs, self.secrets = parts.jobs, parts.runs, parts.secrets
+        self.schedules, self.queue, self.arming = parts.schedules, parts.queue, parts.arming
+        self.scheduling, self.firing = parts.scheduling, parts.firing
         self._swept_at = start
         self._woken: dict[str, datetime] = {}
+
+    def parts(self, sleep: Callable[[float], None] | None = None) -> Parts:
+        """Return new parts on this cloud, as another process has. `sleep` None moves the clock."""
+        return compose(self.cloud, self._send, self.clock, sleep or self._sleep, in_turn)
 
     def clock(self) -> datetime:
         return self.now

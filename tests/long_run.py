@@ -26,25 +26,16 @@ from typing import Any
 
 from chalice.app import SQSEvent
 
-from chalicelib.aws.due_queue import DueQueue
-from chalicelib.aws.job_store import JobStore
-from chalicelib.aws.run_store import RunStore
-from chalicelib.aws.schedules import Schedules, Target
-from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome, Response
 from chalicelib.domain.secrets import Credentials
 from chalicelib.domain.trigger import Trigger
 from chalicelib.handlers import executor
-from chalicelib.usecases.arming import Arming
-from chalicelib.usecases.attempt import AttemptSender
-from chalicelib.usecases.firing import Firing
-from chalicelib.usecases.scheduling import Scheduling
 from infra.local import eventbridge
 from infra.local.clock import queue_event, wake_event
-from tests.cloud import KMS, SQS, Answer, Cloud, DynamoDB, Item, Message, Scheduler, client_error
-from tests.environment import ANY_HOST
+from tests.cloud import Answer, Cloud, Item, Message, client_error
+from tests.parts import compose
 from tests.simulation.virtual_time import Process, VirtualTime
 
 _KEPT = timedelta(hours=12)
@@ -174,41 +165,16 @@ class LongRun:
         self.sweeps = 0
         self.wakes = 0
         self.deliveries = 0
-        dynamodb: Any = DynamoDB(self.cloud)
-        queue_client: Any = SQS(self.cloud)
-        scheduler: Any = Scheduler(self.cloud)
-        self.jobs = JobStore(dynamodb, "jobs", virtual_time.wait)
-        runs = RunStore(dynamodb, "runs", _KEPT, virtual_time.wait)
-        kms: Any = KMS(self.cloud)
-        secrets = SecretStore(dynamodb, "secrets", lambda: kms, "key", virtual_time.wait)
-        queue = DueQueue(queue_client, "due", virtual_time.wait)
-        schedules = Schedules(
-            scheduler, "group", Target("arn:function", "arn:role"), virtual_time.wait
-        )
-        arming = Arming(self.jobs, queue, virtual_time.clock)
-        self.scheduling = Scheduling(
-            self.jobs,
-            runs,
-            schedules,
-            secrets,
-            arming,
-            virtual_time.clock,
-            ANY_HOST,
-            virtual_time.wait,
-            virtual_time.side_by_side,
-        )
-        sender = AttemptSender(secrets, self._send, virtual_time.clock, virtual_time.wait)
-        self.firing = Firing(
-            self.jobs,
-            runs,
-            schedules,
-            queue,
-            arming,
-            sender,
+        parts = compose(
+            self.cloud,
+            self._send,
             virtual_time.clock,
             virtual_time.wait,
             virtual_time.side_by_side,
+            _KEPT,
         )
+        self.jobs = parts.jobs
+        self.scheduling, self.firing = parts.scheduling, parts.firing
         self._sweeper_begins = self.chance.uniform(0, 60)
         self._looks: set[int] = set()
         self._ready: list[Message] = []

@@ -63,6 +63,7 @@ from chalicelib.usecases.scheduling import Edit
 from infra.local.template import read_template
 from tests import cloud as memory
 from tests.environment import Environment, ok, status
+from tests.parts import quota_store
 
 NOW = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
 ACCOUNT, REGION = "123456789012", "eu-central-1"
@@ -1460,8 +1461,7 @@ def tour(env: Environment) -> None:
     (run,) = env.scheduling.runs_page("tenant", job_id, None, 1)[1]
     assert env.scheduling.run("tenant", job_id, run_id(job_id, run.key))
     env.runs.failed_runs("tenant", None, 1)
-    client: Any = memory.DynamoDB(env.cloud)
-    quotas = QuotaStore(client, "jobs", Quotas(3, 10))
+    quotas = quota_store(env.cloud, 3, 10)
     for _ in range(15):
         with suppress(QuotaExceeded):
             quotas.take("tour", env.now)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from chalicelib.aws.quota_store import QuotaStore
-from chalicelib.domain.quota import Quotas
 from tests.api.conftest import Api, job
-from tests.cloud import DynamoDB
+from tests.parts import quota_store
 
 
 def limit(api: Api, jobs: int = 0, registrations: int = 0) -> None:
-    client: Any = DynamoDB(api.env.cloud)
-    api.env.scheduling.quotas = QuotaStore(client, "jobs", Quotas(jobs, registrations))
+    api.env.scheduling.quotas = quota_store(api.env.cloud, jobs, registrations)
 
 
 def test_registrations_over_the_quota_are_refused_until_the_next_minute(api: Api) -> None:

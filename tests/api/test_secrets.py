@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
 
 import pytest
 
-from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.secrets import LARGEST_SECRET
 from tests.api.conftest import Api, job
-from tests.cloud import KMS, DynamoDB
 from tests.environment import Environment
+from tests.parts import secret_store
 
 
 def put(api: Api, name: str = "token", value: str = "s3cr3t") -> None:
@@ -213,9 +211,7 @@ def test_a_cursor_of_another_list_is_refused(api: Api) -> None:
 
 
 def test_a_tenant_may_have_as_many_secrets_as_its_quota(api: Api, env: Environment) -> None:
-    dynamodb: Any = DynamoDB(env.cloud)
-    kms: Any = KMS(env.cloud)
-    env.scheduling.secrets = SecretStore(dynamodb, "secrets", lambda: kms, "key", quota=2)
+    env.scheduling.secrets = secret_store(env.cloud, quota=2)
     put(api, "a")
     put(api, "b")
     answer = api.call("PUT", "/secrets/c", {"value": "x"})

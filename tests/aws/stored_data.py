@@ -20,14 +20,13 @@ from typing import Any
 
 from chalicelib.api.routing import LOCAL_TENANT, backend
 from chalicelib.aws.api_key_store import ApiKeyStore
-from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.domain.api_keys import Key, Scope, StoredApiKey
-from chalicelib.domain.quota import Quotas
 from chalicelib.domain.run import AttemptResult, Outcome, Response
 from chalicelib.version import VERSION
 from tests.api.conftest import Api
 from tests.cloud import Cloud, DynamoDB, Message
 from tests.environment import START, Environment, Sent
+from tests.parts import quota_store
 
 KEPT = Path(__file__).parent / "kept"
 KEY_ID = "4Fq0sX1bTz9K"
@@ -84,8 +83,7 @@ def simple(path: str, trigger: dict[str, Any], **more: Any) -> dict[str, Any]:
 @contextmanager
 def serving(env: Environment) -> Iterator[Api]:
     """Serve a env's API under quotas, as a deployed stage does."""
-    client: Any = DynamoDB(env.cloud)
-    env.scheduling.quotas = QuotaStore(client, "jobs", Quotas(100_000, 6_000))
+    env.scheduling.quotas = quota_store(env.cloud, 100_000, 6_000)
     backend.use(env.scheduling, stage="local")
     try:
         yield Api(env)

@@ -10,12 +10,11 @@ from functools import partial
 from typing import Any
 
 from chalicelib.api.routing import LOCAL_TENANT, backend
-from chalicelib.aws.quota_store import QuotaStore
-from chalicelib.domain.quota import Quotas
 from chalicelib.domain.run import AttemptResult, Outcome, Response
 from tests.api.conftest import Answer, Api
 from tests.bench.meter import MeteredCloud, MeteredEnvironment, Usage
-from tests.cloud import DynamoDB, Item
+from tests.cloud import Item
+from tests.parts import quota_store
 
 KB = 1024
 SIZES = (KB, 64 * KB)
@@ -123,8 +122,7 @@ def bench(body: int, make_cloud: type[MeteredCloud] = MeteredCloud) -> Iterator[
     """Make a bench, which serves the API until the end."""
     made = Bench(body, make_cloud)
     # Under quotas, as a deployed stage is, and not the first registration of a minute.
-    client: Any = DynamoDB(made.env.cloud)
-    made.env.scheduling.quotas = QuotaStore(client, "jobs", Quotas(100_000, 6_000))
+    made.env.scheduling.quotas = quota_store(made.env.cloud, 100_000, 6_000)
     made.env.scheduling.quotas.take(LOCAL_TENANT, made.env.now)
     backend.use(made.env.scheduling, stage="local")
     try:

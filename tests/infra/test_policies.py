@@ -19,16 +19,14 @@ import pytest
 
 from chalicelib.api.routing import backend
 from chalicelib.aws.api_key_store import ApiKeyStore
-from chalicelib.aws.quota_store import QuotaStore
-from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
-from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import Request
 from chalicelib.domain.trigger import OneTime
 from chalicelib.handlers.authorizer import Authenticator
 from tests.api.conftest import ROUTES, Api, job
-from tests.cloud import KMS, DynamoDB
+from tests.cloud import DynamoDB
 from tests.environment import START, Environment, ok, status
+from tests.parts import quota_store
 from tests.permissions import (
     ALIAS,
     FUNCTIONS,
@@ -84,11 +82,9 @@ OPERATORS = {
 
 def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     """Call every route so that it does all it does; return (method, resource) of those called."""
-    client: Any = DynamoDB(env.cloud)
-    kms: Any = KMS(env.cloud)
-    env.scheduling.quotas = QuotaStore(client, "jobs", Quotas(1_000, 1_000))
+    env.scheduling.quotas = quota_store(env.cloud, 1_000, 1_000)
     # A process of its own: it does not remember what another has decrypted.
-    env.scheduling.secrets = SecretStore(client, "secrets", lambda: kms, "key")
+    env.scheduling.secrets = env.parts().secrets
     backend.use(env.scheduling, stage="local")
     api, called = Api(env), list[tuple[str, str]]()
 

@@ -24,25 +24,15 @@ from chalice.app import SQSEvent
 
 from app import app
 from chalicelib.api.routing import backend
-from chalicelib.aws.due_queue import DueQueue
-from chalicelib.aws.job_store import JobStore
-from chalicelib.aws.run_store import RunStore
-from chalicelib.aws.schedules import Schedules, Target
-from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import run_key
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome, Response
 from chalicelib.domain.secrets import Credentials
 from chalicelib.handlers import executor
-from chalicelib.usecases.arming import Arming
-from chalicelib.usecases.attempt import AttemptSender
-from chalicelib.usecases.firing import Firing
-from chalicelib.usecases.scheduling import Scheduling
 from infra.local import eventbridge
 from infra.local.clock import queue_event, wake_event
-from tests.cloud import KMS, SQS, DynamoDB, Scheduler
-from tests.environment import ANY_HOST
+from tests.parts import compose
 from tests.simulation.cloud import SimulatedCloud, Write
 from tests.simulation.faults import FaultRates, Plan
 from tests.simulation.observer import Observer, Violation
@@ -71,41 +61,14 @@ class Deployment:
         self.target: Callable[[Request, Mapping[str, str]], tuple[float, AttemptResult]] = (
             self._random_target
         )
-        dynamodb: Any = DynamoDB(self.cloud)
-        queue_client: Any = SQS(self.cloud)
-        scheduler: Any = Scheduler(self.cloud)
-        jobs = JobStore(dynamodb, "jobs", virtual_time.wait)
-        runs = RunStore(dynamodb, "runs", timedelta(days=30), virtual_time.wait)
-        kms: Any = KMS(self.cloud)
-        secrets = SecretStore(dynamodb, "secrets", lambda: kms, "key", virtual_time.wait)
-        queue = DueQueue(queue_client, "due", virtual_time.wait)
-        schedules = Schedules(
-            scheduler, "group", Target("arn:function", "arn:role"), virtual_time.wait
-        )
-        arming = Arming(jobs, queue, virtual_time.clock)
-        self.scheduling = Scheduling(
-            jobs,
-            runs,
-            schedules,
-            secrets,
-            arming,
-            virtual_time.clock,
-            ANY_HOST,
-            virtual_time.wait,
-            virtual_time.side_by_side,
-        )
-        sender = AttemptSender(secrets, self._send, virtual_time.clock, virtual_time.wait)
-        self.firing = Firing(
-            jobs,
-            runs,
-            schedules,
-            queue,
-            arming,
-            sender,
+        parts = compose(
+            self.cloud,
+            self._send,
             virtual_time.clock,
             virtual_time.wait,
             virtual_time.side_by_side,
         )
+        self.scheduling, self.firing = parts.scheduling, parts.firing
         self.processes = 0
         self.killed = 0
         self.arrives: Callable[[str], None] | None = None

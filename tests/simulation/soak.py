@@ -82,7 +82,13 @@ def code_digest() -> str:
     """
     files = [
         ROOT / name
-        for name in ("app.py", "requirements.txt", "tests/cloud.py", "tests/permissions.py")
+        for name in (
+            "app.py",
+            "requirements.txt",
+            "tests/cloud.py",
+            "tests/parts.py",
+            "tests/permissions.py",
+        )
     ]
     files += [ROOT / "infra" / "local" / name for name in ("clock.py", "eventbridge.py")]
     files += sorted((ROOT / ".chalice" / "dev").glob("*.json")) + sorted(

@@ -24,10 +24,10 @@ from chalicelib.domain.run import AttemptResult, Outcome, Reason, RunStatus
 from chalicelib.domain.state import DueMessage, Status
 from chalicelib.domain.trigger import OneTime
 from chalicelib.runtime.backoff import TRIES
-from chalicelib.usecases.scheduling import Edit, Scheduling
+from chalicelib.usecases.scheduling import Edit
 from chalicelib.usecases.upsert import put
 from tests.cloud import client_error
-from tests.environment import ANY_HOST, START, Environment, ok, status
+from tests.environment import START, Environment, ok, status
 
 
 @pytest.fixture
@@ -564,16 +564,7 @@ def test_a_write_that_somebody_else_is_first_to_every_time_is_given_up_and_not_a
 
     env.cloud.before = before
     waits: list[float] = []
-    scheduling = Scheduling(
-        env.jobs,
-        env.runs,
-        env.schedules,
-        env.secrets,
-        env.arming,
-        env.clock,
-        ANY_HOST,
-        sleep=waits.append,
-    )
+    scheduling = env.parts(sleep=waits.append).scheduling
     with pytest.raises(Unavailable, match="the job is unavailable; nothing was changed") as raised:
         act(scheduling, job_id)
     assert not raised.value.unknown
@@ -597,16 +588,7 @@ def test_a_put_whose_job_comes_and_goes_every_time_is_given_up(env: Environment)
         env.cloud.before = before
 
     waits: list[float] = []
-    scheduling = Scheduling(
-        env.jobs,
-        env.runs,
-        env.schedules,
-        env.secrets,
-        env.arming,
-        env.clock,
-        ANY_HOST,
-        sleep=waits.append,
-    )
+    scheduling = env.parts(sleep=waits.append).scheduling
     draft = Definition(
         "",
         "tenant",

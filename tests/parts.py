@@ -1,0 +1,97 @@
+"""Resona's parts on a cloud in memory: the one place where tests put them together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.job_store import JobStore
+from chalicelib.aws.quota_store import QuotaStore
+from chalicelib.aws.run_store import RunStore
+from chalicelib.aws.schedules import Schedules, Target
+from chalicelib.aws.secret_store import SecretStore
+from chalicelib.domain.quota import Quotas
+from chalicelib.domain.request import check
+from chalicelib.runtime.concurrency import SideBySide
+from chalicelib.usecases.arming import Arming
+from chalicelib.usecases.attempt import AttemptSender, Send
+from chalicelib.usecases.firing import Firing
+from chalicelib.usecases.scheduling import Scheduling
+from tests.cloud import KMS, SQS, Cloud, DynamoDB, Scheduler
+
+# The check of requests, without the check of hosts.
+ANY_HOST = partial(check, refuse_host=lambda host: None)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The stores and use cases of one deployment."""
+
+    jobs: JobStore
+    runs: RunStore
+    schedules: Schedules
+    queue: DueQueue
+    secrets: SecretStore
+    arming: Arming
+    scheduling: Scheduling
+    firing: Firing
+
+
+def compose(
+    cloud: Cloud,
+    send: Send,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    side_by_side: SideBySide,
+    run_retention: timedelta = timedelta(days=30),
+) -> Parts:
+    """Put the parts together. `send` stands for the network; `sleep` takes seconds."""
+    dynamodb: Any = DynamoDB(cloud)
+    sqs: Any = SQS(cloud)
+    scheduler: Any = Scheduler(cloud)
+    jobs = JobStore(dynamodb, "jobs", sleep)
+    runs = RunStore(dynamodb, "runs", run_retention, sleep)
+    queue = DueQueue(sqs, "due", sleep)
+    schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"), sleep)
+    secrets = secret_store(cloud, sleep)
+    arming = Arming(jobs, queue, clock)
+    return Parts(
+        jobs,
+        runs,
+        schedules,
+        queue,
+        secrets,
+        arming,
+        Scheduling(jobs, runs, schedules, secrets, arming, clock, ANY_HOST, sleep, side_by_side),
+        Firing(
+            jobs,
+            runs,
+            schedules,
+            queue,
+            arming,
+            AttemptSender(secrets, send, clock, sleep),
+            clock,
+            sleep,
+            side_by_side,
+        ),
+    )
+
+
+def secret_store(
+    cloud: Cloud, sleep: Callable[[float], None] = time.sleep, quota: int = 0
+) -> SecretStore:
+    """Return a store of secrets, as a new process has: without cached values. 0: no quota."""
+    dynamodb: Any = DynamoDB(cloud)
+    kms: Any = KMS(cloud)
+    return SecretStore(dynamodb, "secrets", lambda: kms, "key", sleep, quota=quota)
+
+
+def quota_store(cloud: Cloud, jobs: int, registrations_per_minute: int) -> QuotaStore:
+    """Return the quotas of a deployed stage, which the API of `compose` does not have."""
+    dynamodb: Any = DynamoDB(cloud)
+    return QuotaStore(dynamodb, "jobs", Quotas(jobs, registrations_per_minute))
