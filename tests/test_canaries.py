@@ -136,8 +136,10 @@ def answer_of_the_target(sock: socket.socket) -> None:
     """Answer with canaries, and repeat all of the request that came."""
     body = f"{canary('answer-body')} {'x' * 20_000} {canary('answer-behind-16-kib')}"
     sock.sendall(
-        f"HTTP/1.1 503 {canary('answer-reason')}\r\nX-Answer: {canary('answer-header')}\r\nRetry-After: {canary('answer-retry-after')}\r\n"
-        f"Set-Cookie: {canary('answer-cookie')}\r\nWWW-Authenticate: {canary('answer-challenge')}\r\n"
+        f"HTTP/1.1 503 {canary('answer-reason')}\r\nX-Answer: {canary('answer-header')}\r\n"
+        f"Retry-After: {canary('answer-retry-after')}\r\n"
+        f"Set-Cookie: {canary('answer-cookie')}\r\nWWW-Authenticate: "
+        f"{canary('answer-challenge')}\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
     )
 

@@ -121,7 +121,10 @@ def test_what_needs_account_and_region_is_named_when_the_function_s_arn_is_unkno
 ) -> None:
     with pytest.raises(
         SettingMissing,
-        match=f"^the environment variable {name} is not set, and the Lambda function's ARN is unknown$",
+        match=(
+            f"^the environment variable {name} is not set, and the Lambda function's ARN is "
+            f"unknown$"
+        ),
     ):
         read_settings({**ENVIRON, name: ""}, arn)
 
@@ -173,9 +176,9 @@ def test_runs_may_be_kept_for_a_day_to_a_year(days: int) -> None:
 def test_a_wrong_number_is_refused_and_shown(text: str) -> None:
     with pytest.raises(SettingMissing) as refused:
         read_settings({**ENVIRON, "RESONA_RUN_RETENTION": text})
-    assert (
-        str(refused.value)
-        == f"the environment variable RESONA_RUN_RETENTION must be a whole number from 1 to 365, not {text!r}"
+    assert str(refused.value) == (
+        f"the environment variable RESONA_RUN_RETENTION must be a whole number from 1 to "
+        f"365, not {text!r}"
     )
 
 
@@ -250,5 +253,6 @@ def test_what_is_no_level_is_refused_and_shown(text: str) -> None:
     with pytest.raises(SettingMissing) as refused:
         read_log_level({"RESONA_LOG_LEVEL": text})
     assert str(refused.value) == (
-        f"the environment variable RESONA_LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, not {text!r}"
+        f"the environment variable RESONA_LOG_LEVEL must be one of DEBUG, INFO, WARNING, "
+        f"ERROR, not {text!r}"
     )

@@ -44,7 +44,8 @@ def test_every_occurrence_of_a_year_is_fired_once_and_within_a_second(
     assert (year.wakes > sent) != year.cloud.is_down
     assert year.deliveries >= 2 * sent
     print(
-        f"{len(jobs)} jobs, {sent} occurrences, {worst:.3f} s late at most, {year.wakes} wakes, {year.deliveries} deliveries"
+        f"{len(jobs)} jobs, {sent} occurrences, {worst:.3f} s late at most, {year.wakes} "
+        f"wakes, {year.deliveries} deliveries"
     )
 
 
@@ -73,7 +74,10 @@ def fault(year: LongRun, job: Job | Once, job_id: str) -> str | None:
     sent, due = sorted(year.sent[job_id]), job.occurrences()
     fired = [at for at, _ in sent]
     if fired != due:
-        return f"lost {sorted(set(due) - set(fired))[:9]}, too many {sorted(set(fired) - set(due))[:9]}, {len(due)} due, {len(fired)} fired"
+        return (
+            f"lost {sorted(set(due) - set(fired))[:9]}, too many "
+            f"{sorted(set(fired) - set(due))[:9]}, {len(due)} due, {len(fired)} fired"
+        )
     late = [f"{at} by {late}" for at, late in sent if not 0 <= late < 1]
     if late:
         return f"early or late: {late[:9]}"

@@ -71,7 +71,8 @@ class Client:
             else:
                 age = killed_at - entry.said_at
                 self.wrong.append(
-                    f"{entry.path}: {entry.said} was acknowledged {age} before the kill, and it is {found}"
+                    f"{entry.path}: {entry.said} was acknowledged {age} before the kill, and "
+                    f"it is {found}"
                 )
 
     def _send(

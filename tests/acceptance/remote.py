@@ -62,7 +62,8 @@ class Remote(Served):
             or parts.fragment
         ):
             raise Refused(
-                f"RESONA_URL must be the URL that the stage is served at, such as https://….amazonaws.com/api, not {url!r}"
+                f"RESONA_URL must be the URL that the stage is served at, such as "
+                f"https://….amazonaws.com/api, not {url!r}"
             )
         match = _STAGE.match(key)
         if match is None or read_key(key, match[1]) is None:
@@ -123,7 +124,8 @@ class Remote(Served):
         health = self._asked("GET", "/health")
         if health.status_code != 200 or not _is_health(health):
             raise Refused(
-                f"{self.url}/health answers {health.status_code}, and not as Resona does: has the URL its stage at the end (…/api)?"
+                f"{self.url}/health answers {health.status_code}, and not as Resona does: has "
+                f"the URL its stage at the end (…/api)?"
             )
         first = time.monotonic()
         listed = self._asked("GET", "/jobs?limit=1")
@@ -135,12 +137,15 @@ class Remote(Served):
         )
         if emptied.status_code in (401, 403):
             raise Refused(
-                f"{self.url} does not take RESONA_KEY ({listed.status_code} to read, {emptied.status_code} to write): "
-                f"make one with both scopes, .venv/bin/python -m infra.keys create --stage {self.stage} --tenant acceptance"
+                f"{self.url} does not take RESONA_KEY ({listed.status_code} to read, "
+                f"{emptied.status_code} to write): "
+                f"make one with both scopes, .venv/bin/python -m infra.keys create --stage "
+                f"{self.stage} --tenant acceptance"
             )
         if (listed.status_code, emptied.status_code) != (200, 200):
             raise Refused(
-                f"{self.url} answers {listed.status_code} to GET /jobs and {emptied.status_code} to POST /jobs/delete: see its logs"
+                f"{self.url} answers {listed.status_code} to GET /jobs and "
+                f"{emptied.status_code} to POST /jobs/delete: see its logs"
             )
         self.ahead, self.clock_error = self._clock()
 
@@ -156,7 +161,8 @@ class Remote(Served):
             answer = self._asked("POST", path)
             if time.monotonic() > until or answer.status_code in (401, 403):
                 raise Refused(
-                    f"jobs of this run may be left at {self.url}; delete them: POST {first} (answered {answer.status_code})"
+                    f"jobs of this run may be left at {self.url}; delete them: POST {first} "
+                    f"(answered {answer.status_code})"
                 )
             changed = answer.json()["changed"] if answer.status_code == 200 else 0
             deleted += changed
@@ -172,7 +178,8 @@ class Remote(Served):
             return self.request(method, path)
         except requests.RequestException as error:
             raise Refused(
-                f"{self.url} does not answer ({type(error).__name__}): is it the URL that `make deploy` has printed?"
+                f"{self.url} does not answer ({type(error).__name__}): is it the URL that "
+                f"`make deploy` has printed?"
             ) from error
 
     def _session(self) -> requests.Session:
@@ -220,7 +227,8 @@ def of_environment() -> Remote:
     for name in ("RESONA_URL", "RESONA_KEY"):
         if not environ.get(name):
             raise Refused(
-                f"{name} is not set: the acceptance suite of a stage needs RESONA_URL and RESONA_KEY"
+                f"{name} is not set: the acceptance suite of a stage needs RESONA_URL and "
+                f"RESONA_KEY"
             )
     slack = environ.get("RESONA_SLACK") or "2"
     if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", slack):
@@ -247,7 +255,8 @@ def receiver_of_environment(stage: Remote, environ: Mapping[str, str] = os.envir
             )
         except OSError as error:
             raise Refused(
-                f"nothing can listen at {bind} here ({error.strerror}): if RESONA_RECEIVER is a tunnel, name its end on this machine, "
+                f"nothing can listen at {bind} here ({error.strerror}): if RESONA_RECEIVER is "
+                f"a tunnel, name its end on this machine, "
                 "such as RESONA_RECEIVER_BIND=127.0.0.1:9000"
             ) from error
     return OwnApi(stage, f"acceptance-{stage.run}")

@@ -104,8 +104,14 @@ class Report:
         lines = [
             f"# What the stage {self.stage} answers",
             "",
-            f"{self.began_at:%Y-%m-%d %H:%M} UTC, {self.url}, version {self.version}, run {self.run}: {self.ended}.",
-            f"Its clock is {self.ahead_seconds:+.3f} s ahead of the one here (± {self.clock_error_seconds:.3f} s).",
+            (
+                f"{self.began_at:%Y-%m-%d %H:%M} UTC, {self.url}, version {self.version}, run "
+                f"{self.run}: {self.ended}."
+            ),
+            (
+                f"Its clock is {self.ahead_seconds:+.3f} s ahead of the one here (± "
+                f"{self.clock_error_seconds:.3f} s)."
+            ),
             f"Receiver: {self.receiver}.",
             f"{counts}.",
             "",

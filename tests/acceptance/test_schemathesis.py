@@ -21,7 +21,8 @@ from tests.acceptance.receivers import Receiver
 pytestmark = [
     pytest.mark.xdist_group("test_description"),
     pytest.mark.laptop(
-        "it calls every route with thousands of odd values, replaces the signing secret, and cannot clean up after itself"
+        "it calls every route with thousands of odd values, replaces the signing secret, and "
+        "cannot clean up after itself"
     ),
 ]
 

@@ -126,7 +126,10 @@ def test_the_command_as_typed_is_the_laptop_of_make_run(tmp_path: Path, port: in
         requests.post(f"{url}/jobs", json=job("Fires", 1, url), timeout=10).raise_for_status()
         shown = terminal.read_until("200  ", 20)
         assert re.search(
-            rf"^\d\d:\d\d:\d\d \x1b\[32m✓\x1b\[0m Fires  GET localhost:{port}/health  200  \d+ ms\r?$",
+            (
+                rf"^\d\d:\d\d:\d\d \x1b\[32m✓\x1b\[0m Fires  GET localhost:{port}/health  200  \d+ "
+                rf"ms\r?$"
+            ),
             shown,
             re.MULTILINE,
         )
@@ -163,7 +166,10 @@ def test_the_stage_of_a_deploy_is_refused_in_a_sentence(
         text=True,
         timeout=60,
     )
-    sentence = f"the stage {stage} is not served on a laptop: type `chalice local` alone, or `chalice deploy --stage {stage}` to deploy it\n"
+    sentence = (
+        f"the stage {stage} is not served on a laptop: type `chalice local` alone, or `chalice "
+        f"deploy --stage {stage}` to deploy it\n"
+    )
     assert (done.stdout, done.stderr) == ("", sentence)
     # Chalice's autoreload ends with 0 whatever its process ended with.
     assert done.returncode == (1 if options else 0)

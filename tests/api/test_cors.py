@@ -20,7 +20,10 @@ from tests.api.conftest import ROUTES, Answer, Api, job
 from tests.environment import Environment
 
 APP, ADMIN, EVIL = "https://app.example.com", "http://localhost:3000", "https://evil.example"
-READ = "ETag, Idempotency-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate"
+READ = (
+    "ETag, Idempotency-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, "
+    "WWW-Authenticate"
+)
 ALLOWED = {
     "Vary": "Origin",
     "Access-Control-Allow-Origin": APP,
@@ -63,7 +66,9 @@ def test_a_preflight_of_an_allowed_origin_is_told_what_its_pages_may_send(
     assert (answer.status, answer.text, answer.headers["Allow"]) == (204, "", methods)
     assert for_browsers(answer.headers) == ALLOWED | {
         "Access-Control-Allow-Methods": methods,
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match",
+        "Access-Control-Allow-Headers": (
+            "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
+        ),
         "Access-Control-Max-Age": "600",
     }
 
@@ -130,9 +135,9 @@ def test_a_setting_that_cannot_be_read_is_told_before_anything_is_done(
     backend.use(api.env.scheduling, stage="local", origins=None)
     assert api.post("/jobs", job()).status == 500
     assert (
-        "RESONA_CORS_ORIGINS must hold origins, such as https://app.example.com, not 'app.example.com'"
-        in caplog.text
-    )
+        "RESONA_CORS_ORIGINS must hold origins, such as https://app.example.com, not "
+        "'app.example.com'"
+    ) in caplog.text
     backend.use(api.env.scheduling, stage="local")
     assert api.get("/jobs").json == []
 

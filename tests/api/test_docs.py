@@ -83,6 +83,9 @@ def test_every_link_within_it_leads_somewhere(page: Reader) -> None:
 def test_its_policy_forbids_everything_but_its_own_style(api: Api) -> None:
     policy = api.get("/docs").headers["Content-Security-Policy"]
     assert re.fullmatch(
-        "default-src 'none'; style-src 'sha256-[A-Za-z0-9+/]{43}='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        (
+            "default-src 'none'; style-src 'sha256-[A-Za-z0-9+/]{43}='; base-uri 'none'; "
+            "form-action 'none'; frame-ancestors 'none'"
+        ),
         policy,
     )

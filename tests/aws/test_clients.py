@@ -250,7 +250,10 @@ def test_a_client_gives_up_before_the_gateway_does(
 
 def imported(module: str, **environment: str) -> list[str]:
     """Return the services whose clients are there once a module is imported."""
-    code = f"import {module}; from chalicelib.aws import clients; print(*clients._early); same = clients.dynamodb() is clients.dynamodb()"
+    code = (
+        f"import {module}; from chalicelib.aws import clients; print(*clients._early); same = "
+        f"clients.dynamodb() is clients.dynamodb()"
+    )
     made = {
         "PATH": os.environ["PATH"],
         "AWS_DEFAULT_REGION": "eu-central-1",

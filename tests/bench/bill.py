@@ -49,7 +49,8 @@ LINE_OVERHEAD = 26
 LAMBDAS_OWN = (
     "START RequestId: 0afa315a-f4d4-4a8a-a544-a4512fb8e297 Version: $LATEST",
     "END RequestId: 0afa315a-f4d4-4a8a-a544-a4512fb8e297",
-    "REPORT RequestId: 0afa315a-f4d4-4a8a-a544-a4512fb8e297\tDuration: 1234.56 ms\tBilled Duration: 1235 ms\t"
+    "REPORT RequestId: 0afa315a-f4d4-4a8a-a544-a4512fb8e297\tDuration: 1234.56 ms\tBilled "
+    "Duration: 1235 ms\t"
     "Memory Size: 1024 MB\tMax Memory Used: 128 MB\t",
 )
 
@@ -275,7 +276,10 @@ def slower() -> float:
 def months() -> Iterator[str]:
     """Yield the table of months."""
     once, again = one_time(), cron()
-    yield "| firings a month | Resona, one-time | Resona, crons | QStash | Cloud Tasks | Cloud Scheduler | EventBridge Scheduler |"
+    yield (
+        "| firings a month | Resona, one-time | Resona, crons | QStash | Cloud Tasks | Cloud "
+        "Scheduler | EventBridge Scheduler |"
+    )
     yield "|---|---|---|---|---|---|---|"
     for firings in VOLUMES:
         asked = [month(once, firings), month(again, firings), *others(firings)]
@@ -289,7 +293,10 @@ def services() -> Iterator[str]:
     yield "| | a million one-time jobs | a million firings of crons | a month at rest |"
     yield "|---|---|---|---|"
     for service in sorted({name for column in columns for name in column}):
-        yield f"| {service} | {' | '.join(_dollars(column[service]) if column[service] else '' for column in columns)} |"
+        yield (
+            f"| {service} | "
+            f"{' | '.join(_dollars(column[service]) if column[service] else '' for column in columns)} |"
+        )
     yield f"| **together** | {' | '.join(_dollars(column.total()) for column in columns)} |"
 
 

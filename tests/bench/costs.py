@@ -77,14 +77,29 @@ def report() -> Iterable[str]:
 
 def _units(counted: dict[int, Costs]) -> Iterator[str]:
     small, large = counted.values()
-    yield f"{'':47} {'write units':>13} {'read units':>15} {'SQS':>5}  {'EventBridge Scheduler':^21} {'Lambda':>6}"
-    yield f"{'body of the request':47} {'1 KB':>6} {'64 KB':>6} {'1 KB':>7} {'64 KB':>7} {'':5}  {'made':>6} {'deleted':>7} {'woke':>6}"
+    yield (
+        f"{'':47} {'write units':>13} {'read units':>15} {'SQS':>5}  "
+        f"{'EventBridge Scheduler':^21} {'Lambda':>6}"
+    )
+    yield (
+        f"{'body of the request':47} {'1 KB':>6} {'64 KB':>6} {'1 KB':>7} {'64 KB':>7} {'':5}  "
+        f"{'made':>6} {'deleted':>7} {'woke':>6}"
+    )
     for name, used in small.items():
         other = large[name]
-        row = f"{name:47} {used.writes:6g} {other.writes:6g} {used.reads:7g} {other.reads:7g} {used.sqs:5}"
+        row = (
+            f"{name:47} {used.writes:6g} {other.writes:6g} {used.reads:7g} {other.reads:7g} "
+            f"{used.sqs:5}"
+        )
         calls = "/".join(str(number) for number in dict.fromkeys((used.lambdas, other.lambdas)))
-        yield f"{row}  {used.schedules_made:6} {used.schedules_deleted:7} {used.schedules_woken:6} {calls:>6}"
-    yield "Answers of 1 KB. A message is counted alone; up to 10 in a batch share the receive, the delete and the invocation."
+        yield (
+            f"{row}  {used.schedules_made:6} {used.schedules_deleted:7} "
+            f"{used.schedules_woken:6} {calls:>6}"
+        )
+    yield (
+        "Answers of 1 KB. A message is counted alone; up to 10 in a batch share the receive, "
+        "the delete and the invocation."
+    )
 
 
 def _parts() -> Iterator[str]:
@@ -95,10 +110,16 @@ def _parts() -> Iterator[str]:
         made.advance(hours=1)
         written = list(made.env.cloud.writes)
     yield ""
-    yield f"{'the writes of a cron firing, in order':47} {'bytes':>6} {'units':>6} {'in the indexes':>15}"
+    yield (
+        f"{'the writes of a cron firing, in order':47} {'bytes':>6} {'units':>6} "
+        f"{'in the indexes':>15}"
+    )
     for write in written:
         yield f"{write.what:47} {write.bytes:6,} {write.units:6g} {write.index_units:15}"
-    yield "An item takes one more unit for every 1,024 bytes: a record when the answer is longer, a state when more runs are unfinished."
+    yield (
+        "An item takes one more unit for every 1,024 bytes: a record when the answer is "
+        "longer, a state when more runs are unfinished."
+    )
 
 
 def _at_rest() -> Iterator[str]:
@@ -108,11 +129,15 @@ def _at_rest() -> Iterator[str]:
     for jobs in CROWDS:
         day = sweep(jobs) * SWEEPS_A_DAY
         price = dollars(day).total / 1e6
-        yield f"{f'{jobs:,} jobs':>47} {day.writes:11g} {day.reads:11,g} {day.sqs:6g} {day.lambdas:7,g} {price:8.4f}"
+        yield (
+            f"{f'{jobs:,} jobs':>47} {day.writes:11g} {day.reads:11,g} {day.sqs:6g} "
+            f"{day.lambdas:7,g} {price:8.4f}"
+        )
     receives = POLLERS * DAY_SECONDS // LONGEST_POLL_SECONDS
     price = dollars(Usage(sqs=receives)).total / 1e6
     yield (
-        f"Not Resona's calls, but on its bill: Lambda's {POLLERS} pollers of an empty queue, {receives:,} receives a day, "
+        f"Not Resona's calls, but on its bill: Lambda's {POLLERS} pollers of an empty queue, "
+        f"{receives:,} receives a day, "
         f"{price:.4f} dollars ({price * MONTH_DAYS:.2f} a month)."
     )
 
@@ -120,17 +145,23 @@ def _at_rest() -> Iterator[str]:
 def _prices(counted: dict[int, Costs]) -> Iterator[str]:
     yield ""
     head = f"dollars a million, {PRICES['region']}, {PRICES['checked']}"
-    yield f"{head:50} {'body':>5} {'DynamoDB':>9} {'SQS':>6} {'Scheduler':>9} {'Lambda':>7} {'total':>8}"
+    yield (
+        f"{head:50} {'body':>5} {'DynamoDB':>9} {'SQS':>6} {'Scheduler':>9} {'Lambda':>7} "
+        f"{'total':>8}"
+    )
     for name, steps in FIRINGS.items():
         for size, costs in counted.items():
             price = dollars(sum((costs[step] for step in steps), Usage()))
             yield (
-                f"{name:50} {f'{size // KB} KB':>5} {price.dynamodb:9.2f} {price.sqs:6.2f} {price.scheduler:9.2f} "
+                f"{name:50} {f'{size // KB} KB':>5} {price.dynamodb:9.2f} {price.sqs:6.2f} "
+                f"{price.scheduler:9.2f} "
                 f"{price.functions:7.2f} {price.total:8.2f}"
             )
     yield (
-        "Left out: Lambda's duration (nearly all of it the target's time, and up to a second of waiting for the due time), API Gateway, "
-        "logs, storage and its backups, alarms, the key of KMS: tests.bench.bill has them; data transfer; all free tiers."
+        "Left out: Lambda's duration (nearly all of it the target's time, and up to a second "
+        "of waiting for the due time), API Gateway, "
+        "logs, storage and its backups, alarms, the key of KMS: tests.bench.bill has them; "
+        "data transfer; all free tiers."
     )
 
 

@@ -75,13 +75,18 @@ def report(expressions: Iterable[str]) -> Iterable[str]:
     yield f"{'occurrences':>11} {'wakes':>9} {'idle':>9}  in {YEAR}"
     costs = [cost(parse(expression, zone)) for zone in ZONES for expression in expressions]
     for one in costs:
-        yield f"{one.occurrences:11,} {one.wakes:9,} {one.idle:9,}  {one.cron.expression}  {one.cron.timezone}"
+        yield (
+            f"{one.occurrences:11,} {one.wakes:9,} {one.idle:9,}  {one.cron.expression}  "
+            f"{one.cron.timezone}"
+        )
     idle = [one.idle for one in costs]
     without = sum(count == 0 for count in idle)
     worst = max(costs, key=lambda one: one.idle)
     yield (
-        f"{len(costs)} crons: {sum(one.occurrences for one in costs):,} occurrences, {sum(one.wakes for one in costs):,} wakes, "
-        f"{sum(idle):,} of them idle; {without} crons have no idle wake, half have at most {sorted(idle)[len(idle) // 2]:,}, "
+        f"{len(costs)} crons: {sum(one.occurrences for one in costs):,} occurrences, "
+        f"{sum(one.wakes for one in costs):,} wakes, "
+        f"{sum(idle):,} of them idle; {without} crons have no idle wake, half have at most "
+        f"{sorted(idle)[len(idle) // 2]:,}, "
         f"the most has {worst.idle:,} ({worst.cron.expression}, {worst.cron.timezone})"
     )
 

@@ -16,14 +16,21 @@ from statistics import median
 
 ROUNDS = 21
 ROOT = Path(__file__).parent.parent.parent
-SETTINGS = "STAGE JOBS_TABLE RUNS_TABLE SECRETS_TABLE SECRETS_KEY DUE_QUEUE_URL SCHEDULE_GROUP WAKE_FUNCTION_ARN SCHEDULER_ROLE_ARN"
+SETTINGS = (
+    "STAGE JOBS_TABLE RUNS_TABLE SECRETS_TABLE SECRETS_KEY DUE_QUEUE_URL SCHEDULE_GROUP "
+    "WAKE_FUNCTION_ARN SCHEDULER_ROLE_ARN"
+)
 
 # `import pydantic` alone loads next to nothing: its names are loaded when they are asked for.
 PROGRAMS = {
     "boto3.client('dynamodb'), requests": "import boto3, requests; boto3.client('dynamodb')",
     "the executor": "import chalicelib.handlers.executor",
-    "the executor, and its clients": "import chalicelib.handlers.executor; chalicelib.handlers.executor.firing.get()",
-    "boto3.client('dynamodb'), pydantic, chalice": "import boto3, chalice; boto3.client('dynamodb'); from pydantic import BaseModel",
+    "the executor, and its clients": (
+        "import chalicelib.handlers.executor; chalicelib.handlers.executor.firing.get()"
+    ),
+    "boto3.client('dynamodb'), pydantic, chalice": (
+        "import boto3, chalice; boto3.client('dynamodb'); from pydantic import BaseModel"
+    ),
     "import boto3, pydantic, chalice": "import boto3, pydantic, chalice",
     "the API": "import app",
     "the authorizer": "import chalicelib.handlers.authorizer",

@@ -95,14 +95,20 @@ def limits() -> Iterator[Limit]:
         "DynamoDB, table `jobs`, write units",
         units["jobs"],
         NEW_TABLE_WRITES,
-        f"grows with use, to double within half an hour, or beforehand by its warm throughput; ask for more than {TABLE_WRITES:,}",
+        (
+            f"grows with use, to double within half an hour, or beforehand by its warm throughput; "
+            f"ask for more than {TABLE_WRITES:,}"
+        ),
     )
     yield Limit("DynamoDB, table `runs`, write units", units["runs"], NEW_TABLE_WRITES, "the same")
     yield Limit(
         "DynamoDB, index `by_watch`, write units",
         units["by_watch"],
         WATCH_SHARDS * PARTITION_WRITES,
-        f"is {WATCH_SHARDS} partitions: raise `WATCH_SHARDS` in `chalicelib/aws/job_items.py`; the sweeper reads each once a minute",
+        (
+            f"is {WATCH_SHARDS} partitions: raise `WATCH_SHARDS` in `chalicelib/aws/job_items.py`; "
+            f"the sweeper reads each once a minute"
+        ),
     )
     yield Limit(
         "DynamoDB, index `by_tenant`, write units of one tenant",
@@ -115,7 +121,10 @@ def limits() -> Iterator[Limit]:
         "Lambda, `deliver` at once, in full batches or message by message",
         deliver.seconds / BATCH,
         CONCURRENCY,
-        f"is ours, of the account's {EXECUTIONS:,}: ask for more, raise the setting `RESONA_CONCURRENCY`, at most to 1,000",
+        (
+            f"is ours, of the account's {EXECUTIONS:,}: ask for more, raise the setting "
+            f"`RESONA_CONCURRENCY`, at most to 1,000"
+        ),
         most=deliver.seconds,
     )
     yield Limit(
@@ -135,7 +144,10 @@ def limits() -> Iterator[Limit]:
         "API Gateway, calls, if each registers one job",
         1,
         RATE,
-        f"is ours, of the account's {API_CALLS:,}: `POST /jobs/batch` registers 100, or raise `RATE` in `infra/deploy/finish.py`",
+        (
+            f"is ours, of the account's {API_CALLS:,}: `POST /jobs/batch` registers 100, or raise "
+            f"`RATE` in `infra/deploy/finish.py`"
+        ),
     )
 
 
@@ -144,7 +156,10 @@ def table() -> Iterator[str]:
     yield f"| firings a second | {' | '.join(f'{rate:,}' for rate in RATES)} | quota | |"
     yield "|---|---|---|---|---|---|"
     for limit in limits():
-        yield f"| {limit.what} | {' | '.join(limit.at(rate) for rate in RATES)} | {_number(limit.quota)} | {limit.then} |"
+        yield (
+            f"| {limit.what} | {' | '.join(limit.at(rate) for rate in RATES)} | "
+            f"{_number(limit.quota)} | {limit.then} |"
+        )
 
 
 if __name__ == "__main__":

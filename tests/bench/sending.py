@@ -101,7 +101,10 @@ def measured(name: str, url: str, chain: str, verify: str | bool = True) -> floa
     ratio = statistics.median(mine / theirs for mine, theirs in pairs[1:])
     mine, theirs = (statistics.median(side) for side in zip(*pairs[1:], strict=True))
     print(
-        f"{name:20}  send() {mine * 1000:.2f} ms   requests.post() {theirs * 1000:.2f} ms   ratio {ratio:.2f}",
+        (
+            f"{name:20}  send() {mine * 1000:.2f} ms   requests.post() {theirs * 1000:.2f} ms   "
+            f"ratio {ratio:.2f}"
+        ),
         flush=True,
     )
     return ratio

@@ -302,7 +302,10 @@ REFUSALS = [
     ("*/0 * * * *", "minute: a step must be at least 1"),
     (
         "*/90 * * * *",
-        "minute: a step of 90 is more than the 60 there are; for every hour and a half register two jobs",
+        (
+            "minute: a step of 90 is more than the 60 there are; for every hour and a half "
+            "register two jobs"
+        ),
     ),
     (
         "*/120 * * * *",
@@ -310,7 +313,10 @@ REFUSALS = [
     ),
     (
         "*/61 * * * *",
-        "minute: a step of 61 is more than the 60 there are; write the minute by itself, and a step in the hours",
+        (
+            "minute: a step of 61 is more than the 60 there are; write the minute by itself, and a "
+            "step in the hours"
+        ),
     ),
     ("0 22-6/2 * * *", "hour: the range 22-6 runs backward; write 22-23/2,0-6/2"),
     ("0 22-6/0 * * *", "hour: a step must be at least 1"),
@@ -321,39 +327,63 @@ REFUSALS = [
     ("0 0 ? * 1", "day of month: '?' is of other dialects; write *"),
     (
         "0 0 L * *",
-        "day of month: 'L' (the last day) is not possible in one cron; register three jobs, with 31 1,3,5,7,8,10,12 and",
+        (
+            "day of month: 'L' (the last day) is not possible in one cron; register three jobs, "
+            "with 31 1,3,5,7,8,10,12 and"
+        ),
     ),
     (
         "0 0 L-3 * *",
-        "day of month: 'L' (days before the last) is not possible; the days 1 to 28 are in every month",
+        (
+            "day of month: 'L' (days before the last) is not possible; the days 1 to 28 are in "
+            "every month"
+        ),
     ),
     (
         "0 0 * * 5L",
-        "day of week: 'L' (the last such weekday of a month) is not possible in one cron; it is one of the days 22-31",
+        (
+            "day of week: 'L' (the last such weekday of a month) is not possible in one cron; it "
+            "is one of the days 22-31"
+        ),
     ),
     ("0 0 * * friL", "day of week: 'L' (the last such weekday of a month)"),
     (
         "0 0 * * L",
-        "day of week: 'L' is not possible; write the day of the week by itself, such as 6 for Saturday",
+        (
+            "day of week: 'L' is not possible; write the day of the week by itself, such as 6 for "
+            "Saturday"
+        ),
     ),
     ("L * * * *", "minute: 'l' is not possible; write numbers from 0 to 59"),
     (
         "0 0 15W * *",
-        "day of month: 'W' (the nearest weekday) is not possible in one cron; 15 is that day, whatever its day of the week",
+        (
+            "day of month: 'W' (the nearest weekday) is not possible in one cron; 15 is that day, "
+            "whatever its day of the week"
+        ),
     ),
     ("0 0 LW * *", "day of month: 'W' (the nearest weekday) is not possible in one cron"),
     (
         "0 0 * * MON#2",
-        "day of week: '#' (the n-th weekday of a month) is not possible in one cron; it is one of the days 8-14: write these",
+        (
+            "day of week: '#' (the n-th weekday of a month) is not possible in one cron; it is one "
+            "of the days 8-14: write these"
+        ),
     ),
     ("0 0 * * 6#5", "it is one of the days 29-31"),
     (
         "0 0 * * MON#1",
-        "day of week: '#' is not possible; for the first write */31,1-7 as day of month and MON as day of week",
+        (
+            "day of week: '#' is not possible; for the first write */31,1-7 as day of month and "
+            "MON as day of week"
+        ),
     ),
     (
         "0 0 * * sun#3",
-        "day of week: '#' is not possible; for this Sunday write 15-21 as day of month and */7 as day of week",
+        (
+            "day of week: '#' is not possible; for this Sunday write 15-21 as day of month and */7 "
+            "as day of week"
+        ),
     ),
     ("0 0 * * MON#6", "day of week: '#' (the n-th weekday of a month) is not possible"),
     ("0 0 8#2 * *", "day of month: '#' (the n-th weekday of a month) is not possible"),
@@ -364,7 +394,10 @@ REFUSALS = [
     ("0 0 1 march *", "month: names have three letters; write MAR"),
     (
         "0 0 1 foo *",
-        "month: 'foo' is not possible; write numbers from 1 to 12, or names such as JAN, as 1,2 or 1-5 or */2",
+        (
+            "month: 'foo' is not possible; write numbers from 1 to 12, or names such as JAN, as "
+            "1,2 or 1-5 or */2"
+        ),
     ),
     ("0 0 1,,2 * *", "day of month: a value is missing beside a comma"),
     ("-5 * * * *", "minute: '-5' is not possible; write numbers from 0 to 59"),

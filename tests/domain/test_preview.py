@@ -66,25 +66,37 @@ def test_a_date_comes_once_and_without_notes() -> None:
             "*/15 2 * * *",
             "Europe/Berlin",
             "2027-03-26",
-            "On 28 March 2027 the times from 02:00 to 02:45 do not exist in Europe/Berlin: no run that day",
+            (
+                "On 28 March 2027 the times from 02:00 to 02:45 do not exist in Europe/Berlin: no "
+                "run that day"
+            ),
         ),
         (
             "*/15 1-3 * * *",
             "Europe/Berlin",
             "2027-03-26",
-            "On 28 March 2027 the times from 02:00 to 02:45 do not exist in Europe/Berlin: no runs then",
+            (
+                "On 28 March 2027 the times from 02:00 to 02:45 do not exist in Europe/Berlin: no "
+                "runs then"
+            ),
         ),
         (
             "30 2 * * *",
             "Europe/Berlin",
             "2027-10-29",
-            "On 31 October 2027 the time 02:30 occurs twice in Europe/Berlin: it runs once, the first time",
+            (
+                "On 31 October 2027 the time 02:30 occurs twice in Europe/Berlin: it runs once, "
+                "the first time"
+            ),
         ),
         (
             "*/15 1-3 * * *",
             "Europe/Berlin",
             "2027-10-29",
-            "On 31 October 2027 the times from 02:00 to 02:45 occur twice in Europe/Berlin: they run once, the first time",
+            (
+                "On 31 October 2027 the times from 02:00 to 02:45 occur twice in Europe/Berlin: "
+                "they run once, the first time"
+            ),
         ),
         (
             "30 * * * *",
@@ -96,7 +108,10 @@ def test_a_date_comes_once_and_without_notes() -> None:
             "*/10 * * * *",
             "Australia/Lord_Howe",
             "2026-04-04 10:00",
-            "On 5 April 2026 the times from 01:30 to 01:50 occur twice in Australia/Lord_Howe: they run both times",
+            (
+                "On 5 April 2026 the times from 01:30 to 01:50 occur twice in Australia/Lord_Howe: "
+                "they run both times"
+            ),
         ),
         (
             "0 0 * * *",

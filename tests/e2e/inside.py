@@ -242,7 +242,8 @@ def main(arguments: list[str]) -> int:
         print(f"Warm after {time.monotonic() - began:.1f} s", flush=True)
         code = test(served, arguments or ["tests/acceptance", "tests/e2e"])
     print(
-        f"{time.monotonic() - began:.0f} s, beside the packaging. Left out of the acceptance suite, beside what is for laptops alone:"
+        f"{time.monotonic() - began:.0f} s, beside the packaging. Left out of the acceptance "
+        f"suite, beside what is for laptops alone:"
     )
     for what, why in EXCEPTIONS.items():
         print(f"  {what}: {why}")
@@ -251,7 +252,10 @@ def main(arguments: list[str]) -> int:
         print(f"  {what}: {why}")
     if code:
         print(
-            f"What ministack and the functions said is in {FOLDER.relative_to(ROOT) / 'ministack.log'}",
+            (
+                f"What ministack and the functions said is in "
+                f"{FOLDER.relative_to(ROOT) / 'ministack.log'}"
+            ),
             file=sys.stderr,
         )
     return code

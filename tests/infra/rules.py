@@ -17,16 +17,26 @@ Template = Mapping[str, Any]
 # reason is why nothing narrower will do.
 WIDE_RESOURCES = {
     "SecretsKey: *": "in a key's own policy `*` is that key",
-    "schedule/resona-prod/*": "a schedule's name is its job's and a token; all of a group are Resona's",
+    "schedule/resona-prod/*": (
+        "a schedule's name is its job's and a token; all of a group are Resona's"
+    ),
     "key/*": "a key has no name in its ARN; the statement's condition names its alias",
     ":*": "Lambda names the log streams of a group",
 }
 DEAD_LETTER_QUEUES = {
-    "DueDeadLetterQueue": "it is the dead-letter queue of the due queue; what lies in it is an alarm, and was armed again by the sweeper",
-    "FailedQueue": "it is where Lambda puts what it gives up on; what lies in it is an alarm, and was armed again by the sweeper",
+    "DueDeadLetterQueue": (
+        "it is the dead-letter queue of the due queue; what lies in it is an alarm, and was "
+        "armed again by the sweeper"
+    ),
+    "FailedQueue": (
+        "it is where Lambda puts what it gives up on; what lies in it is an alarm, and was "
+        "armed again by the sweeper"
+    ),
 }
 MANAGED_POLICIES = {
-    "service-role/AmazonAPIGatewayPushToCloudWatchLogs": "API Gateway takes no role for an account's logs that may do less",
+    "service-role/AmazonAPIGatewayPushToCloudWatchLogs": (
+        "API Gateway takes no role for an account's logs that may do less"
+    ),
 }
 _LOOKS_SECRET = re.compile(
     r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|PRIVATE|KEY|AUTH", re.IGNORECASE

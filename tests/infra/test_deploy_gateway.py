@@ -301,7 +301,10 @@ def test_where_no_role_can_be_given_there_are_no_access_logs_and_that_is_told(
     assert not desk.stage.get("accessLogSettings")
     assert desk.stage["methodSettings"]["*/*"]["throttlingRateLimit"] == finish.RATE
     assert len(desk.slept) == waits
-    command = f"aws apigateway update-account --region {REGION} --patch-operations op=replace,path=/cloudwatchRoleArn,value={ROLE}"
+    command = (
+        f"aws apigateway update-account --region {REGION} --patch-operations "
+        f"op=replace,path=/cloudwatchRoleArn,value={ROLE}"
+    )
     assert command in desk.told[0]
 
 

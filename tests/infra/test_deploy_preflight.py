@@ -189,7 +189,10 @@ KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
         (
             "deploy --stage staging",
             {},
-            ".chalice/config.json has no stage staging whose RESONA_STAGE is staging; it has dev, prod: docs/",
+            (
+                ".chalice/config.json has no stage staging whose RESONA_STAGE is staging; it has "
+                "dev, prod: docs/"
+            ),
         ),
         (
             "deploy --stage local",
@@ -223,7 +226,10 @@ def test_without_the_stack_and_in_the_wrong_region_the_command_that_comes_first_
         account.checkout, "deploy", "--stage", "dev", AWS_DEFAULT_REGION="us-east-1"
     )
     assert done.returncode == 1
-    told = f"the stage dev is in {REGION}, not in us-east-1: set AWS_REGION={REGION}, or add a stage of another name"
+    told = (
+        f"the stage dev is in {REGION}, not in us-east-1: set AWS_REGION={REGION}, or add a "
+        f"stage of another name"
+    )
     assert done.stderr == f"{told}; role names are the account's, not a region's\n"
     account.recorded()
     here = account.connect

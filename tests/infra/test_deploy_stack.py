@@ -166,7 +166,10 @@ def test_tables_that_a_deleted_stack_has_left_are_told_and_nothing_is_made(desk:
     desk.cloudformation.calls.clear()
     with pytest.raises(
         Trouble,
-        match=r"there is no stack resona-dev in .*, but there is its table resona-dev-jobs: docs/deploy.md",
+        match=(
+            r"there is no stack resona-dev in .*, but there is its table resona-dev-jobs: "
+            r"docs/deploy.md"
+        ),
     ):
         desk.deploy()
     assert desk.cloudformation.calls == []

@@ -189,7 +189,10 @@ def refused(error: pytest.ExceptionInfo[ClientError]) -> str:
         {"ScheduleExpression": "cron(61 9 * * ? *)"},
         {"ScheduleExpression": " cron(0 9 * * ? *)"},
         {
-            "ScheduleExpression": f"cron({','.join(map(str, range(60)))} {','.join(map(str, range(24)))} 1,2,3,4,5,6,7,8,9,10 * ? *)"
+            "ScheduleExpression": (
+                f"cron({','.join(map(str, range(60)))} {','.join(map(str, range(24)))} "
+                f"1,2,3,4,5,6,7,8,9,10 * ? *)"
+            )
         },
         {"ScheduleExpression": "at(2999-01-01T00:00:00Z)"},
         {"ScheduleExpression": "at(2999-01-01)"},

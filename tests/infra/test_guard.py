@@ -195,7 +195,8 @@ def test_no_environment_makes_what_ships_call_loopback() -> None:
         "from chalicelib.outbound.send import send\n"
         "for host in ('127.0.0.1', 'localhost', '10.0.0.1', '[::1]'):\n"
         "    request, second = Request(f'http://{host}:9/', 'GET', {}), timedelta(seconds=1)\n"
-        "    print(send(request, run_headers={}, timeout=second, credentials=Credentials(())).outcome)"
+        "    print(send(request, run_headers={}, timeout=second, "
+        "credentials=Credentials(())).outcome)"
     )
     named = {
         node.value

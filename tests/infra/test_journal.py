@@ -111,7 +111,8 @@ def test_a_folder_that_cannot_be_one_and_a_file_that_cannot_be_opened_are_told_f
 
 def test_a_journal_left_by_a_killed_process_opens_with_all_that_was_written(path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from infra.local.journal import Journal\n"
+        "import os, signal, sys; from pathlib import Path; from infra.local.journal import "
+        "Journal\n"
         "journal = Journal(Path(sys.argv[1]))\n"
         "for number in range(100): journal.write([('item', str(number), number)])\n"
         "os.kill(os.getpid(), signal.SIGKILL)"

@@ -132,7 +132,10 @@ def test_a_key_is_revoked_by_its_id_or_by_all_of_it_and_stays_so(operator: Opera
     assert operator.types(f"revoke --stage prod {key.text}") == 0
     said = operator.out
     assert re.fullmatch(
-        rf"Key {key.id} of acme is revoked since \S+\.\nAPI Gateway may remember it for 60 seconds more\.\n",
+        (
+            rf"Key {key.id} of acme is revoked since \S+\.\nAPI Gateway may remember it for 60 "
+            rf"seconds more\.\n"
+        ),
         said,
     )
     assert operator.types(f"revoke --stage prod {key.id}") == 0

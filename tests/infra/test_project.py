@@ -51,7 +51,10 @@ def test_the_stage_s_name_is_all_that_a_function_is_told_and_all_other_names_are
 
 
 def test_chalice_connects_the_stage_s_own_queue_and_as_many_deliveries_as_it_is_told() -> None:
-    code = "import app; (one,) = [one for one in app.app.event_sources if one.name == 'deliver']; print(one.queue, one.maximum_concurrency)"
+    code = (
+        "import app; (one,) = [one for one in app.app.event_sources if one.name == 'deliver']; "
+        "print(one.queue, one.maximum_concurrency)"
+    )
     environment = {"PATH": os.environ["PATH"], "RESONA_STAGE": "prod", "RESONA_CONCURRENCY": "8"}
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -96,9 +96,10 @@ def test_a_body_whose_length_is_not_said_closes_the_connection(
 ) -> None:
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=5) as sent:
         sent.sendall(
-            f"POST / HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\n".encode(
-                "latin-1"
-            )
+            (
+                f"POST / HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\nGET /second HTTP/1.1\r\nHost: "
+                f"x\r\n\r\n"
+            ).encode("latin-1")
         )
         received = sent.makefile("rb").read()
     assert received.startswith(b"HTTP/1.1 411 ")

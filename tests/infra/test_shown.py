@@ -164,7 +164,10 @@ def attempted(
             0.1,
             "run.retrying",
             {"attempts": 1},
-            "↻ Report  POST localhost:9000/cron  the host could not be connected  0 ms  attempt 1, will be tried again",
+            (
+                "↻ Report  POST localhost:9000/cron  the host could not be connected  0 ms  "
+                "attempt 1, will be tried again"
+            ),
         ),
         (
             CUT,
@@ -172,7 +175,10 @@ def attempted(
             0.1,
             "run.ended",
             {"status": "failed"},
-            "✗ Report  POST localhost:9000/cron  200  no whole answer within 30 seconds  30 s  failed",
+            (
+                "✗ Report  POST localhost:9000/cron  200  no whole answer within 30 seconds  30 s  "
+                "failed"
+            ),
         ),
         (
             NOT_FOUND,

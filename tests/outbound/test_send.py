@@ -320,7 +320,10 @@ def test_retry_after_is_handed_on_as_it_came_and_capped() -> None:
 
 
 def test_headers_are_kept_in_lower_case_without_secrets_of_the_connection() -> None:
-    answer = "HTTP/1.1 401 No\r\nX-One: 1\r\nx-one: 2\r\nSet-Cookie: a=b\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n"
+    answer = (
+        "HTTP/1.1 401 No\r\nX-One: 1\r\nx-one: 2\r\nSet-Cookie: a=b\r\nWWW-Authenticate: "
+        "Basic\r\nContent-Length: 0\r\n\r\n"
+    )
     with serving([{"send": answer}]) as server:
         result = call(server.port)
     assert result.response is not None
@@ -354,7 +357,9 @@ def test_a_compressed_body_is_kept_as_it_came() -> None:
     body = bytes.fromhex("1f8b0800000000000003cbcf0600")
     script = [
         {
-            "send": f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+            "send": (
+                f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
         },
         {"send_hex": body.hex()},
     ]

@@ -29,7 +29,8 @@ def replay(what: str, chosen: list[str]) -> int:
         life, _ = play(script, faults, is_verbose=True)
     print(*life.trace, sep="\n")
     print(
-        f"{life.calls} calls, {life.faults} faults, {life.sent} requests sent; {life.violation or 'every promise was kept'}"
+        f"{life.calls} calls, {life.faults} faults, {life.sent} requests sent; "
+        f"{life.violation or 'every promise was kept'}"
     )
     return 1 if life.violation else 0
 
@@ -41,7 +42,10 @@ def explore(seconds: float, seeds: int) -> int:
     """
     done = soak(seconds, seeds)
     print(
-        f"{done.pairs} pairs of faults and {done.seeds} seeds in {done.seconds:.0f} s: {done.calls} calls, {done.faults} faults, ",
+        (
+            f"{done.pairs} pairs of faults and {done.seeds} seeds in {done.seconds:.0f} s: "
+            f"{done.calls} calls, {done.faults} faults, "
+        ),
         end="",
     )
     print(

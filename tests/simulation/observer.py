@@ -108,7 +108,8 @@ class Observer:
     def hold(self, holds: bool, promise: str, *facts: object) -> None:
         if not holds:
             raise Violation(
-                f"{promise}: {', '.join(map(str, facts))} at {self.virtual_time.time:.3f} by {self.virtual_time.current.name}"
+                f"{promise}: {', '.join(map(str, facts))} at {self.virtual_time.time:.3f} by "
+                f"{self.virtual_time.current.name}"
             )
 
     def saw(self, writes: list[Write]) -> None:

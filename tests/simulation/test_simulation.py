@@ -51,7 +51,10 @@ def test_no_single_fault_breaks_a_promise(script: Script) -> None:
 
 def test_the_same_seed_is_the_same_life_in_every_process() -> None:
     count = 1000 if os.environ.get("RESONA_SOAK") else 40
-    code = f"from tests.simulation.simulation import live\nfor seed in range({count}): print(live(seed).digest)"
+    code = (
+        f"from tests.simulation.simulation import live\nfor seed in range({count}): "
+        f"print(live(seed).digest)"
+    )
     digests = []
     for hash_seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}

@@ -387,7 +387,10 @@ def test_what_users_do_is_an_event_each_with_the_call_s_id(api: Api, written: Wr
         ("POST", "/signing-secret/rotate", None),
     ):
         assert api.call(method, path, body).status < 300
-    names = "job.created job.changed job.paused job.resumed run.queued job.deleted secret.put secret.deleted signing_secret.rotated"
+    names = (
+        "job.created job.changed job.paused job.resumed run.queued job.deleted secret.put "
+        "secret.deleted signing_secret.rotated"
+    )
     assert written.read().names == names.split()
     assert {
         event["job_id"] for event in written.events if event["message"].startswith(("job.", "run."))

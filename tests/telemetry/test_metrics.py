@@ -240,7 +240,10 @@ def test_every_metric_is_documented_with_its_dimensions() -> None:
         )
     )
     assert rows == {
-        name: f"{unit} | {'; '.join(', '.join(f'`{one}`' for one in dimensions) for dimensions in kept)}"
+        name: (
+            f"{unit} | "
+            f"{'; '.join(', '.join(f'`{one}`' for one in dimensions) for dimensions in kept)}"
+        )
         for name, (unit, kept) in METRICS.items()
     }
 
@@ -251,6 +254,6 @@ def test_there_are_as_many_metrics_as_documented_and_none_for_each_job_or_tenant
     values = {"stage": 1, "outcome": len(Outcome), "status": len(ends), "function": 5}
     kept = [dimensions for _, sets in METRICS.values() for dimensions in sets]
     assert (
-        f"A stage has at most {sum(math.prod(values[name] for name in one) for one in kept)} metrics."
-        in DOCS
-    )
+        f"A stage has at most {sum(math.prod(values[name] for name in one) for one in kept)} "
+        f"metrics."
+    ) in DOCS

@@ -110,7 +110,8 @@ def account_of(stage: Remote) -> Account:
         raise NoAccount(f"AWS cannot be asked: {error}") from error
     if not is_its:
         raise NoAccount(
-            "the credentials are of an account or region whose table of keys does not know RESONA_KEY"
+            "the credentials are of an account or region whose table of keys does not know "
+            "RESONA_KEY"
         )
     return found
 

@@ -29,7 +29,10 @@ SWEPT_MS = 30_000
 _AHEAD = timedelta(minutes=16)
 _WAIT_SECONDS = 90
 ON_THE_SECOND = "On the second: EventBridge Scheduler's own precision is 60 s, ours is 1 s."
-NOT_SENT = "After an acknowledged delete or pause nothing of the old definition is sent, save a request that was on the wire."
+NOT_SENT = (
+    "After an acknowledged delete or pause nothing of the old definition is sent, save a "
+    "request that was on the wire."
+)
 
 
 def burst(asking: Asking) -> Answer:
@@ -65,9 +68,15 @@ def ahead(asking: Asking) -> Answer:
     }
     return judged(
         not lost and not swept and found["lateness_ms"]["p99"] <= ALLOWED_MS * asking.patience,
-        f"{told(found['lateness_ms'], 'ms')}; {lost} did not fire, {swept} were armed by the sweeper alone",
+        (
+            f"{told(found['lateness_ms'], 'ms')}; {lost} did not fire, {swept} were armed by the "
+            f"sweeper alone"
+        ),
         found,
-        "See the wake function's log: did each schedule invoke it, with which scheduled time, and how long before?",
+        (
+            "See the wake function's log: did each schedule invoke it, with which scheduled time, "
+            "and how long before?"
+        ),
     )
 
 
@@ -93,10 +102,14 @@ def before_due(asking: Asking) -> Answer:
     )
     return judged(
         not wrong,
-        f"of {len(in_time)} jobs whose delete or pause was acknowledged before they were due {len(wrong)} were sent; "
+        f"of {len(in_time)} jobs whose delete or pause was acknowledged before they were due "
+        f"{len(wrong)} were sent; "
         f"{len(changed) - len(in_time)} were acknowledged too late to tell",
         {"changes": changed},
-        "Priority 1 is broken: look at the claim of these jobs (chalicelib/domain/run_transitions.py), and at the clocks of the functions.",
+        (
+            "Priority 1 is broken: look at the claim of these jobs "
+            "(chalicelib/domain/run_transitions.py), and at the clocks of the functions."
+        ),
     )
 
 
@@ -119,7 +132,10 @@ def _lateness(asking: Asking, dues: Sequence[datetime]) -> Answer:
         and found["least_ms"] >= 0,
         f"{told(found['lateness_ms'], 'ms')}; {lost} did not fire within {_WAIT_SECONDS} s of it",
         found,
-        "Look for cold starts (Init Duration in the log of deliver), throttles, and the event source's MaximumConcurrency and batch size.",
+        (
+            "Look for cold starts (Init Duration in the log of deliver), throttles, and the event "
+            "source's MaximumConcurrency and batch size."
+        ),
     )
 
 
@@ -238,9 +254,15 @@ QUESTIONS = [
 ]
 AHEAD = Question(
     "wake by a schedule",
-    "How late are jobs that were registered 16 minutes ahead, so that EventBridge Scheduler has to wake the executor?",
+    (
+        "How late are jobs that were registered 16 minutes ahead, so that EventBridge Scheduler "
+        "has to wake the executor?"
+    ),
     ON_THE_SECOND
-    + " The schedule wakes two minutes early, since it may take one; without it the sweeper is 30 s late.",
+    + (
+        " The schedule wakes two minutes early, since it may take one; without it the sweeper "
+        "is 30 s late."
+    ),
     ahead,
     jobs=lambda sizes: sizes.ahead,
     seconds=lambda sizes: 18.5 * 60,

@@ -58,7 +58,10 @@ def refusals(asking: Asking) -> Answer:
             f"{row['what']}: {row['status']} {row['content_type']} {row['body']!r}" for row in wrong
         ),
         {"refusals": rows},
-        "Set the gateway responses (infra/deploy) of these kinds, or say in API.md what comes instead.",
+        (
+            "Set the gateway responses (infra/deploy) of these kinds, or say in API.md what comes "
+            "instead."
+        ),
     )
 
 
@@ -104,7 +107,10 @@ def encoding(asking: Asking) -> Answer:
         if not wrong
         else f"not as on a laptop: {', '.join(wrong)}",
         {what: status for what, (status, _) in cases.items()},
-        "Decode path parameters in chalicelib/api/routing.py if the gateway does not; let infra/local/gateway.py do as the gateway does.",
+        (
+            "Decode path parameters in chalicelib/api/routing.py if the gateway does not; let "
+            "infra/local/gateway.py do as the gateway does."
+        ),
     )
 
 
@@ -117,11 +123,17 @@ def twins(asking: Asking) -> Answer:
     pairs = Counter(" and ".join(map(str, sorted(row["statuses"]))) for row in rows)
     return judged(
         not wrong,
-        f"{len(rows)} pairs, one job each: {', '.join(f'{count} times {pair}' for pair, count in pairs.items())}"
+        (
+            f"{len(rows)} pairs, one job each: "
+            f"{', '.join(f'{count} times {pair}' for pair, count in pairs.items())}"
+        )
         if not wrong
         else f"{len(wrong)} of {len(rows)} pairs did not come to one job: {wrong}",
         {"pairs": dict(pairs)},
-        "A key that is sent twice at once must make one job: see chalicelib/api/idempotency.py and the transaction of job_store.add.",
+        (
+            "A key that is sent twice at once must make one job: see chalicelib/api/idempotency.py "
+            "and the transaction of job_store.add."
+        ),
     )
 
 
@@ -187,21 +199,30 @@ def _twins(asking: Asking) -> dict[str, Any]:
 QUESTIONS = [
     Question(
         "refusals of the gateway",
-        "Is what the gateway itself refuses (unknown path, wrong method, no key, oversize body) a problem document?",
+        (
+            "Is what the gateway itself refuses (unknown path, wrong method, no key, oversize "
+            "body) a problem document?"
+        ),
         "Every error is application/problem+json, the gateway's own included on a deployed stage.",
         refusals,
         seconds=lambda sizes: 30,
     ),
     Question(
         "percent-encoding",
-        "Does `key%3Amine` in a path arrive as `key:mine`, and what is encoded in a query as what it stands for?",
+        (
+            "Does `key%3Amine` in a path arrive as `key:mine`, and what is encoded in a query as "
+            "what it stands for?"
+        ),
         "Wherever {id} stands, key:{key} will do, for clients that encode the colon, too.",
         encoding,
         jobs=lambda sizes: 1,
     ),
     Question(
         "same Idempotency-Key at once",
-        "Do two clients that send one registration with one Idempotency-Key at the same moment make one job?",
+        (
+            "Do two clients that send one registration with one Idempotency-Key at the same moment "
+            "make one job?"
+        ),
         "The same key and value give the first answer again; while the first is under way, 409.",
         twins,
         jobs=lambda sizes: sizes.twins,

@@ -60,7 +60,10 @@ def past_at(asking: Asking) -> Answer:
             "gone_after_seconds": gone_after,
             "watched_seconds": asking.sizes.watched_seconds,
         },
-        "Nothing builds on it. Let the laptop's Scheduler (infra/local/eventbridge.py), which refuses it, do the same, and write it down.",
+        (
+            "Nothing builds on it. Let the laptop's Scheduler (infra/local/eventbridge.py), which "
+            "refuses it, do the same, and write it down."
+        ),
     )
 
 
@@ -76,7 +79,8 @@ def zone_names(asking: Asking) -> Answer:
     aliases = sorted(refused.keys() - used)
     return judged(
         not wrong,
-        f"of {len(taken)} names {len(refused)} are refused: {len(wrong)} of those that schedules are made with, {len(aliases)} aliases "
+        f"of {len(taken)} names {len(refused)} are refused: {len(wrong)} of those that "
+        f"schedules are made with, {len(aliases)} aliases "
         "that are translated before",
         {
             "asked": len(taken),
@@ -84,7 +88,10 @@ def zone_names(asking: Asking) -> Answer:
             "refused_aliases": aliases,
             "first_refusal": next(iter(refused.values()), None),
         },
-        "Jobs in these zones have no schedule, and are armed by the sweeper: in time, at more cost. Translate them in time_zones.canonical.",
+        (
+            "Jobs in these zones have no schedule, and are armed by the sweeper: in time, at more "
+            "cost. Translate them in time_zones.canonical."
+        ),
     )
 
 
@@ -94,9 +101,15 @@ def expressions(asking: Asking) -> Answer:
     refused = _refused(account, [(cron, *to_eventbridge(Cron(cron, _ZONE))) for cron in crons])
     return judged(
         not refused,
-        f"of {len(crons)} crons {len(refused)} are refused{': ' if refused else ''}{'; '.join(refused)}",
+        (
+            f"of {len(crons)} crons {len(refused)} are "
+            f"refused{': ' if refused else ''}{'; '.join(refused)}"
+        ),
         {"asked": len(crons), "refused": refused},
-        "These jobs have no schedule, and are armed by the sweeper: in time, at more cost. Mend chalicelib/aws/schedule_expression.py.",
+        (
+            "These jobs have no schedule, and are armed by the sweeper: in time, at more cost. "
+            "Mend chalicelib/aws/schedule_expression.py."
+        ),
     )
 
 
@@ -140,7 +153,10 @@ def revoked_key(asking: Asking) -> Answer:
     dead_after = _seconds_until(lambda: _status(stage.url, key.text) == 401)
     return judged(
         opens_after < 2 and dead_after <= REMEMBERED_SECONDS + 1,
-        f"a new key opened after {opens_after:.1f} s; a revoked one was dead after {dead_after:.1f} s",
+        (
+            f"a new key opened after {opens_after:.1f} s; a revoked one was dead after "
+            f"{dead_after:.1f} s"
+        ),
         {"opens_after_seconds": round(opens_after, 1), "dead_after_seconds": round(dead_after, 1)},
         f"The documentation says {REMEMBERED_SECONDS} s: see the authorizer's TTL at the gateway.",
     )
@@ -156,8 +172,10 @@ def repeated_hour(asking: Asking) -> Answer:
     told = ", ".join(f"{day:%Y-%m-%d} in {name}" for name, day in days.items())
     return Answer(
         Verdict.OPEN,
-        f"it can be asked only on a day on which an hour comes twice: {told}. On the day before, register `30 * * * *` and "
-        "`30 0,1,2,3 * * *` in that zone, and compare their runs with POST /triggers/preview. Nothing depends on the answer: crons of "
+        f"it can be asked only on a day on which an hour comes twice: {told}. On the day "
+        f"before, register `30 * * * *` and "
+        "`30 0,1,2,3 * * *` in that zone, and compare their runs with POST /triggers/preview. "
+        "Nothing depends on the answer: crons of "
         "every hour are scheduled in UTC, and the sweeper arms what a schedule does not wake",
         {name: day.date().isoformat() for name, day in days.items()},
     )
@@ -224,7 +242,10 @@ QUESTIONS = [
     Question(
         "a schedule in the past",
         "Does EventBridge Scheduler accept at() in the past, and does it fire?",
-        "No schedule is made for what is due within 15 minutes, so none is in the past. Both have been recorded; the laptop refuses it.",
+        (
+            "No schedule is made for what is due within 15 minutes, so none is in the past. Both "
+            "have been recorded; the laptop refuses it."
+        ),
         past_at,
         seconds=lambda sizes: sizes.watched_seconds,
         needs_account=True,
@@ -239,7 +260,10 @@ QUESTIONS = [
     ),
     Question(
         "real crons",
-        f"Does EventBridge Scheduler accept the translation of each of {len(REAL_CRONS)} crons that people have written?",
+        (
+            f"Does EventBridge Scheduler accept the translation of each of {len(REAL_CRONS)} crons "
+            f"that people have written?"
+        ),
         "The translation is always possible, and at most 256 characters.",
         expressions,
         seconds=_paced(len(REAL_CRONS)),
@@ -248,14 +272,20 @@ QUESTIONS = [
     Question(
         "odd expressions",
         "What does EventBridge Scheduler say to backward ranges, and to steps over ranges?",
-        "Backward ranges are written as lists, because nobody has said; steps over ranges are used.",
+        (
+            "Backward ranges are written as lists, because nobody has said; steps over ranges are "
+            "used."
+        ),
         odd_expressions,
         needs_account=True,
     ),
     Question(
         "a revoked key",
         "After how many seconds does a new key open the stage, and is a revoked one dead?",
-        f"API Gateway remembers a key for {REMEMBERED_SECONDS} s: a revoked one is dead within them.",
+        (
+            f"API Gateway remembers a key for {REMEMBERED_SECONDS} s: a revoked one is dead within "
+            f"them."
+        ),
         revoked_key,
         seconds=lambda sizes: 70,
         needs_account=True,
@@ -264,7 +294,10 @@ QUESTIONS = [
 OPEN = [
     Question(
         "a repeated hour",
-        "Does a schedule whose hour is * wake in both passings of an hour that an autumn change repeats?",
+        (
+            "Does a schedule whose hour is * wake in both passings of an hour that an autumn "
+            "change repeats?"
+        ),
         "A cron that runs in every hour goes on through the repeated hour.",
         repeated_hour,
         seconds=lambda sizes: 0,

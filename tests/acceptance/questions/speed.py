@@ -39,9 +39,15 @@ def first_calls(asking: Asking) -> Answer:
     }
     return judged(
         max(open_to_all, with_key, late / 1000) < FIRST_SECONDS * asking.patience,
-        f"GET /health took {open_to_all:.2f} s, the first call with a key {with_key:.2f} s, and the first job was {late} ms late",
+        (
+            f"GET /health took {open_to_all:.2f} s, the first call with a key {with_key:.2f} s, "
+            f"and the first job was {late} ms late"
+        ),
         found,
-        "More memory makes imports faster (.chalice/config.json); see Init Duration in each function's log.",
+        (
+            "More memory makes imports faster (.chalice/config.json); see Init Duration in each "
+            "function's log."
+        ),
     )
 
 
@@ -66,7 +72,10 @@ def answers(asking: Asking) -> Answer:
         all(values["p99"] <= SLOWEST_MS * asking.patience for values in found.values()),
         "; ".join(f"{what}: {told(values, 'ms')}" for what, values in found.items()),
         found,
-        "More memory is more CPU (.chalice/config.json). What /health takes is the way; the rest is the tables and the Scheduler.",
+        (
+            "More memory is more CPU (.chalice/config.json). What /health takes is the way; the "
+            "rest is the tables and the Scheduler."
+        ),
     )
 
 
@@ -82,7 +91,10 @@ def list_lag(asking: Asking) -> Answer:
     found = {"created_seconds": quantiles(shown, 3), "deleted_seconds": quantiles(gone, 3)}
     return judged(
         max(*shown, *gone) <= LAG_SECONDS * asking.patience,
-        f"listed after {told(found['created_seconds'], 's')}; gone after {told(found['deleted_seconds'], 's')}",
+        (
+            f"listed after {told(found['created_seconds'], 's')}; gone after "
+            f"{told(found['deleted_seconds'], 's')}"
+        ),
         found,
         "API.md and docs/api.md say that a list may lag by a second: say what it is.",
     )
@@ -111,8 +123,14 @@ def _lag(stage: Remote, path: str, job_id: str, *, is_listed: bool) -> float:
 
 FIRST = Question(
     "first calls",
-    "How long does the first call take, and how late is the first job? (Right after a deployment, or after an hour of rest: cold.)",
-    "A client's first call after a quiet night is answered before it gives up, and a job after a quiet night is not late.",
+    (
+        "How long does the first call take, and how late is the first job? (Right after a "
+        "deployment, or after an hour of rest: cold.)"
+    ),
+    (
+        "A client's first call after a quiet night is answered before it gives up, and a job after "
+        "a quiet night is not late."
+    ),
     first_calls,
     jobs=lambda sizes: 1,
 )
@@ -120,15 +138,24 @@ QUESTIONS = [
     Question(
         "speed of the API",
         "How fast do create, read, update, list and delete answer, one after the other?",
-        "An alarm of the stage goes by the API's p99, and a caller registers jobs while its own user waits.",
+        (
+            "An alarm of the stage goes by the API's p99, and a caller registers jobs while its "
+            "own user waits."
+        ),
         answers,
         jobs=lambda sizes: sizes.calls,
         seconds=lambda sizes: 1.5 * sizes.calls,
     ),
     Question(
         "lag of lists",
-        "How long after its acknowledgement is a job in a list, and how long after its delete is it gone?",
-        "Lists come from an index of DynamoDB, which is eventually consistent; the documentation says: a second.",
+        (
+            "How long after its acknowledgement is a job in a list, and how long after its delete "
+            "is it gone?"
+        ),
+        (
+            "Lists come from an index of DynamoDB, which is eventually consistent; the "
+            "documentation says: a second."
+        ),
         list_lag,
         jobs=lambda sizes: max(1, sizes.calls // 6),
         seconds=lambda sizes: 1.0 * sizes.calls / 3,
