@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from chalicelib.aws.serialization import load_due
@@ -136,7 +137,7 @@ class Environment:
             (self._swept_at + timedelta(minutes=1), 2, self.sweep)
         ]
         for name, message in self.cloud.messages.items():
-            events.append((message.visible_at, 1, lambda name=name: self.deliver(name)))  # type: ignore[misc]
+            events.append((message.visible_at, 1, partial(self.deliver, name)))
         if self.wakes:
             for name, schedule in self.cloud.schedules.items():
                 after = self._woken.get(name, schedule["made_at"])
@@ -144,7 +145,7 @@ class Environment:
                     schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"], after
                 )
                 if at is not None:
-                    events.append((at, 0, lambda name=name, at=at: self.wake(name, at)))  # type: ignore[misc]
+                    events.append((at, 0, partial(self.wake, name, at)))
         at, _, event = min(events, key=lambda event: event[:2])
         return at, event
 

@@ -1633,7 +1633,7 @@ def test_the_code_gives_every_name_and_value_that_it_uses_and_uses_no_reserved_w
 
 
 def misfits(request: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each key that DynamoDB refuses: all of Resona's are texts, neither empty nor too long."""
+    """Yield each key that DynamoDB refuses: not a text, empty or too long."""
     if isinstance(request, dict):
         for name, value in request.items():
             if (

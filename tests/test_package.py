@@ -28,7 +28,10 @@ EXECUTOR = """
 import sys
 from pathlib import Path
 heard = []
-sys.addaudithook(lambda event, given: heard.append(given[1]) if event in ("socket.connect", "socket.sendto") else None)
+def hear(event, given):
+    if event in ("socket.connect", "socket.sendto"):
+        heard.append(given[1])
+sys.addaudithook(hear)
 
 from datetime import timedelta
 from chalicelib.handlers import executor
@@ -38,11 +41,14 @@ from chalicelib.outbound.address_guard import PUBLIC
 
 send = executor.firing.get().sender.send
 assert send.keywords == {"guard": PUBLIC, "https_only": False}
-hosts = "127.0.0.1 localhost 127.1 0x7f.1 2130706433 [::1] [::ffff:127.0.0.1] app.localhost beside 10.0.0.1 192.168.1.1 169.254.169.254"
+hosts = "127.0.0.1 localhost 127.1 0x7f.1 2130706433 [::1] [::ffff:127.0.0.1] app.localhost"
+hosts += " beside 10.0.0.1 192.168.1.1 169.254.169.254"
 for host in hosts.split():
     request = Request(f"http://{host}:{sys.argv[1]}/", "POST", {})
-    print(send(request, run_headers={}, timeout=timedelta(seconds=1), credentials=Credentials(("whsec_dGVzdA==",))).outcome)
-assert Path(executor.__file__).is_relative_to(Path.cwd()) and not {"infra", "app", "tests"} & {name.split(".")[0] for name in sys.modules}
+    credentials, second = Credentials(("whsec_dGVzdA==",)), timedelta(seconds=1)
+    print(send(request, run_headers={}, timeout=second, credentials=credentials).outcome)
+assert Path(executor.__file__).is_relative_to(Path.cwd())
+assert not {"infra", "app", "tests"} & {name.split(".")[0] for name in sys.modules}
 print("connected:", heard)
 """
 

@@ -56,7 +56,7 @@ class Client:
             stopped.wait(self._chance.uniform(0, 0.06))
 
     def recover(self, killed_at: datetime) -> None:
-        """Repeat what was not answered, and look for what was acknowledged shortly before the kill."""
+        """Repeat unanswered requests; look for what was acknowledged shortly before the kill."""
         if self._unanswered is not None:
             self._repeat(self._unanswered)
         for entry in self.entries:

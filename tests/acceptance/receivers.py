@@ -1,6 +1,6 @@
 """The APIs that jobs call in tests, and how each tells what came of a job.
 
-    Receiver   here: a server of this process. The one that sees everything, for a Resona that can reach it
+    Receiver   here: a server of this process. It sees every request, if Resona can reach it
     OwnApi     there: the stage called by its own jobs. It tells whether a request was made, no more
 
 A deployed stage calls public addresses alone: without a `Receiver` at one, its own API is what it

@@ -1,10 +1,10 @@
 """A stage that is served somewhere, as RESONA_URL and RESONA_KEY name it: checked before anything
 is asked, and left as it was found.
 
-RESONA_URL             where it serves, such as https://abc123.execute-api.eu-central-1.amazonaws.com/api
+RESONA_URL             where it serves, such as https://abc.execute-api.eu-west-1.amazonaws.com/api
 RESONA_KEY             one of its keys with both scopes, best of a tenant of its own
-RESONA_RECEIVER        a URL that leads to this machine, where a receiver listens: what jobs send is seen there
-RESONA_RECEIVER_BIND   the host:port it listens at, if they are not those of the URL: a tunnel's other end
+RESONA_RECEIVER        a URL that leads to this machine, where a receiver listens for what jobs send
+RESONA_RECEIVER_BIND   the host:port it listens at, if not that of the URL: a tunnel's other end
 RESONA_SLACK           by how many seconds things may be later than on a laptop; 2 unless set
 """
 

@@ -37,7 +37,7 @@ def instant(text: str) -> datetime:
 
 
 def created(served: Served, body: dict[str, Any]) -> Any:
-    """Register a job, look at every key of the answer but its trigger and time, and return the job."""
+    """Register a job, check every key of the answer but its trigger and time, and return it."""
     answer = served.post("/jobs", body, headers=HEADERS)
     assert (answer.status_code, answer.headers["Content-Type"]) == (201, "application/json")
     job = answer.json()

@@ -17,7 +17,7 @@ _DEFECT = 500
 
 
 def hold(method: str, path: str, status: int, headers: dict[str, str], text: str) -> None:
-    """Fail if the description does not have this answer of a route, by its path as the app has it."""
+    """Fail if OpenAPI does not describe this answer of a route. `path` is as in the app."""
     if status == _DEFECT or method == "OPTIONS":
         return
     # HEAD is described once for all: as GET, and the server leaves the body out.

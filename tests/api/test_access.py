@@ -501,7 +501,7 @@ def test_a_table_of_keys_that_does_not_answer_is_503_and_opens_nothing(stage: St
 
 
 def test_a_caller_cannot_say_who_it_is(stage: Stage) -> None:
-    """The caller's tenant is what the authorizer said; deployed without one, the door stays shut."""
+    """The authorizer names the caller's tenant; a deployment without an authorizer refuses all."""
     claim = {"tenant": "acme", "authorizer": '{"tenant": "acme"}', "x-amzn-tenant": "acme"}
     assert stage.call("GET", "/jobs", None, **claim).status == 401
     backend.use(stage.env.scheduling, stage="prod")

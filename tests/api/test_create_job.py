@@ -362,9 +362,9 @@ def test_the_sentence_about_thousands_of_wrong_fields_is_short(api: Api) -> None
         f"field{number}" for number in range(50)
     ]
     assert len(problem["detail"]) < 600
-    told, more = re.fullmatch(
-        r"(.*); and (\d+) more; errors has the first 50", problem["detail"]
-    ).groups()  # type: ignore[union-attr]
+    detail = re.fullmatch(r"(.*); and (\d+) more; errors has the first 50", problem["detail"])
+    assert detail is not None
+    told, more = detail.groups()
     assert told.count("unknown field") + int(more) == 5000
 
 

@@ -1,4 +1,4 @@
-"""Every limit of what a client sends, at its edge: the last value is taken, the next one refused."""
+"""Every limit of a request, at its edge: the last value is accepted, the next one refused."""
 
 from __future__ import annotations
 

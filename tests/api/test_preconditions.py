@@ -1,4 +1,4 @@
-"""Conditional headers (RFC 9110, 13) on every route: honoured, or refused with a 422 that says so."""
+"""Conditional headers (RFC 9110, 13) on every route: honoured, or refused with a 422."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -75,7 +76,7 @@ def test_fifty_clients_at_once_register_exactly_the_quota_of_a_minute_and_in_the
     cloud = Locked(lambda: NOW)
     quotas = store(cloud, registrations=120)
     for minute in range(3):
-        done = at_once(50, lambda minute=minute: register(cloud, quotas, NOW + minute * MINUTE))  # type: ignore[misc]
+        done = at_once(50, partial(register, cloud, quotas, NOW + minute * MINUTE))
         assert len([one for one in done if one]) == 120
 
 

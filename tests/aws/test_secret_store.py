@@ -272,7 +272,7 @@ def test_values_are_decrypted_side_by_side(vault: Vault) -> None:
     assert together == [3]
 
 
-def test_a_job_that_begins_to_use_a_secret_in_a_header_while_an_unfit_value_is_put_is_not_overlooked(
+def test_a_job_that_begins_to_use_a_secret_in_a_header_during_a_put_is_not_overlooked(
     vault: Vault,
 ) -> None:
     vault.store.put("tenant", "token", "x", NOW)

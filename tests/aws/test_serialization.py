@@ -287,18 +287,29 @@ def test_what_is_not_set_takes_no_room() -> None:
 
 # What the first release wrote, byte for byte: jobs made then must be read for ever.
 OLD_DEFINITION = (
-    '{"id":"job_01KASQXJ00000000000000000A","tenant":"t","generation":1,"name":"n","created_at":"2026-11-23T10:00:00+00:00",'
+    '{"id":"job_01KASQXJ00000000000000000A","tenant":"t","generation":1,"name":"n",'
+    '"created_at":"2026-11-23T10:00:00+00:00",'
     '"trigger":{"type":"cron","fields":{"cron":"0 9 * * *","timezone":"Europe/Berlin"}},'
     '"request":{"url":"https://example.com/","method":"POST","headers":{"A":"b"},"body":{"n":1.5}},'
     '"timeout":30.0,"retry":[3,10.0,3600.0],"overlap":"allow"}'
 )
-OLD_STATE = '{"tenant":"t","generation":2,"defined_in":1,"status":"paused","updated_at":"2026-11-23T10:00:00.250000+00:00"}'
-OLD_RUN = '{"key":"1-20261123T100000Z","generation":1,"attempt":1,"next_attempt_at":"2026-11-23T10:01:00+00:00"}'
+OLD_STATE = (
+    '{"tenant":"t","generation":2,"defined_in":1,"status":"paused","updated_at":'
+    '"2026-11-23T10:00:00.250000+00:00"}'
+)
+OLD_RUN = (
+    '{"key":"1-20261123T100000Z","generation":1,"attempt":1,"next_attempt_at":'
+    '"2026-11-23T10:01:00+00:00"}'
+)
 OLD_ATTEMPT = (
-    '{"started_at":"2026-11-23T10:00:00+00:00","run_started_at":"2026-11-23T10:00:00+00:00","duration_ms":12.5,'
+    '{"started_at":"2026-11-23T10:00:00+00:00","run_started_at":"2026-11-23T10:00:00+00:00",'
+    '"duration_ms":12.5,'
     '"outcome":"timeout","status":"failed"}'
 )
-OLD_DUE = '{"job_id":"job_01KASQXJ00000000000000000A","tenant":"t","run":"1-20261123T100000Z","at":"2026-11-23T10:00:00+00:00"}'
+OLD_DUE = (
+    '{"job_id":"job_01KASQXJ00000000000000000A","tenant":"t","run":"1-20261123T100000Z",'
+    '"at":"2026-11-23T10:00:00+00:00"}'
+)
 
 
 def test_a_definition_without_its_optional_members_is_read() -> None:

@@ -293,10 +293,8 @@ def services() -> Iterator[str]:
     yield "| | a million one-time jobs | a million firings of crons | a month at rest |"
     yield "|---|---|---|---|"
     for service in sorted({name for column in columns for name in column}):
-        yield (
-            f"| {service} | "
-            f"{' | '.join(_dollars(column[service]) if column[service] else '' for column in columns)} |"
-        )
+        dollars = [_dollars(column[service]) if column[service] else "" for column in columns]
+        yield f"| {service} | {' | '.join(dollars)} |"
     yield f"| **together** | {' | '.join(_dollars(column.total()) for column in columns)} |"
 
 

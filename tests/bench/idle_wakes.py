@@ -1,4 +1,4 @@
-"""What real crons cost a year in wakes that find nothing due: `python -m tests.bench.idle_wakes`."""
+"""Wakes of real crons in 2027 that find nothing due: `python -m tests.bench.idle_wakes`."""
 
 from __future__ import annotations
 

@@ -6,8 +6,10 @@ Reads and writes    https://docs.aws.amazon.com/amazondynamodb/latest/developerg
 Failed conditions   https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithItems.html
 Transactions        https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
 Indexes             https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html
-SQS                 https://aws.amazon.com/sqs/pricing/: each action is a request for every 64 KB, a batch of up to 10 is one action
-Scheduler           https://aws.amazon.com/eventbridge/pricing/: invocations are billed; making and deleting schedules is not
+SQS                 https://aws.amazon.com/sqs/pricing/: each action is a request for every 64 KB;
+                    a batch of up to 10 is one action
+Scheduler           https://aws.amazon.com/eventbridge/pricing/: invocations are billed; making and
+                    deleting schedules is not
 
 Two things the documentation leaves open. What a transaction does to an index is taken as one write
 of the index, not two: the doubling is the table's prepare and commit, and what is committed reaches

@@ -28,7 +28,8 @@ def _filled(template: str, size: int) -> str:
 
 # A kilobyte of JSON, with the headers that come with one.
 ANSWER = _filled(
-    '{"id":"ord_01JD8","status":"accepted","lines":[{"sku":"A-1","count":2},{"sku":"B-7","count":1}],"note":"%s"}',
+    '{"id":"ord_01JD8","status":"accepted","lines":'
+    '[{"sku":"A-1","count":2},{"sku":"B-7","count":1}],"note":"%s"}',
     KB,
 )
 HEADERS = {

@@ -42,7 +42,8 @@ PLAIN = """
 import json, socket, sys, time, requests
 given = json.load(sys.stdin)
 if given["addresses"]:
-    entries = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, given["port"])) for address in given["addresses"]]
+    places = [(address, given["port"]) for address in given["addresses"]]
+    entries = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
     socket.getaddrinfo = lambda *_, **__: entries
 session = requests.Session()
 post = session.post if given["twice"] else requests.post

@@ -18,30 +18,34 @@ ADDRESSES = 1_000_000 if os.environ.get("RESONA_SOAK") else 20_000
 
 # SECURITY's table once more, by hand and by other means than the code's, so that a slip in either
 # shows.
-DENIED_V4 = """0/8 10/8 100.64/10 127/8 169.254/16 172.16/12 192.0.0/24 192.0.2/24 192.31.196/24 192.52.193/24 192.88.99/24 192.168/16
-192.175.48/24 198.18/15 198.51.100/24 203.0.113/24 224/4 240/4 168.63.129.16/32""".split()
+DENIED_V4 = """0/8 10/8 100.64/10 127/8 169.254/16 172.16/12 192.0.0/24 192.0.2/24 192.31.196/24
+192.52.193/24 192.88.99/24 192.168/16 192.175.48/24 198.18/15 198.51.100/24 203.0.113/24 224/4
+240/4 168.63.129.16/32""".split()
 DENIED_V6 = "2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20".split()
 # And judged by somebody else altogether: IANA's two registries of special-purpose addresses as of
 # 2025, as text, with multicast and what is reserved for it beside them.
 # https://www.iana.org/assignments/iana-ipv4-special-registry (and ipv6)
-IANA_V4 = """0.0.0.0-0.255.255.255 10.0.0.0-10.255.255.255 100.64.0.0-100.127.255.255 127.0.0.0-127.255.255.255 169.254.0.0-169.254.255.255
-172.16.0.0-172.31.255.255 192.0.0.0-192.0.0.255 192.0.2.0-192.0.2.255 192.31.196.0-192.31.196.255 192.52.193.0-192.52.193.255
-192.88.99.0-192.88.99.255 192.168.0.0-192.168.255.255 192.175.48.0-192.175.48.255 198.18.0.0-198.19.255.255 198.51.100.0-198.51.100.255
+IANA_V4 = """0.0.0.0-0.255.255.255 10.0.0.0-10.255.255.255 100.64.0.0-100.127.255.255
+127.0.0.0-127.255.255.255 169.254.0.0-169.254.255.255 172.16.0.0-172.31.255.255
+192.0.0.0-192.0.0.255 192.0.2.0-192.0.2.255 192.31.196.0-192.31.196.255
+192.52.193.0-192.52.193.255 192.88.99.0-192.88.99.255 192.168.0.0-192.168.255.255
+192.175.48.0-192.175.48.255 198.18.0.0-198.19.255.255 198.51.100.0-198.51.100.255
 203.0.113.0-203.0.113.255 224.0.0.0-239.255.255.255 240.0.0.0-255.255.255.255""".split()
-IANA_V6 = """::-::1 ::ffff:0:0-::ffff:ffff:ffff 64:ff9b::-64:ff9b::ffff:ffff 64:ff9b:1::-64:ff9b:1:ffff:ffff:ffff:ffff:ffff
-100::-100::ffff:ffff:ffff:ffff 100:0:0:1::-100:0:0:1:ffff:ffff:ffff:ffff 2001::-2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff
+IANA_V6 = """::-::1 ::ffff:0:0-::ffff:ffff:ffff 64:ff9b::-64:ff9b::ffff:ffff
+64:ff9b:1::-64:ff9b:1:ffff:ffff:ffff:ffff:ffff 100::-100::ffff:ffff:ffff:ffff
+100:0:0:1::-100:0:0:1:ffff:ffff:ffff:ffff 2001::-2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff
 2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff 2002::-2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff
-2620:4f:8000::-2620:4f:8000:ffff:ffff:ffff:ffff:ffff 3fff::-3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff
-5f00::-5f00:ffff:ffff:ffff:ffff:ffff:ffff:ffff fc00::-fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
-fe80::-febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff fec0::-feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
+2620:4f:8000::-2620:4f:8000:ffff:ffff:ffff:ffff:ffff
+3fff::-3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff 5f00::-5f00:ffff:ffff:ffff:ffff:ffff:ffff:ffff
+fc00::-fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff fe80::-febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff
+fec0::-feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
 ff00::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff""".split()
 RANGES = [
     (ipaddress.ip_address(first), ipaddress.ip_address(last))
     for first, last in (one.split("-") for one in IANA_V4 + IANA_V6)
 ]
-EMBEDDED: dict[
-    str, Callable[[int], int]
-] = {  # form → the IPv6 address that stands for an IPv4 address
+# Form → the IPv6 address that stands for an IPv4 address.
+EMBEDDED: dict[str, Callable[[int], int]] = {
     "compatible": lambda v4: v4,
     "mapped": lambda v4: 0xFFFF << 32 | v4,
     "translated": lambda v4: 0xFFFF << 48 | v4,

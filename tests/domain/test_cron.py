@@ -458,14 +458,16 @@ def test_what_is_proposed_for_the_nth_weekday_means_just_that_or_the_target_is_t
     if exact:
         assert days_of(f"0 9 {exact[1]} * {exact[2]}") == meant
     else:
-        assert meant < days_of(f"0 9 {re.search(r'one of the days ([0-9-]+)', sentence)[1]} * *")  # type: ignore[index]
+        days = re.search(r"one of the days ([0-9-]+)", sentence)
+        assert days is not None
+        assert meant < days_of(f"0 9 {days[1]} * *")
     assert bool(exact) == (nth == 1 or number == 0)
 
 
 def test_what_is_proposed_for_the_last_day_is_the_last_day() -> None:
-    parts = re.search(
-        r"with (\S+ \S+) and (\S+ \S+) and (\S+ \S+) as day", refusal("0 9 L * *")
-    ).groups()  # type: ignore[union-attr]
+    proposed = re.search(r"with (\S+ \S+) and (\S+ \S+) and (\S+ \S+) as day", refusal("0 9 L * *"))
+    assert proposed is not None
+    parts = proposed.groups()
     proposed = set().union(*(days_of(f"0 9 {part} *") for part in parts))
     last = {day for day in DAYS if (day + timedelta(days=1)).day == 1}
     # That 29 February is left out, the sentence says.

@@ -80,7 +80,7 @@ def a_skipped_time_is_moved(difference: Difference) -> bool:
 
 
 def an_interval_is_repeated(difference: Difference) -> bool:
-    """Cronsim repeats what begins with a star; we repeat only what runs in every hour of the day."""
+    """Cronsim repeats what begins with a star; we repeat only what runs in every hour."""
     is_second_passing = difference.wall.fold == 1
     return (
         not difference.is_ours

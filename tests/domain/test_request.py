@@ -204,7 +204,7 @@ def test_the_rule_for_hosts_is_asked_about_the_very_host() -> None:
 
 
 def mutated(chance: random.Random, url: str) -> str:
-    """Return a URL with a few characters changed, put in or taken out, or with a piece of another."""
+    """Return a URL with a few characters changed, inserted or removed, or a piece of another."""
     odd = "@:/\\?#[]%.-_0x\t \r\n1\u00e9;&=+\uff41\u3002\u2460"
     pieces = [
         "@",

@@ -32,7 +32,7 @@ EXHAUSTED = RunUpdate(RunStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED)
 
 
 def attempt(number: int, update: RunUpdate, key: RunKey = KEY) -> Attempt:
-    """Return the record of an attempt that began so many minutes after the first and took a second."""
+    """Return an attempt of a second that began so many minutes after the first."""
     result = AttemptResult(Outcome.SUCCESS if update is SUCCEEDED else Outcome.TIMEOUT, SECOND)
     return Attempt(
         "job_x", key, number, "owner", STARTED + (number - 1) * MINUTE, STARTED, result, update

@@ -103,7 +103,7 @@ def test_a_schedule_is_sure_to_wake_only_later_than_the_minute_in_which_it_was_m
 
 
 def test_a_wake_in_a_clock_change_is_not_counted_on() -> None:
-    """03:00 in Berlin on 28 March 2027 comes straight after 01:59: 02:58 is not there to wake at."""
+    """03:00 in Berlin on 28 March 2027 follows 01:59: a wake at 02:58 is not possible."""
     daily, after_the_gap = Cron("0 3 * * *", "Europe/Berlin"), datetime(2027, 3, 28, 1, tzinfo=UTC)
     assert not schedule_wakes_for(OLD_TOKEN, daily, after_the_gap, NOW)
     assert schedule_wakes_for(OLD_TOKEN, OneTime(after_the_gap), after_the_gap, NOW), (

@@ -81,8 +81,11 @@ def test_a_delay_is_refused_below_nothing_and_above_a_year(delay: float) -> None
 
 @pytest.mark.parametrize(
     "text",
-    ["2026-12-01T10:00:00+02:00", "2026-12-01T10:00:00+0200", "2026-12-01T10:00+02", "2026-12-01t08:00:00z", "2026-12-01 08:00:00Z",
-     "2026-12-01T08:00Z", "2026-11-30T22:00:00-10:00", "2026-12-01T13:45:00+05:45", "2026-12-01T08:00:00-00:00"],
+    [
+        "2026-12-01T10:00:00+02:00", "2026-12-01T10:00:00+0200", "2026-12-01T10:00+02",
+        "2026-12-01t08:00:00z", "2026-12-01 08:00:00Z", "2026-12-01T08:00Z",
+        "2026-11-30T22:00:00-10:00", "2026-12-01T13:45:00+05:45", "2026-12-01T08:00:00-00:00"
+    ],
 )  # fmt: skip
 def test_a_date_in_another_offset_is_the_same_instant(text: str) -> None:
     assert due(text) == "2026-12-01T08:00:00Z"
@@ -157,9 +160,12 @@ def test_a_date_is_at_most_ten_years_ahead() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["2026-13-01T10:00:00Z", "2026-12-32T10:00:00Z", "2026-12-01T25:00:00Z", "2026-12-01T10:60:00Z", "2026-12-01T23:59:60Z",
-     "0000-12-01T10:00:00Z", "2026-12-01T10:00:00+24:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
-     "9999-12-31T23:59:59.5Z"],
+    [
+        "2026-13-01T10:00:00Z", "2026-12-32T10:00:00Z", "2026-12-01T25:00:00Z",
+        "2026-12-01T10:60:00Z", "2026-12-01T23:59:60Z", "0000-12-01T10:00:00Z",
+        "2026-12-01T10:00:00+24:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
+        "9999-12-31T23:59:59.5Z"
+    ],
 )  # fmt: skip
 def test_a_date_that_is_none_is_refused(text: str) -> None:
     assert refusal(text) == "there is no such date and time"
@@ -175,9 +181,12 @@ def test_the_ends_of_time_are_refused_in_every_zone(text: str, zone: str) -> Non
 
 @pytest.mark.parametrize(
     "text",
-    ["", "tomorrow", "2026-12-01", "10:00:00", "20261201T100000Z", "2026-12-01T10Z", "2026-12-01T10:00:00.Z", "2026-W49-2T10:00:00Z",
-     " 2026-12-01T10:00:00Z", "2026-12-01T10:00:00Z\n", "2026-12-01T10:00:00 Z", "\u0662026-12-01T10:00:00Z", "1764583200",
-     "2026-12-01T10:00:00[Europe/Berlin]", "2026-12-01T10:00:00Z" * 1000],
+    [
+        "", "tomorrow", "2026-12-01", "10:00:00", "20261201T100000Z", "2026-12-01T10Z",
+        "2026-12-01T10:00:00.Z", "2026-W49-2T10:00:00Z", " 2026-12-01T10:00:00Z",
+        "2026-12-01T10:00:00Z\n", "2026-12-01T10:00:00 Z", "\u0662026-12-01T10:00:00Z",
+        "1764583200", "2026-12-01T10:00:00[Europe/Berlin]", "2026-12-01T10:00:00Z" * 1000
+    ],
 )  # fmt: skip
 def test_a_text_that_is_no_date_is_refused(text: str) -> None:
     assert refusal(text).startswith(
@@ -237,7 +246,8 @@ def _random_trigger(dice: random.Random) -> object:
     values: list[object] = [
         _mangled(
             dice,
-            f"{dice.randint(2026, 2037)}-{dice.randint(1, 12):02}-{dice.randint(1, 31):02}T02:{dice.randrange(60):02}:00",
+            f"{dice.randint(2026, 2037)}-{dice.randint(1, 12):02}-{dice.randint(1, 31):02}"
+            f"T02:{dice.randrange(60):02}:00",
         ),
         _mangled(dice, random_cron(dice)),
         "".join(chr(dice.randrange(1, 0x3000)) for _ in range(dice.randrange(20))),

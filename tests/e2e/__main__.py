@@ -22,10 +22,11 @@ from chalice.utils import UI, OSUtils
 
 from tests.e2e.inside import ARCHITECTURE, CHECKOUT, ROOT
 
-_HELP = """make e2e needs a network namespace and a mount namespace of its own, and this user may have none:
-  unshare (of util-linux) and ip (of iproute2) have to be there, on Linux;
-  then be root, or have `sudo` without a password (as GitHub's runners have), or let users have namespaces:
-  sysctl kernel.unprivileged_userns_clone=1, and on Ubuntu 24.04 kernel.apparmor_restrict_unprivileged_userns=0.
+_HELP = """make e2e needs a network namespace and a mount namespace of its own, and this user may
+  have none: unshare (of util-linux) and ip (of iproute2) have to be there, on Linux; then be root,
+  or have `sudo` without a password (as GitHub's runners have), or let users have namespaces:
+  sysctl kernel.unprivileged_userns_clone=1, and on Ubuntu 24.04
+  kernel.apparmor_restrict_unprivileged_userns=0.
 """
 
 

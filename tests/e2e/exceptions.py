@@ -7,7 +7,8 @@ stage.
 
 # Test → why.
 EXCEPTIONS = {
-    "tests/acceptance/test_original_api.py::test_what_is_wrong_is_refused_with_a_problem[400-sent4]": (
+    "tests/acceptance/test_original_api.py::"
+    "test_what_is_wrong_is_refused_with_a_problem[400-sent4]": (
         "ministack decodes a body before the function gets it, with U+FFFD for what is not UTF-8"
     ),
 }

@@ -19,7 +19,10 @@ from chalicelib.handlers.authorizer import REMEMBERED_SECONDS, Authenticator, Un
 from tests.cloud import Cloud, DynamoDB, client_error
 from tests.environment import START
 
-METHOD_ARN = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/api/GET/jobs/job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K/runs"
+METHOD_ARN = (
+    "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/api/GET/jobs/"
+    "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K/runs"
+)
 
 
 @dataclass

@@ -223,7 +223,7 @@ def test_an_unreadable_message_is_dropped_with_a_log(
     assert [(record.levelno, record.message) for record in caplog.records] == [
         (logging.ERROR, "message.invalid")
     ] * 2
-    assert [record.message_id for record in caplog.records] == ["m-0", "m-1"]  # type: ignore[attr-defined]
+    assert [vars(record)["message_id"] for record in caplog.records] == ["m-0", "m-1"]
 
 
 @pytest.fixture

@@ -30,6 +30,6 @@ def new_session(**settings: Any) -> boto3.Session:
 
 @cache
 def shared_client(service: str, region: str) -> Any:
-    """Return the one client of a service, for what does not look at the calls of its own clients."""
+    """Return the one client of a service, for tests that do not look at its calls."""
     make: Any = new_session(region_name=region).client
     return make(service)

@@ -73,7 +73,8 @@ def make_api(client: Any, name: str = "resona-dev", function: str = "resona-dev"
     api: str = gateway.create_rest_api(name=name)["id"]
     root = gateway.get_resources(restApiId=api)["items"][0]["id"]
     gateway.put_method(restApiId=api, resourceId=root, httpMethod="GET", authorizationType="NONE")
-    uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}/invocations"
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
+    uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{arn}/invocations"
     gateway.put_integration(
         restApiId=api,
         resourceId=root,
@@ -220,9 +221,7 @@ def test_without_functions_the_command_that_comes_first_is_told(account: Account
         finish.finish(Cloud(account.client, ACCOUNT, REGION), NAMES, {})
 
 
-def test_a_line_of_the_access_log_is_json_whatever_it_holds_and_holds_nothing_that_a_client_wrote() -> (
-    None
-):
+def test_a_line_of_the_access_log_is_json_and_holds_nothing_that_a_client_wrote() -> None:
     line = json.loads(finish.FORMAT)
     assert all(isinstance(value, str) and value.startswith("$context.") for value in line.values())
     told = finish.FORMAT.lower()

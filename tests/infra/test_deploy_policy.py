@@ -29,11 +29,14 @@ LARGEST = 6_144
 # key are retained.
 UNUSED = re.compile(
     r"(kinesis|s3|firehose):.*"
-    r"|dynamodb:(.*Replica|ImportTable|DescribeImport|.*KinesisStreamingDestination|UpdateContributorInsights|(Put|Delete)ResourcePolicy"
+    r"|dynamodb:(.*Replica|ImportTable|DescribeImport|.*KinesisStreamingDestination"
+    r"|UpdateContributorInsights|(Put|Delete)ResourcePolicy"
     r"|Scan|Query|(Update|Put|Get|Delete|BatchWrite)Item|DeleteTable)"
     r"|iam:(CreateServiceLinkedRole|PassRole|(Delete|Put)RolePermissionsBoundary)"
-    r"|kms:(CreateGrant|RevokeGrant|Decrypt|Encrypt|DisableKey|DisableKeyRotation|EnableKey|ScheduleKeyDeletion)"
-    r"|logs:(CreateLogStream|DescribeLogStreams|PutLogEvents|CreateLogDelivery|(Put|Delete)(DataProtection|Resource|Index)Policy"
+    r"|kms:(CreateGrant|RevokeGrant|Decrypt|Encrypt|DisableKey|DisableKeyRotation|EnableKey"
+    r"|ScheduleKeyDeletion)"
+    r"|logs:(CreateLogStream|DescribeLogStreams|PutLogEvents|CreateLogDelivery"
+    r"|(Put|Delete)(DataProtection|Resource|Index)Policy"
     r"|(Dis)?[Aa]ssociateKmsKey|PutLogGroupDeletionProtection|PutBearerTokenAuthentication)"
     r"|sns:PutDataProtectionPolicy"
 )

@@ -1,4 +1,4 @@
-"""The stack: every state that CloudFormation may have it in, and what a deploy does or says then."""
+"""The stack: what a deploy does or says in every state of CloudFormation."""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ def test_a_method_that_is_not_possible_is_told_which_are(gateway: Gateway) -> No
 )
 @pytest.mark.parametrize("key", ["nightly", "absent"])
 def test_head_is_answered_as_get_is_without_the_body(gateway: Gateway, path: str, key: str) -> None:
-    """On one kept connection: a body that was sent all the same would be read as the next answer."""
+    """On one kept-alive connection: a body sent all the same would be read as the next answer."""
     document = json.dumps(job(key="nightly", trigger={"cron": "0 3 * * *"})).encode()
     gateway.send(START + b"Content-Length: %d\r\n\r\n" % len(document) + document)
     run = gateway.env.scheduling.run_now("local", "key:nightly")[1].key

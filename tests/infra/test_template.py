@@ -207,7 +207,8 @@ def test_only_the_scheduler_may_take_the_scheduler_s_role_and_only_for_this_grou
     ((_, allowed),) = rules.statements(role["Policies"])
     assert (allowed["Action"], rules.text(allowed["Resource"])) == (
         "lambda:InvokeFunction",
-        "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:resona-${Stage}-wake",
+        "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}"
+        ":function:resona-${Stage}-wake",
     )
     assert rules.text(allowed["Resource"]).rpartition(":")[2] in function_names()
 

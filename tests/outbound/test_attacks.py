@@ -174,7 +174,12 @@ def delivered(
 
 def test_every_url_is_refused_again_when_it_is_sent(opened: Opened) -> None:
     asked: list[str] = []
-    guard = replace(PUBLIC, resolve=lambda host, port: asked.append(host) or [])  # type: ignore[func-returns-value]
+
+    def resolve(host: str, port: int) -> list[Any]:
+        asked.append(host)
+        return []
+
+    guard = replace(PUBLIC, resolve=resolve)
     for is_accepted, outcome in ((False, Outcome.BLOCKED), (True, Outcome.DNS_FAILED)):
         # Half of a surrogate pair cannot be stored: no row has it.
         urls = [

@@ -587,7 +587,12 @@ def test_a_url_that_is_refused_when_written_is_refused_when_sent(
     attack: Any, opened: list[Any]
 ) -> None:
     asked: list[str] = []
-    guard = replace(PUBLIC, resolve=lambda host, port: asked.append(host) or [])  # type: ignore[func-returns-value]
+
+    def resolve(host: str, port: int) -> list[Any]:
+        asked.append(host)
+        return []
+
+    guard = replace(PUBLIC, resolve=resolve)
     result = send(
         Request(attack["url"], "GET", {}),
         run_headers=RUN,
@@ -809,9 +814,7 @@ def test_a_handshake_that_is_cut_is_a_connection_that_failed() -> None:
         )
 
 
-def test_a_connection_that_is_reset_before_its_handshake_is_closed_and_not_left_to_the_garbage_collector() -> (
-    None
-):
+def test_a_connection_that_is_reset_before_its_handshake_is_closed() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.create_connection(listener.getsockname()) as sock,

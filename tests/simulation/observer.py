@@ -53,7 +53,7 @@ class Sent:
 
 @dataclass
 class Claim:
-    """An attempt that a process owns, when it was due, and until when it owns it by the true time."""
+    """An attempt that a process owns, when it was due, and when the lease ends by the true time."""
 
     process: Process
     run: UnfinishedRun

@@ -112,7 +112,7 @@ def seeds_from(first: int) -> Chunk:
 
 
 def pairs_of(script: int) -> list[tuple[tuple[int, Fault], tuple[int, Fault]]]:
-    """Return every pair of faults at two calls of a script, as its life without faults makes them."""
+    """Return every pair of faults at two calls that a script makes without faults."""
     _, points = play(SCRIPTS[script], {})
     return [(one, other) for one in points for other in points if one[0] < other[0]]
 

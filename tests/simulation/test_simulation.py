@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,7 @@ def test_as_many_messages_as_a_job_has_runs_may_come_at_once(seed: int) -> None:
         deployment.begin("client", queue)
         virtual_time.run_until(30)
         for name in held:
-            virtual_time.at(30, lambda name=name: deployment.deliver([name]))  # type: ignore[misc]
+            virtual_time.at(30, partial(deployment.deliver, [name]))
         virtual_time.run_until(36)
         assert len(deployment.observer.sent) == MAX_UNFINISHED_RUNS
         (job_history,) = deployment.observer.job_histories.values()

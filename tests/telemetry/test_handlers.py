@@ -550,8 +550,11 @@ def test_off_lambda_nothing_is_written_and_errors_are_what_they_are(
 
 
 def test_every_outcome_is_a_value_of_a_dimension(env: Environment, written: Written) -> None:
+    def ending(outcome: Outcome) -> Callable[[object], AttemptResult]:
+        return lambda sent: AttemptResult(outcome, timedelta(milliseconds=5))
+
     for outcome in Outcome:
-        env.target = lambda sent, outcome=outcome: AttemptResult(outcome, timedelta(milliseconds=5))  # type: ignore[misc]
+        env.target = ending(outcome)
         env.now = START
         env.create(OneTime(DUE))
         deliver_all(env)

@@ -624,7 +624,7 @@ def test_a_leftover_schedule_deletes_itself(env: Environment) -> None:
 def test_an_orphaned_schedule_is_deleted_once_no_commit_can_still_be_on_its_way_to_carry_it(
     env: Environment, is_gone: bool
 ) -> None:
-    """A schedule is made before the state that carries it: for 15 minutes a wake leaves it alone."""
+    """A schedule is created before the state that names it: for 15 minutes a wake keeps it."""
     job_id = env.create(parse("0 * * * *"))
     (name,) = env.cloud.schedules
     schedule = dict(env.cloud.schedules[name])
