@@ -124,7 +124,7 @@ def check_of(function: str | None, operation: str, request: dict[str, Any]) -> N
             record.needs.add((function, need))
 
 
-# What an operation takes, and where, is all there is to these; a simulated life makes hundreds of
+# What an operation takes, and where, is all there is to these; a simulated run makes hundreds of
 # them.
 _PLAIN = frozenset({"GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query"})
 

@@ -29,49 +29,49 @@ def test_every_occurrence_of_a_year_is_fired_once_and_within_a_second(
     scheduler: str, shard: int
 ) -> None:
     jobs = JOBS[shard::SHARDS]
-    year = LongRun(START - SECOND, f"{scheduler} {shard}", is_down=scheduler == "down")
+    long_run = LongRun(START - SECOND, f"{scheduler} {shard}", is_down=scheduler == "down")
     ids: dict[Job | Once, str] = {}
     with silence():
         for job in jobs:
-            register(year, job, ids)
+            register(long_run, job, ids)
         # What was active to the end is paused by now; the last answers are awaited, and the last
         # duplicates.
-        year.run_until(END + timedelta(minutes=20))
-    wrong = [f"{job}: {why}" for job in jobs if (why := fault(year, job, ids[job]))]
+        long_run.run_until(END + timedelta(minutes=20))
+    wrong = [f"{job}: {why}" for job in jobs if (why := fault(long_run, job, ids[job]))]
     assert wrong == []
-    sent = sum(len(requests) for requests in year.sent.values())
-    worst = max(late for requests in year.sent.values() for _, late in requests)
-    assert (year.wakes > sent) != year.cloud.is_down
-    assert year.deliveries >= 2 * sent
+    sent = sum(len(requests) for requests in long_run.sent.values())
+    worst = max(late for requests in long_run.sent.values() for _, late in requests)
+    assert (long_run.wakes > sent) != long_run.cloud.is_down
+    assert long_run.deliveries >= 2 * sent
     print(
-        f"{len(jobs)} jobs, {sent} occurrences, {worst:.3f} s late at most, {year.wakes} "
-        f"wakes, {year.deliveries} deliveries"
+        f"{len(jobs)} jobs, {sent} occurrences, {worst:.3f} s late at most, {long_run.wakes} "
+        f"wakes, {long_run.deliveries} deliveries"
     )
 
 
-def register(year: LongRun, job: Job | Once, ids: dict[Job | Once, str]) -> None:
+def register(long_run: LongRun, job: Job | Once, ids: dict[Job | Once, str]) -> None:
     """Have a client register a job, and pause and resume it where it is not to run."""
 
     def create() -> None:
-        now = year.virtual_time.now
+        now = long_run.virtual_time.now
         if isinstance(job, Job):
-            ids[job] = year.create(parse(job.cron, job.zone), job.takes)
+            ids[job] = long_run.create(parse(job.cron, job.zone), job.takes)
         else:
-            ids[job] = year.create(
+            ids[job] = long_run.create(
                 at_date(job.date, job.zone, now) if job.date else after_delay(job.delay, now)
             )
 
     if isinstance(job, Once):
-        year.at(job.asked_at, create)
+        long_run.at(job.asked_at, create)
         return
     for index, (begins, ends) in enumerate(job.spans):
-        year.at(begins, (lambda: year.resume(ids[job])) if index else create)
-        year.at(ends, lambda: year.pause(ids[job]))
+        long_run.at(begins, (lambda: long_run.resume(ids[job])) if index else create)
+        long_run.at(ends, lambda: long_run.pause(ids[job]))
 
 
-def fault(year: LongRun, job: Job | Once, job_id: str) -> str | None:
+def fault(long_run: LongRun, job: Job | Once, job_id: str) -> str | None:
     """Return what is wrong with what was sent for a job, None if nothing is."""
-    sent, due = sorted(year.sent[job_id]), job.occurrences()
+    sent, due = sorted(long_run.sent[job_id]), job.occurrences()
     fired = [at for at, _ in sent]
     if fired != due:
         return (
@@ -81,15 +81,15 @@ def fault(year: LongRun, job: Job | Once, job_id: str) -> str | None:
     late = [f"{at} by {late}" for at, late in sent if not 0 <= late < 1]
     if late:
         return f"early or late: {late[:9]}"
-    state = year.jobs.state(job_id)
+    state = long_run.jobs.state(job_id)
     status = Status.COMPLETED if isinstance(job, Once) else Status.PAUSED
     if (
         state is None
         or state.status is not status
         or state.runs
-        or year.succeeded[job_id] != len(due)
+        or long_run.succeeded[job_id] != len(due)
     ):
-        return f"{year.succeeded[job_id]} succeeded, and it came to rest as {state}"
+        return f"{long_run.succeeded[job_id]} succeeded, and it came to rest as {state}"
     return None
 
 

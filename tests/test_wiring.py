@@ -107,8 +107,8 @@ def api(stage: None) -> Iterator[Api]:
     """
     assembled: Any = composition.scheduling(refuse_host=LOCAL.refuse_host)
     backend.use(assembled, stage="local")
-    no_world: Any = None
-    yield Api(no_world)
+    no_env: Any = None
+    yield Api(no_env)
     backend.use(assembled, stage="")
 
 

@@ -1,5 +1,4 @@
-"""A life of a stage in which everything that is ever written down is written: what it leaves
-behind, a later release must read.
+"""A stage that has written every kind of record: a later release must read what it leaves.
 
 `python -m tests.aws.stored_data` keeps what today's code leaves in `tests/aws/kept/<version>.json`:
 a new file for each release that writes anything otherwise. Files of earlier releases stay, for as
@@ -82,7 +81,7 @@ def simple(path: str, trigger: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 @contextmanager
 def serving(env: Environment) -> Iterator[Api]:
-    """Serve a env's API under quotas, as a deployed stage does."""
+    """Serve an environment's API under quotas, as a deployed stage does."""
     env.scheduling.quotas = quota_store(env.cloud, 100_000, 6_000)
     backend.use(env.scheduling, stage="local")
     try:
@@ -91,7 +90,7 @@ def serving(env: Environment) -> Iterator[Api]:
         backend.use(env.scheduling, stage="")
 
 
-def live() -> dict[str, Any]:
+def leave() -> dict[str, Any]:
     """Return what a stage holds at the instant at which an executor dies between a claim and its
     record.
     """
@@ -238,7 +237,7 @@ def fired(env: Environment) -> list[list[str]]:
 
 def document() -> dict[str, Any]:
     """Return what today's code leaves behind, what it tells of it, and what it does next."""
-    left = live()
+    left = leave()
     with serving(restored(left)) as api:
         answers = told(api)
     return {"tenant": LOCAL_TENANT, "left": left, "told": answers, "fired": fired(restored(left))}

@@ -200,7 +200,7 @@ ATTRIBUTES = {
     "id": "<aws.scheduler.execution-id>",
     "number": "<aws.scheduler.attempt-number>",
     "within": "at <aws.scheduler.scheduled-time>, again <aws.scheduler.scheduled-time>",
-    "unknown": "<aws.scheduler.weather>",
+    "unknown": "<aws.scheduler.unknown>",
 }
 
 
@@ -213,7 +213,7 @@ def test_a_wake_s_context_attributes_are_filled_in_wherever_they_stand() -> None
     assert parse_instant(event["time"]) == at
     assert event["number"] == "1"
     assert event["within"] == "at 2026-11-23T10:05:00Z, again 2026-11-23T10:05:00Z"
-    assert event["unknown"] == "<aws.scheduler.weather>"
+    assert event["unknown"] == "<aws.scheduler.unknown>"
     assert wake_event(made, at)["id"] != event["id"]
 
 

@@ -45,8 +45,8 @@ USUAL = {
 
 
 @dataclass
-class Desk:
-    """An account with the API and the functions of a stage, as Chalice leaves them."""
+class Deployer:
+    """Finishes the deployment of a stage as Chalice leaves it."""
 
     client: Any
     api: str
@@ -102,7 +102,7 @@ def make_function(client: Any, name: str, **environment: str) -> None:
 
 
 @pytest.fixture
-def desk(account: Account) -> Iterator[Desk]:
+def deployer(account: Account) -> Iterator[Deployer]:
     for name in NAMES.functions.values():
         make_function(account.client, name)
     queue = account.client("sqs").create_queue(QueueName="resona-dev-due")["QueueUrl"]
@@ -112,7 +112,7 @@ def desk(account: Account) -> Iterator[Desk]:
     account.client("lambda").create_event_source_mapping(
         EventSourceArn=arn, FunctionName="resona-dev-deliver", Enabled=False
     )
-    yield Desk(account.client, make_api(account.client), account.loops)
+    yield Deployer(account.client, make_api(account.client), account.loops)
 
 
 def test_every_answer_that_api_gateway_gives_is_written() -> None:
@@ -202,18 +202,20 @@ def test_chalice_imports_them_together_with_the_api(describing: None) -> None:
     assert after == before
 
 
-def test_what_chalice_leaves_is_finished_and_a_second_time_it_changes_nothing(desk: Desk) -> None:
-    assert desk.finish() == f"https://{desk.api}.execute-api.{REGION}.amazonaws.com/api"
-    found = desk.stage
+def test_what_chalice_leaves_is_finished_and_a_second_time_it_changes_nothing(
+    deployer: Deployer,
+) -> None:
+    assert deployer.finish() == f"https://{deployer.api}.execute-api.{REGION}.amazonaws.com/api"
+    found = deployer.stage
     assert found["methodSettings"]["*/*"]["throttlingBurstLimit"] == finish.BURST
     assert found["accessLogSettings"] == {"destinationArn": LOGS, "format": finish.FORMAT}
     # A mapping that somebody has disabled is enabled.
-    (mapping,) = desk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    (mapping,) = deployer.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     assert mapping["State"] == "Enabled"
-    assert desk.loops.allowed == {"resona-dev-deliver": "Allow"}
-    desk.finish()
-    assert {**desk.stage, "ResponseMetadata": 0} == {**found, "ResponseMetadata": 0}
-    assert [line.partition(" had ")[0] for line in desk.told] == ["API Gateway"]
+    assert deployer.loops.allowed == {"resona-dev-deliver": "Allow"}
+    deployer.finish()
+    assert {**deployer.stage, "ResponseMetadata": 0} == {**found, "ResponseMetadata": 0}
+    assert [line.partition(" had ")[0] for line in deployer.told] == ["API Gateway"]
 
 
 def test_without_functions_the_command_that_comes_first_is_told(account: Account) -> None:
@@ -239,14 +241,14 @@ def test_a_line_of_the_access_log_is_json_and_holds_nothing_that_a_client_wrote(
     assert {"$context.requestId", "$context.status", "$context.resourcePath"} <= set(line.values())
 
 
-def test_a_role_for_logs_that_the_account_has_is_left_alone(desk: Desk) -> None:
+def test_a_role_for_logs_that_the_account_has_is_left_alone(deployer: Deployer) -> None:
     other = "arn:aws:iam::1:role/other"
-    desk.gateway.update_account(
+    deployer.gateway.update_account(
         patchOperations=[{"op": "replace", "path": "/cloudwatchRoleArn", "value": other}]
     )
-    desk.finish()
-    assert desk.gateway.get_account()["cloudwatchRoleArn"] == other
-    assert desk.told == []
+    deployer.finish()
+    assert deployer.gateway.get_account()["cloudwatchRoleArn"] == other
+    assert deployer.told == []
 
 
 class Refusing:
@@ -268,7 +270,7 @@ class Refusing:
 
 
 def refusing(
-    desk: Desk,
+    deployer: Deployer,
     service: str,
     operation: str,
     code: str,
@@ -277,34 +279,34 @@ def refusing(
 ) -> Refusing:
     error = client_error(code, operation)
     error.response["Error"]["Message"] = message
-    client = Refusing(desk.client(service), operation, error, times)
-    desk.cloud._clients[service] = client
+    client = Refusing(deployer.client(service), operation, error, times)
+    deployer.cloud._clients[service] = client
     return client
 
 
-def test_a_role_that_is_not_seen_at_once_is_waited_for(desk: Desk) -> None:
-    refusing(desk, "apigateway", "update_account", "BadRequestException", 3)
-    desk.finish()
-    assert len(desk.slept) == 3
-    assert desk.gateway.get_account()["cloudwatchRoleArn"] == ROLE
+def test_a_role_that_is_not_seen_at_once_is_waited_for(deployer: Deployer) -> None:
+    refusing(deployer, "apigateway", "update_account", "BadRequestException", 3)
+    deployer.finish()
+    assert len(deployer.slept) == 3
+    assert deployer.gateway.get_account()["cloudwatchRoleArn"] == ROLE
 
 
 @pytest.mark.parametrize(
     ("code", "waits"), [("BadRequestException", 11), ("AccessDeniedException", 0)]
 )
 def test_where_no_role_can_be_given_there_are_no_access_logs_and_that_is_told(
-    desk: Desk, code: str, waits: int
+    deployer: Deployer, code: str, waits: int
 ) -> None:
-    refusing(desk, "apigateway", "update_account", code, 99)
-    desk.finish()
-    assert not desk.stage.get("accessLogSettings")
-    assert desk.stage["methodSettings"]["*/*"]["throttlingRateLimit"] == finish.RATE
-    assert len(desk.slept) == waits
+    refusing(deployer, "apigateway", "update_account", code, 99)
+    deployer.finish()
+    assert not deployer.stage.get("accessLogSettings")
+    assert deployer.stage["methodSettings"]["*/*"]["throttlingRateLimit"] == finish.RATE
+    assert len(deployer.slept) == waits
     command = (
         f"aws apigateway update-account --region {REGION} --patch-operations "
         f"op=replace,path=/cloudwatchRoleArn,value={ROLE}"
     )
-    assert command in desk.told[0]
+    assert command in deployer.told[0]
 
 
 @pytest.mark.parametrize(
@@ -317,26 +319,26 @@ def test_where_no_role_can_be_given_there_are_no_access_logs_and_that_is_told(
     ],
 )
 def test_what_was_just_made_is_waited_for_a_minute_and_no_longer(
-    desk: Desk, service: str, operation: str, code: str
+    deployer: Deployer, service: str, operation: str, code: str
 ) -> None:
-    refusing(desk, service, operation, code, 2)
-    desk.finish()
-    assert len(desk.slept) == 2
-    refusing(desk, service, operation, code, 99)
+    refusing(deployer, service, operation, code, 2)
+    deployer.finish()
+    assert len(deployer.slept) == 2
+    refusing(deployer, service, operation, code, 99)
     with pytest.raises(ClientError, match=code):
-        desk.finish()
-    assert sum(desk.slept[2:]) == 55
+        deployer.finish()
+    assert sum(deployer.slept[2:]) == 55
 
 
 @pytest.mark.parametrize(("limit", "told"), [(10, 1), (999, 1), (1000, 0), (5000, 0)])
 def test_an_account_that_runs_few_functions_at_once_is_told_so(
-    desk: Desk, limit: int, told: int
+    deployer: Deployer, limit: int, told: int
 ) -> None:
-    desk.loops.limit = limit
-    desk.finish()
+    deployer.loops.limit = limit
+    deployer.finish()
     lines = [
         line
-        for line in desk.told
+        for line in deployer.told
         if f"at most {limit} functions" in line and "--service-code lambda" in line
     ]
     assert len(lines) == told
@@ -347,13 +349,13 @@ def test_the_queue_starts_no_more_at_once_than_the_account_may_run(limit: int, m
     assert hook.concurrency(limit) == most
 
 
-def test_two_apis_of_one_stage_are_told_and_neither_is_chosen(desk: Desk) -> None:
-    other = make_api(desk.client)
+def test_two_apis_of_one_stage_are_told_and_neither_is_chosen(deployer: Deployer) -> None:
+    other = make_api(deployer.client)
     with pytest.raises(Trouble, match="2 APIs are named resona-dev") as trouble:
-        desk.cloud.api(NAMES)
-    assert desk.api in str(trouble.value)
+        deployer.cloud.api(NAMES)
+    assert deployer.api in str(trouble.value)
     assert other in str(trouble.value)
     assert "aws apigateway delete-rest-api" in str(trouble.value)
-    make_api(desk.client, "resona-devil")
-    desk.gateway.delete_rest_api(restApiId=other)
-    assert desk.cloud.api(NAMES) == desk.api
+    make_api(deployer.client, "resona-devil")
+    deployer.gateway.delete_rest_api(restApiId=other)
+    assert deployer.cloud.api(NAMES) == deployer.api

@@ -28,8 +28,8 @@ URL = f"https://abc.execute-api.{REGION}.amazonaws.com/api"
 
 
 @dataclass
-class Desk:
-    """A stage, and whoever tests it."""
+class SmokeTester:
+    """Runs the smoke test against a stage."""
 
     stage: Stage
     client: Any
@@ -59,53 +59,55 @@ class Desk:
 
 
 @pytest.fixture
-def desk(account: Account) -> Iterator[Desk]:
+def tester(account: Account) -> Iterator[SmokeTester]:
     account.client("dynamodb").create_table(
         TableName="resona-dev-keys",
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    yield Desk(account.stage, account.client)
+    yield SmokeTester(account.stage, account.client)
 
 
 def test_one_job_succeeds_and_one_is_retried_and_fails_and_nothing_of_them_is_left(
-    desk: Desk,
+    tester: SmokeTester,
 ) -> None:
-    assert 0 <= desk.test() < 1000
+    assert 0 <= tester.test() < 1000
     sent = [
         (one.request.method, one.request.url, one.headers["Resona-Attempt"])
-        for one in desk.stage.env.sent
+        for one in tester.stage.env.sent
     ]
     nowhere = "https://resona.invalid/"
     assert sent == [("GET", f"{URL}/health", "1"), ("POST", nowhere, "1"), ("POST", nowhere, "2")]
-    assert desk.is_clean()
-    assert desk.told == []
+    assert tester.is_clean()
+    assert tester.told == []
 
 
-def test_the_key_that_it_makes_would_be_dead_soon_if_it_could_not_be_revoked(desk: Desk) -> None:
-    began = desk.stage.env.now
-    desk.test()
-    (record,) = desk.stage.keys.all()
+def test_the_key_that_it_makes_would_be_dead_soon_if_it_could_not_be_revoked(
+    tester: SmokeTester,
+) -> None:
+    began = tester.stage.env.now
+    tester.test()
+    (record,) = tester.stage.keys.all()
     assert record.tenant == smoke.TENANT
     assert record.expires_at is not None
     assert record.expires_at - began <= smoke._KEY_LIVES
 
 
-def test_a_job_that_a_killed_test_has_left_is_deleted_by_the_next(desk: Desk) -> None:
+def test_a_job_that_a_killed_test_has_left_is_deleted_by_the_next(tester: SmokeTester) -> None:
     seen = list[str]()
 
     def unreachable(method: str, url: str, headers: Any, body: object) -> Reply:
         seen.append(f"{method} {url.removeprefix(URL)}")
         if seen[-1] == "DELETE /jobs/key:smoke-fires" and seen.count(seen[-1]) == 2:
             return Reply(0, {}, "ConnectionError")
-        return desk.stage.fetch(method, url, headers, body)
+        return tester.stage.fetch(method, url, headers, body)
 
-    desk.test(unreachable)
-    assert "The job /jobs/key:smoke-fires of the smoke test is not deleted (0)" in desk.told[0]
-    assert not desk.is_clean()
-    desk.test()
-    assert desk.is_clean()
+    tester.test(unreachable)
+    assert "The job /jobs/key:smoke-fires of the smoke test is not deleted (0)" in tester.told[0]
+    assert not tester.is_clean()
+    tester.test()
+    assert tester.is_clean()
 
 
 @pytest.mark.parametrize(
@@ -118,47 +120,47 @@ def test_a_job_that_a_killed_test_has_left_is_deleted_by_the_next(desk: Desk) ->
     ],
 )
 def test_a_run_that_is_not_as_it_should_be_is_told(
-    desk: Desk, answers: list[AttemptResult], why: str
+    tester: SmokeTester, answers: list[AttemptResult], why: str
 ) -> None:
     left = list(answers)
-    desk.stage.env.target = lambda sent: left.pop(0)
+    tester.stage.env.target = lambda sent: left.pop(0)
     with pytest.raises(Trouble, match=why) as trouble:
-        desk.test()
+        tester.test()
     assert "aws logs tail" in str(trouble.value)
-    assert desk.is_clean()
+    assert tester.is_clean()
 
 
-def test_a_retry_that_never_comes_is_told(desk: Desk) -> None:
+def test_a_retry_that_never_comes_is_told(tester: SmokeTester) -> None:
     lost = AttemptResult(Outcome.DNS_FAILED, timedelta(0), None, None)
 
     def once(sent: Any) -> AttemptResult:
         # What would send it again is not there any more.
-        desk.stage.fires = not sent.request.url.endswith(".invalid/")
-        return ok() if desk.stage.fires else lost
+        tester.stage.fires = not sent.request.url.endswith(".invalid/")
+        return ok() if tester.stage.fires else lost
 
-    desk.stage.env.target = once
+    tester.stage.env.target = once
     with pytest.raises(Trouble, match="its job has not fired"):
-        desk.test()
-    assert desk.is_clean()
+        tester.test()
+    assert tester.is_clean()
 
 
-def test_a_stage_that_does_not_fire_or_cannot_be_reached_is_told(desk: Desk) -> None:
-    desk.stage.fires = False
+def test_a_stage_that_does_not_fire_or_cannot_be_reached_is_told(tester: SmokeTester) -> None:
+    tester.stage.fires = False
     with pytest.raises(
         Trouble, match=r"its job has not fired; GET /jobs/job_\w+/runs answered 200"
     ):
-        desk.test()
-    assert desk.is_clean()
-    desk.stage.is_up = False
+        tester.test()
+    assert tester.is_clean()
+    tester.stage.is_up = False
     with pytest.raises(
         Trouble, match="it cannot be reached; GET /health answered 0 ConnectionError"
     ):
-        desk.test()
+        tester.test()
 
 
-def test_a_test_that_is_interrupted_anywhere_leaves_nothing(desk: Desk) -> None:
-    desk.test()
-    calls = len(desk.stage.called)
+def test_a_test_that_is_interrupted_anywhere_leaves_nothing(tester: SmokeTester) -> None:
+    tester.test()
+    calls = len(tester.stage.called)
     assert calls > 12
     for number in range(calls):
         counted = iter(range(10 * calls))
@@ -167,18 +169,18 @@ def test_a_test_that_is_interrupted_anywhere_leaves_nothing(desk: Desk) -> None:
             if next(counted) == number:
                 raise KeyboardInterrupt
 
-        desk.stage.before = interrupt
+        tester.stage.before = interrupt
         with pytest.raises(KeyboardInterrupt):
-            desk.test()
-        desk.stage.before = None
-        assert all(record.revoked_at for record in desk.stage.keys.all())
-    desk.test()
-    assert desk.is_clean()
+            tester.test()
+        tester.stage.before = None
+        assert all(record.revoked_at for record in tester.stage.keys.all())
+    tester.test()
+    assert tester.is_clean()
 
 
 @pytest.mark.parametrize(("seconds", "is_in_time"), [(300, True), (400, False)])
 def test_a_key_of_secrets_that_iam_does_not_know_yet_is_waited_for(
-    desk: Desk, seconds: int, is_in_time: bool
+    tester: SmokeTester, seconds: int, is_in_time: bool
 ) -> None:
     """The functions' policies go by its alias, which takes up to five minutes; a message that fails
     for it comes back after twelve.
@@ -193,28 +195,28 @@ def test_a_key_of_secrets_that_iam_does_not_know_yet_is_waited_for(
             asked[-1] in ("/health", "/jobs", "/signing-secret")
             or asked.count("/signing-secret") > seconds
         )
-        return desk.stage.fetch(method, url, headers, body)
+        return tester.stage.fetch(method, url, headers, body)
 
     if is_in_time:
-        assert desk.test(denied) >= 0
+        assert tester.test(denied) >= 0
     else:
         with pytest.raises(
             Trouble, match="its key of secrets cannot be used; GET /signing-secret answered 500"
         ):
-            desk.test(denied)
-    assert desk.is_clean()
+            tester.test(denied)
+    assert tester.is_clean()
 
 
-def test_a_stage_that_asks_for_no_key_fails_the_test(desk: Desk) -> None:
+def test_a_stage_that_asks_for_no_key_fails_the_test(tester: SmokeTester) -> None:
     backend.needs_keys = False
 
     def open_to_all(method: str, url: str, headers: Any, body: object) -> Reply:
-        reply = desk.stage.fetch(method, url, headers, body)
+        reply = tester.stage.fetch(method, url, headers, body)
         return Reply(200, {}, "[]") if url.endswith("/jobs") and not headers else reply
 
     with pytest.raises(Trouble, match="it does not ask for a key; GET /jobs answered 200"):
-        desk.test(open_to_all)
-    assert desk.is_clean()
+        tester.test(open_to_all)
+    assert tester.is_clean()
 
 
 @pytest.mark.parametrize(
@@ -247,14 +249,14 @@ def test_a_stage_that_asks_for_no_key_fails_the_test(desk: Desk) -> None:
     ],
 )
 def test_where_api_gateway_answers_otherwise_than_the_description_that_is_told_and_no_failure(
-    desk: Desk, path: str, with_key: bool, reply: Reply, told: str
+    tester: SmokeTester, path: str, with_key: bool, reply: Reply, told: str
 ) -> None:
     def otherwise(method: str, url: str, headers: Any, body: object) -> Reply:
         is_it = method == "GET" and url.endswith(f"/api{path}") and bool(headers) == with_key
-        return reply if is_it else desk.stage.fetch(method, url, headers, body)
+        return reply if is_it else tester.stage.fetch(method, url, headers, body)
 
-    desk.test(otherwise)
-    (line,) = desk.told
+    tester.test(otherwise)
+    (line,) = tester.told
     assert line.startswith(told)
     assert str(reply.status) in line
 

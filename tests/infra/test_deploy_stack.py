@@ -19,8 +19,8 @@ NAME = NAMES.stack
 
 
 @dataclass
-class Desk:
-    """Who deploys: the cloud, and what was told."""
+class Deployer:
+    """Deploys the stack, and keeps what was told."""
 
     cloudformation: CloudFormation
     cloud: Cloud
@@ -43,14 +43,14 @@ class Desk:
 
 
 @pytest.fixture
-def desk(account: Account) -> Iterator[Desk]:
+def deployer(account: Account) -> Iterator[Deployer]:
     cloudformation = CloudFormation()
     told, slept = list[str](), list[float]()
 
     def client(service: str) -> Any:
         return cloudformation if service == "cloudformation" else account.client(service)
 
-    yield Desk(
+    yield Deployer(
         cloudformation,
         Cloud(client, ACCOUNT, REGION, say=told.append, sleep=slept.append),
         told,
@@ -58,17 +58,17 @@ def desk(account: Account) -> Iterator[Desk]:
     )
 
 
-def test_the_first_deploy_creates_and_the_next_changes_nothing(desk: Desk) -> None:
-    assert desk.deploy()
-    assert not desk.deploy()
-    assert desk.cloudformation.calls == ["CREATE"]
-    assert stack.look(desk.cloud, NAMES).is_complete
+def test_the_first_deploy_creates_and_the_next_changes_nothing(deployer: Deployer) -> None:
+    assert deployer.deploy()
+    assert not deployer.deploy()
+    assert deployer.cloudformation.calls == ["CREATE"]
+    assert stack.look(deployer.cloud, NAMES).is_complete
 
 
-def test_parameters_keep_their_values_until_they_are_given_again(desk: Desk) -> None:
-    desk.deploy(AlarmEmail="you@example.com")
-    desk.deploy(LogRetentionDays="7")
-    found = desk.cloudformation.stacks[NAME].parameters
+def test_parameters_keep_their_values_until_they_are_given_again(deployer: Deployer) -> None:
+    deployer.deploy(AlarmEmail="you@example.com")
+    deployer.deploy(LogRetentionDays="7")
+    found = deployer.cloudformation.stacks[NAME].parameters
     assert found == {
         "Stage": "dev",
         "Running": "true",
@@ -78,7 +78,7 @@ def test_parameters_keep_their_values_until_they_are_given_again(desk: Desk) -> 
     with pytest.raises(
         Trouble, match="has no parameter Alarms: it has AlarmEmail, LogRetentionDays"
     ):
-        desk.deploy(Alarms="x")
+        deployer.deploy(Alarms="x")
 
 
 @pytest.mark.parametrize(
@@ -90,80 +90,84 @@ def test_parameters_keep_their_values_until_they_are_given_again(desk: Desk) -> 
         "UPDATE_ROLLBACK_IN_PROGRESS",
     ],
 )
-def test_an_operation_that_is_under_way_is_waited_for(desk: Desk, state: str) -> None:
+def test_an_operation_that_is_under_way_is_waited_for(deployer: Deployer, state: str) -> None:
     """That of a deploy that was interrupted, or of somebody else."""
-    desk.has(state, state, "UPDATE_COMPLETE")
-    assert desk.deploy(LogRetentionDays="7")
-    assert desk.told[0] == f"The stack {NAME} is {state}: waiting"
+    deployer.has(state, state, "UPDATE_COMPLETE")
+    assert deployer.deploy(LogRetentionDays="7")
+    assert deployer.told[0] == f"The stack {NAME} is {state}: waiting"
 
 
-def test_an_operation_that_never_ends_is_given_up_after_an_hour(desk: Desk) -> None:
-    desk.has("UPDATE_IN_PROGRESS")
+def test_an_operation_that_never_ends_is_given_up_after_an_hour(deployer: Deployer) -> None:
+    deployer.has("UPDATE_IN_PROGRESS")
     with pytest.raises(Trouble, match="is busy for an hour"):
-        desk.deploy()
-    assert sum(desk.slept) == 3600
+        deployer.deploy()
+    assert sum(deployer.slept) == 3600
 
 
 def test_a_first_creation_that_failed_keeps_its_tables_and_is_continued_by_the_next(
-    desk: Desk,
+    deployer: Deployer,
 ) -> None:
     """Rolled back, the tables would stay without a stack, and the next creation would find their
     names taken.
     """
-    desk.cloudformation.fails = {"DueQueue": "You must wait 60 seconds after deleting a queue"}
+    deployer.cloudformation.fails = {"DueQueue": "You must wait 60 seconds after deleting a queue"}
     for _ in range(2):
         with pytest.raises(Trouble) as trouble:
-            desk.deploy()
+            deployer.deploy()
         assert "DueQueue (AWS::SQS::Queue): You must wait 60 seconds" in str(trouble.value)
         assert "cancelled" not in str(trouble.value)
-        assert "JobsTable" in desk.cloudformation.stacks[NAME].physical
-    desk.cloudformation.fails = {}
-    assert desk.deploy()
-    assert stack.look(desk.cloud, NAMES).is_complete
+        assert "JobsTable" in deployer.cloudformation.stacks[NAME].physical
+    deployer.cloudformation.fails = {}
+    assert deployer.deploy()
+    assert stack.look(deployer.cloud, NAMES).is_complete
 
 
-def test_a_failed_update_of_a_stack_that_was_complete_goes_back(desk: Desk) -> None:
-    desk.deploy()
-    before = desk.cloudformation.stacks[NAME].parameters
-    desk.cloudformation.fails = {"AlarmsSubscription": "no"}
+def test_a_failed_update_of_a_stack_that_was_complete_goes_back(deployer: Deployer) -> None:
+    deployer.deploy()
+    before = deployer.cloudformation.stacks[NAME].parameters
+    deployer.cloudformation.fails = {"AlarmsSubscription": "no"}
     with pytest.raises(Trouble, match="is UPDATE_ROLLBACK_COMPLETE"):
-        desk.deploy(AlarmEmail="you@example.com")
-    assert desk.cloudformation.stacks[NAME].parameters == before
-    assert stack.look(desk.cloud, NAMES).is_complete
+        deployer.deploy(AlarmEmail="you@example.com")
+    assert deployer.cloudformation.stacks[NAME].parameters == before
+    assert stack.look(deployer.cloud, NAMES).is_complete
 
 
 @pytest.mark.parametrize(
     "state", ["ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"]
 )
 def test_a_stack_that_cannot_be_updated_is_left_alone_and_where_help_stands_is_told(
-    desk: Desk, state: str
+    deployer: Deployer, state: str
 ) -> None:
-    desk.has(state).tell("DueQueue", "AWS::SQS::Queue", "UPDATE_FAILED", "the queue is gone")
+    deployer.has(state).tell("DueQueue", "AWS::SQS::Queue", "UPDATE_FAILED", "the queue is gone")
     with pytest.raises(
         Trouble, match=f"is {state}, and cannot be updated: docs/deploy.md, under Failures"
     ) as trouble:
-        desk.deploy()
+        deployer.deploy()
     assert "DueQueue (AWS::SQS::Queue): the queue is gone" in str(trouble.value)
-    assert desk.cloudformation.calls == []
+    assert deployer.cloudformation.calls == []
 
 
-def test_only_failures_of_the_last_operation_are_told_the_first_one_first(desk: Desk) -> None:
-    made = desk.has("UPDATE_ROLLBACK_FAILED")
+def test_only_failures_of_the_last_operation_are_told_the_first_one_first(
+    deployer: Deployer,
+) -> None:
+    made = deployer.has("UPDATE_ROLLBACK_FAILED")
     made.events.clear()
     made.tell("Old", "AWS::SQS::Queue", "CREATE_FAILED", "long ago")
     made.tell(NAME, "AWS::CloudFormation::Stack", "UPDATE_IN_PROGRESS", "User Initiated")
     made.tell("First", "AWS::SQS::Queue", "UPDATE_FAILED", "no")
     made.tell("Then", "AWS::SQS::Queue", "UPDATE_FAILED", "Resource update cancelled")
     made.tell("Second", "AWS::SQS::Queue", "UPDATE_FAILED", "nor this")
-    lines = stack._failures(desk.cloud, NAMES).splitlines()
+    lines = stack._failures(deployer.cloud, NAMES).splitlines()
     assert [line.split()[0] for line in lines] == ["First", "Second"]
 
 
-def test_tables_that_a_deleted_stack_has_left_are_told_and_nothing_is_made(desk: Desk) -> None:
+def test_tables_that_a_deleted_stack_has_left_are_told_and_nothing_is_made(
+    deployer: Deployer,
+) -> None:
     """A new stack would make another key, and could not read the secrets in the tables."""
-    desk.deploy()
-    del desk.cloudformation.stacks[NAME]
-    desk.cloudformation.calls.clear()
+    deployer.deploy()
+    del deployer.cloudformation.stacks[NAME]
+    deployer.cloudformation.calls.clear()
     with pytest.raises(
         Trouble,
         match=(
@@ -171,20 +175,20 @@ def test_tables_that_a_deleted_stack_has_left_are_told_and_nothing_is_made(desk:
             r"docs/deploy.md"
         ),
     ):
-        desk.deploy()
-    assert desk.cloudformation.calls == []
+        deployer.deploy()
+    assert deployer.cloudformation.calls == []
 
 
-def test_a_stack_that_holds_the_functions_is_left_alone(desk: Desk) -> None:
+def test_a_stack_that_holds_the_functions_is_left_alone(deployer: Deployer) -> None:
     """Chalice's own template, which `make package` made, has this output: an update without the
     functions would delete them.
     """
-    desk.has("UPDATE_COMPLETE").template["Outputs"]["RestAPIId"] = {"Value": "abc"}
+    deployer.has("UPDATE_COMPLETE").template["Outputs"]["RestAPIId"] = {"Value": "abc"}
     with pytest.raises(
         Trouble, match=r"an update would delete them; docs/deploy.md, under Upgrade"
     ):
-        desk.deploy(LogRetentionDays="7")
-    assert desk.cloudformation.calls == []
+        deployer.deploy(LogRetentionDays="7")
+    assert deployer.cloudformation.calls == []
 
 
 class Refusing(CloudFormation):
@@ -194,12 +198,12 @@ class Refusing(CloudFormation):
         raise refused("Unrecognized resource types: [AWS::Scheduler::ScheduleGroup]")
 
 
-def test_a_template_that_cloudformation_refuses_is_told(desk: Desk) -> None:
-    desk.cloud._clients["cloudformation"] = Refusing()
+def test_a_template_that_cloudformation_refuses_is_told(deployer: Deployer) -> None:
+    deployer.cloud._clients["cloudformation"] = Refusing()
     with pytest.raises(
         Trouble, match=r"refuses the template or a parameter: Unrecognized resource types"
     ):
-        desk.deploy()
+        deployer.deploy()
 
 
 def test_all_data_outlives_a_destroyed_stage_and_all_that_costs_goes() -> None:

@@ -40,7 +40,7 @@ from tests.permissions import (
     recorded,
 )
 from tests.simulation.scenarios import SCRIPTS, play
-from tests.simulation.simulation import live
+from tests.simulation.simulation import simulate
 
 # What the functions need is recorded once.
 pytestmark = pytest.mark.xdist_group("policies")
@@ -182,7 +182,7 @@ def seen() -> Iterator[Record]:
         fire(Environment())
         admit()
         assert [
-            life.violation for life in (live(seed) for seed in range(SEEDS)) if life.violation
+            run.violation for run in (simulate(seed) for seed in range(SEEDS)) if run.violation
         ] == []
         for script in SCRIPTS:
             play(script, {})

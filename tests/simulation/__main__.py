@@ -1,4 +1,4 @@
-"""Replay a life, or go on with the long exploration.
+"""Replay a run of the simulation, or go on with the long exploration.
 
 python -m tests.simulation replay 1234                      a seed, with its timeline
 python -m tests.simulation replay a_retry 17=KILL_AFTER     a script, with faults at calls
@@ -13,26 +13,26 @@ import sys
 from tests.simulation.bugs import hunt, hunt_all
 from tests.simulation.faults import Fault
 from tests.simulation.scenarios import SCRIPTS, play
-from tests.simulation.simulation import live
+from tests.simulation.simulation import simulate
 from tests.simulation.soak import SEEDS, soak
 
 
 def replay(what: str, chosen: list[str]) -> int:
-    """Print a life's timeline and how it ended. Return 1 when a promise was broken."""
+    """Print a run's timeline and how it ended. Return 1 when a promise was broken."""
     if what.isdigit():
-        life = live(int(what), is_verbose=True)
+        run = simulate(int(what), is_verbose=True)
     else:
         script = next(script for script in SCRIPTS if script.__name__ == what)
         faults = {
             int(number): Fault[name] for number, _, name in (one.partition("=") for one in chosen)
         }
-        life, _ = play(script, faults, is_verbose=True)
-    print(*life.trace, sep="\n")
+        run, _ = play(script, faults, is_verbose=True)
+    print(*run.trace, sep="\n")
     print(
-        f"{life.calls} calls, {life.faults} faults, {life.sent} requests sent; "
-        f"{life.violation or 'every promise was kept'}"
+        f"{run.calls} calls, {run.faults} faults, {run.sent} requests sent; "
+        f"{run.violation or 'every promise was kept'}"
     )
-    return 1 if life.violation else 0
+    return 1 if run.violation else 0
 
 
 def explore(seconds: float, seeds: int) -> int:

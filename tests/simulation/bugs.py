@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.simulation.scenarios import SCRIPTS, play
-from tests.simulation.simulation import live
+from tests.simulation.simulation import simulate
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = 5000
@@ -483,11 +483,11 @@ def plant(found: Bug, folder: Path) -> None:
 def hunt() -> str | None:
     """Return what shows that this code is wrong, as `replay` takes it; None if nothing does."""
     for script in SCRIPTS:
-        life, _ = play(script, {})
-        if life.violation:
-            return f"{script.__name__}: {life.violation}"
+        run, _ = play(script, {})
+        if run.violation:
+            return f"{script.__name__}: {run.violation}"
     for seed in range(SEEDS):
-        violation = live(seed).violation
+        violation = simulate(seed).violation
         if violation:
             return f"{seed}: {violation}"
     for script in SCRIPTS:

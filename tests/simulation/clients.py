@@ -301,7 +301,7 @@ class Someone:
         self._until = until
         self._keys = 0
 
-    def live(self) -> None:
+    def work(self) -> None:
         """Go on until the time is over."""
         virtual_time = self._clients.virtual_time
         acts: list[tuple[int, Callable[[], object]]] = [
@@ -418,13 +418,13 @@ class Someone:
         self._clients.list_all(self._chance.choice((1, 2, 100)))
 
 
-def live_through(deployment: Deployment, clients: Clients, until: float) -> None:
-    """Let some clients live until a time."""
+def run_clients(deployment: Deployment, clients: Clients, until: float) -> None:
+    """Run some clients until a time."""
     for _ in range(deployment.chance.choice((1, 2, 3))):
         someone = Someone(clients, random.Random(deployment.chance.random()), until)
         deployment.virtual_time.at(
             deployment.chance.uniform(0, 5),
-            partial(deployment.begin, "client", someone.live),
+            partial(deployment.begin, "client", someone.work),
         )
 
 

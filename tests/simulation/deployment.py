@@ -413,8 +413,8 @@ def deployed(plan: Plan, fault_rates: FaultRates, seed: object) -> Iterator[Depl
     """Deploy, with every source of chance seeded: owner tokens and ids come from `os.urandom`,
     jitter from `random`.
     """
-    # A life leaves some 500 objects in circles; to look for them every 700 objects takes a third of
-    # its time.
+    # A run leaves some 500 objects in cycles; collecting every 700 objects takes a third of its
+    # time.
     gc.set_threshold(200_000)
     chance = random.Random(str(seed))
     entropy, urandom, state = random.Random(f"entropy {seed}"), os.urandom, random.getstate()

@@ -363,7 +363,7 @@ SCRIPTS: tuple[Script, ...] = (
 def play(
     script: Script, chosen: Mapping[int, Fault], *, is_verbose: bool = False
 ) -> tuple[SimulationRun, list[tuple[int, Fault]]]:
-    """Live through a script with faults at the calls that are chosen.
+    """Run a script with faults at the chosen calls.
 
     Return also every fault that its calls could have met.
     """

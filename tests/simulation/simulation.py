@@ -1,4 +1,4 @@
-"""One simulated life of a deployment, by its seed: clients and faults by chance, then quiet, then
+"""One simulated run of a deployment, by its seed: clients and faults by chance, then quiet, then
 the promises.
 """
 
@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tests.simulation.clients import Clients, heal, live_through
+from tests.simulation.clients import Clients, heal, run_clients
 from tests.simulation.deployment import Deployment, deployed
 from tests.simulation.faults import FaultRates, Plan, of_seed
 from tests.simulation.observer import Violation
@@ -33,23 +33,23 @@ class SimulationRun:
     trace: tuple[str, ...] = ()
 
 
-def live(seed: int, *, is_verbose: bool = False) -> SimulationRun:
-    """Live through a seed."""
+def simulate(seed: int, *, is_verbose: bool = False) -> SimulationRun:
+    """Simulate a deployment with the clients and faults of a seed."""
     plan, fault_rates = of_seed(seed)
     with deployed(plan, fault_rates, seed) as deployment:
         deployment.cloud.is_verbose = is_verbose
         clients = Clients(deployment)
         violation = None
         try:
-            _live(deployment, clients, random.Random(f"length {seed}"))
+            _simulate(deployment, clients, random.Random(f"length {seed}"))
         except Violation as broken:
             violation = str(broken)
         return told(deployment, seed, violation)
 
 
-def _live(deployment: Deployment, clients: Clients, chance: random.Random) -> None:
+def _simulate(deployment: Deployment, clients: Clients, chance: random.Random) -> None:
     until = chance.choice((60.0, 130.0, 250.0))
-    live_through(deployment, clients, until)
+    run_clients(deployment, clients, until)
     deployment.virtual_time.run_until(until + 60)
     finish(deployment, clients)
 
@@ -71,7 +71,7 @@ def finish(deployment: Deployment, clients: Clients) -> None:
 
 
 def told(deployment: Deployment, seed: int, violation: str | None) -> SimulationRun:
-    """Sum a life up."""
+    """Return the summary of a run."""
     cloud = deployment.cloud
     kills = sum(fault.name.startswith("KILL") for _, fault in cloud.met)
     sent = len(deployment.observer.sent)
@@ -89,4 +89,4 @@ def told(deployment: Deployment, seed: int, violation: str | None) -> Simulation
     )
 
 
-__all__ = ["FaultRates", "Plan", "SimulationRun", "finish", "live", "told"]
+__all__ = ["FaultRates", "Plan", "SimulationRun", "finish", "simulate", "told"]

@@ -22,20 +22,20 @@ from typing import TypeVar
 
 from tests.simulation.faults import Fault
 from tests.simulation.scenarios import SCRIPTS, play
-from tests.simulation.simulation import SimulationRun, live
+from tests.simulation.simulation import SimulationRun, simulate
 
 ROOT = Path(__file__).parent.parent.parent
 RECORD = Path(__file__).parent / "soak.json"
 SEEDS = 1_000_000
 CHUNK = 250
 Where = TypeVar("Where")
-# What begins lives and takes no part in them.
+# Modules that start runs and take no part in them.
 LOOKERS_ON = {"__main__.py", "bugs.py", "soak.py", "test_simulation.py"}
 
 
 @dataclass
 class Done:
-    """What has been lived through.
+    """What has been simulated.
 
     `next_seed` and `next_pair` say where to go on; a pair is [script, index].
     """
@@ -57,27 +57,27 @@ class Done:
 
 @dataclass
 class Chunk:
-    """What some lives came to."""
+    """The totals of some runs."""
 
     calls: int = 0
     faults: int = 0
     kills: int = 0
     sent: int = 0
-    lives: int = 0
+    runs: int = 0
     violations: list[str] = field(default_factory=list)
 
-    def add(self, life: SimulationRun, replay: str) -> None:
-        self.calls += life.calls
-        self.faults += life.faults
-        self.kills += life.kills
-        self.sent += life.sent
-        self.lives += 1
-        if life.violation:
-            self.violations.append(f"python -m tests.simulation replay {replay}: {life.violation}")
+    def add(self, run: SimulationRun, replay: str) -> None:
+        self.calls += run.calls
+        self.faults += run.faults
+        self.kills += run.kills
+        self.sent += run.sent
+        self.runs += 1
+        if run.violation:
+            self.violations.append(f"python -m tests.simulation replay {replay}: {run.violation}")
 
 
 def code_digest() -> str:
-    """Return a digest of everything that a life depends on: the code, what it is permitted, and
+    """Return a digest of everything that a run depends on: the code, what it is permitted, and
     what plays the clients and the cloud.
     """
     files = [
@@ -104,10 +104,10 @@ def code_digest() -> str:
 
 
 def seeds_from(first: int) -> Chunk:
-    """Live through a chunk of seeds."""
+    """Simulate a chunk of seeds."""
     chunk = Chunk()
     for seed in range(first, first + CHUNK):
-        chunk.add(live(seed), str(seed))
+        chunk.add(simulate(seed), str(seed))
     return chunk
 
 
@@ -118,13 +118,13 @@ def pairs_of(script: int) -> list[tuple[tuple[int, Fault], tuple[int, Fault]]]:
 
 
 def pairs_from(where: tuple[int, int]) -> Chunk:
-    """Live through a chunk of pairs."""
+    """Simulate a chunk of pairs."""
     script, first = where
     chunk = Chunk()
     for one, other in pairs_of(script)[first : first + CHUNK]:
-        life, _ = play(SCRIPTS[script], dict((one, other)))
+        run, _ = play(SCRIPTS[script], dict((one, other)))
         chunk.add(
-            life, f"{SCRIPTS[script].__name__} {one[0]}={one[1].name} {other[0]}={other[1].name}"
+            run, f"{SCRIPTS[script].__name__} {one[0]}={one[1].name} {other[0]}={other[1].name}"
         )
     return chunk
 
@@ -157,7 +157,7 @@ def soak(seconds: float, seeds: int = SEEDS) -> Done:
     """Go on for at most so many seconds, on every processor."""
     done, began = load(), time.monotonic()
     before = done.seconds
-    # New processes now and then, since what lives leave behind adds up.
+    # New processes now and then, since what runs leave behind adds up.
     with multiprocessing.Pool(os.cpu_count(), maxtasksperchild=40) as pool:
 
         def note(chunk: Chunk) -> bool:
@@ -169,13 +169,13 @@ def soak(seconds: float, seeds: int = SEEDS) -> Done:
             return time.monotonic() - began < seconds
 
         for where, chunk in _results(pool, pairs_from, _pair_chunks(done)):
-            done.pairs += chunk.lives
+            done.pairs += chunk.runs
             done.next_pair = [where[0], where[1] + CHUNK]
             if not note(chunk):
                 return done
         done.next_pair = [len(SCRIPTS), 0]
         for first, chunk in _results(pool, seeds_from, iter(range(done.next_seed, seeds, CHUNK))):
-            done.seeds += chunk.lives
+            done.seeds += chunk.runs
             done.next_seed = first + CHUNK
             if not note(chunk):
                 return done

@@ -16,7 +16,7 @@ from tests.simulation.clients import Clients
 from tests.simulation.deployment import deployed
 from tests.simulation.faults import Fault, FaultRates, Plan
 from tests.simulation.scenarios import SCRIPTS, Script, play
-from tests.simulation.simulation import live
+from tests.simulation.simulation import simulate
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = 5_000
@@ -25,26 +25,24 @@ SHARDS = 10
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_no_seed_breaks_a_promise(shard: int) -> None:
-    lives = (live(seed) for seed in range(shard, SEEDS, SHARDS))
+    runs = (simulate(seed) for seed in range(shard, SEEDS, SHARDS))
     broken = [
-        f"python -m tests.simulation replay {life.seed}: {life.violation}"
-        for life in lives
-        if life.violation
+        f"python -m tests.simulation replay {run.seed}: {run.violation}"
+        for run in runs
+        if run.violation
     ]
     assert broken == []
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
 def test_no_single_fault_breaks_a_promise(script: Script) -> None:
-    life, points = play(script, {})
-    assert life.violation is None
+    run, points = play(script, {})
+    assert run.violation is None
     assert len(points) > 20
-    lives = (
-        (number, fault, play(script, {number: fault})[0].violation) for number, fault in points
-    )
+    runs = ((number, fault, play(script, {number: fault})[0].violation) for number, fault in points)
     broken = [
         f"python -m tests.simulation replay {script.__name__} {number}={fault.name}: {why}"
-        for number, fault, why in lives
+        for number, fault, why in runs
         if why
     ]
     assert broken == []
@@ -53,8 +51,8 @@ def test_no_single_fault_breaks_a_promise(script: Script) -> None:
 def test_the_same_seed_is_the_same_life_in_every_process() -> None:
     count = 1000 if os.environ.get("RESONA_SOAK") else 40
     code = (
-        f"from tests.simulation.simulation import live\nfor seed in range({count}): "
-        f"print(live(seed).digest)"
+        f"from tests.simulation.simulation import simulate\nfor seed in range({count}): "
+        f"print(simulate(seed).digest)"
     )
     digests = []
     for hash_seed in ("1", "2"):

@@ -97,7 +97,7 @@ class Account:
 
 
 def account_of(stage: Remote) -> Account:
-    """Return the account that a stage lives in, by AWS's usual credentials.
+    """Return the account that a stage is deployed in, by AWS's usual credentials.
 
     Raises NoAccount, also if they are another account's.
     """
