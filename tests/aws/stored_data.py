@@ -91,9 +91,7 @@ def serving(env: Environment) -> Iterator[Api]:
 
 
 def leave() -> dict[str, Any]:
-    """Return what a stage holds at the instant at which an executor dies between a claim and its
-    record.
-    """
+    """Return what a stage stores when an executor dies between a claim and its record."""
     env = Environment()
     left: dict[str, Any] = {}
 

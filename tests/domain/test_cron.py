@@ -466,8 +466,8 @@ def test_what_is_proposed_for_the_nth_weekday_means_just_that_or_the_target_is_t
 
 def test_what_is_proposed_for_the_last_day_is_the_last_day() -> None:
     proposed = re.search(r"with (\S+ \S+) and (\S+ \S+) and (\S+ \S+) as day", refusal("0 9 L * *"))
-    assert proposed is not None
-    parts = proposed.groups()
+    assert said is not None
+    parts = said.groups()
     proposed = set().union(*(days_of(f"0 9 {part} *") for part in parts))
     last = {day for day in DAYS if (day + timedelta(days=1)).day == 1}
     # That 29 February is left out, the sentence says.
