@@ -465,7 +465,7 @@ def test_what_is_proposed_for_the_nth_weekday_means_just_that_or_the_target_is_t
 
 
 def test_what_is_proposed_for_the_last_day_is_the_last_day() -> None:
-    proposed = re.search(r"with (\S+ \S+) and (\S+ \S+) and (\S+ \S+) as day", refusal("0 9 L * *"))
+    said = re.search(r"with (\S+ \S+) and (\S+ \S+) and (\S+ \S+) as day", refusal("0 9 L * *"))
     assert said is not None
     parts = said.groups()
     proposed = set().union(*(days_of(f"0 9 {part} *") for part in parts))
