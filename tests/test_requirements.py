@@ -9,6 +9,7 @@ from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -140,7 +141,7 @@ def is_here(name: str, package: str) -> bool:
 
 
 def is_for_here(marker: str | None) -> bool:
-    return not marker or Requirement(f"x ; {marker}").marker.evaluate()  # type: ignore[union-attr]
+    return not marker or Marker(marker).evaluate()
 
 
 def needs(package: str) -> set[str]:

@@ -1,5 +1,5 @@
-"""What `assemble()` puts together from the environment, on an AWS that moto plays: every part
-reaches what its own setting names.
+"""What `handlers.composition` puts together from the environment, on moto: every part reaches what
+its own setting names.
 
 Everything that a setting names is there once, under a name that no other has, so two swapped
 arguments reach nothing.
