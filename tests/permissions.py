@@ -143,8 +143,8 @@ def _may(function: str, need: Need) -> bool:
 
 def _forbidden(function: str, need: Need, operation: str) -> Forbidden:
     return Forbidden(
-        f".chalice/{STAGE}/{function}.json does not allow {need.action} on {need.resource}, "
-        f"which {operation} takes"
+        f".chalice/{STAGE}/{function}.json does not allow {need.action} on {need.resource}, which "
+        f"{operation} takes"
     )
 
 

@@ -123,7 +123,7 @@ def test_what_needs_account_and_region_is_named_when_the_function_s_arn_is_unkno
         SettingMissing,
         match=(
             f"^the environment variable {name} is not set, and the Lambda function's ARN is "
-            f"unknown$"
+            "unknown$"
         ),
     ):
         read_settings({**ENVIRON, name: ""}, arn)
@@ -177,8 +177,8 @@ def test_a_wrong_number_is_refused_and_shown(text: str) -> None:
     with pytest.raises(SettingMissing) as refused:
         read_settings({**ENVIRON, "RESONA_RUN_RETENTION": text})
     assert str(refused.value) == (
-        f"the environment variable RESONA_RUN_RETENTION must be a whole number from 1 to "
-        f"365, not {text!r}"
+        "the environment variable RESONA_RUN_RETENTION must be a whole number from 1 to 365, not "
+        f"{text!r}"
     )
 
 
@@ -253,6 +253,6 @@ def test_what_is_no_level_is_refused_and_shown(text: str) -> None:
     with pytest.raises(SettingMissing) as refused:
         read_log_level({"RESONA_LOG_LEVEL": text})
     assert str(refused.value) == (
-        f"the environment variable RESONA_LOG_LEVEL must be one of DEBUG, INFO, WARNING, "
-        f"ERROR, not {text!r}"
+        "the environment variable RESONA_LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, "
+        f"not {text!r}"
     )

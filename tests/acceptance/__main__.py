@@ -87,10 +87,9 @@ def _run(stage: Remote, report: Report) -> None:
     stage.is_cleaned_by_tests = False
     print(
         f"Resona {report.version} at {stage.url}, stage {stage.stage}, run {stage.run}.\n"
-        f"This takes at most about {seconds / 60:.0f} minutes, and is stopped after twice "
-        f"that; it registers about "
-        f"{jobs + TEST_JOBS + sizes.ahead} jobs, labelled acceptance:{stage.run}; they are "
-        f"deleted at the end, also after Ctrl-C.\n"
+        f"This takes at most about {seconds / 60:.0f} minutes, and is stopped after twice that; it "
+        f"registers about {jobs + TEST_JOBS + sizes.ahead} jobs, labelled acceptance:{stage.run}; "
+        "they are deleted at the end, also after Ctrl-C.\n"
         f"AWS account: {why_not or 'the one of the stage, by the credentials here'}.\n",
         flush=True,
     )

@@ -71,8 +71,8 @@ class Client:
             else:
                 age = killed_at - entry.said_at
                 self.wrong.append(
-                    f"{entry.path}: {entry.said} was acknowledged {age} before the kill, and "
-                    f"it is {found}"
+                    f"{entry.path}: {entry.said} was acknowledged {age} before the kill, and it is "
+                    f"{found}"
                 )
 
     def _send(

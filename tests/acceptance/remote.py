@@ -62,7 +62,7 @@ class Remote(Served):
             or parts.fragment
         ):
             raise Refused(
-                f"RESONA_URL must be the URL that the stage is served at, such as "
+                "RESONA_URL must be the URL that the stage is served at, such as "
                 f"https://….amazonaws.com/api, not {url!r}"
             )
         match = _STAGE.match(key)
@@ -124,8 +124,8 @@ class Remote(Served):
         health = self._asked("GET", "/health")
         if health.status_code != 200 or not _is_health(health):
             raise Refused(
-                f"{self.url}/health answers {health.status_code}, and not as Resona does: has "
-                f"the URL its stage at the end (…/api)?"
+                f"{self.url}/health answers {health.status_code}, and not as Resona does: has the "
+                "URL its stage at the end (…/api)?"
             )
         first = time.monotonic()
         listed = self._asked("GET", "/jobs?limit=1")
@@ -138,14 +138,13 @@ class Remote(Served):
         if emptied.status_code in (401, 403):
             raise Refused(
                 f"{self.url} does not take RESONA_KEY ({listed.status_code} to read, "
-                f"{emptied.status_code} to write): "
-                f"make one with both scopes, .venv/bin/python -m infra.keys create --stage "
-                f"{self.stage} --tenant acceptance"
+                f"{emptied.status_code} to write): make one with both scopes, .venv/bin/python -m "
+                f"infra.keys create --stage {self.stage} --tenant acceptance"
             )
         if (listed.status_code, emptied.status_code) != (200, 200):
             raise Refused(
-                f"{self.url} answers {listed.status_code} to GET /jobs and "
-                f"{emptied.status_code} to POST /jobs/delete: see its logs"
+                f"{self.url} answers {listed.status_code} to GET /jobs and {emptied.status_code} "
+                "to POST /jobs/delete: see its logs"
             )
         self.ahead, self.clock_error = self._clock()
 
@@ -178,8 +177,8 @@ class Remote(Served):
             return self.request(method, path)
         except requests.RequestException as error:
             raise Refused(
-                f"{self.url} does not answer ({type(error).__name__}): is it the URL that "
-                f"`make deploy` has printed?"
+                f"{self.url} does not answer ({type(error).__name__}): is it the URL that `make "
+                "deploy` has printed?"
             ) from error
 
     def _session(self) -> requests.Session:
@@ -228,7 +227,7 @@ def of_environment() -> Remote:
         if not environ.get(name):
             raise Refused(
                 f"{name} is not set: the acceptance suite of a stage needs RESONA_URL and "
-                f"RESONA_KEY"
+                "RESONA_KEY"
             )
     slack = environ.get("RESONA_SLACK") or "2"
     if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", slack):
@@ -255,9 +254,8 @@ def receiver_of_environment(stage: Remote, environ: Mapping[str, str] = os.envir
             )
         except OSError as error:
             raise Refused(
-                f"nothing can listen at {bind} here ({error.strerror}): if RESONA_RECEIVER is "
-                f"a tunnel, name its end on this machine, "
-                "such as RESONA_RECEIVER_BIND=127.0.0.1:9000"
+                f"nothing can listen at {bind} here ({error.strerror}): if RESONA_RECEIVER is a "
+                "tunnel, name its end on this machine, such as RESONA_RECEIVER_BIND=127.0.0.1:9000"
             ) from error
     return OwnApi(stage, f"acceptance-{stage.run}")
 

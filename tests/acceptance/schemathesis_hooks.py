@@ -55,17 +55,17 @@ schemathesis.openapi.format(
 # What a body may be refused for though it is as the description says: rules that no JSON schema can
 # say.
 _REASONS = re.compile(
-    "must not be less than initial_delay|is read-only|it cannot be changed|was used with "
-    "another body; use a new key for a new request"
-    "|is set by Resona or by the connection, and not yours to set|stands twice, but for upper "
-    "and lower case"
+    "must not be less than initial_delay|is read-only|it cannot be changed"
+    "|was used with another body; use a new key for a new request"
+    "|is set by Resona or by the connection, and not yours to set"
+    "|stands twice, but for upper and lower case"
     "|must be a string of 1 to 4096 bytes"
     # Of a pattern for lists of entity tags schemathesis makes `0`.
     "|must be \\* or entity tags as ETag has them, .*"
-    "|there is no such date and time|has passed; give a date to come|is more than 10 years "
-    "ahead|the clocks of .* skip this time; .*"
-    "|must be at most 50, and 16384 bytes in all|there is no secret .*|must be the key in the "
-    "path, or left out"
+    "|there is no such date and time|has passed; give a date to come"
+    "|is more than 10 years ahead|the clocks of .* skip this time; .*"
+    "|must be at most 50, and 16384 bytes in all|there is no secret .*"
+    "|must be the key in the path, or left out"
 )
 
 

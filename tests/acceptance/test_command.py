@@ -73,8 +73,8 @@ def test_it_does_not_begin_where_nothing_answers(tmp_path: Path) -> None:
     ).communicate(timeout=60)
     assert (process.returncode, list(tmp_path.iterdir())) == (2, [])
     assert output == (
-        "http://127.0.0.1:1 does not answer (ConnectionError): is it the URL that `make "
-        "deploy` has printed?\n"
+        "http://127.0.0.1:1 does not answer (ConnectionError): is it the URL that `make deploy` "
+        "has printed?\n"
     )
 
 

@@ -252,7 +252,7 @@ def imported(module: str, **environment: str) -> list[str]:
     """Return the services whose clients are there once a module is imported."""
     code = (
         f"import {module}; from chalicelib.aws import clients; print(*clients._early); same = "
-        f"clients.dynamodb() is clients.dynamodb()"
+        "clients.dynamodb() is clients.dynamodb()"
     )
     made = {
         "PATH": os.environ["PATH"],

@@ -150,8 +150,8 @@ def shown(late: list[float]) -> str:
 
 def main(sizes: list[int]) -> None:
     print(
-        f"seconds late, with targets of {TARGET_SECONDS * 1000:.0f} ms and batches of {BATCH} "
-        f"sent side by side"
+        f"seconds late, with targets of {TARGET_SECONDS * 1000:.0f} ms and batches of {BATCH} sent "
+        "side by side"
     )
     for name, pollers, warm in (("from idle", FROM_IDLE, 0), ("warm", WARM, WARM)):
         for jobs in sizes:

@@ -84,10 +84,9 @@ def report(expressions: Iterable[str]) -> Iterable[str]:
     worst = max(costs, key=lambda one: one.idle)
     yield (
         f"{len(costs)} crons: {sum(one.occurrences for one in costs):,} occurrences, "
-        f"{sum(one.wakes for one in costs):,} wakes, "
-        f"{sum(idle):,} of them idle; {without} crons have no idle wake, half have at most "
-        f"{sorted(idle)[len(idle) // 2]:,}, "
-        f"the most has {worst.idle:,} ({worst.cron.expression}, {worst.cron.timezone})"
+        f"{sum(one.wakes for one in costs):,} wakes, {sum(idle):,} of them idle; {without} crons "
+        f"have no idle wake, half have at most {sorted(idle)[len(idle) // 2]:,}, the most has "
+        f"{worst.idle:,} ({worst.cron.expression}, {worst.cron.timezone})"
     )
 
 

@@ -96,7 +96,7 @@ def limits() -> Iterator[Limit]:
         units["jobs"],
         NEW_TABLE_WRITES,
         (
-            f"grows with use, to double within half an hour, or beforehand by its warm throughput; "
+            "grows with use, to double within half an hour, or beforehand by its warm throughput; "
             f"ask for more than {TABLE_WRITES:,}"
         ),
     )
@@ -107,7 +107,7 @@ def limits() -> Iterator[Limit]:
         WATCH_SHARDS * PARTITION_WRITES,
         (
             f"is {WATCH_SHARDS} partitions: raise `WATCH_SHARDS` in `chalicelib/aws/job_items.py`; "
-            f"the sweeper reads each once a minute"
+            "the sweeper reads each once a minute"
         ),
     )
     yield Limit(
@@ -123,7 +123,7 @@ def limits() -> Iterator[Limit]:
         CONCURRENCY,
         (
             f"is ours, of the account's {EXECUTIONS:,}: ask for more, raise the setting "
-            f"`RESONA_CONCURRENCY`, at most to 1,000"
+            "`RESONA_CONCURRENCY`, at most to 1,000"
         ),
         most=deliver.seconds,
     )
@@ -146,7 +146,7 @@ def limits() -> Iterator[Limit]:
         RATE,
         (
             f"is ours, of the account's {API_CALLS:,}: `POST /jobs/batch` registers 100, or raise "
-            f"`RATE` in `infra/deploy/finish.py`"
+            "`RATE` in `infra/deploy/finish.py`"
         ),
     )
 

@@ -190,8 +190,8 @@ def test_the_ends_of_time_are_refused_in_every_zone(text: str, zone: str) -> Non
 )  # fmt: skip
 def test_a_text_that_is_no_date_is_refused(text: str) -> None:
     assert refusal(text).startswith(
-        "must be a date and time as 2026-12-01T10:00:00Z, 2026-12-01T10:00:00+01:00, or "
-        "without offset"
+        "must be a date and time as 2026-12-01T10:00:00Z, 2026-12-01T10:00:00+01:00, or without "
+        "offset"
     )
 
 

@@ -17,8 +17,8 @@ EXCEPTIONS = {
 # deployed is as `make deploy` has it.
 DIFFERENCES = {
     "EventBridge Scheduler": (
-        "<aws.scheduler.scheduled-time> is filled in with the minute of the tick that fires; "
-        "ticks come every ten seconds, and in UTC alone"
+        "<aws.scheduler.scheduled-time> is filled in with the minute of the tick that fires; ticks "
+        "come every ten seconds, and in UTC alone"
     ),
     "API Gateway": (
         "import and replacement of an API, with x-amazon-apigateway-gateway-responses, are added; "
@@ -26,9 +26,8 @@ DIFFERENCES = {
     ),
     "IAM": (
         "enforced (AUTH=true), with SendMessageBatch under sqs:SendMessage, schedules in their "
-        "group, "
-        "and kms:EncryptionContext and kms:ResourceAliases as sent; "
-        "who may assume a role or pass it is not looked at"
+        "group, and kms:EncryptionContext and kms:ResourceAliases as sent; who may assume a role "
+        "or pass it is not looked at"
     ),
     "Lambda": (
         "this machine's architecture and Python, beside the package boto3 alone, the package "

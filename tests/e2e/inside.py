@@ -243,7 +243,7 @@ def main(arguments: list[str]) -> int:
         code = test(served, arguments or ["tests/acceptance", "tests/e2e"])
     print(
         f"{time.monotonic() - began:.0f} s, beside the packaging. Left out of the acceptance "
-        f"suite, beside what is for laptops alone:"
+        "suite, beside what is for laptops alone:"
     )
     for what, why in EXCEPTIONS.items():
         print(f"  {what}: {why}")
@@ -253,7 +253,7 @@ def main(arguments: list[str]) -> int:
     if code:
         print(
             (
-                f"What ministack and the functions said is in "
+                "What ministack and the functions said is in "
                 f"{FOLDER.relative_to(ROOT) / 'ministack.log'}"
             ),
             file=sys.stderr,

@@ -25,12 +25,12 @@ WIDE_RESOURCES = {
 }
 DEAD_LETTER_QUEUES = {
     "DueDeadLetterQueue": (
-        "it is the dead-letter queue of the due queue; what lies in it is an alarm, and was "
-        "armed again by the sweeper"
+        "it is the dead-letter queue of the due queue; what lies in it is an alarm, and was armed "
+        "again by the sweeper"
     ),
     "FailedQueue": (
-        "it is where Lambda puts what it gives up on; what lies in it is an alarm, and was "
-        "armed again by the sweeper"
+        "it is where Lambda puts what it gives up on; what lies in it is an alarm, and was armed "
+        "again by the sweeper"
     ),
 }
 MANAGED_POLICIES = {

@@ -227,8 +227,8 @@ def test_without_the_stack_and_in_the_wrong_region_the_command_that_comes_first_
     )
     assert done.returncode == 1
     told = (
-        f"the stage dev is in {REGION}, not in us-east-1: set AWS_REGION={REGION}, or add a "
-        f"stage of another name"
+        f"the stage dev is in {REGION}, not in us-east-1: set AWS_REGION={REGION}, or add a stage "
+        "of another name"
     )
     assert done.stderr == f"{told}; role names are the account's, not a region's\n"
     account.recorded()

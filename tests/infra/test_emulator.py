@@ -191,7 +191,7 @@ def refused(error: pytest.ExceptionInfo[ClientError]) -> str:
         {
             "ScheduleExpression": (
                 f"cron({','.join(map(str, range(60)))} {','.join(map(str, range(24)))} "
-                f"1,2,3,4,5,6,7,8,9,10 * ? *)"
+                "1,2,3,4,5,6,7,8,9,10 * ? *)"
             )
         },
         {"ScheduleExpression": "at(2999-01-01T00:00:00Z)"},

@@ -268,8 +268,8 @@ def test_what_is_allowed_for_nothing_is_noticed(seen: Record) -> None:
 def test_a_new_call_is_refused_wherever_it_is_made(module: str, handler: str) -> None:
     """No handler of failures may take the refusal for one."""
     code = (
-        f"def {handler}(client):\n  try:\n    client.scan(TableName='jobs')\n  except "
-        f"Exception:\n    pass"
+        f"def {handler}(client):\n  try:\n    client.scan(TableName='jobs')\n  except Exception:\n "
+        "   pass"
     )
     names: dict[str, Any] = {"__name__": f"chalicelib.{module}"}
     exec(code, names)

@@ -98,7 +98,7 @@ def test_a_body_whose_length_is_not_said_closes_the_connection(
         sent.sendall(
             (
                 f"POST / HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\nGET /second HTTP/1.1\r\nHost: "
-                f"x\r\n\r\n"
+                "x\r\n\r\n"
             ).encode("latin-1")
         )
         received = sent.makefile("rb").read()

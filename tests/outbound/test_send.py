@@ -321,8 +321,8 @@ def test_retry_after_is_handed_on_as_it_came_and_capped() -> None:
 
 def test_headers_are_kept_in_lower_case_without_secrets_of_the_connection() -> None:
     answer = (
-        "HTTP/1.1 401 No\r\nX-One: 1\r\nx-one: 2\r\nSet-Cookie: a=b\r\nWWW-Authenticate: "
-        "Basic\r\nContent-Length: 0\r\n\r\n"
+        "HTTP/1.1 401 No\r\nX-One: 1\r\nx-one: 2\r\nSet-Cookie: a=b\r\nWWW-Authenticate: Basic\r\n"
+        "Content-Length: 0\r\n\r\n"
     )
     with serving([{"send": answer}]) as server:
         result = call(server.port)

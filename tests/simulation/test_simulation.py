@@ -52,7 +52,7 @@ def test_the_same_seed_is_the_same_life_in_every_process() -> None:
     count = 1000 if os.environ.get("RESONA_SOAK") else 40
     code = (
         f"from tests.simulation.simulation import simulate\nfor seed in range({count}): "
-        f"print(simulate(seed).digest)"
+        "print(simulate(seed).digest)"
     )
     digests = []
     for hash_seed in ("1", "2"):

@@ -255,5 +255,5 @@ def test_there_are_as_many_metrics_as_documented_and_none_for_each_job_or_tenant
     kept = [dimensions for _, sets in METRICS.values() for dimensions in sets]
     assert (
         f"A stage has at most {sum(math.prod(values[name] for name in one) for one in kept)} "
-        f"metrics."
+        "metrics."
     ) in DOCS

@@ -123,6 +123,6 @@ def quantiles(values: Sequence[float], digits: int = 0) -> dict[str, float]:
 def told(values: dict[str, float], unit: str) -> str:
     """Put quantiles into words."""
     return (
-        f"p50 {values['p50']} {unit}, p99 {values['p99']} {unit}, max {values['max']} {unit} "
-        f"of {values['count']}"
+        f"p50 {values['p50']} {unit}, p99 {values['p99']} {unit}, max {values['max']} {unit} of "
+        f"{values['count']}"
     )

@@ -30,8 +30,8 @@ _AHEAD = timedelta(minutes=16)
 _WAIT_SECONDS = 90
 ON_THE_SECOND = "On the second: EventBridge Scheduler's own precision is 60 s, ours is 1 s."
 NOT_SENT = (
-    "After an acknowledged delete or pause nothing of the old definition is sent, save a "
-    "request that was on the wire."
+    "After an acknowledged delete or pause nothing of the old definition is sent, save a request "
+    "that was on the wire."
 )
 
 
@@ -70,7 +70,7 @@ def ahead(asking: Asking) -> Answer:
         not lost and not swept and found["lateness_ms"]["p99"] <= ALLOWED_MS * asking.patience,
         (
             f"{told(found['lateness_ms'], 'ms')}; {lost} did not fire, {swept} were armed by the "
-            f"sweeper alone"
+            "sweeper alone"
         ),
         found,
         (
@@ -103,8 +103,7 @@ def before_due(asking: Asking) -> Answer:
     return judged(
         not wrong,
         f"of {len(in_time)} jobs whose delete or pause was acknowledged before they were due "
-        f"{len(wrong)} were sent; "
-        f"{len(changed) - len(in_time)} were acknowledged too late to tell",
+        f"{len(wrong)} were sent; {len(changed) - len(in_time)} were acknowledged too late to tell",
         {"changes": changed},
         (
             "Priority 1 is broken: look at the claim of these jobs "
@@ -260,8 +259,8 @@ AHEAD = Question(
     ),
     ON_THE_SECOND
     + (
-        " The schedule wakes two minutes early, since it may take one; without it the sweeper "
-        "is 30 s late."
+        " The schedule wakes two minutes early, since it may take one; without it the sweeper is "
+        "30 s late."
     ),
     ahead,
     jobs=lambda sizes: sizes.ahead,

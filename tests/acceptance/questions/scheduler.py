@@ -79,9 +79,8 @@ def zone_names(asking: Asking) -> Answer:
     aliases = sorted(refused.keys() - used)
     return judged(
         not wrong,
-        f"of {len(taken)} names {len(refused)} are refused: {len(wrong)} of those that "
-        f"schedules are made with, {len(aliases)} aliases "
-        "that are translated before",
+        f"of {len(taken)} names {len(refused)} are refused: {len(wrong)} of those that schedules "
+        f"are made with, {len(aliases)} aliases that are translated before",
         {
             "asked": len(taken),
             "refused": wrong,
@@ -172,11 +171,10 @@ def repeated_hour(asking: Asking) -> Answer:
     told = ", ".join(f"{day:%Y-%m-%d} in {name}" for name, day in days.items())
     return Answer(
         Verdict.OPEN,
-        f"it can be asked only on a day on which an hour comes twice: {told}. On the day "
-        f"before, register `30 * * * *` and "
-        "`30 0,1,2,3 * * *` in that zone, and compare their runs with POST /triggers/preview. "
-        "Nothing depends on the answer: crons of "
-        "every hour are scheduled in UTC, and the sweeper arms what a schedule does not wake",
+        f"it can be asked only on a day on which an hour comes twice: {told}. On the day before, "
+        "register `30 * * * *` and `30 0,1,2,3 * * *` in that zone, and compare their runs with "
+        "POST /triggers/preview. Nothing depends on the answer: crons of every hour are scheduled "
+        "in UTC, and the sweeper arms what a schedule does not wake",
         {name: day.date().isoformat() for name, day in days.items()},
     )
 
@@ -262,7 +260,7 @@ QUESTIONS = [
         "real crons",
         (
             f"Does EventBridge Scheduler accept the translation of each of {len(REAL_CRONS)} crons "
-            f"that people have written?"
+            "that people have written?"
         ),
         "The translation is always possible, and at most 256 characters.",
         expressions,
@@ -284,7 +282,7 @@ QUESTIONS = [
         "After how many seconds does a new key open the stage, and is a revoked one dead?",
         (
             f"API Gateway remembers a key for {REMEMBERED_SECONDS} s: a revoked one is dead within "
-            f"them."
+            "them."
         ),
         revoked_key,
         seconds=lambda sizes: 70,
