@@ -17,6 +17,7 @@ from chalicelib.domain.errors import InvalidInput, SecretNotFound, Unavailable
 from chalicelib.domain.request import Request
 from chalicelib.domain.secrets import OVERLAP, SecretDates
 from tests.cloud import KMS, Cloud, DynamoDB, client_error
+from tests.parts import secret_store
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
@@ -31,9 +32,7 @@ class Vault:
 
     def another(self) -> SecretStore:
         """Return a store of another process."""
-        dynamodb: Any = DynamoDB(self.cloud)
-        kms: Any = KMS(self.cloud)
-        return SecretStore(dynamodb, "secrets", lambda: kms, "key", sleep=lambda seconds: None)
+        return secret_store(self.cloud, lambda seconds: None)
 
     def fails(
         self,

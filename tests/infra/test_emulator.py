@@ -464,10 +464,10 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     first.sqs.delete_message(QueueUrl=first.queue_url, ReceiptHandle=message["ReceiptHandle"])
     first.send("kept")
     first.send("kept for later", delay=900)
-    expired, lives = (
+    expired, kept = (
         {"N": f"{datetime.now(UTC).timestamp() + hours * 3600:.0f}"} for hours in (-1, 1)
     )
-    for name, at in (("expired", expired), ("lives", lives)):
+    for name, at in (("expired", expired), ("kept", kept)):
         run = {"job_id": {"S": name}, "sort": {"S": "a#01"}, "expires_at": at}
         first.dynamodb.put_item(TableName=RUNS, Item=run)
     pair = [
@@ -480,7 +480,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     second = Emulator(tmp_path)
     assert second.items() == {"kept": 7, "transacted-1": 1, "transacted-2": 1}
     assert [run["job_id"]["S"] for run in second.dynamodb.scan(TableName=RUNS)["Items"]] == [
-        "lives"
+        "kept"
     ]
     assert second.schedules() == ["kept"]
     assert second.receive() == ["kept"]

@@ -1,4 +1,4 @@
-"""Scripted lives, each short, to be lived through again with a fault at each of their calls."""
+"""Short scripts of clients, each repeated with a fault at each of their calls."""
 
 from __future__ import annotations
 
