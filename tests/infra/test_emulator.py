@@ -479,9 +479,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
 
     second = Emulator(tmp_path)
     assert second.items() == {"kept": 7, "transacted-1": 1, "transacted-2": 1}
-    assert [run["job_id"]["S"] for run in second.dynamodb.scan(TableName=RUNS)["Items"]] == [
-        "kept"
-    ]
+    assert [run["job_id"]["S"] for run in second.dynamodb.scan(TableName=RUNS)["Items"]] == ["kept"]
     assert second.schedules() == ["kept"]
     assert second.receive() == ["kept"]
     found = second.dynamodb.query(
