@@ -1,6 +1,4 @@
-"""What runs when one of Chalice's commands imports the app: the one place that decides by the
-command.
-"""
+"""Prepare the Chalice command that imports the app: `local`, `deploy` or `package`."""
 
 from __future__ import annotations
 
@@ -12,16 +10,13 @@ import click
 # Chalice's autoreload sets it for the process that serves, which imports the app in a thread.
 WORKER = "CHALICE_WORKER"
 _NO_PACKAGE = (
-    "Resona has no package: gateway responses, retries and limits are no part of what Chalice would "
-    "make. `make deploy STAGE=dev` deploys; docs/deploy.md has its three commands for pipelines."
+    "Resona has no package: Chalice's would lack gateway responses, retries and limits. "
+    "`make deploy STAGE=dev` deploys; docs/deploy.md has its commands for pipelines."
 )
 
 
 def before_chalice() -> None:
-    """Prepare the command of Chalice's that is running.
-
-    May replace the process, or end it with a sentence.
-    """
+    """Prepare the running command. May replace the process, or end it with a sentence."""
     # Click keeps its context for the main thread alone.
     context = click.get_current_context(silent=True)
     if context is None and WORKER in os.environ:

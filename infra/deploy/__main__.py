@@ -17,10 +17,11 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
+import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.domain.errors import Unavailable
-from infra.deploy import destroy, finish, hook, smoke, stack
+from infra.deploy import finish, hook, smoke, stack
 from infra.deploy.cloud import ROOT, Cloud, Names, Trouble, explained, reach
 
 
@@ -28,10 +29,13 @@ def main(
     arguments: Sequence[str],
     connect: Callable[[], Cloud] = reach,
     ask: Callable[[str], str] = input,
-    fetch: smoke.Fetch = smoke.fetch,
+    send: Callable[..., requests.Response] = requests.request,
 ) -> int:
-    """Do what the arguments say. Return the exit code: 0, 1 with a sentence, 130 if interrupted."""
-    given = _parser().parse_args(arguments)
+    """Run a command. Return the exit code: 0, 1 with a sentence, 130 if interrupted."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.parameter and given.action != "stack":
+        parser.error("--parameter is an option of stack alone")
     names = Names(given.stage)
     try:
         hook.check_stage(given.stage, ROOT)
@@ -42,83 +46,80 @@ def main(
             case "stack":
                 _stack(cloud, names, dict(given.parameter))
             case "finish":
-                _finish(cloud, names)
+                url = finish.finish(cloud, names, stack.look(cloud, names).outputs)
+                create = f".venv/bin/python -m infra.keys create --stage {given.stage}"
+                cloud.say(f"{url}\nNext: {create} --tenant <a name of yours> makes a key")
             case "smoke":
-                _smoke(cloud, names, fetch)
+                _smoke(cloud, names, send)
             case _:
-                _destroy(cloud, names, ask, is_sure=given.yes)
-    except (Trouble, Unavailable, ClientError, BotoCoreError) as error:
-        if isinstance(error, Unavailable):
-            error = Trouble(f"DynamoDB does not answer, repeat the command ({error.__cause__})")
-        print(f"\n{error if isinstance(error, Trouble) else explained(error)}", file=sys.stderr)
-        return 1
+                _destroy(cloud, names, (lambda _: given.stage) if given.yes else ask)
+    except Unavailable as error:
+        return _failed(f"DynamoDB does not answer, repeat the command ({error.__cause__})")
+    except Trouble as error:
+        return _failed(str(error))
+    except (ClientError, BotoCoreError) as error:
+        return _failed(str(explained(error)))
     except KeyboardInterrupt:
-        print("\nInterrupted: repeat the command, it continues.", file=sys.stderr)
+        _failed("Interrupted: repeat the command, it continues.")
         return 130
     return 0
+
+
+def _failed(sentence: str) -> int:
+    print(f"\n{sentence}", file=sys.stderr)
+    return 1
 
 
 def _stack(cloud: Cloud, names: Names, parameters: dict[str, str]) -> None:
     is_changed = stack.deploy(cloud, names, {**parameters, "Running": "true"})
     outputs = stack.look(cloud, names).outputs
-    cloud.say(
-        f"The stack {names.stack} is deployed" if is_changed else f"{names.stack}: no changes"
-    )
+    cloud.say(f"The stack {names.stack} {'is deployed' if is_changed else 'has no changes'}")
     cloud.say(f"The dashboard: {outputs['DashboardUrl']}")
     if outputs["AlarmEmail"] == "none":
         command = f'make deploy STAGE={names.stage} PARAMETERS="AlarmEmail=you@example.com"'
         cloud.say(f"Alarms reach nobody yet: {command}, then confirm the mail")
 
 
-def _finish(cloud: Cloud, names: Names) -> None:
-    url = finish.finish(cloud, names, stack.look(cloud, names).outputs)
-    command = (
-        f".venv/bin/python -m infra.keys create --stage {names.stage} --tenant <a name of yours>"
-    )
-    cloud.say(f"{url}\nNext: {command} makes a key")
-
-
-def _smoke(cloud: Cloud, names: Names, fetch: smoke.Fetch) -> None:
+def _smoke(cloud: Cloud, names: Names, send: Callable[..., requests.Response]) -> None:
     api = cloud.api(names)
     if api is None:
         raise Trouble(f"no API {names.stack} in {cloud.region}: `make deploy STAGE={names.stage}`")
     cloud.say("Testing: one job is to succeed, one to be retried and fail")
-    late = smoke.smoke(cloud, names, cloud.url(api), fetch)
+    late = smoke.smoke(cloud, names, cloud.url(api), send)
     cloud.say(f"It fired {late} ms after its time; the jobs and the key of the test are gone")
 
 
-def _destroy(cloud: Cloud, names: Names, ask: Callable[[str], str], *, is_sure: bool) -> None:
+def _destroy(cloud: Cloud, names: Names, ask: Callable[[str], str]) -> None:
     question = (
         f"This deletes the URL of the stage {names.stage} for good, and its jobs no longer fire. "
         f"Its tables stay.\nType {names.stage} to go on: "
     )
-    if not is_sure and ask(question).strip() != names.stage:
+    if ask(question).strip() != names.stage:
         raise Trouble(f"nothing was deleted: type {names.stage} when asked, or give --yes (YES=1)")
-    destroy.destroy(cloud, names)
+    stack.remove(cloud, names)
     cloud.say(
-        f"The stack {names.stack} stays, with the tables, the key of secrets and the logs, and costs "
-        f"what they store and $1 a month. `make deploy STAGE={names.stage}` goes on with them. "
-        "docs/deploy.md says how to delete them."
+        f"The stack {names.stack} stays, with the tables, the key of secrets and the logs, and "
+        f"costs what they store and $1 a month. `make deploy STAGE={names.stage}` goes on with "
+        "them. docs/deploy.md says how to delete them."
     )
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m infra.deploy", description="Deploy a stage.")
-    actions = parser.add_subparsers(dest="action", required=True)
-    made = {
-        "stack": "create or update the CloudFormation stack: the first command",
-        "finish": "set what Chalice cannot: the third command, after `chalice deploy`",
-        "smoke": "test a deployed stage",
-        "destroy": "delete a stage, except its data",
-    }
-    found = {name: actions.add_parser(name, help=text) for name, text in made.items()}
-    for action in found.values():
-        action.add_argument("--stage", required=True, help="dev, prod, or one of your own")
-    parameter = found["stack"].add_argument(
-        "--parameter", action="append", default=[], type=_parameter
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.deploy",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parameter.help = "of infra/template.yaml: AlarmEmail=you@example.com"
-    found["destroy"].add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("action", choices=("stack", "finish", "smoke", "destroy"))
+    parser.add_argument("--stage", required=True, help="dev, prod, or one of your own")
+    parser.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        type=_parameter,
+        help="of stack, a parameter of infra/template.yaml: AlarmEmail=you@example.com",
+    )
+    parser.add_argument("--yes", action="store_true", help="of destroy: do not ask")
     return parser
 
 
@@ -130,7 +131,7 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 def _interrupt(*_: object) -> None:
-    """Interrupt once: what cleans up is not to be interrupted."""
+    """Interrupt once: the clean-up is not to be interrupted."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -14,30 +14,31 @@ from chalicelib.api.cors_headers import shared
 from chalicelib.api.problems import NO_ROUTE, NoKey, answer_to, problem
 
 _BUSY = "a part of Resona does not answer; nothing was changed"
-_UNKNOWN = "a part of Resona did not answer in time; nobody can tell whether it was done: repeat with the same Idempotency-Key"
+_UNKNOWN = (
+    "a part of Resona did not answer in time; nobody can tell whether it was done: repeat with "
+    "the same Idempotency-Key"
+)
 _AGAIN = {"Retry-After": "1"}
 
 
 def _answers() -> dict[str, Any]:
-    no_route, forbidden = problem(404, NO_ROUTE), problem(403, "the key does not open this")
+    forbidden, no_route = problem(403, "the key does not open this"), problem(404, NO_ROUTE)
     busy, unknown = problem(503, _BUSY, _AGAIN), problem(503, _UNKNOWN, _AGAIN, unknown=True)
-    throttled = problem(429, "the stage is called too often", _AGAIN)
-    unreadable = problem(400, "the request cannot be read")
-    return {
+    kinds = {
         "UNAUTHORIZED": answer_to(NoKey()),
-        **dict.fromkeys(("ACCESS_DENIED", "WAF_FILTERED", "INVALID_API_KEY"), forbidden),
+        "ACCESS_DENIED WAF_FILTERED INVALID_API_KEY": forbidden,
         # An unknown path; with a key, API Gateway takes that for a malformed AWS signature.
-        **dict.fromkeys(("MISSING_AUTHENTICATION_TOKEN", "INVALID_SIGNATURE"), no_route),
-        **dict.fromkeys(("EXPIRED_TOKEN", "RESOURCE_NOT_FOUND", "DEFAULT_4XX"), no_route),
-        **dict.fromkeys(("BAD_REQUEST_PARAMETERS", "BAD_REQUEST_BODY"), unreadable),
+        "MISSING_AUTHENTICATION_TOKEN INVALID_SIGNATURE": no_route,
+        "EXPIRED_TOKEN RESOURCE_NOT_FOUND DEFAULT_4XX": no_route,
+        "BAD_REQUEST_PARAMETERS BAD_REQUEST_BODY": problem(400, "the request cannot be read"),
         "REQUEST_TOO_LARGE": problem(413, "the request is larger than 10 MB"),
         "UNSUPPORTED_MEDIA_TYPE": problem(415, "send the body as application/json"),
-        **dict.fromkeys(("THROTTLED", "QUOTA_EXCEEDED"), throttled),
+        "THROTTLED QUOTA_EXCEEDED": problem(429, "the stage is called too often", _AGAIN),
         # The authorizer runs first: when it fails, nothing has been done.
-        **dict.fromkeys(("AUTHORIZER_FAILURE", "AUTHORIZER_CONFIGURATION_ERROR"), busy),
-        **dict.fromkeys(("API_CONFIGURATION_ERROR", "INTEGRATION_FAILURE"), unknown),
-        **dict.fromkeys(("INTEGRATION_TIMEOUT", "DEFAULT_5XX"), unknown),
+        "AUTHORIZER_FAILURE AUTHORIZER_CONFIGURATION_ERROR": busy,
+        "API_CONFIGURATION_ERROR INTEGRATION_FAILURE INTEGRATION_TIMEOUT DEFAULT_5XX": unknown,
     }
+    return {kind: answer for row, answer in kinds.items() for kind in row.split()}
 
 
 def wanted(origins: AbstractSet[str]) -> dict[str, dict[str, Any]]:

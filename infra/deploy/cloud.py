@@ -25,18 +25,27 @@ GATEWAY_STAGE = "api"
 _CONFIG = Config(
     connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 8}
 )
-_NO_LOGIN = (
-    aws.CredentialRetrievalError,
-    aws.NoCredentialsError,
-    aws.PartialCredentialsError,
-    aws.SSOError,
-    aws.TokenRetrievalError,
-)
-_BAD_LOGIN = """ExpiredToken ExpiredTokenException RequestExpired InvalidClientTokenId InvalidAccessKeyId
-UnrecognizedClientException SignatureDoesNotMatch AuthFailure""".split()
-_DENIED = """AccessDenied AccessDeniedException UnauthorizedOperation AuthorizationError
-UnauthorizedException""".split()
 _SKEW = re.compile(r"Signature expired|Signature not yet current|RequestTimeTooSkewed", re.I)
+# Codes of services and names of botocore's errors, and what they mean.
+_MEANINGS = {
+    "ProfileNotFound": "{error}: set AWS_PROFILE to one that `aws configure list-profiles` shows",
+    """CredentialRetrievalError NoCredentialsError PartialCredentialsError SSOError
+    SSOTokenLoadError UnauthorizedSSOTokenError PendingAuthorizationExpiredError
+    TokenRetrievalError ExpiredToken ExpiredTokenException RequestExpired InvalidClientTokenId
+    InvalidAccessKeyId UnrecognizedClientException SignatureDoesNotMatch AuthFailure""": (
+        "there are no valid AWS credentials ({error}): log in first, with `aws configure` for "
+        "keys or `aws sso login` for single sign-on; a region that your account has not "
+        "enabled refuses valid ones"
+    ),
+    "EndpointConnectionError InvalidRegionError": (
+        "AWS does not answer: check the region's name and the network ({error})"
+    ),
+    """AccessDenied AccessDeniedException UnauthorizedOperation AuthorizationError
+    UnauthorizedException""": (
+        "AWS denied a permission: whoever deploys needs those of infra/deploy/policy.json; have it "
+        "attached, and repeat the command ({error})"
+    ),
+}
 
 
 class Trouble(Exception):
@@ -51,7 +60,7 @@ class Names:
 
     @property
     def stack(self) -> str:
-        """Return the name of the stack, of the schedule group, the API and the API's function."""
+        """Return the name of the stack, the schedule group, the API and the API's function."""
         return f"resona-{self.stage}"
 
     def of(self, part: str) -> str:
@@ -60,19 +69,9 @@ class Names:
 
     @property
     def functions(self) -> dict[str, str]:
-        """Return the functions' names, by Chalice's own names for them."""
+        """Return the functions' names, by Chalice's names for them, of which roles are named."""
         named = ("wake", "deliver", "sweep", "authorizer")
         return {"api_handler": self.stack, **{name: self.of(name) for name in named}}
-
-    @property
-    def roles(self) -> dict[str, str]:
-        """Return the names of the functions' roles, by Chalice's names for the functions."""
-        return {name: self.of(name) for name in self.functions}
-
-    @property
-    def rule(self) -> str:
-        """Return the name of the EventBridge rule that invokes the sweeper every minute."""
-        return self.of("sweep-event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +118,8 @@ class Cloud:
         """Return the event source mapping from the due queue to `deliver`, None if missing."""
         queue = self.arn("sqs", names.of("due"))
         found = self("lambda").list_event_source_mappings(EventSourceArn=queue)
-        usable = [one for one in found["EventSourceMappings"] if one.get("State") != "Deleting"]
-        return usable[0] if usable else None
+        usable = (one for one in found["EventSourceMappings"] if one.get("State") != "Deleting")
+        return next(usable, None)
 
 
 def reach(environ: Mapping[str, str] = os.environ, profile: str | None = None) -> Cloud:
@@ -128,24 +127,24 @@ def reach(environ: Mapping[str, str] = os.environ, profile: str | None = None) -
     try:
         region = region_of(environ, boto3.Session(profile_name=profile).region_name)
         session: Any = boto3.Session(profile_name=profile, region_name=region)
-
-        def client(service: str) -> Any:
-            return session.client(service, config=_CONFIG)
-
-        caller = client("sts").get_caller_identity()
+        caller = session.client("sts", config=_CONFIG).get_caller_identity()
     except (aws.BotoCoreError, aws.ClientError) as error:
         raise explained(error) from error
-    return Cloud(client, caller["Account"], region, caller["Arn"].split(":")[1])
+    partition = caller["Arn"].split(":")[1]
+    return Cloud(
+        lambda name: session.client(name, config=_CONFIG), caller["Account"], region, partition
+    )
 
 
 def region_of(environ: Mapping[str, str], configured: str | None) -> str:
     """Return the region: AWS_REGION, AWS_DEFAULT_REGION or the profile's. Raises Trouble."""
-    first, second = environ.get("AWS_REGION", ""), environ.get("AWS_DEFAULT_REGION", "")
-    if first and second and first != second:
-        raise Trouble(
-            f"AWS_REGION is {first} and AWS_DEFAULT_REGION is {second}: unset the wrong one"
-        )
-    region = first or second or configured
+    named = {
+        environ[name]: name for name in ("AWS_DEFAULT_REGION", "AWS_REGION") if environ.get(name)
+    }
+    if len(named) > 1:
+        said = " and ".join(f"{name} is {region}" for region, name in reversed(named.items()))
+        raise Trouble(f"{said}: unset the wrong one")
+    region = next(iter(named), configured)
     if not region:
         raise Trouble(
             "no AWS region is set: `export AWS_REGION=…`, or `aws configure set region …`, first"
@@ -160,22 +159,9 @@ def message_of(error: aws.ClientError) -> str:
 
 def explained(error: aws.ClientError | aws.BotoCoreError) -> Trouble:
     """Return what an error of AWS means to the person who deploys."""
-    code = code_of(error) if isinstance(error, aws.ClientError) else ""
-    if isinstance(error, aws.ProfileNotFound):
-        return Trouble(f"{error}: set AWS_PROFILE to one that `aws configure list-profiles` shows")
     if _SKEW.search(str(error)):
         return Trouble(f"the clock of this computer is wrong: set it, and repeat ({error})")
-    if isinstance(error, _NO_LOGIN) or code in _BAD_LOGIN:
-        return Trouble(
-            f"there are no valid AWS credentials ({error}): log in first, with `aws configure` for "
-            "keys or `aws sso login` for single sign-on; a region that your account has not "
-            "enabled refuses valid ones"
-        )
-    if isinstance(error, aws.EndpointConnectionError | aws.InvalidRegionError):
-        return Trouble(f"AWS does not answer: check the region's name and the network ({error})")
-    if code in _DENIED:
-        needed = "whoever deploys needs those of infra/deploy/policy.json"
-        return Trouble(
-            f"AWS denied a permission: {needed}; have it attached, and repeat the command ({error})"
-        )
-    return Trouble(f"AWS refused: repeat the command; if it stays, this is why: {error}")
+    code = code_of(error) if isinstance(error, aws.ClientError) else type(error).__name__
+    usual = "AWS refused: repeat the command; if it stays, this is why: {error}"
+    found = (meaning for codes, meaning in _MEANINGS.items() if code in codes.split())
+    return Trouble(next(found, usual).format(error=error))

@@ -1,7 +1,5 @@
-"""What Chalice has no setting for: retries of asynchronous invocations, recursion, the API's
-limits.
-
-Every call sets a whole value, so it can be repeated.
+"""Set what Chalice has no setting for: retries of asynchronous invocations, recursion, the API's
+limits and access log. Every call sets a whole value, so it can be repeated.
 """
 
 from __future__ import annotations
@@ -25,16 +23,18 @@ ASYNCHRONOUS = {
 # Calls a second, and a burst; more get a 429. The account's limit for all its APIs is 10,000.
 RATE, BURST = 1000, 2000
 # A line of the access log: no query string, no path (users name jobs), no address, no header.
-_LINE = """time=requestTimeEpoch request_id=requestId method=httpMethod route=resourcePath status=status
-tenant=authorizer.tenant key_id=authorizer.key_id ms=responseLatency integration_ms=integrationLatency
-authorizer_ms=authorizer.latency bytes=responseLength refused=error.responseType"""
+_LINE = """time=requestTimeEpoch request_id=requestId method=httpMethod route=resourcePath
+status=status tenant=authorizer.tenant key_id=authorizer.key_id ms=responseLatency
+integration_ms=integrationLatency authorizer_ms=authorizer.latency bytes=responseLength
+refused=error.responseType"""
 _FIELDS = dict(field.split("=") for field in _LINE.split())
 FORMAT = json.dumps(
     {name: f"$context.{value}" for name, value in _FIELDS.items()}, separators=(",", ":")
 )
 _USUAL_EXECUTIONS = 1000
 # A function that was just deployed, or a permission that was just given, takes seconds to be seen.
-_PASSING = "ResourceConflictException ResourceInUseException InvalidParameterValueException BadRequestException".split()
+_PASSING = """ResourceConflictException ResourceInUseException InvalidParameterValueException
+BadRequestException""".split()
 _TRIES, _SECONDS = 12, 5
 
 
@@ -44,17 +44,15 @@ def finish(cloud: Cloud, names: Names, outputs: Mapping[str, str]) -> str:
     if api is None or mapping is None:
         first = f"type `.venv/bin/chalice deploy --stage {names.stage}` first"
         raise Trouble(f"the stage {names.stage} has no functions in {cloud.region} yet: {first}")
-    functions, gateway = cloud("lambda"), cloud("apigateway")
+    functions = cloud("lambda")
     failed = {"OnFailure": {"Destination": cloud.arn("sqs", names.of("failed"))}}
     for part, settings in ASYNCHRONOUS.items():
         given = {"FunctionName": names.of(part), "DestinationConfig": failed, **settings}
         _until_settled(cloud, functions.put_function_event_invoke_config, **given)
     # Lambda drops what a function sends to itself, through a queue, about the 16th time. A run has
     # up to 20 attempts: https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
-    deliver = names.of("deliver")
-    _until_settled(
-        cloud, functions.put_function_recursion_config, FunctionName=deliver, RecursiveLoop="Allow"
-    )
+    allowed = {"FunctionName": names.of("deliver"), "RecursiveLoop": "Allow"}
+    _until_settled(cloud, functions.put_function_recursion_config, **allowed)
     # Chalice does not enable a mapping that somebody has disabled.
     _until_settled(cloud, functions.update_event_source_mapping, UUID=mapping["UUID"], Enabled=True)
     if (limit := limit_of(cloud)) < _USUAL_EXECUTIONS:
@@ -68,38 +66,40 @@ def finish(cloud: Cloud, names: Names, outputs: Mapping[str, str]) -> str:
     if _has_logs_role(cloud, outputs["GatewayLogsRoleArn"]):
         group = cloud.arn("logs", f"log-group:/aws/apigateway/{names.stack}")
         limits |= {"/accessLogSettings/destinationArn": group, "/accessLogSettings/format": FORMAT}
-    patches = [{"op": "replace", "path": path, "value": value} for path, value in limits.items()]
-    _until_settled(
-        cloud, gateway.update_stage, restApiId=api, stageName=GATEWAY_STAGE, patchOperations=patches
-    )
+    stage = {"restApiId": api, "stageName": GATEWAY_STAGE, "patchOperations": _patch(limits)}
+    _until_settled(cloud, cloud("apigateway").update_stage, **stage)
     return cloud.url(api)
 
 
 def _has_logs_role(cloud: Cloud, role: str) -> bool:
-    """Say whether API Gateway can write logs in this region; give it the stack's role if it has
-    none.
+    """Return whether API Gateway can write logs in this region; give it the role if it has none.
 
-    The role is the account's, for all its APIs: one that is there stays.
+    The role is the account's, for all its APIs: an existing one stays.
     """
     gateway = cloud("apigateway")
     if gateway.get_account().get("cloudwatchRoleArn"):
         return True
-    patch = [{"op": "replace", "path": "/cloudwatchRoleArn", "value": role}]
+    patch = _patch({"/cloudwatchRoleArn": role})
     try:
         _until_settled(cloud, gateway.update_account, patchOperations=patch)
     except ClientError as error:
         cloud.say(
-            f"There are no access logs: API Gateway has no role for logs in this account ({error}). "
-            f"Have an administrator type `aws apigateway update-account --region {cloud.region} "
-            f"--patch-operations op=replace,path=/cloudwatchRoleArn,value={role}`, then repeat this."
+            "There are no access logs: API Gateway has no role for logs in this account "
+            f"({error}). Have an administrator type `aws apigateway update-account --region "
+            f"{cloud.region} --patch-operations op=replace,path=/cloudwatchRoleArn,value={role}`, "
+            "then repeat this."
         )
         return False
     cloud.say(f"API Gateway had no role for logs in this account and region; it has {role} now")
     return True
 
 
+def _patch(values: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"op": "replace", "path": path, "value": value} for path, value in values.items()]
+
+
 def _until_settled(cloud: Cloud, call: Callable[..., object], **request: Any) -> None:
-    """Call, again for a minute while what was just made is not ready. Raises ClientError."""
+    """Make a call; for a minute, repeat it while its subject is not ready. Raises ClientError."""
     for left in range(_TRIES, 0, -1):
         try:
             call(**request)

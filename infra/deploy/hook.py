@@ -1,9 +1,8 @@
-"""What runs before `chalice deploy`, when Chalice imports the app: see that it can work, or stop.
+"""Prepare `chalice deploy` when Chalice imports the app, or end it with a sentence.
 
 Chalice finds roles and functions by their names, but the API and the queue's event source mapping
 only by .chalice/deployed/<stage>.json, which it writes at the end of a deploy. In another clone, or
-after an interrupted deploy, it would create a second API. So both are looked up in the account and
-noted there. Chalice has read the file by then: it is started again when the file was wrong.
+after an interrupted deploy, it would create a second API. So it gets both from the account.
 """
 
 from __future__ import annotations
@@ -19,14 +18,12 @@ from typing import Any
 import chalice.cli
 import click
 from botocore.exceptions import BotoCoreError, ClientError
+from chalice.config import DeployedResources
 from chalice.deploy.swagger import SwaggerGenerator
 
 from chalicelib.config import SettingMissing, read_concurrency, read_origins
 from infra.deploy import answers, stack
 from infra.deploy.cloud import Cloud, Names, Trouble, explained, reach
-
-_API, _MAPPING = "rest_api", "deliver-sqs-event-source"
-_USUAL = 800
 
 
 def before_deploy(context: click.Context) -> None:
@@ -34,15 +31,11 @@ def before_deploy(context: click.Context) -> None:
     stage, project = context.params["stage"], Path(context.obj["project_dir"])
     try:
         cloud = prepare(stage, context.params.get("profile"), project)
-        is_noted_wrong = note(cloud, Names(stage), project)
+        find_by_name(cloud, Names(stage))
     except Trouble as trouble:
         sys.exit(str(trouble))
     except (ClientError, BotoCoreError) as error:
         sys.exit(str(explained(error)))
-    if is_noted_wrong:
-        sys.stdout.flush()
-        # This very command
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
     _say_what_failed()
 
 
@@ -74,24 +67,24 @@ def check_stage(stage: str, project: Path) -> None:
     if stage == "local":
         raise Trouble("the stage local is the laptop's: deploy another, `--stage dev`")
     config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
-    own = config["stages"].get(stage)
-    if own is None or own.get("environment_variables", {}).get("RESONA_STAGE") != stage:
+    own = config["stages"].get(stage, {}).get("environment_variables", {})
+    if own.get("RESONA_STAGE") != stage:
         known = ", ".join(sorted(config["stages"].keys() - {"local"}))
         raise Trouble(
-            f".chalice/config.json has no stage {stage} whose RESONA_STAGE is {stage}; it has {known}: docs/deploy.md says how to add one"
+            f".chalice/config.json has no stage {stage} whose RESONA_STAGE is {stage}; it has "
+            f"{known}: docs/deploy.md says how to add one"
         )
 
 
 def check_region(cloud: Cloud, names: Names) -> None:
-    """Raise Trouble if the stage is in another region, by the trust policy of its scheduler role."""
+    """Raise Trouble if the trust policy of its scheduler role has the stage in another region."""
     try:
         role = cloud("iam").get_role(RoleName=names.of("scheduler"))["Role"]
     except ClientError:
         # There is no such stage, or nobody may know.
         return
-    _, is_there, arn = (
-        json.dumps(role["AssumeRolePolicyDocument"]).replace("%3A", ":").partition("arn:")
-    )
+    trust = json.dumps(role["AssumeRolePolicyDocument"]).replace("%3A", ":")
+    _, is_there, arn = trust.partition("arn:")
     home = arn.split(":")[2] if is_there else cloud.region
     if home != cloud.region:
         raise Trouble(
@@ -112,40 +105,30 @@ def concurrency(limit: int) -> int:
     Lambda takes 2 to 1,000. A message that pollers received and Lambda then throttled is invisible
     for 12 minutes, and dead after five times.
     """
-    return max(2, min(_USUAL, limit * 4 // 5))
+    return max(2, min(800, limit * 4 // 5))
 
 
-def note(cloud: Cloud, names: Names, project: Path) -> bool:
-    """Write API and event source mapping into Chalice's notes; return whether they were wrong."""
-    path = project / ".chalice" / "deployed" / f"{names.stage}.json"
-    noted = json.loads(path.read_text(encoding="utf-8"))["resources"] if path.exists() else []
-    wanted = [one for one in noted if one["name"] not in (_API, _MAPPING) and _is_here(cloud, one)]
+def find_by_name(cloud: Cloud, names: Names) -> None:
+    """Have Chalice use the account's API and event source mapping, and none of its notes."""
+    found = dict[str, dict[str, str]]()
     if api := cloud.api(names):
-        url = f"{cloud.url(api)}/"
-        wanted.append(
-            {"name": _API, "resource_type": "rest_api", "rest_api_id": api, "rest_api_url": url}
-        )
+        found["rest_api"] = {"resource_type": "rest_api", "rest_api_id": api}
     if mapping := cloud.mapping(names):
-        given = {
-            "queue_arn": mapping["EventSourceArn"],
+        found["deliver-sqs-event-source"] = {
+            "resource_type": "sqs_event",
             "queue": names.of("due"),
+            "queue_arn": mapping["EventSourceArn"],
             "lambda_arn": mapping["FunctionArn"],
+            "event_uuid": mapping["UUID"],
         }
-        wanted.append(
-            {"name": _MAPPING, "resource_type": "sqs_event", "event_uuid": mapping["UUID"], **given}
-        )
-    if all(one in wanted for one in noted) and all(one in noted for one in wanted):
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    notes = {"resources": wanted, "schema_version": "2.0", "backend": "api"}
-    path.write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
-    return True
 
+    def values_of(_notes: object, name: str) -> dict[str, str]:
+        if name not in found:
+            raise ValueError(f"{name} has to be looked up or made")
+        return found[name]
 
-def _is_here(cloud: Cloud, resource: dict[str, str]) -> bool:
-    """Say whether a noted resource is of this account and region; one without an ARN may be."""
-    arn = (resource.get("lambda_arn") or resource.get("role_arn") or "").split(":")
-    return len(arn) < 5 or (arn[3] in ("", cloud.region) and arn[4] == cloud.account)
+    notes: Any = DeployedResources
+    notes.resource_names, notes.resource_values = lambda _notes: list(found), values_of
 
 
 def answer_as_the_api(origins: AbstractSet[str]) -> None:
@@ -163,7 +146,7 @@ def answer_as_the_api(origins: AbstractSet[str]) -> None:
 
 
 def _say_what_failed() -> None:
-    """Have Chalice print its own sentence, and not the stack trace, when AWS refuses something."""
+    """Have Chalice print our sentence instead of the stack trace when AWS refuses something."""
     command_line: Any = chalice.cli
     trace = command_line.traceback.format_exc
 

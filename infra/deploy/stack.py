@@ -1,9 +1,10 @@
-"""The CloudFormation stack of a stage: infra/template.yaml."""
+"""The CloudFormation stack of a stage, infra/template.yaml: deploy it, or remove the stage."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,13 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import code_of
 from infra.deploy.cloud import Cloud, Names, Trouble, message_of
-from infra.template import TEMPLATE, load
+from infra.template import load
 
 _POLL_SECONDS, _MOST_POLLS = 5, 720
 # A stack in these states was complete once. The first creation is in none of them until it is.
 _COMPLETE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
-_RESUMABLE = (*_COMPLETE, "CREATE_FAILED", "UPDATE_FAILED")
+_RESUMABLE = (None, *_COMPLETE, "CREATE_FAILED", "UPDATE_FAILED")
+_GONE = ("ResourceNotFoundException", "NotFoundException", "NoSuchEntity")
 _CONSEQUENCE = re.compile(r"(creation|update|delet\w+) cancelled", re.I)
 
 
@@ -30,8 +32,13 @@ class Stack:
 
     @property
     def is_complete(self) -> bool:
-        """Say whether functions can be deployed beside it."""
+        """Return whether functions can be deployed beside it."""
         return self.status in _COMPLETE and self.parameters.get("Running") != "false"
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether an operation is in progress; a change set in review is not one."""
+        return (self.status or "").endswith("_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
 
 
 def look(cloud: Cloud, names: Names) -> Stack:
@@ -52,50 +59,37 @@ def deploy(cloud: Cloud, names: Names, given: Mapping[str, str]) -> bool:
 
     Return whether anything changed. Raises Trouble.
     """
-    stack, known = _settled(cloud, names), load()["Parameters"].keys()
+    template, stack, client = load(), _settled(cloud, names), cloud("cloudformation")
+    known = template["Parameters"].keys()
     if unknown := given.keys() - known:
         has = ", ".join(sorted(known - {"Stage", "Running"}))
         raise Trouble(
             f"infra/template.yaml has no parameter {', '.join(sorted(unknown))}: it has {has}"
         )
-    if stack.status is None:
-        _check_nothing_is_left(cloud, names)
-    elif stack.status not in _RESUMABLE:
-        raise Trouble(
-            f"the stack {names.stack} is {stack.status}, and cannot be updated: docs/deploy.md, "
-            f"under Failures, has what to do\n{_failures(cloud, names)}"
-        )
-    if "RestAPIId" in stack.outputs:
-        raise Trouble(
-            f"the stack {names.stack} has the functions and the API in it, by the former `make package`: "
-            "an update would delete them; docs/deploy.md, under Upgrade, has what to do"
-        )
+    _check(cloud, names, stack)
     given = {**given, "Stage": names.stage}
-    parameters: list[dict[str, Any]] = [
-        {"ParameterKey": name, "ParameterValue": value} for name, value in given.items()
-    ]
     kept = sorted((known & stack.parameters.keys()) - given.keys())
-    parameters += [{"ParameterKey": name, "UsePreviousValue": True} for name in kept]
-    request = {
-        "StackName": names.stack,
-        "TemplateBody": TEMPLATE.read_text(encoding="utf-8"),
-        "Parameters": parameters,
-        "Capabilities": ["CAPABILITY_NAMED_IAM"],
-        # A first creation that fails keeps what it made, and the next deploy continues it: after a
-        # rollback the tables would be there without a stack, and their names taken.
-        "DisableRollback": stack.status not in _COMPLETE,
-    }
-    client = cloud("cloudformation")
+    parameters: list[dict[str, Any]] = [
+        *({"ParameterKey": name, "ParameterValue": value} for name, value in given.items()),
+        *({"ParameterKey": name, "UsePreviousValue": True} for name in kept),
+    ]
     try:
-        (client.create_stack if stack.status is None else client.update_stack)(**request)
+        (client.create_stack if stack.status is None else client.update_stack)(
+            StackName=names.stack,
+            TemplateBody=json.dumps(template),
+            Parameters=parameters,
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+            # A first creation that fails keeps what it made, and the next deploy continues it:
+            # after a rollback the tables would exist without a stack, and their names be taken.
+            DisableRollback=stack.status not in _COMPLETE,
+        )
     except ClientError as error:
         if code_of(error) != "ValidationError":
             raise
         if "No updates are to be performed" in message_of(error):
             return False
-        raise Trouble(
-            f"CloudFormation refuses the template or a parameter: {message_of(error)}"
-        ) from error
+        why = message_of(error)
+        raise Trouble(f"CloudFormation refuses the template or a parameter: {why}") from error
     ended = _settled(cloud, names)
     if ended.status not in _COMPLETE or "ROLLBACK" in ended.status:
         raise Trouble(
@@ -105,31 +99,59 @@ def deploy(cloud: Cloud, names: Names, given: Mapping[str, str]) -> bool:
     return True
 
 
-def _check_nothing_is_left(cloud: Cloud, names: Names) -> None:
-    """Raise Trouble if a deleted stack has left its tables: a new one could not read the secrets in
-    them.
-    """
+def remove(cloud: Cloud, names: Names) -> None:
+    """Delete functions, API and stack, but for the data. Raises Trouble, ClientError."""
+    # First what invokes functions, then what can be called, then the functions, then their roles.
+    rule = names.of("sweep-event")
+    events, functions, iam = cloud("events"), cloud("lambda"), cloud("iam")
+    # The id that Chalice gives the target.
+    _unless_gone(events.remove_targets, Rule=rule, Ids=["1"])
+    _unless_gone(events.delete_rule, Name=rule)
+    if mapping := cloud.mapping(names):
+        _unless_gone(functions.delete_event_source_mapping, UUID=mapping["UUID"])
+    if api := cloud.api(names):
+        _unless_gone(cloud("apigateway").delete_rest_api, restApiId=api)
+    for name in names.functions.values():
+        _unless_gone(functions.delete_function, FunctionName=name)
+    for name in map(names.of, names.functions):
+        _unless_gone(iam.delete_role_policy, RoleName=name, PolicyName=name)
+        _unless_gone(iam.delete_role, RoleName=name)
+    if look(cloud, names).status is not None:
+        deploy(cloud, names, {"Running": "false"})
+
+
+def _check(cloud: Cloud, names: Names, stack: Stack) -> None:
+    """Raise Trouble if the stack cannot be updated, or a new one would not have the old data."""
+    if stack.status not in _RESUMABLE:
+        raise Trouble(
+            f"the stack {names.stack} is {stack.status}, and cannot be updated: docs/deploy.md, "
+            f"under Failures, has what to do\n{_failures(cloud, names)}"
+        )
+    if "RestAPIId" in stack.outputs:
+        raise Trouble(
+            f"the stack {names.stack} has the functions and the API in it, by the former `make "
+            "package`: an update would delete them; docs/deploy.md, under Upgrade, has what to do"
+        )
+    if stack.status is not None:
+        return
     try:
         cloud("dynamodb").describe_table(TableName=names.of("jobs"))
     except ClientError as error:
         if code_of(error) != "ResourceNotFoundException":
             raise
     else:
+        # A new stack has a new key, and could not read the secrets in the tables.
         raise Trouble(
-            f"there is no stack {names.stack} in {cloud.region}, but there is its table {names.of('jobs')}: "
-            "docs/deploy.md, under Failures, says how a new stack takes it over"
+            f"there is no stack {names.stack} in {cloud.region}, but there is its table "
+            f"{names.of('jobs')}: docs/deploy.md, under Failures, says how to adopt it"
         )
 
 
 def _settled(cloud: Cloud, names: Names) -> Stack:
-    """Return the stack when no operation is under way. Raises Trouble after an hour."""
+    """Return the stack when no operation is in progress. Raises Trouble after an hour."""
     for poll in range(_MOST_POLLS):
         stack = look(cloud, names)
-        # A stack in review has a change set that nobody executed.
-        if (
-            not (stack.status or "").endswith("_IN_PROGRESS")
-            or stack.status == "REVIEW_IN_PROGRESS"
-        ):
+        if not stack.is_busy:
             return stack
         if poll == 0:
             cloud.say(f"The stack {names.stack} is {stack.status}: waiting")
@@ -139,12 +161,9 @@ def _settled(cloud: Cloud, names: Names) -> Stack:
 
 def _failures(cloud: Cloud, names: Names) -> str:
     """Return the failed resources of the last operation, the first to fail first, a line each."""
-    pages, lines = (
-        cloud("cloudformation")
-        .get_paginator("describe_stack_events")
-        .paginate(StackName=names.stack),
-        [],
-    )
+    lines = list[str]()
+    events = cloud("cloudformation").get_paginator("describe_stack_events")
+    pages = events.paginate(StackName=names.stack)
     for event in (event for page in pages for event in page["StackEvents"]):
         reason = event.get("ResourceStatusReason", "")
         if reason == "User Initiated":
@@ -152,3 +171,12 @@ def _failures(cloud: Cloud, names: Names) -> str:
         if event["ResourceStatus"].endswith("_FAILED") and not _CONSEQUENCE.search(reason):
             lines.append(f"  {event['LogicalResourceId']} ({event['ResourceType']}): {reason}")
     return "\n".join(reversed(lines))
+
+
+def _unless_gone(call: Callable[..., Any], **request: Any) -> None:
+    """Make a call that deletes; do nothing if there is nothing of that name."""
+    try:
+        call(**request)
+    except ClientError as error:
+        if code_of(error) not in _GONE:
+            raise

@@ -1,8 +1,7 @@
-"""Who may call a laptop: everybody, unless it was started with `AUTH=required`; then whoever has a
-key, and it has one to begin with.
+"""Who may call a laptop: everyone, or with `AUTH=required` only callers with a key.
 
-That key is made once and kept in the folder, for its owner's eyes alone: what was written against
-it goes on working after a restart, as the jobs do. The tables know no key, only digests.
+A key is created once and kept in the folder, readable by its owner alone: programs that use it go
+on working after a restart, as the jobs do. The table of keys has digests only.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def own_key(folder: Path, gate: Authenticator) -> str:
 
 
 def _keep(path: Path, text: str) -> None:
-    """Write a file that its owner alone can read, in the place of the one that is there."""
+    """Replace a file by one that only its owner can read."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(f"{text}\n")
@@ -66,7 +65,7 @@ def _keep(path: Path, text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a laptop's cloud answers while it runs, and the token without which it answers nobody."""
+    """The URL of a laptop's emulator while it runs, and the token that every request must carry."""
 
     url: str
     token: str = field(repr=False)
@@ -83,9 +82,7 @@ def note_endpoint(folder: Path, endpoint: Endpoint) -> None:
 
 
 def noted_endpoint(folder: Path) -> Endpoint | None:
-    """Return how the folder's cloud was reached last; None if there was none, or an older Resona
-    wrote it down.
-    """
+    """Return the noted endpoint of the folder's emulator; None if there is none, or an old form."""
     path = folder / _ENDPOINT
     noted = path.read_text().split() if path.exists() else []
     return Endpoint(*noted) if len(noted) == 2 else None

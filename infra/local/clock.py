@@ -1,5 +1,4 @@
-"""The laptop's time: what EventBridge Scheduler, SQS's event source and the sweeper's rule do on
-AWS, done by threads.
+"""The laptop's time: threads for EventBridge Scheduler, SQS's event source and the sweeper's rule.
 
 It reads schedules and messages back from the emulator and gives the executor's lambda_handlers the
 very events that AWS would.
@@ -52,9 +51,7 @@ class LambdaHandlers:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What AWS may do and a laptop by itself would not: delay wakes up to a minute, and deliver
-    twice.
-    """
+    """Faults that AWS may have and a laptop has not: wakes up to a minute late, double delivery."""
 
     jitter: bool = False
     duplicates: bool = False
@@ -193,9 +190,7 @@ def sweep_event(now: datetime) -> dict[str, Any]:
 def _read(
     emulator: HTTPConnection, headers: Mapping[str, str], version: int, soonest: datetime | None
 ) -> Any:
-    """Return the schedules once they have changed, or one is to wake, or nothing has happened for
-    long.
-    """
+    """Return the schedules when they change, when one is due, or after a long wait."""
     seconds = (soonest - datetime.now(UTC)).total_seconds() if soonest else _LONGEST_WAIT_SECONDS
     wait = min(max(0, seconds), _LONGEST_WAIT_SECONDS)
     emulator.request("GET", f"/laptop/schedules?wait={wait:.3f}&version={version}", headers=headers)
@@ -204,9 +199,7 @@ def _read(
 
 
 class Clock:
-    """Runs until `stop`: a thread for schedules, one for the sweeper, and one that receives
-    messages for a pool of handlers.
-    """
+    """Threads until `stop`: one for schedules, one for the sweeper, one that receives messages."""
 
     def __init__(
         self,
@@ -218,7 +211,7 @@ class Clock:
         faults: Faults | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Take the emulator's URL and the `headers` without which it says nothing of its schedules."""
+        """Take the emulator's URL, and the `headers` that it asks for to list its schedules."""
         self._endpoint = endpoint
         self._headers = headers
         self._sqs = sqs

@@ -51,7 +51,8 @@ def before_local(context: click.Context) -> None:
         _take_settings(context.obj["factory"], stage)
     elif stage != STAGE:
         sys.exit(
-            f"the stage {stage} is not served on a laptop: type `chalice local` alone, or `chalice deploy --stage {stage}` to deploy it"
+            f"the stage {stage} is not served on a laptop: type `chalice local` alone, or "
+            f"`chalice deploy --stage {stage}` to deploy it"
         )
     from infra.local import run
 
@@ -59,9 +60,7 @@ def before_local(context: click.Context) -> None:
 
 
 def _take_settings(factory: _Factory, default: str) -> None:
-    """Set the environment that .chalice/config.json gives the stage `local` in the place of the one
-    of Chalice's default stage.
-    """
+    """Replace the environment of Chalice's default stage by that of the stage `local`."""
     for name, value in factory.create_config_obj(
         chalice_stage_name=default
     ).environment_variables.items():
@@ -71,8 +70,9 @@ def _take_settings(factory: _Factory, default: str) -> None:
 
 
 def watch_sources(changed: Callable[[], None], abandoned: Callable[[], None]) -> None:
-    """From a thread call `changed` when a source changes, or `abandoned` when Chalice's autoreload
-    has ended, and never again.
+    """Watch the sources in a thread: call `changed` at a change, `abandoned` when autoreload ends.
+
+    Either is called once at most.
 
     Does nothing in a process that autoreload has not started.
     """

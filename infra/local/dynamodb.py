@@ -1,5 +1,4 @@
-"""DynamoDB on a laptop: moto's tables, one lock over them, transactions that are transactions, and
-every write in the journal.
+"""DynamoDB on a laptop: moto's tables with one lock, atomic transactions, and a journal of writes.
 
 moto's own TransactWriteItems puts a copy of the whole table back when it is refused, and so undoes
 what others wrote meanwhile.
@@ -69,9 +68,7 @@ class DynamoDB:
             return reply
 
     def _answer_simple(self, operation: str, sent: dict[str, Any]) -> Reply:
-        """Answer what a firing asks for without moto's HTTP layers, which take longer than all the
-        rest of it.
-        """
+        """Answer a firing's requests without moto's HTTP layers, which take long."""
         table = sent["TableName"]
         if operation == "Query":
             return _json(query(self._backend.get_table(table), sent))
@@ -142,7 +139,8 @@ class DynamoDB:
         reasons = [self._reason(write, *key) for (_, write), key in zip(writes, keys, strict=True)]
         if any(reason["Code"] != "None" for reason in reasons):
             codes = ", ".join(reason["Code"] for reason in reasons)
-            sentence = f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]"
+            why = "please refer cancellation reasons for specific reasons"
+            sentence = f"Transaction cancelled, {why} [{codes}]"
             return json_error("TransactionCanceledException", sentence, CancellationReasons=reasons)
         for (kind, write), (table, key) in zip(writes, keys, strict=True):
             self._apply(kind, write, table, key)

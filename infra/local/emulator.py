@@ -1,12 +1,10 @@
-"""The laptop's cloud: a process that plays DynamoDB, SQS and EventBridge Scheduler, by moto, on
-127.0.0.1.
+"""The laptop's AWS, a process: DynamoDB, SQS and EventBridge Scheduler by moto, on 127.0.0.1.
 
     python -m infra.local.emulator <folder> <stage>
 
-It prints `ready <port> <token>` when it serves. Nobody who has not read that line is answered: the
-token is the access key id with which requests are signed, so that each carries it in its header
-`Authorization`. The process ends when its standard input does, and so with the process that started
-it.
+It prints `ready <port> <token>` when it serves. Requests without the token are
+refused: it is the access key id with which they are signed, and so stands in their header
+`Authorization`. The process ends with its standard input, and so with its parent.
 """
 
 from __future__ import annotations
@@ -44,9 +42,7 @@ from infra.local.template import Template, read_template
 
 
 class Cloud:
-    """Each service's requests go to its stand-in, which goes to moto; `token` is what all of them
-    must carry.
-    """
+    """Route each service's requests to its stand-in, which uses moto. All must carry `token`."""
 
     def __init__(self, journal: Journal, token: str) -> None:
         self._token = token

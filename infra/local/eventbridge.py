@@ -1,7 +1,8 @@
-"""EventBridge Scheduler's expressions, evaluated as its user guide describes them ("Schedule types
-in EventBridge Scheduler").
+"""Evaluate EventBridge Scheduler's expressions as its user guide describes them.
 
-    at(yyyy-mm-ddThh:mm:ss)      rate(value unit)      cron(minutes hours day-of-month month day-of-week year)
+    at(yyyy-mm-ddThh:mm:ss)
+    rate(value unit)
+    cron(minutes hours day-of-month month day-of-week year)
 
 One of the two day fields is `?`. Days of the week go from 1, Sunday. `L` is the last day, `3L` in
 day of week the last such day, `15W` the weekday nearest to the 15th, `3#2` the second such day of
@@ -51,8 +52,7 @@ def validate(expression: str, timezone: str) -> None:
 
 
 def next_fire(expression: str, timezone: str, after: datetime) -> datetime | None:
-    """Return when the expression fires first strictly after an instant, in UTC; None if it does not
-    any more. Raises ValueError.
+    """Return the first firing after an instant, in UTC, None after the last. Raises ValueError.
 
     A rate counts from `after`.
     """

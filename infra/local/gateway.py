@@ -1,4 +1,4 @@
-"""What `chalice local` serves with, mended where API Gateway behaves otherwise.
+"""The server of `chalice local`, corrected where API Gateway behaves otherwise.
 
 Chalice's server drops the connection on what it cannot parse, reads no chunked body, answers
 unknown paths with 403, and accepts at most five connections at once.
@@ -14,6 +14,7 @@ import re
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from email import errors
 from http import HTTPStatus
 from typing import Any
@@ -71,8 +72,7 @@ class Server(ThreadedHTTPServer):
 
 
 class _Lines:
-    """What the request line and the headers are read from; remembers whether a CR stood anywhere
-    but at the end of a line.
+    """The file of the request line and headers; notes a CR that is not at the end of a line.
 
     The parser, made for mail, ends a line there, and other readers of HTTP do not (RFC 9112, 2.2).
     """
@@ -87,12 +87,24 @@ class _Lines:
         return line
 
 
+def _length(lengths: Sequence[str]) -> int:
+    """Return the length that the headers Content-Length give, 0 without one. Raises BadRequest."""
+    if len({length.strip() for length in lengths}) > 1:
+        raise BadRequest(400, "Content-Length stands twice, with different values")
+    text = lengths[0].strip() if lengths else "0"
+    if not (text.isascii() and text.isdigit()):
+        raise BadRequest(400, "Content-Length is not a number")
+    if len(text) > 12 or int(text) > _LARGEST_BODY:
+        raise BadRequest(413, "the request is larger than 10 MB")
+    return int(text)
+
+
 def _has_bare_cr(line: bytes) -> bool:
     return b"\r" in line.removesuffix(b"\r\n")
 
 
 class Handler(ChaliceRequestHandler):
-    """Answers every request, whatever it is, with a JSON document."""
+    """Answer every request with a JSON document."""
 
     disable_nagle_algorithm = True
     # An open connection that says nothing is closed after this many seconds.
@@ -131,9 +143,7 @@ class Handler(ChaliceRequestHandler):
         return True
 
     def finish(self) -> None:
-        """Close; but a close while a part of the request is unread would take the answer back
-        before the client has seen it.
-        """
+        """Close after the rest of an unread request: the client would lose the response."""
         super().finish()
         if not self._is_unread:
             return
@@ -164,9 +174,7 @@ class Handler(ChaliceRequestHandler):
             self._problem(500, "Resona failed; the failure is in its log")
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what http.server itself refuses: a malformed request line, an unknown version, too
-        many headers.
-        """
+        """Answer requests that http.server refuses, such as those with too many headers."""
         del explain
         self.close_connection = self._is_unread = True
         # Until it has understood a request http.server takes it for one of HTTP/0.9, whose answers
@@ -207,8 +215,7 @@ class Handler(ChaliceRequestHandler):
             raise BadRequest(*refused)
 
     def _authorized(self, event: dict[str, Any], context: Any) -> tuple[dict[str, Any], Any]:
-        """Return the event with what the authorizer says of the caller, as API Gateway would.
-        Nothing is remembered here.
+        """Return the event with the authorizer's context, as API Gateway would; nothing is cached.
 
         Raises NoKey, Unavailable.
         """
@@ -241,24 +248,14 @@ class Handler(ChaliceRequestHandler):
         return event
 
     def _read_body(self) -> bytes | None:
-        codings, lengths = (
-            self.headers.get_all("Transfer-Encoding", []),
-            self.headers.get_all("Content-Length", []),
-        )
-        if codings:
-            if lengths or [coding.strip().lower() for coding in codings] != ["chunked"]:
-                raise BadRequest(
-                    400, "give a Content-Length, or chunked as the only Transfer-Encoding"
-                )
-            return self._read_chunks()
-        if len({length.strip() for length in lengths}) > 1:
-            raise BadRequest(400, "Content-Length stands twice, with different values")
-        text = lengths[0].strip() if lengths else "0"
-        if not (text.isascii() and text.isdigit()):
-            raise BadRequest(400, "Content-Length is not a number")
-        if len(text) > 12 or int(text) > _LARGEST_BODY:
-            raise BadRequest(413, "the request is larger than 10 MB")
-        return self._read(int(text)) if int(text) else None
+        codings = self.headers.get_all("Transfer-Encoding", [])
+        lengths = self.headers.get_all("Content-Length", [])
+        if not codings:
+            length = _length(lengths)
+            return self._read(length) if length else None
+        if lengths or [coding.strip().lower() for coding in codings] != ["chunked"]:
+            raise BadRequest(400, "give a Content-Length, or chunked as the only Transfer-Encoding")
+        return self._read_chunks()
 
     def _read(self, size: int) -> bytes:
         data: bytes = self.rfile.read(size)

@@ -1,4 +1,4 @@
-"""What a laptop may call, and nothing deployed can: people test against what runs beside Resona.
+"""The addresses that a laptop may call: also private ones, for tests of programs beside Resona.
 
 `localhost`, plain names, loopback and private addresses. Numeric tricks (`0x7f.1`) stay refused,
 and so do the addresses at which clouds give out credentials.
@@ -40,9 +40,7 @@ LOCAL = Guard(refuse_host, refuse_address)
 
 @dataclass(frozen=True)
 class _Beside(Guard):
-    """The laptop's guard, which keeps jobs from the port of 127.0.0.1 at which the process of its
-    own cloud listens.
-    """
+    """The laptop's guard: jobs may not call the emulator's port of 127.0.0.1."""
 
     own_port: int = 0
 

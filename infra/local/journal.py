@@ -1,4 +1,4 @@
-"""What the laptop's cloud keeps: one row a thing, in a SQLite file.
+"""The laptop's data: one row per item, in a SQLite file.
 
 A row is written before its write is answered. SQLite's write-ahead log is in the system's hands
 then, so a killed process loses nothing that was acknowledged; only a failing machine could lose its
@@ -28,7 +28,8 @@ class StateInUse(StateUnusable):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"{path} is in use: is another Resona running here? Stop it, or set RESONA_HOME to another folder"
+            f"{path} is in use: is another Resona running here? Stop it, or set RESONA_HOME to "
+            "another folder"
         )
 
 
@@ -37,7 +38,8 @@ class StateDamaged(StateUnusable):
 
     def __init__(self, path: Path, why: object) -> None:
         super().__init__(
-            f"{path} cannot be read ({why}): put a copy of it back, or move it away and begin without jobs"
+            f"{path} cannot be read ({why}): put a copy of it back, or move it away and begin "
+            "without jobs"
         )
 
 
@@ -46,7 +48,8 @@ class NoPlaceForState(StateUnusable):
 
     def __init__(self, path: Path, why: object) -> None:
         super().__init__(
-            f"jobs and runs cannot be kept in {path} ({why}): set RESONA_HOME to a folder that can be written"
+            f"jobs and runs cannot be kept in {path} ({why}): set RESONA_HOME to a folder that can "
+            "be written"
         )
 
 
@@ -61,8 +64,7 @@ def _unusable(path: Path, error: sqlite3.Error) -> StateUnusable:
 
 
 def keep_private(path: Path) -> None:
-    """Make the folder of a database, and let its owner alone read it and what SQLite keeps in it.
-    Raises OSError.
+    """Create a database's folder, readable by its owner alone, SQLite's files too. Raises OSError.
 
     Call it before the file is opened, with a umask of 077 if there is none yet: SQLite gives its
     other files the same mode.
@@ -108,7 +110,8 @@ class Journal:
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute(
-                "CREATE TABLE IF NOT EXISTS things (kind TEXT, name TEXT, value TEXT, PRIMARY KEY (kind, name)) WITHOUT ROWID"
+                "CREATE TABLE IF NOT EXISTS things (kind TEXT, name TEXT, value TEXT, "
+                "PRIMARY KEY (kind, name)) WITHOUT ROWID"
             )
             self._database.execute("BEGIN EXCLUSIVE")
             self._database.execute("COMMIT")

@@ -1,6 +1,4 @@
-"""KMS on a laptop: moto's, with the same key at every start, or what was encrypted before could not
-be read after.
-"""
+"""KMS on a laptop: moto's, with the same key at every start, so that secrets stay readable."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ _KIND = "kms key"
 
 
 def make_key(alias: str, journal: Journal) -> None:
-    """Make the key that an alias names, as the journal knows it, or a new one for the journal to
-    know.
-    """
+    """Create the key of an alias: the journal's, or a new one for the journal."""
     backend: KmsBackend = kms_backends[ACCOUNT][REGION]
     key: Any = backend.create_key(
         policy=None,

@@ -17,12 +17,14 @@ from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing.key_condition_expression import parse_expression
 
 _WRITE = frozenset(
-    "TableName Item Key ConditionExpression ExpressionAttributeValues ExpressionAttributeNames ReturnValuesOnConditionCheckFailure".split()
+    "TableName Item Key ConditionExpression ExpressionAttributeValues ExpressionAttributeNames "
+    "ReturnValuesOnConditionCheckFailure".split()
 )
 _KNOWN = {
     "Query": frozenset(
-        "TableName IndexName KeyConditionExpression ExpressionAttributeValues ExpressionAttributeNames ScanIndexForward Limit "
-        "ExclusiveStartKey ConsistentRead Select".split()
+        "TableName IndexName KeyConditionExpression ExpressionAttributeValues "
+        "ExpressionAttributeNames ScanIndexForward Limit ExclusiveStartKey ConsistentRead "
+        "Select".split()
     ),
     "GetItem": frozenset({"TableName", "Key", "ConsistentRead"}),
     "PutItem": _WRITE,
@@ -34,14 +36,12 @@ Attributes = Mapping[str, DynamoType]
 
 
 def is_simple(operation: str, sent: dict[str, Any]) -> bool:
-    """Say whether a request asks for nothing but what is answered here; moto answers the others."""
+    """Return whether `query` and its like can answer a request; moto answers the others."""
     return operation in _KNOWN and sent.keys() <= _KNOWN[operation]
 
 
 def is_simple_batch(sent: dict[str, Any], tables: Mapping[str, Table]) -> bool:
-    """Say whether a BatchGetItem asks for nothing but whole items by their keys, each once and no
-    more than AWS gives at once.
-    """
+    """Return whether a BatchGetItem asks only for whole items by key, each once, at most 100."""
     asked: dict[str, Any] = sent["RequestItems"]
     if any(
         table not in tables or not wanted.keys() <= {"Keys", "ConsistentRead"}
@@ -66,23 +66,9 @@ def query(table: Table, sent: dict[str, Any]) -> dict[str, Any]:
         (index for index in table.all_indexes() if index.name == sent.get("IndexName")), None
     )
     schema: Any = index.schema if index else table.schema
-    (hash_condition,), ranges, *_ = parse_expression(
-        key_condition_expression=sent["KeyConditionExpression"],
-        expression_attribute_names=sent.get("ExpressionAttributeNames", {}),
-        expression_attribute_values=sent.get("ExpressionAttributeValues", {}),
-        schema=schema,
-    )
-    hash_name, hash_value = hash_condition[0], _typed(hash_condition[1])
     names = list(dict.fromkeys(key["AttributeName"] for key in [*schema, *table.schema]))
-    found: Sequence[Attributes] = [
-        item.attrs
-        for item in _partition(table, hash_value, whole=index is not None)
-        if all(name in item.attrs for name in names) and item.attrs[hash_name] == hash_value
-    ]
-    for name, comparison, values in ranges:
-        wanted = [_typed(value) for value in values]
-        found = [attributes for attributes in found if attributes[name].compare(comparison, wanted)]
-    found = _ordered(found, names, sent)
+    matching = _matching(table, sent, schema, names, whole=index is not None)
+    found = _ordered(matching, names, sent)
     limit = sent.get("Limit", len(found) + 1)
     keys_only = index is not None and index.projection.get("ProjectionType") == "KEYS_ONLY"
     items = [
@@ -94,6 +80,28 @@ def query(table: Table, sent: dict[str, Any]) -> dict[str, Any]:
     if len(found) >= limit:
         answer["LastEvaluatedKey"] = _to_json(found[limit - 1], names)
     return answer
+
+
+def _matching(
+    table: Table, sent: dict[str, Any], schema: Any, names: list[str], *, whole: bool
+) -> Sequence[Attributes]:
+    """Return the items that have all these keys and meet the condition, in no order."""
+    (hash_condition,), ranges, *_ = parse_expression(
+        key_condition_expression=sent["KeyConditionExpression"],
+        expression_attribute_names=sent.get("ExpressionAttributeNames", {}),
+        expression_attribute_values=sent.get("ExpressionAttributeValues", {}),
+        schema=schema,
+    )
+    hash_name, hash_value = hash_condition[0], _typed(hash_condition[1])
+    found: Sequence[Attributes] = [
+        item.attrs
+        for item in _partition(table, hash_value, whole=whole)
+        if all(name in item.attrs for name in names) and item.attrs[hash_name] == hash_value
+    ]
+    for name, comparison, values in ranges:
+        wanted = [_typed(value) for value in values]
+        found = [attributes for attributes in found if attributes[name].compare(comparison, wanted)]
+    return found
 
 
 def _ordered(

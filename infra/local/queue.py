@@ -1,6 +1,4 @@
-"""SQS on a laptop: moto's queues, with every message in the journal, and a long poll that sleeps
-until something is visible.
-"""
+"""SQS on a laptop: moto's queues, every message in the journal, and a long poll that sleeps."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ _KIND = "message"
 
 
 class Queue:
-    """Answers SQS's requests, all of them by moto in the end.
+    """Answer SQS's requests, with moto behind.
 
     `_visible_at` knows of each message of any queue when it may be received next, by its id.
     """

@@ -1,5 +1,4 @@
-"""What `app.py` calls on a laptop: the cloud as a child process, the clock as threads, and a server
-that behaves like the gateway.
+"""Run a laptop: the emulator as a child process, the clock as threads, and the gateway's server.
 
 Nothing starts when `app` is imported; it starts when `chalice local` makes its server, and so not
 for package or deploy.
@@ -43,7 +42,10 @@ from infra.local.visitors import read_hosts
 from infra.local.wire import ACCOUNT, REGION, STAGE, authorization
 
 ROOT = Path(__file__).parent.parent.parent
-LOST = "\nThe process that keeps jobs and runs has ended, and Resona with it. What was acknowledged is kept: start again to go on."
+LOST = (
+    "\nThe process that keeps jobs and runs has ended, and Resona with it. What was acknowledged "
+    "is kept: start again to go on."
+)
 
 
 class Cloud:
@@ -140,9 +142,7 @@ class LocalServer(chalice.local.LocalDevServer):
         self.server.hosts = hosts
 
     def serve_forever(self) -> None:
-        """Serve until Ctrl-C, SIGTERM, the end of the terminal or that of the cloud, then end the
-        process with everything in it.
-        """
+        """Serve until Ctrl-C, SIGTERM, or the end of terminal or emulator; then end the process."""
         # A shell that starts it in the background of a script has Ctrl-C ignored, and Python then
         # leaves it so.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -195,8 +195,7 @@ def _name_of(jobs: JobStore, job_id: str) -> str | None:
 
 
 def _watch_terminal() -> None:
-    """End the process when its terminal, or the program that reads its output, is gone: not
-    everybody is sent SIGHUP then.
+    """End the process when its terminal, or its output's reader, is gone, with or without SIGHUP.
 
     `make` waits for what it has started when it is sent one, and then the kernel sends none to the
     others.
@@ -224,9 +223,7 @@ def say(text: str, stream: TextIO) -> None:
 
 
 def end(code: int) -> NoReturn:
-    """End the process now: the interpreter would wait for its threads, and one may wait minutes for
-    a slow target's answer.
-    """
+    """End the process at once: its threads may wait minutes for a slow target."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
@@ -237,7 +234,8 @@ def check_port(host: str, port: int) -> None:
     """Exit with a sentence if the port is none or is in use, before anything has started."""
     if not 1 <= port <= 65535:
         sys.exit(
-            f"a port is a number from 1 to 65535, and {port} is none; choose another one: make run PORT=8000"
+            f"a port is a number from 1 to 65535, and {port} is none; choose another one: "
+            "make run PORT=8000"
         )
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -246,7 +244,8 @@ def check_port(host: str, port: int) -> None:
         except OSError as error:
             other = 8000 if port < 1024 else port % 65535 + 1
             sys.exit(
-                f"port {port} of {host} cannot be served on ({error.strerror}); choose another one: make run PORT={other}"
+                f"port {port} of {host} cannot be served on ({error.strerror}); choose another "
+                f"one: make run PORT={other}"
             )
 
 
@@ -286,7 +285,7 @@ def use(endpoint: access.Endpoint) -> None:
 
 def environment(endpoint: access.Endpoint) -> dict[str, str]:
     """Return the environment of a stage whose cloud is at `endpoint`."""
-    template = read_template(STAGE)
+    template, function = read_template(STAGE), f"arn:aws:lambda:{REGION}:{ACCOUNT}:function"
     return {
         "AWS_ENDPOINT_URL": endpoint.url,
         "AWS_ACCESS_KEY_ID": endpoint.token,
@@ -302,15 +301,13 @@ def environment(endpoint: access.Endpoint) -> dict[str, str]:
         "RESONA_KEYS_TABLE": template.table("keys"),
         "RESONA_DUE_QUEUE_URL": f"{endpoint.url}/{ACCOUNT}/{template.queues[0]['QueueName']}",
         "RESONA_SCHEDULE_GROUP": template.group,
-        "RESONA_WAKE_FUNCTION_ARN": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:resona-{STAGE}-wake",
+        "RESONA_WAKE_FUNCTION_ARN": f"{function}:resona-{STAGE}-wake",
         "RESONA_SCHEDULER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/resona-{STAGE}-scheduler",
     }
 
 
 def lambda_handlers(guard: Guard) -> LambdaHandlers:
-    """Return the executor's functions, with a laptop's guard: they may call private addresses,
-    which nothing deployed can.
-    """
+    """Return the executor's functions with a laptop's guard, which allows private addresses."""
     firing = composition.firing(guard=guard)
     if not shown.is_json():
         firing = shown.shown(firing)
@@ -329,9 +326,7 @@ def lambda_handlers(guard: Guard) -> LambdaHandlers:
 
 
 def greet(url: str, key: str | None, stream: TextIO) -> None:
-    """Say where Resona listens and keeps its state, which key it takes, if it asks for one, and
-    what to try first.
-    """
+    """Print where Resona listens and keeps its data, its key if any, and what to try first."""
     first = {
         "name": "My first job",
         "request": {"url": f"{url}/health", "method": "GET"},

@@ -1,5 +1,4 @@
-"""EventBridge Scheduler on a laptop: refuses what AWS refuses, since moto takes nearly anything,
-and keeps schedules in the journal.
+"""EventBridge Scheduler on a laptop: AWS's validation, and schedules in the journal.
 
 The rules are those of the service's API reference and of its user guide.
 """
@@ -122,9 +121,7 @@ class Schedules:
         self._changed.notify_all()
 
     def read(self, known_version: int, wait_seconds: float = 0) -> dict[str, Any]:
-        """Return {"version", "schedules"} as soon as it is another version; else after the wait,
-        and then schedules is None.
-        """
+        """Return {"version", "schedules"} of another version; after the wait, schedules is None."""
         with self._changed:
             self._changed.wait_for(lambda: self._version != known_version, wait_seconds)
             schedules = None if known_version == self._version else list(self._kept.values())

@@ -1,8 +1,7 @@
-"""How the laptop's cloud is served: it reads each request to its end, and so can keep the
-connection for the next one, as AWS does.
+"""The emulator's HTTP server: keeps connections open, as AWS does.
 
-Where every answer closes its connection, as werkzeug's do, each call costs Resona a new one and the
-cloud a new thread, which take longer than most answers.
+werkzeug's server closes the connection after each response. Each call would need a new connection
+and a new thread, which take longer than most responses.
 """
 
 from __future__ import annotations

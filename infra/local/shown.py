@@ -1,5 +1,4 @@
-"""What a laptop shows while it runs: for people a line for each thing that happens, or with
-`RESONA_LOG=json` a stage's own lines.
+"""What a laptop prints: a line per event for people, or with `RESONA_LOG=json` a stage's lines.
 
     12:07:48 ✓ Report  POST localhost:9000/cron  200  3 ms
 
@@ -72,8 +71,8 @@ _WORDS: dict[str, tuple[str, str, str]] = {
 # Events of which nobody needs to know where a laptop runs: they change nothing, or another line
 # tells of it.
 UNSHOWN = frozenset(
-    "message.ignored schedule.orphan_deleted message.mark_failed schedule.delete_failed job.armed sweep.ended attempt.ended "
-    "library.warned log_line.failed metrics.failed".split()
+    "message.ignored schedule.orphan_deleted message.mark_failed schedule.delete_failed job.armed "
+    "sweep.ended attempt.ended library.warned log_line.failed metrics.failed".split()
 )
 SHOWN = frozenset(_WORDS) | {"run.ended", "run.retrying"}
 _REASONS = {
@@ -117,9 +116,7 @@ class ShownSender(AttemptSender):
     def attempt(
         self, ready: PreparedAttempt, run: UnfinishedRun
     ) -> tuple[datetime, AttemptResult] | None:
-        """Send the attempt, as `AttemptSender` does, and note it for the line that will tell of its
-        end.
-        """
+        """Send the attempt, as `AttemptSender` does; note it for the line that tells its end."""
         sent = super().attempt(ready, run)
         if sent is not None:
             started_at, exchange = sent
@@ -139,9 +136,7 @@ class ShownSender(AttemptSender):
 
 @dataclass(frozen=True)
 class ShownFiring(Firing):
-    """The executor, which shows an attempt of which no event told how its run goes on: somebody
-    else has settled it.
-    """
+    """The executor; also prints an attempt whose run another invocation has settled."""
 
     def fire(self, due: DueMessage) -> None:
         """Fire, as `Firing` does."""
@@ -239,34 +234,33 @@ class _Known(dict[str, Any]):
 
 
 def _of_attempt(attempt: Attempt, event: str, fields: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return mark, colour and words of an attempt whose run goes on, or has ended, as the event
-    says.
-    """
-    exchange, status = attempt.exchange, fields.get("status")
-    words = [plain(attempt.name), f"{attempt.method} {plain(_target(attempt.url))}"]
-    if exchange.status_code is not None:
-        words.append(str(exchange.status_code))
-    if exchange.status_code is None or exchange.outcome not in (
-        Outcome.SUCCESS,
-        Outcome.HTTP_ERROR,
-    ):
-        words.append(plain(exchange.error or exchange.outcome.value.replace("_", " ")))
-    words.append(_length(exchange.duration))
-    if attempt.lateness is not None and attempt.lateness > LATE:
-        words.append(f"late by {_length(attempt.lateness)}")
+    """Return mark, colour and words of an attempt, by its run's event."""
+    status, words = fields.get("status"), _words_of(attempt)
     if event == "run.retrying":
         return "↻", _YELLOW, "  ".join([*words, f"attempt {attempt.number}, will be tried again"])
     if status == "succeeded":
-        return (
-            "✓",
-            _GREEN,
-            "  ".join([*words, f"at attempt {attempt.number}"] if attempt.number > 1 else words),
-        )
+        which = [f"at attempt {attempt.number}"] if attempt.number > 1 else []
+        return "✓", _GREEN, "  ".join([*words, *which])
     if status is None:
         return "·", _DIM, "  ".join([*words, "settled elsewhere"])
     reason = _REASONS.get(str(fields.get("reason")))
     failed = "failed" if attempt.number == 1 else f"failed after {attempt.number} attempts"
     return "✗", _RED, "  ".join([*words, f"{failed}: {reason}" if reason else failed])
+
+
+def _words_of(attempt: Attempt) -> list[str]:
+    """Return the job's name, the request, its outcome, its duration, and how late it was."""
+    exchange = attempt.exchange
+    words = [plain(attempt.name), f"{attempt.method} {plain(_target(attempt.url))}"]
+    if exchange.status_code is not None:
+        words.append(str(exchange.status_code))
+    is_plain = exchange.outcome in (Outcome.SUCCESS, Outcome.HTTP_ERROR)
+    if exchange.status_code is None or not is_plain:
+        words.append(plain(exchange.error or exchange.outcome.value.replace("_", " ")))
+    words.append(_length(exchange.duration))
+    if attempt.lateness is not None and attempt.lateness > LATE:
+        words.append(f"late by {_length(attempt.lateness)}")
+    return words
 
 
 def _target(url: str) -> str:
@@ -313,17 +307,13 @@ def _length(time: timedelta) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text of a caller's as it may go to a terminal: on one line, without control
-    characters, at most 80 long.
-    """
+    """Return a caller's text for a terminal: one line, no control characters, 80 at most."""
     safe = "".join(sign if sign.isprintable() else "�" for sign in text)
     return safe if len(safe) <= _LONGEST else f"{safe[: _LONGEST - 1]}…"
 
 
 def _places(error: BaseException) -> list[str]:
-    """Return where an exception was raised and of which class it and its causes are, without their
-    texts.
-    """
+    """Return where an exception was raised, and its class and its causes', without their texts."""
     places = [
         f"{frame.filename}:{frame.lineno} in {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)[-12:]
@@ -357,9 +347,7 @@ def is_shown(record: logging.LogRecord) -> bool:
 
 
 def has_colours(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether a stream is a terminal that shows colours, and nobody has asked for none
-    (https://no-color.org).
-    """
+    """Return whether a stream is a terminal with colours and NO_COLOR is unset (https://no-color.org)."""
     return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
@@ -372,8 +360,7 @@ def is_json(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def show(name_of: Callable[[str], str | None], stream: TextIO = sys.stdout) -> QueueListener:
-    """Show events on a stream from now on, and of libraries what is wrong; stop what is returned to
-    have all of it written.
+    """Print events on a stream, and libraries' warnings; stop the returned listener to flush them.
 
     Exits with a sentence for a RESONA_LOG that cannot be understood. Raises SettingMissing for such
     a RESONA_LOG_LEVEL.

@@ -1,6 +1,4 @@
-"""The cloud that infra/template.yaml describes, as far as a laptop needs it: names, tables, queues,
-the schedule group, the key.
-"""
+"""The parts of infra/template.yaml that a laptop needs: tables, queues, schedule group, key."""
 
 from __future__ import annotations
 
@@ -12,8 +10,9 @@ from infra.template import load
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """`tables` and `queues` are the properties of each, names filled in; `redrives` maps a queue to
-    (dead-letter queue, count).
+    """A stage's resources. `tables` and `queues` are properties, names filled in.
+
+    `redrives` maps a queue to (dead-letter queue, count).
     """
 
     tables: tuple[dict[str, Any], ...]

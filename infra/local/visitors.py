@@ -1,5 +1,4 @@
-"""Which requests a laptop answers: those of programs, and those of pages that came from itself or
-that CORS allows.
+"""Which requests a laptop answers: from programs, from its own pages, and from pages CORS allows.
 
 A page of any site can have the browser send requests to this machine, and a name that leads here
 after the page was loaded (DNS rebinding) makes them requests of the same origin. The names are
@@ -23,9 +22,7 @@ _OWN_SITES = frozenset({"same-origin", "none"})
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """What a request says of where it goes and where it comes from: each header's values, as often
-    as it was sent.
-    """
+    """A request's target and origin: each header's values, as often as it was sent."""
 
     target: str
     version: str
@@ -52,18 +49,15 @@ def refusal(
     if len({host.lower() for host in named}) > 1:
         return 400, "the URL and the header Host name different hosts"
     if not all(_is_answered(host, names) for host in named):
-        return (
-            403,
-            "a laptop answers as localhost alone: call it so, or name the host in RESONA_HOSTS when it is started",
+        return 403, (
+            "a laptop answers as localhost alone: call it so, or name the host in RESONA_HOSTS "
+            "when it is started"
         )
-    if not _is_own(
-        visitor,
-        {f"{scheme}://{host.lower()}" for scheme in ("http", "https") for host in named},
-        origins,
-    ):
-        return (
-            403,
-            "a page of another site cannot call a laptop: name its origin in RESONA_CORS_ORIGINS when it is started",
+    own = {f"{scheme}://{host.lower()}" for scheme in ("http", "https") for host in named}
+    if not _is_own(visitor, own, origins):
+        return 403, (
+            "a page of another site cannot call a laptop: name its origin in RESONA_CORS_ORIGINS "
+            "when it is started"
         )
     return None
 
@@ -79,15 +73,14 @@ def read_hosts(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
     for name in names:
         if not _NAME.fullmatch(name):
             raise ValueError(
-                f"RESONA_HOSTS must hold host names without a port, such as laptop.example, with commas between, not {name!r}"
+                "RESONA_HOSTS must hold host names without a port, such as laptop.example, with "
+                f"commas between, not {name!r}"
             )
     return frozenset(names)
 
 
 def _authority(target: str) -> list[str]:
-    """Return the host of a target in absolute form, which counts before the header's (RFC 9112,
-    3.2.2).
-    """
+    """Return the host of a target in absolute form, which overrides Host (RFC 9112, 3.2.2)."""
     if target.startswith(("/", "*")) or "://" not in target:
         return []
     try:

@@ -45,7 +45,7 @@ _CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/]+)/")
 
 
 def authorization(token: str) -> str:
-    """Return the header `Authorization` with the emulator's token, for a request that no SDK signs."""
+    """Return a header `Authorization` with the emulator's token, for a request without an SDK."""
     return f"AWS4-HMAC-SHA256 Credential={token}/laptop"
 
 

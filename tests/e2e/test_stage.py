@@ -64,7 +64,7 @@ def test_what_is_deployed_is_the_zip() -> None:
             len(zipped),
             base64.b64encode(hashlib.sha256(zipped).digest()).decode(),
         )
-        assert function["Role"].rpartition("/")[2] in NAMES.roles.values()
+        assert function["Role"].rpartition("/")[2] in map(NAMES.of, NAMES.functions)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_due_queue_is_delivered_and_the_sweeper_s_rule_is_on() -> None:
         10,
     )
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": DELIVERIES}
-    rule = client("events").describe_rule(Name=NAMES.rule)
+    rule = client("events").describe_rule(Name=NAMES.of("sweep-event"))
     assert (rule["State"], rule["ScheduleExpression"]) == ("ENABLED", "rate(1 minute)")
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 from chalice.config import Config
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
@@ -33,7 +34,6 @@ from chalicelib.handlers import authorizer
 from chalicelib.handlers.authorizer import Authenticator
 from infra.deploy.__main__ import main
 from infra.deploy.cloud import Cloud, Names
-from infra.deploy.smoke import Reply
 from infra.local.gateway import Handler, Server
 from tests.environment import Environment, Sent
 from tests.infra import recording
@@ -42,6 +42,14 @@ from tests.infra.loops import Loops
 from tests.infra.sessions import new_session, shared_client
 
 ROOT = Path(__file__).parent.parent.parent
+
+
+def reply(status: int, headers: Mapping[str, str], text: str) -> requests.Response:
+    """Return a response as `requests` has them."""
+    made = requests.Response()
+    made.status_code, made._content, made.encoding = status, text.encode(), "utf-8"
+    made.headers.update(headers)
+    return made
 
 
 @dataclass
@@ -78,14 +86,14 @@ class Stage:
             thread.join()
             server.server_close()
 
-    def fetch(self, method: str, url: str, headers: Mapping[str, str], body: object) -> Reply:
+    def send(self, method: str, url: str, **request: Any) -> requests.Response:
         """Answer as the deployed stage would, with the environment that its function has now."""
-        path = url.partition("/api")[2]
+        path, body, headers = url.partition("/api")[2], request["json"], request["headers"]
         self.called.append(f"{method} {urlsplit(path).path}")
         if self.before:
             self.before(method, path)
         if not self.is_up:
-            return Reply(0, {}, "ConnectionError")
+            raise requests.ConnectionError
         sent = {**headers, "Content-Type": "application/json"} if body is not None else headers
         return self._call(method, path, sent, json.dumps(body) if body is not None else None)
 
@@ -94,32 +102,32 @@ class Stage:
         if self.fires:
             self.env.advance(seconds=seconds)
 
-    def _call(self, method: str, path: str, headers: Mapping[str, str], body: str | None) -> Reply:
+    def _call(
+        self, method: str, path: str, headers: Mapping[str, str], body: str | None
+    ) -> requests.Response:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
         connection.request(method, path, body, dict(headers))
         answer = connection.getresponse()
         text = answer.read().decode()
         connection.close()
-        return Reply(
-            answer.status, {name.lower(): value for name, value in answer.getheaders()}, text
-        )
+        return reply(answer.status, dict(answer.getheaders()), text)
 
     def _target(self, sent: Sent) -> AttemptResult:
         if ".invalid/" in sent.request.url:
             return AttemptResult(Outcome.DNS_FAILED, timedelta(milliseconds=2), None, None)
         url = sent.request.url.partition("/api")[2]
-        reply = self._call(
+        got = self._call(
             sent.request.method,
             url,
             {**sent.request.headers, **sent.headers},
             json.dumps(sent.request.body),
         )
-        outcome = Outcome.SUCCESS if reply.status < 300 else Outcome.HTTP_ERROR
+        outcome = Outcome.SUCCESS if got.status_code < 300 else Outcome.HTTP_ERROR
         return AttemptResult(
             outcome,
             timedelta(milliseconds=20),
-            reply.status,
-            Response(dict(reply.headers), reply.text, truncated=False),
+            got.status_code,
+            Response(dict(got.headers), got.text, truncated=False),
         )
 
 
@@ -205,7 +213,7 @@ class Account:
             return done.returncode
         self.stage.called.clear()
         code = main(
-            line.split(), self.connect, lambda question: self.answers.pop(0), self.stage.fetch
+            line.split(), self.connect, lambda question: self.answers.pop(0), self.stage.send
         )
         self.out, self.err = self.capture.readouterr()
         return code

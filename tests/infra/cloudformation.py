@@ -13,10 +13,8 @@ from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
 from botocore.exceptions import ClientError
 
-from infra.template import _Loader
 from tests.cloud import client_error
 from tests.infra.sessions import shared_client
 
@@ -116,7 +114,7 @@ class CloudFormation:
     ) -> None:
         assert Capabilities == ["CAPABILITY_NAMED_IAM"]
         assert len(TemplateBody.encode()) <= 51_200
-        stack, template = self._stack(StackName), yaml.load(TemplateBody, Loader=_Loader)
+        stack, template = self._stack(StackName), json.loads(TemplateBody)
         given = {one["ParameterKey"]: one for one in Parameters}
         assert given.keys() <= template["Parameters"].keys()
         values = {

@@ -290,6 +290,12 @@ def test_a_parameter_that_is_none_is_refused(line: str, capsys: pytest.CaptureFi
     assert "give Name=value" in capsys.readouterr().err
 
 
+def test_a_parameter_of_another_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["finish", "--stage", "dev", "--parameter", "AlarmEmail=you@example.com"])
+    assert "--parameter is an option of stack alone" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("stage", "sentence"),
     [

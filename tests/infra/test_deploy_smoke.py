@@ -4,7 +4,7 @@ whatever happens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -18,9 +18,8 @@ from chalicelib.api.routing import backend
 from chalicelib.domain.run import AttemptResult, Outcome
 from infra.deploy import smoke
 from infra.deploy.cloud import Cloud, Names, Trouble
-from infra.deploy.smoke import Reply
 from tests.environment import ok, status
-from tests.infra.account import Account, Stage
+from tests.infra.account import Account, Stage, reply
 from tests.infra.cloudformation import ACCOUNT, REGION
 
 NAMES = Names("dev")
@@ -45,8 +44,8 @@ class SmokeTester:
             now=self.stage.env.clock,
         )
 
-    def test(self, fetch: smoke.Fetch | None = None) -> int:
-        return smoke.smoke(self.cloud, NAMES, URL, fetch or self.stage.fetch)
+    def test(self, send: Callable[..., requests.Response] | None = None) -> int:
+        return smoke.smoke(self.cloud, NAMES, URL, send or self.stage.send)
 
     def is_clean(self) -> bool:
         revoked = [record.revoked_at is not None for record in self.stage.keys.all()]
@@ -97,11 +96,11 @@ def test_the_key_that_it_makes_would_be_dead_soon_if_it_could_not_be_revoked(
 def test_a_job_that_a_killed_test_has_left_is_deleted_by_the_next(tester: SmokeTester) -> None:
     seen = list[str]()
 
-    def unreachable(method: str, url: str, headers: Any, body: object) -> Reply:
+    def unreachable(method: str, url: str, **request: Any) -> requests.Response:
         seen.append(f"{method} {url.removeprefix(URL)}")
         if seen[-1] == "DELETE /jobs/key:smoke-fires" and seen.count(seen[-1]) == 2:
-            return Reply(0, {}, "ConnectionError")
-        return tester.stage.fetch(method, url, headers, body)
+            raise requests.ConnectionError
+        return tester.stage.send(method, url, **request)
 
     tester.test(unreachable)
     assert "The job /jobs/key:smoke-fires of the smoke test is not deleted (0)" in tester.told[0]
@@ -187,15 +186,15 @@ def test_a_key_of_secrets_that_iam_does_not_know_yet_is_waited_for(
     """
     asked = list[str]()
 
-    def denied(method: str, url: str, headers: Any, body: object) -> Reply:
+    def denied(method: str, url: str, **request: Any) -> requests.Response:
         asked.append(url.removeprefix(URL))
         if asked[-1] == "/signing-secret" and asked.count(asked[-1]) <= seconds:
-            return Reply(500, {}, "AccessDeniedException")
+            return reply(500, {}, "AccessDeniedException")
         assert (
             asked[-1] in ("/health", "/jobs", "/signing-secret")
             or asked.count("/signing-secret") > seconds
         )
-        return tester.stage.fetch(method, url, headers, body)
+        return tester.stage.send(method, url, **request)
 
     if is_in_time:
         assert tester.test(denied) >= 0
@@ -210,9 +209,9 @@ def test_a_key_of_secrets_that_iam_does_not_know_yet_is_waited_for(
 def test_a_stage_that_asks_for_no_key_fails_the_test(tester: SmokeTester) -> None:
     backend.needs_keys = False
 
-    def open_to_all(method: str, url: str, headers: Any, body: object) -> Reply:
-        reply = tester.stage.fetch(method, url, headers, body)
-        return Reply(200, {}, "[]") if url.endswith("/jobs") and not headers else reply
+    def open_to_all(method: str, url: str, **request: Any) -> requests.Response:
+        is_stranger = url.endswith("/jobs") and not request["headers"]
+        return reply(200, {}, "[]") if is_stranger else tester.stage.send(method, url, **request)
 
     with pytest.raises(Trouble, match="it does not ask for a key; GET /jobs answered 200"):
         tester.test(open_to_all)
@@ -220,45 +219,47 @@ def test_a_stage_that_asks_for_no_key_fails_the_test(tester: SmokeTester) -> Non
 
 
 @pytest.mark.parametrize(
-    ("path", "with_key", "reply", "told"),
+    ("path", "with_key", "answer", "told"),
     [
         (
             "/nowhere",
             True,
-            Reply(403, {}, '{"message":"Authorization header requires…"}'),
+            reply(403, {}, '{"message":"Authorization header requires…"}'),
             "GET /nowhere with a key is not answered",
         ),
         (
             "/nowhere",
             False,
-            Reply(403, {}, '{"message":"Missing Authentication Token"}'),
+            reply(403, {}, '{"message":"Missing Authentication Token"}'),
             "GET /nowhere without a key is not answered",
         ),
         (
             "/nowhere",
             False,
-            Reply(404, {"content-type": "application/problem+json"}, '{"status": 404}'),
+            reply(404, {"content-type": "application/problem+json"}, '{"status": 404}'),
             "GET /nowhere without a key",
         ),
         (
             "/jobs",
             False,
-            Reply(401, {"content-type": "application/json"}, '{"message":"Unauthorized"}'),
+            reply(401, {"content-type": "application/json"}, '{"message":"Unauthorized"}'),
             "GET /jobs without a key",
         ),
     ],
 )
 def test_where_api_gateway_answers_otherwise_than_the_description_that_is_told_and_no_failure(
-    tester: SmokeTester, path: str, with_key: bool, reply: Reply, told: str
+    tester: SmokeTester, path: str, with_key: bool, answer: requests.Response, told: str
 ) -> None:
-    def otherwise(method: str, url: str, headers: Any, body: object) -> Reply:
-        is_it = method == "GET" and url.endswith(f"/api{path}") and bool(headers) == with_key
-        return reply if is_it else tester.stage.fetch(method, url, headers, body)
+    def otherwise(method: str, url: str, **request: Any) -> requests.Response:
+        is_it = (
+            method == "GET" and url.endswith(f"/api{path}") and bool(request["headers"]) == with_key
+        )
+        return answer if is_it else tester.stage.send(method, url, **request)
 
     tester.test(otherwise)
     (line,) = tester.told
     assert line.startswith(told)
-    assert str(reply.status) in line
+    assert str(answer.status_code) in line
 
 
 def test_a_stage_that_is_not_deployed_cannot_be_tested(account: Account) -> None:
@@ -266,28 +267,28 @@ def test_a_stage_that_is_not_deployed_cannot_be_tested(account: Account) -> None
     assert f"no API resona-dev in {REGION}: `make deploy STAGE=dev`" in account.err
 
 
+def caller(key: str = "a-key") -> smoke.Caller:
+    cloud = Cloud(lambda service: None, ACCOUNT, REGION)
+    return smoke.Caller(cloud, NAMES, URL, requests.request, key)
+
+
 @responses.activate
-def test_a_call_sends_method_query_headers_and_json_and_returns_the_response() -> None:
+def test_a_call_sends_method_query_key_and_json_and_returns_the_response() -> None:
     responses.post(
-        f"{URL}/jobs",
+        f"{URL}/path",
         status=418,
         headers={"X-Odd": "1"},
         body="{}",
         match=[
             matchers.query_param_matcher({"a": "b"}),
-            matchers.header_matcher({"X-Mine": "2", "Content-Type": "application/json"}),
+            matchers.header_matcher(
+                {"Authorization": "Bearer a-key", "Content-Type": "application/json"}
+            ),
             matchers.json_params_matcher({"c": "d"}),
         ],
     )
-    reply = smoke.fetch("POST", f"{URL}/jobs?a=b", {"X-Mine": "2"}, {"c": "d"})
-    assert (reply.status, reply.headers["x-odd"], reply.json) == (418, "1", {})
-
-
-@responses.activate
-def test_a_call_does_not_follow_a_redirect() -> None:
-    responses.get(URL, status=307, headers={"Location": f"{URL}/elsewhere"})
-    assert smoke.fetch("GET", URL, {}, None).status == 307
-    assert len(responses.calls) == 1
+    got = caller().call("POST", "/path?a=b", {"c": "d"})
+    assert (got.status_code, got.headers["x-odd"], got.json()) == (418, "1", {})
 
 
 @pytest.mark.parametrize("error", [requests.ConnectionError(), requests.ReadTimeout()])
@@ -295,5 +296,6 @@ def test_a_call_does_not_follow_a_redirect() -> None:
 def test_a_call_without_a_response_has_status_0_and_names_the_error(
     error: requests.RequestException,
 ) -> None:
-    responses.get(URL, body=error)
-    assert smoke.fetch("GET", URL, {}, None) == Reply(0, {}, type(error).__name__)
+    responses.get(f"{URL}/", body=error)
+    got = caller().call("GET", "/")
+    assert (got.status_code, got.text) == (0, type(error).__name__)

@@ -74,7 +74,8 @@ def test_functions_and_roles_are_called_by_chalice_as_the_template_and_the_polic
     assert {
         name: function.function_name for name, function in functions().items()
     } == names.functions
-    assert {name: function.role.role_name for name, function in functions().items()} == names.roles
+    roles = {name: names.of(name) for name in names.functions}
+    assert {name: function.role.role_name for name, function in functions().items()} == roles
 
 
 # What was chosen for the functions; docs/design.md has the reasons.

@@ -157,7 +157,9 @@ def test_an_encoded_body_of_a_job_that_names_secrets_is_not_kept(
     assert not response.truncated
 
 
-@pytest.mark.parametrize("body", [gzip.compress(SECRET.encode(), mtime=0), b"\x28\xb5\x2f\xfd" + b"x" * 9])
+@pytest.mark.parametrize(
+    "body", [gzip.compress(SECRET.encode(), mtime=0), b"\x28\xb5\x2f\xfd" + b"x" * 9]
+)
 def test_a_body_that_is_compressed_without_saying_so_is_not_kept(body: bytes) -> None:
     response = kept(with_length(body, ""), SECRET)
     assert (response.body, response.encoding, response.truncated) == ("", None, True)
