@@ -43,6 +43,7 @@ OWNED_BY = {
     "urllib3": {"outbound"},
     "pydantic": {"api"},
     "pydantic_core": {"api"},
+    "typing_extensions": {"api"},
     "chalice": {"api", "handlers"},
     "certifi": {"outbound"},
     # The rules stand on the standard library alone, but for the calendar: the field's library for

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
 
 from chalice.app import Response
 
 from chalicelib.api.json_body import NotJson
+from chalicelib.api.models.response_models import FieldProblem, Problem
 from chalicelib.domain.errors import (
     FieldError,
     InvalidInput,
@@ -71,19 +71,21 @@ def problem(
     *,
     errors: Sequence[FieldError] = (),
     most_bytes: int = LARGEST_PROBLEM,
-    **members: object,
+    unknown: bool = False,
 ) -> Response:
     """Make a problem document of at most `most_bytes`, which are at least 16 KiB.
 
     What clients have written is cut in it. It shows up to 50 of the `errors`, as many as there is
     room for.
     """
-    document: dict[str, Any] = {
-        "type": "about:blank",
-        "title": _TITLES.get(status) or HTTPStatus(status).phrase,
-        "status": status,
-    }
-    document |= {"detail": shortened(detail, _LONGEST_DETAIL), **members}
+    document = Problem(
+        type="about:blank",
+        title=_TITLES.get(status) or HTTPStatus(status).phrase,
+        status=status,
+        detail=shortened(detail, _LONGEST_DETAIL),
+    )
+    if unknown:
+        document["unknown"] = True
     if errors:
         document["errors"] = _shown(errors, most_bytes - _size(document) - len(_REST))
         if len(document["errors"]) < len(errors):
@@ -95,10 +97,10 @@ def problem(
     )
 
 
-def _shown(errors: Sequence[FieldError], room: int) -> list[dict[str, str]]:
-    shown: list[dict[str, str]] = []
+def _shown(errors: Sequence[FieldError], room: int) -> list[FieldProblem]:
+    shown: list[FieldProblem] = []
     for error in (one.shortened() for one in errors[:MOST_ERRORS]):
-        entry = {"field": error.field, "message": error.message}
+        entry = FieldProblem(field=error.field, message=error.message)
         room -= _size(entry)
         if room < 0:
             break
@@ -132,13 +134,9 @@ def answer_to(error: ResonaError, most_bytes: int = LARGEST_PROBLEM) -> Response
         case QuotaExceeded():
             return problem(429, detail, _rate_limit(error))
         case Unavailable():
-            return problem(503, detail, {"Retry-After": "1"}, **_unknown(error))
+            return problem(503, detail, {"Retry-After": "1"}, unknown=error.unknown)
         case _:
             raise error
-
-
-def _unknown(error: Unavailable) -> dict[str, Any]:
-    return {"unknown": True} if error.unknown else {}
 
 
 def _rate_limit(error: QuotaExceeded) -> dict[str, str]:

@@ -164,7 +164,7 @@ def test_a_description_is_made_only_when_somebody_asks_for_it() -> None:
     )
     loaded = done.stdout.split()
     assert "chalicelib.api.routes.jobs" in loaded
-    late = ("chalicelib.api.openapi", "chalicelib.api.models.response_models")
+    late = ("chalicelib.api.openapi", "chalicelib.api.models.request_models")
     assert [name for name in loaded if name.startswith(late)] == []
     assert all(importlib.util.find_spec(name) for name in late)
 

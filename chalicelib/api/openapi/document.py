@@ -13,8 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic import TypeAdapter
 
 from chalicelib.api.models import job_requests, request_models, response_models
 from chalicelib.api.models.validation import READ_ONLY
@@ -155,11 +154,7 @@ def _answers(operation: Operation) -> dict[int, dict[str, Any]]:
 
 
 def _about(model: str) -> str:
-    return (
-        "A page to read."
-        if model == "Page"
-        else inspect.cleandoc(_models()[model].__doc__ or model)
-    )
+    return "A page to read." if model == "Page" else str(_schemas()[model]["description"])
 
 
 def _refused(operation: Operation) -> set[int]:
@@ -208,65 +203,57 @@ def _content(model: str) -> dict[str, Any]:
     return {"schema": {"$ref": f"{_AT}{model}"}, "examples": shown}
 
 
-def _models() -> dict[str, type[BaseModel]]:
-    """Return every model by its name."""
-    found = {
-        name: member
-        for module in (job_requests, request_models, response_models)
-        for name, member in vars(module).items()
-        if inspect.isclass(member)
-        and issubclass(member, BaseModel)
-        and member.__module__ == module.__name__
-        and name.isalpha()
-    }
-    return found | {"JobReplacementIn": job_requests.JobIn}
+def _type(name: str) -> Any:
+    """Return the request model (its name ends with `In`) or the response model of this name."""
+    if name == "JobReplacementIn":
+        return job_requests.JobIn
+    modules = (job_requests, request_models) if name.endswith("In") else (response_models,)
+    return next(vars(module)[name] for module in modules if name in vars(module))
 
 
+@functools.cache
 def _schemas() -> dict[str, Any]:
-    def mode(name: str) -> Literal["validation", "serialization"]:
-        return "validation" if name.endswith("In") else "serialization"
-
-    models = [(model, mode(name)) for name, model in _models().items()]
-    _, made = models_json_schema(models, ref_template=_AT + "{model}")
-    found: dict[str, Any] = {
-        name: _plain(schema, is_sent=name.endswith("In")) for name, schema in made["$defs"].items()
-    }
-    trigger = {"$ref": f"{_AT}TriggerIn"}
+    """Return the schema of each model that an operation uses, and of the models within those."""
+    used = {"Problem"}
+    for operation in operations.values():
+        used |= {name for name in (operation.body, *operation.answers.values()) if name}
+    adapters: list[tuple[str, Literal["validation", "serialization"], TypeAdapter[Any]]] = [
+        (name, "validation" if name.endswith("In") else "serialization", TypeAdapter(_type(name)))
+        for name in used - {"Page"}
+    ]
+    by_key, made = TypeAdapter.json_schemas(adapters, ref_template=_AT + "{model}")
+    lists = {name: schema for (name, _), schema in by_key.items() if "$ref" not in schema}
+    found = {name: _plain(schema) for name, schema in {**made["$defs"], **lists}.items()}
     for name in ("JobIn", "JobUpdateIn"):
-        found[name]["properties"]["trigger"] = trigger
-    # What was read can be changed and sent back.
+        found[name]["properties"]["trigger"] = {"$ref": f"{_AT}TriggerIn"}
+    # Clients may send back the job object that they read.
     shown = {name: {**found["Job"]["properties"][name], "readOnly": True} for name in READ_ONLY}
     found["JobReplacementIn"] = {
         **found["JobIn"],
         "properties": {**found["JobIn"]["properties"], **shown},
     }
-    update = {
-        name: _without(schema, "default")
-        for name, schema in found["JobUpdateIn"]["properties"].items()
+    update = found["JobUpdateIn"]["properties"]
+    found["JobUpdateIn"]["properties"] = {
+        **{name: _without(schema, "default") for name, schema in update.items()},
+        **shown,
     }
-    found["JobUpdateIn"] = {**found["JobUpdateIn"], "properties": {**update, **shown}}
     return dict(sorted(found.items()))
 
 
-def _plain(schema: Any, *, is_sent: bool) -> Any:
-    """Return a schema without pydantic's titles, and with the patterns of ECMA-262; what is shown
-    has no defaults and may gain keys.
-    """
+def _plain(schema: Any) -> Any:
+    """Return a schema without pydantic's titles and with patterns as ECMA-262 has them."""
     if isinstance(schema, list):
-        return [_plain(member, is_sent=is_sent) for member in schema]
+        return [_plain(member) for member in schema]
     if not isinstance(schema, dict):
         return schema
-    dropped = {"title"} if is_sent else {"title", "default"}
-    if not is_sent and schema.get("additionalProperties") is False:
-        dropped.add("additionalProperties")
     made = {}
-    for word, value in _without(schema, *dropped).items():
+    for word, value in _without(schema, "title").items():
         if word == "properties":
-            made[word] = {name: _plain(member, is_sent=is_sent) for name, member in value.items()}
+            made[word] = {name: _plain(member) for name, member in value.items()}
         elif word == "pattern":
             made[word] = value.replace(r"\A", "^").replace(r"\z", "$")
         else:
-            made[word] = _plain(value, is_sent=is_sent)
+            made[word] = _plain(value)
     return made
 
 

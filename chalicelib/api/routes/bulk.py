@@ -12,7 +12,13 @@ from typing import Any
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.models.job_requests import read_job
-from chalicelib.api.models.rendering import job_view
+from chalicelib.api.models.response_models import (
+    BatchResults,
+    Changed,
+    NotRegistered,
+    Registered,
+    job_view,
+)
 from chalicelib.api.models.validation import unknown_fields
 from chalicelib.api.paging import cursor, write_cursor
 from chalicelib.api.problems import answer_to, problem
@@ -55,7 +61,9 @@ def create_jobs(call: Call) -> Response:
         )
     sent = _read_batch(call.document())
     results = bulk.side_by_side(call.scheduling, [partial(_register, call, one) for one in sent])
-    return answer(200, {"results": [result or _result(_OUT_OF_TIME) for result in results]})
+    return answer(
+        200, BatchResults(results=[result or _refused(_OUT_OF_TIME) for result in results])
+    )
 
 
 def _read_batch(body: object) -> list[Any]:
@@ -72,7 +80,7 @@ def _read_batch(body: object) -> list[Any]:
     return sent
 
 
-def _register(call: Call, document: object) -> dict[str, Any]:
+def _register(call: Call, document: object) -> Registered | NotRegistered:
     scheduling = call.scheduling
     try:
         job = scheduling.create(
@@ -80,17 +88,17 @@ def _register(call: Call, document: object) -> dict[str, Any]:
         )
     except Unavailable as error:
         log.warning("request.unavailable", exc_info=True)
-        return _result(answer_to(error, _LARGEST_PROBLEM))
+        return _refused(answer_to(error, _LARGEST_PROBLEM))
     except ResonaError as error:
-        return _result(answer_to(error, _LARGEST_PROBLEM))
+        return _refused(answer_to(error, _LARGEST_PROBLEM))
     except Exception:
         # The others of the batch are registered, and that must be told.
-        return _result(defect())
-    return {"status": 201, "job": job_view(job)}
+        return _refused(defect())
+    return Registered(status=201, job=job_view(job))
 
 
-def _result(refusal: Response) -> dict[str, Any]:
-    return {"status": refusal.status_code, "problem": json.loads(refusal.body)}
+def _refused(refusal: Response) -> NotRegistered:
+    return NotRegistered(status=refusal.status_code, problem=json.loads(refusal.body))
 
 
 def _act(call: Call, act: Callable[[Scheduling, Job], bool]) -> Response:
@@ -111,7 +119,7 @@ def _act(call: Call, act: Callable[[Scheduling, Job], bool]) -> Response:
     if None in changed:
         following = found[changed.index(None) - 1].definition.id
     headers = {"Link": call.next_link(write_cursor(call, following))} if following else {}
-    return answer(200, {"changed": changed.count(True)}, headers)
+    return answer(200, Changed(changed=changed.count(True)), headers)
 
 
 @route(routes, "/jobs/pause", "POST", **_BY_LABEL)

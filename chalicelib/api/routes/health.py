@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api.models.response_models import Health
 from chalicelib.api.routing import Call, answer, route
 from chalicelib.version import VERSION
 
@@ -13,4 +14,4 @@ routes = Blueprint(__name__)
 @route(routes, "/health", "GET", answers={200: "Health"}, open_to_all=True)
 def health(call: Call) -> Response:  # noqa: ARG001  every view takes a call
     """Say that Resona is there; nothing is read."""
-    return answer(200, {"status": "ok", "version": VERSION})
+    return answer(200, Health(status="ok", version=VERSION))

@@ -9,7 +9,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api.idempotency import Remember, once
 from chalicelib.api.models.job_requests import read_job, read_replacement, read_update
-from chalicelib.api.models.rendering import job_view, run_view
+from chalicelib.api.models.response_models import job_view, run_view
 from chalicelib.api.paging import cursor, limit_of, page_size, write_cursor
 from chalicelib.api.problems import Refusal
 from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs, read_position

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chalice.app import Blueprint, Response
 
-from chalicelib.api.models.rendering import run_view
+from chalicelib.api.models.response_models import run_view
 from chalicelib.api.paging import (
     MOST_SHOWN,
     NotACursor,

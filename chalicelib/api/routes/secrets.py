@@ -10,6 +10,7 @@ from datetime import datetime
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api.models import response_models
 from chalicelib.api.models.validation import unknown_fields
 from chalicelib.api.paging import NotACursor, cursor, limit_of, page_size, read_cursor, write_cursor
 from chalicelib.api.routes.job_list import MOST_READ
@@ -47,11 +48,11 @@ def list_secrets(call: Call) -> Response:
         else {}
     )
     shown = [
-        {
-            "name": secret.name,
-            "created_at": format_instant(secret.created_at),
-            "updated_at": format_instant(secret.updated_at),
-        }
+        response_models.Secret(
+            name=secret.name,
+            created_at=format_instant(secret.created_at),
+            updated_at=format_instant(secret.updated_at),
+        )
         for secret in found[:limit]
     ]
     return answer(200, shown, headers)
@@ -131,9 +132,9 @@ def _shown(signing: SigningSecrets, now: datetime) -> Response:
     previous, until = next(
         ((secret, until) for secret, until in signing.previous if until > now), (None, None)
     )
-    shown = {
-        "secret": signing.current,
-        "previous": previous,
-        "previous_expires_at": format_instant(until) if until else None,
-    }
+    shown = response_models.SigningSecrets(
+        secret=signing.current,
+        previous=previous,
+        previous_expires_at=format_instant(until) if until else None,
+    )
     return answer(200, shown, {"Cache-Control": "no-store"})

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.models.job_requests import read_trigger
+from chalicelib.api.models.response_models import Preview, trigger_view
 from chalicelib.api.models.validation import unknown_fields
 from chalicelib.api.routing import Call, answer, route
 from chalicelib.domain.api_keys import Scope
@@ -14,7 +15,7 @@ from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.exact_json import plain
 from chalicelib.domain.instant import format_instant, read_instant
 from chalicelib.domain.preview import preview
-from chalicelib.domain.trigger import OneTime, Trigger, describe
+from chalicelib.domain.trigger import OneTime, Trigger
 
 routes = Blueprint(__name__)
 
@@ -36,11 +37,11 @@ def preview_trigger(call: Call) -> Response:
     shown = preview(trigger, after, count)
     return answer(
         200,
-        {
-            "trigger": describe(trigger),
-            "next_run_times": [format_instant(at) for at in shown.times],
-            "notes": list(shown.notes),
-        },
+        Preview(
+            trigger=trigger_view(trigger),
+            next_run_times=[format_instant(at) for at in shown.times],
+            notes=list(shown.notes),
+        ),
     )
 
 
