@@ -1451,8 +1451,8 @@ def tour(env: Environment) -> None:
         Request("https://example.com", "GET", {}),
         key="tour",
     )
-    job_id = env.scheduling.create(
-        draft, lambda job: remembered("idempotency#tour", env.now + DAY)
+    job_id = env.scheduling.register(
+        env.scheduling.prepare(draft), remembered("idempotency#tour", env.now + DAY)
     ).definition.id
     env.scheduling.run_now("tenant", job_id)
     env.advance(minutes=3)
@@ -1507,16 +1507,14 @@ def act(env: Environment, chance: random.Random) -> None:
     )
     action: Callable[[], object] = chance.choice(
         [
-            lambda: scheduling.create(draft, chance.choice([None, lambda job: answer])),
+            lambda: scheduling.register(scheduling.prepare(draft), chance.choice([None, answer])),
             lambda: scheduling.create(replace(draft, key=None, overlap=Overlap.SKIP)),
             lambda: scheduling.change(
                 "tenant", reference, lambda job, at: Edit(replace(job.definition, trigger=trigger))
             ),
             lambda: scheduling.pause("tenant", reference),
             lambda: scheduling.resume("tenant", reference),
-            lambda: scheduling.run_now(
-                "tenant", reference, chance.choice([None, lambda job_id, run: answer])
-            ),
+            lambda: scheduling.run_now("tenant", reference, chance.choice([None, answer])),
             lambda: scheduling.delete("tenant", reference),
             lambda: scheduling.page("tenant", chance.choice([None, new_job_id(now)]), 3),
             lambda: scheduling.runs_page("tenant", reference, None, 2),

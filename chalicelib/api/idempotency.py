@@ -1,5 +1,5 @@
-"""Idempotency-Key: the same key and the same JSON value within 24 hours give the first answer
-again.
+"""Idempotency-Key: a repeat with the same key and the same JSON value within 24 hours gets the
+first answer.
 """
 
 from __future__ import annotations
@@ -8,12 +8,10 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import timedelta
 
-from chalice.app import Response
-
-from chalicelib.api.routing import Call, answer
+from chalicelib.api.routing import Call
 from chalicelib.aws.job_items import Answered, Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered
 from chalicelib.domain.errors import InvalidInput, KeyIsTaken, RequestUnderWay
@@ -21,100 +19,97 @@ from chalicelib.domain.exact_json import SORTED, canonical, write
 
 _KEPT = timedelta(hours=24)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
-
-Remember = Callable[[int, Any], Idempotency]
-
-
-Headers = Callable[[Any], dict[str, str]]
+_REPLAYED = {"Idempotency-Replayed": "true"}
 
 
-def once(
-    call: Call,
-    target: str,
-    document: object,
-    act: Callable[[Remember | None], tuple[int, Any]],
-    headers: Headers = lambda _: {},
-    is_of_target: Callable[[Any], bool] = lambda _: True,
-) -> Response:
-    """Answer by `act`, or as it was answered the first time.
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """The Idempotency-Key of a call, for one tenant, method and path.
 
-    A key is per tenant, method and `target`: the path that is called, in one form, whatever the
-    spelling of the path that was sent. `is_of_target` says of what was shown whether it is an
-    answer of this target. `act` returns a status and what is shown; `headers` makes the answer's
-    headers of what is shown, the first time and every time. `act` is given what makes the record of
-    its answer (a status and what is shown), to be committed together with its change; None without
-    a key. The record and the change stand or fall together, so a key that has no record has changed
-    nothing. Whatever depends on the time of the call, its date and its validity, is for `act` to
-    judge: a repeat comes later. Raises InvalidInput for a key that is malformed or came with
-    another value.
+    `path` is in one form, however the client spelled it. `job_id` is the job that a recorded answer
+    must be about, None if the path names no job. `fingerprint` identifies the body.
     """
-    key = call.header("idempotency-key")
-    if key is None:
-        status, shown = act(None)
-        return answer(status, shown, headers(shown))
-    if not _KEY.fullmatch(key):
-        raise InvalidInput.of("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
-    name, fingerprint = _name(call, target, key), _digest(write(canonical(document), SORTED))
-    scheduling = call.scheduling
-    for is_last in (False, True):
-        first = scheduling.jobs.answered(name, scheduling.clock()) or _by_spelling(
-            call, target, key, is_of_target
+
+    call: Call
+    text: str
+    path: str
+    job_id: str | None
+    fingerprint: str
+
+    def record(self, status: int, body: str) -> Idempotency:
+        """Return the record of the answer, to be written in one transaction with the change."""
+        expires_at = self.call.scheduling.clock() + _KEPT
+        return Idempotency(
+            self._name(self.path), Answered(self.fingerprint, status, body), expires_at
         )
-        if first is not None:
-            return _replay(first, fingerprint, headers)
-        try:
-            status, shown = act(
-                lambda status, shown: _record(
-                    name, fingerprint, status, shown, scheduling.clock() + _KEPT
-                )
+
+    def first_answer(self) -> str | None:
+        """Return the body of the first answer, None if there is none yet.
+
+        Raises InvalidInput if it answered another body.
+        """
+        first = self._recorded(self.path) or self._recorded_by_spelling()
+        if first is not None and first.fingerprint != self.fingerprint:
+            raise InvalidInput.of(
+                "Idempotency-Key", "was used with another body; use a new key for a new request"
             )
-            return answer(status, shown, headers(shown))
-        except AlreadyAnswered:
-            # The same key came twice at once, and the other was first: its answer is there now.
-            continue
-        except KeyIsTaken:
-            # By that other one, it may be.
-            if is_last:
-                raise
-    raise RequestUnderWay
+        return None if first is None else first.body
+
+    def _recorded_by_spelling(self) -> Answered | None:
+        """Return the answer that the previous release recorded, by the path as the client spelled
+        it.
+
+        Remove this in the next release: such records expire 24 hours after this one is deployed.
+        """
+        if self.call.path == self.path:
+            return None
+        first = self._recorded(self.call.path)
+        # `key:` in the path may have named another job then.
+        is_ours = first and self.job_id in (None, json.loads(first.body).get("job_id"))
+        return first if is_ours else None
+
+    def _recorded(self, path: str) -> Answered | None:
+        scheduling = self.call.scheduling
+        return scheduling.jobs.answered(self._name(path), scheduling.clock())
+
+    def _name(self, path: str) -> str:
+        # A hash, so that two lists of parts never make the same name.
+        method = self.call.request.context.get("httpMethod")
+        return "idempotency#" + _digest(json.dumps([self.call.tenant, method, path, self.text]))
 
 
-def _record(
-    name: str, fingerprint: str, status: int, shown: object, expires_at: datetime
-) -> Idempotency:
-    return Idempotency(name, Answered(fingerprint, status, write(shown)), expires_at)
-
-
-def _replay(first: Answered, fingerprint: str, headers: Headers) -> Response:
-    if first.fingerprint != fingerprint:
-        raise InvalidInput.of(
-            "Idempotency-Key", "was used with another body; use a new key for a new request"
-        )
-    return answer(
-        first.status,
-        first.body,
-        {**headers(json.loads(first.body)), "Idempotency-Replayed": "true"},
-    )
-
-
-def _by_spelling(
-    call: Call, target: str, key: str, is_of_target: Callable[[Any], bool]
-) -> Answered | None:
-    """Return the first answer as the previous release recorded it, by the path as it was sent; None
-    if there is none.
-
-    Remove this in the next release: such records expire 24 hours after this release is deployed.
-    """
-    if call.path == target:
+def read_key(
+    call: Call, path: str, document: object, job_id: str | None = None
+) -> IdempotencyKey | None:
+    """Return the call's Idempotency-Key, None if it has none. Raises InvalidInput."""
+    text = call.header("idempotency-key")
+    if text is None:
         return None
-    first = call.scheduling.jobs.answered(_name(call, call.path, key), call.scheduling.clock())
-    return first if first is not None and is_of_target(json.loads(first.body)) else None
+    if not _KEY.fullmatch(text):
+        raise InvalidInput.of("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+    return IdempotencyKey(call, text, path, job_id, _digest(write(canonical(document), SORTED)))
 
 
-def _name(call: Call, path: str, key: str) -> str:
-    # Hashed, so that no part of it can be mistaken for another's.
-    method = call.request.context.get("httpMethod")
-    return "idempotency#" + _digest(json.dumps([call.tenant, method, path, key]))
+def once(key: IdempotencyKey | None, act: Callable[[], str]) -> tuple[str, dict[str, str]]:
+    """Return the body of the first answer, and the headers that mark a replay.
+
+    `act` makes a change, commits the key's record together with it, and returns the body. Checks
+    that depend on the time belong into `act`, because a replay may come later. Raises what `act`
+    raises, and RequestUnderWay.
+    """
+    first = key.first_answer() if key else None
+    if first is not None:
+        return first, _REPLAYED
+    try:
+        return act(), {}
+    except (AlreadyAnswered, KeyIsTaken) as error:
+        # The same request may have come twice at the same time: look for the other one's answer.
+        first = key.first_answer() if key else None
+        if first is not None:
+            return first, _REPLAYED
+        if isinstance(error, AlreadyAnswered):
+            raise RequestUnderWay from error
+        raise
 
 
 def _digest(text: str) -> str:

@@ -37,6 +37,11 @@ def new_token(now: datetime) -> str:
     return str(ULID.from_datetime(now))
 
 
+def key_in(reference: str) -> str | None:
+    """Return the client's key in the reference `key:<key>` to a job, None for any other text."""
+    return reference.removeprefix("key:") if reference.startswith("key:") else None
+
+
 @lru_cache(1024)
 def token_time(token: str) -> datetime:
     """Return when a token was made, in UTC, to the millisecond."""

@@ -23,7 +23,16 @@ from chalicelib.aws.schedules import Schedules
 from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain import job_transitions
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, RunNotFound, Unavailable
-from chalicelib.domain.ids import JOB_ID, JOB_KEY, RunKey, new_job_id, new_token, run_id, run_key
+from chalicelib.domain.ids import (
+    JOB_ID,
+    JOB_KEY,
+    RunKey,
+    key_in,
+    new_job_id,
+    new_token,
+    run_id,
+    run_key,
+)
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import RequestCheck
 from chalicelib.domain.run import Attempt
@@ -53,12 +62,24 @@ class Edit:
     anew: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that is ready to be written: its definition and its first state."""
+
+    definition: Definition
+    step: Transition
+    now: datetime
+
+    @property
+    def job(self) -> Job:
+        """Return the job as it is shown."""
+        return Job(self.definition, self.step.state)
+
+
 _Decision = TypeVar("_Decision", Transition, Transition | None)
 
 # Raises if the job is no longer as the caller's preconditions require.
 Check = Callable[[State], None]
-# Makes the record of the answer to an Idempotency-Key, of the job's id and the run that was queued.
-Remember = Callable[[str, Run], Idempotency]
 
 
 def any_state(state: State) -> None:
@@ -97,13 +118,15 @@ class Scheduling:
         """Yield for each try of a change, and pause before each but the first."""
         return tries(self._sleep)
 
-    def create(
-        self, draft: Definition, idempotency: Callable[[Job], Idempotency] | None = None
-    ) -> Job:
-        """Register a job. `draft` is its definition without id and times, which are set here.
+    def create(self, draft: Definition) -> Job:
+        """Register a job. Raises what `prepare` and `register` raise."""
+        return self.register(self.prepare(draft))
 
-        Raises InvalidInput for a secret that does not exist, KeyIsTaken, AlreadyAnswered,
-        QuotaExceeded, Unavailable.
+    def prepare(self, draft: Definition) -> NewJob:
+        """Make a new job and its schedule, for `register` to write.
+
+        `draft` is its definition without an id. Raises InvalidInput for a secret that does not
+        exist, KeyIsTaken, QuotaExceeded, Unavailable.
         """
         self.secrets.check(draft.tenant, draft.request)
         now = self.clock()
@@ -117,9 +140,16 @@ class Scheduling:
         step = self._scheduled(
             definition, now, lambda token: job_transitions.create(definition, token, now)
         )
-        job = Job(definition, step.state)
+        return NewJob(definition, step, now)
+
+    def register(self, new: NewJob, idempotency: Idempotency | None = None) -> Job:
+        """Write a new job, with the answer to its Idempotency-Key, and arm it.
+
+        Raises KeyIsTaken, AlreadyAnswered, Unavailable.
+        """
+        definition, step = new.definition, new.step
         try:
-            self.jobs.add(definition, step.state, idempotency(job) if idempotency else None, now)
+            self.jobs.add(definition, step.state, idempotency, new.now)
         except (KeyIsTaken, AlreadyAnswered):
             unschedule(self._schedules, definition.id, step.state.token)
             raise
@@ -129,7 +159,7 @@ class Scheduling:
             pass
         log.info("job.created", extra={"job_id": definition.id})
         self._arming.arm(step.state, step.arm)
-        return job
+        return new.job
 
     def get(self, tenant: str, reference: str) -> Job:
         """Return a job by its id or `key:<key>`. Raises JobNotFound."""
@@ -137,8 +167,8 @@ class Scheduling:
 
     def resolve(self, tenant: str, reference: str) -> str:
         """Return the id for a reference in a path. Raises JobNotFound, also for a malformed id."""
-        if reference.startswith("key:"):
-            key = reference.removeprefix("key:")
+        key = key_in(reference)
+        if key is not None:
             if not JOB_KEY.fullmatch(key):
                 raise JobNotFound
             return self.jobs.find_key(tenant, key)
@@ -282,15 +312,16 @@ class Scheduling:
         self,
         tenant: str,
         reference: str,
-        remember: Remember | None = None,
+        idempotency: Idempotency | None = None,
         check: Check = any_state,
+        key: RunKey | None = None,
     ) -> tuple[str, Run]:
-        """Queue a manual run, and return the job's id and the run.
+        """Queue a manual run, and return the job's id and the run. `key` None: a new key.
 
         Raises JobNotFound, TooManyRuns, AlreadyAnswered, Unavailable, and what `check` raises.
         """
         job_id = self.resolve(tenant, reference)
-        key = RunKey.for_manual(self.clock())
+        key = key or RunKey.for_manual(self.clock())
         for attempt in self.tries():
             _, state = self.jobs.get(tenant, job_id)
             now = self.clock()
@@ -301,9 +332,7 @@ class Scheduling:
             step = job_transitions.run_now(state, key, now)
             run = unfinished(next(run for run in step.state.runs if run.key == key), None)
             try:
-                self.jobs.save(
-                    step.state, idempotency=remember(job_id, run) if remember else None, now=now
-                )
+                self.jobs.save(step.state, idempotency=idempotency, now=now)
             except StateChanged as changed:
                 if changed.current is None:
                     raise JobNotFound from changed

@@ -13,11 +13,11 @@ from chalicelib.usecases.scheduling import Edit, Job, Scheduling
 def put(
     scheduling: Scheduling,
     tenant: str,
-    key: str,
+    reference: str,
     make: Callable[[datetime], Definition],
     edit: Callable[[Job, datetime], Edit],
 ) -> tuple[Job, bool]:
-    """Upsert the tenant's job with this key; return it, and whether it was created.
+    """Create or replace the job that `key:<key>` names; return it, and whether it was created.
 
     `make` reads the request's body as a new job, `edit` as a change of the existing one. If another
     client creates or deletes the job between the read and the write, try again. Raises Unavailable,
@@ -25,7 +25,7 @@ def put(
     """
     for _ in scheduling.tries():
         try:
-            return scheduling.change(tenant, f"key:{key}", edit), False
+            return scheduling.change(tenant, reference, edit), False
         except JobNotFound:
             draft = make(scheduling.clock())
         try:

@@ -541,7 +541,7 @@ def test_a_new_trigger_replaces_the_schedule(env: Environment) -> None:
         lambda scheduling, job_id: put(
             scheduling,
             "tenant",
-            "nightly",
+            "key:nightly",
             lambda now: pytest.fail("the job is there"),
             lambda job, now: Edit(replace(job.definition, name="Renamed")),
         ),
@@ -601,7 +601,7 @@ def test_a_put_whose_job_comes_and_goes_every_time_is_given_up(env: Environment)
     )
     env.cloud.before = before
     with pytest.raises(Unavailable, match="the job is unavailable"):
-        put(scheduling, "tenant", "nightly", lambda now: draft, lambda job, now: Edit(draft))
+        put(scheduling, "tenant", "key:nightly", lambda now: draft, lambda job, now: Edit(draft))
     assert len(waits) == TRIES - 1
     env.cloud.before = lambda operation, request: None
     for job_id in theirs:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from functools import partial
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -13,10 +14,10 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
 )
 from pydantic.config import JsonDict
 
+from chalicelib.api.models.response_models import job_view
 from chalicelib.api.models.validation import Errors, unknown_fields
 from chalicelib.domain import cron
 from chalicelib.domain.errors import InvalidInput
@@ -27,8 +28,6 @@ from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.secrets import wrong_placeholders
 from chalicelib.domain.trigger import OneTime, Trigger, after_delay, at_date, describe
 from chalicelib.usecases.scheduling import Edit, Job
-
-_Body = TypeVar("_Body", "JobIn", "JobUpdateIn")
 
 
 def _whole(value: object) -> object:
@@ -189,7 +188,9 @@ def _policies(sent: JobIn | JobUpdateIn) -> dict[str, Any]:
     }
 
 
-def _validated(errors: Errors, model: type[_Body], document: Mapping[str, Any]) -> _Body | None:
+def _validated(
+    errors: Errors, model: type[JobIn | JobUpdateIn], document: Mapping[str, Any]
+) -> JobIn | JobUpdateIn | None:
     sent = errors.validate(model, document)
     if sent and sent.retry.max_delay < sent.retry.initial_delay:
         errors.add("retry.max_delay", "must not be less than initial_delay")
@@ -208,62 +209,44 @@ def _check_labels(errors: Errors, sent: JobIn | JobUpdateIn | None, old: Mapping
             )
 
 
-def read_update(
-    body: object, job: Job, view: Mapping[str, Any], now: datetime, check_request: RequestCheck
+def read_edit(
+    body: object, job: Job, now: datetime, check_request: RequestCheck, *, replaces: bool
 ) -> Edit:
-    """Read an update of `job`, whose job object is `view`: what is absent stays. Raises
+    """Read an update of `job`: absent fields stay, or get their defaults if it `replaces` the job.
+
+    Clients may send back the job object that they read: a read-only field may have its current
+    value, and the trigger that the job has is no new one, though its date may have passed. Raises
     InvalidInput, BodyTooLarge.
-
-    What was read can be changed and sent back: a read-only field may have the value it has, and a
-    trigger that is the old one is no new trigger, though its date may have passed.
     """
-    return _read_edit(JobUpdateIn, body, job, view, now, check_request)
-
-
-def read_replacement(
-    body: object, job: Job, view: Mapping[str, Any], now: datetime, check_request: RequestCheck
-) -> Edit:
-    """Read what replaces `job` whole: what is absent goes to its default.
-
-    Otherwise as an update.
-    """
-    return _read_edit(JobIn, body, job, view, now, check_request)
-
-
-def _read_edit(
-    model: type[_Body],
-    body: object,
-    job: Job,
-    view: Mapping[str, Any],
-    now: datetime,
-    check_request: RequestCheck,
-) -> Edit:
     errors = Errors()
     document = errors.require_object(body)
-    errors.forbid_read_only(document, view)
-    sent = _validated(errors, model, document)
-    given = JobIn.model_fields.keys() if model is JobIn else document.keys()
+    errors.forbid_read_only(document, job_view(job))
+    sent = _validated(errors, JobIn if replaces else JobUpdateIn, document)
+    given = JobIn.model_fields.keys() if replaces else document.keys()
     old = job.definition
     trigger: Trigger | None = old.trigger
     if "trigger" in document and not _is_same_trigger(document["trigger"], old.trigger):
         trigger = errors.collect(lambda: read_trigger(document["trigger"], now))
     request = _read_request(errors, document, check_request) if "request" in given else old.request
     if sent and "key" in document and sent.key != old.key:
-        errors.add("key", "it cannot be changed")
+        errors.add("key", "cannot be changed")
     _check_labels(errors, sent, old.labels)
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  or there were errors
     policies = {name: value for name, value in _policies(sent).items() if name in given}
     new = replace(old, trigger=trigger, request=request, **policies)
-    is_delay = isinstance(document.get("trigger"), dict) and "delay" in document["trigger"]
-    return Edit(new, anew=is_delay)
+    return Edit(new, anew=_is_delay(document.get("trigger")))
+
+
+def _is_delay(sent: object) -> bool:
+    return isinstance(sent, dict) and "delay" in sent
 
 
 def _is_same_trigger(sent: object, trigger: Trigger) -> bool:
     described = describe(trigger)
     if sent == described or sent == described["fields"]:
         return True
-    if not isinstance(trigger, OneTime) or not isinstance(sent, dict) or "delay" in sent:
+    if not isinstance(trigger, OneTime) or not isinstance(sent, dict) or _is_delay(sent):
         return False
     # The same date in another form, which may have passed since: it is measured as of itself.
     try:
@@ -282,23 +265,27 @@ def read_trigger(sent: object, now: datetime) -> Trigger:
     if "type" in sent or "fields" in sent:
         sent = _unwrap(sent)
     errors = Errors()
-    unknown = unknown_fields(sent, ("delay", "date", "cron", "timezone"), within="trigger.")
-    errors.extend(unknown)
-    kinds = [name for name in ("delay", "date", "cron") if name in sent]
-    # A misspelt name is one mistake, not two.
-    if len(kinds) > 1 or not (kinds or unknown):
-        errors.add("trigger", "give exactly one of delay, date, cron")
-    timezone, trigger = sent.get("timezone"), None
-    is_zone = isinstance(timezone, str) or "timezone" not in sent
-    if not is_zone:
+    kind = _kind(errors, sent)
+    timezone = sent.get("timezone")
+    if not isinstance(sent.get("timezone", ""), str):
         errors.add("trigger.timezone", "must be the name of a time zone, such as Europe/Berlin")
-        timezone = None
-    # Without its zone nobody can tell whether a date has passed.
-    if len(kinds) == 1 and (is_zone or kinds != ["date"]):
-        trigger = errors.collect(lambda: _READERS[kinds[0]](sent[kinds[0]], timezone, now))
+        # Without its time zone a date cannot be read.
+        kind, timezone = None if kind == "date" else kind, None
+    trigger = errors.collect(partial(_READERS[kind], sent[kind], timezone, now)) if kind else None
     errors.raise_if_any()
     assert trigger  # noqa: S101  or there were errors
     return trigger
+
+
+def _kind(errors: Errors, sent: Mapping[str, Any]) -> str | None:
+    """Return which of delay, date and cron was sent; None, with an error, if it is not one."""
+    unknown = unknown_fields(sent, (*_READERS, "timezone"), within="trigger.")
+    errors.extend(unknown)
+    kinds = [name for name in _READERS if name in sent]
+    # A misspelt name is one mistake, not two.
+    if len(kinds) > 1 or not (kinds or unknown):
+        errors.add("trigger", "give exactly one of delay, date, cron")
+    return kinds[0] if len(kinds) == 1 else None
 
 
 def _unwrap(sent: dict[str, Any]) -> dict[str, Any]:
@@ -367,23 +354,28 @@ _READERS: dict[str, Callable[[Any, str | None, datetime], Trigger]] = {
 def _read_request(
     errors: Errors, document: Mapping[str, Any], check_request: RequestCheck
 ) -> Request | None:
-    """Check the request by itself, so that its errors are named beside those of the rest."""
-    given, named = document.get("request"), set[object]()
+    """Return the request, checked by the rules of `domain.request`.
+
+    The model of the whole body has been validated. Where it found a wrong field of the request,
+    the other fields are checked all the same, so that one answer names every error.
+    """
+    given = document.get("request")
     if not isinstance(given, dict):
         return None
-    try:
-        sent = RequestIn.model_validate(given)
-    except ValidationError as error:
-        # The model of the whole body has named what is wrong here; the other fields are checked all
-        # the same.
-        named = {wrong["loc"][0] for wrong in error.errors(include_url=False)}
-        known = RequestIn.model_fields.keys() - named
-        sent = RequestIn.model_validate({"url": "", **{n: given[n] for n in known & given.keys()}})
+    # The model is strict: a valid field is what was sent.
+    valid = {
+        name: given[name]
+        for name in RequestIn.model_fields.keys() & given.keys()
+        if ("request", name) not in errors.invalid
+    }
+    sent = RequestIn.model_construct(**{"url": "", **valid})
     request = Request(sent.url, normalised(sent.method), sent.headers, sent.body)
     found = list(wrong_placeholders(request))
     try:
         check_request(request)
     except InvalidInput as error:
         found = [*error.errors, *found]
-    errors.extend(wrong for wrong in found if wrong.field.split(".")[1] not in named)
-    return None if named else request
+    errors.extend(
+        wrong for wrong in found if ("request", wrong.field.split(".")[1]) not in errors.invalid
+    )
+    return request

@@ -26,6 +26,8 @@ class Errors:
 
     def __init__(self) -> None:
         self._errors: list[FieldError] = []
+        # Paths of wrong fields, cut to two names.
+        self.invalid: set[tuple[str | int, ...]] = set()
 
     def add(self, field: str, message: str) -> None:
         self._errors.append(FieldError(field, message))
@@ -50,6 +52,7 @@ class Errors:
             sent = model.model_validate(known)
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
+            self.invalid |= {wrong["loc"][:2] for wrong in found}
             self._errors += [
                 _field_error(wrong, model if place < MOST_ERRORS else None)
                 for place, wrong in enumerate(found)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
 from chalice.app import Blueprint, Response
 
-from chalicelib.api.idempotency import Remember, once
-from chalicelib.api.models.job_requests import read_job, read_replacement, read_update
+from chalicelib.api.idempotency import once, read_key
+from chalicelib.api.models.job_requests import read_edit, read_job
 from chalicelib.api.models.response_models import job_view, run_view
 from chalicelib.api.paging import cursor, limit_of, page_size, write_cursor
 from chalicelib.api.problems import Refusal
@@ -16,7 +17,9 @@ from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs, 
 from chalicelib.api.routing import Call, answer, any_text, one_of, route
 from chalicelib.domain.errors import NotCurrent
 from chalicelib.domain.exact_json import write
+from chalicelib.domain.ids import RunKey, key_in
 from chalicelib.domain.job import Definition
+from chalicelib.domain.run import RunStatus
 from chalicelib.domain.run_history import Run
 from chalicelib.domain.state import State, Status
 from chalicelib.usecases.scheduling import Check, Edit, Job
@@ -45,21 +48,19 @@ def create_job(call: Call) -> Response:
     """
     document = call.document()
     scheduling = call.scheduling
+    key = read_key(call, "/jobs", document)
 
-    def create(remember: Remember | None) -> tuple[int, Any]:
+    def create() -> str:
         draft = read_job(call.tenant, document, scheduling.clock(), scheduling.check_request)
-        job = scheduling.create(
-            draft, (lambda job: remember(201, job_view(job))) if remember else None
-        )
-        return 201, job_view(job)
+        new = scheduling.prepare(draft)
+        shown = write(job_view(new.job))
+        scheduling.register(new, key.record(201, shown) if key else None)
+        return shown
 
-    return once(
-        call,
-        "/jobs",
-        document,
-        create,
-        lambda shown: {"Location": f"{call.url}/{shown['id']}", "ETag": _etag(shown["id"], 1)},
-    )
+    shown, replayed = once(key, create)
+    job_id = json.loads(shown)["id"]
+    headers = {"Location": f"{call.url}/{job_id}", "ETag": _etag(job_id, 1), **replayed}
+    return answer(201, shown, headers)
 
 
 @route(
@@ -166,7 +167,7 @@ def update_job(call: Call, job_id: str) -> Response:
 
     def edit(job: Job, now: datetime) -> Edit:
         check(job.state)
-        return read_update(document, job, job_view(job), now, scheduling.check_request)
+        return read_edit(document, job, now, scheduling.check_request, replaces=False)
 
     return _shown(scheduling.change(call.tenant, job_id, edit))
 
@@ -214,9 +215,9 @@ def put_job(call: Call, job_id: str) -> Response:
 
     Only `key:{key}` will do in the path. This is what a deployment that registers its crons wants.
     """
-    if not job_id.startswith("key:"):
+    key = key_in(job_id)
+    if key is None:
         raise Refusal(404, "PUT takes key:{key}; change a job by its id with PATCH")
-    key = job_id.removeprefix("key:")
     document = call.document()
     scheduling = call.scheduling
     check = _precondition(call)
@@ -229,9 +230,9 @@ def put_job(call: Call, job_id: str) -> Response:
 
     def edit(job: Job, now: datetime) -> Edit:
         check(job.state)
-        return read_replacement(document, job, job_view(job), now, scheduling.check_request)
+        return read_edit(document, job, now, scheduling.check_request, replaces=True)
 
-    job, is_new = put(scheduling, call.tenant, key, make, edit)
+    job, is_new = put(scheduling, call.tenant, job_id, make, edit)
     if not is_new:
         return _shown(job)
     headers = {
@@ -284,22 +285,17 @@ def run_job(call: Call, job_id: str) -> Response:
     it is due next.
     """
     check = _precondition(call)
-
     scheduling = call.scheduling
-    # An Idempotency-Key goes by the job, however the path names it.
+    # One Idempotency-Key for the job, whether the path has its id or its key.
     found = scheduling.resolve(call.tenant, job_id)
+    key = read_key(call, f"/jobs/{found}/run", None, found)
 
-    def run(remember: Remember | None) -> tuple[int, Any]:
-        def record(run_job_id: str, queued: Run) -> object:
-            return (
-                remember(202, run_view(run_job_id, queued, with_responses=True))
-                if remember
-                else None
-            )
+    def run() -> str:
+        queued = Run(RunKey.for_manual(scheduling.clock()), RunStatus.QUEUED)
+        shown = write(run_view(found, queued, with_responses=True))
+        record = key.record(202, shown) if key else None
+        scheduling.run_now(call.tenant, found, record, check, queued.key)
+        return shown
 
-        _, queued = scheduling.run_now(call.tenant, found, record if remember else None, check)  # type: ignore[arg-type]
-        return 202, run_view(found, queued, with_responses=True)
-
-    return once(
-        call, f"/jobs/{found}/run", None, run, is_of_target=lambda shown: shown["job_id"] == found
-    )
+    shown, replayed = once(key, run)
+    return answer(202, shown, replayed)
