@@ -1,8 +1,7 @@
-"""Browsers: which pages may call, by the Fetch standard's CORS protocol.
+"""CORS preflights: an OPTIONS route for every path of the app.
 
-Chalice knows one origin for all of an app, and API Gateway answers preflights with it alone. Here
-every path has a route OPTIONS of its own, and every answer names the caller's origin if it is one
-of those that are allowed.
+Chalice supports one origin per app. With these routes each answer repeats the caller's origin if it
+is one of the allowed origins.
 """
 
 from __future__ import annotations
@@ -15,15 +14,12 @@ from chalicelib.api.cors_headers import shared
 from chalicelib.api.routing import backend, defect
 
 _SENT = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
-# Browsers ask again after so many seconds.
+# Browsers repeat a preflight after this many seconds.
 _REMEMBERED_SECONDS = 600
 
 
 def serve_preflights(app: Chalice) -> None:
-    """Answer OPTIONS at every path that the app has.
-
-    It needs no key: browsers send none with a preflight.
-    """
+    """Add a route OPTIONS to every path of the app. It needs no key: preflights carry none."""
     for path, methods in list(app.routes.items()):
         _serve(app, path, ", ".join(sorted([*methods, "OPTIONS"])))
 
@@ -36,14 +32,14 @@ def _serve(app: Chalice, path: str, methods: str) -> None:
         try:
             return answer_preflight(origin, methods, backend.origins)
         except Exception:
-            # Chalice would make a 500 of its own of it.
+            # Chalice would answer with a 500 that is no problem document.
             return defect()
 
     app.route(path, methods=["OPTIONS"], name=f"{__name__}.{path}", content_types=[])(preflight)
 
 
 def answer_preflight(origin: str | None, methods: str, allowed: AbstractSet[str]) -> Response:
-    """Say which methods a path has, and to an allowed origin what its pages may send."""
+    """Answer with the methods of a path, and for an allowed origin with the headers it may send."""
     headers = {"Allow": methods, **shared(origin, allowed)}
     if "Access-Control-Allow-Origin" in headers:
         headers |= {

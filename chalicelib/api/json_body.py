@@ -1,6 +1,4 @@
-"""JSON from strangers: everything that `json.loads` lets through and that would fail later is
-refused here.
-"""
+"""Parse request bodies strictly: refuse JSON that `json.loads` accepts and that would fail later."""
 
 from __future__ import annotations
 
@@ -15,15 +13,15 @@ MAX_DEPTH = 32
 
 
 class NotJson(ResonaError):
-    """The text is not a JSON document that Resona takes (400); the sentence says where it fails."""
+    """The body is not JSON that Resona accepts (400)."""
 
 
 def parse(raw: bytes) -> object:
     """Read a document; its numbers keep their digits (`exact_json`).
 
-    Raises NotJson: bad UTF-8 or syntax, duplicate names, NaN and infinities, lone surrogates, depth
-    over 32, and numbers that many readers of JSON could not take (beyond the range of a double, or
-    whole and of more than 4,300 digits).
+    Raises NotJson for invalid UTF-8 or syntax, duplicate names, NaN and infinities, lone
+    surrogates, more than 32 levels, and numbers that many parsers refuse (beyond the range of a
+    double, or integers of more than 4,300 digits).
     """
     try:
         text = raw.decode("utf-8")
@@ -67,7 +65,8 @@ def _finite(text: str) -> float | Number:
     number = real(text)
     if math.isinf(float(number)):
         raise NotJson(
-            f"the number {shortened(text, 40)} is too large: at most 1.79e308 is possible; send it as a string"
+            f"the number {shortened(text, 40)} is too large: at most 1.79e308 is possible; "
+            "send it as a string"
         )
     return number
 

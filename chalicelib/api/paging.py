@@ -1,4 +1,4 @@
-"""Pages of lists: how long one is, and the cursor that leads to the next."""
+"""Pages of lists: their size, and the cursor to the next page."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ page_size = Rule(
         "type": "integer",
         "minimum": 1,
         "maximum": MOST_SHOWN,
-        "description": "How many are shown at most.",
+        "description": "The largest number of entries on the page.",
     },
 )
-cursor = any_text("Where to go on: it stands in the `next` Link of the page before.")
+cursor = any_text("The start of the page, from the `next` Link of the previous page.")
 
 
 def limit_of(call: Call, default: int) -> int:
-    """Return the page size asked for, which is one by its rule."""
+    """Return the call's `limit`, which its rule has checked."""
     return int(call.query.get("limit", default))
 
 
@@ -53,8 +53,13 @@ def write_cursor(call: Call, position: str) -> str:
     return base64.urlsafe_b64encode(f"{mark}{position}".encode()).decode().rstrip("=")
 
 
+def link_to(call: Call, position: str | None) -> dict[str, str]:
+    """Return the Link header to the page that begins after a position; none for None."""
+    return {} if position is None else {"Link": call.next_link(write_cursor(call, position))}
+
+
 def read_cursor(call: Call) -> str | None:
-    """Return the position that the call's cursor stands for, None if it has none.
+    """Return the position in the call's cursor, None if it has no cursor.
 
     Raises NotACursor.
     """
@@ -74,11 +79,10 @@ def read_cursor(call: Call) -> str | None:
 
 
 def _mark(call: Call, position: str) -> str:
-    # Not a secret: a position opens nothing, since every page is read under the caller's own
-    # tenant.
+    # Not a secret: every page is read under the caller's own tenant.
     filters = sorted(
         (name, value) for name, value in call.query.items() if name not in ("cursor", "limit")
     )
-    # A path may be spelled in several ways: `key:a` and `key%3Aa` are one.
+    # Clients may spell a path in several ways: `key:a` and `key%3Aa` are the same.
     bound = json.dumps([call.tenant, unquote(call.path), filters, position])
     return hashlib.sha256(bound.encode()).hexdigest()[:16]

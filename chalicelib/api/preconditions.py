@@ -41,7 +41,7 @@ class Tags:
         return cls(frozenset(re.findall(_TAG, text)), is_any=text == "*")
 
     def strongly_name(self, tag: str) -> bool:
-        """Return whether the strong tag `tag` matches by strong comparison: weak tags never match."""
+        """Return whether a strong tag matches by strong comparison: weak tags never match."""
         return self.is_any or tag in self.tags
 
     def weakly_name(self, tag: str) -> bool:
@@ -92,7 +92,7 @@ def read_preconditions(
                 if _served(taken)
                 else "send the request without it"
             )
-            errors.append(FieldError(name, f"is not served here, and is not ignored: {instead}"))
+            errors.append(FieldError(name, f"is not supported here, and is not ignored: {instead}"))
     return Preconditions(read.get(IF_MATCH), read.get(IF_NONE_MATCH)), errors
 
 

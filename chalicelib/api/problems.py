@@ -23,29 +23,29 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.request import BodyTooLarge
 
-# Python 3.11 still says "Unprocessable Entity" and "Request Entity Too Large"; RFC 9110 renamed
-# both.
+# RFC 9110 renamed these two; Python 3.11 has the old names.
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
-# What is said of a path that is not there, wherever it is said: by a laptop, by API Gateway, and by
-# a route that is switched off.
+# The answer to an unknown path: from the local server, from API Gateway, and from a disabled route.
 NO_ROUTE = "there is no such route; GET /docs shows those that there are"
 
-# A body may hold tens of thousands of wrong fields with names of any length; Lambda answers at
-# most 6 MB.
+# A body may have tens of thousands of wrong fields with long names; Lambda answers at most 6 MB.
 MOST_ERRORS = 50
 LARGEST_PROBLEM = 64 * 1024
 _LONGEST_DETAIL = 1000
 _REST = "; errors has the first {}"
 
-NO_KEY = "send a valid key in the header Authorization: Bearer rsn_…; without Bearer, or in another header such as X-Api-Key, none is read"
+NO_KEY = (
+    "send a valid key in the header Authorization: Bearer rsn_…; without Bearer, or in another "
+    "header such as X-Api-Key, none is read"
+)
 
 
 class Refusal(ResonaError):
-    """An answer that the door itself gives: wrong content type, too large, no key.
+    """A call that the HTTP layer refuses: wrong content type, too large, no key.
 
-    `status` is the answer's.
+    `status` is the status of the answer.
     """
 
     def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
@@ -55,10 +55,7 @@ class Refusal(ResonaError):
 
 
 class NoKey(Refusal):
-    """No valid key (401).
-
-    What is wrong with the one that was sent is not said, nor could API Gateway say it.
-    """
+    """No valid key (401). It does not say what is wrong with the key, as API Gateway does not."""
 
     def __init__(self) -> None:
         super().__init__(401, NO_KEY, {"WWW-Authenticate": "Bearer"})
@@ -73,10 +70,9 @@ def problem(
     most_bytes: int = LARGEST_PROBLEM,
     unknown: bool = False,
 ) -> Response:
-    """Make a problem document of at most `most_bytes`, which are at least 16 KiB.
+    """Make a problem document of at most `most_bytes`, which must be at least 16 KiB.
 
-    What clients have written is cut in it. It shows up to 50 of the `errors`, as many as there is
-    room for.
+    Texts of the client are shortened, and at most 50 of the `errors` are shown.
     """
     document = Problem(
         type="about:blank",
@@ -109,12 +105,12 @@ def _shown(errors: Sequence[FieldError], room: int) -> list[FieldProblem]:
 
 
 def _size(part: object) -> int:
-    """Return how many bytes a part of a document takes at most, with the comma after it."""
+    """Return the size of a part of a document in bytes at most, with the comma after it."""
     return len(json.dumps(part)) + len(", ")
 
 
 def answer_to(error: ResonaError, most_bytes: int = LARGEST_PROBLEM) -> Response:
-    """Return the answer that an error of ours stands for, in at most `most_bytes`."""
+    """Return the problem document for an error, of at most `most_bytes`."""
     detail = str(error)
     match error:
         case Refusal():
@@ -140,9 +136,7 @@ def answer_to(error: ResonaError, most_bytes: int = LARGEST_PROBLEM) -> Response
 
 
 def _rate_limit(error: QuotaExceeded) -> dict[str, str]:
-    """Return what clients read: Retry-After nearly all of them, the others by
-    draft-ietf-httpapi-ratelimit-headers-11.
-    """
+    """Return Retry-After, and the headers of draft-ietf-httpapi-ratelimit-headers-11."""
     window = f";w={error.window}" if error.window else ""
     return {
         "Retry-After": str(error.retry_after),

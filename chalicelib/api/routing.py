@@ -1,4 +1,4 @@
-"""The one door: who calls, what they send, and every error as a problem document."""
+"""Routes: check a call's key, query and size, call the view, turn errors into problem documents."""
 
 from __future__ import annotations
 
@@ -42,10 +42,9 @@ def _not_composed(function_arn: str) -> Scheduling:
 
 
 class Backend:
-    """What the routes are served with: the use cases, the origins that may call, and whether a key
-    is needed.
+    """What the routes need: the use cases, the allowed origins, and whether a key is required.
 
-    app.py names the composition root's function; tests and the laptop set what they serve with.
+    app.py sets the composition root's function; tests and the local server set their own use cases.
     """
 
     def __init__(self) -> None:
@@ -54,12 +53,12 @@ class Backend:
         self._origins: frozenset[str] | None = None
 
     def compose(self, make: Callable[[str], Scheduling]) -> None:
-        """Make the use cases with this function when they are first needed."""
+        """Make the use cases with this function on first use."""
         self.scheduling = Once(make)
 
     @property
     def origins(self) -> frozenset[str]:
-        """Return the origins whose pages may call. Raises SettingMissing."""
+        """Return the origins whose pages may call the API. Raises SettingMissing."""
         return read_origins() if self._origins is None else self._origins
 
     def use(
@@ -70,9 +69,9 @@ class Backend:
         needs_keys: bool = False,
         origins: frozenset[str] | None = frozenset(),
     ) -> None:
-        """Serve with these use cases. Only the stage `local` can be open to callers without a key.
+        """Serve with these use cases. Only the stage `local` may serve callers without a key.
 
-        `origins` None: those of the environment.
+        `origins` None: read them from the environment.
         """
         self.scheduling.use(scheduling)
         self.needs_keys, self._origins = needs_keys or stage != "local", origins
@@ -87,10 +86,9 @@ Judge = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a query parameter may be: as the door judges it, and as a JSON schema says it, with its
-    description.
+    """The allowed values of a query parameter: as a check, and as a JSON schema with a description.
 
-    Whether one that `is_required` is there is for the view to judge.
+    The view itself refuses a call without a parameter that `is_required`.
     """
 
     judge: Judge
@@ -100,13 +98,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a route serves, and what it says of itself: `chalicelib.api.openapi.document` makes
-    OpenAPI of it.
+    """A route and its description, from which `openapi.document` makes OpenAPI.
 
-    `scope` None: it is open to all. `body` and `answers` (by status) name models of `schemas`,
-    `inputs` and `shapes`: by name, since to load these costs what only the description needs; an
-    answer None has no body. `takes` and `gives` are headers of the request and of a successful
-    answer. `refuses` has the statuses that do not follow from the rest.
+    `scope` None: it needs no key. `body` and `answers` (by status) are names of request and
+    response models: some of these modules are loaded only for OpenAPI. An answer None has no body.
+    `takes` and `gives` are headers of the request and of a successful answer. `refuses` has the
+    error statuses that do not follow from the rest.
     """
 
     method: str
@@ -121,17 +118,15 @@ class Operation:
     refuses: tuple[int, ...]
 
 
-# Every operation by its method and path: this is all there is.
+# Every operation by its method and path.
 operations: dict[tuple[str, str], Operation] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that has come through the door: its caller is known, its query has no unknown
-    parameter.
+    """A request whose key and query have been checked.
 
-    `preconditions`: what its conditional headers ask, for the view to judge on the state that it
-    acts on.
+    The view checks the `preconditions` on the state that it changes.
     """
 
     request: Request
@@ -140,7 +135,7 @@ class Call:
     preconditions: Preconditions
 
     def document(self) -> object:
-        """Return the body. Raises NotJson, or Refusal for what is not application/json."""
+        """Return the body. Raises NotJson, or Refusal if it is not application/json."""
         content_type = self.request.headers.get("content-type", "")
         if content_type.split(";")[0].strip().lower() != "application/json":
             raise Refusal(415, "send the body as application/json")
@@ -149,7 +144,7 @@ class Call:
     @property
     def scheduling(self) -> Scheduling:
         """Return the use cases. Raises SettingMissing."""
-        # Account and region are in no variable of Lambda's.
+        # Lambda sets no variable with the account and region; the ARN has both.
         arn = getattr(self.request.lambda_context, "invoked_function_arn", "")
         return backend.scheduling.get(arn)
 
@@ -160,15 +155,13 @@ class Call:
 
     @property
     def path(self) -> str:
-        """Return the path that was called; a slash at its end says nothing."""
+        """Return the path that was called, without a slash at its end."""
         path: str = self.request.context.get("path", "/")
         return path.rstrip("/")
 
     @property
     def url(self) -> str:
-        """Return the URL that was called, without its query; only the path when the host is not to
-        be trusted.
-        """
+        """Return the URL that was called, without its query; only the path if the host is invalid."""
         host = self.header("host") or ""
         if not _HOST.fullmatch(host):
             return self.path
@@ -195,69 +188,78 @@ def route(
     scope: Scope | None = None,
     open_to_all: bool = False,
 ) -> Callable[[View], View]:
-    """Serve a view at a path. It gets a Call, then the path's parameters; `query` has the
-    parameters it knows, each with its rule.
+    """Serve a view at a path. It is given a Call and the path's parameters.
 
-    A key needs the scope `read` for a GET and `write` for everything else, unless `scope` says
-    otherwise; what is open to all needs no key. A GET route serves HEAD, too. The view makes the
-    same response with its body, and the HTTP server (API Gateway, or the laptop's) drops the body:
-    Content-Length is then that of GET (RFC 9110, 8.6). The rest is what `Operation` says of it.
-    Everything a view raises on purpose becomes a problem document here, since Chalice would make a
-    500 of it.
+    `query` has the rule of each parameter that the route knows. A key needs the scope `read` for a
+    GET and `write` for other methods, unless `scope` says otherwise; a route that is `open_to_all`
+    needs no key. `Operation` documents the other arguments.
     """
-
-    needed = scope or (Scope.READ if method == "GET" else Scope.WRITE)
+    needed = None if open_to_all else scope or (Scope.READ if method == "GET" else Scope.WRITE)
 
     def decorate(view: View) -> View:
-        asked = None if open_to_all else needed
-        operations[method, path] = Operation(
-            method, path, view, asked, query, body, answers, takes, gives, refuses
+        operation = Operation(
+            method, path, view, needed, query, body, answers, takes, gives, refuses
         )
-
-        @functools.wraps(view)
-        def served(**names: str) -> Response:
-            request = blueprint.current_request
-            try:
-                # Before anything is done: a setting that cannot be read must not spoil the answer
-                # to what was.
-                headers = shared(request.headers.get("origin"), backend.origins)
-            except Exception:
-                return defect()
-            response = answered(request, names)
-            response.headers.update(headers)
-            return response
-
-        def answered(request: Request, names: Mapping[str, str]) -> Response:
-            # API Gateway hands over what stands in a path as it was sent.
-            names = {name: unquote(value) for name, value in names.items()}
-            try:
-                tenant = "" if open_to_all else _tenant(request, needed)
-                if len(_raw_body(request)) > MAX_REQUEST:
-                    raise Refusal(413, "the request is larger than 256 KiB")
-                return view(_call(request, tenant, query, takes), **names)
-            except Unavailable as error:
-                log.warning("request.unavailable", exc_info=True)
-                return answer_to(error)
-            except ResonaError as error:
-                return answer_to(error)
-            except Exception:
-                # Chalice would make a 500 of its own of it, and no problem document.
-                return defect()
-
-        # Chalice names views after functions and checks content types before them; the door does
-        # that itself.
-        name, authorizer = f"{view.__module__}.{view.__name__}", None if open_to_all else authorize
-        methods = ["GET", "HEAD"] if method == "GET" else [method]
-        blueprint.route(path, methods=methods, name=name, content_types=[], authorizer=authorizer)(
-            served
-        )
+        operations[method, path] = operation
+        _serve(blueprint, operation)
         return view
 
     return decorate
 
 
+def _serve(blueprint: Blueprint, operation: Operation) -> None:
+    """Let Chalice call the operation's view.
+
+    A GET route serves HEAD too, with the body: the HTTP server drops it, so that Content-Length is
+    that of GET (RFC 9110, 8.6).
+    """
+    view, method = operation.view, operation.method
+
+    @functools.wraps(view)
+    def served(**names: str) -> Response:
+        request = blueprint.current_request
+        try:
+            # Read the setting first: if it is missing, nothing has been done yet.
+            headers = shared(request.headers.get("origin"), backend.origins)
+        except Exception:
+            return defect()
+        response = _answer_call(operation, request, names)
+        response.headers.update(headers)
+        return response
+
+    blueprint.route(
+        operation.path,
+        methods=["GET", "HEAD"] if method == "GET" else [method],
+        # Chalice would name it after the function, which is unique in its module only.
+        name=f"{view.__module__}.{view.__name__}",
+        # Chalice would check content types before the key.
+        content_types=[],
+        authorizer=authorize if operation.scope else None,
+    )(served)
+
+
+def _answer_call(operation: Operation, request: Request, names: Mapping[str, str]) -> Response:
+    """Call the view, and turn every exception into a problem document; Chalice would answer each
+    with a 500 of its own.
+    """
+    try:
+        tenant = _tenant(request, operation.scope) if operation.scope else ""
+        if len(_raw_body(request)) > MAX_REQUEST:
+            raise Refusal(413, "the request is larger than 256 KiB")
+        call = _call(request, tenant, operation.query, operation.takes)
+        # API Gateway passes the parts of a path as they were sent, percent-encoded.
+        return operation.view(call, **{name: unquote(value) for name, value in names.items()})
+    except Unavailable as error:
+        log.warning("request.unavailable", exc_info=True)
+        return answer_to(error)
+    except ResonaError as error:
+        return answer_to(error)
+    except Exception:
+        return defect()
+
+
 def observed(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """Be invoked by API Gateway: Chalice has this around every request."""
+    """Log and measure a request: Chalice calls this middleware around every request."""
     caller = request.context.get("authorizer") or {}
     ids = {
         "correlation_id": request.context.get("requestId"),
@@ -269,19 +271,14 @@ def observed(request: Request, get_response: Callable[[Request], Response]) -> R
 
 
 def defect() -> Response:
-    """Answer to the exception that is being handled: it is ours, so the client gets no details; the
-    log gets its kind and place.
-    """
+    """Return a 500 for the exception that is being handled, and log it; clients get no details."""
     log.exception("request.failed")
     return problem(500, "Resona failed; the failure is in its log")
 
 
 def _tenant(request: Request, needed: Scope) -> str:
-    """Return whose jobs the call is about.
-
-    Raises NoKey, and Refusal for a key without the scope.
-    """
-    # What `chalicelib.handlers.authorizer` said; no header of the client's gets there.
+    """Return the caller's tenant. Raises NoKey, and Refusal for a key without the scope."""
+    # The authorizer's answer; no header of a client gets there.
     caller = request.context.get("authorizer") or {}
     tenant = str(caller.get("tenant", ""))
     if not tenant:
@@ -290,10 +287,8 @@ def _tenant(request: Request, needed: Scope) -> str:
         return LOCAL_TENANT
     granted = str(caller.get("scopes", "")).split()
     if needed not in granted:
-        raise Refusal(
-            403,
-            f"this needs a key with the scope {needed}; this key has {' and '.join(granted) or 'none'}",
-        )
+        has = " and ".join(granted) or "none"
+        raise Refusal(403, f"this needs a key with the scope {needed}; this key has {has}")
     return tenant
 
 
@@ -312,7 +307,7 @@ def _call(request: Request, tenant: str, known: Mapping[str, Rule], taken: tuple
 
 
 def _joined_headers(request: Request) -> CaseInsensitiveMapping:
-    """Return the headers, the lines of one name joined by commas: Chalice has only the last line."""
+    """Return the headers, with repeated ones joined by commas: Chalice has only the last line."""
     lines = request.to_original_event().get("multiValueHeaders") or {}
     return CaseInsensitiveMapping(
         {
@@ -347,7 +342,7 @@ def _raw_body(request: Request) -> bytes:
 
 
 def answer(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
-    """Make a JSON answer; `body` None makes an empty one. A str is JSON already."""
+    """Return a JSON answer. `body` None: an empty one. A str is JSON text already."""
     if body is None:
         return Response(body="", status_code=status, headers=dict(headers or {}))
     text = body if isinstance(body, str) else write(body)
@@ -359,13 +354,13 @@ def answer(status: int, body: object, headers: Mapping[str, str] | None = None) 
 
 
 def any_text(description: str) -> Rule:
-    """Return the rule of what the view itself judges: every text will do."""
-    # The signature of a judge
+    """Return a rule that allows every text, for parameters that the view checks."""
+    # Every judge takes a value.
     return Rule(lambda value: None, {"type": "string", "description": description})  # noqa: ARG005
 
 
 def one_of(values: Iterable[str], description: str) -> Rule:
-    """Return the rule that takes these values alone."""
+    """Return a rule that allows these values only."""
     known = tuple(str(value) for value in values)
     return Rule(
         lambda value: None if value in known else f"must be one of {', '.join(known)}",

@@ -1,4 +1,4 @@
-"""What clients send, read strictly: every wrong field is named, and nothing is ignored."""
+"""Read jobs and triggers from request bodies: the request models, and the rules beyond them."""
 
 from __future__ import annotations
 
@@ -69,10 +69,9 @@ class _Strict(BaseModel):
 
 
 class RequestIn(_Strict):
-    """The request to be made."""
+    """The request to send when the job is due."""
 
-    # The rest of these rules is `domain.request`'s; what a JSON schema can say of them is said
-    # here.
+    # `domain.request` checks these rules; the schema repeats those that JSON Schema can express.
     model_config = ConfigDict(
         json_schema_extra={"if": _HAS_NO_BODY, "then": {"properties": {"body": {"type": "null"}}}}
     )
@@ -88,15 +87,16 @@ class RequestIn(_Strict):
         "POST", json_schema_extra={"pattern": f"^({'|'.join(map(_any_case, METHODS))})$"}
     )
     headers: dict[str, str] = Field(default_factory=dict, json_schema_extra=_HEADERS)
-    # Any JSON value as it was read: pydantic's own type for it knows no `exact_json.Number`.
+    # Not pydantic's JsonValue, which refuses an `exact_json.Number`.
     body: Any = Field(
         None,
-        description="Any JSON value; what is not a string is sent as JSON. At most 64 KiB; null is none.",
+        description="Any JSON value. A string is sent as it is, other values as JSON, null sends "
+        "no body. At most 64 KiB.",
     )
 
 
 class RetryIn(_Strict):
-    """How a failed run is tried again."""
+    """How a failed run is retried."""
 
     max_attempts: Seconds = Field(3, ge=1, le=20)
     initial_delay: Seconds = Field(10, ge=1, le=3600)
@@ -105,7 +105,7 @@ class RetryIn(_Strict):
 
 class _Policies(_Strict):
     timeout: Seconds = Field(
-        30, ge=1, le=600, description="Seconds for one attempt, the whole exchange."
+        30, ge=1, le=600, description="Seconds for one attempt, the whole HTTP exchange."
     )
     retry: RetryIn = Field(default_factory=RetryIn)
     overlap: Literal["allow", "skip"] = Field(
@@ -119,7 +119,7 @@ class _Policies(_Strict):
 
 
 class JobIn(_Policies):
-    """A job to be registered."""
+    """A job to register."""
 
     name: str = Field(min_length=1, max_length=200)
     request: RequestIn
@@ -127,7 +127,7 @@ class JobIn(_Policies):
 
 
 class JobUpdateIn(_Policies):
-    """An update: the fields present replace the old ones whole."""
+    """An update: each field present replaces the old one whole."""
 
     name: str = Field("", min_length=1, max_length=200)
     request: RequestIn = Field(default_factory=lambda: RequestIn(url=""))
@@ -137,10 +137,10 @@ class JobUpdateIn(_Policies):
 def read_job(
     tenant: str, body: object, now: datetime, check_request: RequestCheck, *, key: str | None = None
 ) -> Definition:
-    """Read a job to be registered, as a definition that has no id yet. Raises InvalidInput,
-    BodyTooLarge.
+    """Read a job to register, as a definition without an id.
 
-    `key` is the one that the path gives the job; the body may repeat it.
+    `key` is the key in the path, None if there is none; the body may repeat it. Raises
+    InvalidInput, BodyTooLarge.
     """
     errors = Errors()
     document = errors.require_object(body)
@@ -172,7 +172,7 @@ def read_job(
 
 
 def _policies(sent: JobIn | JobUpdateIn) -> dict[str, Any]:
-    """Return those fields of a definition that follow from one field of the body each."""
+    """Return the fields of a definition that each come from one field of the body."""
     retry, grace = sent.retry, sent.misfire_grace
     return {
         "name": sent.name,
@@ -198,8 +198,9 @@ def _validated(
 
 
 def _check_labels(errors: Errors, sent: JobIn | JobUpdateIn | None, old: Mapping[str, str]) -> None:
-    """Add an error for each label that no filter could name; one that the job had before this rule
-    may stay.
+    """Add an error for each label key with a colon, which no filter could name.
+
+    A job registered before this rule may keep such a label: `old` are the labels it has.
     """
     for name in sent.labels if sent else ():
         if ":" in name and name not in old:
@@ -229,7 +230,7 @@ def read_edit(
         trigger = errors.collect(lambda: read_trigger(document["trigger"], now))
     request = _read_request(errors, document, check_request) if "request" in given else old.request
     if sent and "key" in document and sent.key != old.key:
-        errors.add("key", "cannot be changed")
+        errors.add("key", "it cannot be changed")
     _check_labels(errors, sent, old.labels)
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  or there were errors
@@ -248,7 +249,7 @@ def _is_same_trigger(sent: object, trigger: Trigger) -> bool:
         return True
     if not isinstance(trigger, OneTime) or not isinstance(sent, dict) or _is_delay(sent):
         return False
-    # The same date in another form, which may have passed since: it is measured as of itself.
+    # The same date in another form. It may have passed, so it is read as of its own time.
     try:
         return read_trigger(sent, trigger.date) == trigger
     except InvalidInput:
@@ -333,7 +334,7 @@ def _read_date(value: object, timezone: str | None, now: datetime) -> Trigger:
 def _read_cron(value: object, timezone: str | None, now: datetime) -> Trigger:  # noqa: ARG001
     errors = Errors()
     if isinstance(value, str):
-        # Whether its zone is known or not, what is wrong with the expression itself is told.
+        # Check it apart from its zone, so that one answer names both errors.
         errors.collect(lambda: cron.parse(value))
     else:
         errors.add("trigger.cron", "must be a cron expression of five fields, such as 0 9 * * 1-5")

@@ -1,8 +1,7 @@
-"""What clients send and views read by hand, triggers, batches, previews and secrets, as models: for
-the description alone.
+"""Request models for OpenAPI only: triggers, batches, previews and secrets.
 
-What the views themselves read with a model is in `schemas`. The tests hold either to what is taken
-and refused.
+The views read these bodies without pydantic; `job_requests` has the models that they validate with.
+Tests compare both with the bodies that the API accepts and refuses.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class _Input(BaseModel):
 
 
 class DelayIn(_Input):
-    """Once, so many seconds from now, rounded up to the next whole second."""
+    """Once, after this number of seconds, rounded up to the next whole second."""
 
     delay: float = Field(ge=0, le=LONGEST_DELAY_SECONDS)
 
@@ -72,55 +71,50 @@ class DateIn(_Input):
 
 
 class CronIn(_Input):
-    """Again and again, at the times of a cron expression."""
+    """Repeatedly, at the times of a cron expression."""
 
     cron: CronText
     timezone: Zone = "UTC"
 
 
 class OneTimeTriggerIn(_Input):
-    """A one-time trigger in the form in which it was shown."""
+    """A one-time trigger as the API returns it."""
 
     type: Literal["one-time"]
     fields: DateIn
 
 
 class CronTriggerIn(_Input):
-    """A cron trigger in the form in which it was shown."""
+    """A cron trigger as the API returns it."""
 
     type: Literal["cron"]
     fields: CronIn
 
 
 class TriggerIn(RootModel[DelayIn | DateIn | CronIn | OneTimeTriggerIn | CronTriggerIn]):
-    """When a job is due: exactly one of `delay`, `date`, `cron`; or the form in which the API shows
-    it.
-    """
+    """When a job is due: exactly one of `delay`, `date`, `cron`; or a trigger as the API returns it."""
 
 
 class BatchIn(_Input):
-    """Jobs to be registered.
-
-    One that is wrong is refused by itself, so what each must be is JobIn.
-    """
+    """Jobs to register. Each should be a JobIn; an invalid one is refused by itself."""
 
     jobs: list[JobIn | JsonValue] = Field(max_length=MOST_JOBS)
 
 
 def _instant(schema: JsonDict) -> None:
-    """Make a schema of what may be left out, but not be null."""
+    """Change the schema of an optional text into one that may be absent, but not null."""
     for word in ("anyOf", "default"):
         del schema[word]
     schema.update(type="string", format="date-time")
 
 
 class PreviewIn(_Input):
-    """A trigger, and how many of its times are wanted."""
+    """A trigger, and the number of its times to return."""
 
     trigger: TriggerIn
     after: str | None = Field(
         None,
-        description="Times are strictly after it; now, unless given.",
+        description="Return times strictly after this one; by default, after now.",
         json_schema_extra=_instant,
     )
     count: int = Field(10, ge=1, le=MOST_TIMES)

@@ -1,4 +1,4 @@
-"""Gathers everything that is wrong with a body, so that one answer names all of it."""
+"""Collect every error in a request body, so that one answer names them all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Value = TypeVar("_Value")
 
 
 class Errors:
-    """Gathers what is wrong with a body, so that one answer names everything."""
+    """Collects the errors in a request body."""
 
     def __init__(self) -> None:
         self._errors: list[FieldError] = []
@@ -46,7 +46,7 @@ class Errors:
                 self.add(name, "is read-only")
 
     def validate(self, model: type[_Model], document: Mapping[str, Any]) -> _Model | None:
-        """Return the document as the model reads it, or None and gather what is wrong."""
+        """Return the document as the model reads it, or None and collect the errors."""
         known = {name: value for name, value in document.items() if name not in READ_ONLY}
         try:
             sent = model.model_validate(known)
@@ -61,7 +61,7 @@ class Errors:
         return sent
 
     def collect(self, read: Callable[[], _Value]) -> _Value | None:
-        """Return what `read` returns, or None and gather what it refuses."""
+        """Return what `read` returns, or None and collect the errors that it raises."""
         try:
             return read()
         except InvalidInput as error:
@@ -76,12 +76,12 @@ class Errors:
 def unknown_fields(
     given: Iterable[str], known: Collection[str], within: str = ""
 ) -> list[FieldError]:
-    """Return an error for each name that is not known, with the one that was probably meant.
+    """Return an error for each unknown name, with the known one that was probably meant.
 
     `within` is the path before the names, such as `trigger.`.
     """
     wrong = [name for name in given if name not in known]
-    # The search takes its time, and more are not shown.
+    # The search is slow, and later errors are not shown.
     hinted = [
         FieldError(within + name, f"unknown field; {hint(name, known)}")
         for name in wrong[:MOST_ERRORS]
@@ -90,23 +90,23 @@ def unknown_fields(
 
 
 def hint(name: str, known: Collection[str]) -> str:
-    """Say which of the known names was probably meant, or which there are."""
-    # Nobody misspells a name at such a length, and the search takes the longer the longer it is.
+    """Suggest the known name that was probably meant, or list the known names."""
+    # The search in long names is slow, and they are no misspelling.
     near = get_close_matches(name.lower(), known, n=1) if len(name) <= _LONGEST_MISSPELT else []
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"
 
 
 def _known_at(model: type[BaseModel], path: Iterable[str]) -> Collection[str]:
-    """Return the fields of the model that stands at a path within a model."""
+    """Return the fields of the model at a path within a model."""
     for name in path:
         model = model.model_fields[name].annotation  # type: ignore[assignment]
     return model.model_fields
 
 
 def _field_error(wrong: ErrorDetails, model: type[BaseModel] | None) -> FieldError:
-    """Say in a sentence of ours what pydantic found.
+    """Translate an error of pydantic.
 
-    `model` is what was read, None if no hint at what was meant is needed.
+    `model` is the model that was validated, None if a misspelling needs no suggestion.
     """
     if model is not None and wrong["type"] == "extra_forbidden":
         *path, name = map(str, wrong["loc"])
@@ -114,8 +114,7 @@ def _field_error(wrong: ErrorDetails, model: type[BaseModel] | None) -> FieldErr
             0
         ]
     context = wrong.get("ctx", {})
-    # A path may end in what pydantic calls a part of the type; what the client wrote has only
-    # names.
+    # pydantic ends the path of a wrong key in "[key]".
     field = ".".join(str(part) for part in wrong["loc"] if part != "[key]")
     sentences = {
         "extra_forbidden": "unknown field",

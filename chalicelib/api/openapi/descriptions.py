@@ -1,6 +1,4 @@
-"""What the description says of path parameters, headers and refusals: the words that no route and
-no model has.
-"""
+"""Descriptions of path parameters, headers and error statuses for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from typing import Any
 from chalicelib.domain.ids import JOB_ID, JOB_KEY
 from chalicelib.domain.secrets import SECRET_NAME
 
-# What stands in a path.
+# Path parameters.
 NAMES = {
     "job_id": {
         "description": "A job's id, or `key:` and the key that it was registered with.",
@@ -43,32 +41,33 @@ REQUEST_HEADERS: dict[str, dict[str, Any]] = {
         "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
     },
     "If-Match": {
-        "description": "The ETag of what was read: what has changed since is refused with 412.",
+        "description": "The ETag that was read: if the job has changed since, the answer is 412.",
         "schema": {"type": "string"},
         "example": '"01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1"',
     },
     "If-None-Match": {
-        "description": "`*`, or ETags. If the job is there, or is still one of these: 304 to a GET, 412 to everything else.",
+        "description": "`*`, or ETags. If the job exists, or still has one of these: 304 for a GET, "
+        "412 for other methods.",
         "schema": {"type": "string"},
         "example": "*",
     },
 }
 ANSWER_HEADERS: dict[str, dict[str, Any]] = {
-    "Location": {"description": "Where the job is.", "schema": {"type": "string"}},
+    "Location": {"description": "The URL of the job.", "schema": {"type": "string"}},
     "ETag": {
         "description": "The job's revision, for If-Match.",
         "schema": {"type": "string", "pattern": '^"[0-9A-Z]{26}-[0-9]+"$'},
     },
     "Idempotency-Replayed": {
-        "description": "There when this is the first answer again.",
+        "description": "Present if this is a replay of the first answer.",
         "schema": {"type": "string", "enum": ["true"]},
     },
     "Link": {
-        "description": 'There when there is more: <…>; rel="next".',
+        "description": 'Present if there is another page: <…>; rel="next".',
         "schema": {"type": "string", "pattern": '^<.+>; rel="next"$'},
     },
     "Cache-Control": {
-        "description": "It is nobody's to keep.",
+        "description": "No cache may store the answer.",
         "schema": {"type": "string", "enum": ["no-store"]},
     },
     "Content-Security-Policy": {
@@ -76,11 +75,11 @@ ANSWER_HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
     "WWW-Authenticate": {
-        "description": "How to say who you are.",
+        "description": "The authentication scheme.",
         "schema": {"type": "string", "enum": ["Bearer"]},
     },
     "Retry-After": {
-        "description": "Seconds after which to try again.",
+        "description": "Seconds to wait before a retry.",
         "schema": {"type": "integer", "minimum": 1},
     },
     "RateLimit": {
@@ -94,19 +93,20 @@ REFUSAL_HEADERS = {
     429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
     503: ("Retry-After",),
 }
-# Always there; the others are there when there is a reason.
+# Headers that an answer may lack; it always has the others.
 NOT_ALWAYS = ("Location", "Idempotency-Replayed", "Link")
 
 REFUSALS = {
     400: "The body is not JSON, or the cursor is not one of Resona's.",
-    401: "There is no valid key.",
-    403: "The key has not the scope that this needs.",
-    404: "There is no such thing.",
-    409: "The state does not allow it.",
-    412: "It has changed since: If-Match is not current. Or it is there, and If-None-Match asks that it be not.",
-    413: "The request is larger than 256 KiB, or the body of a job's request larger than 64 KiB.",
+    401: "The request has no valid key.",
+    403: "The key lacks the required scope.",
+    404: "The path names nothing that exists.",
+    409: "The current state does not allow it.",
+    412: "If-Match is not the current ETag, or If-None-Match names the current one.",
+    413: "The request is larger than 256 KiB, or the body of a job's request than 64 KiB.",
     415: "The body is not sent as application/json.",
-    422: "A field, query parameter or header has a wrong value; `errors` names every one, up to 50.",
+    422: "A field, parameter or header has a wrong value; `errors` names every one, up to 50.",
     429: "Over the tenant's quota.",
-    503: "A part that Resona needs is unavailable. Nothing was changed, unless the problem says that it is `unknown`.",
+    503: "A service that Resona needs is unavailable. Nothing was changed, unless the problem has "
+    "`unknown`: then the change may have been made.",
 }

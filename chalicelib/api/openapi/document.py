@@ -1,7 +1,6 @@
-"""The API's description: OpenAPI 3.1, made of the routes that serve and the models that read and
-show.
+"""The OpenAPI 3.1 document, made from the routes and from the request and response models.
 
-It is made once, when somebody asks for it: no other call pays for the modules that it takes.
+It is made once, on the first request for it: other calls do not load these modules.
 """
 
 from __future__ import annotations
@@ -31,18 +30,22 @@ from chalicelib.api.routing import Operation, operations
 from chalicelib.version import VERSION
 
 _AT = "#/components/schemas/"
-_WITHOUT_BODY = {204: "Done.", 304: "It is still what If-None-Match names."}
-_ABOUT = """Register a job: a request, and when. At its time Resona makes the request, keeps the answer, and tries again if it has to.
+_WITHOUT_BODY = {204: "Done.", 304: "The job still has the ETag in If-None-Match."}
+_ABOUT = """
+Register a job: a request, and when to send it. Resona sends it when it is due, records the
+response, and retries if necessary.
 
-Every answer is JSON, every error a problem document (RFC 9457). Times are RFC 3339, in UTC. An unknown field is an error.
+Every answer is JSON, every error a problem document (RFC 9457). Times are RFC 3339, in UTC. An
+unknown field is an error.
 
-Every GET can be asked as HEAD, too: the status and the headers are the same, and there is no body. A conditional header (RFC 9110) that
-an operation does not list is refused with 422, unless it only spares a transfer."""
+Every GET route also serves HEAD, with the same status and headers and no body. A conditional header
+(RFC 9110) that an operation does not list is refused with 422, unless it only saves a transfer.
+""".strip()
 
 
 @functools.cache
 def document() -> Mapping[str, Any]:
-    """Return the description but for where the API is served."""
+    """Return the document without `servers`."""
     listed = sorted(operations.values(), key=lambda operation: _order(operation.path))
     paths: dict[str, dict[str, Any]] = {}
     for operation in listed:
@@ -52,7 +55,7 @@ def document() -> Mapping[str, Any]:
         "info": {
             "title": "Resona",
             "version": VERSION,
-            "summary": "Makes HTTP requests when they are due.",
+            "summary": "Sends HTTP requests when they are due.",
             "description": _ABOUT,
         },
         "tags": [
@@ -78,13 +81,13 @@ def document() -> Mapping[str, Any]:
 
 
 def described(server: str) -> dict[str, Any]:
-    """Return the description of the API as it is served at a URL."""
+    """Return the document of the API that is served at a URL."""
     made = document()
     return {"openapi": made["openapi"], "info": made["info"], "servers": [{"url": server}], **made}
 
 
 def _order(path: str) -> tuple[bool, str]:
-    # Jobs come first: they are what it is about.
+    # Jobs come first.
     return not path.startswith("/jobs"), path
 
 
@@ -116,7 +119,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
 
 def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"\{(\w+)\}", operation.path):
-        # Of a job that may not exist yet nobody knows the id.
+        # PUT may create the job, so its path has a key and no id.
         known = BY_KEY if (operation.method, name) == ("PUT", "job_id") else NAMES[name]
         yield {"name": name, "in": "path", "required": True, **known}
     for name, rule in operation.query.items():
@@ -158,8 +161,8 @@ def _about(model: str) -> str:
 
 
 def _refused(operation: Operation) -> set[int]:
-    """Return the statuses of refusals: those of the route, and those that follow from what it
-    takes.
+    """Return the error statuses: those that the route lists, and those that follow from its
+    arguments.
     """
     follows = {
         400: operation.body or "cursor" in operation.query,

@@ -1,7 +1,4 @@
-"""Examples of every document: what the description shows, and what its readers copy.
-
-Tests send them and get what they say.
-"""
+"""Examples of every request and response, for the OpenAPI document; tests send them."""
 
 from __future__ import annotations
 
@@ -71,7 +68,7 @@ _PROBLEM = {
     "errors": [{"field": "trigger", "message": "give exactly one of delay, date, cron"}],
 }
 
-# By model: the name of each example, and the document.
+# Model: {name of the example: the JSON value}.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "JobIn": {
         "After a delay": {"name": "My Job", "request": _REQUEST, "trigger": {"delay": 5}},
@@ -183,7 +180,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Problem": {"A wrong field": _PROBLEM},
 }
 
-# By status: what such a problem says.
+# Status: the members of an example problem.
 PROBLEMS: dict[int, dict[str, Any]] = {
     400: {
         "title": "Bad Request",
@@ -208,7 +205,8 @@ PROBLEMS: dict[int, dict[str, Any]] = {
     422: {name: _PROBLEM[name] for name in ("title", "detail", "errors")},
     429: {
         "title": "Too Many Requests",
-        "detail": "over the quota of registrations: 6000 jobs may be registered in 60 seconds; try again in 12 s",
+        "detail": "over the quota of registrations: 6000 jobs may be registered in 60 seconds; "
+        "try again in 12 s",
     },
     503: {
         "title": "Service Unavailable",

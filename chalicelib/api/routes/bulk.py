@@ -20,7 +20,7 @@ from chalicelib.api.models.response_models import (
     job_view,
 )
 from chalicelib.api.models.validation import unknown_fields
-from chalicelib.api.paging import cursor, write_cursor
+from chalicelib.api.paging import cursor, link_to
 from chalicelib.api.problems import answer_to, problem
 from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs, read_position
 from chalicelib.api.routing import Call, answer, defect, route
@@ -118,8 +118,7 @@ def _act(call: Call, act: Callable[[Scheduling, Job], bool]) -> Response:
     changed = bulk.act_on(call.scheduling, found, act, wanted.matches)
     if None in changed:
         following = found[changed.index(None) - 1].definition.id
-    headers = {"Link": call.next_link(write_cursor(call, following))} if following else {}
-    return answer(200, Changed(changed=changed.count(True)), headers)
+    return answer(200, Changed(changed=changed.count(True)), link_to(call, following))
 
 
 @route(routes, "/jobs/pause", "POST", **_BY_LABEL)

@@ -11,7 +11,7 @@ from chalice.app import Blueprint, Response
 from chalicelib.api.idempotency import once, read_key
 from chalicelib.api.models.job_requests import read_edit, read_job
 from chalicelib.api.models.response_models import job_view, run_view
-from chalicelib.api.paging import cursor, limit_of, page_size, write_cursor
+from chalicelib.api.paging import cursor, limit_of, link_to, page_size
 from chalicelib.api.problems import Refusal
 from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs, read_position
 from chalicelib.api.routing import Call, answer, any_text, one_of, route
@@ -101,8 +101,7 @@ def list_jobs(call: Call) -> Response:
                 break
             shown.append(text)
         position = place
-    headers = {"Link": call.next_link(write_cursor(call, following))} if following else {}
-    return answer(200, f"[{','.join(shown)}]", headers)
+    return answer(200, f"[{','.join(shown)}]", link_to(call, following))
 
 
 _PRECONDITIONS = ("If-Match", "If-None-Match")

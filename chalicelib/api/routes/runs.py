@@ -10,9 +10,9 @@ from chalicelib.api.paging import (
     NotACursor,
     cursor,
     limit_of,
+    link_to,
     page_size,
     read_cursor,
-    write_cursor,
 )
 from chalicelib.api.routing import Call, Rule, answer, one_of, route
 from chalicelib.aws.failed_runs_index import WRONG, is_position
@@ -41,31 +41,33 @@ MOST_READ = 1000
 )
 def list_runs(call: Call, job_id: str) -> Response:
     """List a job's runs, newest first, without their responses."""
-    limit = limit_of(call, default=50)
+    found, shown, following = _read_page(call, job_id, limit_of(call, default=50))
+    views = [run_view(found, run, with_responses=False) for run in shown]
+    return answer(200, views, link_to(call, following.sort if following else None))
+
+
+def _read_page(call: Call, job_id: str, limit: int) -> tuple[str, list[Run], RunKey | None]:
+    """Return the job's id, up to `limit` runs, and the run after which the next page begins."""
     status = call.query.get("status")
     before = _position(call)
-    # A filter may pass over nearly all of them.
+    # A filter may skip nearly all of them.
     size = limit if status is None else MOST_SHOWN
     shown: list[Run] = []
-    found, read, more = job_id, 0, True
-    while len(shown) < limit and read < MOST_READ and more:
-        # One more than is shown tells whether there is a next page.
+    read = 0
+    while True:
+        # Read one run more than is shown: it tells whether there is a next page.
         found, runs = call.scheduling.runs_page(call.tenant, job_id, before, size + 1)
-        more = len(runs) > size
         for run in runs[:size]:
             if len(shown) == limit:
-                more = True
-                break
+                return found, shown, before
             before = run.key
-            if status is None or run.status == status:
+            if status in (None, run.status):
                 shown.append(run)
+        if len(runs) <= size:
+            return found, shown, None
         read += sum(max(1, len(run.attempts)) for run in runs)
-    headers = (
-        {"Link": call.next_link(write_cursor(call, before.sort))}
-        if more and before is not None
-        else {}
-    )
-    return answer(200, [run_view(found, run, with_responses=False) for run in shown], headers)
+        if len(shown) == limit or read >= MOST_READ:
+            return found, shown, before
 
 
 def _position(call: Call) -> RunKey | None:
@@ -119,7 +121,5 @@ def list_failed_runs(call: Call) -> Response:
     shown, following = failed_runs(
         call.scheduling, call.tenant, before, statuses, since, limit_of(call, default=50)
     )
-    headers = {"Link": call.next_link(write_cursor(call, following))} if following else {}
-    return answer(
-        200, [run_view(job_id, run, with_responses=False) for job_id, run in shown], headers
-    )
+    views = [run_view(job_id, run, with_responses=False) for job_id, run in shown]
+    return answer(200, views, link_to(call, following))

@@ -12,7 +12,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api.models import response_models
 from chalicelib.api.models.validation import unknown_fields
-from chalicelib.api.paging import NotACursor, cursor, limit_of, page_size, read_cursor, write_cursor
+from chalicelib.api.paging import NotACursor, cursor, limit_of, link_to, page_size, read_cursor
 from chalicelib.api.routes.job_list import MOST_READ
 from chalicelib.api.routing import Call, answer, route
 from chalicelib.domain.api_keys import Scope
@@ -42,11 +42,6 @@ def list_secrets(call: Call) -> Response:
     limit = limit_of(call, default=MOST_READ)
     # One more than is shown tells whether there is a next page.
     found = call.scheduling.secrets.names(call.tenant, after or "", limit + 1)
-    headers = (
-        {"Link": call.next_link(write_cursor(call, found[limit - 1].name))}
-        if len(found) > limit
-        else {}
-    )
     shown = [
         response_models.Secret(
             name=secret.name,
@@ -55,7 +50,8 @@ def list_secrets(call: Call) -> Response:
         )
         for secret in found[:limit]
     ]
-    return answer(200, shown, headers)
+    following = found[limit - 1].name if len(found) > limit else None
+    return answer(200, shown, link_to(call, following))
 
 
 @route(routes, "/secrets/{name}", "PUT", body="SecretIn", answers={204: None}, refuses=(429,))

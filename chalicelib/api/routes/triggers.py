@@ -8,10 +8,9 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api.models.job_requests import read_trigger
 from chalicelib.api.models.response_models import Preview, trigger_view
-from chalicelib.api.models.validation import unknown_fields
+from chalicelib.api.models.validation import Errors, unknown_fields
 from chalicelib.api.routing import Call, answer, route
 from chalicelib.domain.api_keys import Scope
-from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.exact_json import plain
 from chalicelib.domain.instant import format_instant, read_instant
 from chalicelib.domain.preview import preview
@@ -46,38 +45,23 @@ def preview_trigger(call: Call) -> Response:
 
 
 def _read(body: object, now: datetime) -> tuple[Trigger, datetime, int]:
-    """Read the body; every wrong field is named. Raises InvalidInput."""
-    if not isinstance(body, dict):
-        raise InvalidInput.of("", "the body must be a JSON object")
-    errors = unknown_fields(body, ("trigger", "after", "count"))
-    trigger, after, count = None, None, 0
-    if "trigger" not in body:
-        errors.append(FieldError("trigger", "is required"))
+    """Read the body. Raises InvalidInput, which names every wrong field."""
+    errors, trigger = Errors(), None
+    document = errors.require_object(body)
+    errors.extend(unknown_fields(document, ("trigger", "after", "count")))
+    if "trigger" in document:
+        trigger = errors.collect(lambda: read_trigger(document["trigger"], now))
     else:
-        try:
-            trigger = read_trigger(body["trigger"], now)
-        except InvalidInput as error:
-            errors += error.errors
-    if "after" in body:
-        after = read_instant(body["after"])
-        if after is None:
-            errors.append(
-                FieldError(
-                    "after", "must be an instant with its offset, such as 2026-12-01T10:00:00Z"
-                )
-            )
-    number = plain(body.get("count", _DEFAULT_TIMES))
-    if (
-        isinstance(number, bool)
-        or not isinstance(number, int | float)
-        or number not in range(1, MOST_TIMES + 1)
-    ):
-        errors.append(FieldError("count", f"must be a whole number from 1 to {MOST_TIMES}"))
-    else:
-        count = int(number)
-    if errors or trigger is None:
-        raise InvalidInput(errors)
-    return trigger, after or _just_before(trigger, now), count
+        errors.add("trigger", "is required")
+    after = read_instant(document["after"]) if "after" in document else None
+    if "after" in document and after is None:
+        errors.add("after", "must be an instant with its offset, such as 2026-12-01T10:00:00Z")
+    count = plain(document.get("count", _DEFAULT_TIMES))
+    if isinstance(count, bool) or count not in range(1, MOST_TIMES + 1):
+        errors.add("count", f"must be a whole number from 1 to {MOST_TIMES}")
+    errors.raise_if_any()
+    assert trigger and isinstance(count, int | float)  # noqa: S101  or there were errors
+    return trigger, after or _just_before(trigger, now), int(count)
 
 
 def _just_before(trigger: Trigger, now: datetime) -> datetime:
