@@ -11,7 +11,7 @@ _READ = (
 
 
 def shared(origin: str | None, allowed: AbstractSet[str]) -> dict[str, str]:
-    """Return the headers that let a page of `origin` read an answer; none if no origin is allowed."""
+    """Return the headers that let a page of `origin` read an answer."""
     if not allowed:
         return {}
     # A cache must not give one origin the answer to another.

@@ -1,4 +1,4 @@
-"""Parse request bodies strictly: refuse JSON that `json.loads` accepts and that would fail later."""
+"""Parse request bodies strictly: refuse what `json.loads` accepts and what would fail later."""
 
 from __future__ import annotations
 

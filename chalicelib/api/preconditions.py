@@ -92,7 +92,7 @@ def read_preconditions(
                 if _served(taken)
                 else "send the request without it"
             )
-            errors.append(FieldError(name, f"is not supported here, and is not ignored: {instead}"))
+            errors.append(FieldError(name, f"is not served here, and is not ignored: {instead}"))
     return Preconditions(read.get(IF_MATCH), read.get(IF_NONE_MATCH)), errors
 
 

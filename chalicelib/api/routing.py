@@ -161,7 +161,7 @@ class Call:
 
     @property
     def url(self) -> str:
-        """Return the URL that was called, without its query; only the path if the host is invalid."""
+        """Return the URL without its query; only the path if the host is invalid."""
         host = self.header("host") or ""
         if not _HOST.fullmatch(host):
             return self.path

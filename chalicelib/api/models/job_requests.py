@@ -22,6 +22,7 @@ from chalicelib.api.models.validation import Errors, unknown_fields
 from chalicelib.domain import cron
 from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.exact_json import plain
+from chalicelib.domain.ids import JOB_KEY
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import METHODS, Request, RequestCheck, normalised
 from chalicelib.domain.retry import RetryPolicy
@@ -113,7 +114,7 @@ class _Policies(_Strict):
     )
     misfire_grace: Annotated[int, Field(ge=1, le=86_400), BeforeValidator(_whole)] | None = None
     labels: dict[Label, LabelValue] = Field(default_factory=dict, max_length=20)
-    key: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9._-]{1,128}\z")] | None = Field(
+    key: Annotated[str, StringConstraints(pattern=rf"\A{JOB_KEY.pattern}\z")] | None = Field(
         None, description="Your own name for the job; it cannot be changed."
     )
 

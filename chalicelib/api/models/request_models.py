@@ -92,7 +92,7 @@ class CronTriggerIn(_Input):
 
 
 class TriggerIn(RootModel[DelayIn | DateIn | CronIn | OneTimeTriggerIn | CronTriggerIn]):
-    """When a job is due: exactly one of `delay`, `date`, `cron`; or a trigger as the API returns it."""
+    """When a job is due: one of `delay`, `date`, `cron`; or a trigger as the API returns it."""
 
 
 class BatchIn(_Input):

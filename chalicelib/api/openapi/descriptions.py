@@ -46,8 +46,8 @@ REQUEST_HEADERS: dict[str, dict[str, Any]] = {
         "example": '"01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1"',
     },
     "If-None-Match": {
-        "description": "`*`, or ETags. If the job exists, or still has one of these: 304 for a GET, "
-        "412 for other methods.",
+        "description": "`*`, or ETags. If the job exists, or still has one of these: 304 for "
+        "a GET, 412 for other methods.",
         "schema": {"type": "string"},
         "example": "*",
     },

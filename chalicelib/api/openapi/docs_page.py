@@ -1,4 +1,4 @@
-"""The page `GET /docs`: the OpenAPI document as HTML, with no script and nothing from other hosts."""
+"""The page `GET /docs`: the OpenAPI document as HTML, without scripts or other hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes of many jobs at once."""
+"""Routes for many jobs at once: batches, and pause, resume, delete by label."""
 
 from __future__ import annotations
 
@@ -37,24 +37,23 @@ _BY_LABEL: dict[str, Any] = {
     "answers": {200: "Changed"},
     "query": {"label": replace(label, is_required=True), "cursor": cursor},
 }
-# Lambda answers at most 6 MB, and escapes text. A hundred of these problems, and jobs as large as
-# a request may make them, are less than 2 MB.
+# Lambda answers at most 6 MB, and escapes text. A hundred problems of this size, with the largest
+# jobs that fit in a request, are less than 2 MB.
 _LARGEST_PROBLEM = 16 * 1024
 _OUT_OF_TIME = problem(
     503,
-    "the time for one request was over before this job's turn; nothing was changed: send it again",
+    "the time for one request ended before this job's turn; nothing was changed: send it again",
 )
 
 
 @route(routes, "/jobs/batch", "POST", body="BatchIn", answers={200: "BatchResults"})
 def create_jobs(call: Call) -> Response:
-    """Register up to 100 jobs, each with its own answer.
+    """Register up to 100 jobs, each with its own result.
 
-    It takes no Idempotency-Key: give each job a `key`, and of a repeat only what is missing is
-    registered.
+    It takes no Idempotency-Key: give each job a `key`, and a repeat registers only missing jobs.
     """
     if call.header("idempotency-key") is not None:
-        # To overlook it would be to promise what is not kept.
+        # A client that sends it relies on it: refuse it instead of ignoring it.
         raise InvalidInput.of(
             "Idempotency-Key",
             "is not for batches; give each job a key of its own, and a repeat is a 409 for it",
@@ -92,7 +91,7 @@ def _register(call: Call, document: object) -> Registered | NotRegistered:
     except ResonaError as error:
         return _refused(answer_to(error, _LARGEST_PROBLEM))
     except Exception:
-        # The others of the batch are registered, and that must be told.
+        # Answer for this job only: the client must learn which others were registered.
         return _refused(defect())
     return Registered(status=201, job=job_view(job))
 
@@ -102,7 +101,7 @@ def _refused(refusal: Response) -> NotRegistered:
 
 
 def _act(call: Call, act: Callable[[Scheduling, Job], bool]) -> Response:
-    """Act on the jobs with a label, up to 100 of them, and lead on to the others."""
+    """Act on up to 100 jobs with a label, and link to the rest."""
     if "label" not in call.query:
         raise InvalidInput.of("label", "is required: key:value")
     wanted = Filter(call)

@@ -1,4 +1,4 @@
-"""The routes that describe the API."""
+"""Routes that describe the API: the OpenAPI document and the page to read it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ routes = Blueprint(__name__)
 
 @route(routes, "/openapi.json", "GET", answers={200: "OpenApi"}, open_to_all=True)
 def get_openapi(call: Call) -> Response:
-    """Describe the API as OpenAPI 3.1."""
-    # Here, so that no other call pays for what it loads.
+    """Return the OpenAPI 3.1 document."""
+    # Imported here, because it loads modules that other calls do not need.
     from chalicelib.api.openapi.document import described
 
     return answer(200, described(call.url.removesuffix("/openapi.json") or "/"))
@@ -27,7 +27,7 @@ def get_openapi(call: Call) -> Response:
     open_to_all=True,
 )
 def get_docs(call: Call) -> Response:  # noqa: ARG001  every view takes a call
-    """Show the API's description as a page to read."""
+    """Show the OpenAPI document as an HTML page."""
     from chalicelib.api.openapi.docs_page import POLICY, page
 
     return Response(

@@ -1,4 +1,4 @@
-"""The route that says Resona is there."""
+"""The health check."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ routes = Blueprint(__name__)
 
 @route(routes, "/health", "GET", answers={200: "Health"}, open_to_all=True)
 def health(call: Call) -> Response:  # noqa: ARG001  every view takes a call
-    """Say that Resona is there; nothing is read."""
+    """Say that the API is running. It reads no table."""
     return answer(200, Health(status="ok", version=VERSION))

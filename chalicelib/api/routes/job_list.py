@@ -1,4 +1,4 @@
-"""Walking through a tenant's jobs, newest first: positions, filters."""
+"""Read a tenant's jobs page by page, newest first, with filters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from chalicelib.api.routing import Call, Rule
 from chalicelib.domain.ids import JOB_ID
 from chalicelib.usecases.scheduling import Job
 
-# A page ends when so many jobs are read, whether they are shown or not.
+# A page ends after reading this many jobs, shown or not.
 MOST_READ = 1000
 
 
@@ -22,13 +22,13 @@ label = Rule(
     {
         "type": "string",
         "pattern": "^[^:]+:",
-        "description": "Only those with this label, as key:value: the first colon divides.",
+        "description": "Only jobs with this label, as key:value; the first colon divides them.",
     },
 )
 
 
 def read_position(call: Call) -> str | None:
-    """Return the id of the job to go on after, None to begin with the newest. Raises NotACursor."""
+    """Return the last job's id of the previous page, None on the first. Raises NotACursor."""
     position = read_cursor(call)
     if position is not None and not JOB_ID.fullmatch(position):
         raise NotACursor
@@ -38,11 +38,10 @@ def read_position(call: Call) -> str | None:
 def read_jobs(
     call: Call, before: str | None, most: int, wanted: Filter, *, results: int = 0
 ) -> Iterator[tuple[Job | None, str]]:
-    """Yield up to `most` jobs, newest first, each with its id; (None, where to go on) if there are
+    """Yield up to `most` jobs, newest first, each with its id; then (None, last id) if there are
     more.
 
-    The first `results` of those that are `wanted` come with their results, which are read for no
-    other.
+    The first `results` jobs that match `wanted` have their results; those of others are not read.
     """
     read = 0
     while read < most:
@@ -61,18 +60,18 @@ def read_jobs(
 
 
 class Filter:
-    """The filters of a list."""
+    """The filters of a list of jobs."""
 
     def __init__(self, call: Call) -> None:
         self.filters = [name for name in ("status", "name", "label") if name in call.query]
         self._status = call.query.get("status")
         self._name = call.query.get("name", "")
-        # The first colon divides: a label's key has none, though a value may.
+        # A label's key has no colon; its value may have some.
         key, _, value = call.query.get("label", "").partition(":")
         self._label = (key, value) if "label" in call.query else None
 
     def matches(self, job: Job) -> bool:
-        """Say whether a job is one of those asked for."""
+        """Return whether a job matches every filter."""
         definition = job.definition
         if self._status is not None and job.state.status != self._status:
             return False

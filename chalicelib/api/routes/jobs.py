@@ -1,4 +1,4 @@
-"""The routes of jobs."""
+"""Routes of one job, and the list of jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from chalicelib.usecases.upsert import put
 
 routes = Blueprint(__name__)
 
-# A list without a limit ends at so many bytes shown, or when MOST_READ jobs are read.
+# A list without a limit ends at this size, or after reading MOST_READ jobs.
 MOST_BYTES = 2 * 1024 * 1024
 
 
@@ -42,7 +42,7 @@ MOST_BYTES = 2 * 1024 * 1024
     refuses=(409, 429),
 )
 def create_job(call: Call) -> Response:
-    """Register a job: a request, and when it is to be made.
+    """Register a job: a request, and when to send it.
 
     With an Idempotency-Key, a repeat within 24 hours gets the first answer again.
     """
@@ -71,23 +71,23 @@ def create_job(call: Call) -> Response:
     query={
         "limit": page_size,
         "cursor": cursor,
-        "status": one_of(Status, "Only those with this status."),
-        "name": any_text("Only those whose name begins like this."),
+        "status": one_of(Status, "Only jobs with this status."),
+        "name": any_text("Only jobs whose name begins with this text."),
         "label": label,
     },
 )
 def list_jobs(call: Call) -> Response:
     """List jobs, newest first.
 
-    Without a limit, all that fits on a page: 1,000 jobs or 2 MB. Where there is more, a Link leads
-    to it; a filtered page may end early.
+    Without a limit, a page has up to 1,000 jobs or 2 MB. A Link leads to the next page; a filtered
+    page may end early.
     """
     position = read_position(call)
     limit = limit_of(call, default=MOST_READ)
     wanted = Filter(call)
     shown: list[str] = []
     size, following = 0, None
-    # Without a filter one job more than is shown is read: it tells whether there is a next page.
+    # Without a filter, read one job more than is shown: it tells whether there is a next page.
     most = MOST_READ if wanted.filters else limit + 1
     for job, place in read_jobs(call, position, most, wanted, results=limit):
         if job is None:
@@ -122,8 +122,7 @@ def get_job(call: Call, job_id: str) -> Response:
     match, none_match = call.preconditions.match, call.preconditions.none_match
     if match is not None and not match.strongly_name(tag):
         raise NotCurrent
-    # A result that has expired since is gone without a new revision: what the client keeps still
-    # has it.
+    # A result expires without a new revision: the client's copy may still have it.
     is_whole = job.state.last_run is None or job.result is not None
     if none_match is not None and none_match.weakly_name(tag) and is_whole:
         return answer(304, None, {"ETag": tag})
@@ -135,15 +134,12 @@ def _shown(job: Job) -> Response:
 
 
 def _etag(job_id: str, revision: int) -> str:
-    # With the id, since a job of the same key may have come in another's place. Every job begins
-    # with revision 1.
+    # With the id: another job may have taken the key since, and each job begins with revision 1.
     return f'"{job_id.removeprefix("job_")}-{revision}"'
 
 
 def _precondition(call: Call) -> Check:
-    """Return what raises NotCurrent for a job that is not as the call's If-Match and If-None-Match
-    ask.
-    """
+    """Return a check that raises NotCurrent unless the call's If-Match and If-None-Match hold."""
     match, none_match = call.preconditions.match, call.preconditions.none_match
 
     def check(state: State) -> None:
@@ -182,9 +178,9 @@ _CHANGE: dict[str, Any] = {
 
 @route(routes, "/jobs/{job_id}", "POST", **_CHANGE)
 def post_job(call: Call, job_id: str) -> Response:
-    """Change a job, as PATCH does: the original API has it so.
+    """Change a job, as PATCH does; earlier clients use POST.
 
-    The top-level fields that are given replace the old ones whole; the others stay.
+    The top-level fields present replace the old ones whole; the others stay.
     """
     return update_job(call, job_id)
 
@@ -193,8 +189,9 @@ def post_job(call: Call, job_id: str) -> Response:
 def patch_job(call: Call, job_id: str) -> Response:
     """Change a job.
 
-    The top-level fields that are given replace the old ones whole; the others stay. What was read
-    can be changed and sent back. A new trigger makes a completed or failed job active again.
+    The top-level fields present replace the old ones whole; the others stay. Clients may change the
+    job object that they read and send it back. A new trigger makes a completed or failed job active
+    again.
     """
     return update_job(call, job_id)
 
@@ -212,7 +209,7 @@ def patch_job(call: Call, job_id: str) -> Response:
 def put_job(call: Call, job_id: str) -> Response:
     """Create the job with a key, or replace it whole.
 
-    Only `key:{key}` will do in the path. This is what a deployment that registers its crons wants.
+    The path must have `key:{key}`. Use it in a deployment that registers its crons.
     """
     key = key_in(job_id)
     if key is None:
@@ -223,7 +220,7 @@ def put_job(call: Call, job_id: str) -> Response:
 
     def make(now: datetime) -> Definition:
         if call.preconditions.match is not None:
-            # Even `*` is meant for a job that is there.
+            # If-Match, even `*`, requires a job that exists.
             raise NotCurrent
         return read_job(call.tenant, document, now, scheduling.check_request, key=key)
 
@@ -280,8 +277,8 @@ def resume_job(call: Call, job_id: str) -> Response:
 def run_job(call: Call, job_id: str) -> Response:
     """Run a job now, whatever its status.
 
-    The run retries as the job says and becomes its result; it changes neither its status nor when
-    it is due next.
+    The run retries by the job's `retry` and becomes its `result`; it changes neither `status` nor
+    `next_run_time`.
     """
     check = _precondition(call)
     scheduling = call.scheduling

@@ -1,4 +1,4 @@
-"""The routes of runs."""
+"""Routes of runs: of one job, and the failed and missed runs of all jobs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from chalicelib.usecases.failed_runs import failed_runs
 
 routes = Blueprint(__name__)
 
-# A page ends early, with a `next`, when so many attempts are read, whether they are shown or not.
+# A page ends, with a Link to the next, after reading this many attempts, shown or not.
 MOST_READ = 1000
 
 
@@ -36,7 +36,7 @@ MOST_READ = 1000
     query={
         "limit": page_size,
         "cursor": cursor,
-        "status": one_of(RunStatus, "Only those with this status."),
+        "status": one_of(RunStatus, "Only runs with this status."),
     },
 )
 def list_runs(call: Call, job_id: str) -> Response:
@@ -93,7 +93,7 @@ _since = Rule(
         if read_instant(value)
         else "must be an instant with its offset, such as 2026-12-01T10:00:00Z"
     ),
-    {"type": "string", "format": "date-time", "description": "Only those that ended since then."},
+    {"type": "string", "format": "date-time", "description": "Only runs that ended since then."},
 )
 
 
@@ -103,16 +103,14 @@ _since = Rule(
     "GET",
     answers={200: "Runs"},
     query={
-        "status": one_of(WRONG, "Only those that ended so."),
+        "status": one_of(WRONG, "Only runs that ended with this status."),
         "since": _since,
         "limit": page_size,
         "cursor": cursor,
     },
 )
 def list_failed_runs(call: Call) -> Response:
-    """List the runs of all jobs that failed or were missed, the last to end first, without their
-    responses.
-    """
+    """List failed and missed runs of all jobs, the last to end first, without their responses."""
     before = read_cursor(call)
     if before is not None and not is_position(before):
         raise NotACursor

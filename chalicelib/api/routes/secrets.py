@@ -1,7 +1,4 @@
-"""The routes of secrets: what `{{secret:NAME}}` stands for, and what requests are signed with.
-
-Values go in and never come out again.
-"""
+"""Routes of the signing secret, and of secrets: the values of `{{secret:NAME}}`, never shown."""
 
 from __future__ import annotations
 
@@ -32,15 +29,15 @@ routes = Blueprint(__name__)
     query={"limit": page_size, "cursor": cursor},
 )
 def list_secrets(call: Call) -> Response:
-    """List the names of secrets, and when each was put first and last.
+    """List the names of secrets, and when each was created and last changed.
 
-    Without a limit, 1,000 of them. Where there are more, a Link leads to them.
+    Without a limit, a page has up to 1,000. A Link leads to the next page.
     """
     after = read_cursor(call)
     if after is not None and not SECRET_NAME.fullmatch(after):
         raise NotACursor
     limit = limit_of(call, default=MOST_READ)
-    # One more than is shown tells whether there is a next page.
+    # Read one more than is shown: it tells whether there is a next page.
     found = call.scheduling.secrets.names(call.tenant, after or "", limit + 1)
     shown = [
         response_models.Secret(
@@ -56,9 +53,7 @@ def list_secrets(call: Call) -> Response:
 
 @route(routes, "/secrets/{name}", "PUT", body="SecretIn", answers={204: None}, refuses=(429,))
 def put_secret(call: Call, name: str) -> Response:
-    """Keep a value under a name, in the place of the one that is there: jobs send it from their
-    next attempt on.
-    """
+    """Create or replace a secret. Jobs send the new value from their next attempt on."""
     value = _read(call.document())
     if not SECRET_NAME.fullmatch(name):
         raise InvalidInput.of("name", "must be 1 to 64 of A-Z a-z 0-9 _ -")
@@ -68,7 +63,7 @@ def put_secret(call: Call, name: str) -> Response:
 
 
 def _read(body: object) -> str:
-    """Return the value in a body. Raises InvalidInput, which repeats nothing of it."""
+    """Return the value in a body. Raises InvalidInput, which never shows the value."""
     if not isinstance(body, dict):
         raise InvalidInput.of("", "the body must be a JSON object")
     errors = unknown_fields(body, ("value",))
@@ -82,7 +77,7 @@ def _read(body: object) -> str:
 
 @route(routes, "/secrets/{name}", "DELETE", answers={204: None})
 def delete_secret(call: Call, name: str) -> Response:
-    """Forget a secret: a job that still names it fails, saying so."""
+    """Delete a secret. A job that still names it fails, with an error that says so."""
     if not SECRET_NAME.fullmatch(name):
         raise SecretNotFound
     call.scheduling.secrets.delete(call.tenant, name)
@@ -90,7 +85,7 @@ def delete_secret(call: Call, name: str) -> Response:
     return answer(204, None)
 
 
-# Whoever has it can sign as Resona: that is more than to read.
+# It needs `write`: the holder of the secret can sign as Resona.
 @route(
     routes,
     "/signing-secret",
@@ -100,7 +95,7 @@ def delete_secret(call: Call, name: str) -> Response:
     scope=Scope.WRITE,
 )
 def get_signing_secret(call: Call) -> Response:
-    """Show what requests are signed with."""
+    """Return the secrets that requests are signed with."""
     now = call.scheduling.clock()
     return _shown(call.scheduling.secrets.signing(call.tenant, now), now)
 

@@ -1,4 +1,4 @@
-"""The route of triggers: what one will do, without a job."""
+"""The route that previews when a trigger is due, without a job."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DEFAULT_TIMES = 10
     scope=Scope.READ,
 )
 def preview_trigger(call: Call) -> Response:
-    """Say when a trigger would be due, and what daylight saving does to that."""
+    """Return the times at which a trigger would be due, with notes on daylight saving."""
     trigger, after, count = _read(call.document(), call.scheduling.clock())
     shown = preview(trigger, after, count)
     return answer(
@@ -65,7 +65,5 @@ def _read(body: object, now: datetime) -> tuple[Trigger, datetime, int]:
 
 
 def _just_before(trigger: Trigger, now: datetime) -> datetime:
-    """Return now, or a second before a date that has just passed: such a job is due at once, not
-    never.
-    """
+    """Return now, or a second before a date that has just passed: such a job is due at once."""
     return min(now, trigger.date - timedelta(seconds=1)) if isinstance(trigger, OneTime) else now
