@@ -64,16 +64,10 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job that is ready to be written: its definition and its first state."""
+    """A job to be written: as it is shown, and the step that makes it."""
 
-    definition: Definition
+    job: Job
     step: Transition
-    now: datetime
-
-    @property
-    def job(self) -> Job:
-        """Return the job as it is shown."""
-        return Job(self.definition, self.step.state)
 
 
 _Decision = TypeVar("_Decision", Transition, Transition | None)
@@ -140,16 +134,16 @@ class Scheduling:
         step = self._scheduled(
             definition, now, lambda token: job_transitions.create(definition, token, now)
         )
-        return NewJob(definition, step, now)
+        return NewJob(Job(definition, step.state), step)
 
     def register(self, new: NewJob, idempotency: Idempotency | None = None) -> Job:
         """Write a new job, with the answer to its Idempotency-Key, and arm it.
 
         Raises KeyIsTaken, AlreadyAnswered, Unavailable.
         """
-        definition, step = new.definition, new.step
+        definition, step = new.job.definition, new.step
         try:
-            self.jobs.add(definition, step.state, idempotency, new.now)
+            self.jobs.add(definition, step.state, idempotency, self.clock())
         except (KeyIsTaken, AlreadyAnswered):
             unschedule(self._schedules, definition.id, step.state.token)
             raise
