@@ -1,4 +1,4 @@
-"""Parse request bodies strictly: refuse what `json.loads` accepts and what would fail later."""
+"""Parse request bodies, more strictly than `json.loads`, so that no later step fails on a value."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from chalicelib.domain.errors import FieldError
 
 IF_MATCH, IF_NONE_MATCH = "If-Match", "If-None-Match"
 _CONDITIONAL = (IF_MATCH, IF_NONE_MATCH, "If-Modified-Since", "If-Unmodified-Since", "If-Range")
-# On GET and HEAD these only save a transfer. RFC 9110 has a server without dates and ranges ignore
-# them: it sends the whole response.
+# On GET and HEAD these only save a transfer. By RFC 9110 a server without dates and ranges ignores
+# them and sends the whole response.
 _IGNORED_WHEN_READING = (IF_NONE_MATCH, "If-Modified-Since", "If-Unmodified-Since", "If-Range")
 
 _TAG = r'(?:W/)?"[!#-~\u0080-\u00ff]*"'

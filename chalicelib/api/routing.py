@@ -219,7 +219,7 @@ def _serve(blueprint: Blueprint, operation: Operation) -> None:
     def served(**names: str) -> Response:
         request = blueprint.current_request
         try:
-            # Read the setting first: if it is missing, nothing has been done yet.
+            # Read the setting before the view changes anything, since this may fail.
             headers = shared(request.headers.get("origin"), backend.origins)
         except Exception:
             return defect()

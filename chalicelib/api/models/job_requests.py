@@ -250,7 +250,7 @@ def _is_same_trigger(sent: object, trigger: Trigger) -> bool:
         return True
     if not isinstance(trigger, OneTime) or not isinstance(sent, dict) or _is_delay(sent):
         return False
-    # The same date in another form. It may have passed, so it is read as of its own time.
+    # The same date in another form. It may have passed: read it as if it were now.
     try:
         return read_trigger(sent, trigger.date) == trigger
     except InvalidInput:
@@ -331,7 +331,7 @@ def _read_date(value: object, timezone: str | None, now: datetime) -> Trigger:
     return at_date(value, timezone, now)
 
 
-# The signature of a reader
+# Every reader takes `now`; a cron does not need it.
 def _read_cron(value: object, timezone: str | None, now: datetime) -> Trigger:  # noqa: ARG001
     errors = Errors()
     if isinstance(value, str):

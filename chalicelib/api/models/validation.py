@@ -91,7 +91,7 @@ def unknown_fields(
 
 def hint(name: str, known: Collection[str]) -> str:
     """Suggest the known name that was probably meant, or list the known names."""
-    # The search in long names is slow, and they are no misspelling.
+    # A search is slow for long names, and those are not misspellings.
     near = get_close_matches(name.lower(), known, n=1) if len(name) <= _LONGEST_MISSPELT else []
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"
 
