@@ -74,7 +74,7 @@ def _offsets(timezone: str) -> frozenset[int]:
 
 
 def _written(cron: Cron, minutes: set[int], hours: set[int], shifts: set[int]) -> str:
-    """Return the cron expression; `shifts`: the days there may be from an occurrence to its wake."""
+    """Return the cron expression; `shifts`: the possible days from an occurrence to its wake."""
     # A shift of any number of days reaches at most the next or the previous month.
     steps = {0, *((shift > 0) - (shift < 0) for shift in shifts)}
     months = {(month - 1 + step) % 12 + 1 for month in cron.fields.months for step in steps}

@@ -74,7 +74,7 @@ class SecretStore:
         quota: int = 0,
         side_by_side: Callable[[Sequence[Callable[[], list[str]]]], list[list[str]]] = _in_turn,
     ) -> None:
-        """`key` is the id of KMS's key. `quota` is how many secrets a tenant may have, 0 any number.
+        """`key` is a KMS key id. `quota` is how many secrets a tenant may have, 0 any number.
 
         `side_by_side` makes the calls that decrypt.
         """
