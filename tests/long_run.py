@@ -170,7 +170,7 @@ class LongRun:
             self._send,
             virtual_time.clock,
             virtual_time.wait,
-            virtual_time.side_by_side,
+            virtual_time.run_all,
             _KEPT,
         )
         self.jobs = parts.jobs

@@ -17,7 +17,7 @@ from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import check
-from chalicelib.runtime.concurrency import SideBySide
+from chalicelib.runtime.concurrency import RunAll
 from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Send
 from chalicelib.usecases.firing import Firing
@@ -47,7 +47,7 @@ def compose(
     send: Send,
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
-    side_by_side: SideBySide,
+    run_all: RunAll,
     run_retention: timedelta = timedelta(days=30),
 ) -> Parts:
     """Put the parts together. `send` stands for the network; `sleep` takes seconds."""
@@ -67,7 +67,7 @@ def compose(
         queue,
         secrets,
         arming,
-        Scheduling(jobs, runs, schedules, secrets, arming, clock, ANY_HOST, sleep, side_by_side),
+        Scheduling(jobs, runs, schedules, secrets, arming, clock, ANY_HOST, sleep, run_all),
         Firing(
             jobs,
             runs,
@@ -77,7 +77,7 @@ def compose(
             AttemptSender(secrets, send, clock, sleep),
             clock,
             sleep,
-            side_by_side,
+            run_all,
         ),
     )
 

@@ -72,17 +72,17 @@ class SecretStore:
         sleep: Callable[[float], None] = time.sleep,
         *,
         quota: int = 0,
-        side_by_side: Callable[[Sequence[Callable[[], list[str]]]], list[list[str]]] = _in_turn,
+        run_all: Callable[[Sequence[Callable[[], list[str]]]], list[list[str]]] = _in_turn,
     ) -> None:
         """`key` is a KMS key id. `quota` is how many secrets a tenant may have, 0 any number.
 
-        `side_by_side` makes the calls that decrypt.
+        `run_all` makes the calls that decrypt.
         """
         self._table = Table(client, table, _PART, sleep)
         self._make_kms = kms
         self._key = key
         self._quota = quota
-        self._side_by_side = side_by_side
+        self._side_by_side = run_all
         self._sleep = sleep
         self._call_kms = Caller("the key of secrets", sleep)
         self._decrypt = lru_cache(_REMEMBERED)(self._decrypted)

@@ -86,7 +86,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     jobs = JobStore(dynamodb, settings.jobs_table)
     queue = DueQueue(clients.sqs(), settings.due_queue_url)
     secrets = SecretStore(
-        dynamodb, settings.secrets_table, clients.kms, settings.secrets_key, side_by_side=in_threads
+        dynamodb, settings.secrets_table, clients.kms, settings.secrets_key, run_all=in_threads
     )
     outbound: Send = partial(send, guard=guard or PUBLIC, https_only=settings.require_https)
     return Firing(

@@ -80,7 +80,7 @@ def on_messages(event: SQSEvent, use_cases: Firing) -> None:
     If one fails, raise at the end: the queue delivers the whole batch again, and messages whose
     work is done are ignored.
     """
-    use_cases.side_by_side([partial(_fire, record, use_cases) for record in event])
+    use_cases.run_all([partial(_fire, record, use_cases) for record in event])
 
 
 def _fire(record: SQSRecord, use_cases: Firing) -> int:

@@ -1,4 +1,4 @@
-"""Calls side by side: what waits for others costs the longest wait, not the sum."""
+"""Run calls concurrently, so that together they take as long as the slowest."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Protocol, TypeVar
 _Answer = TypeVar("_Answer")
 
 
-class SideBySide(Protocol):
-    """Make calls side by side and return what they return, in order, once all are done; raise what
+class RunAll(Protocol):
+    """Run the calls concurrently; return their results in order once all are done. Raises what
     the first of them raised.
     """
 
@@ -18,7 +18,7 @@ class SideBySide(Protocol):
 
 
 def in_threads(calls: Sequence[Callable[[], _Answer]]) -> list[_Answer]:
-    """Make calls side by side in threads, one for each."""
+    """Run the calls in threads, one for each."""
     if len(calls) < 2:
         return [call() for call in calls]
     with ThreadPoolExecutor(len(calls)) as threads:

@@ -20,7 +20,7 @@ _LANES = 10
 _BEGIN_WITHIN = timedelta(seconds=10)
 
 
-def side_by_side(
+def run_in_time(
     scheduling: Scheduling, acts: Sequence[Callable[[], _Answer]]
 ) -> list[_Answer | None]:
     """Run the calls, up to ten at a time, and return their results in order.
@@ -37,7 +37,7 @@ def side_by_side(
                 return
             done[number] = acts[number]()
 
-    scheduling.side_by_side([work] * min(_LANES, len(acts)))
+    scheduling.run_all([work] * min(_LANES, len(acts)))
     return [done.get(number) for number in range(len(acts))]
 
 
@@ -94,7 +94,7 @@ def act_on(
     Unavailable; other jobs may have been changed then.
     """
     try:
-        return side_by_side(
+        return run_in_time(
             scheduling, [partial(_try_to, scheduling, job, act, is_meant) for job in jobs]
         )
     except Unavailable as error:

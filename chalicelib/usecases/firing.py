@@ -38,7 +38,7 @@ from chalicelib.domain.run import (
 from chalicelib.domain.run_transitions import Settle
 from chalicelib.domain.state import DueMessage, NoChange, State, Transition, UnfinishedRun
 from chalicelib.runtime.backoff import TRIES, pause_after
-from chalicelib.runtime.concurrency import SideBySide, in_threads
+from chalicelib.runtime.concurrency import RunAll, in_threads
 from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt, run_fields
 
@@ -98,7 +98,7 @@ class Firing:
     sender: AttemptSender
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
-    side_by_side: SideBySide = in_threads
+    run_all: RunAll = in_threads
 
     def wake(self, schedule: str, scheduled_at: datetime) -> None:
         """Send the message for the occurrence that a schedule wakes for.
@@ -295,7 +295,7 @@ class Firing:
         """
         failures: list[Unavailable] = []
         swept = sum(
-            self.side_by_side(
+            self.run_all(
                 [
                     partial(self._sweep_shard, shard, until, failures)
                     for shard in range(WATCH_SHARDS)

@@ -39,7 +39,7 @@ from chalicelib.domain.run import Attempt
 from chalicelib.domain.run_history import Run, merged, recorded, unfinished
 from chalicelib.domain.state import State, Transition
 from chalicelib.runtime.backoff import tries
-from chalicelib.runtime.concurrency import SideBySide, in_threads
+from chalicelib.runtime.concurrency import RunAll, in_threads
 from chalicelib.usecases.arming import Arming, schedule, unschedule
 
 log = logging.getLogger("resona")
@@ -94,7 +94,7 @@ class Scheduling:
         clock: Callable[[], datetime],
         check_request: RequestCheck,
         sleep: Callable[[float], None] = time.sleep,
-        side_by_side: SideBySide = in_threads,
+        run_all: RunAll = in_threads,
         quotas: QuotaStore | None = None,
     ) -> None:
         self.jobs = jobs
@@ -102,7 +102,7 @@ class Scheduling:
         self.secrets = secrets
         self.clock = clock
         self.check_request = check_request
-        self.side_by_side = side_by_side
+        self.run_all = run_all
         self.quotas = quotas
         self._schedules = schedules
         self._arming = arming

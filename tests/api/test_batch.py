@@ -125,7 +125,7 @@ def test_a_batch_begins_nothing_when_its_time_is_over(api: Api) -> None:
 
 
 def test_jobs_of_a_batch_are_registered_side_by_side(api: Api) -> None:
-    api.env.scheduling.side_by_side = in_threads
+    api.env.scheduling.run_all = in_threads
     results = batch(
         api,
         *(job(name=f"job {number}", key="one" if number % 2 else None) for number in range(100)),

@@ -116,7 +116,7 @@ def test_a_page_that_finds_little_ends_early_and_leads_on(api: Api) -> None:
 
 
 def test_side_by_side_is_no_different(api: Api) -> None:
-    api.env.scheduling.side_by_side = in_threads
+    api.env.scheduling.run_all = in_threads
     register(api, 120, team="a")
     assert through(api, "/jobs/pause?label=team:a") == [100, 20]
     assert set(statuses(api)) == {"paused"}

@@ -260,13 +260,13 @@ def test_values_are_decrypted_side_by_side(vault: Vault) -> None:
         vault.store.put("tenant", name, f"value of {name}", NOW)
     together: list[int] = []
 
-    def side_by_side(calls: Sequence[Callable[[], list[str]]]) -> list[list[str]]:
+    def run_all(calls: Sequence[Callable[[], list[str]]]) -> list[list[str]]:
         together.append(len(calls))
         return [call() for call in reversed(calls)][::-1]
 
     dynamodb: Any = DynamoDB(vault.cloud)
     kms: Any = KMS(vault.cloud)
-    store = SecretStore(dynamodb, "secrets", lambda: kms, "key", side_by_side=side_by_side)
+    store = SecretStore(dynamodb, "secrets", lambda: kms, "key", run_all=run_all)
     assert values(store, "a", "b", "c") == {name: f"value of {name}" for name in "abc"}
     assert together == [3]
 

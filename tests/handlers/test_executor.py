@@ -61,7 +61,7 @@ def dues(count: int) -> list[DueMessage]:
 class Parts:
     """Stands for Firing where only the handler matters: `do` is what firing a message comes to."""
 
-    side_by_side = staticmethod(in_threads)
+    run_all = staticmethod(in_threads)
 
     def __init__(self, do: Callable[[DueMessage], None] = lambda due: None) -> None:
         self._do = do

@@ -154,7 +154,7 @@ def delivered(
     """
     env = Environment()
     sender = replace(env.firing.sender, send=partial(send, guard=guard))
-    firing = replace(env.firing, sender=sender, side_by_side=in_threads)
+    firing = replace(env.firing, sender=sender, run_all=in_threads)
     due, once = OneTime(START.replace(microsecond=0)), RetryPolicy(max_attempts=1)
     ids = [
         env.create(due, request=one, timeout=timeout, retry=once)

@@ -66,7 +66,7 @@ class Deployment:
             self._send,
             virtual_time.clock,
             virtual_time.wait,
-            virtual_time.side_by_side,
+            virtual_time.run_all,
         )
         self.scheduling, self.firing = parts.scheduling, parts.firing
         self.processes = 0

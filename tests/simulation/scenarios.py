@@ -53,7 +53,7 @@ class Stage:
     def wait(self, seconds: float) -> None:
         self.clients.virtual_time.wait(seconds)
 
-    def side_by_side(self, *scripts: Callable[[], None]) -> None:
+    def run_all(self, *scripts: Callable[[], None]) -> None:
         """Have several clients act at once, and go on when all are done."""
         done: list[int] = []
 
@@ -275,13 +275,13 @@ def a_key_that_comes_twice_at_once(stage: Stage) -> None:
     def create() -> None:
         stage.clients.create(draft, "the-same")
 
-    stage.side_by_side(create, create, create)
+    stage.run_all(create, create, create)
     stage.wait(15)
 
 
 def two_changes_at_once(stage: Stage) -> None:
     job_id = stage.job(trigger={"cron": "* * * * *"})
-    stage.side_by_side(
+    stage.run_all(
         lambda: stage.ask("POST", job_id, body={"trigger": {"cron": "*/2 * * * *"}}),
         lambda: stage.ask(
             "PATCH",

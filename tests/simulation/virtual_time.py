@@ -151,7 +151,7 @@ class VirtualTime:
         self.current.is_dead = True
         raise Killed
 
-    def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    def run_all(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         """Make calls side by side, as threads of one process."""
         if len(calls) < 2:
             return [call() for call in calls]

@@ -116,7 +116,7 @@ def test_ten_messages_side_by_side_are_counted_each_once(
         together.wait(timeout=10)
         return ok() if jobs.index(sent.headers["Resona-Job-Id"]) % 2 else status(500)
 
-    env.target, env.firing = target, replace(env.firing, side_by_side=in_threads)
+    env.target, env.firing = target, replace(env.firing, run_all=in_threads)
     written.read().events.clear()
     deliver_all(env)
     assert (
@@ -263,7 +263,7 @@ def test_a_batch_of_which_some_fail_tells_of_each_and_counts_the_others(
             raise ValueError(f"a defect with {secret}")
         return ok()
 
-    env.target, env.firing = target, replace(env.firing, side_by_side=in_threads)
+    env.target, env.firing = target, replace(env.firing, run_all=in_threads)
     written.read().events.clear()
     with pytest.raises(InvocationFailed) as raised:
         deliver_all(env)

@@ -59,7 +59,7 @@ def create_jobs(call: Call) -> Response:
             "is not for batches; give each job a key of its own, and a repeat is a 409 for it",
         )
     sent = _read_batch(call.document())
-    results = bulk.side_by_side(call.scheduling, [partial(_register, call, one) for one in sent])
+    results = bulk.run_in_time(call.scheduling, [partial(_register, call, one) for one in sent])
     return answer(
         200, BatchResults(results=[result or _refused(_OUT_OF_TIME) for result in results])
     )
