@@ -12,11 +12,13 @@ is made, alone on standard output.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws import clients
@@ -26,6 +28,7 @@ from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.instant import format_instant, parse_instant
 from chalicelib.handlers.authorizer import REMEMBERED_SECONDS
 from chalicelib.runtime.clock import utc_now
+from infra.deploy.cloud import Trouble, region_of
 from infra.local.template import read_template
 
 _DAYS = re.compile(r"([1-9][0-9]{0,3})d", re.ASCII)
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     given = _parser().parse_args(arguments)
     try:
         given.run(open_store(given.stage), given, utc_now())
-    except Mistake as mistake:
+    except (Mistake, Trouble) as mistake:
         print(mistake, file=sys.stderr)
         return 1
     except (Unavailable, ClientError, BotoCoreError) as error:
@@ -53,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
 def open_store(stage: str) -> ApiKeyStore:
     """Return the stage's table of keys.
 
-    Raises Mistake if no Resona runs here for the stage local, BotoCoreError without a region.
+    Raises Mistake if no Resona runs here for the stage local, Trouble without a region.
     """
     if stage == "local":
         from infra.local import access, run
@@ -62,6 +65,9 @@ def open_store(stage: str) -> ApiKeyStore:
         if endpoint is None:
             raise Mistake(_no_laptop())
         run.use(endpoint)
+    else:
+        # boto3 reads AWS_DEFAULT_REGION alone; Lambda, the AWS CLI and `make deploy` both.
+        os.environ["AWS_DEFAULT_REGION"] = region_of(os.environ, boto3.Session().region_name)
     return ApiKeyStore(clients.dynamodb(), read_template(stage).table("keys"))
 
 
@@ -94,7 +100,8 @@ def revoke(keys: ApiKeyStore, given: argparse.Namespace, now: datetime) -> None:
     print(
         f"Key {given.key} of {record.tenant} is revoked since {format_instant(record.revoked_at)}."
     )
-    print(f"API Gateway may remember it for {REMEMBERED_SECONDS} seconds more.")
+    if given.stage != "local":
+        print(f"API Gateway may remember it for {REMEMBERED_SECONDS} seconds more.")
 
 
 def read_expiry(text: str, now: datetime) -> datetime | None:

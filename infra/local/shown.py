@@ -242,7 +242,7 @@ def _of_attempt(attempt: Attempt, event: str, fields: Mapping[str, Any]) -> tupl
         which = [f"at attempt {attempt.number}"] if attempt.number > 1 else []
         return "✓", _GREEN, "  ".join([*words, *which])
     if status is None:
-        return "·", _DIM, "  ".join([*words, "settled elsewhere"])
+        return "·", _DIM, "  ".join([*words, "its job was changed or deleted meanwhile"])
     reason = _REASONS.get(str(fields.get("reason")))
     failed = "failed" if attempt.number == 1 else f"failed after {attempt.number} attempts"
     return "✗", _RED, "  ".join([*words, f"{failed}: {reason}" if reason else failed])

@@ -221,10 +221,15 @@ def test_without_credentials_or_a_region_the_reason_is_told(
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     assert operator.types("list --stage prod") == 1
-    assert (
-        operator.err
-        == "the table of keys of the stage prod cannot be asked: You must specify a region.\n"
-    )
+    assert "no AWS region is set: `export AWS_REGION=…`" in operator.err
+
+
+def test_the_region_is_that_of_either_variable(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    assert operator.types("list --stage prod") == 0
 
 
 def test_days_are_counted_from_now() -> None:
