@@ -1,7 +1,7 @@
-"""Classes of IP addresses: only what is public may be called.
+"""Classify IP addresses: only public ones may be called.
 
-By our own table: the standard library's `is_private` differs between patch releases, and calls some
-of these global.
+The table is our own, because the standard library's `is_private` differs between patch releases and
+counts some of these networks as global.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class AddressClass(StrEnum):
-    """What an address is, so that it can be named, logged and tested before anything is decided."""
+    """The class of an IP address."""
 
     PUBLIC = "public"
     PRIVATE = "private"
@@ -22,13 +22,13 @@ class AddressClass(StrEnum):
 
 
 _LOOPBACK = [ipaddress.ip_network(text) for text in ("127.0.0.0/8", "::1/128")]
-# Where people run what they test against: their own machine and network.
+# Kept apart from _NOT_PUBLIC because a laptop may be configured to call its own network.
 _PRIVATE = [
     ipaddress.ip_network(text)
     for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 ]
-# From IANA's special-purpose registries, and Azure's 168.63.129.16, which answers with secrets as
-# 169.254.169.254 does.
+# IANA's special-purpose registries, and 168.63.129.16, Azure's counterpart of the metadata service
+# at 169.254.169.254.
 _NOT_PUBLIC = [
     ipaddress.ip_network(text)
     for text in [
@@ -55,16 +55,16 @@ _NOT_PUBLIC = [
     ]
 ]
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-# RFC 5214: behind any prefix, an interface identifier 0:5efe or 200:5efe holds the IPv4 address to
-# which a tunnel leads.
+# RFC 5214 (ISATAP): an address whose interface identifier begins with 0:5efe or 200:5efe tunnels to
+# the IPv4 address in its last 32 bits, whatever its prefix.
 _ISATAP, _ISATAP_BITS = 0x00005EFE, 0xFDFFFFFF
 
 
 def classify(address: IpAddress) -> AddressClass:
-    """Say what an address is.
+    """Return the class of an address.
 
-    An IPv6 address with a scope, or outside 2000::/3 (the embedded forms of IPv4 among them), is
-    not public.
+    An IPv6 address is not public if it has a scope or lies outside 2000::/3. That includes IPv4
+    addresses embedded in IPv6.
     """
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
         return AddressClass.NOT_PUBLIC

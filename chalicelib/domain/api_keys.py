@@ -1,10 +1,10 @@
-"""Keys: what opens a tenant's jobs, and how far.
+"""API keys: their text form, their stored form, and whether a key is valid.
 
-    rsn_<environment>_<12 base62: key id>_<43 base62: secret><6 base62: CRC-32 of all before it>
+    rsn_<stage>_<12 base62: key id>_<43 base62: secret><6 base62: CRC-32 of all before it>
 
-So secret scanners can find one, and what is no key, or another stage's, is refused before anything
-is read. The environment is the stage. The secret holds 256 random bits, which need no slow hash:
-its SHA-256 is what is stored.
+Secret scanners recognise the form. A malformed key, or a key of another stage, is refused before
+the table is read. Only the SHA-256 of the secret is stored; a slow hash is unnecessary for 256
+random bits.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _FORM = re.compile(
 
 
 class Scope(StrEnum):
-    """How far a key opens. Neither includes the other."""
+    """What a key may do. Neither scope includes the other."""
 
     READ = "read"
     WRITE = "write"
 
 
 class ApiKeyStatus(StrEnum):
-    """What a key is worth. `UNKNOWN` also stands for a secret that is not the id's."""
+    """Whether a key is valid. `UNKNOWN`: no such id, or a wrong secret for it."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -46,7 +46,7 @@ class ApiKeyStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as its owner has it. Neither its `repr` nor its `str` shows the secret."""
+    """A key with its secret. Its `repr` and `str` leave the secret out."""
 
     stage: str
     id: str
@@ -54,13 +54,13 @@ class Key:
 
     @property
     def text(self) -> str:
-        """Return the key as it is sent."""
+        """Return the key as clients send it."""
         body = f"rsn_{self.stage}_{self.id}_{self.secret}"
         return body + _checksum(body)
 
     @property
     def digest(self) -> str:
-        """Return what is stored of the secret."""
+        """Return the SHA-256 of the secret, in hex, which is stored instead of it."""
         return hashlib.sha256(self.secret.encode()).hexdigest()
 
 
@@ -68,7 +68,7 @@ class Key:
 class StoredApiKey:
     """A key as it is stored.
 
-    `expires_at` None: it never does; `revoked_at` None: it has not been.
+    `expires_at` is None if it never expires, `revoked_at` is None if it is not revoked.
     """
 
     id: str
@@ -80,7 +80,7 @@ class StoredApiKey:
     revoked_at: datetime | None = None
 
     def status(self, now: datetime) -> ApiKeyStatus:
-        """Return what the key is worth to whoever has its secret."""
+        """Return whether the key is valid now, given the right secret."""
         if self.revoked_at is not None:
             return ApiKeyStatus.REVOKED
         if self.expires_at is not None and self.expires_at <= now:
@@ -89,13 +89,14 @@ class StoredApiKey:
 
 
 def new_key(stage: str) -> Key:
-    """Make a key that nobody has had: its id is 71 random bits, its secret 256."""
+    """Make a random key: 71 random bits in the id, 256 in the secret."""
     return Key(stage, _random(12), _random(43))
 
 
 def read_key(text: str, stage: str) -> Key | None:
-    """Read a key of this stage; None for everything else, a wrong checksum and another stage's key
-    included.
+    """Read a key of this stage.
+
+    Returns None if the text is malformed, has a wrong checksum or is a key of another stage.
     """
     match = _FORM.fullmatch(text)
     if match is None or match[2] != stage or match[5] != _checksum(match[1]):
@@ -104,16 +105,16 @@ def read_key(text: str, stage: str) -> Key | None:
 
 
 def verify(key: Key, record: StoredApiKey | None, now: datetime) -> ApiKeyStatus:
-    """Say what a key is worth, given what is stored under its id.
+    """Return whether a key is valid, given the record stored under its id, None if there is none.
 
-    An unknown id takes as long as a wrong secret, and a wrong secret as long as the right one.
+    The comparison takes the same time for an unknown id, a wrong secret and the right one.
     """
-    is_right = hmac.compare_digest(key.digest, record.digest if record else _NOBODY_S)
+    is_right = hmac.compare_digest(key.digest, record.digest if record else _NO_DIGEST)
     return record.status(now) if record and is_right else ApiKeyStatus.UNKNOWN
 
 
-# No secret has it: it is not the digest of anything that anybody knows.
-_NOBODY_S = "0" * 64
+# Compared with if the id is unknown. No secret is known to have this digest.
+_NO_DIGEST = "0" * 64
 
 
 def _random(length: int) -> str:

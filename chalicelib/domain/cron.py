@@ -1,8 +1,7 @@
-"""Crons: when they occur, in a time zone. What their fields say is in `cron_fields`.
+"""Compute when a cron expression occurs in a time zone; `cron_fields` reads the expression.
 
-An instant is an occurrence if the clock on the wall shows a time that the fields name, for the
-first time: a time that a spring change skips does not occur, one that an autumn change repeats
-occurs at its first passing. A cron that runs in every hour of the day occurs at both passings.
+Wall-clock times that a spring change skips do not occur. Times that an autumn change repeats occur
+once, the first time; a cron that runs in every hour of the day occurs both times.
 """
 
 from __future__ import annotations
@@ -24,10 +23,9 @@ from chalicelib.domain.errors import InvalidInput
 _MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
 # The rarest cron, a 29 February on a given day of the week, comes again within 40 years.
 _HORIZON = timedelta(days=366 * 45)
-# No occurrence is sought there: a day later could not be written in every zone.
+# The search ends here: later days overflow `datetime` in some zones.
 _END = date(9999, 1, 2)
-# From when on today's rules of zones are asked whether a cron fires at all: a fixed date, for an
-# answer that never changes.
+# Whether a cron fires at all is decided from this fixed date, so that the answer never changes.
 _RULES_FROM = datetime(2026, 1, 1, tzinfo=UTC)
 _LONGEST = 200
 
@@ -41,12 +39,13 @@ class Cron:
 
     @property
     def fields(self) -> Fields:
-        """Return what its fields name."""
+        """Return the fields of the expression."""
         return read(self.expression)
 
     def next_after(self, after: datetime) -> datetime | None:
-        """Return the first occurrence strictly after an instant, in UTC; None if none comes in 45
-        years, or before the year 9999.
+        """Return the first occurrence strictly after an instant, in UTC.
+
+        Returns None if there is none within 45 years or before the year 9999.
         """
         try:
             at = self._next_after(after.astimezone(UTC))
@@ -57,7 +56,7 @@ class Cron:
     def _next_after(self, after: datetime) -> datetime | None:
         every_hour, place = self.fields.every_hour, time_zones.zone(self.timezone)
         wall = after.astimezone(place).replace(tzinfo=None)
-        # In the first passing of a repeated hour, the clock will show earlier times once more.
+        # If `after` is in the first of two repeated hours, earlier wall-clock times come again.
         start = wall - (
             time_zones.second_passing(wall, place) - after if every_hour else timedelta()
         )
@@ -65,7 +64,7 @@ class Cron:
         for wall in self._wall_times(start.replace(second=0, microsecond=0) + _MINUTE):
             first, second = time_zones.to_utc(wall, place), time_zones.second_passing(wall, place)
             if first > second:
-                # A spring change skips this time.
+                # A spring change skips this time (see `time_zones.second_passing`).
                 continue
             if every_hour and second > after:
                 repeated = repeated or second
@@ -74,10 +73,10 @@ class Cron:
         return repeated
 
     def _wall_times(self, start: datetime) -> Iterator[datetime]:
-        """Yield the wall-clock times that the fields name from `start`, a whole minute, in order.
+        """Yield the matching wall-clock times from `start`, a whole minute, in order.
 
-        croniter finds the days. The times of a day are read from the fields: croniter takes 50 µs
-        for each, too long to count thousands of missed occurrences.
+        croniter finds the days. The times of a day come from the fields, because croniter takes
+        50 µs for each, too long to count thousands of missed occurrences.
         """
         hours, minutes = self.fields.hours, self.fields.minutes
         last = start.date() + min(_HORIZON, _END - start.date())
@@ -98,8 +97,8 @@ class Cron:
 
 @lru_cache(maxsize=4096)
 def _first_day(expression: str, start: date) -> date | None:
-    """Return the first day from `start` on which a cron runs; None if the calendar ends before."""
-    # Copied because threads share the cached one, and a croniter keeps its position.
+    """Return the first day from `start` on which a cron runs; None after the year 9999."""
+    # A croniter keeps its position, and threads share the cached one: copy it.
     midnights = copy(_midnights(expression))
     midnights.set_current(datetime.combine(start, time(0)) - _MINUTE)
     try:
@@ -114,10 +113,11 @@ def _first_day(expression: str, start: date) -> date | None:
 def _midnights(expression: str) -> croniter:
     """Return a croniter that occurs at midnight on the days of a cron.
 
-    Its fields list the numbers that `read` found: croniter itself takes `4-4` for every day.
+    Its fields list the numbers that `read` found, because croniter reads `4-4` as every day.
     """
     fields = read(expression)
-    # Without this, croniter searches 50 years for a 30 February whenever either day will do.
+    # Drop days that no month has: croniter would search 50 years for 30 February where a day of the
+    # week may match instead.
     longest = max(LONGEST_MONTH[month] for month in fields.months)
     days = [day for day in fields.days if fields.both_days or day <= longest]
     listed = (",".join(map(str, numbers)) for numbers in (days, fields.months, fields.weekdays))
@@ -128,11 +128,11 @@ def _midnights(expression: str) -> croniter:
 
 
 def wake_is_certain(cron: Cron, due: datetime) -> bool:
-    """Say whether a schedule set for two minutes before an occurrence, on the wall, is sure to wake
-    two minutes before it.
+    """Say whether the schedule of a cron is sure to wake two minutes before an occurrence.
 
-    Not if a clock change skips or repeats that time, or lies between the two. A cron that runs in
-    every hour is scheduled in UTC.
+    The schedule is set for two minutes earlier on the wall clock. That is wrong if a clock change
+    skips or repeats that time, or lies between the two. A cron that runs in every hour is scheduled
+    in UTC, where clocks do not change.
     """
     if cron.fields.every_hour:
         return True
@@ -144,7 +144,7 @@ def wake_is_certain(cron: Cron, due: datetime) -> bool:
 
 
 def parse(expression: str, timezone: str = "UTC") -> Cron:
-    """Read a cron as a user writes it.
+    """Read a cron expression as a user writes it.
 
     Raises InvalidInput, naming trigger.cron or trigger.timezone.
     """
@@ -156,15 +156,15 @@ def parse(expression: str, timezone: str = "UTC") -> Cron:
     if not can_fire(fields):
         raise refused("never fires: none of these months has such a day")
     cron = Cron(text, timezone)
-    # A Sunday of the last week of March at 02:30 exists everywhere but where the clocks change
-    # then, year after year.
+    # Sundays in the last week of March at 02:30, for example, never exist in a zone whose clocks
+    # always go forward then.
     if cron.next_after(_RULES_FROM) is None:
         raise refused(f"never fires: the clocks of {timezone} skip this time on every such day")
     return cron
 
 
 def check_zone(name: str) -> None:
-    """Refuse what is not a zone's name. Raises InvalidInput, naming trigger.timezone."""
+    """Check that a time zone exists. Raises InvalidInput, naming trigger.timezone."""
     if name in time_zones.names():
         return
     meant = time_zones.suggestion(name) if len(name) <= 64 else None

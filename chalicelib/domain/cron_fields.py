@@ -1,6 +1,4 @@
-"""What a cron expression says: five fields, as Vixie cron reads them, or the reason why they are
-none.
-"""
+"""Read the five fields of a cron expression as Vixie cron does, or say what is wrong with it."""
 
 from __future__ import annotations
 
@@ -34,17 +32,18 @@ _ITEM = re.compile(
     re.ASCII,
 )
 
-# What other dialects write, in which field ("": in any), and what to write here instead: what means
-# the same, or a sentence that says what is different. A day of the month must not be proposed
-# beside a day of the week, since either will do.
+# Syntax of other cron dialects: the field it stands in ("" is any), and the refusal, which says
+# what to write instead. Do not propose a day of the month together with a day of the week: the
+# cron would run on days that match only one of them.
 _FOREIGN = (
     ("", re.compile(r".*\?.*"), "'?' is of other dialects; write *"),
     ("", re.compile(r".*#.*"), "'#' (the n-th weekday of a month) is not possible"),
     (
         "day of month",
         re.compile(r"l"),
-        "'L' (the last day) is not possible in one cron; register three jobs, with 31 1,3,5,7,8,10,12 "
-        "and 30 4,6,9,11 and 28 2 as day of month and month (29 February is left out)",
+        "'L' (the last day) is not possible in one cron; register three jobs, with "
+        "31 1,3,5,7,8,10,12 and 30 4,6,9,11 and 28 2 as day of month and month "
+        "(29 February is left out)",
     ),
     (
         "day of month",
@@ -65,7 +64,8 @@ _FOREIGN = (
     (
         "day of month",
         re.compile(r"([0-9]{1,2})w"),
-        "'W' (the nearest weekday) is not possible in one cron; {} is that day, whatever its day of the week",
+        "'W' (the nearest weekday) is not possible in one cron; {} is that day, "
+        "whatever its day of the week",
     ),
     ("day of month", re.compile(r"l?w"), "'W' (the nearest weekday) is not possible in one cron"),
     (
@@ -91,7 +91,7 @@ class _Kind:
 
     @property
     def count(self) -> int:
-        """How many there are: 7 is Sunday's other name."""
+        """The number of different values: as days of the week, 0 and 7 are both Sunday."""
         return 7 if self.name == "day of week" else self.most - self.least + 1
 
 
@@ -106,10 +106,10 @@ _KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """What the fields of an expression name, sorted; days of the week from 0, Sunday.
+    """The numbers that each field of an expression matches; days of the week from 0, Sunday.
 
-    `both_days`: an occurrence must match day of month and day of week; otherwise either will do.
-    Vixie cron decides it by whether one of the two begins with a star (`*/2` does).
+    `both_days` says whether day of month and day of week must both match; otherwise one of them is
+    enough. As in Vixie cron, both must match if one of the two begins with a star, also `*/2`.
     """
 
     minutes: tuple[int, ...]
@@ -121,7 +121,7 @@ class Fields:
 
     @property
     def every_hour(self) -> bool:
-        """Say whether it runs in every hour of the day."""
+        """Whether the cron runs in every hour of the day."""
         return len(self.hours) == 24
 
 
@@ -132,7 +132,8 @@ def read(expression: str) -> Fields:
     if text.startswith("@"):
         if text not in _NICKNAMES:
             raise refused(
-                f"such a nickname is not known; write one of {', '.join(_NICKNAMES)}, or five fields"
+                f"such a nickname is not known; write one of {', '.join(_NICKNAMES)}, "
+                "or five fields"
             )
         text = _NICKNAMES[text]
     parts = re.split(r"[ \t]+", text) if text else []
@@ -141,7 +142,8 @@ def read(expression: str) -> Fields:
         if text.startswith(("tz=", "cron_tz=")):
             hint = "; give a time zone as trigger.timezone"
         raise refused(
-            f"must have five fields (minute, hour, day of month, month, day of week), not {len(parts)}{hint}"
+            "must have five fields (minute, hour, day of month, month, day of week), "
+            f"not {len(parts)}{hint}"
         )
     minutes, hours, days, months, weekdays = (
         _values(part, kind) for part, kind in zip(parts, _KINDS, strict=True)
@@ -189,7 +191,7 @@ def _item_values(item: str, kind: _Kind) -> set[int]:
 def _range(match: re.Match[str], kind: _Kind, item: str) -> tuple[int, int]:
     """Return the first and the last number of an item, before its step."""
     if match["star"]:
-        # A star's days of the week end on Saturday: 7 is Sunday's other name.
+        # `*` ends with 6, Saturday: 7 would be Sunday again.
         return kind.least, 6 if kind.name == "day of week" else kind.most
     low, last = _number(match["first"], kind, item), match["last"]
     if last is None:
@@ -213,14 +215,15 @@ def _step_hint(kind: _Kind, width: int) -> str:
 
 
 def _in_two(match: re.Match[str], low: int, high: int, kind: _Kind) -> str:
-    """Write what a range that runs backward means: up to the last value there is, and on from the
-    first.
+    """Write a range that runs backward as two: to the last value, and from the first one.
+
+    `fri-mon` is 5-6 and 0-1.
     """
     first, last, step = match["first"], match["last"], match["step"]
     if not step:
         return f"{first}-{kind.most},{kind.least}-{last}"
     top = kind.least + kind.count - 1
-    # Sunday's other name, 7, is past the end of the week.
+    # As the beginning of a range, 7 (Sunday) is past the end of the week.
     on_from = low + max(0, -((low - top - 1) // int(step))) * int(step) - kind.count
     parts = [f"{first}-{top}/{step}"] * (low <= top) + [f"{on_from}-{last}/{step}"] * (
         on_from <= high
@@ -240,7 +243,7 @@ def _number(text: str, kind: _Kind, item: str) -> int:
 
 
 def _foreign(item: str, kind: _Kind) -> str | None:
-    """Say what to write instead of an item of another dialect; None if it is of none."""
+    """Say what to write instead of syntax of another dialect; None if it is no known one."""
     match = _NTH.fullmatch(item)
     if match and kind.name == "day of week":
         return _nth(match["weekday"], int(match["nth"]))
@@ -252,19 +255,26 @@ def _foreign(item: str, kind: _Kind) -> str | None:
 
 
 def _nth(weekday: str, nth: int) -> str:
-    """Say how to have the n-th weekday of a month, exactly where that is possible.
+    """Say how to write the n-th weekday of a month, which is not always possible in one cron.
 
-    Day of month and day of week must both match only where one of them begins with a star.
-    `*/31` is the 1st, and `*/7` is Sunday.
+    Both days must match only if one of the two fields begins with a star, so the hints begin one
+    with a star that adds nothing: `*/31` is the 1st, and `*/7` is Sunday.
     """
     days = f"{7 * nth - 6}-{min(7 * nth, 31)}"
     if nth == 1:
-        return f"'#' is not possible; for the first write */31,{days} as day of month and {weekday.upper()} as day of week"
+        return (
+            f"'#' is not possible; for the first write */31,{days} as day of month "
+            f"and {weekday.upper()} as day of week"
+        )
     if weekday in ("0", "7", "sun"):
-        return f"'#' is not possible; for this Sunday write {days} as day of month and */7 as day of week"
+        return (
+            f"'#' is not possible; for this Sunday write {days} as day of month "
+            "and */7 as day of week"
+        )
     return (
-        f"'#' (the n-th weekday of a month) is not possible in one cron; it is one of the days {days}: "
-        "write these as day of month, * as day of week, and let the target skip the others"
+        "'#' (the n-th weekday of a month) is not possible in one cron; "
+        f"it is one of the days {days}: write these as day of month, * as day of week, "
+        "and let the target skip the others"
     )
 
 
@@ -279,16 +289,19 @@ def _why_not(item: str, kind: _Kind) -> str:
         return "a value is missing beside a comma"
     shown = f"'{item}'" if item.isascii() and item.isprintable() and len(item) <= 20 else "this"
     names = f", or names such as {next(iter(kind.names)).upper()}" if kind.names else ""
-    return f"{shown} is not possible; write numbers from {kind.least} to {kind.most}{names}, as 1,2 or 1-5 or */2"
+    return (
+        f"{shown} is not possible; write numbers from {kind.least} to {kind.most}{names}, "
+        "as 1,2 or 1-5 or */2"
+    )
 
 
 def can_fire(fields: Fields) -> bool:
-    """Say whether any day of any year is named."""
+    """Say whether the fields match any day of any year."""
     if not fields.both_days and fields.weekdays:
         return True
     return any(day <= LONGEST_MONTH[month] for month in fields.months for day in fields.days)
 
 
 def refused(sentence: str) -> InvalidInput:
-    """Return the refusal of an expression, with its reason."""
+    """Return the error for a cron expression, with its reason."""
     return InvalidInput.of("trigger.cron", sentence)

@@ -1,7 +1,7 @@
-"""What can go wrong, as one tree.
+"""The errors that Resona raises, as one tree, with their HTTP statuses.
 
     ResonaError
-    ├── InvalidInput          a field, parameter or header has a wrong value; names every one (422)
+    ├── InvalidInput          one or more fields, parameters or headers have wrong values (422)
     ├── NotFound              (404)
     │   ├── JobNotFound
     │   ├── RunNotFound
@@ -10,14 +10,14 @@
     │   ├── JobHasEnded           pause or change of a one-time job whose run has begun or ended
     │   ├── DateHasPassed         resume of a one-time job that is over
     │   ├── TooManyRuns           run-now while 32 runs are unfinished
-    │   ├── KeyIsTaken            a job key that exists
-    │   ├── RotatedTooOften       a rotation that would drop a signing secret before its 24 hours are over
-    │   └── RequestUnderWay       the same Idempotency-Key, the first request not yet answered
-    ├── NotCurrent            If-Match names another revision, If-None-Match this one (412)
-    ├── QuotaExceeded         over the tenant's quota of jobs, of secrets or of registrations in a minute (429)
-    └── Unavailable           a part Resona needs does not answer (503); `unknown` when nobody can tell whether it took effect
+    │   ├── KeyIsTaken            a job with this key exists
+    │   ├── RotatedTooOften       a rotation would drop a signing secret that is still in force
+    │   └── RequestUnderWay       the first request with this Idempotency-Key has no answer yet
+    ├── NotCurrent            If-Match or If-None-Match does not hold (412)
+    ├── QuotaExceeded         the tenant has too many jobs, secrets or registrations (429)
+    └── Unavailable           an AWS service does not answer; the change may be made or not (503)
 
-A target that fails is data (`domain.run.Outcome`), never an exception.
+A failing target is data (`domain.run.Outcome`), never an exception.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from chalicelib.domain.instant import format_instant
 
 
 class ResonaError(Exception):
-    """The root of every error that Resona raises on purpose."""
+    """The base class of every error that Resona raises on purpose."""
 
 
-# Names are the client's: what is shown of one is cut. A header's longest name fits.
+# Clients choose field names, so they are cut. The longest header name fits.
 _LONGEST_FIELD, _LONGEST_MESSAGE = 160, 400
-# So many wrong fields are told in an error's sentence, fewer if the sentence is longer than so many
-# characters before.
-_TOLD, _LONG = 10, 400
+# The sentence of an InvalidInput lists at most this many errors, and no more once it is longer than
+# this many characters.
+_MOST_LISTED, _LONG_SENTENCE = 10, 400
 
 
 def shortened(text: str, most: int) -> str:
-    """Return a text of at most `most` characters: what is cut off is an ellipsis."""
+    """Cut a text to `most` characters; the last one of a cut text is an ellipsis."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One wrong value: `field` is a dotted path (`trigger.cron`), `message` says what is allowed."""
+    """A wrong value: `field` is a dotted path (`trigger.cron`), `message` says what is allowed."""
 
     field: str
     message: str
@@ -56,7 +56,7 @@ class FieldError:
         return f"{self.field}: {self.message}" if self.field else self.message
 
     def shortened(self) -> FieldError:
-        """Return the error as it is shown: what a client wrote may have thousands of characters."""
+        """Return the error as it is shown: names and values of a client may be very long."""
         return FieldError(
             shortened(self.field, _LONGEST_FIELD), shortened(self.message, _LONGEST_MESSAGE)
         )
@@ -65,17 +65,17 @@ class FieldError:
 class InvalidInput(ResonaError):
     """One or more fields have wrong values.
 
-    `errors` has all of them and is never empty; the sentence tells the first few.
+    `errors` has all of them and is never empty; the sentence lists the first few.
     """
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
         self.errors = tuple(errors)
-        super().__init__("; ".join(self._told()))
+        super().__init__("; ".join(self._listed()))
 
-    def _told(self) -> Iterator[str]:
+    def _listed(self) -> Iterator[str]:
         size = 0
         for place, error in enumerate(self.errors):
-            if place == _TOLD or size > _LONG:
+            if place == _MOST_LISTED or size > _LONG_SENTENCE:
                 yield f"and {len(self.errors) - place} more"
                 return
             text = str(error.shortened())
@@ -89,13 +89,13 @@ class InvalidInput(ResonaError):
 
 
 class NotFound(ResonaError):
-    """There is no such thing for this tenant."""
+    """The job, run or secret does not exist, or belongs to another tenant."""
 
 
 class JobNotFound(NotFound):
     def __init__(self) -> None:
-        # Without the id, so that a foreign, a deleted and a never given id answer with the same
-        # bytes.
+        # Without the id: the answer must not tell another tenant's job from one that does not
+        # exist.
         super().__init__("there is no such job")
 
 
@@ -110,7 +110,7 @@ class SecretNotFound(NotFound):
 
 
 class Refused(ResonaError):
-    """The state of the job does not allow it."""
+    """The present state of the job, or of the tenant's secrets, does not allow the request."""
 
 
 class JobHasEnded(Refused):
@@ -147,12 +147,13 @@ class RequestUnderWay(Refused):
 class RotatedTooOften(Refused):
     def __init__(self, most: int, until: datetime) -> None:
         super().__init__(
-            f"{most} earlier signing secrets are in force for 24 hours each; rotate again at {format_instant(until)}"
+            f"{most} earlier signing secrets are in force for 24 hours each; "
+            f"rotate again at {format_instant(until)}"
         )
 
 
 class NotCurrent(ResonaError):
-    """`why` says what the request asked for and is not so."""
+    """A precondition of the request does not hold; `why` says which."""
 
     def __init__(
         self,
@@ -163,8 +164,10 @@ class NotCurrent(ResonaError):
 
 
 class QuotaExceeded(ResonaError):
-    """`quota` is `jobs`, `secrets` or `registrations`; `window` the seconds that a quota of
-    registrations is for; `retry_after` seconds.
+    """The tenant has reached a quota: `jobs`, `secrets` or `registrations`.
+
+    `retry_after` is in seconds. `window` is the period of a quota of registrations in seconds, None
+    for other quotas.
     """
 
     def __init__(
@@ -187,12 +190,15 @@ class QuotaExceeded(ResonaError):
 
 
 class Unavailable(ResonaError):
-    """`part` names what does not answer; `unknown` is True when the change may have been made."""
+    """An AWS service that Resona needs does not answer; `part` names it in words.
+
+    `unknown` is True if the change may have been made, False if nothing was changed.
+    """
 
     def __init__(self, part: str, *, unknown: bool = False) -> None:
         self.part = part
         self.unknown = unknown
-        lost = "nobody can tell whether the change was made: repeat with the same Idempotency-Key"
+        lost = "the change may or may not have been made: repeat with the same Idempotency-Key"
         super().__init__(
             f"{part} is unavailable; {lost if unknown else 'nothing was changed: try again'}"
         )

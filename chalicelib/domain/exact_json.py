@@ -1,4 +1,4 @@
-"""JSON whose numbers keep their digits: `1E5` and `0.10` are written as they were read.
+"""Read and write JSON so that numbers keep their digits: `1E5` stays `1E5`, `0.10` stays `0.10`.
 
 Python reads numbers as int and float and writes those in its own form. A number that it would write
 differently is read as a `Number`, which holds the text. `json.dumps` refuses a `Number` with a
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 SORTED = json.JSONEncoder(sort_keys=True)
 
-# A whole number is compared as an int up to so many digits.
+# Whole numbers with at most this many digits are compared as int.
 _LONGEST_WHOLE = 400
 # int() refuses more than 4,300 digits.
 _LONGEST_EXPONENT = 1000
@@ -118,16 +118,15 @@ def _canonical(text: str) -> int | float | Number:
     digits, power = parts
     if power >= 0 and len(digits) + power <= _LONGEST_WHOLE:
         return int(digits) * int(10**power)
-    # A float where it is exact, so that fingerprints of requests are what they were when all
-    # numbers were floats.
+    # Use a float where it is exact: fingerprints stored by earlier versions were made of floats.
     nearest = float(text)
     return nearest if _parts(repr(nearest)) == parts else Number(f"{digits}e{power}")
 
 
 def _parts(text: str) -> tuple[str, int] | None:
-    """Return digits without zeros at either end, and the power of ten to multiply them by.
+    """Return the digits without outer zeros, and the power of ten to multiply them by.
 
-    None for an exponent of more than 1,000 digits.
+    Returns None for an exponent of more than 1,000 digits.
     """
     mantissa, _, exponent = text.lower().partition("e")
     whole, _, fraction = mantissa.partition(".")

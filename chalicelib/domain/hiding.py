@@ -2,14 +2,15 @@
 
 The bytes are searched as received, then again after undoing every escape once, up to `_DEPTH`
 times: percent encoding, JSON and JavaScript escapes, HTML character references, CR LF line ends,
-base64 of text. A value is undone the same way, so that one that looks like an escape is found
-too. In base64 of anything else, the digits that a value determines are found.
+base64 of text. Escapes in the value are undone in the same way, so that a value that looks like an
+escape is found too. In base64 of binary data, the base64 digits that depend only on the value are
+found.
 
 This is a courtesy to the reader of a run and not a security boundary: a target can write a value
 in ways that are not searched for.
 
-The target chooses the text and the tenant the values, so the time is bounded: a search is one
-`bytes.replace`, in time linear in the text, and each value takes a fixed number of them.
+Target and tenant choose text and values, so the time is bounded: a search is one `bytes.replace`,
+linear in the text, and each value takes a fixed number of searches.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from html.entities import html5
 
 MASK = b"***"
-# How many escapes around each other are undone.
+# How many levels of nested escapes are undone.
 _DEPTH = 4
-# Shorter values are not looked for in base64, nor undone: they would match too much else.
+# Shorter values are not searched in base64, nor are their escapes undone: both would match too much
+# other text.
 _SHORTEST = 4
-# An escaped value is rarely longer than so many times the value.
+# An escaped value is rarely longer than this many times the value.
 _ESCAPED = 8
 _JOINT = re.compile(b", ")
 # In a shorter text CPython 3.11 may search for some values in quadratic time.
@@ -55,19 +57,19 @@ _URL_DIGITS = bytes.maketrans(b"-_", b"+/")
 _INVERTED = bytes(range(255, -1, -1))
 _HIDDEN = re.compile(rb"\xff+")
 
-# Where an escape begins and ends, and how many bytes stand for it once it is undone.
+# Where an escape begins and ends, and the length of the text that replaces it.
 _Change = tuple[int, int, int]
-# Gives what a part of a text stands for, None to leave it as it is.
+# Returns the replacement of a part of a text, None to leave the part as it is.
 _Meaning = Callable[[bytes], bytes | None]
 
 
 class Mask:
-    """Hides values in one response. Without values it changes nothing, and is false."""
+    """Hides values in one response. Without values it changes nothing and is falsy."""
 
     def __init__(self, values: Iterable[str]) -> None:
         raw = {value.encode() for value in values if value}
         self._longest = max(map(len, raw), default=0)
-        # A plus sign is a space in forms: both are searched as a space.
+        # HTML forms encode a space as `+`, so both are searched as a space.
         self._plain = {form.replace(b"+", b" ") for value in raw for form in _forms(value)}
         long = (value for value in raw if len(value) >= _SHORTEST)
         self._base64 = {form for value in long for form in _in_base64(value)}
@@ -76,10 +78,10 @@ class Mask:
         return bool(self._plain)
 
     def body(self, data: bytes, keep: int, *, is_whole: bool = True) -> tuple[bytes, bool]:
-        """Return the first `keep` bytes of a body once it is hidden, and whether that is all of it.
+        """Return the first `keep` bytes of the body with values hidden, and whether that is all.
 
-        `is_whole` says whether the body ends with `data`. If not, the end is left out, where a
-        value may begin whose rest has not come.
+        `is_whole` says whether `data` is the whole body. If it is not, the end of `data` is left
+        out, because the beginning of a value there could not be recognised.
         """
         margin = _ESCAPED * self._longest
         window = data[: 2 * keep + margin]
@@ -89,10 +91,10 @@ class Mask:
         return hidden[:keep], is_whole and len(hidden) <= keep
 
     def headers(self, fields: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[str, str]]:
-        """Return headers, hidden, each as its name and its lines joined by commas.
+        """Return the headers with values hidden, each as its name and its lines joined by commas.
 
-        The text is what http.client makes of bytes, Latin-1. A value that commas divide, as when it
-        is split over the lines of one name, is hidden too.
+        Header texts are bytes decoded as Latin-1. A value is also hidden if commas divide it, for
+        example when the target splits it over several lines of one header.
         """
         text, parts = b"", list[tuple[int, int, int]]()
         for name, lines in fields:
@@ -113,7 +115,7 @@ class Mask:
         return [(shown(begin, middle - 1), shown(middle, end)) for begin, middle, end in parts]
 
     def header(self, text: str) -> str:
-        """Return the value of a header, hidden."""
+        """Return the value of one header with secrets hidden."""
         return self.headers([("", [text])])[0][1]
 
     def _flags(self, data: bytes, depth: int = _DEPTH) -> bytes:
@@ -132,7 +134,7 @@ class Mask:
 
 
 def _search(data: bytes, forms: Iterable[tuple[bytes, bool, bool]]) -> bytes:
-    """Return the flags of what is searched: of each form, and of the byte before and after it."""
+    """Flag each place of each form, and the byte before or after it where the form asks for it."""
     searched = data + bytes(max(0, _LINEAR_FROM - len(data)))
     whole = int.from_bytes(searched)
     found = 0
@@ -149,7 +151,7 @@ def _either(one: bytes, other: bytes) -> bytes:
 
 
 def _masked(data: bytes, flags: bytes, start: int, end: int) -> bytes:
-    """Return a part of a text, with `***` for each run of bytes that are flagged."""
+    """Return a part of a text with each run of flagged bytes replaced by `***`."""
     kept, at = list[bytes](), start
     for run in _HIDDEN.finditer(flags, start, end):
         kept += (data[at : run.start()], MASK)
@@ -158,7 +160,7 @@ def _masked(data: bytes, flags: bytes, start: int, end: int) -> bytes:
 
 
 def _forms(value: bytes) -> Iterator[bytes]:
-    """Yield a value as it is, and as it stands in a text whose escapes are undone."""
+    """Yield a value as it is, and with its escapes undone once, twice, and so on."""
     yield value
     for _ in range(_DEPTH):
         value, changes = _replaced(value, _ESCAPE, _meaning)
@@ -168,9 +170,9 @@ def _forms(value: bytes) -> Iterator[bytes]:
 
 
 def _in_base64(value: bytes) -> Iterator[tuple[bytes, bool, bool]]:
-    """Yield the digits that a value determines in base64 of a text, by where it may stand in it.
+    """Yield the base64 digits that depend only on a value, for each alignment in a longer text.
 
-    With each, whether the digit before and the one after hold bits of it too.
+    With each, whether the digit before and the digit after hold some bits of the value too.
     """
     yield base64.b64encode(value), False, False
     for lead in range(3):
@@ -182,7 +184,7 @@ def _in_base64(value: bytes) -> Iterator[tuple[bytes, bool, bool]]:
 def _replaced(
     data: bytes, pattern: re.Pattern[bytes], meaning: _Meaning
 ) -> tuple[bytes, list[_Change]]:
-    """Return a text with parts replaced by their meaning, and the changes."""
+    """Return a text with matches of a pattern replaced by their meaning, and the changes."""
     changes = list[_Change]()
 
     def put(found: re.Match[bytes]) -> bytes:
@@ -198,9 +200,9 @@ def _replaced(
 
 
 def _lifted(flags: bytes, changes: Iterable[_Change]) -> bytes:
-    """Return the flags of a text, given those of the text that the changes made of it.
+    """Translate flags of a changed text back to the text before the changes.
 
-    All bytes of an escape are flagged, or none.
+    The bytes of one escape are flagged together.
     """
     pieces, at, last = list[bytes](), 0, 0
     for start, end, size in changes:
@@ -212,7 +214,7 @@ def _lifted(flags: bytes, changes: Iterable[_Change]) -> bytes:
 
 
 def _meaning(escape: bytes) -> bytes | None:
-    """Return what an escape stands for, None if it is none."""
+    """Return the bytes that an escape stands for, None if it is not a valid escape."""
     if escape in _MEANINGS:
         return _MEANINGS[escape]
     match escape[:1]:
@@ -233,7 +235,7 @@ def _meaning(escape: bytes) -> bytes | None:
 
 
 def _decoded(digits: bytes) -> bytes | None:
-    """Return the text that is written in base64, None if it is no text."""
+    """Decode base64, None if the result is not UTF-8 text without control characters."""
     digits = digits.rstrip(b"=")
     try:
         text = base64.b64decode(digits.translate(_URL_DIGITS) + b"=" * (-len(digits) % 4))

@@ -1,8 +1,8 @@
-"""Names of things: jobs, runs, schedules.
+"""Make and read the ids of jobs and runs and the names of schedules.
 
 A job's id is `job_` and a ULID. A run's id is a function of its job and its key: `run_<ULID of the
 job>-<key>`, where the key is `<generation>-<due time>` for an occurrence and a ULID for a manual
-run. So the same occurrence has the same run id in every attempt, whoever makes it.
+run. Every attempt of an occurrence has the same run id, whichever process makes it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ _MANUAL = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
 
 
 def new_job_id(now: datetime) -> str:
-    """Return a fresh id; ids sort by creation, to the millisecond."""
+    """Return a new id. Ids sort by the time of creation, in milliseconds."""
     return f"job_{ULID.from_datetime(now)}"
 
 
 def least_job_id(at: datetime) -> str:
-    """Return what sorts before the ids of all jobs that are made from an instant on, and after
-    those made before its millisecond.
+    """Return the lowest possible id of a job created at `at`, to the millisecond.
+
+    It sorts after the ids of all jobs created before.
     """
     return f"job_{ULID.from_bytes(ULID.from_datetime(at).bytes[:6] + bytes(10))}"
 
 
 def new_token(now: datetime) -> str:
-    """Return a fresh token for a schedule; `token_time` reads `now` back from it."""
+    """Return a new token for a schedule; `token_time` reads `now` back from it."""
     return str(ULID.from_datetime(now))
 
 
@@ -60,16 +61,17 @@ def split_schedule_name(name: str) -> tuple[str, str]:
 
 
 def _compact(at: datetime) -> str:
-    # strftime takes three times as long, and a step of a job writes a dozen of these.
+    # strftime takes three times as long, and this is called a dozen times for each attempt.
     return f"{at.year:04}{at.month:02}{at.day:02}T{at.hour:02}{at.minute:02}{at.second:02}Z"
 
 
 @dataclass(frozen=True, slots=True)
 class RunKey:
-    """What identifies a run within its job: an occurrence (`generation`, `due_at`), or a manual run
-    (`manual`, its ULID).
+    """Identifies a run within its job.
 
-    For a manual run `due_at` is the second in which it was asked for, and `generation` is 0.
+    The run of an occurrence is identified by `generation` and `due_at`, a manual run by `manual`, a
+    ULID. For a manual run `due_at` is the time of the request in whole seconds, and `generation` is
+    0.
     """
 
     due_at: datetime
@@ -83,7 +85,7 @@ class RunKey:
 
     @classmethod
     def parse(cls, text: str) -> RunKey:
-        """Read a key back. Raises ValueError for anything that `str` of a key never gives."""
+        """Read a key from the text that `str` makes of it. Raises ValueError for other texts."""
         if _MANUAL.fullmatch(text):
             return cls(due_at=token_time(text).replace(microsecond=0), manual=text)
         match = _SCHEDULED.fullmatch(text)
@@ -96,21 +98,23 @@ class RunKey:
 
     @property
     def asked_at(self) -> datetime:
-        """Return the instant that lateness is counted from: the due time, or for a manual run the
-        millisecond of the request.
+        """Return the time from which lateness is counted.
+
+        It is the due time, or for a manual run the time of the request, in milliseconds.
         """
         return token_time(self.manual) if self.manual else self.due_at
 
     @property
     def sort(self) -> str:
-        """Return a text that sorts the runs of a job by due time, and within one second by
-        generation, manual ones last.
+        """Return the sort key of the run within its job.
+
+        Runs sort by due time, those of the same second by generation, manual ones last.
         """
         return f"{_compact(self.due_at)}#{self.manual or format(self.generation, '010d')}"
 
     @classmethod
     def from_sort(cls, text: str) -> RunKey:
-        """Read a key back from its `sort`. Raises ValueError for anything else."""
+        """Read a key from its `sort`. Raises ValueError for other texts."""
         due, _, rest = text.partition("#")
         return cls.parse(rest if _MANUAL.fullmatch(rest) else f"{int(rest)}-{due}")
 
@@ -121,7 +125,7 @@ def run_id(job_id: str, key: RunKey) -> str:
 
 
 def run_key(job_id: str, identifier: str) -> RunKey:
-    """Return the key in a run's id. Raises ValueError when it is not an id of a run of this job."""
+    """Return the key in a run's id. Raises ValueError if it is not an id of a run of this job."""
     prefix = f"run_{job_id.removeprefix('job_')}-"
     if not identifier.startswith(prefix):
         raise ValueError("not a run of this job")

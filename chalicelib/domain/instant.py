@@ -1,6 +1,4 @@
-"""Instants as texts: due times in whole seconds, measured times in milliseconds, always UTC with
-`Z`.
-"""
+"""Write and read instants: due times in seconds, measured times in milliseconds, in UTC."""
 
 from __future__ import annotations
 
@@ -13,28 +11,25 @@ _SENT = re.compile(
 
 
 def format_instant(at: datetime) -> str:
-    """Write a due time: `2026-12-01T10:00:00Z`. A fraction of a second is left out."""
+    """Write a due time as `2026-12-01T10:00:00Z`, rounded down to a second."""
     return at.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 def format_measured(at: datetime) -> str:
-    """Write a measured time: `2026-12-01T10:00:00.187Z`.
-
-    What is below a millisecond is left out.
-    """
+    """Write a measured time as `2026-12-01T10:00:00.187Z`, rounded down to a millisecond."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def parse_instant(text: str) -> datetime:
-    """Read either back. Raises ValueError for what neither writes."""
+    """Read the text of either. Raises ValueError for a text that has no offset or is no time."""
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
-        raise ValueError("an instant names its offset")
+        raise ValueError("an instant must have an offset")
     return at.astimezone(UTC)
 
 
 def read_instant(sent: object) -> datetime | None:
-    """Read an instant that a client sent, by RFC 3339 with any offset; None if it is not one."""
+    """Read an RFC 3339 time with any offset that a client sent; None if it is not one."""
     if not isinstance(sent, str) or not _SENT.fullmatch(sent):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The definition of a job: what the user wrote, and nothing about where it stands."""
+"""The definition of a job: what the user wrote. Its progress is in `domain.state`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Overlap(StrEnum):
 class Definition:
     """A job as the user wrote it.
 
-    `generation` is the one in which this definition began to count; `State.defined_in` names the
-    same one. `edition` counts what the user has written, names and labels too: the state that goes
-    with this definition has the same. `misfire_grace` None: a one-time job is always sent, a cron
-    job when its next occurrence has not come due. `key` is the client's own name for the job, None
-    if it gave none.
+    `generation` is the generation that began with this definition; `State.defined_in` is the same.
+    `edition` counts changes by the user, of names and labels too; the state that belongs to this
+    definition has the same edition. With `misfire_grace` None a one-time job is sent however late,
+    a cron job until its next occurrence is due. `key` is the client's own name for the job, None if
+    it gave none.
     """
 
     id: str
@@ -48,17 +48,17 @@ class Definition:
 
     @property
     def meaning(self) -> tuple[object, ...]:
-        """Return what would be sent, when, and how: a change of any of it is a new generation, a
-        name or label is not.
+        """Return the parts of the definition whose change starts a new generation.
+
+        Name and labels are not among them: they do not decide what is sent, or when.
         """
         request = self.request
-        # As JSON: to Python false is 0 and true is 1. With the digits of its numbers: 1.0 instead
-        # of 1 is another body.
+        # Compare the body as JSON text: Python takes False for 0, and 1.0 for 1.
         sent = (request.url, request.method, dict(request.headers), write(request.body, SORTED))
         return (self.trigger, sent, self.timeout, self.retry, self.overlap, self.misfire_grace)
 
     def says_the_same_as(self, other: Definition) -> bool:
-        """Say whether the user has written nothing else in another definition."""
+        """Say whether another definition has the same contents, apart from ids and times."""
         return self.meaning == other.meaning and (self.name, self.labels) == (
             other.name,
             other.labels,

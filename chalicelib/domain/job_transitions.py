@@ -1,8 +1,8 @@
-"""What users do to a job: create, change, pause, resume, run now. Pure: `now` and tokens are
-arguments.
+"""Rules of what users do to a job: create, change, pause, resume, run now.
 
-`token` names the schedule that was made before the decision is written, None when there is none (or
-none could be made).
+The functions are pure: `now` and tokens are arguments. `token` names a schedule of EventBridge
+Scheduler that can be created for the job; None means that none can. The new state carries the token
+only if the job takes a schedule.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 def wants_schedule(
     trigger: Trigger, status: Status, due_at: datetime | None, now: datetime
 ) -> bool:
-    """Say whether a job takes a schedule: a cron always, a one-time job when it is due later than
-    SQS can wait; never while paused.
+    """Say whether a job takes a schedule.
+
+    An active cron job always does, an active one-time job if it is due later than SQS can wait.
     """
     if status is not Status.ACTIVE or due_at is None:
         return False
@@ -42,18 +43,15 @@ def wants_schedule(
 
 
 def first_due_at(trigger: Trigger, now: datetime) -> datetime | None:
-    """Return when a trigger that begins to count now is due first; a date that has just passed is
-    due at once.
+    """Return when a trigger that starts now is due first.
+
+    For a one-time job it is its date, also if that has just passed. None if a cron never occurs.
     """
     return trigger.date if isinstance(trigger, OneTime) else trigger.next_after(now)
 
 
 def create(definition: Definition, token: str | None, now: datetime) -> Transition:
-    """Return the state of a new job and the message that arms it, if it takes one.
-
-    `token` names a schedule that can be created for it, None if none can; the state carries it only
-    if the job takes a schedule.
-    """
+    """Return the state of a new job, and the message that arms it if it is due soon."""
     due_at = first_due_at(definition.trigger, now)
     fresh = State(
         job_id=definition.id,
@@ -73,13 +71,11 @@ def create(definition: Definition, token: str | None, now: datetime) -> Transiti
 def change(
     old: Definition, new: Definition, state: State, token: str | None, now: datetime, *, anew: bool
 ) -> Transition:
-    """Return the step from one definition to another; its `definition` is `new` as it will be
-    stored, with its generation and edition.
+    """Return the transition from one definition to another, with `new` as it will be stored.
 
-    `anew`: the trigger was written anew, even if it comes to the same date (`delay: 0` twice in one
-    second). A change without a new trigger keeps `next_due_at`, also one that has just passed, and
-    its schedule. A new trigger counts from now. `token` names a schedule that can be created, None
-    if none can; the state carries it if it takes a schedule and keeps none. Raises JobHasEnded.
+    `anew`: the user wrote a trigger, even if it comes to the same date (`delay: 0` twice in one
+    second). A new trigger starts now. Without a new trigger the job keeps its schedule and its
+    `next_due_at`, also one that has just passed. Raises JobHasEnded.
     """
     is_new_trigger = anew or new.trigger != old.trigger
     status, due_at, kept = state.status, state.next_due_at, state.token
@@ -94,13 +90,16 @@ def change(
         return Transition(written(edited), definition=definition)
     if not is_new_trigger and isinstance(old.trigger, OneTime) and due_at is None:
         raise JobHasEnded("this change is not possible")
-    generation = state.generation + 1
-    changed = replace(
-        edited,
-        generation=generation,
-        defined_in=generation,
-        doubted_until=state.doubted_until if kept == state.token else None,
-    )
+    if kept != state.token:
+        edited = replace(edited, doubted_until=None)
+    return _new_generation(edited, new, due_at, now, is_new_trigger=is_new_trigger)
+
+
+def _new_generation(
+    edited: State, new: Definition, due_at: datetime | None, now: datetime, *, is_new_trigger: bool
+) -> Transition:
+    generation = edited.generation + 1
+    changed = replace(edited, generation=generation, defined_in=generation)
     armed, arm = await_occurrence(changed, new.trigger, due_at, now)
     if not is_new_trigger:
         armed, arm = _without_past_wakes(armed, arm, new.trigger, now)
@@ -112,8 +111,9 @@ def change(
 def _without_past_wakes(
     state: State, arm: tuple[DueMessage, ...], trigger: Trigger, now: datetime
 ) -> tuple[State, tuple[DueMessage, ...]]:
-    """Return a changed state and its messages, not counting on wakes before `now`: they sent
-    messages of the generation that has just ended.
+    """Arm a changed job without relying on wakes before `now`.
+
+    Their messages name the generation that has just ended and will be ignored.
     """
     due_at = state.next_run_time
     if not arm and due_at is not None and due_at - now <= NEAR:
@@ -125,7 +125,7 @@ def _without_past_wakes(
 
 
 def pause(state: State, now: datetime) -> Transition | None:
-    """Return the step that pauses a job, None if it is paused already.
+    """Return the transition that pauses a job, None if it is paused already.
 
     Raises JobHasEnded for a completed or failed one.
     """
@@ -149,7 +149,7 @@ def pause(state: State, now: datetime) -> Transition | None:
 def due_after_resume(definition: Definition, state: State, now: datetime) -> datetime:
     """Return when a paused job would be due if it were resumed now.
 
-    Raises DateHasPassed for a one-time job that is over.
+    Raises DateHasPassed for a one-time job whose date has passed or whose run has begun.
     """
     trigger = definition.trigger
     due_at = state.next_due_at if isinstance(trigger, OneTime) else trigger.next_after(now)
@@ -161,10 +161,9 @@ def due_after_resume(definition: Definition, state: State, now: datetime) -> dat
 def resume(
     definition: Definition, state: State, token: str | None, now: datetime
 ) -> Transition | None:
-    """Return the step that resumes a job, None if it is active already.
+    """Return the transition that resumes a job, None if it is active already.
 
-    `token` names a schedule that can be created, None if none can; the state carries it if the job
-    takes a schedule. Raises DateHasPassed, or JobHasEnded.
+    Raises DateHasPassed, or JobHasEnded.
     """
     if state.status is Status.ACTIVE:
         return None
@@ -184,7 +183,7 @@ def resume(
 
 
 def run_now(state: State, key: RunKey, now: datetime) -> Transition:
-    """Return the step that queues a manual run; it neither needs nor changes status and schedule.
+    """Return the transition that queues a manual run, whatever the status of the job.
 
     Raises TooManyRuns.
     """
@@ -195,8 +194,9 @@ def run_now(state: State, key: RunKey, now: datetime) -> Transition:
 
 
 def _hurry_superseded(state: State, now: datetime) -> tuple[State, tuple[DueMessage, ...]]:
-    """Bring forward what waits for an attempt that will never be sent, so that its run is soon on
-    record as superseded.
+    """Make superseded runs that wait for a retry due now, so that they end at once.
+
+    Returns the state and a message for each of these runs, which records it as superseded.
     """
     waiting = [
         run for run in state.runs if run.next_attempt_at is not None and state.supersedes(run)

@@ -1,4 +1,4 @@
-"""What a trigger will do, in times and in words, without a job."""
+"""Preview a trigger: its next times, and notes on daylight saving changes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ _MOST_NOTES = 20
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The next times, in UTC, and what daylight saving does to them."""
+    """The next times, in UTC, and notes on how daylight saving affects them."""
 
     times: tuple[datetime, ...]
     notes: tuple[str, ...]
 
 
 def preview(trigger: Trigger, after: datetime, count: int) -> Preview:
-    """Return up to `count` occurrences strictly after an instant, and a note for each day on which
-    a clock change touches them.
+    """Return up to `count` occurrences strictly after an instant, with notes.
+
+    There is a note for each day on which a clock change skips or repeats some of them.
     """
     times: list[datetime] = []
     while len(times) < count:
@@ -65,19 +66,27 @@ def _notes(
     on = f"On {day.day} {day:%B %Y}"
     # Only changes between the first and the last of the times shown are explained.
     if skipped and after < time_zones.end_of_gap(skipped[0], place) <= last:
-        subject = _in_words(skipped, "does not exist", "do not exist")
-        consequence = "no run then" if len(skipped) == 1 else "no runs then"
-        if len(skipped) == len(walls):
-            consequence = "no run that day"
-        yield f"{on} {subject} in {cron.timezone}: {consequence}"
+        yield f"{on} {_skipped_in_words(skipped, cron, is_all=len(skipped) == len(walls))}"
     if any(
         time_zones.to_utc(wall, place) <= last and after < time_zones.second_passing(wall, place)
         for wall in repeated
     ):
-        subject = _in_words(repeated, "occurs twice", "occur twice")
-        one = "it runs" if len(repeated) == 1 else "they run"
-        times = "both times" if fields.every_hour else "once, the first time"
-        yield f"{on} {subject} in {cron.timezone}: {one} {times}"
+        yield f"{on} {_repeated_in_words(repeated, cron)}"
+
+
+def _skipped_in_words(skipped: list[datetime], cron: Cron, *, is_all: bool) -> str:
+    subject = _in_words(skipped, "does not exist", "do not exist")
+    consequence = "no run then" if len(skipped) == 1 else "no runs then"
+    if is_all:
+        consequence = "no run that day"
+    return f"{subject} in {cron.timezone}: {consequence}"
+
+
+def _repeated_in_words(repeated: list[datetime], cron: Cron) -> str:
+    subject = _in_words(repeated, "occurs twice", "occur twice")
+    one = "it runs" if len(repeated) == 1 else "they run"
+    times = "both times" if cron.fields.every_hour else "once, the first time"
+    return f"{subject} in {cron.timezone}: {one} {times}"
 
 
 def _in_words(walls: list[datetime], singular: str, plural: str) -> str:

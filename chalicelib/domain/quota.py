@@ -1,10 +1,9 @@
-"""Quotas of a tenant: how many jobs it may have, and how many it may register in a minute. Pure:
-`now` is an argument.
+"""Rules of a tenant's quotas: how many jobs it may have, and register in a minute.
 
-The number of jobs is an upper bound. A registration adds to it and a delete does not subtract, so
-that a delete costs nothing and a lost answer cannot make it too small. When it reaches the quota,
-and once a day, the jobs are counted, and what it was wrong by is gone. Without a quota of jobs they
-are never counted: there may be any number of them.
+The functions are pure: `now` is an argument. The stored number of jobs is an upper bound: a
+registration adds to it and a delete does not subtract, so that a delete needs no extra write and a
+lost answer cannot make the number too small. The jobs are counted again when the number reaches the
+quota, and once a day. Without a quota of jobs they are never counted.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.domain.errors import QuotaExceeded
 
 _MINUTE = 60
-# Counting reads the whole index of a tenant, so it is not done for every registration that is
-# refused.
+# Counting reads the tenant's whole index: so not for each refused registration.
 _COUNT_AGAIN_AFTER = timedelta(seconds=10)
 _COUNT_ANYHOW_AFTER = timedelta(days=1)
 _CLOCKS_DIFFER_BY = timedelta(minutes=1)
@@ -27,7 +25,7 @@ _NEVER = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """What a tenant may have, and do; 0 is no quota."""
+    """A tenant's quotas; 0 means no limit."""
 
     jobs: int
     registrations_per_minute: int
@@ -35,10 +33,11 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a tenant has used: `registered` in the minute `minute` (counted from 1970), `earlier` in
-    the one before it.
+    """What a tenant has used.
 
-    `jobs` is at least the number of its jobs; `counted_at` is when they were counted.
+    `registered` jobs were registered in the minute `minute` (counted from 1970), `earlier` in the
+    minute before. `jobs` is an upper bound of the number of jobs; `counted_at` is when they were
+    last counted.
     """
 
     minute: int
@@ -49,17 +48,18 @@ class Usage:
 
 
 def minute_of(now: datetime) -> int:
-    """Return the number of a minute."""
+    """Return the number of the minute, counted from 1970."""
     return int(now.timestamp()) // _MINUTE
 
 
 def renewed(
     usage: Usage | None, quotas: Quotas, now: datetime, count: Callable[[datetime], int]
 ) -> Usage:
-    """Return what a usage that allowed no registration comes to now; the same, if it does allow one
-    after all.
+    """Return the usage with which a registration may be tried again.
 
-    `count` counts the tenant's jobs that were made before an instant. Raises QuotaExceeded.
+    The usage did not allow a registration: none is stored yet (None), it is of another minute, or a
+    quota is reached. `count` counts the tenant's jobs created before an instant. Raises
+    QuotaExceeded.
     """
     minute = minute_of(now)
     if usage is None:
@@ -68,24 +68,13 @@ def renewed(
             if quotas.jobs
             else Usage(minute, 0, 0, 0, _NEVER)
         )
-    # Another's clock may be ahead, and its minute then counts for all; but not one that is far
-    # ahead, for which all would wait.
+    # The clock of another process may be ahead: accept the next minute, but not later ones, which
+    # would make all others wait.
     if not minute <= usage.minute <= minute + 1:
-        follows = minute == usage.minute + 1
-        earlier = (
-            usage.registered
-            if follows
-            else usage.registered + usage.earlier
-            if minute < usage.minute
-            else 0
-        )
-        usage = replace(usage, minute=minute, registered=0, earlier=earlier)
-        # At the quota the jobs are counted in every minute: registrations of earlier minutes are in
-        # the count by then.
-        is_far = not quotas.jobs or (
-            usage.jobs < quotas.jobs and _is_counted_within(_COUNT_ANYHOW_AFTER, usage, now)
-        )
-        return usage if is_far else _counted(usage, now, count)
+        usage = _of_minute(minute, usage)
+        # At the quota count the jobs every minute: the index holds earlier registrations by then.
+        is_below = usage.jobs < quotas.jobs and _is_counted_within(_COUNT_ANYHOW_AFTER, usage, now)
+        return usage if not quotas.jobs or is_below else _counted(usage, now, count)
     if quotas.registrations_per_minute and usage.registered >= quotas.registrations_per_minute:
         wait = math.ceil((usage.minute + 1) * _MINUTE - now.timestamp())
         raise QuotaExceeded(
@@ -96,17 +85,29 @@ def renewed(
         )
     if quotas.jobs and usage.jobs >= quotas.jobs:
         if _is_counted_within(_COUNT_AGAIN_AFTER, usage, now):
-            raise QuotaExceeded("jobs", quotas.jobs, retry_after=_deletes_count_in(usage, now))
+            raise QuotaExceeded(
+                "jobs", quotas.jobs, retry_after=_seconds_until_deletes_count(usage, now)
+            )
         return _counted(usage, now, count)
     return usage
 
 
-def _deletes_count_in(usage: Usage, now: datetime) -> int:
-    """Return the seconds until no job that is deleted by now counts any more.
+def _of_minute(minute: int, usage: Usage) -> Usage:
+    """Return the usage at the beginning of another minute, later or earlier than its own."""
+    if minute == usage.minute + 1:
+        earlier = usage.registered
+    elif minute < usage.minute:
+        earlier = usage.registered + usage.earlier
+    else:
+        earlier = 0
+    return replace(usage, minute=minute, registered=0, earlier=earlier)
+
+
+def _seconds_until_deletes_count(usage: Usage, now: datetime) -> int:
+    """Return the seconds until the jobs that are already deleted no longer count.
 
     A deleted job may count until the start of the second minute after its registration. If nothing
-    was registered in this minute and the one before, the next count of the jobs leaves out every
-    deleted one.
+    was registered in this minute and the one before, the next count leaves out all deleted jobs.
     """
     if usage.registered or usage.earlier:
         settled = (usage.minute + (2 if usage.registered else 1)) * _MINUTE
@@ -116,11 +117,11 @@ def _deletes_count_in(usage: Usage, now: datetime) -> int:
 
 
 def _is_counted_within(age: timedelta, usage: Usage, now: datetime) -> bool:
-    # What a clock far ahead has counted would else stand until then.
+    # Ignore a count dated in the future by a clock that is far ahead.
     return -_CLOCKS_DIFFER_BY <= now - usage.counted_at < age
 
 
 def _counted(usage: Usage, now: datetime, count: Callable[[datetime], int]) -> Usage:
-    # What was registered in these two minutes may still be under way, or not yet in the index.
+    # The index may not hold registrations of the last two minutes yet: add them to the count.
     settled = datetime.fromtimestamp((usage.minute - 1) * _MINUTE, UTC)
     return replace(usage, jobs=count(settled) + usage.registered + usage.earlier, counted_at=now)

@@ -1,7 +1,7 @@
-"""The request of a job, and what it may be: checked when it is written and again when it is sent.
+"""The HTTP request of a job, and its rules, checked when it is written and before each attempt.
 
-The rules are stricter than RFC 9112 and RFC 3986: whatever one parser reads as one host and another
-as another is refused.
+The rules are stricter than RFC 9112 and RFC 3986: a URL in which two parsers may find different
+hosts is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chalicelib.domain.exact_json import write
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 LARGEST_BODY = 64 * 1024
 
-# Says why a host may not be called, None if it may.
+# Returns why a host may not be called, None if it may.
 HostRule = Callable[[str], str | None]
 
 _LONGEST_URL = 2048
@@ -31,13 +31,15 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _CONTROL_ESCAPE = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])", re.ASCII)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
 _PRIVATE_SUFFIXES = ("localhost", "local", "internal", "home.arpa", "onion")
-# The Fetch standard's bad ports, and two of stores that take commands from anyone.
+# The Fetch standard's bad ports, and those of Redis and memcached, which take commands without a
+# login.
 # fmt: off
 _BAD_PORTS = frozenset([
-    0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110, 111, 113, 115,
-    117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587,
-    601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669,
-    6679, 6697, 10080, 11211,
+    0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101,
+    102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427,
+    465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990,
+    993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6379, 6566, 6665, 6666,
+    6667, 6668, 6669, 6679, 6697, 10080, 11211,
 ])
 # fmt: on
 
@@ -64,17 +66,18 @@ _OUR_PREFIXES = ("proxy-", "x-forwarded-", "x-aws-", "x-amz-", "lambda-", "webho
 
 
 class BodyTooLarge(ResonaError):
-    """The body of a job's request is larger than 64 KiB as it would be sent (413)."""
+    """The body of a job's request is larger than 64 KiB as bytes (413)."""
 
     def __init__(self, size: int) -> None:
         super().__init__(
-            f"request.body has {size} bytes as it would be sent; at most {LARGEST_BODY} are possible"
+            f"request.body has {size} bytes as it would be sent; "
+            f"at most {LARGEST_BODY} are possible"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent.
+    """The request that each attempt sends.
 
     `method` is in upper case; `body` is any JSON value as `exact_json` reads it, None sends no
     body.
@@ -86,18 +89,19 @@ class Request:
     body: object = None
 
 
-# `check`, with its rules given.
+# The function `check` with its keyword arguments already bound.
 RequestCheck = Callable[[Request], None]
 
 
 def normalised(method: str) -> str:
-    """Return a method in upper case; what is no ASCII word stays as it is, to be refused."""
+    """Return a method in upper case. Leave non-ASCII text as it is, so that `check` refuses it."""
     return method.upper() if method.isascii() else method
 
 
 def payload(request: Request) -> tuple[bytes | None, str | None]:
-    """Return the body as it is sent, and the content type it has unless the headers name one; None
-    for what there is not.
+    """Return the bytes of the body and its default content type.
+
+    The body is None if there is none; the type is None for text and without a body.
     """
     if request.body is None:
         return None, None
@@ -109,17 +113,17 @@ def payload(request: Request) -> tuple[bytes | None, str | None]:
 def check(
     request: Request, *, refuse_host: HostRule | None = None, https_only: bool = False
 ) -> None:
-    """Refuse what must not be sent.
+    """Check that a request may be sent.
 
-    Raises InvalidInput, naming every wrong field and no header's value, or BodyTooLarge.
+    Raises InvalidInput, which names every wrong field but shows no header's value, or BodyTooLarge.
     """
     errors = list(_errors(request, refuse_host or refuse_private_host, https_only))
     size = 0
     try:
         size = len(payload(request)[0] or b"")
     except (TypeError, ValueError, RecursionError):
-        # Not JSON at all, NaN or a lone surrogate, nested too deeply: rows may be older than the
-        # door that refuses them.
+        # A stored body may be no JSON, hold NaN or a lone surrogate or be nested too deeply, if it
+        # was written before the API refused that.
         errors.append(
             FieldError(
                 "request.body", "must be a JSON value of whole characters and finite numbers"
@@ -155,10 +159,9 @@ def _why_not_url(url: str, refuse_host: HostRule, https_only: bool) -> str | Non
             "ASCII as xn--"
         )
     match = _URL.fullmatch(url)
-    scheme = match["scheme"].lower() if match else ""
-    if match is None or scheme not in ("http", "https"):
+    if match is None or match["scheme"].lower() not in ("http", "https"):
         return "must be an absolute URL that begins with http:// or https:// and has no fragment"
-    if https_only and scheme != "https":
+    if https_only and match["scheme"].lower() != "https":
         return "must begin with https://"
     if "\\" in url:
         return "must have no backslash"
@@ -170,7 +173,7 @@ def _why_not_url(url: str, refuse_host: HostRule, https_only: bool) -> str | Non
 
 
 def _why_not_rest(rest: str) -> str | None:
-    """Say what is wrong with path, query and fragment, None if nothing is."""
+    """Say what is wrong with path, query and fragment; None if they are valid."""
     if "#" in rest:
         return "must have no fragment"
     if _CONTROL_ESCAPE.search(rest.partition("?")[0]) or _BAD_ESCAPE.search(rest):
@@ -200,9 +203,9 @@ def _why_not_authority(url: str, authority: str, refuse_host: HostRule) -> str |
 
 
 def malformed_host(host: str) -> str | None:
-    """Say why a host is neither a plain name nor a plain address, None if it is one.
+    """Say what is wrong with a host as written; None if it is a plain name or address.
 
-    IPv6 stands in brackets.
+    IPv6 addresses are in brackets.
     """
     if host.startswith("["):
         return (
@@ -213,7 +216,7 @@ def malformed_host(host: str) -> str | None:
     labels = host.split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         return "must name a host of labels of letters, digits and hyphens"
-    # A resolver turns 0x7f.1, 127.1 and 2130706433 into an address.
+    # Resolvers take 0x7f.1, 127.1 and 2130706433 for addresses: refuse them.
     is_numeric = labels[-1].isdigit() or labels[-1].lower().startswith("0x")
     if is_numeric and as_address(host) is None:
         return "must name an IPv4 address as four plain decimal numbers"
@@ -221,7 +224,7 @@ def malformed_host(host: str) -> str | None:
 
 
 def as_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the address that a host is written as, None if it is a name."""
+    """Return the IP address if the host is one, None if it is a name."""
     try:
         return (
             ipaddress.IPv6Address(host[1:-1])
@@ -233,8 +236,9 @@ def as_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
 
 
 def refuse_private_host(host: str) -> str | None:
-    """Say why a host is not one of the public Internet, None if it may be: names are judged again
-    when they have been resolved.
+    """Say why a host is not on the public Internet; None if it may be.
+
+    The addresses that a name resolves to are checked before each connection.
     """
     why = malformed_host(host)
     if why:
@@ -277,14 +281,17 @@ def _header_errors(headers: object) -> Iterator[FieldError]:
 
 def _why_not_header(name: str, value: object, seen: set[str]) -> str | None:
     lower = name.lower()
-    # Servers in the tradition of CGI read Content_Length as Content-Length.
+    # CGI-like servers read Content_Length as Content-Length.
     plain = lower.replace("_", "-")
     if not _TOKEN.fullmatch(name) or len(name) > _LONGEST_NAME:
         return f"the name must be 1 to {_LONGEST_NAME} letters, digits and hyphens"
     if lower in seen:
-        return "stands twice, but for upper and lower case"
+        return "is given twice; upper and lower case do not differ in header names"
     if plain in _OURS or plain.startswith(_OUR_PREFIXES):
-        return "is set by Resona or by the connection, and not yours to set"
+        return "is set by Resona or by the connection; leave it out"
     if not isinstance(value, str) or len(value) > _LONGEST_VALUE or not _VALUE.fullmatch(value):
-        return f"the value must be at most {_LONGEST_VALUE} visible ASCII characters, with spaces only between them"
+        return (
+            f"the value must be at most {_LONGEST_VALUE} visible ASCII characters, "
+            "with spaces only between them"
+        )
     return None

@@ -1,4 +1,4 @@
-"""When, and whether, an attempt is followed by another."""
+"""Decide whether a failed attempt is retried, and when."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ MAX_JITTER = 0.1
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how soon a run is tried again.
+    """How often and how soon a run is retried.
 
-    `max_attempts` counts the first one; delays double up to `max_delay`.
+    `max_attempts` includes the first attempt; delays double up to `max_delay`.
     """
 
     max_attempts: int = 3
@@ -34,8 +34,9 @@ class RetryPolicy:
 
 
 def is_retried(outcome: Outcome, status_code: int | None) -> bool:
-    """Say whether this outcome may pass by itself: the table is API.md's, and follows RFC 9110 for
-    408, 425, 429 and 5xx.
+    """Say whether an attempt with this outcome is retried.
+
+    The outcomes are listed in docs/api.md; of HTTP statuses, 408, 425, 429 and 5xx are retried.
     """
     if outcome is Outcome.HTTP_ERROR and status_code is not None:
         return status_code in _RETRIED_STATUSES or 500 <= status_code <= 599
@@ -50,16 +51,16 @@ def next_attempt_at(
     delay = min(max_delay, max(initial_delay * 2 ** (attempt - 1), Retry-After) * (1 + jitter)),
     with jitter in [0, 0.1].
     """
-    # The exponent is capped where it can no longer matter: 3600 s is the longest first delay,
-    # 86,400 s the longest of all.
+    # An exponent of 20 is past every `max_delay`; larger ones would overflow timedelta.
     backoff = policy.initial_delay * int(2 ** min(attempt - 1, 20))
     wished = parse_retry_after(retry_after, finished_at)
     return finished_at + min(max(backoff, wished) * (1 + jitter), policy.max_delay)
 
 
 def parse_retry_after(value: str | None, now: datetime) -> timedelta:
-    """Return the pause a `Retry-After` asks for (RFC 9110, 10.2.3: seconds or a date); zero for
-    nonsense or the past.
+    """Return the pause that a `Retry-After` asks for, in seconds or as a date (RFC 9110 10.2.3).
+
+    Returns zero without one, for an invalid value and for a date in the past.
     """
     if value is None:
         return timedelta(0)

@@ -1,4 +1,4 @@
-"""Runs and attempts: the record of what happened and why."""
+"""The records of runs and attempts: how each ended, and why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chalicelib.domain.ids import RunKey
 
 
 class Outcome(StrEnum):
-    """How one attempt, one HTTP exchange, ended."""
+    """How an attempt, that is one HTTP exchange, ended."""
 
     SUCCESS = "success"
     HTTP_ERROR = "http_error"
@@ -25,11 +25,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What is kept of an answer.
+    """The part of a target's answer that is stored.
 
     `headers` has lower-case names, at most 8 KiB in all. `body` is text, at most 16 KiB of the
-    answer's bytes; `encoding` is None, or "base64" when those bytes are not UTF-8. `truncated` says
-    whether there was more of either.
+    answer's bytes; `encoding` is None, or "base64" if those bytes are not UTF-8. `truncated` is
+    True if headers or body were longer.
     """
 
     headers: dict[str, str]
@@ -40,11 +40,11 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What one attempt came to. A target that fails is data.
+    """The result of one attempt. A failing target is data, not an exception.
 
-    `status_code` and `response` are None when no answer was parsed. `error` is a sentence of ours,
-    None on success. `retry_after` is the raw header, None when absent; `domain.retry` decides what
-    it means.
+    `status_code` and `response` are None if no answer was parsed. `error` is a sentence that Resona
+    wrote, None on success. `retry_after` is the header as received, None if absent; `domain.retry`
+    interprets it.
     """
 
     outcome: Outcome
@@ -66,7 +66,7 @@ class RunStatus(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a run ended as it did, where its attempts do not say it."""
+    """Why a run ended, if its attempts do not show it."""
 
     SUPERSEDED = "superseded"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
@@ -79,8 +79,8 @@ class Reason(StrEnum):
 class RunEnd:
     """The record of a run that ended without an attempt of its own: missed, skipped, superseded.
 
-    `missed_count` occurrences, the last of them at `last_due_at`, are one missed run; both are None
-    for other endings.
+    One missed run stands for `missed_count` successive occurrences, the last of them due at
+    `last_due_at`; both are None for other ends.
     """
 
     key: RunKey
@@ -94,9 +94,9 @@ class RunEnd:
 
 @dataclass(frozen=True, slots=True)
 class RunUpdate:
-    """What an attempt's end means for its run: goes into the attempt's record.
+    """What an attempt means for its run; stored in the attempt's record.
 
-    `next_attempt_at` is set while it is retrying.
+    `next_attempt_at` is set if the run is retrying, else None.
     """
 
     status: RunStatus
@@ -106,10 +106,10 @@ class RunUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt, as it is kept. The record of a run's last attempt carries the run's final status
-    in its `update`.
+    """The stored record of one attempt.
 
-    `owner` is the token under which it was written; `run_started_at` is when attempt 1 was claimed.
+    `update` of a run's last attempt holds the run's final status. `owner` is the token of the
+    executor that wrote the record; `run_started_at` is when attempt 1 was claimed.
     """
 
     job_id: str
@@ -123,7 +123,7 @@ class Attempt:
 
     @property
     def finished_at(self) -> datetime:
-        """Return when the exchange was over."""
+        """Return when the request was over."""
         return self.started_at + self.result.duration
 
 
@@ -131,8 +131,8 @@ class Attempt:
 class FinishedAttempt:
     """An attempt whose result is known.
 
-    `owner` is the token that its record is written under. `recorded` is the record that exists
-    already, None if there is none.
+    `owner` is the token with which its record is written. `recorded` is the record if it is stored
+    already, else None.
     """
 
     owner: str

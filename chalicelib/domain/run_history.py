@@ -1,4 +1,4 @@
-"""Runs as they are shown: what is on record, and what the state says of those that have not ended."""
+"""Build runs as the API shows them, from the stored records and the job's state."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from chalicelib.domain.state import UnfinishedRun
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. `attempts` are those that have ended; times are None for what has not happened.
+    """One run. `attempts` are its ended attempts; a time is None if it has not come.
 
-    `missed_count` and `last_due_at` are set for a row of missed occurrences alone.
+    `missed_count` and `last_due_at` are set only for missed runs (see `RunEnd`).
     """
 
     key: RunKey
@@ -30,16 +30,16 @@ class Run:
 
     @property
     def lateness(self) -> timedelta | None:
-        """Return how long after its due time the run was started, None if it was not."""
+        """Return how long after its due time the run started, None if it has not started."""
         return self.started_at - self.key.asked_at if self.started_at is not None else None
 
 
 def recorded(key: RunKey, attempts: tuple[Attempt, ...], end: RunEnd | None) -> Run:
-    """Put together what is on record of a run: at least an attempt, or an ending."""
+    """Build a run from its records: its attempts, its end, or both."""
     run = Run(key, RunStatus.RUNNING, attempts)
     if attempts:
         last = attempts[-1]
-        run = replace(_judged(run, last.update, last.finished_at), started_at=last.run_started_at)
+        run = replace(_updated(run, last.update, last.finished_at), started_at=last.run_started_at)
     if end is None:
         return run
     return replace(
@@ -54,7 +54,7 @@ def recorded(key: RunKey, attempts: tuple[Attempt, ...], end: RunEnd | None) -> 
     )
 
 
-def _judged(run: Run, update: RunUpdate, at: datetime) -> Run:
+def _updated(run: Run, update: RunUpdate, at: datetime) -> Run:
     is_over = update.status is not RunStatus.RETRYING
     return replace(
         run,
@@ -66,8 +66,9 @@ def _judged(run: Run, update: RunUpdate, at: datetime) -> Run:
 
 
 def unfinished(unfinished_run: UnfinishedRun, on_record: Run | None) -> Run:
-    """Put together a run that the state holds, which was read before the record: what the record
-    knows later, wins.
+    """Build an unfinished run from the state and its records, None if it has none.
+
+    The state was read first, so the records win where they are later.
     """
     run = on_record or Run(unfinished_run.key, RunStatus.QUEUED)
     last = run.attempts[-1].number if run.attempts else 0
@@ -88,9 +89,9 @@ def unfinished(unfinished_run: UnfinishedRun, on_record: Run | None) -> Run:
 def merged(
     unfinished_runs: Iterable[UnfinishedRun], on_record: Iterable[Run], limit: int
 ) -> list[Run]:
-    """Return the newest `limit` runs of both, newest first.
+    """Merge unfinished and recorded runs; return the newest `limit`, newest first.
 
-    `on_record` must hold the newest `limit` runs on record.
+    `on_record` must hold at least the newest `limit` recorded runs.
     """
     runs = {run.key: run for run in on_record}
     for unfinished_run in unfinished_runs:

@@ -1,8 +1,6 @@
-"""What time does to a job: claim, finish, settle, sweep, wake. Pure: `now`, tokens and jitter are
-arguments.
+"""Rules of what the executor does to a job: claim, finish, settle, sweep, wake.
 
-A claim has three answers: send (a `Transition` with `send`), leave (`NoChange`: someone was first,
-or not yet), or close (the run ends as superseded, or its lost attempt is settled).
+The functions are pure: `now`, tokens and jitter are arguments. docs/model.md defines the words.
 """
 
 from __future__ import annotations
@@ -37,16 +35,17 @@ from chalicelib.domain.state import (
 )
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
-# What an attempt's lease leaves, beyond its timeout, for recording and finishing.
+# A lease lasts this much longer than the timeout: the time to record and finish the attempt.
 LEASE_MARGIN = timedelta(seconds=20)
-# One step counts at most so many missed occurrences; the next step goes on.
+# One transition counts at most this many missed occurrences; the next one continues.
 MISSED_AT_MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The lease of this attempt is over: look for its record, and finish by it, or by `unknown` if
-    there is none.
+    """The lease of the run's attempt is over: finish the attempt.
+
+    The caller uses the attempt's record, or the outcome `unknown` if there is none.
     """
 
     run: UnfinishedRun
@@ -55,9 +54,10 @@ class Settle:
 def claim(
     definition: Definition, state: State, key: RunKey, owner: str, now: datetime
 ) -> Transition | NoChange | Settle:
-    """Decide what a message for this key comes to.
+    """Decide what to do for a due message with this key.
 
-    `owner` is the token under which an attempt would be claimed.
+    `owner` is the token with which an attempt would be claimed. Returns a `Transition` that claims
+    an attempt (`send`) or ends a run, `NoChange` with the reason, or `Settle`.
     """
     run = state.find(key)
     if run is not None:
@@ -117,7 +117,7 @@ def _claim_occurrence(
         return NoChange("someone was first")
     if now < due_at:
         return NoChange("not yet")
-    # From here on `due_at`, not the key's: an older occurrence that is still open is decided first.
+    # From here on use `due_at`, not the key's time: an older occurrence may still be open.
     state = doubting(state, due_at, now)
     missed = _missed(definition, due_at, now)
     if missed:
@@ -140,7 +140,7 @@ def _claim_occurrence(
 
 
 def _missed(definition: Definition, due_at: datetime, now: datetime) -> list[datetime]:
-    """Return the row of occurrences, from `due_at` on, that are too late to be sent."""
+    """Return the successive occurrences from `due_at` on that are too late to be sent."""
     missed: list[datetime] = []
     trigger, occurrence = definition.trigger, due_at
     following = trigger.next_after(occurrence)
@@ -164,8 +164,8 @@ def is_misfire(
 ) -> bool:
     """Say whether an occurrence is too late to be sent.
 
-    Without a grace a one-time job is never too late, and an occurrence of a cron is when the
-    `following` one has come due.
+    Without a grace a one-time job is never too late; an occurrence of a cron is too late when the
+    `following` one is due.
     """
     if grace is not None:
         return now - due_at > grace
@@ -175,8 +175,7 @@ def is_misfire(
 def _reason_to_skip(definition: Definition, state: State) -> Reason | None:
     if len(state.runs) >= MAX_UNFINISHED_RUNS:
         return Reason.TOO_MANY_RUNS
-    # Manual runs do not count: overlap does not apply to them. Nor does a run whose retries a
-    # change has ended.
+    # Overlap does not apply to manual runs, nor to superseded runs without an attempt in flight.
     unfinished = [
         run for run in state.runs if not run.key.manual and (run.owner or not state.supersedes(run))
     ]
@@ -205,12 +204,11 @@ def finish(
     jitter: float,
     now: datetime,
 ) -> Transition | NoChange:
-    """Decide what the end of an attempt means: the run succeeds, fails, or waits for its next
-    attempt.
+    """Decide whether an attempt's run succeeds, fails or waits for its next attempt.
 
-    `owned` is the run as it was claimed; `definition` is the one it was claimed with, or, for an
-    attempt that another executor settles, a later one. `jitter` is in [0, 0.1]. A finish whose
-    owner token is no longer in the state changes nothing.
+    `owned` is the run as it was claimed. `definition` is the one it was claimed with; if another
+    executor settles the attempt, it may be a later one. `jitter` is in [0, 0.1]. Returns `NoChange`
+    if the state no longer holds the owner token.
     """
     run = state.find(owned.key)
     if run is None or run.owner != owned.owner:
@@ -218,8 +216,8 @@ def finish(
     trigger, retry, result = definition.trigger, definition.retry, attempt.result
     update = attempt.recorded.update if attempt.recorded else None
     if update is not None and update.status is not RunStatus.RETRYING:
-        # The executor that recorded this end died before it finished the state. The end on record
-        # stays, whatever has changed since.
+        # An executor recorded this end and died before it wrote the state. Keep the recorded end,
+        # also if the job has changed since.
         return _end(trigger, state, run, update)
     if result.outcome is Outcome.SUCCESS:
         return _end(trigger, state, run, RunUpdate(RunStatus.SUCCEEDED))
@@ -247,10 +245,10 @@ def _wait(state: State, run: UnfinishedRun, at: datetime, now: datetime) -> Tran
 
 def _end(trigger: Trigger, state: State, run: UnfinishedRun, update: RunUpdate) -> Transition:
     ended = _point_to(state.without_run(run), LastRun(run.key, run.attempt))
-    is_the_jobs_one = (
+    is_the_only_run = (
         isinstance(trigger, OneTime) and not run.key.manual and run.generation == state.generation
     )
-    if is_the_jobs_one and state.status is Status.ACTIVE:
+    if is_the_only_run and state.status is Status.ACTIVE:
         ended = replace(
             ended,
             status=Status.COMPLETED if update.status is RunStatus.SUCCEEDED else Status.FAILED,
@@ -259,10 +257,10 @@ def _end(trigger: Trigger, state: State, run: UnfinishedRun, update: RunUpdate) 
 
 
 def sweep(state: State, now: datetime) -> Transition | NoChange:
-    """Decide what a state that is overdue needs: a message for each thing whose watch time has
-    come.
+    """Decide what an overdue job needs: a message for each step whose watch time has come.
 
-    `watch_at` moves first, further with every look in vain, so that a backlog is not multiplied.
+    The transition moves `watch_at` before the messages are sent, and twice as far with each sweep
+    that changed nothing, so that the sweeper does not multiply a backlog of messages.
     """
     if state.watch_at is None or now < state.watch_at:
         return NoChange("not overdue")
@@ -289,10 +287,10 @@ def sweep(state: State, now: datetime) -> Transition | NoChange:
 
 
 def wake(definition: Definition, state: State, scheduled_at: datetime) -> DueMessage | None:
-    """Return the message that a wake at `scheduled_at` stands for, or None if the job's trigger
-    does not occur then.
+    """Return the message for a wake of a schedule at `scheduled_at`.
 
-    It does not ask `next_run_time`: the previous occurrence may not be claimed yet.
+    Returns None if the job is not active or its trigger does not occur two minutes later. Does not
+    compare with `next_run_time`, because the previous occurrence may not be claimed yet.
     """
     if state.status is not Status.ACTIVE:
         return None

@@ -1,8 +1,7 @@
-"""Secrets in requests: `{{secret:NAME}}` stands for a value that is put in when an attempt is sent,
-and nowhere else.
+"""Secrets in requests: find and replace the placeholders `{{secret:NAME}}`; rotate signing secrets.
 
-A tenant's secrets are values that its jobs name; its signing secret is what Standard Webhooks
-signatures are made with.
+A placeholder is replaced only when an attempt is sent, so that a stored request holds no secret. A
+tenant also has a signing secret, with which its requests are signed (Standard Webhooks).
 """
 
 from __future__ import annotations
@@ -18,22 +17,23 @@ from chalicelib.domain.request import Request
 
 SECRET_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 LARGEST_SECRET = 4096
-# For so long what is sent is signed with the old signing secret too.
+# After a rotation requests are signed with the old secret too for this long.
 OVERLAP = timedelta(hours=24)
 MOST_PREVIOUS = 4
-# So many a request may name, and so many earlier values of each are hidden for 24 hours.
+# A request may name this many secrets. This many earlier values of each are hidden in responses for
+# 24 hours.
 MOST_NAMED = 20
 MOST_REPLACED = 2
 
 HEADER_VALUE = "put visible ASCII characters, with spaces only between them"
 _PLACEHOLDER = re.compile(r"\{\{secret:([^{}]*)\}\}", re.ASCII)
-# What RFC 3986 allows in a path, but for the percent sign.
+# Characters that RFC 3986 allows in a path, without the percent sign.
 _PATH_SAFE = "/:@!$&'()*+,;=~"
 
 
 @dataclass(frozen=True, slots=True)
 class SecretDates:
-    """A secret as it may be shown: its name, and when it was first put and last replaced."""
+    """What the API shows of a secret: its name, and when it was created and last replaced."""
 
     name: str
     created_at: datetime
@@ -42,21 +42,22 @@ class SecretDates:
 
 @dataclass(frozen=True, slots=True)
 class SigningSecrets:
-    """A tenant's signing secret, `whsec_…`, and those it has replaced, the latest first, each with
-    the time until which it signs too.
+    """A tenant's signing secret, `whsec_…`, and its replaced ones, the latest first.
+
+    Each replaced one comes with the time until which it stays in force.
     """
 
     current: str
     previous: tuple[tuple[str, datetime], ...] = ()
 
     def in_force(self, now: datetime) -> tuple[str, ...]:
-        """Return what an attempt is signed with now, the current one first."""
+        """Return the secrets that sign an attempt now, the current one first."""
         return (self.current, *(secret for secret, until in self.previous if until > now))
 
     def rotated(self, fresh: str, now: datetime) -> SigningSecrets:
-        """Return them with `fresh` as the current one.
+        """Return the secrets with `fresh` as the current one.
 
-        Raises RotatedTooOften where one in force would be dropped.
+        Raises RotatedTooOften if a secret that is still in force would have to be dropped.
         """
         kept = [(secret, until) for secret, until in self.previous if until > now]
         if len(kept) >= MOST_PREVIOUS:
@@ -66,8 +67,9 @@ class SigningSecrets:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request is signed with (`whsec_…`, the current one first), and the secrets in it, to
-    be hidden in what comes back.
+    """The signing secrets of a request, and the secret values to hide in its response.
+
+    `signing` are `whsec_…`, the current one first.
     """
 
     signing: tuple[str, ...]
@@ -93,7 +95,7 @@ def names_in(request: Request) -> frozenset[str]:
 
 
 def wrong_placeholders(request: Request) -> Iterator[FieldError]:
-    """Yield what is wrong with the placeholders of a request that is being written."""
+    """Yield an error for each invalid placeholder of a request."""
     for field, text in _texts(request):
         for name in _PLACEHOLDER.findall(text):
             if not SECRET_NAME.fullmatch(name):
@@ -118,14 +120,12 @@ def names_in_headers(request: Request) -> frozenset[str]:
 
 
 def fits_header(value: str) -> bool:
-    """Say whether a value can be that of a header: visible ASCII characters, spaces only between
-    them.
-    """
+    """Say whether a header can carry a value: visible ASCII, with spaces only inside."""
     return re.fullmatch("[!-~]([ -~]*[!-~])?", value) is not None
 
 
 def unfit_secrets(request: Request, unfit: Iterable[str]) -> Iterator[FieldError]:
-    """Yield an error for each header that names one of the secrets that no header can carry."""
+    """Yield an error for each header with a secret whose value no header can carry."""
     names = set(unfit)
     for field, value in _texts(replace(request, url="", body=None)):
         for name in dict.fromkeys(_PLACEHOLDER.findall(value)):
@@ -137,7 +137,7 @@ def unfit_secrets(request: Request, unfit: Iterable[str]) -> Iterator[FieldError
 
 
 def missing_secrets(request: Request, missing: Iterable[str]) -> Iterator[FieldError]:
-    """Yield an error for each place that names one of the secrets that do not exist."""
+    """Yield an error for each place that names a secret that does not exist."""
     absent = set(missing)
     for field, text in _texts(request):
         for name in dict.fromkeys(_PLACEHOLDER.findall(text)):
@@ -148,8 +148,8 @@ def missing_secrets(request: Request, missing: Iterable[str]) -> Iterator[FieldE
 
 
 def _texts(request: Request) -> Iterator[tuple[str, str]]:
-    # Rows may be older than the door that refuses what is no text; the check before sending refuses
-    # it once more.
+    # Skip values that are no text: jobs stored before the API refused them may have some, and
+    # `request.check` refuses them before sending.
     if isinstance(request.url, str):
         yield "request.url", request.url
     for name, value in request.headers.items() if isinstance(request.headers, Mapping) else ():
@@ -172,11 +172,11 @@ def _strings(body: object) -> Iterator[str]:
 
 
 def resolved(request: Request, values: Mapping[str, str]) -> Request:
-    """Return the request with the values in the places of their names. Raises SecretMissing.
+    """Return the request with each placeholder replaced by its value. Raises SecretMissing.
 
-    In a query a value is percent-encoded whole; in a path all but what a path may hold, slashes
-    among it; in a JSON body it becomes part of the string that it stands in. What a value itself
-    says is never looked into for further names.
+    Values are percent-encoded in the URL, wholly in the query; characters that a path allows, also
+    slashes, stay in the path. In a JSON body a value becomes part of the string around it.
+    Placeholders inside values are not replaced.
     """
 
     def put(text: str, encode: Callable[[str], str] = str) -> str:

@@ -1,8 +1,8 @@
-"""Where a job stands, and by when somebody must do something about it.
+"""The state of a job: its progress, and the time by which its next step must be armed.
 
-The state is small and is written only by compare and swap on its `revision`. What may happen to it
-is in `domain.changing` (what users do) and `domain.claiming` (what time does): pure functions from
-a state to a `Transition`.
+The state is small and is written only by compare-and-swap on its `revision`. The rules are pure
+functions from a state to a `Transition`, in `domain.job_transitions` (what users do) and
+`domain.run_transitions` (what the executor does). docs/model.md defines the words.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from chalicelib.domain.job import Definition
 from chalicelib.domain.run import RunEnd, RunUpdate
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
-# SQS delays a message by at most 900 s; what is due later is left to a schedule or to the sweeper.
+# SQS delays a message by at most 900 s; a schedule or the sweeper arms what is due later.
 NEAR = timedelta(minutes=15)
-# How long after its due time a thing that a message or a schedule covers is taken for forgotten.
+# A covered step is taken for overdue this long after its due time.
 GRACE = timedelta(seconds=30)
-# Clocks of two executors may differ: a lease is over only this long after its end.
+# Clocks of two executors may differ by this much: others settle an attempt only this long after the
+# end of its lease.
 SKEW = timedelta(seconds=10)
-# A schedule may miss the minute in which it is made; only wakes later than this are counted on.
+# A new schedule may miss its first minute: do not rely on wakes within this time.
 SETTLING = timedelta(minutes=1)
-# After a wake that did not come, for so long wakes are not counted on: an outage of EventBridge
-# Scheduler makes one occurrence late.
+# After a missing wake do not rely on wakes for this long: an outage of EventBridge Scheduler then
+# makes only one occurrence of a job late.
 DOUBT = timedelta(hours=1)
-# How soon the sweeper looks again at what it has armed: doubled with every look in vain.
+# The sweeper arms an overdue job again after this time, doubled each time the job has not changed.
 SWEEP_AGAIN = timedelta(minutes=1)
 SWEEP_AGAIN_AT_MOST = timedelta(minutes=8)
 
@@ -48,10 +49,10 @@ class UnfinishedRun:
     """A run that has not ended.
 
     `attempt` is the number of the attempt that was claimed last, 0 while a manual run is queued.
-    `owner` and `lease_until` are set while that attempt is out; `next_attempt_at` is set while the
-    run waits. `generation` is the one whose request it sends: for an occurrence the job's own
-    generation, for a manual run that of the definition, since a pause does not end it. `covered`: a
-    message stands for the next attempt.
+    `owner` and `lease_until` are set while that attempt is in flight, `next_attempt_at` while the
+    run waits. `generation` is the job's at the time of the claim; for a manual run it is that
+    of the definition, because a pause does not supersede manual runs. `covered` says whether
+    a message has been sent for the next attempt.
     """
 
     key: RunKey
@@ -65,18 +66,19 @@ class UnfinishedRun:
 
     @property
     def watch_at(self) -> datetime:
-        """Return by when its next step must be armed if nothing else has done it."""
+        """Return when the sweeper must arm the next step, if it has not been done by then."""
         if self.lease_until is not None:
             return self.lease_until + SKEW
-        assert self.next_attempt_at is not None  # noqa: S101  a run is out or it waits
+        assert self.next_attempt_at is not None  # noqa: S101  a run is in flight or waits
         return self.next_attempt_at + GRACE if self.covered else self.next_attempt_at - WAKE_AHEAD
 
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The run that `result` shows: the latest that was sent and has ended.
+    """The run whose last attempt the API shows as the job's `result`.
 
-    `attempt` is the number of its last attempt.
+    It is the latest ended run with an attempt; `attempt` is the number of its last one.
+    `superseded_at` is when it ended as superseded, else None.
     """
 
     key: RunKey
@@ -86,15 +88,14 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where a job stands.
+    """The progress of a job.
 
-    `revision` counts writes; `generation` counts the meanings the job has had; `defined_in` is the
-    generation whose definition it goes with. `next_due_at` is the occurrence that comes next, None
-    for a one-time job whose run has begun; a paused one-time job keeps it. `covered`: a message or
-    the schedule stands for it. `token` names the schedule, None when there is none; `doubted_until`
-    is set when one of its wakes did not come. `sweeps` counts the sweeper's looks since anything
-    else happened. `edition` is that of the definition which was written together with this state,
-    or is still there from before.
+    `revision` counts writes. `generation` counts what is sent and when, see docs/model.md;
+    `defined_in` is the generation that began with the present definition, and `edition` is the
+    edition of that definition. `next_due_at` is the next occurrence, None for a one-time job whose
+    run has begun; a paused one-time job keeps it. `covered` says whether a message or the schedule
+    arms that occurrence. `token` names the schedule, None if there is none; until `doubted_until`
+    its wakes are not relied on. `sweeps` counts sweeps since the last other write.
     """
 
     job_id: str
@@ -116,7 +117,7 @@ class State:
 
     @property
     def next_run_time(self) -> datetime | None:
-        """Return when the job is due next; None when it is not."""
+        """Return when the job is due next, None if it is not active or has no occurrence left."""
         return self.next_due_at if self.status is Status.ACTIVE else None
 
     def find(self, key: RunKey) -> UnfinishedRun | None:
@@ -124,7 +125,7 @@ class State:
         return next((run for run in self.runs if run.key == key), None)
 
     def with_run(self, run: UnfinishedRun) -> State:
-        """Return the state with this run added, or put in the place of the one with its key."""
+        """Return the state with this run added, or replaced if one has its key."""
         return replace(self, runs=(*(other for other in self.runs if other.key != run.key), run))
 
     def without_run(self, run: UnfinishedRun) -> State:
@@ -132,15 +133,13 @@ class State:
         return replace(self, runs=tuple(other for other in self.runs if other.key != run.key))
 
     def supersedes(self, run: UnfinishedRun) -> bool:
-        """Say whether a pause, a change or a resume has made this run's further attempts
-        meaningless.
-        """
+        """Say whether a run is of an older generation and gets no further attempt."""
         return run.generation != (self.defined_in if run.key.manual else self.generation)
 
 
 @dataclass(frozen=True, slots=True)
 class DueMessage:
-    """A message's worth: the run with this key has something to do at `at`."""
+    """What an SQS message says: the run with this key has something to do at `at`."""
 
     job_id: str
     tenant: str
@@ -150,13 +149,12 @@ class DueMessage:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A decision: the state to write if the revision is still the one read, and what follows from
-    it.
+    """The result of a rule: the state to write by compare-and-swap, and what follows from it.
 
-    `ended` is written with the state, all or nothing; `arm` is sent after it. `send` is the attempt
-    that the writer now owns. `again`: the same decision is to be made once more, for this one.
-    `update` is what a finish made of its attempt. `definition` is stored with the state; None keeps
-    the one that is there.
+    `ended` runs are written in the same transaction; `arm` messages are sent after it. `send` is
+    the run whose attempt the writer has then claimed. `again` is a message for which the caller
+    decides once more. `update` is set by a finish, for the attempt's record. `definition` is stored
+    with the state; None keeps the stored one.
     """
 
     state: State
@@ -170,13 +168,13 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class NoChange:
-    """A decision to change nothing, and its reason, for the log."""
+    """The result of a rule that changes nothing, and its reason, for the log."""
 
     why: str
 
 
 def written(state: State) -> State:
-    """Return the state as the next revision, with `watch_at` set by what it waits for now."""
+    """Return the state as the next revision, with `watch_at` set by its next step."""
     waits = list(_waits(state))
     return replace(
         state, revision=state.revision + 1, sweeps=0, watch_at=min(waits) if waits else None
@@ -191,18 +189,17 @@ def _waits(state: State) -> Iterator[datetime]:
 
 
 def occurrence_watch_at(due_at: datetime, *, covered: bool) -> datetime:
-    """Return by when an occurrence must be armed if nothing else has done it."""
+    """Return when the sweeper must arm an occurrence that is not claimed by then."""
     return due_at + GRACE if covered else due_at - WAKE_AHEAD
 
 
 def await_occurrence(
     state: State, trigger: Trigger, due_at: datetime | None, now: datetime
 ) -> tuple[State, tuple[DueMessage, ...]]:
-    """Return the state that waits for `due_at` next, and the message to arm it with, if it takes
-    one.
+    """Return the state with `due_at` as the next occurrence, and the message that arms it, if any.
 
-    Whatever is due within 15 minutes gets a message unless the schedule's wake for it is certain;
-    whatever is later and not covered by the schedule is left, uncovered, to the sweeper.
+    An occurrence for which the schedule is sure to wake needs no message. Others get a message if
+    they are due within 15 minutes; later ones are marked as not covered, for the sweeper to arm.
     """
     waits = replace(state, next_due_at=due_at, covered=True)
     if due_at is None or state.status is not Status.ACTIVE:
@@ -215,25 +212,26 @@ def await_occurrence(
 
 
 def doubting(state: State, due_at: datetime, now: datetime) -> State:
-    """Return the state that no longer counts on its schedule for a while, if what it covered came
-    due and nobody came.
+    """Return the state with `doubted_until` set if no wake came for the occurrence at `due_at`.
+
+    Call it when the occurrence is decided. Its schedule is then not relied on for the next hour.
     """
-    was_forgotten = state.token is not None and state.covered and now - due_at > GRACE
-    return replace(state, doubted_until=now + DOUBT) if was_forgotten else state
+    has_no_wake = state.token is not None and state.covered and now - due_at > GRACE
+    return replace(state, doubted_until=now + DOUBT) if has_no_wake else state
 
 
 def is_doubted(state: State, now: datetime) -> bool:
-    """Say whether the schedule's wakes are not counted on now."""
+    """Say whether the schedule's wakes cannot be relied on now."""
     return state.doubted_until is not None and now < state.doubted_until
 
 
 def schedule_wakes_for(
     token: str | None, trigger: Trigger, due_at: datetime, now: datetime
 ) -> bool:
-    """Say whether the schedule with this token is sure to wake the executor before `due_at`, seen
-    from `now`.
+    """Say whether the schedule with this token is sure to wake before `due_at`.
 
-    A wake that is past has done its work, if the schedule was already there when it came.
+    It is, if it was created early enough before the time of the wake and no clock change is near.
+    True also if that time has passed: the wake has sent its message.
     """
     if token is None or due_at <= now:
         return False
@@ -243,7 +241,7 @@ def schedule_wakes_for(
 
 
 def occurrence_due(state: State, due_at: datetime) -> DueMessage:
-    """Return the message for an occurrence of the state's own generation."""
+    """Return the message for an occurrence of the job's present generation."""
     return DueMessage(state.job_id, state.tenant, RunKey(due_at, state.generation), due_at)
 
 
@@ -253,8 +251,9 @@ def run_due(state: State, run: UnfinishedRun, at: datetime) -> DueMessage:
 
 
 def uncovered(state: State, dues: Iterable[DueMessage]) -> State:
-    """Return the state that takes back its messages for these, so that the sweeper arms them at its
-    next look.
+    """Return the state with these steps marked as not covered: the next sweep arms them.
+
+    For messages that could not be sent.
     """
     keys = {due.key for due in dues}
     runs = tuple(replace(run, covered=run.covered and run.key not in keys) for run in state.runs)

@@ -1,5 +1,6 @@
-"""Time zones by their IANA names, from the pinned tzdata package alone: a system's own data may be
-old or missing.
+"""Time zones by IANA name, and wall-clock times around daylight saving changes.
+
+Only the pinned tzdata package is read, because a system's own data may be old or missing.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from functools import cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
-# Names that are data, or placeholders, and no place's time.
+# Entries of tzdata that are not time zones of a place.
 _NO_PLACES = frozenset({"Factory", "localtime", "posixrules"})
 
 
 @cache
 def names() -> frozenset[str]:
-    """Return every name and alias."""
+    """Return the names of all zones, aliases included."""
     text = (files("tzdata") / "zones").read_text(encoding="ascii")
     return frozenset(text.split()) - _NO_PLACES
 
@@ -35,20 +36,20 @@ def _by_lower_case() -> dict[str, str]:
 
 
 def suggestion(name: str) -> str | None:
-    """Return the name that was meant but for its case, or None."""
+    """Return the zone whose name differs only in case, or by spaces for `_`; None if none does."""
     return _by_lower_case().get(name.strip().lower().replace(" ", "_"))
 
 
 @cache
 def _links() -> dict[str, str]:
-    """Return alias → target, from the lines `L target alias` of tzdata's own text."""
+    """Return alias → target, from the lines `L target alias` of tzdata.zi."""
     text = (files("tzdata") / "zoneinfo" / "tzdata.zi").read_text(encoding="utf-8")
     lines = (line.split() for line in text.splitlines() if line.startswith("L "))
     return {alias: target for _, target, alias in lines}
 
 
 def canonical(name: str) -> str:
-    """Return the name that an alias stands for; a name that is none stands for itself."""
+    """Return the zone that an alias stands for, or the name itself if it is no alias."""
     links = _links()
     while name in links:
         name = links[name]
@@ -56,7 +57,7 @@ def canonical(name: str) -> str:
 
 
 def exists(wall: datetime, place: ZoneInfo) -> bool:
-    """Say whether a wall-clock time occurs in a zone: a spring change skips some."""
+    """Say whether a wall-clock time exists in a zone: a spring change skips some."""
     return to_utc(wall, place) <= second_passing(wall, place)
 
 
@@ -66,20 +67,20 @@ def occurs_twice(wall: datetime, place: ZoneInfo) -> bool:
 
 
 def to_utc(wall: datetime, place: ZoneInfo) -> datetime:
-    """Return the instant of a wall-clock time, of its first passing if it has two."""
+    """Return the instant of a wall-clock time, the first one if it occurs twice."""
     return wall.replace(tzinfo=place, fold=0).astimezone(UTC)
 
 
 def second_passing(wall: datetime, place: ZoneInfo) -> datetime:
-    """Return the instant of a wall-clock time, of its second passing if it has two.
+    """Return the instant of a wall-clock time, the second one if it occurs twice.
 
-    PEP 495: it is earlier than that of `to_utc` if a spring change skips the time.
+    For a time that a spring change skips, this is earlier than `to_utc` (PEP 495).
     """
     return wall.replace(tzinfo=place, fold=1).astimezone(UTC)
 
 
 def first_after_gap(wall: datetime, place: ZoneInfo) -> datetime:
-    """Return the first wall-clock time after a skipped one that exists, to the minute."""
+    """Return the first existing wall-clock time after a skipped one, to the minute."""
     wall = wall.replace(second=0, microsecond=0)
     while not exists(wall, place):
         wall += timedelta(minutes=1)
@@ -87,5 +88,5 @@ def first_after_gap(wall: datetime, place: ZoneInfo) -> datetime:
 
 
 def end_of_gap(wall: datetime, place: ZoneInfo) -> datetime:
-    """Return the instant, in UTC, at which the clock goes on after a skipped wall-clock time."""
+    """Return the instant, in UTC, of the clock change that skips a wall-clock time."""
     return to_utc(first_after_gap(wall, place), place)

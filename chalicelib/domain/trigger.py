@@ -1,4 +1,4 @@
-"""Triggers: when a job is due. `delay` is a way to write a date."""
+"""Triggers: read, store and show when a job is due, as a date or a cron. A delay becomes a date."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from chalicelib.domain.cron import Cron, check_zone
 from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.instant import format_instant, parse_instant
 
-# A schedule wakes so long before an occurrence: EventBridge Scheduler may take 59 s, and a cold
-# start some more.
+# A schedule wakes this long before an occurrence: EventBridge Scheduler may be up to 59 s late, and
+# a cold start takes more.
 WAKE_AHEAD = timedelta(minutes=2)
 LONGEST_DELAY_SECONDS = 31_536_000
 _PAST_ALLOWED = timedelta(seconds=60)
 _YEARS_AHEAD = 10
 
 _DATE = re.compile(
-    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,](?P<fraction>[0-9]{1,30}))?)?)"
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]"
+    r"(?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,](?P<fraction>[0-9]{1,30}))?)?)"
     r"(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-5][0-9])?)?",
     re.ASCII,
 )
@@ -28,12 +29,12 @@ _DATE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class OneTime:
-    """One date, in UTC, a whole second."""
+    """A single date, in UTC and whole seconds."""
 
     date: datetime
 
     def next_after(self, after: datetime) -> datetime | None:
-        """Return the date if it comes strictly after, else None."""
+        """Return the date if it is strictly after an instant, else None."""
         return self.date if self.date > after else None
 
 
@@ -45,7 +46,7 @@ def after_delay(delay: float, now: datetime) -> OneTime:
 
     Raises InvalidInput.
     """
-    # A comparison with NaN is false, and one with a whole number of 400 digits does not overflow.
+    # Compare before computing: this also refuses NaN, and ints too large for a float.
     if not 0 <= delay <= LONGEST_DELAY_SECONDS:
         raise InvalidInput.of(
             "trigger.delay", f"must be from 0 to {LONGEST_DELAY_SECONDS} seconds (a year)"
@@ -59,14 +60,16 @@ def _rounded_up(at: datetime) -> datetime:
 
 
 def at_date(text: str, timezone: str | None, now: datetime) -> OneTime:
-    """Return the trigger of an ISO 8601 date and time, in `timezone` (None: UTC) if it has no
-    offset. Raises InvalidInput.
+    """Return the trigger of an ISO 8601 date and time.
+
+    Without an offset it is in `timezone`, with None in UTC. Raises InvalidInput.
     """
     match = _DATE.fullmatch(text)
     wrong = _wrong_zone(timezone, has_offset=match is not None and match["offset"] is not None)
     if match is None:
         shape = _refused(
-            "must be a date and time as 2026-12-01T10:00:00Z, 2026-12-01T10:00:00+01:00, or without offset and with timezone"
+            "must be a date and time as 2026-12-01T10:00:00Z, 2026-12-01T10:00:00+01:00, "
+            "or without offset and with timezone"
         )
         raise InvalidInput([*shape.errors, *(wrong.errors if wrong else ())])
     if wrong:
@@ -94,7 +97,7 @@ def _wrong_zone(timezone: str | None, *, has_offset: bool) -> InvalidInput | Non
         return None
     if has_offset:
         return InvalidInput.of(
-            "trigger.timezone", "goes with a date that has no offset; this one has"
+            "trigger.timezone", "is only for a date without an offset; this date has one"
         )
     try:
         check_zone(timezone)
@@ -113,7 +116,8 @@ def _in_zone(wall: datetime, timezone: str) -> datetime:
     if not time_zones.exists(wall, place):
         following = time_zones.first_after_gap(wall, place)
         raise _refused(
-            f"the clocks of {timezone} skip this time; the next that exists is {following.isoformat()}"
+            f"the clocks of {timezone} skip this time; "
+            f"the next that exists is {following.isoformat()}"
         )
     return time_zones.to_utc(wall, place)
 
@@ -121,7 +125,7 @@ def _in_zone(wall: datetime, timezone: str) -> datetime:
 def _in_reach(at: datetime, now: datetime) -> datetime:
     if now - at > _PAST_ALLOWED:
         raise _refused("has passed; give a date to come")
-    # 29 February has no tenth anniversary; 1 March comes in its place.
+    # Ten years after a 29 February there is none: use 1 March.
     day = now.replace(day=1, month=3) if (now.month, now.day) == (2, 29) else now
     if at > day.replace(year=now.year + _YEARS_AHEAD):
         raise _refused(f"is more than {_YEARS_AHEAD} years ahead")
@@ -136,10 +140,7 @@ def describe(trigger: Trigger) -> dict[str, Any]:
 
 
 def restore(described: dict[str, Any]) -> Trigger:
-    """Return the trigger that `describe` described.
-
-    What is stored is trusted, and not measured against the clock.
-    """
+    """Return the trigger that `describe` described, without checking it again."""
     fields = described["fields"]
     if described["type"] == "one-time":
         return OneTime(parse_instant(fields["date"]))

@@ -1,4 +1,4 @@
-"""The only clock: everything else is given the time."""
+"""The system clock. Other modules get it, or the time, as an argument."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """Return the time, aware and in UTC."""
+    """Return the current time, aware and in UTC."""
     return datetime.now(UTC)

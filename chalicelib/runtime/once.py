@@ -1,4 +1,4 @@
-"""A value that is made when it is first needed."""
+"""A lazily created value that is kept for the life of the process."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ Value = TypeVar("Value")
 
 
 class Once(Generic[Value]):
-    """A value that `make` makes, from the ARN of the function that runs, when it is first needed.
+    """A value that `make` creates on first use, from the ARN of the running function.
 
-    What `make` raises is raised again at the next need.
+    If `make` raises, the next use calls it again.
     """
 
     def __init__(self, make: Callable[[str], Value]) -> None:
@@ -19,11 +19,11 @@ class Once(Generic[Value]):
         self._value: Value | None = None
 
     def get(self, function_arn: str = "") -> Value:
-        """Return the value; `function_arn` is read only when it is made."""
+        """Return the value; `function_arn` is used only when it is created."""
         if self._value is None:
             self._value = self._make(function_arn)
         return self._value
 
     def use(self, value: Value | None) -> None:
-        """Return this value from now on; None: make it when it is next needed."""
+        """Set the value, or with None have it created again on the next use."""
         self._value = value

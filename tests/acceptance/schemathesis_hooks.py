@@ -57,8 +57,8 @@ schemathesis.openapi.format(
 _REASONS = re.compile(
     "must not be less than initial_delay|is read-only|it cannot be changed"
     "|was used with another body; use a new key for a new request"
-    "|is set by Resona or by the connection, and not yours to set"
-    "|stands twice, but for upper and lower case"
+    "|is set by Resona or by the connection; leave it out"
+    "|is given twice; upper and lower case do not differ in header names"
     "|must be a string of 1 to 4096 bytes"
     # Of a pattern for lists of entity tags schemathesis makes `0`.
     "|must be \\* or entity tags as ETag has them, .*"

@@ -123,8 +123,8 @@ BUGS = (
         "the pointer cleared by a new generation",
         (
             JOB_TRANSITIONS,
-            "defined_in=generation, doubted_until",
-            "defined_in=generation, last_run=None, doubted_until",
+            "generation=generation, defined_in=generation)",
+            "generation=generation, defined_in=generation, last_run=None)",
         ),
     ),
     bug(
