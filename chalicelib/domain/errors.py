@@ -157,8 +157,8 @@ class NotCurrent(ResonaError):
 
     def __init__(
         self,
-        why: str = "the job does not have the ETag that If-Match names: it has changed, or does not exist; "
-        "read it, and send its ETag with the quotes",
+        why: str = "the job does not have the ETag that If-Match names: "
+        "it has changed, or does not exist; read it, and send its ETag with the quotes",
     ) -> None:
         super().__init__(why)
 

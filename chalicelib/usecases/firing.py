@@ -172,7 +172,7 @@ class Firing:
     def _decide(
         self, definition: Definition, state: State, key: RunKey, owner: str, now: datetime
     ) -> Transition | None:
-        """Return the step that claims; None if there is nothing to claim. Settles a lost attempt."""
+        """Return the step that claims, None if nothing is to be claimed. Settles a lost attempt."""
         decision = run_transitions.claim(definition, state, key, owner, now)
         if isinstance(decision, NoChange):
             _log_ignored(state.job_id, key, decision.why)
