@@ -162,3 +162,11 @@ def test_the_api_in_lambda_loads_no_executor_and_nothing_that_sends() -> None:
 def test_no_module_of_the_project_is_too_long_to_do_one_thing() -> None:
     for path in modules():
         assert len(path.read_text().splitlines()) <= 400, f"{path.name} does too much"
+
+
+@pytest.mark.parametrize("folder", ["chalicelib", "infra"])
+def test_no_function_has_more_than_50_lines(folder: str) -> None:
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 50, f"{path.name}: {node.name}"
