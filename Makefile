@@ -21,7 +21,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom
 unexport PYTHONDONTWRITEBYTECODE
 
 # `make` alone lists the targets: the texts after `##`.
-.PHONY: help run test check format soak bench deploy smoke destroy acceptance e2e lock update audit clean
+.PHONY: help run test check format soak mutants bench deploy smoke destroy acceptance e2e lock update audit clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ soak: $(VENV)/tests ## run the explorations that take hours; can be stopped and 
 	RESONA_SOAK=1 $(PYTEST) --numprocesses 2 --dist loadgroup --no-cov
 	$(BIN)/python -m tests.simulation bugs
 	$(BIN)/python -m tests.simulation soak
+
+# MUTANTS="--seed 14 --count 50 chalicelib/usecases": a draw to repeat, how many, and where; tests/mutants.py says how.
+mutants: $(VENV)/tests ## change random single points and list what no fast test notices
+	@$(BIN)/python -m tests.mutants --uncounted "$(EXPLORATIONS)" $(MUTANTS)
 
 bench: $(VENV)/tests ## print the measurements: costs, limits, bursts, lateness, sending
 	$(BIN)/python -m tests.bench.costs
