@@ -270,7 +270,9 @@ def measured(uncounted: Sequence[str]) -> Tests:
     Tests that fail without a mutation are printed and left out.
     """
     modules = [path.relative_to(ROOT) for path in sorted((ROOT / SOURCE).rglob("*.py"))]
-    rooms = {f"tests/{path.parts[1]}" for path in modules if len(path.parts) > 2}
+    rooms = {
+        f"tests/{path.parts[1]}" for path in modules if (ROOT / "tests" / path.parts[1]).is_dir()
+    }
     runs = {
         "counted": [
             *("--cov", "--cov-context=test", "--cov-report="),

@@ -27,7 +27,7 @@ from chalicelib.runtime.backoff import TRIES
 from chalicelib.usecases.scheduling import Edit
 from chalicelib.usecases.upsert import put
 from tests.cloud import client_error
-from tests.environment import START, Environment, ok, status
+from tests.environment import START, Environment, Sent, ok, status
 
 
 @pytest.fixture
@@ -805,3 +805,222 @@ def test_jobs_that_cannot_be_read_hold_up_no_other_however_many_they_are(env: En
     env.cloud.messages.clear()
     env.advance(minutes=2)
     assert [sent.headers["Resona-Job-Id"] for sent in env.sent] == [job_id]
+
+
+def overtaken(env: Environment, times: int) -> list[str]:
+    """Refuse the first `times` writes of a job's state, as if another writer had been faster.
+
+    Returns the list to which each write is added.
+    """
+    asked: list[str] = []
+
+    def refuse(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem" and request["TableName"] == "jobs":
+            asked.append(operation)
+            if len(asked) <= times:
+                there = env.cloud.tables["jobs"][request["Item"]["id"]["S"], "state"]
+                raise client_error("ConditionalCheckFailedException", operation, Item=there)
+
+    env.cloud.before = refuse
+    return asked
+
+
+def deliver_at_its_time(env: Environment) -> None:
+    ((name, message),) = env.cloud.messages.items()
+    env.now = message.visible_at
+    env.deliver(name)
+
+
+def test_a_claim_is_decided_anew_until_its_last_try(env: Environment) -> None:
+    """The first try prepares the attempt and writes nothing."""
+    env.create(at(seconds=6))
+    overtaken(env, TRIES - 2)
+    deliver_at_its_time(env)
+    assert len(env.sent) == 1
+
+
+def test_a_claim_that_is_always_overtaken_is_given_back_to_the_queue(env: Environment) -> None:
+    env.create(at(seconds=6))
+    asked = overtaken(env, 1_000)
+    deliver_at_its_time(env)
+    assert len(asked) == TRIES - 1
+    assert env.sent == []
+    assert len(env.cloud.messages) == 1
+
+
+@pytest.mark.parametrize("times", [TRIES - 1, TRIES])
+def test_a_finish_is_decided_anew_until_its_last_try(env: Environment, times: int) -> None:
+    job_id = env.create(at(seconds=6))
+
+    def be_overtaken(sent: Sent) -> AttemptResult:
+        overtaken(env, times)
+        return ok()
+
+    env.target = be_overtaken
+    deliver_at_its_time(env)
+    assert (env.state(job_id).status is Status.COMPLETED) is (times < TRIES)
+    assert len(env.cloud.messages) == (0 if times < TRIES else 1)
+
+
+def test_a_claim_that_had_no_effect_is_given_back_to_the_queue_at_once(env: Environment) -> None:
+    env.create(at(seconds=6))
+    asked: list[str] = []
+
+    def throttle(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem" and request["TableName"] == "jobs":
+            asked.append(operation)
+            raise client_error("ThrottlingException", operation)
+
+    env.cloud.before = throttle
+    ((name, message),) = env.cloud.messages.items()
+    env.now = message.visible_at
+    with pytest.raises(Unavailable) as raised:
+        env.firing.fire(load_due(message.body))
+    assert not raised.value.unknown
+    # The tries of one call.
+    assert len(asked) == 6
+    assert list(env.cloud.messages) == [name]
+    assert env.sent == []
+
+
+def test_a_claim_whose_answer_was_lost_is_looked_for_and_sent(env: Environment) -> None:
+    env.create(at(seconds=6))
+    lost: list[str] = []
+
+    def lose(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem" and not lost:
+            lost.append(operation)
+            raise client_error("InternalServerError", operation, 500)
+
+    env.cloud.after = lose
+    deliver_at_its_time(env)
+    assert len(env.sent) == 1
+    assert lost
+
+
+@pytest.mark.parametrize("seconds", [0.04, 30, 120])
+def test_a_retry_counts_from_the_end_of_an_attempt_however_long_that_took(
+    env: Environment, seconds: float
+) -> None:
+    answers = iter([replace(status(500), duration=timedelta(seconds=seconds)), ok()])
+    env.target = lambda sent: next(answers)
+    env.create(
+        at(seconds=6),
+        timeout=timedelta(seconds=150),
+        retry=RetryPolicy(2, timedelta(seconds=10), timedelta(seconds=10)),
+    )
+    env.advance(minutes=5)
+    first, second = (sent.at for sent in env.sent)
+    assert (
+        timedelta(seconds=10)
+        <= second - first - timedelta(seconds=seconds)
+        <= timedelta(seconds=11.1)
+    )
+
+
+def test_a_retry_counts_from_the_end_of_an_attempt_that_a_dead_executor_recorded(
+    env: Environment,
+) -> None:
+    """Only the record tells the executor that settles it when it ended."""
+
+    class Killed(BaseException):
+        pass
+
+    puts: list[str] = []
+
+    def die_at_finish(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem" and request["TableName"] == "jobs":
+            puts.append(operation)
+            if len(puts) == 2:
+                raise Killed
+
+    answers = iter([replace(status(500), duration=timedelta(seconds=30)), ok()])
+    env.target = lambda sent: next(answers)
+    env.cloud.before = die_at_finish
+    job_id = env.create(
+        at(seconds=6), retry=RetryPolicy(2, timedelta(minutes=10), timedelta(minutes=10))
+    )
+    with pytest.raises(Killed):
+        env.advance(seconds=10)
+    env.advance(minutes=20)
+    first, second = (sent.at for sent in env.sent)
+    assert (
+        timedelta(minutes=10)
+        <= second - first - timedelta(seconds=30)
+        <= timedelta(minutes=11, seconds=1)
+    )
+    assert [attempt.result.outcome for attempt in env.run_list(job_id)[0].attempts] == [
+        Outcome.HTTP_ERROR,
+        Outcome.SUCCESS,
+    ]
+
+
+def test_a_result_that_cannot_be_written_is_kept_until_the_lease_is_over_and_no_longer(
+    env: Environment,
+) -> None:
+    """After the lease another executor may settle the attempt: to wait longer is of no use."""
+    job_id = env.create(at(seconds=6), timeout=timedelta(seconds=30))
+    asked: list[datetime] = []
+
+    def fail(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem" and env.sent:
+            asked.append(env.now)
+            env.now += timedelta(seconds=4)
+            raise client_error("InternalServerError", operation, 500)
+
+    env.target = lambda sent: replace(ok(), duration=timedelta(seconds=28))
+    env.cloud.before = fail
+    (message,) = env.cloud.messages.values()
+    env.now = message.visible_at
+    with pytest.raises(Unavailable):
+        env.firing.fire(load_due(message.body))
+    lease_until = env.state(job_id).runs[0].lease_until
+    # Every 5 seconds: a write of 4 and a pause of 1. The last begins before the lease ends.
+    assert [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(asked)] == [
+        5
+    ] * (len(asked) - 1)
+    assert asked[-1] < lease_until <= asked[-1] + timedelta(seconds=5)
+    assert len(asked) == 5
+
+
+def test_a_lost_attempt_that_cannot_be_settled_is_given_back_to_the_queue_at_once(
+    env: Environment,
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(sent: Sent) -> AttemptResult:
+        raise Killed
+
+    env.target = die
+    job_id = env.create(at(seconds=6))
+    with pytest.raises(Killed):
+        env.advance(seconds=10)
+    (run,) = env.state(job_id).runs
+    env.now = run.lease_until + timedelta(seconds=10)
+    asked: list[str] = []
+
+    def fail(operation: str, request: dict[str, Any]) -> None:
+        if operation in ("PutItem", "UpdateItem", "TransactWriteItems"):
+            asked.append(operation)
+            raise client_error("InternalServerError", operation, 500)
+
+    env.cloud.before = fail
+    began = env.now
+    with pytest.raises(Unavailable):
+        env.firing.fire(DueMessage(job_id, "tenant", run.key, env.now))
+    assert len(asked) == 1
+    assert env.now == began
+
+
+@pytest.mark.parametrize(("ahead", "is_put_off"), [(2.0, False), (2.001, True)])
+def test_a_message_that_comes_too_early_goes_back_to_the_queue_unless_it_is_due_within_two_seconds(
+    env: Environment, ahead: float, is_put_off: bool
+) -> None:
+    due_at = at(seconds=20).date
+    job_id = env.create(OneTime(due_at))
+    env.cloud.messages.clear()
+    env.now = due_at - timedelta(seconds=ahead)
+    env.firing.fire(DueMessage(job_id, "tenant", RunKey(due_at, 1), due_at))
+    assert [sent.at for sent in env.sent] == ([] if is_put_off else [due_at])
+    assert len(env.cloud.messages) == is_put_off
