@@ -5,8 +5,8 @@ draw in one room. cosmic-ray finds the places and makes the changes. mutmut woul
 bodies of functions, but changes neither constants of modules nor decorated functions.
 
 The tests run once without a mutation, to measure which test executes which line and how long it
-takes. A mutant is then given the tests that execute its line and those of its mirrored file,
-together at most a minute of them. A mutant that takes five times as long counts as noticed.
+takes. A mutant is then given a minute of the tests that execute its line, those of its mirrored
+file first. A mutant that takes five times as long counts as noticed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import ast
 import contextlib
 import difflib
+import importlib
 import itertools
 import os
 import random
@@ -27,12 +28,14 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import parso
+import pytest
 from cosmic_ray import plugins
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
@@ -42,12 +45,12 @@ from coverage import CoverageData
 ROOT = Path(__file__).parents[1]
 SOURCE = "chalicelib"
 MEASURED = ROOT / ".build" / "mutants"
-# It reads the text of every module, and executes none.
-_WALLS = "tests/test_walls.py"
-_BESIDE = (_WALLS, *(f"tests/test_{name}.py" for name in ("wiring", "config", "canaries")))
+_BESIDE = tuple(f"tests/test_{name}.py" for name in ("walls", "wiring", "config", "canaries"))
+# What most tests load, so that it is loaded once.
+_LIBRARIES = ("boto3", "chalice.local", "pydantic", "requests")
 # `x is None` and `x == None` differ for classes with an `__eq__` of their own, and there are none.
 _SAME = ("core/ReplaceComparisonOperator_Is_Eq", "core/ReplaceComparisonOperator_IsNot_NotEq")
-_PYTEST = (sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider", "-q")
+_OPTIONS = ("-p", "no:xdist", "-p", "no:cacheprovider", "-q")
 _MOST_SECONDS = 60
 # In bytes: a mutant that gathers for ever fails instead of taking the machine's memory.
 _ADDRESS_SPACE = 8 << 30
@@ -233,24 +236,32 @@ class Tests:
 
     seconds: dict[str, float]
     data: CoverageData
+    uncounted: Collection[str]
 
     def of(self, mutant: Mutant) -> tuple[list[str], int]:
         """Return the tests to run, those of the mirrored file first, and how many more execute the
         line and are left out.
         """
-        own, room = mirrored(mutant.path), str(Path("tests", *mutant.path.parts[1:-1]))
-        first = [test for test in self.seconds if test.partition("::")[0] in (own, _WALLS)]
-        more = sorted(
-            self._executing(mutant) & set(self.seconds) - set(first),
-            key=lambda test: (not test.startswith(f"{room}/"), self.seconds[test]),
+        own, room = mirrored(mutant.path), "/".join(["tests", *mutant.path.parts[1:-1]])
+        executing = self._executing(mutant)
+        # The tests of an uncounted file may all execute it, and of the walls one reads it.
+        if own in self.uncounted:
+            executing |= {test for test in self.seconds if test.startswith(f"{own}::")}
+        name = mutant.path.relative_to(SOURCE)
+        executing |= {test for test in self.seconds if test.endswith(f"[{name}]")}
+        ordered = sorted(
+            executing & set(self.seconds),
+            key=lambda test: (
+                not test.startswith(f"{own}::"),
+                not test.startswith(f"{room}/"),
+                self.seconds[test],
+            ),
         )
-        left = _MOST_SECONDS - sum(self.seconds[test] for test in first)
-        spent = itertools.accumulate(self.seconds[test] for test in more)
-        kept = more[: sum(seconds <= left for seconds in spent)]
+        spent = itertools.accumulate(self.seconds[test] for test in ordered)
+        kept = ordered[: max(1, sum(seconds <= _MOST_SECONDS for seconds in spent))]
         # File by file, for the sake of fixtures that a file's tests share.
-        return [*first, *sorted(kept, key=lambda test: test.partition("::")[0])], len(more) - len(
-            kept
-        )
+        kept.sort(key=lambda test: (not test.startswith(f"{own}::"), test.partition("::")[0]))
+        return kept, len(ordered) - len(kept)
 
     def _executing(self, mutant: Mutant) -> set[str]:
         """Return the tests that execute one of the mutant's lines; of the module, if there are
@@ -290,7 +301,16 @@ def measured(uncounted: Sequence[str]) -> Tests:
         MEASURED.mkdir(parents=True, exist_ok=True)
         with (part := file.with_suffix(".part")).open("w") as output:
             subprocess.run(
-                [*_PYTEST, "-rfE", "--durations=0", "--durations-min=0", *arguments],
+                [
+                    sys.executable,
+                    "-m",
+                    "pytest",
+                    *_OPTIONS,
+                    "-rfE",
+                    "--durations=0",
+                    "--durations-min=0",
+                    *arguments,
+                ],
                 cwd=ROOT,
                 env={**os.environ, "COVERAGE_FILE": str(map_file)},
                 stdout=output,
@@ -306,7 +326,7 @@ def measured(uncounted: Sequence[str]) -> Tests:
         print(f"left out, since it fails without a mutation: {test}", flush=True)
     data = CoverageData(str(map_file))
     data.read()
-    return Tests(dict(seconds), data)
+    return Tests(dict(seconds), data, uncounted)
 
 
 @contextlib.contextmanager
@@ -334,35 +354,43 @@ def copied() -> Iterator[Path]:
 
 def noticed_by(mutant: Mutant, folder: Path, tests: Sequence[str], seconds: float) -> str | None:
     """Return the first test that fails with a mutant, None if all pass."""
-    target, chosen = folder / mutant.path, folder / ".chosen"
+    target, said = folder / mutant.path, folder / ".said"
     before = target.read_text()
-    chosen.write_text("\n".join(tests))
-    # A stale .pyc of a mutant would be taken for the module.
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    (folder / ".chosen").write_text("\n".join(tests))
     target.write_text(mutant.text)
-    try:
-        process = subprocess.Popen(
-            [*_PYTEST, "--no-cov", "-x", "--tb=no", "-rfE", f"@{chosen}"],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE,) * 2),
-        )
-        try:
-            output, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            return "time"
-    finally:
-        target.write_text(before)
-    if process.returncode == 0:
+    # Forked, so that the libraries are not loaded anew for each mutant.
+    process = get_context("fork").Process(target=_run_chosen, args=(folder, said))
+    process.start()
+    process.join(seconds)
+    is_late = process.is_alive()
+    if is_late:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+    target.write_text(before)
+    if is_late:
+        return "time"
+    if process.exitcode == 0:
         return None
-    return next(iter(re.findall(r"^(?:FAILED|ERROR) (\S+)", output, re.M)), "it cannot be loaded")
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", said.read_text(), re.M)
+    return next(iter(failed), f"exit status {process.exitcode}")
+
+
+def _run_chosen(folder: Path, said: Path) -> None:
+    os.setsid()
+    os.chdir(folder)
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
+    # The .pyc of a mutant could be taken for the module later.
+    os.environ["PYTHONDONTWRITEBYTECODE"], sys.dont_write_bytecode = "1", True
+    sys.path[:] = [str(folder), *(path for path in sys.path if Path(path).resolve() != ROOT)]
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", SOURCE)]:
+        del sys.modules[name]
+    with said.open("w") as output:
+        os.dup2(output.fileno(), sys.stdout.fileno())
+        os.dup2(output.fileno(), sys.stderr.fileno())
+    arguments = [*_OPTIONS, "--no-cov", "-x", "--tb=no", "-rfE", "@.chosen"]
+    status = pytest.main(arguments)
+    sys.stdout.flush()
+    os._exit(status)
 
 
 def main() -> None:
@@ -381,6 +409,8 @@ def main() -> None:
     mutants = drawn(modules, asked.count, random.Random(seed))
     print(f"{len(mutants)} mutants, seed {seed}; first the tests without a mutation", flush=True)
     every, noticed, began = measured(asked.uncounted.split()), 0, time.monotonic()
+    for library in _LIBRARIES:
+        importlib.import_module(library)
     with copied() as folder:
         for number, mutant in enumerate(mutants, 1):
             tests, more = every.of(mutant)

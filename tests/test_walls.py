@@ -159,6 +159,19 @@ def test_the_api_in_lambda_loads_no_executor_and_nothing_that_sends() -> None:
     assert "chalicelib.handlers.executor" in loaded_by("app")
 
 
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_dataclass_is_frozen_and_has_slots(path: Path) -> None:
+    decorators = [
+        ast.unparse(decorator)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        for decorator in node.decorator_list
+    ]
+    for decorator in decorators:
+        if decorator.startswith("dataclass"):
+            assert decorator.startswith("dataclass(frozen=True, slots=True"), path.name
+
+
 def test_no_module_of_the_project_is_too_long_to_do_one_thing() -> None:
     for path in modules():
         assert len(path.read_text().splitlines()) <= 400, f"{path.name} does too much"

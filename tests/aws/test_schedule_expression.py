@@ -114,6 +114,8 @@ def test_the_longest_crons_fit(seed: int) -> None:
         ("0 0 1 1 *", "Europe/Berlin", "cron(58 23 28-31 1,12 ? *)"),
         # In a zone of 5 hours and 45 minutes the full hour is UTC's quarter.
         ("0 * * * *", "Asia/Kathmandu", "cron(13 * * * ? *)"),
+        # West of UTC the evening of 28 February is 1 March, or the 29th in a leap year.
+        ("0 * 28 2 *", "America/New_York", "cron(58 * 1,27-29 1-3 ? *)"),
     ],
 )
 def test_the_interesting_ones(cron: str, zone: str, expression: str) -> None:
