@@ -155,6 +155,21 @@ def test_quotas_are_what_the_readme_says_unless_said_otherwise() -> None:
     assert settings.secrets_quota == 1_000
 
 
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("RESONA_JOBS_QUOTA", 100_000_000),
+        ("RESONA_REGISTRATIONS_PER_MINUTE", 60_000),
+        ("RESONA_SECRETS_QUOTA", 100_000),
+    ],
+)
+def test_a_quota_has_a_most_and_may_be_0(name: str, most: int) -> None:
+    for number in (0, most):
+        read_settings({**ENVIRON, name: str(number)})
+    with pytest.raises(SettingMissing, match=f"{name} must be a whole number from 0 to {most}"):
+        read_settings({**ENVIRON, name: str(most + 1)})
+
+
 def test_an_item_s_writes_a_second_bound_the_quota_of_registrations() -> None:
     with pytest.raises(
         SettingMissing,

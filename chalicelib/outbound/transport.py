@@ -146,13 +146,13 @@ class Plain(HTTPConnection):
             super().request(method, self.wire.target or url, *args, **members)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 does
-        """Read the answer through the wire, and return a response that has only its status.
+        """Read the answer through the wire, and return an empty response.
 
         Given the headers, urllib3 would check the framing again.
         """
         self.sock.settimeout(self.wire.remaining)
-        status = self.wire.read(self.sock, self._asked_by).status
-        return HTTPResponse(status=status, preload_content=False)
+        self.wire.read(self.sock, self._asked_by)
+        return HTTPResponse()
 
     def _new_conn(self) -> socket.socket:
         return self.wire.connect(self._dns_host, self.port)

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from chalicelib.aws.failed_runs_index import FAILED_RUN_SHARDS
 from tests.api.conftest import Api
 from tests.api.test_list_jobs import next_path
 from tests.bench.meter import Usage
@@ -145,6 +146,15 @@ def test_the_runs_of_another_tenant_are_not_shown(api: Api) -> None:
         item["wrong_shard"] = {"S": item["wrong_shard"]["S"].replace("local", "other")}
     assert jobs_of(api) == []
     assert api.get(f"/jobs/{made[0]}/runs").json
+
+
+def test_a_page_reads_each_shard_once(api: Api) -> None:
+    failing(api, 404, 404, 404)
+    api.env.cloud.calls.clear()
+    answer = api.get("/runs?limit=2")
+    assert (len(answer.json), "Link" in answer.headers) == (2, True)
+    # And each run that is shown.
+    assert api.env.cloud.calls.count("Query") == FAILED_RUN_SHARDS + 2
 
 
 def test_a_page_that_finds_little_ends_early_and_leads_on(api: Api) -> None:

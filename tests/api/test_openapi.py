@@ -55,6 +55,10 @@ def test_it_has_every_route_of_the_app_and_no_other() -> None:
     } == of_the_app
 
 
+def test_a_tag_says_what_it_is() -> None:
+    assert all(tag["description"].endswith(".") for tag in document()["tags"])
+
+
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
 def test_an_operation_says_what_it_is_who_may_call_it_and_shows_examples(
     route: tuple[str, str],

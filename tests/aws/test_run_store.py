@@ -273,8 +273,9 @@ def test_a_long_response_is_whole_whenever_its_record_is_there(
             raise client_error("InternalServerError", operation, 500)
 
     setattr(cloud, hook, fail)
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as raised:
         runs.record("tenant", answered(LONG), 5)
+    assert raised.value.unknown
     setattr(cloud, hook, lambda operation, request: None)
     is_recorded = (which, hook) == (2, "after")
     assert runs.attempt("job_x", KEY, 1) == (answered(LONG) if is_recorded else None)

@@ -121,8 +121,9 @@ def test_a_schedule_that_cannot_be_made_is_unavailable_whatever_the_reason(
     schedules: Schedules, cloud: Cloud, code: str, status: int
 ) -> None:
     fail(cloud, code, status)
-    with pytest.raises(Unavailable, match=r"^EventBridge Scheduler is unavailable"):
+    with pytest.raises(Unavailable, match=r"^EventBridge Scheduler is unavailable") as raised:
         schedules.create(JOB, TOKEN, DATE)
+    assert raised.value.unknown is (status == 500)
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,13 @@ def test_a_tenant_that_has_no_signing_secret_is_given_one(vault: Vault) -> None:
     assert len(base64.b64decode(made.current.removeprefix("whsec_"), validate=True)) == 32
 
 
+def test_signing_secrets_that_are_there_are_read_and_not_written(vault: Vault) -> None:
+    made = vault.store.signing("tenant", NOW)
+    vault.cloud.calls.clear()
+    assert vault.store.signing("tenant", LATER) == made
+    assert "PutItem" not in vault.cloud.calls
+
+
 def test_of_two_that_make_the_first_signing_secret_at_once_one_wins(vault: Vault) -> None:
     other: list[Any] = []
 
@@ -302,3 +309,28 @@ def test_a_value_put_while_a_job_begins_to_use_the_secret_in_a_header_is_seen(va
     vault.cloud.before = race
     with pytest.raises(InvalidInput, match="cannot stand in a header"):
         vault.store.check("tenant", request)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda store: store.put("tenant", "token", "mine", NOW),
+        lambda store: store.check(
+            "tenant", Request("https://example.com/", "GET", {"X-Token": "{{secret:token}}"})
+        ),
+        lambda store: store.rotate("tenant", NOW),
+    ],
+    ids=["put", "check", "rotate"],
+)
+def test_a_write_that_somebody_else_is_first_to_every_time_is_given_up_and_not_acknowledged(
+    vault: Vault, write: Callable[[SecretStore], object]
+) -> None:
+    vault.store.put("tenant", "token", "x", NOW)
+    signing = vault.store.signing("tenant", NOW)
+    vault.fails("PutItem", "before", 1000, "ConditionalCheckFailedException", 400)
+    with pytest.raises(Unavailable):
+        write(vault.store)
+    assert (values(vault.store, "token"), vault.store.signing("tenant", NOW)) == (
+        {"token": "x"},
+        signing,
+    )

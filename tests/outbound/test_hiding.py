@@ -142,6 +142,18 @@ def test_cut_or_whole_is_decided_by_what_is_left_of_the_headers() -> None:
     assert ("x-two" in response.headers, response.truncated) == (False, True)
 
 
+@pytest.mark.parametrize(("name", "is_all"), [("X-Ab", True), ("X-Abc", False)])
+def test_headers_are_searched_for_secrets_up_to_twice_what_is_kept_of_them(
+    name: str, is_all: bool
+) -> None:
+    value = "0123456789" * (2 * KEEP_HEADERS // 10)
+    assert len("X-Ab") + len(value) == 2 * KEEP_HEADERS
+    response = kept(with_length(b"", f"{name}: {value}\r\n"), "0123456789")
+    rest = {"content-length": "0"} if is_all else {}
+    assert response.headers == {name.lower(): "***", **rest}
+    assert response.truncated is not is_all
+
+
 @pytest.mark.parametrize("framed", [with_length, chunked, closed])
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "identity, br", "deflate"])
 def test_an_encoded_body_of_a_job_that_names_secrets_is_not_kept(

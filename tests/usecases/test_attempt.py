@@ -108,3 +108,24 @@ def test_a_job_that_names_more_than_20_secrets_is_not_sent_and_nothing_is_decryp
     assert env.cloud.calls.count("Decrypt") == (named if named == 20 else 0)
     if named > 20:
         assert [attempt.result.outcome for attempt in run.attempts] == [Outcome.BLOCKED]
+
+
+@pytest.mark.parametrize(("milliseconds", "is_sent"), [(0, True), (1, False)])
+def test_an_attempt_is_sent_only_if_its_lease_outlasts_its_timeout_by_two_seconds(
+    milliseconds: int, is_sent: bool
+) -> None:
+    """Its executor may have stood still since the claim."""
+    env = Environment()
+    job_id = env.create(at(5), timeout=timedelta(seconds=30))
+
+    def stand_still(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem" and request["TableName"] == "jobs":
+            env.cloud.after = lambda operation, request: None
+            (run,) = env.state(job_id).runs
+            env.now = run.lease_until - timedelta(seconds=32) + timedelta(milliseconds=milliseconds)
+
+    env.cloud.after = stand_still
+    ((name, message),) = env.cloud.messages.items()
+    env.now = message.visible_at
+    env.deliver(name)
+    assert len(env.sent) == is_sent

@@ -308,6 +308,20 @@ def test_a_job_whose_item_does_not_answer_holds_up_no_other_of_its_shard_and_is_
     assert armed(env) == [second, fourth, first, third]
 
 
+def test_a_job_whose_message_could_not_be_sent_is_told_of_and_not_counted(
+    env: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    overdue_in_one_shard(env, 2)
+
+    def refuse(called: str, request: dict[str, Any]) -> None:
+        if called == "SendMessageBatch":
+            raise client_error("InternalError", called, 500)
+
+    env.cloud.before = refuse
+    assert env.firing.sweep(env.now + timedelta(seconds=45)) == 0
+    assert [record.msg for record in caplog.records].count("message.send_failed") == 2
+
+
 def test_a_sweep_begins_with_no_job_after_its_time(env: Environment) -> None:
     made = overdue_in_one_shard(env, 5)
 
@@ -904,7 +918,7 @@ def test_a_retry_counts_from_the_end_of_an_attempt_however_long_that_took(
 ) -> None:
     answers = iter([replace(status(500), duration=timedelta(seconds=seconds)), ok()])
     env.target = lambda sent: next(answers)
-    env.create(
+    job_id = env.create(
         at(seconds=6),
         timeout=timedelta(seconds=150),
         retry=RetryPolicy(2, timedelta(seconds=10), timedelta(seconds=10)),
@@ -916,6 +930,8 @@ def test_a_retry_counts_from_the_end_of_an_attempt_however_long_that_took(
         <= second - first - timedelta(seconds=seconds)
         <= timedelta(seconds=11.1)
     )
+    (run,) = env.run_list(job_id)
+    assert run.finished_at == second + ok().duration
 
 
 def test_a_retry_counts_from_the_end_of_an_attempt_that_a_dead_executor_recorded(
