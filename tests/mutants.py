@@ -59,7 +59,7 @@ Position = tuple[int, int]
 
 
 class LeaveOut(Operator):  # type: ignore[misc]  # cosmic-ray has no types
-    """Leave out a `raise`, a `return`, a call whose value is not used, or an augmented assignment."""
+    """Leave out a `raise`, a `return`, an unused call, or an augmented assignment."""
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Position, Position]]:
         if node.type == "simple_stmt" and _can_be_left_out(node.children[0]):
@@ -363,7 +363,7 @@ def noticed_by(mutant: Mutant, folder: Path, tests: Sequence[str], seconds: floa
     process.start()
     process.join(seconds)
     is_late = process.is_alive()
-    if is_late:
+    if is_late and process.pid is not None:
         os.killpg(process.pid, signal.SIGKILL)
         process.join()
     target.write_text(before)
