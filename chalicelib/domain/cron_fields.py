@@ -132,8 +132,7 @@ def read(expression: str) -> Fields:
     if text.startswith("@"):
         if text not in _NICKNAMES:
             raise refused(
-                f"such a nickname is not known; write one of {', '.join(_NICKNAMES)}, "
-                "or five fields"
+                f"is not a known nickname; write one of {', '.join(_NICKNAMES)}, or five fields"
             )
         text = _NICKNAMES[text]
     parts = re.split(r"[ \t]+", text) if text else []

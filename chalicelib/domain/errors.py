@@ -133,7 +133,8 @@ class TooManyRuns(Refused):
 class KeyIsTaken(Refused):
     def __init__(self, key: str) -> None:
         super().__init__(
-            f"a job with the key {key!r} exists; change it, or use PUT /jobs/key:{key}"
+            f"a job with the key {key!r} exists; "
+            f"use another key, or change that job by PUT /jobs/key:{key}"
         )
 
 
@@ -181,10 +182,10 @@ class QuotaExceeded(ResonaError):
             what = f"{limit} jobs may be registered in {window} seconds"
             when = f"try again in {retry_after} s"
         elif quota == "jobs":
-            what = f"there may be {limit} jobs: delete some"
+            what = f"at most {limit} jobs are allowed: delete some"
             when = f"a deleted job may count for another {retry_after} s, so try again then"
         else:
-            what = f"there may be {limit} {quota}: delete some"
+            what = f"at most {limit} {quota} are allowed: delete some"
             when = f"try again in {retry_after} s"
         super().__init__(f"over the quota of {quota}: {what}; {when}")
 

@@ -21,9 +21,9 @@ _LONGEST_EXPONENT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A JSON number that Python would write differently, as the text in which it came.
+    """A JSON number that Python would write differently, as the text that was read.
 
-    Equal to another only if the texts are equal.
+    Two are equal only if their texts are equal.
     """
 
     text: str
@@ -57,7 +57,7 @@ def read(text: str) -> object:
 def write(value: object, encoder: json.JSONEncoder = COMPACT) -> str:
     """Write a JSON value, each `Number` as its text.
 
-    Raises TypeError or ValueError for what is no JSON value, such as NaN.
+    Raises TypeError or ValueError if it is no JSON value, such as NaN.
     """
     try:
         return encoder.encode(value)
@@ -107,7 +107,7 @@ def canonical(value: object) -> object:
 
 def is_same(one: object, other: object) -> bool:
     """Say whether two JSON values are equal, numbers by their exact value."""
-    # As JSON: to Python false is 0 and true is 1.
+    # Compare JSON texts: in Python False == 0 and True == 1.
     return write(canonical(one), SORTED) == write(canonical(other), SORTED)
 
 

@@ -107,7 +107,7 @@ class Mask:
         for glue in (b"", b","):
             glued, changes = _replaced(text, _JOINT, {b", ": glue}.get)
             if changes:
-                flags = _either(flags, _lifted(self._flags(glued, depth=1), changes))
+                flags = _either(flags, _before_changes(self._flags(glued, depth=1), changes))
 
         def shown(begin: int, end: int) -> str:
             return _masked(text, flags, begin, end).decode("latin-1")
@@ -125,11 +125,11 @@ class Mask:
         flags = _search(data.replace(b"+", b" "), ((form, False, False) for form in self._plain))
         joined, changes = _replaced(data, _LINE_END_IN_BASE64, lambda _: b"")
         in_base64 = _search(joined.translate(_URL_DIGITS), self._base64)
-        flags = _either(flags, _lifted(in_base64, changes))
+        flags = _either(flags, _before_changes(in_base64, changes))
         if depth:
             undone, changes = _replaced(data, _ESCAPE, _meaning)
             if changes:
-                flags = _either(flags, _lifted(self._flags(undone, depth - 1), changes))
+                flags = _either(flags, _before_changes(self._flags(undone, depth - 1), changes))
         return flags
 
 
@@ -199,7 +199,7 @@ def _replaced(
     return pattern.sub(put, data), changes
 
 
-def _lifted(flags: bytes, changes: Iterable[_Change]) -> bytes:
+def _before_changes(flags: bytes, changes: Iterable[_Change]) -> bytes:
     """Translate flags of a changed text back to the text before the changes.
 
     The bytes of one escape are flagged together.

@@ -46,7 +46,8 @@ _BAD_PORTS = frozenset([
 _MOST_HEADERS, _LONGEST_NAME, _LONGEST_VALUE, _LARGEST_HEADERS = 50, 128, 4096, 16 * 1024
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?|", re.ASCII)
-_OURS = frozenset(
+# Headers that Resona or the connection sets, or that a proxy or a cloud service trusts.
+_RESERVED_HEADERS = frozenset(
     [
         "host",
         "content-length",
@@ -62,7 +63,15 @@ _OURS = frozenset(
         "metadata-flavor",
     ]
 )
-_OUR_PREFIXES = ("proxy-", "x-forwarded-", "x-aws-", "x-amz-", "lambda-", "webhook-", "resona-")
+_RESERVED_PREFIXES = (
+    "proxy-",
+    "x-forwarded-",
+    "x-aws-",
+    "x-amz-",
+    "lambda-",
+    "webhook-",
+    "resona-",
+)
 
 
 class BodyTooLarge(ResonaError):
@@ -126,7 +135,8 @@ def check(
         # was written before the API refused that.
         errors.append(
             FieldError(
-                "request.body", "must be a JSON value of whole characters and finite numbers"
+                "request.body",
+                "must be a JSON value without lone surrogates, NaN, Infinity and very deep nesting",
             )
         )
     if errors:
@@ -178,8 +188,8 @@ def _why_not_rest(rest: str) -> str | None:
         return "must have no fragment"
     if _CONTROL_ESCAPE.search(rest.partition("?")[0]) or _BAD_ESCAPE.search(rest):
         return (
-            "must have no percent-encoded control character in its path, and no % that encodes "
-            "nothing"
+            "must have no percent-encoded control character in its path, and no % without two "
+            "hexadecimal digits after it"
         )
     return None
 
@@ -198,7 +208,7 @@ def _why_not_authority(url: str, authority: str, refuse_host: HostRule) -> str |
     if split.hostname != host.strip("[]").lower() or split.port != (
         int(port) if port is not None else None
     ):
-        return "must name its host so that every reader of URLs finds the same one"
+        return "must name its host so that every parser of URLs finds the same one"
     return refuse_host(host.lower())
 
 
@@ -281,13 +291,13 @@ def _header_errors(headers: object) -> Iterator[FieldError]:
 
 def _why_not_header(name: str, value: object, seen: set[str]) -> str | None:
     lower = name.lower()
-    # CGI-like servers read Content_Length as Content-Length.
+    # CGI and WSGI servers treat Content_Length as Content-Length.
     plain = lower.replace("_", "-")
     if not _TOKEN.fullmatch(name) or len(name) > _LONGEST_NAME:
         return f"the name must be 1 to {_LONGEST_NAME} letters, digits and hyphens"
     if lower in seen:
         return "is given twice; upper and lower case do not differ in header names"
-    if plain in _OURS or plain.startswith(_OUR_PREFIXES):
+    if plain in _RESERVED_HEADERS or plain.startswith(_RESERVED_PREFIXES):
         return "is set by Resona or by the connection; leave it out"
     if not isinstance(value, str) or len(value) > _LONGEST_VALUE or not _VALUE.fullmatch(value):
         return (

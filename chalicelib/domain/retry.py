@@ -53,8 +53,8 @@ def next_attempt_at(
     """
     # An exponent of 20 is past every `max_delay`; larger ones would overflow timedelta.
     backoff = policy.initial_delay * int(2 ** min(attempt - 1, 20))
-    wished = parse_retry_after(retry_after, finished_at)
-    return finished_at + min(max(backoff, wished) * (1 + jitter), policy.max_delay)
+    requested = parse_retry_after(retry_after, finished_at)
+    return finished_at + min(max(backoff, requested) * (1 + jitter), policy.max_delay)
 
 
 def parse_retry_after(value: str | None, now: datetime) -> timedelta:

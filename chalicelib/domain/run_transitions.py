@@ -27,7 +27,7 @@ from chalicelib.domain.state import (
     Transition,
     UnfinishedRun,
     await_occurrence,
-    doubting,
+    doubt_after_lost_wake,
     occurrence_due,
     occurrence_watch_at,
     run_due,
@@ -98,11 +98,11 @@ def _close(state: State, run: UnfinishedRun, now: datetime) -> Transition:
     end = RunEnd(run.key, RunStatus.FAILED, now, Reason.SUPERSEDED, started_at=run.started_at)
     closed = state.without_run(run)
     if run.attempt:
-        closed = _point_to(closed, LastRun(run.key, run.attempt, superseded_at=now))
+        closed = _with_last_run(closed, LastRun(run.key, run.attempt, superseded_at=now))
     return Transition(written(closed), ended=(end,))
 
 
-def _point_to(state: State, last: LastRun) -> State:
+def _with_last_run(state: State, last: LastRun) -> State:
     is_newer = state.last_run is None or last.key.sort >= state.last_run.key.sort
     return replace(state, last_run=last) if is_newer else state
 
@@ -114,11 +114,11 @@ def _claim_occurrence(
         return NoChange("the job is paused, over, or of another generation")
     due_at = state.next_due_at
     if due_at is None or key.due_at < due_at:
-        return NoChange("someone was first")
+        return NoChange("the occurrence was decided before")
     if now < due_at:
         return NoChange("not yet")
     # From here on use `due_at`, not the key's time: an older occurrence may still be open.
-    state = doubting(state, due_at, now)
+    state = doubt_after_lost_wake(state, due_at, now)
     missed = _missed(definition, due_at, now)
     if missed:
         last = missed[-1]
@@ -126,11 +126,11 @@ def _claim_occurrence(
         end = RunEnd(
             key, RunStatus.MISSED, now, Reason.MISFIRE, missed_count=len(missed), last_due_at=last
         )
-        return _pass_over(definition, state, last, end, now)
+        return _end_without_attempt(definition, state, last, end, now)
     reason = _reason_to_skip(definition, state)
     if reason:
         end = RunEnd(RunKey(due_at, state.generation), RunStatus.SKIPPED, now, reason)
-        return _pass_over(definition, state, due_at, end, now)
+        return _end_without_attempt(definition, state, due_at, end, now)
     advanced, arm = await_occurrence(
         state, definition.trigger, definition.trigger.next_after(due_at), now
     )
@@ -182,9 +182,10 @@ def _reason_to_skip(definition: Definition, state: State) -> Reason | None:
     return Reason.OVERLAP if definition.overlap is Overlap.SKIP and unfinished else None
 
 
-def _pass_over(
+def _end_without_attempt(
     definition: Definition, state: State, last: datetime, end: RunEnd, now: datetime
 ) -> Transition:
+    """Record a missed or skipped run, and wait for the first occurrence after `last`."""
     advanced, arm = await_occurrence(
         state, definition.trigger, definition.trigger.next_after(last), now
     )
@@ -244,7 +245,7 @@ def _wait(state: State, run: UnfinishedRun, at: datetime, now: datetime) -> Tran
 
 
 def _end(trigger: Trigger, state: State, run: UnfinishedRun, update: RunUpdate) -> Transition:
-    ended = _point_to(state.without_run(run), LastRun(run.key, run.attempt))
+    ended = _with_last_run(state.without_run(run), LastRun(run.key, run.attempt))
     is_the_only_run = (
         isinstance(trigger, OneTime) and not run.key.manual and run.generation == state.generation
     )

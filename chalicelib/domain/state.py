@@ -27,7 +27,7 @@ GRACE = timedelta(seconds=30)
 SKEW = timedelta(seconds=10)
 # A new schedule may miss its first minute: do not rely on wakes within this time.
 SETTLING = timedelta(minutes=1)
-# After a missing wake do not rely on wakes for this long: an outage of EventBridge Scheduler then
+# After a lost wake do not rely on wakes for this long: an outage of EventBridge Scheduler then
 # makes only one occurrence of a job late.
 DOUBT = timedelta(hours=1)
 # The sweeper arms an overdue job again after this time, doubled each time the job has not changed.
@@ -175,13 +175,13 @@ class NoChange:
 
 def written(state: State) -> State:
     """Return the state as the next revision, with `watch_at` set by its next step."""
-    waits = list(_waits(state))
+    waits = list(_watch_times(state))
     return replace(
         state, revision=state.revision + 1, sweeps=0, watch_at=min(waits) if waits else None
     )
 
 
-def _waits(state: State) -> Iterator[datetime]:
+def _watch_times(state: State) -> Iterator[datetime]:
     if state.next_run_time is not None:
         yield occurrence_watch_at(state.next_run_time, covered=state.covered)
     for run in state.runs:
@@ -211,7 +211,7 @@ def await_occurrence(
     return replace(waits, covered=False), ()
 
 
-def doubting(state: State, due_at: datetime, now: datetime) -> State:
+def doubt_after_lost_wake(state: State, due_at: datetime, now: datetime) -> State:
     """Return the state with `doubted_until` set if no wake came for the occurrence at `due_at`.
 
     Call it when the occurrence is decided. Its schedule is then not relied on for the next hour.

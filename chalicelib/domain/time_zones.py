@@ -10,15 +10,15 @@ from functools import cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
-# Entries of tzdata that are not time zones of a place.
-_NO_PLACES = frozenset({"Factory", "localtime", "posixrules"})
+# Entries of tzdata that are placeholders or stand for the system's own zone.
+_NOT_ZONES = frozenset({"Factory", "localtime", "posixrules"})
 
 
 @cache
 def names() -> frozenset[str]:
     """Return the names of all zones, aliases included."""
     text = (files("tzdata") / "zones").read_text(encoding="ascii")
-    return frozenset(text.split()) - _NO_PLACES
+    return frozenset(text.split()) - _NOT_ZONES
 
 
 @cache

@@ -124,7 +124,7 @@ def _in_zone(wall: datetime, timezone: str) -> datetime:
 
 def _in_reach(at: datetime, now: datetime) -> datetime:
     if now - at > _PAST_ALLOWED:
-        raise _refused("has passed; give a date to come")
+        raise _refused("has passed; give a date in the future")
     # Ten years after a 29 February there is none: use 1 March.
     day = now.replace(day=1, month=3) if (now.month, now.day) == (2, 29) else now
     if at > day.replace(year=now.year + _YEARS_AHEAD):

@@ -62,7 +62,7 @@ _REASONS = re.compile(
     "|must be a string of 1 to 4096 bytes"
     # Of a pattern for lists of entity tags schemathesis makes `0`.
     "|must be \\* or entity tags as ETag has them, .*"
-    "|there is no such date and time|has passed; give a date to come"
+    "|there is no such date and time|has passed; give a date in the future"
     "|is more than 10 years ahead|the clocks of .* skip this time; .*"
     "|must be at most 50, and 16384 bytes in all|there is no secret .*"
     "|must be the key in the path, or left out"

@@ -102,7 +102,9 @@ def test_a_date_in_a_gap_is_refused_with_the_next_valid_time() -> None:
         "the clocks of Europe/Berlin skip this time; the next that exists is 2027-03-28T03:00:00"
     )
     assert refusal("2027-03-28T02:30:00", "Europe/Berlin") == sentence
-    assert refusal("2026-11-23T10:00:00", "Europe/Berlin") == "has passed; give a date to come"
+    assert (
+        refusal("2026-11-23T10:00:00", "Europe/Berlin") == "has passed; give a date in the future"
+    )
     lord_howe = refusal("2027-10-03T02:15", "Australia/Lord_Howe")
     assert lord_howe.endswith("the next that exists is 2027-10-03T02:30:00")
     due("2027-03-28T03:00:00", "Europe/Berlin")
@@ -140,12 +142,12 @@ def test_a_fraction_of_a_minute_is_not_taken_for_one_of_a_second() -> None:
 def test_a_date_up_to_a_minute_past_is_due_at_once() -> None:
     now = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
     assert due("2026-11-23T09:59:00Z", now=now) == "2026-11-23T09:59:00Z"
-    assert refusal("2026-11-23T09:58:59Z", now=now) == "has passed; give a date to come"
+    assert refusal("2026-11-23T09:58:59Z", now=now) == "has passed; give a date in the future"
     assert (
         refusal("2026-11-23T09:59:00Z", now=now + timedelta(microseconds=1))
-        == "has passed; give a date to come"
+        == "has passed; give a date in the future"
     )
-    assert refusal("0001-01-01T00:00:00Z") == "has passed; give a date to come"
+    assert refusal("0001-01-01T00:00:00Z") == "has passed; give a date in the future"
 
 
 def test_a_date_is_at_most_ten_years_ahead() -> None:
