@@ -58,6 +58,10 @@ _ADDRESS_SPACE = 8 << 30
 Position = tuple[int, int]
 
 
+# parso declares types, but not this function's.
+_parse: Any = parso.parse
+
+
 class LeaveOut(Operator):  # type: ignore[misc]  # cosmic-ray has no types
     """Leave out a `raise`, a `return`, an unused call, or an augmented assignment."""
 
@@ -66,7 +70,7 @@ class LeaveOut(Operator):  # type: ignore[misc]  # cosmic-ray has no types
             yield node.children[0].start_pos, node.children[0].end_pos
 
     def mutate(self, node: Any, index: int) -> Any:
-        node.children[0] = parso.parse(f"{node.children[0].get_first_leaf().prefix}pass")
+        node.children[0] = _parse(f"{node.children[0].get_first_leaf().prefix}pass")
         return node
 
     @classmethod
@@ -104,7 +108,7 @@ class SwapArguments(Operator):  # type: ignore[misc]  # cosmic-ray has no types
 
         a, b, c, d = (offset(at) for side in (left, right) for at in (side.start_pos, side.end_pos))
         prefix = node.get_first_leaf().prefix
-        return parso.parse(prefix + code[:a] + code[c:d] + code[b:c] + code[a:b] + code[d:])
+        return _parse(prefix + code[:a] + code[c:d] + code[b:c] + code[a:b] + code[d:])
 
     @classmethod
     def examples(cls) -> Sequence[Example]:

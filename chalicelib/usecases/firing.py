@@ -12,7 +12,7 @@ import logging
 import random
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -62,15 +62,15 @@ class Claimed:
     run: UnfinishedRun
 
 
-@dataclass(slots=True)
 class _Tried:
     """What was prepared for one message: the latest, and by the owner token of each tried claim.
 
     A claim whose response was lost is recognised by its token, and sends what was prepared for it.
     """
 
-    latest: PreparedAttempt | None = None
-    by_owner: dict[str | None, PreparedAttempt] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.latest: PreparedAttempt | None = None
+        self.by_owner: dict[str | None, PreparedAttempt] = {}
 
     def is_prepared_for(self, definition: Definition) -> bool:
         return self.latest is not None and self.latest.definition == definition
