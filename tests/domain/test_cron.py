@@ -18,7 +18,7 @@ from tests.domain.cron_oracle import ZONES, changes, occurrences, occurrences_of
 from tests.domain.days import runs_on
 from tests.domain.random_crons import IS_SOAK, random_cron
 
-CASES = 200_000 if IS_SOAK else 5_200
+CASES = 200_000 if IS_SOAK else 2_600
 SHARES = 20 if IS_SOAK else 4
 MOST_COMPARED = 40
 HALF_WINDOW = timedelta(hours=36)

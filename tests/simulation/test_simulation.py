@@ -17,10 +17,11 @@ from tests.simulation.deployment import deployed
 from tests.simulation.faults import Fault, FaultRates, Plan
 from tests.simulation.scenarios import SCRIPTS, Script, play
 from tests.simulation.simulation import simulate
+from tests.soak import IS_SOAK
 
 ROOT = Path(__file__).parent.parent.parent
-SEEDS = 5_000
-SHARDS = 10
+SEEDS = 5_000 if IS_SOAK else 1_200
+SHARDS = 4
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
