@@ -443,11 +443,15 @@ def test_a_queue_with_2000_messages_waiting_is_about_as_fast_as_an_empty_one(
 ) -> None:
     for start in range(0, 2000, 10):
         cloud.send(*(str(number) for number in range(start, start + 10)), delay=900)
-    cloud.send(*"abcdefghij")
-    began = time.monotonic()
-    assert cloud.receive() == [*"abcdefghij"]
+    took = []
+    for _ in range(3):
+        cloud.send(*"abcdefghij")
+        began = time.monotonic()
+        assert cloud.receive() == [*"abcdefghij"]
+        took.append(time.monotonic() - began)
     # Some 30 ms; when moto counted the whole queue for every message it took more than a second.
-    assert time.monotonic() - began < 0.5
+    # The best of three, since other tests take the processors.
+    assert min(took) < 0.5
 
 
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tests.simulation.simulation import simulate
 from tests.soak import IS_SOAK
 
 ROOT = Path(__file__).parent.parent.parent
-SEEDS = 5_000 if IS_SOAK else 1_200
+SEEDS = 5_000 if IS_SOAK else 600
 SHARDS = 4
 
 
