@@ -38,6 +38,7 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 def load() -> dict[str, Any]:
     """Return the template as CloudFormation gets it."""
+    # The loader is a safe one with CloudFormation's tags.
     template = yaml.load(TEMPLATE.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
     return {name: part for name, part in template.items() if name != "Anchors"}
 

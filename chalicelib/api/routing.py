@@ -255,6 +255,7 @@ def _answer_call(operation: Operation, request: Request, names: Mapping[str, str
     except ResonaError as error:
         return answer_to(error)
     except Exception:
+        # Chalice would answer with a 500 that is no problem document.
         return defect()
 
 

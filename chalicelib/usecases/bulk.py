@@ -48,10 +48,8 @@ def pause(scheduling: Scheduling, job: Job) -> bool:
     """
     if job.state.status is not Status.ACTIVE:
         return False
-    return (
-        scheduling.pause(job.definition.tenant, job.definition.id, _as_it_was(job)).state
-        != job.state
-    )
+    definition = job.definition
+    return scheduling.pause(definition.tenant, definition.id, _as_it_was(job)).state != job.state
 
 
 def resume(scheduling: Scheduling, job: Job) -> bool:
@@ -61,10 +59,8 @@ def resume(scheduling: Scheduling, job: Job) -> bool:
     """
     if job.state.status is not Status.PAUSED:
         return False
-    return (
-        scheduling.resume(job.definition.tenant, job.definition.id, _as_it_was(job)).state
-        != job.state
-    )
+    definition = job.definition
+    return scheduling.resume(definition.tenant, definition.id, _as_it_was(job)).state != job.state
 
 
 def delete(scheduling: Scheduling, job: Job) -> bool:

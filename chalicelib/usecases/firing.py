@@ -332,6 +332,7 @@ class Firing:
             failures.append(error)
             return None
         except Exception:
+            # A defect that one job's state meets must not keep the others from being armed.
             log.exception("sweep.failed", extra={"job_id": job_id})
             return None
 

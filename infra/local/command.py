@@ -89,6 +89,7 @@ def _watch(
         if dict(_sources()) != known:
             changed()
             return
+        # The standard library has no notice of changed files.
         time.sleep(_LOOK_EVERY_SECONDS)
     abandoned()
 

@@ -22,7 +22,7 @@ from infra.local.wire import ACCOUNT, REGION, Reply, Request, carries, json_erro
 # moto signs nothing and needs none of the user's own credentials.
 os.environ.update(
     AWS_ACCESS_KEY_ID="laptop",
-    AWS_SECRET_ACCESS_KEY="laptop",  # noqa: S106
+    AWS_SECRET_ACCESS_KEY="laptop",  # noqa: S106  opens nothing
     AWS_DEFAULT_REGION=REGION,
     MOTO_ACCOUNT_ID=ACCOUNT,
 )

@@ -105,7 +105,7 @@ def _uninterrupted() -> Iterator[None]:
 def start() -> None:
     """Have `chalice local` serve with all of Resona inside."""
     # Chalice has no other way in: its command line makes whatever this name stands for.
-    # A plain assignment to a class is a type error
+    # mypy refuses a plain assignment to a class.
     setattr(chalice.local, "LocalDevServer", LocalServer)  # noqa: B010
 
 
@@ -317,10 +317,9 @@ def lambda_handlers(guard: Guard) -> LambdaHandlers:
         executor.on_messages(SQSEvent(event, lambda_context), firing)
 
     return LambdaHandlers(
-        # A handler's signature
+        # Both have the signature of a Lambda handler.
         wake=lambda event, context: executor.on_wake(event, firing),  # noqa: ARG005
         deliver=deliver,
-        # A handler's signature
         sweep=lambda event, context: executor.on_sweep(firing),  # noqa: ARG005
     )
 

@@ -159,7 +159,7 @@ def read_job(
     request = _read_request(errors, document, check_request)
     _check_labels(errors, sent, {})
     errors.raise_if_any()
-    assert sent and trigger and request  # noqa: S101  or there were errors
+    assert sent and trigger and request  # noqa: S101  raise_if_any() has not raised
     return Definition(
         id="",
         tenant=tenant,
@@ -234,7 +234,7 @@ def read_edit(
         errors.add("key", "it cannot be changed")
     _check_labels(errors, sent, old.labels)
     errors.raise_if_any()
-    assert sent and trigger and request  # noqa: S101  or there were errors
+    assert sent and trigger and request  # noqa: S101  raise_if_any() has not raised
     policies = {name: value for name, value in _policies(sent).items() if name in given}
     new = replace(old, trigger=trigger, request=request, **policies)
     return Edit(new, anew=_is_delay(document.get("trigger")))
@@ -275,7 +275,7 @@ def read_trigger(sent: object, now: datetime) -> Trigger:
         kind, timezone = None if kind == "date" else kind, None
     trigger = errors.collect(partial(_READERS[kind], sent[kind], timezone, now)) if kind else None
     errors.raise_if_any()
-    assert trigger  # noqa: S101  or there were errors
+    assert trigger  # noqa: S101  raise_if_any() has not raised
     return trigger
 
 
@@ -319,7 +319,7 @@ def _read_delay(value: object, timezone: str | None, now: datetime) -> Trigger:
     else:
         trigger = errors.collect(lambda: after_delay(seconds, now))
     errors.raise_if_any()
-    assert trigger  # noqa: S101  or there were errors
+    assert trigger  # noqa: S101  raise_if_any() has not raised
     return trigger
 
 
@@ -342,7 +342,7 @@ def _read_cron(value: object, timezone: str | None, now: datetime) -> Trigger:  
     if timezone is not None:
         errors.collect(lambda: cron.check_zone(timezone))
     errors.raise_if_any()
-    assert isinstance(value, str)  # noqa: S101  or there were errors
+    assert isinstance(value, str)  # noqa: S101  raise_if_any() has not raised
     return cron.parse(value, "UTC" if timezone is None else timezone)
 
 

@@ -99,6 +99,7 @@ def hint(name: str, known: Collection[str]) -> str:
 def _known_at(model: type[BaseModel], path: Iterable[str]) -> Collection[str]:
     """Return the fields of the model at a path within a model."""
     for name in path:
+        # A path of pydantic's own error: every name but the last is a field that is a model.
         model = model.model_fields[name].annotation  # type: ignore[assignment]
     return model.model_fields
 

@@ -60,7 +60,7 @@ def _read(body: object, now: datetime) -> tuple[Trigger, datetime, int]:
     if isinstance(count, bool) or count not in range(1, MOST_TIMES + 1):
         errors.add("count", f"must be a whole number from 1 to {MOST_TIMES}")
     errors.raise_if_any()
-    assert trigger and isinstance(count, int | float)  # noqa: S101  or there were errors
+    assert trigger and isinstance(count, int | float)  # noqa: S101  no error was found
     return trigger, after or _just_before(trigger, now), int(count)
 
 
