@@ -21,7 +21,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom
 unexport PYTHONDONTWRITEBYTECODE
 
 # `make` alone lists the targets: the texts after `##`.
-.PHONY: help run test check format soak mutants bench deploy smoke destroy acceptance e2e lock update audit clean
+.PHONY: help run test coverage check format soak mutants bench deploy smoke destroy acceptance e2e lock update audit clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,18 +31,17 @@ run: $(VENV)/serves ## serve on this laptop, at PORT (8000)
 	@case "$$PORT" in ""|*[!0-9]*) echo "PORT must be a number from 1 to 65535, for example: make run PORT=8000" >&2; exit 1;; esac; \
 		exec $(BIN)/chalice local --stage local --no-autoreload --port "$$PORT"
 
-# Three parts side by side, and each a pytest of its own. What waits for a laptop's Resona, or for hostile servers, leaves the processors idle
-# half the time; what tries very many values, or is about the laptop's cloud and a stage's deploy, takes what they leave: it waits for nothing,
-# and to count its lines would double its minutes and find no more of them.
+# Two parts side by side: what waits for a laptop's Resona leaves the processors idle half the time, and the rest takes what it leaves.
 test: $(VENV)/tests ## run the tests, offline after the installation
-	@$(PYTEST) --numprocesses 4 --dist loadgroup --no-cov tests/acceptance > $(VENV)/acceptance.log 2>&1 & laptop=$$!; \
-	nice -n 10 $(PYTEST) --numprocesses 2 --dist loadgroup --no-cov $(EXPLORATIONS) > $(VENV)/explorations.log 2>&1 & explorations=$$!; \
-	trap 'kill $$laptop $$explorations 2> /dev/null' EXIT INT TERM; \
-	$(PYTEST) --numprocesses 3 --ignore=tests/acceptance $(EXPLORATIONS:%=--ignore=%) \
-		--cov --cov-report=term-missing:skip-covered --cov-fail-under=95; unit=$$?; \
+	@$(PYTEST) --numprocesses 3 --dist loadgroup tests/acceptance > $(VENV)/acceptance.log 2>&1 & laptop=$$!; \
+	trap 'kill $$laptop 2> /dev/null' EXIT INT TERM; \
+	nice -n 10 $(PYTEST) --numprocesses 2 --dist loadgroup --ignore=tests/acceptance; others=$$?; \
 	wait $$laptop; accepted=$$?; cat $(VENV)/acceptance.log; \
-	wait $$explorations; explored=$$?; cat $(VENV)/explorations.log; \
-	exit $$((unit + explored + accepted))
+	exit $$((others + accepted))
+
+coverage: $(VENV)/tests ## count the lines that the fast tests reach
+	$(PYTEST) --numprocesses 2 --ignore=tests/acceptance $(EXPLORATIONS:%=--ignore=%) \
+		--cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 check: $(VENV)/tests ## run ruff, mypy, cfn-lint and the walls between the rooms
 	$(BIN)/ruff check .
@@ -50,14 +49,14 @@ check: $(VENV)/tests ## run ruff, mypy, cfn-lint and the walls between the rooms
 	$(BIN)/mypy
 	$(BIN)/python -m infra.template | $(BIN)/cfn-lint
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/ci.yml
-	$(PYTEST) --no-cov tests/test_walls.py
+	$(PYTEST) tests/test_walls.py
 
 format: $(VENV)/tests ## format the code and apply ruff's safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 soak: $(VENV)/tests ## run the explorations that take hours; can be stopped and continued
-	RESONA_SOAK=1 $(PYTEST) --numprocesses 2 --dist loadgroup --no-cov
+	RESONA_SOAK=1 $(PYTEST) --numprocesses 2 --dist loadgroup
 	$(BIN)/python -m tests.simulation bugs
 	$(BIN)/python -m tests.simulation soak
 

@@ -64,6 +64,7 @@ from infra.local.template import read_template
 from tests import cloud as memory
 from tests.environment import Environment, ok, status
 from tests.parts import quota_store
+from tests.soak import IS_SOAK
 
 NOW = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
 ACCOUNT, REGION = "123456789012", "eu-central-1"
@@ -893,7 +894,7 @@ EVERYTHING = [
 
 # The items at one place of an index come in the order of their keys, here as in moto; AWS promises
 # none, and the code asks for none.
-@settings(derandomize=True, database=None, deadline=None, max_examples=90)
+@settings(derandomize=True, database=None, deadline=None, max_examples=900 if IS_SOAK else 40)
 @given(asked=st.lists(requests, min_size=4, max_size=16))
 def test_any_requests_in_any_order_get_the_same_answers(
     aws: tuple[Any, Any, Any, Any], asked: list[Requested]

@@ -117,8 +117,12 @@ def queue_url() -> str:
 
 
 def waiting() -> list[str]:
-    """Return the bodies of the messages in the due queue that may be received now."""
-    answer = clients.sqs().receive_message(QueueUrl=queue_url(), MaxNumberOfMessages=10)
+    """Return the bodies of the messages in the due queue, waiting for one if it is delayed: a delay
+    is rounded up to a whole second, so that the queue may hold it for one.
+    """
+    answer = clients.sqs().receive_message(
+        QueueUrl=queue_url(), MaxNumberOfMessages=10, WaitTimeSeconds=10
+    )
     return [message["Body"] for message in answer.get("Messages", [])]
 
 

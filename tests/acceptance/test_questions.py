@@ -5,6 +5,7 @@ promises, so it answers as assumed.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -90,7 +91,8 @@ def test_a_laptop_answers_every_question_as_assumed_and_one_that_breaks_a_promis
         Verdict.NOT_AS_ASSUMED,
     )
     assert "left alone was not seen to be sent" in unheard.result().says
-    assert "2 were sent" in broken.result().says
+    # On a busy machine one of the two may be acknowledged too late to count.
+    assert re.search("[12] were sent", broken.result().says)
     assert broken.result().change
 
 

@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 IS_SOAK = bool(os.environ.get("RESONA_SOAK"))
-EXAMPLES = 200 if IS_SOAK else 12
+EXAMPLES = 200 if IS_SOAK else 4
 MINUTES = 60 if IS_SOAK else 10
 
 

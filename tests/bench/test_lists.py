@@ -14,6 +14,7 @@ from tests.bench.meter import MeteredCloud, Usage
 from tests.bench.operations import HOURLY, KB, Bench, bench
 from tests.cloud import Answer
 from tests.environment import START
+from tests.soak import IS_SOAK
 
 
 class CountingCloud(MeteredCloud):
@@ -79,9 +80,9 @@ def fill(made: Bench, jobs: int, most: int = 2_500) -> None:
             table[name, "state"] = {**state, "id": {"S": name}}
 
 
-def test_a_page_reads_the_same_with_100_jobs_and_with_100_000() -> None:
+def test_a_page_reads_the_same_however_many_jobs_there_are() -> None:
     pages = []
-    for jobs in (100, 10_000, 100_000):
+    for jobs in (100, 10_000, 100_000)[: 3 if IS_SOAK else 2]:
         with bench(KB, CountingCloud) as made:
             fill(made, jobs)
             first = page(made, "/jobs?limit=40")

@@ -116,6 +116,7 @@ def test_three_commands_make_all_of_a_stage_and_a_second_time_they_change_nothin
     assert "the jobs and the key of the test are gone" in account.out
 
 
+@only_in_soak
 def test_a_second_chalice_deploy_alone_leaves_what_the_finish_has_set_and_the_api_s_own_answers(
     account: Account,
 ) -> None:
@@ -154,6 +155,7 @@ def test_a_first_deploy_that_was_killed_half_way_goes_on_from_what_is_there(
     assert noted(account)["deliver-sqs-event-source"]["event_uuid"] == mapping["UUID"]
 
 
+@only_in_soak
 def test_an_account_that_runs_ten_functions_at_once_gets_eight_deliveries_at_once(
     account: Account,
 ) -> None:
@@ -169,6 +171,7 @@ def test_an_account_that_runs_ten_functions_at_once_gets_eight_deliveries_at_onc
     assert [one["ScalingConfig"] for one in asked] == [{"MaximumConcurrency": 800}]
 
 
+@only_in_soak
 def test_a_destroyed_stage_keeps_its_data_and_goes_on_with_the_next_deploy(
     account: Account,
 ) -> None:

@@ -43,7 +43,7 @@ class Sizes:
 
 
 FULL = Sizes(60, 100, 120, 60, (0.2, 0.5, 1.0, 2.0), 3, 10, None, 150, 0)
-SHORT = Sizes(3, 5, 4, 1, (0.5,), 1, 2, 8, 1, 0)
+SHORT = Sizes(3, 5, 4, 1, (1.0,), 1, 2, 8, 1, 0)
 
 
 @dataclass(frozen=True)
