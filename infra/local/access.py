@@ -1,7 +1,7 @@
-"""Who may call a laptop: everyone, or with `AUTH=required` only callers with a key.
+"""API keys on a laptop: none are needed, or with `AUTH=required` every caller needs one.
 
-A key is created once and kept in the folder, readable by its owner alone: programs that use it go
-on working after a restart, as the jobs do. The table of keys has digests only.
+A key is created once and kept in the data folder, in a file that only its owner can read, so
+programs that use it work after a restart. The table of keys holds digests only.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from pathlib import Path
 from chalicelib.domain.api_keys import ApiKeyStatus, Scope, StoredApiKey, new_key, read_key, verify
 from chalicelib.handlers.authorizer import Authenticator
 
-# Whose jobs they are that are registered without a key.
+# The tenant of jobs that are registered without a key.
 TENANT = "local"
 _KEY, _ENDPOINT = "key", "endpoint"
 
 
 def needs_keys(environ: Mapping[str, str] = os.environ) -> bool:
-    """Say whether AUTH asks for keys.
+    """Return whether AUTH requires keys.
 
-    Exits with a sentence if it cannot be understood: a laptop must not be open by a slip of the
-    pen.
+    Exits with a sentence for an unknown value: a typo must not open the API to everyone.
     """
     text = environ.get("AUTH", "")
     if text not in ("", "required"):
@@ -33,7 +32,7 @@ def needs_keys(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def own_key(folder: Path, gate: Authenticator) -> str:
-    """Return the key that the folder keeps, if it still opens the stage; else make one.
+    """Return the key that is kept in the folder if it is still valid, else create and keep one.
 
     Raises Unavailable.
     """
@@ -65,24 +64,24 @@ def _keep(path: Path, text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The URL of a laptop's emulator while it runs, and the token that every request must carry."""
+    """The URL of a running emulator, and the token that every request to it must carry."""
 
     url: str
     token: str = field(repr=False)
 
     @property
     def port(self) -> int:
-        """Return the port of 127.0.0.1 on which it listens."""
+        """Return the port of 127.0.0.1 on which the emulator listens."""
         return int(self.url.rpartition(":")[2])
 
 
 def note_endpoint(folder: Path, endpoint: Endpoint) -> None:
-    """Note in the folder how its cloud is reached while it runs: for `python -m infra.keys`."""
+    """Write the emulator's endpoint into the folder, for `python -m infra.keys`."""
     _keep(folder / _ENDPOINT, f"{endpoint.url} {endpoint.token}")
 
 
 def noted_endpoint(folder: Path) -> Endpoint | None:
-    """Return the noted endpoint of the folder's emulator; None if there is none, or an old form."""
+    """Return the endpoint that `note_endpoint` wrote; None without a file, or for an old format."""
     path = folder / _ENDPOINT
     noted = path.read_text().split() if path.exists() else []
     return Endpoint(*noted) if len(noted) == 2 else None

@@ -1,7 +1,7 @@
-"""The laptop's time: threads for EventBridge Scheduler, SQS's event source and the sweeper's rule.
+"""Invoke the executor's handlers on a laptop, on time: for schedules, messages and the sweeper.
 
-It reads schedules and messages back from the emulator and gives the executor's lambda_handlers the
-very events that AWS would.
+Threads read schedules and messages from the emulator, and call the handlers with the events that
+EventBridge Scheduler, SQS's event source and the sweeper's rule would send.
 """
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ from infra.local.wire import ACCOUNT, REGION
 
 log = logging.getLogger("resona.laptop")
 
-# How many batches are under way at once. SQS would start with about five, and add more; a laptop
-# stays here.
+# How many batches are delivered at the same time. Lambda would start with about five and add more;
+# here the number is fixed.
 POLLERS = 16
-# A laptop that was asleep, or whose time was set, is this much behind at most.
+# Longest wait before the system's clock is read again: after the machine slept, or its clock was
+# set, wakes are late by at most this.
 _LONGEST_WAIT_SECONDS = 5
 
 
 class LambdaHandler(Protocol):
-    """A Lambda function: an event and a context in, whatever it returns ignored."""
+    """A Lambda function's handler. Its return value is ignored."""
 
     def __call__(self, event: dict[str, Any], context: Context) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
 class LambdaHandlers:
-    """The executor's functions."""
+    """The handlers of the executor's three Lambda functions."""
 
     wake: LambdaHandler
     deliver: LambdaHandler
@@ -51,14 +52,14 @@ class LambdaHandlers:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Faults that AWS may have and a laptop has not: wakes up to a minute late, double delivery."""
+    """Faults of AWS to imitate: wakes up to a minute late (jitter), and double delivery."""
 
     jitter: bool = False
     duplicates: bool = False
 
 
 class Context:
-    """The second argument of a Lambda function."""
+    """The context that Lambda passes to a handler as its second argument."""
 
     def __init__(self, function_name: str, timeout_seconds: float) -> None:
         self.function_name = function_name
@@ -66,28 +67,29 @@ class Context:
         self._ends_at = time.monotonic() + timeout_seconds
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return how long the function may still run."""
+        """Return how long the function may still run, in milliseconds."""
         return max(0, int((self._ends_at - time.monotonic()) * 1000))
 
 
 class Planner:
-    """Knows which schedule is to wake when.
+    """Compute which schedules are due, from the schedules it was given and the time.
 
-    Pure but for what it remembers: what it has woken already.
+    It remembers which schedules have fired already; it does no I/O.
     """
 
     def __init__(self, faults: Faults, chance: random.Random) -> None:
         self._faults = faults
         self._chance = chance
         self._next: dict[str, tuple[datetime, datetime]] = {}
-        # An `at` that has woken is listed until its function has ended and it is deleted.
+        # An `at()` schedule that has fired stays listed until its function has ended, when it is
+        # deleted. It must not fire again meanwhile.
         self._done: set[str] = set()
         self._schedules: dict[str, dict[str, Any]] = {}
 
     def know(self, schedules: list[dict[str, Any]], now: datetime) -> None:
-        """Take the schedules that exist now.
+        """Replace the known schedules by these.
 
-        A cron goes on from now; an `at` that has passed wakes at once.
+        A new cron is planned from now on. An `at()` whose time has passed fires at once.
         """
         self._schedules = {schedule["Arn"]: schedule for schedule in schedules}
         self._next = {arn: at for arn, at in self._next.items() if arn in self._schedules}
@@ -96,8 +98,7 @@ class Planner:
             if arn not in self._next and arn not in self._done:
                 made_at = datetime.fromtimestamp(schedule["made_at"], UTC)
                 is_once = schedule["ScheduleExpression"].startswith("at(")
-                # The minute of a cron that is just now is not over: a wake of 10:00 may come at
-                # 10:00:40.
+                # The current minute still counts for a cron: a wake of 10:00 may come at 10:00:40.
                 self._plan(
                     arn,
                     made_at
@@ -122,7 +123,7 @@ class Planner:
         self._next[arn] = (at, at + jitter)
 
     def due(self, now: datetime) -> list[tuple[dict[str, Any], datetime]]:
-        """Return each schedule that is to wake now, with its scheduled time, and plan its next."""
+        """Return the schedules that are due, with their scheduled times, and plan the next ones."""
         wakes = []
         for arn, (scheduled_at, at) in list(self._next.items()):
             if at <= now:
@@ -133,12 +134,12 @@ class Planner:
         return wakes
 
     def soonest(self) -> datetime | None:
-        """Return when the next schedule is to wake, None if none is."""
+        """Return when the next schedule fires, None if none does."""
         return min((at for _, at in self._next.values()), default=None)
 
 
 def wake_event(schedule: dict[str, Any], scheduled_at: datetime) -> dict[str, Any]:
-    """Return the event of a wake: the schedule's input with its context attributes filled in."""
+    """Return the event of a wake: the schedule's input, with its context attributes replaced."""
     text: str = schedule["Target"].get("Input", "{}")
     attributes = {
         "<aws.scheduler.schedule-arn>": schedule["Arn"],
@@ -153,7 +154,7 @@ def wake_event(schedule: dict[str, Any], scheduled_at: datetime) -> dict[str, An
 
 
 def queue_event(messages: list[dict[str, Any]], queue_arn: str) -> dict[str, Any]:
-    """Return the event that Lambda's event source makes of received messages."""
+    """Return the event that Lambda's SQS event source would send for received messages."""
     return {
         "Records": [
             {
@@ -173,7 +174,7 @@ def queue_event(messages: list[dict[str, Any]], queue_arn: str) -> dict[str, Any
 
 
 def sweep_event(now: datetime) -> dict[str, Any]:
-    """Return the event of a rule that comes every minute."""
+    """Return the event that an EventBridge rule would send every minute."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -190,7 +191,7 @@ def sweep_event(now: datetime) -> dict[str, Any]:
 def _read(
     emulator: HTTPConnection, headers: Mapping[str, str], version: int, soonest: datetime | None
 ) -> Any:
-    """Return the schedules when they change, when one is due, or after a long wait."""
+    """Return the emulator's answer when schedules change, one is due, or the wait is over."""
     seconds = (soonest - datetime.now(UTC)).total_seconds() if soonest else _LONGEST_WAIT_SECONDS
     wait = min(max(0, seconds), _LONGEST_WAIT_SECONDS)
     emulator.request("GET", f"/laptop/schedules?wait={wait:.3f}&version={version}", headers=headers)
@@ -199,7 +200,7 @@ def _read(
 
 
 class Clock:
-    """Threads until `stop`: one for schedules, one for the sweeper, one that receives messages."""
+    """The threads that call the handlers: one each for schedules, messages and the sweeper."""
 
     def __init__(
         self,
@@ -211,7 +212,7 @@ class Clock:
         faults: Faults | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Take the emulator's URL, and the `headers` that it asks for to list its schedules."""
+        """Connect to the emulator's URL; it needs these `headers` to list its schedules."""
         self._endpoint = endpoint
         self._headers = headers
         self._sqs = sqs
@@ -229,12 +230,12 @@ class Clock:
         ]
 
     def start(self) -> None:
-        """Begin."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self, within_seconds: float = 2) -> None:
-        """End: nothing new is begun, and what is under way has a moment to end."""
+        """Start no more handlers, and wait up to `within_seconds` for those that run."""
         self._stopped.set()
         until = time.monotonic() + within_seconds
         self._handlers.shutdown(wait=False, cancel_futures=True)
@@ -243,7 +244,7 @@ class Clock:
             self._free.acquire(timeout=max(0, until - time.monotonic()))
 
     def _complain(self, what: str) -> None:
-        # At the end the cloud goes away under whatever is still under way.
+        # After `stop` the emulator ends while handlers may still run: their errors are expected.
         if not self._stopped.is_set():
             log.exception(what)
 
@@ -267,7 +268,7 @@ class Clock:
 
     def _wake(self, schedule: dict[str, Any], scheduled_at: datetime) -> None:
         event = wake_event(schedule, scheduled_at)
-        # Lambda calls a function that raised twice more, after about one and two minutes.
+        # Lambda retries an asynchronous invocation twice, after about one and two minutes.
         for pause in (60, 120, None):
             try:
                 self._doorways.wake(event, Context("resona-local-wake", 60))
@@ -275,7 +276,7 @@ class Clock:
             except Exception:
                 self._complain("wake failed")
                 if pause is not None and self._stopped.wait(pause):
-                    # It has not woken, and so it stays, for the next start.
+                    # The laptop stops before a retry: keep the schedule for the next start.
                     return
         if schedule.get("ActionAfterCompletion") == "DELETE":
             self._delete(schedule)
@@ -332,7 +333,7 @@ class Clock:
             ]
             self._sqs.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
         except Exception:
-            # As on AWS: the batch comes again when its visibility timeout is over.
+            # As on AWS, the batch is delivered again after its visibility timeout.
             self._complain("deliver failed")
         finally:
             self._free.release()

@@ -1,12 +1,12 @@
-"""Make `chalice local`, however it is typed, serve the laptop that `make run` serves.
+"""Make `chalice local` serve the same as `make run`, whatever its options.
 
-Chalice calls its stage `dev` unless it is told another one; only the stage `local` runs on a
-laptop, so it takes the place of Chalice's default. A stage that was typed is never replaced.
+Chalice's default stage is `dev`, but only the stage `local` runs on a laptop, so `local` becomes
+the default. A stage that was given on the command line is never replaced.
 
-Chalice's autoreload serves from a thread of a second process, restarts it whenever any file below
-the project changes, the laptop's database included, and starts it again when it exits with 3. That
-process is replaced here by one that serves from its main thread, where signals can be handled, and
-watches sources alone.
+Chalice's autoreload serves from a thread of a second process. It restarts that process when any
+file in the project changes, even the laptop's database, and when the process exits with code 3.
+Here that process is replaced by one that serves from its main thread, where signals can be
+handled, and that watches only sources.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from infra.command import WORKER
 from infra.local.wire import STAGE
 
 ROOT = Path(__file__).parent.parent.parent
-# With it Chalice's autoreload is asked for a new start.
+# The exit code that makes Chalice's autoreload start the process again.
 RESTART = RESTART_REQUEST_RC
 _LOOK_EVERY_SECONDS = 1
 
 
 class _Factory(Protocol):
-    """What Chalice's command line reads the project with."""
+    """The parts used here of Chalice's CLIFactory, which loads the project's configuration."""
 
     def create_config_obj(self, chalice_stage_name: str) -> Any: ...
 
 
 def serve_from_the_main_thread() -> NoReturn:
-    """Run the command once more in the place of this process, without Chalice's autoreload."""
+    """Replace this process by one that runs the same command without Chalice's autoreload."""
     again = "import sys; from chalice.cli import main; sys.exit(main())"
     os.execv(sys.executable, [sys.executable, "-c", again, *sys.argv[1:], "--no-autoreload"])  # noqa: S606  this very command
 
 
 def before_local(context: click.Context) -> None:
-    """Have `chalice local` serve a laptop. Exits with a sentence for the stage of a deploy."""
+    """Make `chalice local` serve a laptop. Exits with a sentence for any stage but `local`."""
     stage = context.params["stage"]
     if context.get_parameter_source("stage") is ParameterSource.DEFAULT:
         _take_settings(context.obj["factory"], stage)
@@ -60,7 +60,7 @@ def before_local(context: click.Context) -> None:
 
 
 def _take_settings(factory: _Factory, default: str) -> None:
-    """Replace the environment of Chalice's default stage by that of the stage `local`."""
+    """Replace the environment variables of Chalice's default stage by those of `local`."""
     for name, value in factory.create_config_obj(
         chalice_stage_name=default
     ).environment_variables.items():
@@ -72,9 +72,7 @@ def _take_settings(factory: _Factory, default: str) -> None:
 def watch_sources(changed: Callable[[], None], abandoned: Callable[[], None]) -> None:
     """Watch the sources in a thread: call `changed` at a change, `abandoned` when autoreload ends.
 
-    Either is called once at most.
-
-    Does nothing in a process that autoreload has not started.
+    Each is called at most once. Does nothing in a process that autoreload has not started.
     """
     if WORKER in os.environ:
         threading.Thread(
@@ -89,13 +87,13 @@ def _watch(
         if dict(_sources()) != known:
             changed()
             return
-        # The standard library has no notice of changed files.
+        # Poll: the standard library cannot watch files.
         time.sleep(_LOOK_EVERY_SECONDS)
     abandoned()
 
 
 def _sources() -> Iterator[tuple[Path, int]]:
-    """Yield each file that a laptop is made of, with the time of its last change in nanoseconds."""
+    """Yield each source file that a laptop runs, with its modification time in nanoseconds."""
     patterns = (
         "app.py",
         ".chalice/config.json",
@@ -107,5 +105,5 @@ def _sources() -> Iterator[tuple[Path, int]]:
         try:
             yield path, path.stat().st_mtime_ns
         except FileNotFoundError:
-            # Deleted between the two.
+            # The file was deleted after it was listed.
             continue

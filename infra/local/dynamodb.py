@@ -1,7 +1,7 @@
 """DynamoDB on a laptop: moto's tables with one lock, atomic transactions, and a journal of writes.
 
-moto's own TransactWriteItems puts a copy of the whole table back when it is refused, and so undoes
-what others wrote meanwhile.
+moto's own TransactWriteItems restores a copy of the whole table when a transaction is cancelled,
+which undoes concurrent writes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WRITES = {"PutItem", "UpdateItem", "DeleteItem"}
 
 
 class DynamoDB:
-    """Answers DynamoDB's requests, most of them by moto."""
+    """Answers DynamoDB's requests, and leaves most of them to moto."""
 
     def __init__(self, forward: Forward, journal: Journal) -> None:
         self._forward = forward
@@ -38,7 +38,7 @@ class DynamoDB:
         return dynamodb_backends[ACCOUNT][REGION]
 
     def restore(self) -> None:
-        """Put what the journal knows back, except what has expired."""
+        """Put the journal's items into the tables, except expired ones."""
         now = time.time()
         gone = []
         for name, item in self._journal.read(_KIND):
@@ -68,7 +68,7 @@ class DynamoDB:
             return reply
 
     def _answer_simple(self, operation: str, sent: dict[str, Any]) -> Reply:
-        """Answer a firing's requests without moto's HTTP layers, which take long."""
+        """Answer the requests of a firing without moto's HTTP layers, which are slow."""
         table = sent["TableName"]
         if operation == "Query":
             return _json(query(self._backend.get_table(table), sent))

@@ -1,10 +1,10 @@
-"""The laptop's AWS, a process: DynamoDB, SQS and EventBridge Scheduler by moto, on 127.0.0.1.
+"""The process that emulates AWS on a laptop: DynamoDB, SQS, Scheduler and KMS on 127.0.0.1.
 
     python -m infra.local.emulator <folder> <stage>
 
-It prints `ready <port> <token>` when it serves. Requests without the token are
-refused: it is the access key id with which they are signed, and so stands in their header
-`Authorization`. The process ends with its standard input, and so with its parent.
+It prints `ready <port> <token>` when it serves. Requests without the token are refused. The token
+is the access key id that requests are signed with, so every SDK sends it in `Authorization`. The
+process ends when its standard input is closed, and therefore with its parent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from infra.local.wire import ACCOUNT, REGION, Reply, Request, carries, json_error
 
-# moto signs nothing and needs none of the user's own credentials.
+# moto only needs some credentials: hide the user's own from it.
 os.environ.update(
     AWS_ACCESS_KEY_ID="laptop",
     AWS_SECRET_ACCESS_KEY="laptop",  # noqa: S106  opens nothing
@@ -42,7 +42,7 @@ from infra.local.template import Template, read_template
 
 
 class Cloud:
-    """Route each service's requests to its stand-in, which uses moto. All must carry `token`."""
+    """The emulated services. Each request must carry `token` and goes to the service it names."""
 
     def __init__(self, journal: Journal, token: str) -> None:
         self._token = token
@@ -51,7 +51,7 @@ class Cloud:
         self.schedules = Schedules(forward, journal)
 
     def answer(self, request: Request) -> Reply:
-        """Answer a request; one without the token with 403."""
+        """Answer a request, with 403 if it does not carry the token."""
         if not carries(request.environ.get("HTTP_AUTHORIZATION", ""), self._token):
             return json_error(
                 "AccessDeniedException",
@@ -79,7 +79,7 @@ class Cloud:
 
 
 def furnish(cloud: Cloud, template: Template, journal: Journal) -> None:
-    """Make what the template describes, then put back what the journal knows."""
+    """Create the template's resources, then restore the journal's items, messages and schedules."""
     _make_tables(template)
     _make_queues(template)
     make_key(template.key_alias, journal)
@@ -120,8 +120,8 @@ def _make_queues(template: Template) -> None:
             if name in queue
         }
         made: Any = backend.create_queue(queue["QueueName"], None, **attributes)
-        # moto counts the whole queue three times for every message that is sent: with 1,500
-        # waiting, 10 ms each; nobody asks here.
+        # moto computes these three attributes from the whole queue for every message that is sent,
+        # which takes 10 ms with 1,500 messages. Resona does not read them.
         made.BASE_ATTRIBUTES = [
             name for name in made.BASE_ATTRIBUTES if not name.startswith("Approximate")
         ]
@@ -134,9 +134,9 @@ def _make_queues(template: Template) -> None:
 
 
 def main(folder: str, stage: str) -> int:
-    """Serve until standard input ends."""
-    # Ctrl-C, and what stops a service, reach every process of the group; this one ends after the
-    # one that uses it.
+    """Serve until standard input is closed. Return the exit code."""
+    # Ctrl-C and a service manager signal every process of the group. This process must outlive its
+    # parent, which still writes to it while it stops.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -158,6 +158,5 @@ def main(folder: str, stage: str) -> int:
 
 
 if __name__ == "__main__":
-    # Without the interpreter's farewell: a thread in the middle of an answer is of no interest to
-    # anybody any more.
+    # Skip the interpreter's shutdown, which would wait for threads that still answer requests.
     os._exit(main(sys.argv[1], sys.argv[2]))

@@ -4,9 +4,10 @@
     rate(value unit)
     cron(minutes hours day-of-month month day-of-week year)
 
-One of the two day fields is `?`. Days of the week go from 1, Sunday. `L` is the last day, `3L` in
-day of week the last such day, `15W` the weekday nearest to the 15th, `3#2` the second such day of
-the month. A local time that does not exist is skipped, and one that repeats fires once.
+One of the two day fields is `?`. Days of the week are 1 (Sunday) to 7. In day of month, `L` is the
+last day and `15W` the weekday nearest to the 15th. In day of week, `3L` is the month's last
+Tuesday and `3#2` its second. A local time that does not exist is skipped; a repeated one fires
+once.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ _DAYS_AHEAD = 366 * 9
 
 
 class InvalidExpression(ValueError):
-    """AWS would refuse it with a ValidationException."""
+    """An expression that AWS refuses with a ValidationException."""
 
     def __init__(self, expression: str) -> None:
         super().__init__(f"Invalid Schedule Expression {expression}.")
 
 
 def validate(expression: str, timezone: str) -> None:
-    """Refuse what AWS refuses. Raises ValueError."""
+    """Raise ValueError for an expression or time zone that AWS refuses."""
     zone(timezone)
     if _AT.fullmatch(expression):
         _at(expression)
@@ -52,9 +53,9 @@ def validate(expression: str, timezone: str) -> None:
 
 
 def next_fire(expression: str, timezone: str, after: datetime) -> datetime | None:
-    """Return the first firing after an instant, in UTC, None after the last. Raises ValueError.
+    """Return the first time after `after` at which the schedule fires, in UTC; None after its last.
 
-    A rate counts from `after`.
+    A rate counts from `after`. Raises ValueError.
     """
     place = zone(timezone)
     if _AT.fullmatch(expression):
@@ -69,7 +70,7 @@ def next_fire(expression: str, timezone: str, after: datetime) -> datetime | Non
 
 @lru_cache
 def zone(name: str) -> ZoneInfo:
-    """Return a zone. Raises ValueError."""
+    """Return the time zone of an IANA name. Raises ValueError."""
     zones = files("tzdata") / "zoneinfo"
     if name not in (files("tzdata") / "zones").read_text(encoding="ascii").split():
         raise ValueError(f"The time zone {name} is not known.")
@@ -184,7 +185,7 @@ def _is_weekday(text: str, day: date) -> bool:
         return is_last and number == _number(text[:-1], 1, 7, _WEEKDAYS)
     if "#" in text:
         weekday, _, nth = text.partition("#")
-        # Both are read before either is compared: a wrong one is refused, whatever the day.
+        # Read both numbers before comparing: an invalid one raises ValueError on every day.
         wanted = (_number(weekday, 1, 7, _WEEKDAYS), _number(nth, 1, 5, None))
         return wanted == (number, (day.day - 1) // 7 + 1)
     return number in _numbers(text, 1, 7, _WEEKDAYS)

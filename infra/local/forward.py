@@ -1,8 +1,7 @@
-"""What moto answers, by way of the classes that its server has for each service.
+"""Forward requests to moto, by calling the response class of each service directly.
 
-The server itself is made of Flask apps, one for each service, and takes longer to load and to go
-through than most answers take. It is left out: with it anybody could read and reset everything by
-`/moto-api`, and Resona uses no other service.
+moto's own server, a Flask app for each service, is not used: it takes longer to load and to route
+than most requests take, and its `/moto-api` lets anybody read and reset everything.
 """
 
 from __future__ import annotations
@@ -19,26 +18,26 @@ from werkzeug.exceptions import HTTPException
 
 from infra.local.wire import Reply, Request, json_error
 
-# What names the service in the signature of a request.
+# The service's name in the signature of a request.
 _SERVICE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/[0-9]+/[^/]+/([^/]+)/aws4_request")
 _CLASSES = {
     "dynamodb": "DynamoHandler",
     "kms": "KmsResponse",
     "scheduler": "EventBridgeSchedulerResponse",
     "sqs": "SQSResponse",
-    # `make acceptance` asks whose account it is.
+    # `make acceptance` calls GetCallerIdentity.
     "sts": "TokenResponse",
 }
 
 
 class _Served(MotoRequest):
-    """A request that came to a server."""
+    """A request as moto's own server would pass it on."""
 
     from_wsgi_server = True
 
 
 def forward(request: Request) -> Reply:
-    """Let moto answer."""
+    """Return moto's answer to a request; 404 for a service that Resona does not use."""
     environ = {
         **request.environ,
         "wsgi.input": io.BytesIO(request.body),

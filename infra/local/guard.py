@@ -1,7 +1,7 @@
-"""The addresses that a laptop may call: also private ones, for tests of programs beside Resona.
+"""Which addresses jobs may call on a laptop: private ones too, to test programs on this machine.
 
-`localhost`, plain names, loopback and private addresses. Numeric tricks (`0x7f.1`) stay refused,
-and so do the addresses at which clouds give out credentials.
+Allowed besides public addresses: `localhost`, plain names, loopback and private addresses. Unusual
+notations (`0x7f.1`) and the addresses where clouds serve credentials are refused.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _ALLOWED = (AddressClass.PUBLIC, AddressClass.PRIVATE, AddressClass.LOOPBACK)
 
 
 def refuse_address(address: IpAddress) -> str | None:
-    """Say why an address may not be called even from a laptop, None if it may."""
+    """Return why a laptop may not call an address, None if it may."""
     kind = classify(address)
     return None if kind in _ALLOWED else kind.value
 
 
 def refuse_host(host: str) -> str | None:
-    """Say why a host may not be called even from a laptop, None if it may."""
+    """Return why a laptop may not call a host, None if it may."""
     why = malformed_host(host)
     if why:
         return why
@@ -47,7 +47,7 @@ class _Beside(Guard):
     def addresses(self, host: str, port: int, until: float) -> list[IpAddress]:
         """Return the addresses of a host, as `Guard` does.
 
-        Raises Failure, also for this machine's own at `own_port`.
+        Raises Failure, also for a loopback address with `own_port`.
         """
         found = super().addresses(host, port, until)
         if port == self.own_port and any(
@@ -61,5 +61,5 @@ class _Beside(Guard):
 
 
 def beside(own_port: int) -> Guard:
-    """Return the laptop's guard for one whose cloud listens on a port of 127.0.0.1."""
+    """Return the laptop's guard; `own_port` is the emulator's port of 127.0.0.1."""
     return _Beside(refuse_host, refuse_address, own_port=own_port)

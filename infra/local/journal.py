@@ -1,8 +1,8 @@
-"""The laptop's data: one row per item, in a SQLite file.
+"""Keep the laptop's data in a SQLite file: one row per item, message or schedule.
 
-A row is written before its write is answered. SQLite's write-ahead log is in the system's hands
-then, so a killed process loses nothing that was acknowledged; only a failing machine could lose its
-last moments.
+A row is written before its write is acknowledged. The operating system has SQLite's write-ahead
+log by then, so killing the process loses no acknowledged write. A power failure may lose the last
+ones.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _PROJECT = Path(__file__).parent.parent.parent
 
 
 class StateUnusable(Exception):
-    """Nothing can be kept in this file; the sentence says why, and what to do."""
+    """The file cannot be used as a journal; the message says why, and what to do."""
 
 
 class StateInUse(StateUnusable):
-    """Another process serves from the same file."""
+    """Another process uses the same file."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -34,7 +34,7 @@ class StateInUse(StateUnusable):
 
 
 class StateDamaged(StateUnusable):
-    """The file is there, and is not what a journal wrote."""
+    """The file exists, but it is not a journal."""
 
     def __init__(self, path: Path, why: object) -> None:
         super().__init__(
@@ -44,7 +44,7 @@ class StateDamaged(StateUnusable):
 
 
 class NoPlaceForState(StateUnusable):
-    """The folder cannot be made or written."""
+    """The folder cannot be created or written to."""
 
     def __init__(self, path: Path, why: object) -> None:
         super().__init__(
@@ -54,7 +54,7 @@ class NoPlaceForState(StateUnusable):
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> StateUnusable:
-    # The last byte of an extended code is the primary one.
+    # The lowest byte of an extended error code is the primary code.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StateInUse(path)
@@ -64,16 +64,16 @@ def _unusable(path: Path, error: sqlite3.Error) -> StateUnusable:
 
 
 def keep_private(path: Path) -> None:
-    """Create a database's folder, readable by its owner alone, SQLite's files too. Raises OSError.
+    """Create a database's folder, and let only its owner read it and SQLite's files in it.
 
-    Call it before the file is opened, with a umask of 077 if there is none yet: SQLite gives its
-    other files the same mode.
+    Call it before the file is opened. If there is no file yet, set a umask of 077 first: SQLite
+    creates its other files with the mode of the first. Raises OSError.
     """
     folder = path.parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
-    # RESONA_HOME may name a folder that others need as well, such as a home, or a temporary one,
-    # which is sticky.
+    # RESONA_HOME may name a folder that other programs use too: the home folder, the project's, or
+    # one like /tmp, which has the sticky bit. Do not change their modes.
     is_shared = found.st_mode & stat.S_ISVTX or any(
         place.is_relative_to(folder.resolve()) for place in (Path.home(), _PROJECT)
     )
@@ -86,10 +86,10 @@ def keep_private(path: Path) -> None:
 
 
 class Journal:
-    """Things by kind and name. Safe to use from many threads."""
+    """JSON values by kind and name. Safe to use from many threads."""
 
     def __init__(self, path: Path, patience_seconds: float = 5) -> None:
-        """Open or make the file; who served from it before may take a moment to end.
+        """Open or create the file. Wait `patience_seconds` for another process to release it.
 
         Raises StateUnusable.
         """
@@ -105,7 +105,7 @@ class Journal:
         except sqlite3.Error as error:
             raise _unusable(path, error) from error
         try:
-            # Held as long as the process lives, and given back by the system however it ends.
+            # The lock lasts as long as the process; the system releases it however it ends.
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
@@ -120,9 +120,9 @@ class Journal:
             raise _unusable(path, error) from error
 
     def write(self, changes: list[tuple[str, str, Any]]) -> None:
-        """Keep the value of each (kind, name), all or nothing; None forgets it."""
-        # The connection commits at the end, or rolls back: a write that failed half-way must not
-        # hold up those after it.
+        """Store the value of each (kind, name), all or none. A value of None deletes the row."""
+        # The connection commits at the end of the block, or rolls back, so a failed write leaves no
+        # open transaction.
         with self._lock, self._database:
             self._database.execute("BEGIN")
             for kind, name, value in changes:
@@ -137,7 +137,7 @@ class Journal:
                     )
 
     def read(self, kind: str) -> Iterator[tuple[str, Any]]:
-        """Yield (name, value) of everything of a kind. Raises StateDamaged."""
+        """Yield the (name, value) pairs of a kind. Raises StateDamaged."""
         try:
             with self._lock:
                 rows = self._database.execute(

@@ -1,4 +1,4 @@
-"""KMS on a laptop: moto's, with the same key at every start, so that secrets stay readable."""
+"""KMS on a laptop: moto's, with a key that is kept, so secrets stay readable after a restart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KIND = "kms key"
 
 
 def make_key(alias: str, journal: Journal) -> None:
-    """Create the key of an alias: the journal's, or a new one for the journal."""
+    """Create the key of an alias, from the journal or, if it is new, kept there from now on."""
     backend: KmsBackend = kms_backends[ACCOUNT][REGION]
     key: Any = backend.create_key(
         policy=None,

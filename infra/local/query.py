@@ -1,7 +1,7 @@
-"""The requests of DynamoDB that a firing makes, Query and BatchGetItem.
+"""Answer the Query and BatchGetItem requests that a firing makes, fast.
 
-moto sorts its whole table for each, or copies every item several times, which takes longer than a
-firing may.
+moto sorts the whole table for each, or copies every item several times, which would make firings
+late.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Attributes = Mapping[str, DynamoType]
 
 
 def is_simple(operation: str, sent: dict[str, Any]) -> bool:
-    """Return whether `query` and its like can answer a request; moto answers the others."""
+    """Return whether this module can answer a request. moto answers all others."""
     return operation in _KNOWN and sent.keys() <= _KNOWN[operation]
 
 
 def is_simple_batch(sent: dict[str, Any], tables: Mapping[str, Table]) -> bool:
-    """Return whether a BatchGetItem asks only for whole items by key, each once, at most 100."""
+    """Return whether a BatchGetItem gets up to 100 distinct keys, without any other option."""
     asked: dict[str, Any] = sent["RequestItems"]
     if any(
         table not in tables or not wanted.keys() <= {"Keys", "ConsistentRead"}
@@ -85,7 +85,7 @@ def query(table: Table, sent: dict[str, Any]) -> dict[str, Any]:
 def _matching(
     table: Table, sent: dict[str, Any], schema: Any, names: list[str], *, whole: bool
 ) -> Sequence[Attributes]:
-    """Return the items that have all these keys and meet the condition, in no order."""
+    """Return the items that have all these attributes and meet the key condition, unordered."""
     (hash_condition,), ranges, *_ = parse_expression(
         key_condition_expression=sent["KeyConditionExpression"],
         expression_attribute_names=sent.get("ExpressionAttributeNames", {}),
@@ -107,7 +107,7 @@ def _matching(
 def _ordered(
     found: Sequence[Attributes], names: list[str], sent: dict[str, Any]
 ) -> list[Attributes]:
-    """Return the items in the order asked for, from the one after ExclusiveStartKey on."""
+    """Return the items in the requested order, starting after ExclusiveStartKey."""
     forward, start = sent.get("ScanIndexForward", True), sent.get("ExclusiveStartKey")
     if start is not None:
         after = _place({name: DynamoType(value) for name, value in start.items()}, names)

@@ -16,9 +16,9 @@ _KIND = "message"
 
 
 class Queue:
-    """Answer SQS's requests, with moto behind.
+    """Answers SQS's requests by moto.
 
-    `_visible_at` knows of each message of any queue when it may be received next, by its id.
+    `_visible_at` maps the id of each message, of all queues, to when it can be received next.
     """
 
     def __init__(self, forward: Forward, journal: Journal) -> None:
@@ -33,7 +33,7 @@ class Queue:
         return sqs_backends[ACCOUNT][REGION]
 
     def restore(self) -> None:
-        """Send what the journal knows again, to be visible when it was to be."""
+        """Send the journal's messages again, with the rest of their delays."""
         changes: list[tuple[str, str, Any]] = []
         for name, kept in self._journal.read(_KIND):
             delay = max(0, round(kept["visible_at"] - time.time()))
@@ -112,8 +112,8 @@ class Queue:
         at_once = request.with_body(json.dumps({**sent, "WaitTimeSeconds": 0}).encode())
         visibility = int(sent.get("VisibilityTimeout") or 0)
         with self._changed:
-            # moto goes through the whole queue, and so is asked once, and again when there is
-            # something to be had.
+            # moto's receive scans the whole queue, so do not poll it: ask once, then again when a
+            # message has become visible.
             while True:
                 reply = self._forward(at_once)
                 messages = (
@@ -132,12 +132,13 @@ class Queue:
         return reply
 
     def _comes_before(self, until: float) -> bool:
-        """Wait until a message can be received, and say whether one can."""
-        # What could be had for some time when moto was asked is in another queue, or dead.
+        """Wait until a message becomes visible; return False if none does before `until`."""
+        # Ignore messages that were visible before moto was asked: moto did not return them, so they
+        # are in another queue, or in the dead-letter queue.
         since = time.time() - 0.01
         while (now := time.time()) < until:
             soonest = min((at for at in self._visible_at.values() if at > since), default=until)
-            # moto goes by whole milliseconds; a little after is sure.
+            # moto compares whole milliseconds: wait 2 ms more.
             if soonest + 0.002 <= now:
                 return True
             self._changed.wait(max(0.002, min(soonest + 0.002, until) - now))

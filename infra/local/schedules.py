@@ -1,6 +1,6 @@
 """EventBridge Scheduler on a laptop: AWS's validation, and schedules in the journal.
 
-The rules are those of the service's API reference and of its user guide.
+The validation follows the service's API reference and user guide.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _PATH = re.compile(r"/schedules/([^/]+)/?")
 
 
 class InvalidSchedule(Exception):
-    """AWS would refuse this with a ValidationException; the sentence says what is wrong."""
+    """A schedule that AWS refuses with a ValidationException; the message says what is wrong."""
 
 
 class Schedules:
     """Answers EventBridge Scheduler's requests.
 
-    `kept` is what the clock reads: each schedule as it was asked for.
+    `_kept` has each schedule as it was requested, by group and name; the clock reads it.
     """
 
     def __init__(self, forward: Forward, journal: Journal) -> None:
@@ -48,7 +48,7 @@ class Schedules:
         return scheduler_backends[ACCOUNT][REGION]
 
     def restore(self) -> None:
-        """Make again what the journal knows."""
+        """Create the journal's schedules again."""
         for name, kept in self._journal.read(_KIND):
             self._backend.create_schedule(
                 description="",
@@ -121,7 +121,10 @@ class Schedules:
         self._changed.notify_all()
 
     def read(self, known_version: int, wait_seconds: float = 0) -> dict[str, Any]:
-        """Return {"version", "schedules"} of another version; after the wait, schedules is None."""
+        """Return {"version", "schedules"} as soon as the version is not `known_version`.
+
+        `schedules` is None if the version has not changed after `wait_seconds`.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._version != known_version, wait_seconds)
             schedules = None if known_version == self._version else list(self._kept.values())
@@ -133,7 +136,7 @@ def _arn(group: str, name: str) -> str:
 
 
 def check(name: str, sent: dict[str, Any], now: datetime) -> None:
-    """Refuse what AWS refuses. Raises InvalidSchedule."""
+    """Raise InvalidSchedule for a request that AWS refuses."""
     target = sent.get("Target") or {}
     timezone = sent.get("ScheduleExpressionTimezone", "UTC")
     retry = target.get("RetryPolicy", {})

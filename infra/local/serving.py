@@ -1,4 +1,4 @@
-"""The emulator's HTTP server: keeps connections open, as AWS does.
+"""The emulator's HTTP server, which keeps connections open, as AWS does.
 
 werkzeug's server closes the connection after each response. Each call would need a new connection
 and a new thread, which take longer than most responses.
@@ -35,26 +35,25 @@ class Server(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log what failed; that a client went away is no failure."""
+        """Log the exception, except when the client closed the connection."""
         del request, client_address
         if not isinstance(sys.exc_info()[1], ConnectionError):
             log.exception("connection failed")
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request of a connection after the other."""
+    """Answers the requests of a connection one after the other."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    # An answer leaves in one piece.
+    # Buffer writes, so that head and body of an answer leave in one packet.
     wbufsize = -1
     server: Server
 
     def _answer(self) -> None:
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
-            # The SDK knows the length of whatever it sends. A body without one would be taken for
-            # the next request.
+            # SDKs always send a length. Without one the body would be read as the next request.
             self.close_connection = True
             self._write(Reply(411, b"a body needs a Content-Length"))
             return
@@ -64,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         try:
             reply = self.server.answer(self._request(body))
-        # Whatever moto raises is an answer to one caller; the connection and the cloud go on.
+        # moto may raise anything: answer this caller with 500, and keep serving.
         except Exception:
             log.exception("the laptop's cloud failed")
             reply = Reply(500, b"the laptop's cloud failed")
@@ -84,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def _environ(self, path: bytes, query: str) -> dict[str, Any]:
-        """Return the environment that PEP 3333 has for this request, for moto."""
+        """Return the request's WSGI environment (PEP 3333), which moto takes."""
         environ: dict[str, Any] = {
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",

@@ -1,10 +1,10 @@
-"""What a laptop prints: a line per event for people, or with `RESONA_LOG=json` a stage's lines.
+"""Print a laptop's log: a readable line per event, or with `RESONA_LOG=json` the lines of a stage.
 
     12:07:48 ✓ Report  POST localhost:9000/cron  200  3 ms
 
-Names of jobs, methods and paths are in no line of a stage. A laptop takes them from the attempt
-that is under way in the thread, or asks the table for the job, in the thread that writes. Query
-strings, headers, bodies and the texts of exceptions are in no line.
+Log records have no job names, methods or paths. They are taken here from the attempt that the
+logging thread has just made, or read from the table by the thread that writes. No line has query
+strings, headers, bodies or the texts of exceptions.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ LATE = timedelta(seconds=1)
 _LONGEST = 80
 _GREEN, _RED, _YELLOW, _DIM = "32", "31", "33", "2"
 
-# Event → its mark, its colour and its words, which may name the event's fields. What has an attempt
-# is told by `_of_attempt`.
+# Event → its mark, its colour and its text, a template of the event's fields. Events that belong to
+# an attempt get their text from `_of_attempt`.
 _WORDS: dict[str, tuple[str, str, str]] = {
     "job.created": ("+", _DIM, "created"),
     "job.changed": ("·", _DIM, "changed"),
@@ -68,8 +68,7 @@ _WORDS: dict[str, tuple[str, str, str]] = {
     "message.invalid": ("!", _RED, "a message that is none of Resona's was dropped"),
     "invocation.failed": ("!", _RED, "Resona itself failed"),
 }
-# Events of which nobody needs to know where a laptop runs: they change nothing, or another line
-# tells of it.
+# Events that a laptop does not print: nothing changed, or another line reports it.
 UNSHOWN = frozenset(
     "message.ignored schedule.orphan_deleted message.mark_failed schedule.delete_failed job.armed "
     "sweep.ended attempt.ended library.warned log_line.failed metrics.failed".split()
@@ -84,7 +83,7 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt that was made, as it is shown; `lateness` is that of a run's first."""
+    """An attempt to print. `lateness` is None except for a run's first attempt."""
 
     job_id: str
     name: str
@@ -96,12 +95,12 @@ class Attempt:
 
 
 class Underway(threading.local):
-    """The attempt that this thread has made, and of whose end no line has told yet."""
+    """The attempt that this thread has made and that is not printed yet."""
 
     attempt: Attempt | None = None
 
     def take(self, job_id: str) -> Attempt | None:
-        """Return the attempt if it is one of this job, and forget it."""
+        """Return the attempt if it belongs to this job, else None. Forget it either way."""
         attempt, self.attempt = self.attempt, None
         return attempt if attempt is not None and attempt.job_id == job_id else None
 
@@ -111,12 +110,12 @@ underway = Underway()
 
 @dataclass(frozen=True)
 class ShownSender(AttemptSender):
-    """A sender that notes what it has sent."""
+    """A sender that keeps the attempt it made in `underway`."""
 
     def attempt(
         self, ready: PreparedAttempt, run: UnfinishedRun
     ) -> tuple[datetime, AttemptResult] | None:
-        """Send the attempt, as `AttemptSender` does; note it for the line that tells its end."""
+        """Send the attempt, as `AttemptSender` does, and keep it for the line to print."""
         sent = super().attempt(ready, run)
         if sent is not None:
             started_at, exchange = sent
@@ -139,7 +138,7 @@ class ShownFiring(Firing):
     """The executor; also prints an attempt whose run another invocation has settled."""
 
     def fire(self, due: DueMessage) -> None:
-        """Fire, as `Firing` does."""
+        """Fire, as `Firing` does, and print an attempt that no event has reported."""
         underway.attempt = None
         try:
             super().fire(due)
@@ -149,7 +148,7 @@ class ShownFiring(Firing):
 
 
 def shown(firing: Firing) -> Firing:
-    """Return the same executor, which notes what it sends for the lines that are shown."""
+    """Return the executor with a sender that keeps its attempts for the lines to print."""
     sender = ShownSender(
         **{name: getattr(firing.sender, name) for name in AttemptSender.__dataclass_fields__}
     )
@@ -159,9 +158,9 @@ def shown(firing: Firing) -> Firing:
 
 
 class Told(logging.Formatter):
-    """Make the lines for people.
+    """Formats records as readable lines.
 
-    `name_of` returns a job's name, None if it is not known; it is asked once a job.
+    `name_of` returns a job's name, None if it is not known. It is called once per job.
     """
 
     def __init__(self, name_of: Callable[[str], str | None], *, colours: bool = False) -> None:
@@ -171,7 +170,7 @@ class Told(logging.Formatter):
         self._colours = colours
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record, with the place of a defect below it."""
+        """Return the line of a record; an unexpected exception adds the lines of its traceback."""
         fields = vars(record)
         attempt: Attempt | None = fields.get("attempt_made")
         if attempt is not None:
@@ -204,7 +203,7 @@ class Told(logging.Formatter):
                 str(record.msg).replace(".", " "),
             )
         else:
-            # Texts of libraries hold URLs, headers and values.
+            # Leave out the message: libraries' messages contain URLs, headers and values.
             mark, colour, words = (
                 "!",
                 _YELLOW,
@@ -234,7 +233,7 @@ class _Known(dict[str, Any]):
 
 
 def _of_attempt(attempt: Attempt, event: str, fields: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return mark, colour and words of an attempt, by its run's event."""
+    """Return mark, colour and text of an attempt and of what it means for its run."""
     status, words = fields.get("status"), _words_of(attempt)
     if event == "run.retrying":
         return "↻", _YELLOW, "  ".join([*words, f"attempt {attempt.number}, will be tried again"])
@@ -264,7 +263,7 @@ def _words_of(attempt: Attempt) -> list[str]:
 
 
 def _target(url: str) -> str:
-    """Return host, port and path of a URL as it was registered, without its query."""
+    """Return host, port and path of a URL, without its query."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -273,7 +272,7 @@ def _target(url: str) -> str:
 
 
 def _of_run(event: str, fields: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return mark, colour and words of a run of which no attempt was made in this thread."""
+    """Return mark, colour and text of a run's event without an attempt in this thread."""
     status, reason = str(fields.get("status", "")), _REASONS.get(str(fields.get("reason")))
     if event == "run.retrying":
         return "↻", _YELLOW, "will be tried again"
@@ -307,13 +306,13 @@ def _length(time: timedelta) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a caller's text for a terminal: one line, no control characters, 80 at most."""
+    """Return a user's text made safe for a terminal: at most 80 printable characters."""
     safe = "".join(sign if sign.isprintable() else "�" for sign in text)
     return safe if len(safe) <= _LONGEST else f"{safe[: _LONGEST - 1]}…"
 
 
 def _places(error: BaseException) -> list[str]:
-    """Return where an exception was raised, and its class and its causes', without their texts."""
+    """Return an exception's traceback and the classes of it and its cause, without their texts."""
     places = [
         f"{frame.filename}:{frame.lineno} in {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)[-12:]
@@ -326,17 +325,17 @@ def _places(error: BaseException) -> list[str]:
 
 
 class _Writing(QueueHandler):
-    """Hands records to the thread that writes: who logs waits for no table and no terminal."""
+    """Queues records for the thread that writes, so logging waits for no table or terminal."""
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Take what only the thread that logs knows."""
+        """Add the attempt to the record: only the logging thread has it."""
         if record.name == "resona" and record.msg in ("run.ended", "run.retrying"):
             vars(record)["attempt_made"] = underway.take(vars(record)["job_id"])
         return record
 
 
 def is_shown(record: logging.LogRecord) -> bool:
-    """Return whether a record is an event for a person."""
+    """Return whether a record is printed for people."""
     if record.levelno >= logging.ERROR:
         return True
     if record.name != "resona":
@@ -352,7 +351,7 @@ def has_colours(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool
 
 
 def is_json(environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether RESONA_LOG asks for JSON. Exits with a sentence if it cannot be understood."""
+    """Return whether RESONA_LOG is `json`. Exits with a sentence for another value."""
     text = environ.get("RESONA_LOG", "")
     if text not in ("", "json"):
         sys.exit(f"RESONA_LOG can only be `json`, or not be set; it is {text!r}")
@@ -360,10 +359,10 @@ def is_json(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def show(name_of: Callable[[str], str | None], stream: TextIO = sys.stdout) -> QueueListener:
-    """Print events on a stream, and libraries' warnings; stop the returned listener to flush them.
+    """Print events and libraries' warnings on a stream. Stop the returned listener to flush them.
 
-    Exits with a sentence for a RESONA_LOG that cannot be understood. Raises SettingMissing for such
-    a RESONA_LOG_LEVEL.
+    Exits with a sentence for an invalid RESONA_LOG. Raises SettingMissing for an invalid
+    RESONA_LOG_LEVEL.
     """
     handler: logging.Handler = logging.StreamHandler(stream)
     events = logging.getLogger("resona")

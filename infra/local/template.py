@@ -1,4 +1,4 @@
-"""The parts of infra/template.yaml that a laptop needs: tables, queues, schedule group, key."""
+"""Read from infra/template.yaml what a laptop creates: tables, queues, schedule group, key."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from infra.template import load
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A stage's resources. `tables` and `queues` are properties, names filled in.
+    """A stage's resources. `tables` and `queues` are their properties in the template.
 
-    `redrives` maps a queue to (dead-letter queue, count).
+    `redrives` maps a queue's name to its dead-letter queue's name and maxReceiveCount.
     """
 
     tables: tuple[dict[str, Any], ...]
@@ -22,7 +22,7 @@ class Template:
     key_alias: str
 
     def table(self, name: str) -> str:
-        """Return the name of the table that ends so, such as `jobs`."""
+        """Return the full name of a table such as `jobs`."""
         return next(
             str(table["TableName"])
             for table in self.tables
@@ -31,7 +31,7 @@ class Template:
 
 
 def read_template(stage: str) -> Template:
-    """Read the template for a stage."""
+    """Read the template, with the stage's name in the resources' names."""
     resources: dict[str, Any] = load()["Resources"]
 
     def properties(kind: str) -> dict[str, dict[str, Any]]:

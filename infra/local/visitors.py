@@ -1,9 +1,10 @@
-"""Which requests a laptop answers: from programs, from its own pages, and from pages CORS allows.
+"""Refuse requests that pages of other sites send to a laptop through the user's browser.
 
-A page of any site can have the browser send requests to this machine, and a name that leads here
-after the page was loaded (DNS rebinding) makes them requests of the same origin. The names are
-therefore held to those of loopback, and what browsers say of a request's origin to
-`RESONA_CORS_ORIGINS`. https://www.w3.org/TR/fetch-metadata/
+Any page can make the browser send requests to 127.0.0.1. With DNS rebinding, a host name that
+resolves to 127.0.0.1 after the page was loaded, they even have the page's own origin. So the
+request's host must be a loopback name or in `RESONA_HOSTS`, and the origin that the browser sends
+must be the laptop's own or in `RESONA_CORS_ORIGINS`. Programs send no origin and are served.
+https://www.w3.org/TR/fetch-metadata/
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ _OWN_SITES = frozenset({"same-origin", "none"})
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A request's target and origin: each header's values, as often as it was sent."""
+    """Where a request goes and which page sent it. A header that was sent twice has two values."""
 
     target: str
     version: str
     hosts: Sequence[str]
     origins: Sequence[str]
     sites: Sequence[str]
-    """Those of `Sec-Fetch-Site`, which no page can set or leave out."""
+    """The values of `Sec-Fetch-Site`, which the browser sets and no page can change."""
 
 
 def refusal(
     visitor: Visitor, names: frozenset[str], origins: frozenset[str]
 ) -> tuple[int, str] | None:
-    """Return the status and the sentence with which a request is refused, None if it is served.
+    """Return status and detail of the problem if the request is refused, None if it is served.
 
-    `names` are hosts that are answered to beside loopback's, in lower case; `origins` those whose
+    `names` are the allowed hosts besides loopback names, in lower case. `origins` are those whose
     pages may call.
     """
     hosts = visitor.hosts
@@ -63,7 +64,7 @@ def refusal(
 
 
 def read_hosts(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
-    """Read RESONA_HOSTS, the hosts that a laptop answers to beside localhost, in lower case.
+    """Read RESONA_HOSTS, the host names besides localhost that are allowed, in lower case.
 
     Raises ValueError with a sentence.
     """

@@ -1,4 +1,4 @@
-"""Requests and replies between the laptop's cloud and moto's WSGI app."""
+"""Requests and replies of the laptop's emulator, and the token that requests carry."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. Its content type is the one that AWS's JSON protocols have."""
+    """A reply. Its default content type is that of AWS's JSON protocol."""
 
     status: int
     body: bytes
@@ -40,17 +40,17 @@ class Reply:
     )
 
 
-# What of a request's signature names the key that made it.
+# The access key id in a request's signature.
 _CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/]+)/")
 
 
 def authorization(token: str) -> str:
-    """Return a header `Authorization` with the emulator's token, for a request without an SDK."""
+    """Return an `Authorization` header with the emulator's token, for requests without an SDK."""
     return f"AWS4-HMAC-SHA256 Credential={token}/laptop"
 
 
 def carries(header: str, token: str) -> bool:
-    """Return whether a header `Authorization` carries the emulator's token."""
+    """Return whether an `Authorization` header carries the emulator's token."""
     match = _CREDENTIAL.match(header)
     return match is not None and hmac.compare_digest(match[1].encode(), token.encode())
 
@@ -59,7 +59,7 @@ Forward = Callable[[Request], Reply]
 
 
 def json_error(code: str, message: str, status: int = 400, **members: Any) -> Reply:
-    """Make the error of a JSON or REST-JSON service."""
+    """Return an error as AWS's JSON and REST-JSON services send it."""
     body = json.dumps({"__type": code, "message": message, "Message": message, **members}).encode()
     return Reply(
         status, body, {"Content-Type": "application/x-amz-json-1.0", "x-amzn-errortype": code}
