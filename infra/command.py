@@ -7,7 +7,8 @@ import sys
 
 import click
 
-# Chalice's autoreload sets it for the process that serves, which imports the app in a thread.
+# Chalice's autoreload sets this variable in the process that serves. That process imports the app
+# in a thread.
 WORKER = "CHALICE_WORKER"
 _NO_PACKAGE = (
     "Resona has no package: Chalice's would lack gateway responses, retries and limits. "
@@ -16,8 +17,8 @@ _NO_PACKAGE = (
 
 
 def before_chalice() -> None:
-    """Prepare the running command. May replace the process, or end it with a sentence."""
-    # Click keeps its context for the main thread alone.
+    """Prepare the running command. It may replace the process, or exit with a sentence."""
+    # Click has a context only in the main thread.
     context = click.get_current_context(silent=True)
     if context is None and WORKER in os.environ:
         from infra.local.command import serve_from_the_main_thread

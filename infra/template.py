@@ -1,5 +1,7 @@
-"""The CloudFormation template of a stage, infra/template.yaml, as JSON: CloudFormation takes no
-anchors. `python -m infra.template` prints it.
+"""Convert a stage's CloudFormation template, infra/template.yaml, to JSON.
+
+The file uses YAML anchors, which CloudFormation does not accept. `python -m infra.template` prints
+the JSON.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Any
 import yaml
 
 TEMPLATE = Path(__file__).parent / "template.yaml"
-# PyYAML's C parser is five times as fast, where it is installed.
+# PyYAML's C parser, where it is installed, is five times as fast.
 _Safe: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -20,7 +22,7 @@ class _Loader(_Safe):  # type: ignore[valid-type,misc]  # either of the two
 
 
 def _intrinsic(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, Any]:
-    """Return a short form as it is in JSON. `!Sub` of a mapping is of the mapping's JSON."""
+    """Return a short form as JSON. `!Sub` with a mapping substitutes in the mapping's JSON."""
     value: Any
     if isinstance(node, yaml.MappingNode):
         value = json.dumps(loader.construct_mapping(node, deep=True), ensure_ascii=False)
@@ -37,8 +39,8 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 def load() -> dict[str, Any]:
-    """Return the template as CloudFormation gets it."""
-    # The loader is a safe one with CloudFormation's tags.
+    """Return the template without its anchors."""
+    # `_Loader` is PyYAML's SafeLoader, with CloudFormation's tags added.
     template = yaml.load(TEMPLATE.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
     return {name: part for name, part in template.items() if name != "Anchors"}
 
