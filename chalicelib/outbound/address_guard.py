@@ -29,7 +29,7 @@ class Failure(Exception):
 
 
 def refuse_private_address(address: IpAddress) -> str | None:
-    """Say why an address may not be called, None if it is public."""
+    """Return why an address may not be called, None if it is public."""
     kind = classify(address)
     return None if kind is AddressClass.PUBLIC else kind.value
 

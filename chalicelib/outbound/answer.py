@@ -1,7 +1,7 @@
 """Read one HTTP/1 answer from a connection, by RFC 9112.
 
-http.client drops every header after a malformed line and has limits of its own (100 header lines,
-65,536 bytes a line); urllib3 has others. A malformed line is dropped here, alone, as browsers do.
+http.client drops every header after a malformed line and has its own limits (100 header lines,
+65,536 bytes a line), and so has urllib3. Here only the malformed line is dropped, as in browsers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chalicelib.outbound.address_guard import Failure
 RECEIVE_AT_MOST = 1024 * 1024
 # The bytes of a body, without chunk framing.
 READ_AT_MOST = 64 * 1024
-# The bytes of headers that are held in memory until it is decided which are kept.
+# Bytes of headers to hold in memory; `send` then decides which of them are recorded.
 HOLD_AT_MOST = 32 * 1024
 # Credentials of the target's users, which are never kept.
 NOT_HELD = frozenset({"set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate"})
@@ -40,10 +40,10 @@ _TO_SPACE = bytes.maketrans(b"\0\r", b"  ")
 class Answer:
     """An HTTP answer.
 
-    `headers` are at most `HOLD_AT_MOST` bytes of headers, and the first `Retry-After` beyond them;
-    `has_all_headers` is False if there were more. `body` has at most `READ_AT_MOST` bytes, without
-    chunk framing; `is_whole` is False if there was more, or if TLS ended without
-    close_notify where only the close says that the body is complete.
+    `headers` has up to `HOLD_AT_MOST` bytes of headers, and the first `Retry-After` even beyond
+    that. `has_all_headers` is False if others were dropped. `body` has at most `READ_AT_MOST`
+    bytes, without chunk framing. `is_whole` is False if the body was longer, or may have been: only
+    the close of the connection marked its end, and TLS ended without close_notify.
     """
 
     status: int
@@ -128,7 +128,7 @@ class Head:
         self._coding = b""
 
     def add(self, name: bytes, value: bytes) -> None:
-        """Take one more field, its value without surrounding spaces."""
+        """Add a field; `value` has no surrounding spaces."""
         lower = name.lower().decode("ascii")
         if lower == "transfer-encoding":
             for coding in _elements(value.lower()):
@@ -137,13 +137,13 @@ class Head:
         elif lower == "content-length":
             lengths = _elements(value)
             for length in chain([next(lengths, b"")], lengths):
-                # Two different lengths are an error already; more need not be kept.
+                # Two different lengths are an error already: keep no more, a server may send many.
                 if len(self._lengths) < 2:
                     self._lengths.add(length)
         if lower in NOT_HELD:
             return
         self._size += len(name) + len(value) + len(": \r\n")
-        # The only header that decides when a run is retried.
+        # Retry-After decides when a run is retried, so keep it beyond the limit.
         is_needed = lower == "retry-after" and lower not in self.headers
         if self._size <= HOLD_AT_MOST or is_needed:
             self.headers.add(name.decode("ascii"), value.decode("latin-1"))
@@ -190,7 +190,8 @@ def read_answer(received: Received, method: str) -> Answer:
         body += piece
         if len(body) > READ_AT_MOST:
             break
-    # A chunked body marks its own end, and one with a length is complete when it has been read.
+    # A body that was cut within its length or its chunks has raised Failure above. Otherwise only a
+    # body that ends with the connection may lack bytes.
     is_whole = len(body) <= READ_AT_MOST and (head.is_chunked or not received.is_torn)
     return Answer(status, head.headers, head.has_all, bytes(body[:READ_AT_MOST]), is_whole)
 
@@ -285,8 +286,8 @@ def _chunks(received: Received) -> Iterator[bytes]:
         if not size:
             break
         yield from _counted(received, size, cut)
-        # Not by `line`, which would wait for a line end that a chunk longer than its length may
-        # never send.
+        # Do not use `line`: if the chunk is longer than its stated length, the line end that it
+        # waits for may never come.
         if not received.begins_with(b"\r\n") and not received.begins_with(b"\n"):
             if received.waiting in (b"", b"\r"):
                 raise _broken(cut)

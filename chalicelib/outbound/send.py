@@ -66,8 +66,8 @@ def send(
             Outcome.BLOCKED, wire.elapsed, error=f"the request may not be sent: {refused}"[:500]
         )
     except Exception as error:
-        # Libraries raise nearly anything at what strangers send: which kind says what it was, its
-        # text would name addresses.
+        # Hostile answers make libraries raise nearly any exception. Judge it by its class: its text
+        # may contain addresses.
         failure = next(
             (cause for cause in _causes(error) if isinstance(cause, Failure)), None
         ) or _meaning(error, wire)
@@ -95,9 +95,7 @@ def _host_of(url: str) -> str:
 
 
 def _target_of(url: str) -> str:
-    """Return path and query as they were registered; empty for what is no URL, which is refused
-    anyway.
-    """
+    """Return path and query as registered; empty for an invalid URL, which is refused later."""
     rest = url.partition("://")[2]
     authority = re.split("[/?]", rest, maxsplit=1)[0]
     target = rest[len(authority) :]
@@ -112,7 +110,7 @@ def _headers(request: Request, run_headers: Mapping[str, str]) -> dict[str, str]
         name: value for name, value in request.headers.items() if name.lower() != "user-agent"
     }
     agent = request.headers[own["user-agent"]] + " " if "user-agent" in own else ""
-    # `identity`, since nothing is decoded.
+    # Ask for `identity`: answers are not decompressed.
     return {**headers, "User-Agent": f"{agent}{_AGENT}", "Accept-Encoding": "identity"}
 
 
@@ -127,7 +125,7 @@ def _exchange(
         headers["Content-Type"] = content_type
     prepared = requests.PreparedRequest()
     prepared.prepare(method=request.method, url=request.url, headers=headers, data=body)
-    # As it was registered: requests would unescape and escape anew.
+    # Set the URL as registered: `prepare` would unescape and escape it again.
     prepared.url = request.url
     with contextlib.closing(Adapter(wire)) as adapter:
         adapter.send(prepared, stream=True, timeout=wire.remaining, verify=True, proxies={}).close()
@@ -161,7 +159,7 @@ def _kept_headers(answer: Answer, mask: Mask) -> tuple[dict[str, str], bool]:
     """Return the recorded headers by lower-case name, and whether these are all headers."""
     fields, came, is_all = list[tuple[str, list[str]]](), 0, answer.has_all_headers
     for name in answer.headers:
-        # Hiding shortens headers, so up to twice as much is searched as is recorded.
+        # Hiding secrets shortens headers: search twice as many bytes as are recorded.
         if came > 2 * KEEP_HEADERS:
             is_all = False
             break
@@ -180,7 +178,7 @@ def _kept_headers(answer: Answer, mask: Mask) -> tuple[dict[str, str], bool]:
 
 
 def _text(kept: bytes, *, is_whole: bool) -> tuple[str, str | None]:
-    """Return the bytes as text, or as base64 if they are not UTF-8, and the encoding.
+    """Return the bytes as text with None, or as base64 with "base64" if they are not UTF-8.
 
     If the body was cut within a character, the part of that character is dropped.
     """

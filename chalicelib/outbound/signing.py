@@ -19,8 +19,8 @@ def sign(secret: str, message_id: str, timestamp: datetime, body: bytes) -> str:
     """Return the signature of a message, `v1,…`.
 
     It is the HMAC-SHA256 of `id.timestamp.body`, with the timestamp in whole Unix seconds. `secret`
-    is `whsec_` and base64; `message_id` has no full stop. Raises ValueError for any other; the
-    message contains neither.
+    is `whsec_` and base64; `message_id` has no full stop. Raises ValueError otherwise, with a
+    message that contains neither of them.
     """
     if "." in message_id:
         raise ValueError("a message id has no full stop")

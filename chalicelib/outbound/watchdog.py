@@ -70,7 +70,8 @@ class Watchdog:
         due = [watch for watch in self._watched if watch.until <= now]
         self._watched.difference_update(due)
         if not due:
-            # A block that ends early does not wake this thread, so that it may wake for nothing.
+            # A block that ends early does not notify this thread: it wakes at the old deadline and
+            # finds nothing due.
             self._wakes_at = min((watch.until for watch in self._watched), default=math.inf)
             self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
         return due
