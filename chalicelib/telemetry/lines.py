@@ -38,8 +38,8 @@ class Line(logging.Formatter):
     """Formats a record as a line. `keys` are added to every line of the current invocation.
 
     Fields that are None are left out. Events are records of the logger `resona` without arguments.
-    Of all other records, which libraries log, a line has only the place: their texts contain URLs,
-    headers and values.
+    All other records come from libraries, and their texts contain URLs, headers and values: their
+    lines have only the place in the code that logged them.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ def told_of(error: BaseException) -> dict[str, Any]:
     body.
     """
     causes = [_named(cause) for cause in _causes(error)]
-    # A service that does not answer is no defect of the code: a stack trace would not help.
+    # Unavailable is no defect of the code: a stack trace would not help.
     place = [] if isinstance(error, Unavailable) else _stack(error.__traceback__)
     return {**_named(error), "causes": causes or None, "stack_trace": place or None}
 
@@ -104,8 +104,8 @@ def _named(error: BaseException) -> dict[str, str]:
     if isinstance(error, Unavailable | SettingMissing):
         # These messages contain only names of services and settings.
         named["why"] = str(error)
-    # An error of botocore: code and operation tell which permission is missing. The text contains
-    # values.
+    # For an error of botocore, code and operation show which permission is missing. Its text
+    # contains values.
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         named |= {
@@ -156,6 +156,6 @@ class Lines(logging.StreamHandler[TextIO]):
             "levelname": "ERROR",
             "place": f"{record.pathname}:{record.lineno}",
         }
-        # If nothing can be written, the caller goes on.
+        # If not even this can be written, go on without a line.
         with contextlib.suppress(OSError, ValueError):
             self.stream.write(self.format(logging.makeLogRecord(failed)) + self.terminator)

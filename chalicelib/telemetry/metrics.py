@@ -74,7 +74,7 @@ class Tally(logging.Handler):
             case "job.overdue" | "sweep.failed":
                 self._counts["Overdue"] += 1
             case "sweep.ended":
-                # Writes 0 if no job was overdue, so that the metric has a value each minute.
+                # Write 0 if no job was overdue, so that the metric has a value each minute.
                 self._counts["Overdue"] += 0
 
     def _attempt(self, fields: dict[str, Any], lateness_ms: int | None) -> None:
