@@ -9,7 +9,7 @@ from chalicelib.api.routes import bulk, documentation, health, jobs, runs, secre
 from chalicelib.aws import clients
 from chalicelib.handlers import authorizer, composition
 
-# API Gateway's metrics are counted by this name: two stages in one region need two.
+# API Gateway's metrics are grouped by this name, so it must contain the stage.
 app = Chalice(app_name=f"resona-{os.environ.get('RESONA_STAGE', 'local')}", configure_logs=False)
 app.register_blueprint(authorizer.functions, name_prefix="")
 for blueprint in (
@@ -26,15 +26,15 @@ cors.serve_preflights(app)
 app.register_middleware(routing.observed, "http")
 routing.backend.compose(composition.scheduling)
 
-# Chalice's commands set this variable, Lambda does not, and `infra` is not deployed. This must come
-# before the executor: a deploy sets RESONA_CONCURRENCY, which the executor reads when imported.
+# Only Chalice's commands set this variable; `infra` is not deployed. This must precede the import
+# of the executor, which reads RESONA_CONCURRENCY at import: a deploy sets it here.
 if "AWS_CHALICE_CLI_MODE" in os.environ:
     from infra.command import before_chalice
 
     before_chalice()
 
-# Chalice deploys the functions that it finds here. In Lambda each function imports its own module,
-# and the API does without the executor, for a shorter cold start.
+# Chalice deploys the functions that it finds registered here. In Lambda each function imports its
+# own module, so the API skips the executor, for a shorter cold start.
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     clients.make_early("dynamodb", "sqs", "scheduler")
 else:

@@ -36,7 +36,7 @@ class Settings:
     """
 
     stage: str
-    """`local`, `dev`, `prod` or a name of your own; `local` alone needs no keys."""
+    """`local`, `dev`, `prod` or a name of your own; only `local` needs no keys."""
     jobs_table: str
     """The DynamoDB table of definitions and states."""
     runs_table: str
@@ -80,9 +80,9 @@ class ApiKeySettings:
 def read_settings(environ: Mapping[str, str] = os.environ, function_arn: str = "") -> Settings:
     """Read the settings of the API and the executor. Raises SettingMissing, naming the variable.
 
-    `function_arn` is the ARN of the running Lambda function, from its invocation's context: ARNs
-    and the queue's URL need the account, which Lambda has in no environment variable. It may be
-    empty if those settings are set.
+    `function_arn` is the ARN of the running Lambda function, from its invocation's context. It
+    completes the ARNs and the queue's URL: they contain the account's id, which is in no
+    environment variable of Lambda. It may be empty if those settings are set.
     """
     stage = _stage(environ)
     here = _Here(environ, function_arn)
@@ -134,7 +134,7 @@ def read_concurrency(environ: Mapping[str, str] = os.environ) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Here:
-    """Derive names that contain the account and the region; a variable that is set comes first."""
+    """Derives names that contain the account and the region, unless their variable is set."""
 
     environ: Mapping[str, str]
     function_arn: str
@@ -172,9 +172,9 @@ def _stage(environ: Mapping[str, str]) -> str:
 
 
 def read_origins(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
-    """Read the origins whose pages may call the API; none unless set.
+    """Read RESONA_CORS_ORIGINS, the origins whose pages may call the API; none unless set.
 
-    Raises SettingMissing for what is no origin.
+    Raises SettingMissing for an invalid origin.
     """
     origins = [
         text.strip() for text in environ.get("RESONA_CORS_ORIGINS", "").split(",") if text.strip()
@@ -189,9 +189,9 @@ def read_origins(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
 
 
 def read_log_level(environ: Mapping[str, str] = os.environ) -> int:
-    """Read from which level on events are written, `RESONA_LOG_LEVEL`: INFO unless set.
+    """Read RESONA_LOG_LEVEL, the lowest level of the events that are logged; INFO unless set.
 
-    Raises SettingMissing for what is no level.
+    Raises SettingMissing for an unknown level.
     """
     name = environ.get("RESONA_LOG_LEVEL", "") or "INFO"
     if name not in _LEVELS:

@@ -1,10 +1,10 @@
-"""The composition root: put together what each Lambda function needs, from its settings.
+"""The composition root: build each Lambda function's use cases and stores from the settings.
 
-Each function's parts are imported where they are put together, since a cold start pays for every
-import: the authorizer loads no stores of jobs, and the API nothing that sends requests.
+Imports are inside the functions, because a cold start pays for every import: the authorizer does
+not load the job stores, and the API does not load the code that sends requests.
 
-`function_arn` is the ARN of the function that runs, as it is invoked; empty when the settings name
-everything that needs the account or the region. All raise SettingMissing.
+`function_arn` is the ARN of the running Lambda function, from its invocation. It may be empty if
+the settings contain every ARN and URL. All functions raise SettingMissing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def scheduling(function_arn: str = "", refuse_host: HostRule | None = None) -> Scheduling:
-    """Return the use cases of the API. `refuse_host` None refuses private hosts."""
+    """Return the use cases of the API. With `refuse_host` None, private hosts are refused."""
     from chalicelib.aws.due_queue import DueQueue
     from chalicelib.aws.job_store import JobStore
     from chalicelib.aws.quota_store import QuotaStore
@@ -69,7 +69,7 @@ def scheduling(function_arn: str = "", refuse_host: HostRule | None = None) -> S
 
 
 def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
-    """Return the use cases of the executor. `guard` None lets it call public addresses alone."""
+    """Return the use cases of the executor. With `guard` None, it calls only public addresses."""
     from chalicelib.aws.due_queue import DueQueue
     from chalicelib.aws.job_store import JobStore
     from chalicelib.aws.run_store import RunStore
@@ -102,7 +102,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
 
 
 def authenticator(function_arn: str = "") -> Authenticator:
-    """Return what checks the keys of a stage. It needs no ARN."""
+    """Return the authenticator of the stage's API keys. `function_arn` is not used."""
     from chalicelib.aws.api_key_store import ApiKeyStore
     from chalicelib.handlers.authorizer import Authenticator
 

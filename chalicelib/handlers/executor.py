@@ -43,8 +43,8 @@ def wake(event: dict[str, str], context: object) -> None:
         on_wake(event, firing.get(_arn(context)))
 
 
-# The maximum concurrency limits the poller. Reserved concurrency would throttle messages that were
-# received already, and they would wait for the visibility timeout.
+# The maximum concurrency limits SQS's poller. Reserved concurrency would throttle the function when
+# the poller has already received messages, and these would wait for the visibility timeout.
 @functions.on_sqs_message(
     queue=due_queue_name(),
     batch_size=_BATCH,
@@ -70,7 +70,7 @@ def _arn(context: object) -> str:
 
 
 def on_wake(event: dict[str, str], use_cases: Firing) -> None:
-    """Wake for the schedule and the time in its input."""
+    """Send the due message for the schedule and the scheduled time in the event."""
     use_cases.wake(event["schedule"], parse_instant(event["scheduled_time"]))
 
 
@@ -84,7 +84,7 @@ def on_messages(event: SQSEvent, use_cases: Firing) -> None:
 
 
 def _fire(record: SQSRecord, use_cases: Firing) -> int:
-    """Fire for one message; return how many were fired, 0 for one that cannot be read."""
+    """Fire for one message. Return 1, or 0 for a message that cannot be read."""
     try:
         due = load_due(record.body)
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Retries with exponential backoff and jitter: how often something is tried, and the pauses."""
+"""Retry a call with exponential backoff and jitter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _LONGEST_PAUSE_SECONDS = 0.4
 def pause_after(tries: int, sleep: Callable[[float], None], *, jitter: float = 1) -> None:
     """Sleep for up to 0.01 s * 2^tries, at most 0.4 s; `tries` counts from 1.
 
-    `jitter` is the share of the pause that is random: those who met once must not meet again.
+    `jitter` is the share of the pause that is random, 0 to 1: it keeps processes that collided from
+    retrying at the same time.
     """
     longest = min(_LONGEST_PAUSE_SECONDS, 0.01 * 2**tries)
     sleep(random.uniform(1 - jitter, 1) * longest)

@@ -10,8 +10,9 @@ _Answer = TypeVar("_Answer")
 
 
 class RunAll(Protocol):
-    """Run the calls concurrently; return their results in order once all are done. Raises what
-    the first of them raised.
+    """Run the calls concurrently, and return their results in order once all are done.
+
+    Raises the exception of the first call that failed, by the same order.
     """
 
     def __call__(self, calls: Sequence[Callable[[], _Answer]]) -> list[_Answer]: ...
