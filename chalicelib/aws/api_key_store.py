@@ -3,7 +3,7 @@
     id           hash
     digest       SHA-256 of the secret; the secret itself is not stored
     tenant, scopes, created_at
-    expires_at, revoked_at   absent: never, not yet
+    expires_at, revoked_at   absent if it never expires, and until it is revoked
 
 Keys are never deleted, so that expired and revoked ones can be looked up.
 """
@@ -39,7 +39,7 @@ class ApiKeyStore:
     def get(self, key_id: str) -> StoredApiKey | None:
         """Return a key, None if there is none.
 
-        Read consistently, so that a revoked key is seen as revoked at once.
+        The read is consistent, so a revocation is seen at once.
         """
         item = self._table.get(id=key_id)
         return _read(item) if item else None
@@ -47,7 +47,7 @@ class ApiKeyStore:
     def add(self, record: StoredApiKey) -> None:
         """Write a new key. Raises IdIsTaken."""
         if not self._table.put(_write(record), Condition("attribute_not_exists(id)")):
-            # The SDK may have repeated a write whose answer was lost.
+            # The SDK may have repeated this write after its answer was lost: success.
             found = self.get(record.id)
             if found is None or found.digest != record.digest:
                 raise IdIsTaken

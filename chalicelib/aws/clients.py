@@ -32,7 +32,7 @@ _CONFIG = Config(
     parameter_validation=False,
 )
 
-# Refusals without any effect: a later try may succeed.
+# Codes of requests that were refused without effect because of a concurrent one.
 _CONFLICTS = frozenset(
     {"TransactionConflictException", "TransactionConflict", "TransactionInProgressException"}
 )
@@ -53,9 +53,9 @@ _early: dict[str, Any] = {}
 
 
 def make_early(*services: str) -> None:
-    """Make clients while Lambda initialises a function, when it has more CPU than later.
+    """Create clients while Lambda initializes a function, when it has more CPU than later.
 
-    The functions below return these clients. Outside Lambda, do nothing.
+    The functions below return these clients. Does nothing outside Lambda.
     """
     if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
         return
@@ -100,7 +100,7 @@ def cancellation_reasons(error: ClientError) -> list[dict[str, Any]]:
 
 
 class Caller:
-    """Make requests to one part of AWS, named `part` in errors; `sleep` takes seconds."""
+    """Makes requests to one service. Errors name it `part`; `sleep` takes seconds."""
 
     def __init__(self, part: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self.part = part
@@ -109,12 +109,12 @@ class Caller:
     def __call__(self, request: Callable[[], _Answer], *, writes: bool = False) -> _Answer:
         """Make a request, and retry it with backoff after a conflict or a throttle.
 
-        Raises ClientError for a failed condition and any other refusal, which the caller decides
-        on; Unavailable if the service does not answer, with `unknown` if a write may have taken
+        Raises ClientError for a failed condition and any other refusal, for the caller to handle.
+        Raises Unavailable if the service does not answer, with `unknown` if a write may have taken
         effect.
         """
         unknown = False
-        # Equal jitter: what is throttled must wait in any case.
+        # Half of the pause is fixed: a throttled request must wait.
         for _ in tries(self._sleep, _TRIES, jitter=0.5):
             try:
                 return request()
@@ -124,7 +124,7 @@ class Caller:
                     if metadata.get("HTTPStatusCode", 0) >= 500:
                         raise Unavailable(self.part, unknown=writes) from error
                     raise
-                # The SDK's earlier tries, inside this one, may have timed out after their effect.
+                # Within this try the SDK may have tried before, and timed out after the write.
                 unknown = unknown or (writes and metadata.get("RetryAttempts", 0) > 0)
             except BotoCoreError as error:
                 raise Unavailable(self.part, unknown=writes) from error
@@ -132,7 +132,7 @@ class Caller:
 
 
 def _is_passing(error: ClientError) -> bool:
-    """Say whether the request was refused for load or conflict only, with no failed condition."""
+    """Return whether the refusal is temporary: load or conflicts only, no failed condition."""
     if code_of(error) in _CONFLICTS | _THROTTLES:
         return True
     codes = {reason.get("Code") for reason in cancellation_reasons(error)}

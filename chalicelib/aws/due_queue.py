@@ -35,8 +35,9 @@ class DueQueue:
     def send(self, dues: Sequence[DueMessage], now: datetime) -> None:
         """Send messages that arrive at their times, up to a second early: SQS waits whole seconds.
 
-        Messages further away than 15 minutes arrive after 15. Idempotent. Raises Unavailable if any
-        was not sent; the state in the job table, written before, lets the sweeper send it again.
+        Messages that are due later than in 15 minutes arrive after 15. Idempotent. Raises
+        Unavailable if any was not sent; the sweeper sends it again, from the state that was written
+        before.
         """
         for start in range(0, len(dues), 10):
             self._send(

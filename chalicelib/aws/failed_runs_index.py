@@ -1,4 +1,4 @@
-"""The index of failed and missed runs: the keys of their records in it, and how it is read.
+"""The index of failed and missed runs: its keys, and how to read the newest entries.
 
     wrong_shard   hash    <tenant>#<shard>
     wrong_at      range   <when the run ended>#<its status>#<job>#<run>
@@ -44,12 +44,12 @@ class FailedRunEntry:
 
 
 def is_position(text: str) -> bool:
-    """Say whether a text can be a position in the index."""
+    """Return whether a text can be a position in the index."""
     return _POSITION.fullmatch(text) is not None
 
 
 def index_keys(tenant: str, job_id: str, key: RunKey, status: RunStatus, at: datetime) -> Item:
-    """Return a record's keys in the index; none for a run that has not failed or been missed."""
+    """Return a record's index keys; empty for a run that is neither failed nor missed."""
     if status not in WRONG:
         return {}
     shard = zlib.crc32(job_id.encode()) % FAILED_RUN_SHARDS
@@ -64,12 +64,12 @@ def newest(
 ) -> tuple[list[FailedRunEntry], bool]:
     """Return the newest `limit` entries of a tenant, and whether there are more.
 
-    `query` reads up to `limit` entries of a shard, newest first; it returns them and where to go
-    on, None at the end.
+    `query` reads up to `limit` entries of a shard, newest first; it returns them and the key of the
+    next page, None at the end.
     """
     entries: list[FailedRunEntry] = []
-    # A shard that was not read to its end may have more entries below the last one that was read:
-    # older entries of the other shards must wait.
+    # A shard that was not read to its end may have more entries older than the last one read. Older
+    # entries of other shards are therefore left for the next page.
     known_down_to = ""
     for shard in range(FAILED_RUN_SHARDS):
         items, place = query(f"{tenant}#{shard}")

@@ -28,7 +28,7 @@ _ABSENT = Condition("attribute_not_exists(id)")
 class Answered:
     """The first answer to a request with an Idempotency-Key.
 
-    `fingerprint` tells whether a repeat is the same request.
+    `fingerprint` is compared to detect a different request with the same key.
     """
 
     fingerprint: str
@@ -78,14 +78,15 @@ def put_definition(table: str, definition: Definition) -> Put:
 
 
 def put_key(table: str, tenant: str, key: str, job_id: str) -> Put:
-    """Return the write that reserves a job key, conditional on its being free."""
+    """Return the write that reserves a job key, conditional on the key being free."""
     item = {"id": key_name(tenant, key), "part": "name", "job_id": job_id}
     return Put(table, item, _ABSENT)
 
 
 def put_answer(table: str, idempotency: Idempotency, now: datetime) -> Put:
-    """Return the write of the first answer to an Idempotency-Key, conditional on there being none
-    yet, or an expired one.
+    """Return the write of the first answer to an Idempotency-Key.
+
+    Its condition: there is no answer yet, or an expired one.
     """
     answered = idempotency.answered
     item = {

@@ -4,7 +4,7 @@
     part  range   `definition`: what the user wrote; `state`: where the job stands
 
     index by_tenant (keys only):  tenant, id                on definitions
-    index by_watch  (keys only):  watch_shard, watch_at     on states that wait for something
+    index by_watch  (keys only):  watch_shard, watch_at     on states with a `watch_at`
 
 A state is written only if its revision is still the one that was read. Each write has a random
 `write_token`: if its answer was lost and the SDK repeated it, the repeat is refused by an item with
@@ -151,9 +151,9 @@ class JobStore:
         *,
         now: datetime,
     ) -> None:
-        """Write the next revision of a state, in one transaction with the writes `beside` it and
-        the answer to an Idempotency-Key.
+        """Write the next revision of a state.
 
+        The writes `beside` it and the answer to an Idempotency-Key are in the same transaction.
         Raises StateChanged, AlreadyAnswered.
         """
         answer = [put_answer(self._table.name, idempotency, now)] if idempotency else []
@@ -175,11 +175,10 @@ class JobStore:
     def page(
         self, tenant: str, before: str | None, limit: int
     ) -> tuple[list[tuple[Definition, State]], str | None]:
-        """Return up to `limit` of the tenant's jobs, newest first, and the id to go on before, None
-        at the end.
+        """Return up to `limit` of the tenant's jobs, newest first, and the next page's `before`.
 
-        `before` is a job's id; None begins with the newest. A job that the index still has though
-        it was deleted is left out.
+        `before` is a job's id, None for the first page and after the last. Deleted jobs that are
+        still in the index are left out.
         """
         items, place = self._table.query(
             Condition("tenant = :tenant", {":tenant": tenant}),
@@ -198,14 +197,14 @@ class JobStore:
             definition, state = items.get((job_id, "definition")), items.get((job_id, "state"))
             if definition and state:
                 pairs.append((read_definition(definition), read_state(state)))
-        # A batch reads each item on its own: a pair with a change in between is read again.
+        # A batch reads each item by itself: `_whole` reads a pair again that changed in between.
         return [pair for pair in map(self._whole, pairs) if pair is not None]
 
     def _whole(self, pair: tuple[Definition, State]) -> tuple[Definition, State] | None:
         return pair if pair[0].edition == pair[1].edition else self.load(pair[0].id)
 
     def existing(self, ids: Iterable[str]) -> set[str]:
-        """Return those of the ids, each given once, that have a job. Read consistently."""
+        """Return the ids that have a job. Read consistently. Each id must be given once."""
         return {job_id for job_id, _ in self._batch(ids, ("state",))}
 
     def _batch(
@@ -217,10 +216,9 @@ class JobStore:
     def overdue(
         self, shard: int, now: datetime, limit: int, after: Item | None = None
     ) -> tuple[list[str], Item | None]:
-        """Return the ids of up to `limit` jobs of a shard whose `watch_at` has passed, the longest
-        overdue first, and where to go on, None at the end.
+        """Return up to `limit` ids of a shard's jobs whose `watch_at` has passed, oldest first.
 
-        `after` None begins with the longest overdue.
+        Also return the key of the last one, to give as `after` for the next page; None at the end.
         """
         is_overdue = Condition(
             "watch_shard = :shard AND watch_at <= :now",
@@ -230,17 +228,18 @@ class JobStore:
         return [item["id"] for item in items], place
 
     def _write(self, writes: Sequence[Write], *, key: str | None = None) -> None:
-        """Make all writes or none, the one of the state first; `key` is the job key among them."""
+        """Make all writes or none. The first is that of the state; `key` is the job key, if any."""
         refused = self._table.write(*writes)
         if not refused:
             return
         if 0 in refused:
-            # The state decides before the names do.
+            # A changed state is reported before a taken name.
             self._check_refusal(writes[0], refused[0])
             return
         puts = [write for write in map(writes.__getitem__, refused) if isinstance(write, Put)]
         parts = {put.item["part"] for put in puts}
-        # A repeated create finds its key taken by its own first try: it gets the first answer.
+        # A repeated create finds its job key taken by its own first try. It must get the first
+        # answer, so check the Idempotency-Key before the job key.
         if "answer" in parts:
             raise AlreadyAnswered
         if "name" in parts and key is not None:
@@ -248,9 +247,10 @@ class JobStore:
         raise Unavailable(_PART)
 
     def _check_refusal(self, write: Write, item: Item) -> None:
-        """Raise StateChanged unless the item that is there was put there by this very write."""
+        """Raise StateChanged unless the existing item was written by this very write."""
         ours = write.item["write_token"] if isinstance(write, Put) else None
         if item and ours and item.get("write_token") == ours:
             return
-        # After a refused delete, no item: it is deleted already, by our own lost try or by another.
+        # A refused delete without an item: the job was deleted already, by our first try, whose
+        # answer was lost, or by another client.
         raise StateChanged(read_state(item) if item else None)

@@ -51,7 +51,7 @@ class QuotaStore:
         try:
             self._take(tenant, now)
         except Unavailable as error:
-            # Only the use may have been written, not the job.
+            # Without `unknown`: the usage may have been written, but the job was not.
             raise Unavailable(_PART) from error
 
     def _take(self, tenant: str, now: datetime) -> None:
@@ -93,9 +93,9 @@ class QuotaStore:
         )
 
     def _write(self, tenant: str, old: Usage | None, new: Usage) -> None:
-        """Write a usage in place of the one that was read.
+        """Replace the usage that was read; do nothing if another writer has already replaced it.
 
-        If another writer was first, theirs is as good.
+        The other writer's usage is as good.
         """
         item: Item = {
             **_key(tenant),
@@ -114,7 +114,7 @@ class QuotaStore:
         self._table.put(item, unchanged)
 
     def _count(self, tenant: str, before: datetime) -> int:
-        """Count the tenant's jobs that were made before an instant."""
+        """Count the tenant's jobs that were created before an instant."""
         earlier = Condition(
             "tenant = :tenant AND id < :before",
             {":tenant": tenant, ":before": least_job_id(before)},

@@ -85,11 +85,11 @@ class RunStore:
         self._retention = retention
 
     def record(self, tenant: str, record: Attempt, revision: int) -> bool:
-        """Write an attempt's record, again if its result has changed.
+        """Write an attempt's record, or replace the same owner's record of no later revision.
 
-        False if another owner's record of it is there, or one of a later revision. `revision` is
-        that of the state on which the result was decided: a write that was given up on, and takes
-        effect late, must not undo its successor.
+        Return False if the record is another owner's or of a later revision. `revision` is
+        that of the state on which the result was decided: a write that timed out, and takes effect
+        late, must not undo its successor.
         """
         absent_or_own_and_earlier = Condition(
             "attribute_not_exists(job_id) OR #owner = :owner AND revision <= :revision",
@@ -129,8 +129,9 @@ class RunStore:
     def run(
         self, job_id: str, key: RunKey, now: datetime, *, responses: bool = True
     ) -> StoredRun | None:
-        """Return the records of one run, None if there are none; with `responses` False, long
-        responses are None.
+        """Return the records of one run, None if there are none.
+
+        With `responses` False, long responses are None.
         """
         of_run = Condition(
             "job_id = :job AND begins_with(sort, :run)", {":job": job_id, ":run": f"{key.sort}#"}
@@ -142,14 +143,13 @@ class RunStore:
     def page(
         self, job_id: str, before: RunKey | None, limit: int, now: datetime
     ) -> list[StoredRun]:
-        """Return up to `limit` recorded runs, newest first, that sort before the given one; None
-        begins with the newest.
+        """Return up to `limit` recorded runs, newest first, starting after the run `before`.
 
-        Long responses are not read: they are None.
+        `before` None starts with the newest. Long responses are not read: they are None.
         """
         items: list[Item] = []
         place, runs, asked, is_over = before.sort if before else "~", 0, limit + 1, False
-        # The last run may go on below the last item that was read.
+        # Read one run more than asked for: only then is the last one complete.
         while not is_over and runs <= limit:
             below = Condition(
                 "job_id = :job AND sort < :before", {":job": job_id, ":before": place}
@@ -168,11 +168,11 @@ class RunStore:
     def failed_runs(
         self, tenant: str, before: str | None, limit: int
     ) -> tuple[list[FailedRunEntry], bool]:
-        """Return up to `limit` entries of the tenant's failed and missed runs, the last to end
-        first, and whether more follow.
+        """Return up to `limit` entries of the tenant's failed and missed runs, latest end first.
 
-        `before` is the position to go on from, None begins with the newest. The index may lag by a
-        second, and still has records that have expired or belong to a deleted job.
+        Also return whether there are more. `before` is the position of the last entry of the page
+        before, None for the first page. The index may lag by a second, and may contain records that
+        have expired or belong to a deleted job.
         """
 
         def query(shard: str) -> tuple[list[Item], Item | None]:
@@ -255,7 +255,7 @@ def _attempt(item: Item, responses: Mapping[tuple[str, str], str]) -> Attempt:
 def _gather(
     items: Iterable[Item], responses: Mapping[tuple[str, str], str] = MappingProxyType({})
 ) -> list[StoredRun]:
-    """Group items by run, in the order in which the runs first come."""
+    """Group items by run; the runs keep the order of their first items."""
     by_key: dict[RunKey, list[Item]] = {}
     for item in items:
         by_key.setdefault(_key(item), []).append(item)

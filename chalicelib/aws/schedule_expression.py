@@ -1,8 +1,8 @@
-"""Triggers as expressions of EventBridge Scheduler that wake two minutes before each occurrence.
+"""Convert triggers to EventBridge Scheduler expressions that wake 2 minutes before occurrences.
 
-An expression may wake more often than the trigger occurs: the executor then finds nothing due. This
-keeps the rules simple: minutes are shifted; hours, days and months are widened where the shift
-crosses into the one before, and where a cron restricts both day of month and day of week.
+An expression may wake more often than the trigger occurs: the executor then finds nothing due. So
+the rules can be simple. Minutes are shifted. Hours, days and months are widened where the shift
+crosses into the previous one, and days where a cron restricts both day of month and day of week.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _offsets(timezone: str) -> frozenset[int]:
 
 
 def _written(cron: Cron, minutes: set[int], hours: set[int], shifts: set[int]) -> str:
-    """Return the cron expression; `shifts`: the possible days from an occurrence to its wake."""
+    """Return the cron expression; `shifts` are the possible days from an occurrence to its wake."""
     # A shift of any number of days reaches at most the next or the previous month.
     steps = {0, *((shift > 0) - (shift < 0) for shift in shifts)}
     months = {(month - 1 + step) % 12 + 1 for month in cron.fields.months for step in steps}
@@ -95,7 +95,7 @@ def _written(cron: Cron, minutes: set[int], hours: set[int], shifts: set[int]) -
 def _days(cron: Cron, shifts: set[int]) -> tuple[str, str]:
     """Return the fields day of month and day of week.
 
-    EventBridge takes only one of them: a cron that matches either becomes every day.
+    EventBridge accepts only one of them: a cron that restricts both becomes every day.
     """
     fields = cron.fields
     if not fields.both_days:

@@ -71,7 +71,7 @@ class Schedules:
                         "Input": json.dumps(
                             {"schedule": name, "scheduled_time": "<aws.scheduler.scheduled-time>"}
                         ),
-                        # The sweeper has armed the job before a wake is later than this.
+                        # After 300 s the sweeper has armed the job: a later wake is useless.
                         "RetryPolicy": {
                             "MaximumEventAgeInSeconds": 300,
                             "MaximumRetryAttempts": 10,

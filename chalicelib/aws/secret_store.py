@@ -4,7 +4,7 @@
     name     range: `secret#<NAME>`, or `signing` for the tenant's signing secrets
     value    ciphertext in base64; the signing secrets are one JSON text
     created_at, updated_at   ISO 8601
-    unfit_for   `header` if no header can carry the value (the API may encrypt it, not decrypt it)
+    unfit_for   `header` if no header can carry the value (the API encrypts but cannot decrypt)
     used_in     `header` if a job has named the secret in a header since it was first put
     replaced    earlier values, newest first, each with the time until which it is hidden, JSON
     revision, write_token    on `signing` only
@@ -61,7 +61,7 @@ def _in_turn(calls: Sequence[Callable[[], list[str]]]) -> list[list[str]]:
 
 
 class SecretStore:
-    """Secrets and signing secrets. `kms` makes the client, which not every function needs."""
+    """Secrets and signing secrets. `kms` creates the client when it is first needed."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class SecretStore:
         quota: int = 0,
         run_all: Callable[[Sequence[Callable[[], list[str]]]], list[list[str]]] = _in_turn,
     ) -> None:
-        """`key` is a KMS key id. `quota` is how many secrets a tenant may have, 0 any number.
+        """Use the KMS key `key`. A tenant may have `quota` secrets; 0 is no quota.
 
         `run_all` makes the calls that decrypt.
         """
@@ -92,17 +92,17 @@ class SecretStore:
         return self._make_kms()
 
     def put(self, tenant: str, name: str, value: str, now: datetime) -> None:
-        """Store a value under a name, in place of the one that is there.
+        """Create or replace the secret with this name.
 
-        A write that takes effect late undoes no later one. Raises QuotaExceeded, and InvalidInput
-        if a job uses the secret in a header that cannot carry the value. Puts of new names at the
-        same time may exceed the quota by their number.
+        A write that takes effect late cannot undo a later one. Raises QuotaExceeded, and
+        InvalidInput if a job uses the secret in a header that cannot carry the value. Concurrent
+        puts of new names may exceed the quota by their number.
         """
         sealed = self._encrypted(tenant, _secret(name), value)
         for _ in tries(self._sleep, _TRIES):
             before = self._item(tenant, _secret(name))
             if before is not None and before["value"] == sealed:
-                # A write of ours whose answer was lost has taken effect.
+                # An earlier try whose answer was lost has taken effect.
                 return
             self._check_put(tenant, value, before)
             item: Item = {
@@ -133,14 +133,16 @@ class SecretStore:
 
     def delete(self, tenant: str, name: str) -> None:
         """Delete a secret. Raises SecretNotFound."""
-        # A read and no condition: a repeat after a lost answer would find the condition failed.
+        # Read first instead of using a condition, which would fail when the SDK repeats the delete
+        # after a lost answer.
         if self.missing(tenant, [name]):
             raise SecretNotFound
         self._table.delete(tenant=tenant, name=_secret(name))
 
     def names(self, tenant: str, after: str = "", most: int = 1000) -> list[SecretDates]:
-        """Return up to `most` of the tenant's secrets without their values, by name, those after a
-        name.
+        """Return up to `most` of the tenant's secrets, without values, sorted by name.
+
+        Only names greater than `after` are returned.
         """
         of_tenant = Condition(
             "tenant = :tenant AND begins_with(#name, :secret)",
@@ -159,15 +161,14 @@ class SecretStore:
         ]
 
     def missing(self, tenant: str, names: Collection[str]) -> set[str]:
-        """Return those of the names for which the tenant has no secret."""
+        """Return the names for which the tenant has no secret."""
         there = self._items(tenant, map(_secret, names))
         return {name for name in names if _secret(name) not in there}
 
     def check(self, tenant: str, request: Request) -> None:
-        """Refuse a request that names a secret which does not exist, or which no header can carry
-        in a header.
+        """Check that a request's secrets exist, and that headers can carry those named in headers.
 
-        Marks the secrets that it names in headers: from then on their values must fit there. Raises
+        Marks the latter as used in headers: from then on their values must fit there. Raises
         InvalidInput with every place that is wrong.
         """
         names, in_headers = names_in(request), names_in_headers(request)
@@ -193,11 +194,11 @@ class SecretStore:
     def unsealed(
         self, tenant: str, names: Iterable[str], now: datetime
     ) -> tuple[SigningSecrets, dict[str, str], tuple[str, ...]]:
-        """Return the signing secrets, the values of those of the names that exist, and the values
-        that these replaced within 24 hours.
+        """Return signing secrets, values by name, and the values replaced within 24 hours.
 
-        The signing secrets are made if the tenant has none yet. A target may answer with the value
-        of the attempt before, hence the replaced ones.
+        Names without a secret are left out. The signing secrets are created if the tenant has none
+        yet. Replaced values must be hidden too: a target may answer with the value that an earlier
+        attempt sent.
         """
         items = self._items(tenant, [_SIGNING, *map(_secret, names)])
         signing = self._signing(items[_SIGNING]) if _SIGNING in items else self.signing(tenant, now)
@@ -210,12 +211,12 @@ class SecretStore:
         return signing, values, tuple(text for texts in opened for text in texts[1:])
 
     def _opened(self, item: Item, now: datetime) -> list[str]:
-        """Return the value of a secret, then those that it replaced within 24 hours."""
+        """Return the value of a secret, followed by the values it replaced within 24 hours."""
         sealed = [item["value"], *(value for value, _ in _replaced(item, now))]
         return [self._decrypt(item["tenant"], item["name"], value) for value in sealed]
 
     def signing(self, tenant: str, now: datetime) -> SigningSecrets:
-        """Return the tenant's signing secrets, made if it has none yet."""
+        """Return the tenant's signing secrets; create them if it has none yet."""
         return self._changed_signing(tenant, now, lambda found: found)
 
     def rotate(self, tenant: str, now: datetime) -> SigningSecrets:
@@ -232,7 +233,7 @@ class SecretStore:
         for _ in tries(self._sleep, _TRIES):
             item = self._item(tenant, _SIGNING)
             if item is not None and item["write_token"] == token:
-                # A write of ours whose answer was lost has taken effect.
+                # An earlier try whose answer was lost has taken effect.
                 return self._signing(item)
             before = self._signing(item) if item else SigningSecrets(_fresh())
             after = change(before)
@@ -257,9 +258,7 @@ class SecretStore:
         return self._put(item, before, "revision")
 
     def _put(self, item: Item, before: Item | None, seen: str) -> bool:
-        """Write an item in place of the one that was read, known by its attribute `seen`; False if
-        that one has changed.
-        """
+        """Replace the item that was read; return False if its attribute `seen` has changed."""
         unchanged = Condition("attribute_not_exists(tenant)")
         if before is not None:
             is_same = "#seen = :read"
@@ -304,8 +303,8 @@ class SecretStore:
         try:
             return self._call_kms(request)
         except ClientError as error:
-            # A key that is disabled or gone, a policy that forbids: the operator must mend it, and
-            # nothing has changed.
+            # The KMS key is disabled or deleted, or a policy forbids its use. The operator must fix
+            # it; nothing was changed.
             raise Unavailable(self._call_kms.part) from error
 
 

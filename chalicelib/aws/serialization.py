@@ -1,6 +1,7 @@
-"""Definitions, states, runs and messages as JSON; the JSON of earlier releases is read too.
+"""Convert definitions, states, runs and messages to JSON and back.
 
-Items store it as text, so that the digits of numbers, empty keys and deep nesting survive DynamoDB.
+The JSON of earlier releases is read too. Items store JSON as text, so that the digits of numbers,
+empty keys and deep nesting survive DynamoDB.
 """
 
 from __future__ import annotations
@@ -183,7 +184,7 @@ def _load_unfinished_run(raw: dict[str, Any]) -> UnfinishedRun:
 
 
 def dump_attempt(record: Attempt) -> str:
-    """Return an attempt as JSON, without job, run, number and owner: attributes of its item."""
+    """Return an attempt as JSON, without job, run, number and owner: they are item attributes."""
     result, update, response = record.result, record.update, record.result.response
     return _dump(
         {
@@ -249,8 +250,8 @@ def dump_ending(end: RunEnd) -> str:
         {
             "status": end.status,
             "at": _time(end.at),
-            # Not stored, since the status implies it: during a deployment the previous release,
-            # which does not know this reason, reads records too.
+            # MISFIRE is not stored: the status implies it, and the previous release, which reads
+            # records during a deployment, does not know it.
             "reason": end.reason if end.reason is not Reason.MISFIRE else None,
             "started_at": _time(end.started_at),
             "missed_count": end.missed_count,

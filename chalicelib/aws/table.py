@@ -4,7 +4,8 @@ Attributes are texts (`str`) and whole numbers (`int`). An attribute of any othe
 later release may write, stays as DynamoDB's client returns it.
 
 Every operation raises Unavailable if DynamoDB does not answer, with `unknown` if a write may have
-taken effect, and ClientError for any other refusal. A failed condition is a result, no exception.
+taken effect, and ClientError for any other refusal. A failed condition is a return value, not an
+exception.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """The write of an item into the table of this name; `returns_old`: a refusal returns the item
-    that is there.
+    """The write of an item into a table, with an optional condition.
+
+    With `returns_old`, a failed condition returns the existing item.
     """
 
     table: str
@@ -51,7 +53,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The delete of an item; `returns_old` as in `Put`."""
+    """The delete of an item. `returns_old` is as in `Put`."""
 
     table: str
     key: Item
@@ -63,7 +65,7 @@ Write = Put | Delete
 
 
 class Table:
-    """One table. `part` names it in Unavailable; `sleep` takes seconds."""
+    """One table. Unavailable names it `part`; `sleep` takes seconds."""
 
     def __init__(
         self,
@@ -72,7 +74,7 @@ class Table:
         part: str,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        # The requests are built here, and their types are not those of the stubs.
+        # `Any`, because the requests are plain dicts, which the stubs do not accept.
         self._client: Any = client
         self._call = Caller(part, sleep)
         self.name = name
@@ -84,7 +86,7 @@ class Table:
         return plain(answer["Item"]) if "Item" in answer else None
 
     def batch_get(self, keys: Iterable[Item]) -> list[Item]:
-        """Return the items that exist, in no order, read consistently. Each key is given once."""
+        """Return the items that exist, unordered, read consistently. Give each key only once."""
         items, wanted = list[Item](), [_typed(key) for key in keys]
         request: dict[str, Any] = {}
         while wanted:
@@ -104,11 +106,11 @@ class Table:
         limit: int | None = None,
         backward: bool = False,
     ) -> tuple[list[Item], Item | None]:
-        """Return the items that meet a key condition, up to `limit`, and the key to go on after,
-        None at the end.
+        """Return up to `limit` items that meet a key condition, and the next page's `after`.
 
-        The table is read consistently; an index may lag by a second. `after` None begins at the
-        start, `limit` None reads to the end; `backward` reads from the last item.
+        `after` is None for the first page and after the last. `limit` None reads all items;
+        `backward` reads from the last item. A table is read consistently; an index may lag by a
+        second.
         """
         request = self._query(condition, index)
         if backward:
@@ -132,31 +134,32 @@ class Table:
         return sum(int(answer["Count"]) for answer in pages)
 
     def scan(self) -> Iterator[Item]:
-        """Yield every item, in no order, read consistently."""
+        """Yield every item, unordered, read consistently."""
         request: dict[str, Any] = {"TableName": self.name, "ConsistentRead": True}
         for answer in self._pages(lambda: self._client.scan(**request), request):
             yield from map(plain, answer["Items"])
 
     def put(self, item: Item, condition: Condition | None = None) -> bool:
-        """Put an item; False if its condition does not hold."""
+        """Put an item; return False if the condition fails."""
         return not self.write(Put(self.name, item, condition))
 
     def update(self, key: Item, update: str, condition: Condition) -> bool:
-        """Update an item; False if its condition, whose values `update` uses too, does not hold."""
+        """Update an item; return False if the condition fails. `update` uses its values too."""
         request = {"TableName": self.name, "Key": _typed(key), "UpdateExpression": update}
         request |= _expression("ConditionExpression", condition)
         return not self._refused(lambda: self._client.update_item(**request))
 
     def delete(self, **key: str) -> None:
-        """Delete an item; one that is gone is a success."""
+        """Delete an item. Succeeds if there is none."""
         request = {"TableName": self.name, "Key": _typed(key)}
         self._call(lambda: self._client.delete_item(**request), writes=True)
 
     def write(self, *writes: Write) -> dict[int, Item]:
-        """Make all writes or none: a single put by itself, several writes as a transaction.
+        """Make all writes or none: a single put as PutItem, anything else as a transaction.
 
-        Return nothing if they are made; otherwise the positions of the writes whose conditions
-        failed, each with the item that is there (empty if there is none, or it is not returned).
+        Return an empty dict if they were made. Otherwise return, by position, the writes whose
+        conditions failed, each with the existing item (empty if there is none, or without
+        `returns_old`).
         """
         requests = [_request(write) for write in writes]
         if "Put" in requests[0] and len(requests) == 1:
@@ -169,7 +172,7 @@ class Table:
         return {"TableName": self.name, **where, **expression}
 
     def _pages(self, ask: Callable[[], Any], request: dict[str, Any]) -> Iterator[Any]:
-        """Yield the answers to a request, page by page; each page's place goes into `request`."""
+        """Yield the answers to a request, page by page. Sets ExclusiveStartKey in `request`."""
         while True:
             answer = self._call(ask)
             yield answer
@@ -199,7 +202,7 @@ class Table:
 
 
 def plain(item: Mapping[str, Any]) -> Item:
-    """Return an item of DynamoDB's client as plain values."""
+    """Convert an item of DynamoDB's client to plain values."""
     return {name: _plain(value) for name, value in item.items()}
 
 
@@ -227,7 +230,7 @@ def _expression(name: str, condition: Condition) -> dict[str, Any]:
 
 
 def _request(write: Write) -> dict[str, Any]:
-    """Return a write as it stands in a transaction."""
+    """Return a write as an entry of TransactItems."""
     request: dict[str, Any] = {"TableName": write.table}
     if write.condition:
         request |= _expression("ConditionExpression", write.condition)
