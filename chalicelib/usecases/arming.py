@@ -17,7 +17,7 @@ log = logging.getLogger("resona")
 
 
 class Arming:
-    """Sends the messages of due runs. Never raises: the sweeper arms what this cannot."""
+    """Sends the messages of due runs. Never raises: the sweeper arms runs that this failed to."""
 
     def __init__(self, jobs: JobStore, queue: DueQueue, clock: Callable[[], datetime]) -> None:
         self._jobs = jobs
@@ -25,7 +25,7 @@ class Arming:
         self._clock = clock
 
     def arm(self, state: State, dues: Sequence[DueMessage]) -> bool:
-        """Send the messages after `state` was written. False if that failed."""
+        """Send the messages of `state`, which was just written. Return False if that failed."""
         if not dues:
             return True
         now = self._clock()
@@ -56,7 +56,7 @@ def schedule(schedules: Schedules, job_id: str, token: str, trigger: Trigger) ->
 
 
 def unschedule(schedules: Schedules, job_id: str, token: str | None) -> None:
-    """Delete a schedule. If that fails, its next wake deletes it as orphaned."""
+    """Delete a schedule, if there is one. If that fails, its next wake deletes it as orphaned."""
     if token is None:
         return
     try:

@@ -60,7 +60,7 @@ def run_fields(job_id: str, run: UnfinishedRun) -> dict[str, object]:
 
 
 def _host(url: str) -> str | None:
-    """Return the host of a registered URL, which cannot contain a secret; None if it is no URL."""
+    """Return the host of a registered URL, None for an invalid one. It cannot contain a secret."""
     try:
         return urlsplit(url).hostname
     except ValueError:
@@ -68,7 +68,7 @@ def _host(url: str) -> str | None:
 
 
 def _names_too_many(definition: Definition) -> bool:
-    """Return whether a job names more secrets than allowed: jobs from before the limit may."""
+    """Return whether a job names more secrets than allowed, as jobs of early releases may."""
     return len(names_in(definition.request)) > MOST_NAMED
 
 
@@ -96,13 +96,13 @@ class AttemptSender:
     sleep: Callable[[float], None]
 
     def prepare(self, definition: Definition) -> PreparedAttempt:
-        """Read what an attempt of this definition needs. Raises Unavailable after ten seconds.
+        """Read the secrets that an attempt of this definition needs.
 
-        Called before the claim, so that a failure uses up no attempt, and a job that is changed or
-        deleted meanwhile is not claimed.
+        Call it before the claim: a failure then uses up no attempt, and a job that is changed or
+        deleted meanwhile is not claimed. Raises Unavailable after ten seconds.
         """
         until = self.clock() + _PATIENCE
-        # This job will be blocked: decrypt nothing.
+        # This attempt will be blocked: decrypt nothing.
         names = () if _names_too_many(definition) else names_in(definition.request)
         while True:
             try:
@@ -119,7 +119,7 @@ class AttemptSender:
     ) -> tuple[datetime, AttemptResult] | None:
         """Send a claimed attempt; return its start time and result.
 
-        Returns None if its lease would end too early.
+        Returns None, without sending, if the lease would end too soon after the timeout.
         """
         definition, started_at = prepared.definition, self.clock()
         if (

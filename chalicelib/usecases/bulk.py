@@ -16,7 +16,7 @@ _Answer = TypeVar("_Answer")
 
 MOST_JOBS = 100
 _LANES = 10
-# After this time no further job is begun. A job may take several seconds more if DynamoDB is slow.
+# Begin no further job after this time. A job may take several seconds more if DynamoDB is slow.
 _BEGIN_WITHIN = timedelta(seconds=10)
 
 
@@ -25,7 +25,7 @@ def run_in_time(
 ) -> list[_Answer | None]:
     """Run the calls, up to ten at a time, and return their results in order.
 
-    The result is None for a call that was not begun in time; the first call always is.
+    The result is None for a call that was not begun in time. The first call is always made.
     """
     until = scheduling.clock() + _BEGIN_WITHIN
     numbers = itertools.count()
@@ -86,8 +86,8 @@ def act_on(
     """Act on the jobs concurrently; return for each whether it was changed, in order.
 
     The result is None for a job that was not reached in time. A job is left unchanged if its status
-    does not allow the act, if it was deleted, or if `is_meant` is no longer true of it. Raises
-    Unavailable; other jobs may have been changed then.
+    does not allow the act, if it was deleted, or if `is_meant` is no longer true for it. Raises
+    Unavailable; other jobs may have been changed before.
     """
     try:
         return run_in_time(

@@ -23,11 +23,10 @@ def failed_runs(
     since: datetime | None,
     limit: int,
 ) -> tuple[list[tuple[str, Run]], str | None]:
-    """Return up to `limit` runs that ended with one of these statuses, the latest end first, each
-    with its job's id.
+    """Return up to `limit` runs with one of these statuses and their jobs' ids, latest end first.
 
-    Returns the position of the next page too, None at the end. `since` is the earliest end that is
-    listed. Entries of deleted jobs and of expired runs are skipped.
+    Also return the next page's `before`, None at the end. `since` is the earliest end to list.
+    Entries of deleted jobs and of expired runs are skipped.
     """
     shown: list[tuple[str, Run]] = []
     has_more = False
@@ -48,7 +47,7 @@ def failed_runs(
 def _pages(
     scheduling: Scheduling, tenant: str, before: str | None, limit: int
 ) -> Iterator[tuple[list[FailedRunEntry], bool]]:
-    """Yield pages of the index, and whether there are more, until MOST_READ entries were read."""
+    """Yield pages of the index and whether more follow, until MOST_READ entries were read."""
     read, more = 0, True
     while more and read < MOST_READ:
         # One entry more than is shown tells whether there is a next page.
@@ -68,8 +67,9 @@ def _wanted(
 
 
 def _run_of(scheduling: Scheduling, entry: FailedRunEntry) -> Run | None:
-    """Return the run that an entry of the index names; None if it has expired, or the entry is of
-    an attempt that the run's end came after.
+    """Return the run that an entry of the index names.
+
+    None if it has expired, or if the run ended later, with another attempt than the entry's.
     """
     found = scheduling.runs.run(entry.job_id, entry.key, scheduling.clock(), responses=False)
     if found is None or found.last_number != entry.number:

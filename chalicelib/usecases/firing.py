@@ -2,7 +2,7 @@
 
 To fire is to sleep until the due time, claim the attempt, send it, record it, and finish the state.
 Claim and finish are compare-and-swap writes of the state. The record is written between them, so
-that an executor that settles an attempt can tell whether it was sent.
+that whoever settles an attempt later knows its result.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ log = logging.getLogger("resona")
 # SQS delays messages by whole seconds, and the executor sleeps the rest. A message that is early by
 # more goes back to the queue.
 _LONGEST_SLEEP = timedelta(seconds=2)
-# A younger schedule without a state may belong to a job that is being written right now.
+# A schedule that no state names is deleted only after this age: a younger one may belong to a job
+# that is just being written.
 _LEFTOVER_AGE = timedelta(minutes=15)
 _PAUSE_SECONDS = 1
 _SWEEP_PAGE = 100
@@ -63,9 +64,10 @@ class Claimed:
 
 
 class _Tried:
-    """What was prepared for one message: the latest, and by the owner token of each tried claim.
+    """The prepared attempts for one message: the latest, and one for each claim that was tried.
 
-    A claim whose response was lost is recognised by its token, and sends what was prepared for it.
+    If the response to a claim was lost, its owner token in the state shows that it succeeded. The
+    attempt that was prepared for that claim is then sent.
     """
 
     def __init__(self) -> None:
@@ -76,12 +78,12 @@ class _Tried:
         return self.latest is not None and self.latest.definition == definition
 
     def claim_as(self, owner: str) -> None:
-        """Note that a claim with this token is tried for the latest."""
+        """Remember that the latest prepared attempt is claimed with this owner token."""
         if self.latest is not None:
             self.by_owner[owner] = self.latest
 
     def won(self, state: State) -> Claimed | None:
-        """Return the tried claim that the state has, None if it has none."""
+        """Return the tried claim that succeeded according to the state, None if none did."""
         run = next((run for run in state.runs if run.owner in self.by_owner), None)
         return Claimed(self.by_owner[run.owner], state, run) if run is not None else None
 
@@ -103,8 +105,8 @@ class Firing:
     def wake(self, schedule: str, scheduled_at: datetime) -> None:
         """Send the message for the occurrence that a schedule wakes for.
 
-        Deletes the schedule if it is orphaned: no state has its token. Raises Unavailable, upon
-        which Lambda invokes again.
+        Deletes the schedule if it is orphaned: no state has its token. Raises Unavailable; Lambda
+        then retries the invocation.
         """
         job_id, token = split_schedule_name(schedule)
         loaded = self.jobs.load(job_id)
@@ -121,13 +123,14 @@ class Firing:
     def fire(self, due: DueMessage) -> None:
         """Make the attempt that a message is for, unless it was made already.
 
-        Raises Unavailable, upon which the queue delivers the message again.
+        Raises Unavailable; the queue then delivers the message again.
         """
         wait = due.at - self.clock()
         if wait > _LONGEST_SLEEP:
             self.queue.send([due], self.clock())
             return
-        # Repeat, because the clock may be adjusted: a claim before the due time is refused.
+        # Check again after sleeping, because the clock may be adjusted: a claim before the due time
+        # is refused.
         while (wait := due.at - self.clock()) > timedelta(0):
             self.sleep(wait.total_seconds())
         claimed = self._claim(due)
@@ -172,7 +175,10 @@ class Firing:
     def _decide(
         self, definition: Definition, state: State, key: RunKey, owner: str, now: datetime
     ) -> Transition | None:
-        """Return the step that claims, None if nothing is to be claimed. Settles a lost attempt."""
+        """Return the transition that claims the run, None if there is nothing to claim.
+
+        If the run has an attempt whose lease is over, settle it and return None.
+        """
         decision = run_transitions.claim(definition, state, key, owner, now)
         if isinstance(decision, NoChange):
             _log_ignored(state.job_id, key, decision.why)
@@ -183,10 +189,10 @@ class Firing:
         return decision
 
     def _save_claim(self, decision: Transition, now: datetime, tries: int) -> bool:
-        """Write what a claim decided, log it and send its messages; False if the job must be read
-        and the claim decided again.
+        """Write a claim's transition, log it and send its messages.
 
-        Raises Unavailable if nothing was written.
+        Return False if the job must be read and the claim decided again. Raises Unavailable if
+        nothing was written.
         """
         job_id, tenant = decision.state.job_id, decision.state.tenant
         try:
@@ -208,10 +214,10 @@ class Firing:
         return True
 
     def _arm_unconfirmed(self, step: Transition) -> None:
-        """Send the messages of a step whose write may or may not have taken effect; if it did not,
-        the messages are ignored when they arrive.
+        """Send the messages of a transition whose write may or may not have taken effect.
 
-        A failure is only logged: `arming.arm` would mark it in a state that may not be there.
+        If it did not, the messages are ignored when they arrive. A failure is only logged:
+        `arming.arm` would mark it in a state that may not exist.
         """
         try:
             self.queue.send(step.arm, self.clock())
@@ -222,7 +228,7 @@ class Firing:
         definition, run = claimed.prepared.definition, claimed.run
         sent = self.sender.attempt(claimed.prepared, run)
         if sent is None:
-            # The executor that settles this attempt records it as unknown, and the run is retried.
+            # Whoever settles this attempt records it as unknown, and the run is retried.
             log.warning("attempt.abandoned", extra=run_fields(definition.id, run))
             return
         self._finish(definition, claimed.state, run, FinishedAttempt(str(run.owner), *sent))
@@ -246,9 +252,8 @@ class Firing:
     ) -> None:
         """Record the attempt, then finish the state; again if another writer changed the state.
 
-        Nobody else settles this attempt before its lease is over, so until then its result is kept
-        and written again when a table does not answer: given up, the attempt would become
-        `unknown` and be sent once more.
+        If a table does not answer, retry until the lease is over; no other executor settles the
+        attempt before. Without its record the attempt would become `unknown` and be sent again.
         """
         jitter = random.uniform(0, MAX_JITTER)
         for tries in range(1, TRIES + 1):
@@ -285,13 +290,13 @@ class Firing:
         raise Unavailable("the job")
 
     def _record(self, attempt: FinishedAttempt, record: Attempt, state: State) -> bool:
-        """Write the record unless it is there; False if the attempt was recorded by another."""
+        """Write the record; return False if another executor has recorded this attempt."""
         return record == attempt.recorded or self.runs.record(state.tenant, record, state.revision)
 
     def sweep(self, until: datetime) -> int:
         """Arm overdue jobs, all shards concurrently, until `until`; return how many were overdue.
 
-        Raises Unavailable, after all others were armed, if one could not be read or written.
+        If a job could not be read or written, arm the others first, then raise Unavailable.
         """
         failures: list[Unavailable] = []
         swept = sum(
@@ -315,7 +320,7 @@ class Firing:
             in_time = itertools.takewhile(lambda _: self.clock() < until, overdue)
             armed = [self._sweep_job(job_id, failures) for job_id in in_time]
             swept += armed.count(True)
-            # Stop after a page of which nothing was armed: the index lags, or the queue is down.
+            # Stop after a page without an armed job: the index lags, or the queue is down.
             if place is None or not any(one is not False for one in armed):
                 break
         return swept
@@ -332,7 +337,7 @@ class Firing:
             failures.append(error)
             return None
         except Exception:
-            # A defect that one job's state meets must not keep the others from being armed.
+            # A defect that concerns one job must not keep the others from being armed.
             log.exception("sweep.failed", extra={"job_id": job_id})
             return None
 
@@ -352,8 +357,8 @@ class Firing:
         if any(due.at <= now for due in decision.arm):
             log.warning("job.overdue", extra=fields)
         else:
-            # Armed before it is due, because no message covers it: a retry that is further away
-            # than a queue can delay, for example.
+            # Not overdue, but no message covers it: for example, a retry that is further away than
+            # SQS can delay.
             log.debug("job.armed", extra=fields)
         return self.arming.arm(decision.state, decision.arm)
 

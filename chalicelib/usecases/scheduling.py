@@ -56,7 +56,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A changed definition. `anew`: its trigger starts again, even if the date is the same."""
+    """A changed definition. With `anew` its trigger starts again, even if it has not changed."""
 
     definition: Definition
     anew: bool = False
@@ -64,7 +64,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to be written: as it is shown, and the step that makes it."""
+    """A job that is not written yet, as it will be shown, and the transition that creates it."""
 
     job: Job
     step: Transition
@@ -72,7 +72,7 @@ class NewJob:
 
 _Decision = TypeVar("_Decision", Transition, Transition | None)
 
-# Raises if the job is no longer as the caller's preconditions require.
+# Raises if the state does not meet the caller's preconditions.
 Check = Callable[[State], None]
 
 
@@ -109,23 +109,24 @@ class Scheduling:
         self._sleep = sleep
 
     def tries(self) -> Iterator[int]:
-        """Yield for each try of a change, and pause before each but the first."""
+        """Yield 0, 1, … for each try of a change, and pause before each but the first."""
         return tries(self._sleep)
 
     def create(self, draft: Definition) -> Job:
-        """Register a job. Raises what `prepare` and `register` raise."""
+        """Register a job. Raises the errors of `prepare` and `register`."""
         return self.register(self.prepare(draft))
 
     def prepare(self, draft: Definition) -> NewJob:
-        """Make a new job and its schedule, for `register` to write.
+        """Make a new job, which `register` then writes, and create its schedule.
 
-        `draft` is its definition without an id. Raises InvalidInput for a secret that does not
-        exist, KeyIsTaken, QuotaExceeded, Unavailable.
+        `draft` is its definition without an id. Raises KeyIsTaken, QuotaExceeded, Unavailable, and
+        InvalidInput if a secret does not exist.
         """
         self.secrets.check(draft.tenant, draft.request)
         now = self.clock()
         if self.quotas:
-            # A repeated registration is refused for its key before it uses up the quota.
+            # Check the job key first, so that a repeated registration does not count against the
+            # quota.
             self.jobs.refuse_taken(draft.tenant, draft.key)
             self.quotas.take(draft.tenant, now)
         definition = replace(
@@ -137,7 +138,7 @@ class Scheduling:
         return NewJob(Job(definition, step.state), step)
 
     def register(self, new: NewJob, idempotency: Idempotency | None = None) -> Job:
-        """Write a new job, with the answer to its Idempotency-Key, and arm it.
+        """Write a new job together with the answer to its Idempotency-Key, and arm it.
 
         Raises KeyIsTaken, AlreadyAnswered, Unavailable.
         """
@@ -171,8 +172,9 @@ class Scheduling:
         return reference
 
     def page(self, tenant: str, before: str | None, limit: int) -> tuple[list[Job], str | None]:
-        """Return up to `limit` of the tenant's jobs, newest first, without results, and the id to
-        go on before, None at the end.
+        """Return up to `limit` of the tenant's jobs, newest first, without results.
+
+        Also return the next page's `before`, None at the end.
         """
         pairs, following = self.jobs.page(tenant, before, limit)
         return [Job(*pair) for pair in pairs], following
@@ -184,10 +186,10 @@ class Scheduling:
         return [replace(job, result=results.get(job.state.job_id)) for job in jobs]
 
     def change(self, tenant: str, reference: str, edit: Callable[[Job, datetime], Edit]) -> Job:
-        """Change a job. `edit` makes the new definition from the job; it is called again if another
-        client changed the job meanwhile.
+        """Change a job. `edit` returns the new definition of the job it is given.
 
-        Raises JobNotFound, JobHasEnded, Unavailable, and what `edit` raises.
+        `edit` is called again if another client changed the job meanwhile. Raises JobNotFound,
+        JobHasEnded, Unavailable, and the errors of `edit`.
         """
         job_id = self.resolve(tenant, reference)
         for _ in self.tries():
@@ -223,8 +225,9 @@ class Scheduling:
         now: datetime,
         decide: Callable[[str | None], _Decision],
     ) -> _Decision:
-        """Decide with the token of a schedule that may be created, and create it if the state
-        carries it; decide without one if it cannot be created.
+        """Call `decide` with a new schedule token; create the schedule if the new state has it.
+
+        If the schedule cannot be created, call `decide` again with None.
         """
         token = new_token(now)
         decision = decide(token)
@@ -236,7 +239,7 @@ class Scheduling:
     def _commit(self, write: Callable[[], None], state: State, token: str | None) -> bool:
         """Write, then delete the previous schedule; return False if the state has changed.
 
-        `token` is that of the new state. If the write is refused, its schedule is deleted. Raises
+        `token` is that of the new state. If the write is refused, delete its schedule. Raises
         JobNotFound if the job is gone.
         """
         made = token if token != state.token else None
@@ -257,7 +260,7 @@ class Scheduling:
     def pause(self, tenant: str, reference: str, check: Check = any_state) -> Job:
         """Pause a job; a paused job is left unchanged.
 
-        Raises JobNotFound, JobHasEnded, Unavailable, and what `check` raises.
+        Raises JobNotFound, JobHasEnded, Unavailable, and the errors of `check`.
         """
         return self._decide(
             tenant,
@@ -268,9 +271,9 @@ class Scheduling:
         )
 
     def resume(self, tenant: str, reference: str, check: Check = any_state) -> Job:
-        """Resume a paused job; an active one stays as it is.
+        """Resume a paused job; an active job is left unchanged.
 
-        Raises what `pause` raises, and DateHasPassed.
+        Raises DateHasPassed, and the errors of `pause`.
         """
         return self._decide(tenant, reference, "job.resumed", self._resumed, check)
 
@@ -310,9 +313,9 @@ class Scheduling:
         check: Check = any_state,
         key: RunKey | None = None,
     ) -> tuple[str, Run]:
-        """Queue a manual run, and return the job's id and the run. `key` None: a new key.
+        """Queue a manual run, and return the job's id and the run. `key` None makes a new key.
 
-        Raises JobNotFound, TooManyRuns, AlreadyAnswered, Unavailable, and what `check` raises.
+        Raises JobNotFound, TooManyRuns, AlreadyAnswered, Unavailable, and the errors of `check`.
         """
         job_id = self.resolve(tenant, reference)
         key = key or RunKey.for_manual(self.clock())
@@ -337,9 +340,9 @@ class Scheduling:
         raise Unavailable("the job")
 
     def delete(self, tenant: str, reference: str, check: Check = any_state) -> None:
-        """Delete a job and, with it, its runs.
+        """Delete a job. Its runs are no longer listed.
 
-        Raises JobNotFound, Unavailable, and what `check` raises.
+        Raises JobNotFound, Unavailable, and the errors of `check`.
         """
         job_id = self.resolve(tenant, reference)
         for _ in self.tries():
@@ -358,8 +361,9 @@ class Scheduling:
     def runs_page(
         self, tenant: str, reference: str, before: RunKey | None, limit: int
     ) -> tuple[str, list[Run]]:
-        """Return the job's id and up to `limit` of its runs, newest first, that sort before the
-        given one. Raises JobNotFound.
+        """Return the job's id and up to `limit` of its runs, newest first, starting after `before`.
+
+        `before` None starts with the newest. Raises JobNotFound.
         """
         job_id = self.resolve(tenant, reference)
         _, state = self.jobs.get(tenant, job_id)

@@ -17,11 +17,11 @@ def put(
     make: Callable[[datetime], Definition],
     edit: Callable[[Job, datetime], Edit],
 ) -> tuple[Job, bool]:
-    """Create or replace the job that `key:<key>` names; return it, and whether it was created.
+    """Create or replace the job with the key; return it, and whether it was created.
 
-    `make` reads the request's body as a new job, `edit` as a change of the existing one. If another
-    client creates or deletes the job between the read and the write, try again. Raises Unavailable,
-    and what `make`, `edit` and `Scheduling.change` raise.
+    `reference` is `key:<key>`. `make` reads the request's body as a new job, `edit` as a change of
+    the existing one. If another client creates or deletes the job between read and write, try
+    again. Raises Unavailable, and the errors of `make`, `edit` and `Scheduling.change`.
     """
     for _ in scheduling.tries():
         try:
