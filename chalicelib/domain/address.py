@@ -22,7 +22,7 @@ class AddressClass(StrEnum):
 
 
 _LOOPBACK = [ipaddress.ip_network(text) for text in ("127.0.0.0/8", "::1/128")]
-# Kept apart from _NOT_PUBLIC because a laptop may be configured to call its own network.
+# Apart from _NOT_PUBLIC, because Resona on a laptop may call these.
 _PRIVATE = [
     ipaddress.ip_network(text)
     for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")

@@ -36,7 +36,7 @@ class Scope(StrEnum):
 
 
 class ApiKeyStatus(StrEnum):
-    """Whether a key is valid. `UNKNOWN`: no such id, or a wrong secret for it."""
+    """Whether a key is valid. `UNKNOWN` means an unknown id, or a wrong secret for a known one."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -113,7 +113,7 @@ def verify(key: Key, record: StoredApiKey | None, now: datetime) -> ApiKeyStatus
     return record.status(now) if record and is_right else ApiKeyStatus.UNKNOWN
 
 
-# Compared with if the id is unknown. No secret is known to have this digest.
+# The digest to compare with if the id is unknown. No secret is known to have it.
 _NO_DIGEST = "0" * 64
 
 

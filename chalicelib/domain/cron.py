@@ -128,7 +128,7 @@ def _midnights(expression: str) -> croniter:
 
 
 def wake_is_certain(cron: Cron, due: datetime) -> bool:
-    """Say whether the schedule of a cron is sure to wake two minutes before an occurrence.
+    """Return whether the schedule of a cron is sure to wake two minutes before an occurrence.
 
     The schedule is set for two minutes earlier on the wall clock. That is wrong if a clock change
     skips or repeats that time, or lies between the two. A cron that runs in every hour is scheduled

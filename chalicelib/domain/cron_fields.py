@@ -214,15 +214,16 @@ def _step_hint(kind: _Kind, width: int) -> str:
 
 
 def _in_two(match: re.Match[str], low: int, high: int, kind: _Kind) -> str:
-    """Write a range that runs backward as two: to the last value, and from the first one.
+    """Return a backward range as two ranges: up to the last value, and on from the first value.
 
-    `fri-mon` is 5-6 and 0-1.
+    For `fri-mon` they are 5-6 and 0-1.
     """
     first, last, step = match["first"], match["last"], match["step"]
     if not step:
         return f"{first}-{kind.most},{kind.least}-{last}"
     top = kind.least + kind.count - 1
-    # As the beginning of a range, 7 (Sunday) is past the end of the week.
+    # `top` is 6 for days of the week, because Sunday is 0. A range that starts with Sunday as 7 is
+    # past it: its first part is empty.
     on_from = low + max(0, -((low - top - 1) // int(step))) * int(step) - kind.count
     parts = [f"{first}-{top}/{step}"] * (low <= top) + [f"{on_from}-{last}/{step}"] * (
         on_from <= high
@@ -242,7 +243,7 @@ def _number(text: str, kind: _Kind, item: str) -> int:
 
 
 def _foreign(item: str, kind: _Kind) -> str | None:
-    """Say what to write instead of syntax of another dialect; None if it is no known one."""
+    """Return what to write instead of another dialect's syntax; None for unknown syntax."""
     match = _NTH.fullmatch(item)
     if match and kind.name == "day of week":
         return _nth(match["weekday"], int(match["nth"]))
@@ -254,7 +255,7 @@ def _foreign(item: str, kind: _Kind) -> str | None:
 
 
 def _nth(weekday: str, nth: int) -> str:
-    """Say how to write the n-th weekday of a month, which is not always possible in one cron.
+    """Return how to write the n-th weekday of a month, which is not always possible in one cron.
 
     Both days must match only if one of the two fields begins with a star, so the hints begin one
     with a star that adds nothing: `*/31` is the 1st, and `*/7` is Sunday.
@@ -295,12 +296,12 @@ def _why_not(item: str, kind: _Kind) -> str:
 
 
 def can_fire(fields: Fields) -> bool:
-    """Say whether the fields match any day of any year."""
+    """Return whether the fields match any day of any year."""
     if not fields.both_days and fields.weekdays:
         return True
     return any(day <= LONGEST_MONTH[month] for month in fields.months for day in fields.days)
 
 
 def refused(sentence: str) -> InvalidInput:
-    """Return the error for a cron expression, with its reason."""
+    """Return an InvalidInput that names trigger.cron, with this sentence."""
     return InvalidInput.of("trigger.cron", sentence)

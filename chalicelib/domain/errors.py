@@ -33,7 +33,8 @@ class ResonaError(Exception):
     """The base class of every error that Resona raises on purpose."""
 
 
-# Clients choose field names, so they are cut. The longest header name fits.
+# Field names and messages are cut to these lengths, because clients choose the names. The longest
+# header name fits.
 _LONGEST_FIELD, _LONGEST_MESSAGE = 160, 400
 # The sentence of an InvalidInput lists at most this many errors, and no more once it is longer than
 # this many characters.
@@ -56,7 +57,7 @@ class FieldError:
         return f"{self.field}: {self.message}" if self.field else self.message
 
     def shortened(self) -> FieldError:
-        """Return the error as it is shown: names and values of a client may be very long."""
+        """Return the error with `field` and `message` cut to the lengths that are shown."""
         return FieldError(
             shortened(self.field, _LONGEST_FIELD), shortened(self.message, _LONGEST_MESSAGE)
         )
@@ -94,8 +95,7 @@ class NotFound(ResonaError):
 
 class JobNotFound(NotFound):
     def __init__(self) -> None:
-        # Without the id: the answer must not tell another tenant's job from one that does not
-        # exist.
+        # Leave out the id: another tenant's job and a job that does not exist get the same answer.
         super().__init__("there is no such job")
 
 

@@ -57,12 +57,12 @@ def read(text: str) -> object:
 def write(value: object, encoder: json.JSONEncoder = COMPACT) -> str:
     """Write a JSON value, each `Number` as its text.
 
-    Raises TypeError or ValueError if it is no JSON value, such as NaN.
+    Raises TypeError or ValueError for anything that is not a JSON value, such as NaN.
     """
     try:
         return encoder.encode(value)
     except TypeError:
-        # Most values hold no Number, and the standard library writes those ten times as fast.
+        # Try the standard library first: it is ten times as fast, and most values have no Number.
         return _write(value, encoder)
 
 
@@ -106,7 +106,7 @@ def canonical(value: object) -> object:
 
 
 def is_same(one: object, other: object) -> bool:
-    """Say whether two JSON values are equal, numbers by their exact value."""
+    """Return whether two JSON values are equal, numbers by their exact value."""
     # Compare JSON texts: in Python False == 0 and True == 1.
     return write(canonical(one), SORTED) == write(canonical(other), SORTED)
 

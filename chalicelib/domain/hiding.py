@@ -23,15 +23,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from html.entities import html5
 
 MASK = b"***"
-# How many levels of nested escapes are undone.
+# Number of nested levels of escapes to undo.
 _DEPTH = 4
 # Shorter values are not searched in base64, nor are their escapes undone: both would match too much
 # other text.
 _SHORTEST = 4
-# An escaped value is rarely longer than this many times the value.
+# Assume that an escaped value is at most this many times as long as the value.
 _ESCAPED = 8
 _JOINT = re.compile(b", ")
-# In a shorter text CPython 3.11 may search for some values in quadratic time.
+# CPython 3.11 may search a shorter text in quadratic time, a longer one in linear time.
 _LINEAR_FROM = 32 * 1024
 
 _ESCAPE = re.compile(
@@ -57,7 +57,7 @@ _URL_DIGITS = bytes.maketrans(b"-_", b"+/")
 _INVERTED = bytes(range(255, -1, -1))
 _HIDDEN = re.compile(rb"\xff+")
 
-# Where an escape begins and ends, and the length of the text that replaces it.
+# An escape's start and end in a text, and the length of its replacement.
 _Change = tuple[int, int, int]
 # Returns the replacement of a part of a text, None to leave the part as it is.
 _Meaning = Callable[[bytes], bytes | None]
@@ -69,7 +69,7 @@ class Mask:
     def __init__(self, values: Iterable[str]) -> None:
         raw = {value.encode() for value in values if value}
         self._longest = max(map(len, raw), default=0)
-        # HTML forms encode a space as `+`, so both are searched as a space.
+        # HTML forms encode a space as `+`: treat both as a space, in values and in the text.
         self._plain = {form.replace(b"+", b" ") for value in raw for form in _forms(value)}
         long = (value for value in raw if len(value) >= _SHORTEST)
         self._base64 = {form for value in long for form in _in_base64(value)}
@@ -134,7 +134,10 @@ class Mask:
 
 
 def _search(data: bytes, forms: Iterable[tuple[bytes, bool, bool]]) -> bytes:
-    """Flag each place of each form, and the byte before or after it where the form asks for it."""
+    """Return flags of the places where the forms occur.
+
+    Each form says whether to flag the byte before it and the byte after it, too.
+    """
     searched = data + bytes(max(0, _LINEAR_FROM - len(data)))
     whole = int.from_bytes(searched)
     found = 0
@@ -160,7 +163,7 @@ def _masked(data: bytes, flags: bytes, start: int, end: int) -> bytes:
 
 
 def _forms(value: bytes) -> Iterator[bytes]:
-    """Yield a value as it is, and with its escapes undone once, twice, and so on."""
+    """Yield a value unchanged, then with its escapes undone once, twice, and so on."""
     yield value
     for _ in range(_DEPTH):
         value, changes = _replaced(value, _ESCAPE, _meaning)
@@ -235,7 +238,7 @@ def _meaning(escape: bytes) -> bytes | None:
 
 
 def _decoded(digits: bytes) -> bytes | None:
-    """Decode base64, None if the result is not UTF-8 text without control characters."""
+    """Return the text in base64 digits; None if it is not UTF-8 or has control characters."""
     digits = digits.rstrip(b"=")
     try:
         text = base64.b64decode(digits.translate(_URL_DIGITS) + b"=" * (-len(digits) % 4))

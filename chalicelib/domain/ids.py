@@ -100,7 +100,7 @@ class RunKey:
     def asked_at(self) -> datetime:
         """Return the time from which lateness is counted.
 
-        It is the due time, or for a manual run the time of the request, in milliseconds.
+        It is the due time; for a manual run, the time of the request, to the millisecond.
         """
         return token_time(self.manual) if self.manual else self.due_at
 

@@ -21,7 +21,7 @@ def format_measured(at: datetime) -> str:
 
 
 def parse_instant(text: str) -> datetime:
-    """Read the text of either. Raises ValueError for a text that has no offset or is no time."""
+    """Read a text in either format. Raises ValueError for any text without a time and an offset."""
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError("an instant must have an offset")

@@ -25,10 +25,10 @@ class Definition:
     """A job as the user wrote it.
 
     `generation` is the generation that began with this definition; `State.defined_in` is the same.
-    `edition` counts changes by the user, of names and labels too; the state that belongs to this
-    definition has the same edition. With `misfire_grace` None a one-time job is sent however late,
-    a cron job until its next occurrence is due. `key` is the client's own name for the job, None if
-    it gave none.
+    `edition` counts changes by the user, also of name and labels; the state that belongs to this
+    definition has the same edition. With `misfire_grace` None, a one-time job is sent however late
+    it is, a cron job until its next occurrence is due. `key` is the client's own name for the job,
+    None if it gave none.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Definition:
     def meaning(self) -> tuple[object, ...]:
         """Return the parts of the definition whose change starts a new generation.
 
-        Name and labels are not among them: they do not decide what is sent, or when.
+        Name and labels are left out: they decide neither what is sent nor when.
         """
         request = self.request
         # Compare the body as JSON text: Python takes False for 0, and 1.0 for 1.
@@ -58,7 +58,7 @@ class Definition:
         return (self.trigger, sent, self.timeout, self.retry, self.overlap, self.misfire_grace)
 
     def says_the_same_as(self, other: Definition) -> bool:
-        """Say whether another definition has the same contents, apart from ids and times."""
+        """Return whether another definition has the same contents, apart from ids and times."""
         return self.meaning == other.meaning and (self.name, self.labels) == (
             other.name,
             other.labels,

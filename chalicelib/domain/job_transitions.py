@@ -33,9 +33,9 @@ from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 def wants_schedule(
     trigger: Trigger, status: Status, due_at: datetime | None, now: datetime
 ) -> bool:
-    """Say whether a job takes a schedule.
+    """Return whether a job takes a schedule.
 
-    An active cron job always does, an active one-time job if it is due later than SQS can wait.
+    Active cron jobs do, and active one-time jobs that are due later than SQS can delay a message.
     """
     if status is not Status.ACTIVE or due_at is None:
         return False
@@ -45,7 +45,7 @@ def wants_schedule(
 def first_due_at(trigger: Trigger, now: datetime) -> datetime | None:
     """Return when a trigger that starts now is due first.
 
-    For a one-time job it is its date, also if that has just passed. None if a cron never occurs.
+    For a one-time trigger this is its date, even if just passed. None if a cron never occurs.
     """
     return trigger.date if isinstance(trigger, OneTime) else trigger.next_after(now)
 
@@ -73,9 +73,9 @@ def change(
 ) -> Transition:
     """Return the transition from one definition to another, with `new` as it will be stored.
 
-    `anew`: the user wrote a trigger, even if it comes to the same date (`delay: 0` twice in one
-    second). A new trigger starts now. Without a new trigger the job keeps its schedule and its
-    `next_due_at`, also one that has just passed. Raises JobHasEnded.
+    With `anew` the user has sent a trigger, which starts now, even if its date is the old one
+    (`delay: 0` twice in one second). Otherwise the job keeps its schedule and its `next_due_at`,
+    even one that has just passed. Raises JobHasEnded.
     """
     is_new_trigger = anew or new.trigger != old.trigger
     status, due_at, kept = state.status, state.next_due_at, state.token

@@ -64,7 +64,7 @@ def _notes(
     skipped = [wall for wall in walls if not time_zones.exists(wall, place)]
     repeated = [wall for wall in walls if time_zones.occurs_twice(wall, place)]
     on = f"On {day.day} {day:%B %Y}"
-    # Only changes between the first and the last of the times shown are explained.
+    # Explain only clock changes between `after` and the last time shown.
     if skipped and after < time_zones.end_of_gap(skipped[0], place) <= last:
         yield f"{on} {_skipped_in_words(skipped, cron, is_all=len(skipped) == len(walls))}"
     if any(

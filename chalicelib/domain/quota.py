@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.domain.errors import QuotaExceeded
 
 _MINUTE = 60
-# Counting reads the tenant's whole index: so not for each refused registration.
+# Counting reads the tenant's whole index, so it is not done for every refused registration.
 _COUNT_AGAIN_AFTER = timedelta(seconds=10)
 _COUNT_ANYHOW_AFTER = timedelta(days=1)
 _CLOCKS_DIFFER_BY = timedelta(minutes=1)
@@ -55,11 +55,11 @@ def minute_of(now: datetime) -> int:
 def renewed(
     usage: Usage | None, quotas: Quotas, now: datetime, count: Callable[[datetime], int]
 ) -> Usage:
-    """Return the usage with which a registration may be tried again.
+    """Return a newer usage to store, after which the registration is tried again.
 
-    The usage did not allow a registration: none is stored yet (None), it is of another minute, or a
-    quota is reached. `count` counts the tenant's jobs created before an instant. Raises
-    QuotaExceeded.
+    Call it if the stored usage did not allow a registration: it is missing (None) or of another
+    minute, or a quota is reached. `count` returns the number of the tenant's jobs created before an
+    instant. Raises QuotaExceeded.
     """
     minute = minute_of(now)
     if usage is None:
@@ -72,7 +72,8 @@ def renewed(
     # would make all others wait.
     if not minute <= usage.minute <= minute + 1:
         usage = _of_minute(minute, usage)
-        # At the quota count the jobs every minute: the index holds earlier registrations by then.
+        # Count the jobs if the quota is reached (the index has earlier registrations by now), and
+        # once a day.
         is_below = usage.jobs < quotas.jobs and _is_counted_within(_COUNT_ANYHOW_AFTER, usage, now)
         return usage if not quotas.jobs or is_below else _counted(usage, now, count)
     if quotas.registrations_per_minute and usage.registered >= quotas.registrations_per_minute:

@@ -31,8 +31,8 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _CONTROL_ESCAPE = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])", re.ASCII)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
 _PRIVATE_SUFFIXES = ("localhost", "local", "internal", "home.arpa", "onion")
-# The Fetch standard's bad ports, and those of Redis and memcached, which take commands without a
-# login.
+# The Fetch standard's bad ports, and those of Redis and memcached, which execute commands without
+# authentication.
 # fmt: off
 _BAD_PORTS = frozenset([
     0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101,
@@ -131,8 +131,8 @@ def check(
     try:
         size = len(payload(request)[0] or b"")
     except (TypeError, ValueError, RecursionError):
-        # A stored body may be no JSON, hold NaN or a lone surrogate or be nested too deeply, if it
-        # was written before the API refused that.
+        # Jobs written before the API refused it may have a body that is no JSON value, contains NaN
+        # or a lone surrogate, or is nested too deeply.
         errors.append(
             FieldError(
                 "request.body",
@@ -183,7 +183,7 @@ def _why_not_url(url: str, refuse_host: HostRule, https_only: bool) -> str | Non
 
 
 def _why_not_rest(rest: str) -> str | None:
-    """Say what is wrong with path, query and fragment; None if they are valid."""
+    """Return what is wrong with path, query and fragment; None if they are valid."""
     if "#" in rest:
         return "must have no fragment"
     if _CONTROL_ESCAPE.search(rest.partition("?")[0]) or _BAD_ESCAPE.search(rest):
@@ -213,7 +213,7 @@ def _why_not_authority(url: str, authority: str, refuse_host: HostRule) -> str |
 
 
 def malformed_host(host: str) -> str | None:
-    """Say what is wrong with a host as written; None if it is a plain name or address.
+    """Return what is wrong with a host as written; None if it is a plain name or address.
 
     IPv6 addresses are in brackets.
     """
@@ -226,7 +226,7 @@ def malformed_host(host: str) -> str | None:
     labels = host.split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         return "must name a host of labels of letters, digits and hyphens"
-    # Resolvers take 0x7f.1, 127.1 and 2130706433 for addresses: refuse them.
+    # Refuse 0x7f.1, 127.1 and 2130706433, which resolvers read as addresses.
     is_numeric = labels[-1].isdigit() or labels[-1].lower().startswith("0x")
     if is_numeric and as_address(host) is None:
         return "must name an IPv4 address as four plain decimal numbers"
@@ -246,7 +246,7 @@ def as_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
 
 
 def refuse_private_host(host: str) -> str | None:
-    """Say why a host is not on the public Internet; None if it may be.
+    """Return why a host is not on the public Internet; None if it may be.
 
     The addresses that a name resolves to are checked before each connection.
     """

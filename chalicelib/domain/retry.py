@@ -34,7 +34,7 @@ class RetryPolicy:
 
 
 def is_retried(outcome: Outcome, status_code: int | None) -> bool:
-    """Say whether an attempt with this outcome is retried.
+    """Return whether an attempt with this outcome is retried.
 
     The outcomes are listed in docs/api.md; of HTTP statuses, 408, 425, 429 and 5xx are retried.
     """

@@ -10,7 +10,7 @@ from chalicelib.domain.ids import RunKey
 
 
 class Outcome(StrEnum):
-    """How an attempt, that is one HTTP exchange, ended."""
+    """How an attempt ended."""
 
     SUCCESS = "success"
     HTTP_ERROR = "http_error"
@@ -94,7 +94,7 @@ class RunEnd:
 
 @dataclass(frozen=True, slots=True)
 class RunUpdate:
-    """What an attempt means for its run; stored in the attempt's record.
+    """What an attempt means for its run: it succeeded, failed or is retrying. Stored in its record.
 
     `next_attempt_at` is set if the run is retrying, else None.
     """

@@ -13,7 +13,7 @@ from chalicelib.domain.state import UnfinishedRun
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. `attempts` are its ended attempts; a time is None if it has not come.
+    """One run. `attempts` are those that have ended. Times that have not come yet are None.
 
     `missed_count` and `last_due_at` are set only for missed runs (see `RunEnd`).
     """
@@ -66,9 +66,10 @@ def _updated(run: Run, update: RunUpdate, at: datetime) -> Run:
 
 
 def unfinished(unfinished_run: UnfinishedRun, on_record: Run | None) -> Run:
-    """Build an unfinished run from the state and its records, None if it has none.
+    """Build an unfinished run from the state and from its records.
 
-    The state was read first, so the records win where they are later.
+    `on_record` is the run built from its records, None if there are none. The records were read
+    after the state, so they win where they are later.
     """
     run = on_record or Run(unfinished_run.key, RunStatus.QUEUED)
     last = run.attempts[-1].number if run.attempts else 0

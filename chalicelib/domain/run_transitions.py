@@ -162,7 +162,7 @@ def is_misfire(
     following: datetime | None,
     now: datetime,
 ) -> bool:
-    """Say whether an occurrence is too late to be sent.
+    """Return whether an occurrence is too late to be sent.
 
     Without a grace a one-time job is never too late; an occurrence of a cron is too late when the
     `following` one is due.
@@ -207,9 +207,9 @@ def finish(
 ) -> Transition | NoChange:
     """Decide whether an attempt's run succeeds, fails or waits for its next attempt.
 
-    `owned` is the run as it was claimed. `definition` is the one it was claimed with; if another
-    executor settles the attempt, it may be a later one. `jitter` is in [0, 0.1]. Returns `NoChange`
-    if the state no longer holds the owner token.
+    `owned` is the run as it was claimed. `definition` is the one it was claimed with, or a later
+    one if another executor settles the attempt. `jitter` is in [0, 0.1]. Returns `NoChange` if the
+    state no longer has the owner token.
     """
     run = state.find(owned.key)
     if run is None or run.owner != owned.owner:
@@ -218,13 +218,13 @@ def finish(
     update = attempt.recorded.update if attempt.recorded else None
     if update is not None and update.status is not RunStatus.RETRYING:
         # An executor recorded this end and died before it wrote the state. Keep the recorded end,
-        # also if the job has changed since.
+        # even if the job has changed since.
         return _end(trigger, state, run, update)
     if result.outcome is Outcome.SUCCESS:
         return _end(trigger, state, run, RunUpdate(RunStatus.SUCCEEDED))
     if not is_retried(result.outcome, result.status_code):
         return _end(trigger, state, run, RunUpdate(RunStatus.FAILED))
-    # The retry policy of a later definition does not apply: that definition superseded this run.
+    # Do not apply the retry policy of a later definition: that definition superseded this run.
     if definition.generation <= run.generation and run.attempt >= retry.max_attempts:
         return _end(trigger, state, run, RunUpdate(RunStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED))
     if state.supersedes(run):
@@ -260,8 +260,9 @@ def _end(trigger: Trigger, state: State, run: UnfinishedRun, update: RunUpdate) 
 def sweep(state: State, now: datetime) -> Transition | NoChange:
     """Decide what an overdue job needs: a message for each step whose watch time has come.
 
-    The transition moves `watch_at` before the messages are sent, and twice as far with each sweep
-    that changed nothing, so that the sweeper does not multiply a backlog of messages.
+    The transition moves `watch_at` ahead before the messages are sent. Each further sweep of an
+    unchanged job moves it twice as far, so that the sweeper does not multiply a backlog of
+    messages.
     """
     if state.watch_at is None or now < state.watch_at:
         return NoChange("not overdue")

@@ -33,7 +33,7 @@ _PATH_SAFE = "/:@!$&'()*+,;=~"
 
 @dataclass(frozen=True, slots=True)
 class SecretDates:
-    """What the API shows of a secret: its name, and when it was created and last replaced."""
+    """A secret's name, and when it was created and last replaced: all that the API shows."""
 
     name: str
     created_at: datetime
@@ -42,9 +42,9 @@ class SecretDates:
 
 @dataclass(frozen=True, slots=True)
 class SigningSecrets:
-    """A tenant's signing secret, `whsec_…`, and its replaced ones, the latest first.
+    """A tenant's signing secret, `whsec_…`, and its replaced ones, latest first.
 
-    Each replaced one comes with the time until which it stays in force.
+    Each replaced secret has the time until which it stays in force.
     """
 
     current: str
@@ -85,7 +85,7 @@ class SecretMissing(Exception):
 
 
 def names_in(request: Request) -> frozenset[str]:
-    """Return the names of the secrets that a request names; what cannot be a name is left out."""
+    """Return the names in a request's placeholders, without those that cannot be names."""
     return frozenset(
         name
         for _, text in _texts(request)
@@ -120,7 +120,7 @@ def names_in_headers(request: Request) -> frozenset[str]:
 
 
 def fits_header(value: str) -> bool:
-    """Say whether a header can carry a value: visible ASCII, with spaces only inside."""
+    """Return whether a header can carry a value: visible ASCII, with spaces only inside."""
     return re.fullmatch("[!-~]([ -~]*[!-~])?", value) is not None
 
 
@@ -174,9 +174,9 @@ def _strings(body: object) -> Iterator[str]:
 def resolved(request: Request, values: Mapping[str, str]) -> Request:
     """Return the request with each placeholder replaced by its value. Raises SecretMissing.
 
-    Values are percent-encoded in the URL, wholly in the query; characters that a path allows, also
-    slashes, stay in the path. In a JSON body a value becomes part of the string around it.
-    Placeholders inside values are not replaced.
+    In the URL values are percent-encoded: in the query all reserved characters, in the path only
+    those that a path does not allow, so slashes stay. In a JSON body a value becomes part of the
+    string around it. Placeholders inside values are not replaced.
     """
 
     def put(text: str, encode: Callable[[str], str] = str) -> str:

@@ -20,7 +20,7 @@ from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
 # SQS delays a message by at most 900 s; a schedule or the sweeper arms what is due later.
 NEAR = timedelta(minutes=15)
-# A covered step is taken for overdue this long after its due time.
+# A covered step counts as overdue this long after its due time.
 GRACE = timedelta(seconds=30)
 # Clocks of two executors may differ by this much: others settle an attempt only this long after the
 # end of its lease.
@@ -133,13 +133,13 @@ class State:
         return replace(self, runs=tuple(other for other in self.runs if other.key != run.key))
 
     def supersedes(self, run: UnfinishedRun) -> bool:
-        """Say whether a run is of an older generation and gets no further attempt."""
+        """Return whether a run is of an older generation and gets no further attempt."""
         return run.generation != (self.defined_in if run.key.manual else self.generation)
 
 
 @dataclass(frozen=True, slots=True)
 class DueMessage:
-    """What an SQS message says: the run with this key has something to do at `at`."""
+    """The content of an SQS message: the run with this key has its next step at `at`."""
 
     job_id: str
     tenant: str
@@ -152,9 +152,9 @@ class Transition:
     """The result of a rule: the state to write by compare-and-swap, and what follows from it.
 
     `ended` runs are written in the same transaction; `arm` messages are sent after it. `send` is
-    the run whose attempt the writer has then claimed. `again` is a message for which the caller
-    decides once more. `update` is set by a finish, for the attempt's record. `definition` is stored
-    with the state; None keeps the stored one.
+    the run whose attempt the write claims. `again` is a message for which the caller then decides
+    once more. `update` is set by a finish, for the attempt's record. `definition` is stored with
+    the state; None keeps the stored one.
     """
 
     state: State
@@ -221,17 +221,17 @@ def doubt_after_lost_wake(state: State, due_at: datetime, now: datetime) -> Stat
 
 
 def is_doubted(state: State, now: datetime) -> bool:
-    """Say whether the schedule's wakes cannot be relied on now."""
+    """Return whether the schedule's wakes cannot be relied on now."""
     return state.doubted_until is not None and now < state.doubted_until
 
 
 def schedule_wakes_for(
     token: str | None, trigger: Trigger, due_at: datetime, now: datetime
 ) -> bool:
-    """Say whether the schedule with this token is sure to wake before `due_at`.
+    """Return whether the schedule with this token is sure to wake before `due_at`.
 
-    It is, if it was created early enough before the time of the wake and no clock change is near.
-    True also if that time has passed: the wake has sent its message.
+    It is sure if it was created early enough before the time of the wake and no clock change is
+    near. Also return True if that time has passed: the wake has sent its message.
     """
     if token is None or due_at <= now:
         return False
@@ -251,9 +251,9 @@ def run_due(state: State, run: UnfinishedRun, at: datetime) -> DueMessage:
 
 
 def uncovered(state: State, dues: Iterable[DueMessage]) -> State:
-    """Return the state with these steps marked as not covered: the next sweep arms them.
+    """Return the state with the steps of these messages marked as not covered.
 
-    For messages that could not be sent.
+    Call it for messages that could not be sent: the next sweep arms their steps.
     """
     keys = {due.key for due in dues}
     runs = tuple(replace(run, covered=run.covered and run.key not in keys) for run in state.runs)

@@ -36,7 +36,7 @@ def _by_lower_case() -> dict[str, str]:
 
 
 def suggestion(name: str) -> str | None:
-    """Return the zone whose name differs only in case, or by spaces for `_`; None if none does."""
+    """Return the zone with this name but for case and spaces instead of `_`; None without one."""
     return _by_lower_case().get(name.strip().lower().replace(" ", "_"))
 
 
@@ -57,12 +57,12 @@ def canonical(name: str) -> str:
 
 
 def exists(wall: datetime, place: ZoneInfo) -> bool:
-    """Say whether a wall-clock time exists in a zone: a spring change skips some."""
+    """Return whether a wall-clock time exists in a zone: a spring change skips some."""
     return to_utc(wall, place) <= second_passing(wall, place)
 
 
 def occurs_twice(wall: datetime, place: ZoneInfo) -> bool:
-    """Say whether a wall-clock time occurs twice in a zone: an autumn change repeats some."""
+    """Return whether a wall-clock time occurs twice in a zone: an autumn change repeats some."""
     return to_utc(wall, place) < second_passing(wall, place)
 
 

@@ -62,7 +62,7 @@ def _rounded_up(at: datetime) -> datetime:
 def at_date(text: str, timezone: str | None, now: datetime) -> OneTime:
     """Return the trigger of an ISO 8601 date and time.
 
-    Without an offset it is in `timezone`, with None in UTC. Raises InvalidInput.
+    A text without an offset is in `timezone`, or in UTC if that is None. Raises InvalidInput.
     """
     match = _DATE.fullmatch(text)
     wrong = _wrong_zone(timezone, has_offset=match is not None and match["offset"] is not None)
@@ -140,7 +140,7 @@ def describe(trigger: Trigger) -> dict[str, Any]:
 
 
 def restore(described: dict[str, Any]) -> Trigger:
-    """Return the trigger that `describe` described, without checking it again."""
+    """Return the trigger from what `describe` returned, without validating it again."""
     fields = described["fields"]
     if described["type"] == "one-time":
         return OneTime(parse_instant(fields["date"]))
