@@ -32,14 +32,17 @@ def _serve(app: Chalice, path: str, methods: str) -> None:
         try:
             return answer_preflight(origin, methods, backend.origins)
         except Exception:
-            # Chalice would answer with a 500 that is no problem document.
+            # Answer here: Chalice's 500 would not be a problem document.
             return defect()
 
     app.route(path, methods=["OPTIONS"], name=f"{__name__}.{path}", content_types=[])(preflight)
 
 
 def answer_preflight(origin: str | None, methods: str, allowed: AbstractSet[str]) -> Response:
-    """Answer with the methods of a path, and for an allowed origin with the headers it may send."""
+    """Answer with the methods of a path, and for an allowed origin with the headers it may send.
+
+    `methods` is the value of Allow, such as `GET, POST`.
+    """
     headers = {"Allow": methods, **shared(origin, allowed)}
     if "Access-Control-Allow-Origin" in headers:
         headers |= {

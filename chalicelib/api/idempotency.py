@@ -26,8 +26,8 @@ _REPLAYED = {"Idempotency-Replayed": "true"}
 class IdempotencyKey:
     """The Idempotency-Key of a call, for one tenant, method and path.
 
-    `path` is in one form, however the client spelled it. `job_id` is the job that a recorded answer
-    must be about, None if the path names no job. `fingerprint` identifies the body.
+    `path` is normalized: clients may spell it in several ways. `job_id` is the job that a recorded
+    answer must be about, None if the path names no job. `fingerprint` identifies the body.
     """
 
     call: Call
@@ -56,15 +56,14 @@ class IdempotencyKey:
         return None if first is None else first.body
 
     def _recorded_by_spelling(self) -> Answered | None:
-        """Return the answer that the previous release recorded, by the path as the client spelled
-        it.
+        """Return the answer that the previous release recorded, under the path as it was sent.
 
-        Remove this in the next release: such records expire 24 hours after this one is deployed.
+        Remove this in the next release: these records expire 24 hours after this one is deployed.
         """
         if self.call.path == self.path:
             return None
         first = self._recorded(self.call.path)
-        # `key:` in the path may have named another job then.
+        # When it was recorded, `key:…` in the path may have been another job's key.
         is_ours = first and self.job_id in (None, json.loads(first.body).get("job_id"))
         return first if is_ours else None
 
@@ -73,7 +72,7 @@ class IdempotencyKey:
         return scheduling.jobs.answered(self._name(path), scheduling.clock())
 
     def _name(self, path: str) -> str:
-        # A hash, so that two lists of parts never make the same name.
+        # Hash the JSON of the parts, so that different parts never give the same name.
         method = self.call.request.context.get("httpMethod")
         return "idempotency#" + _digest(json.dumps([self.call.tenant, method, path, self.text]))
 
@@ -94,8 +93,8 @@ def once(key: IdempotencyKey | None, act: Callable[[], str]) -> tuple[str, dict[
     """Return the body of the first answer, and the headers that mark a replay.
 
     `act` makes a change, commits the key's record together with it, and returns the body. Checks
-    that depend on the time belong into `act`, because a replay may come later. Raises what `act`
-    raises, and RequestUnderWay.
+    that depend on the time belong in `act`, because a replay may come later. Raises
+    RequestUnderWay, and the errors of `act`.
     """
     first = key.first_answer() if key else None
     if first is not None:
@@ -103,7 +102,7 @@ def once(key: IdempotencyKey | None, act: Callable[[], str]) -> tuple[str, dict[
     try:
         return act(), {}
     except (AlreadyAnswered, KeyIsTaken) as error:
-        # The same request may have come twice at the same time: look for the other one's answer.
+        # The same request may have been sent twice at the same time: look for the other's answer.
         first = key.first_answer() if key else None
         if first is not None:
             return first, _REPLAYED

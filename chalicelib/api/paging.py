@@ -34,7 +34,7 @@ cursor = any_text("The start of the page, from the `next` Link of the previous p
 
 
 def limit_of(call: Call, default: int) -> int:
-    """Return the call's `limit`, which its rule has checked."""
+    """Return the call's `limit`, which the route's rule has checked, or the default."""
     return int(call.query.get("limit", default))
 
 
@@ -54,7 +54,7 @@ def write_cursor(call: Call, position: str) -> str:
 
 
 def link_to(call: Call, position: str | None) -> dict[str, str]:
-    """Return the Link header to the page that begins after a position; none for None."""
+    """Return the Link header to the page after a position; no headers if it is None."""
     return {} if position is None else {"Link": call.next_link(write_cursor(call, position))}
 
 
@@ -83,6 +83,6 @@ def _mark(call: Call, position: str) -> str:
     filters = sorted(
         (name, value) for name, value in call.query.items() if name not in ("cursor", "limit")
     )
-    # Clients may spell a path in several ways: `key:a` and `key%3Aa` are the same.
+    # Decode the path: `key:a` and `key%3Aa` are the same.
     bound = json.dumps([call.tenant, unquote(call.path), filters, position])
     return hashlib.sha256(bound.encode()).hexdigest()[:16]

@@ -1,5 +1,4 @@
-"""Conditional requests (RFC 9110, section 13): parse If-Match and If-None-Match, refuse the headers
-that a route does not support.
+"""Parse If-Match and If-None-Match (RFC 9110, section 13), and refuse unsupported conditions.
 
 Only a job has a validator, its ETag. No resource has `Last-Modified`, and no route serves ranges.
 """
@@ -14,8 +13,8 @@ from chalicelib.domain.errors import FieldError
 
 IF_MATCH, IF_NONE_MATCH = "If-Match", "If-None-Match"
 _CONDITIONAL = (IF_MATCH, IF_NONE_MATCH, "If-Modified-Since", "If-Unmodified-Since", "If-Range")
-# On GET and HEAD these only save a transfer. By RFC 9110 a server without dates and ranges ignores
-# them and sends the whole response.
+# On GET and HEAD these only save a transfer. RFC 9110 lets a server without dates and ranges ignore
+# them and send the whole response.
 _IGNORED_WHEN_READING = (IF_NONE_MATCH, "If-Modified-Since", "If-Unmodified-Since", "If-Range")
 
 _TAG = r'(?:W/)?"[!#-~\u0080-\u00ff]*"'
@@ -34,7 +33,7 @@ class Tags:
 
     @classmethod
     def parse(cls, text: str) -> Tags | None:
-        """Read a header's value; None for what RFC 9110 does not allow."""
+        """Read a header's value; None for a value that RFC 9110 does not allow."""
         text = text.strip(" \t")
         if not re.fullmatch(_LIST_OF_TAGS, text):
             return None
@@ -60,11 +59,11 @@ class Preconditions:
 def read_preconditions(
     sent: Mapping[str, str], taken: tuple[str, ...], *, reads: bool
 ) -> tuple[Preconditions, list[FieldError]]:
-    """Return the preconditions, and an error for each header that is malformed or not supported; a
-    malformed If-Match matches nothing.
+    """Return the preconditions, and an error for each malformed or unsupported header.
 
-    `taken`: the headers that the route supports. `reads`: the method is GET or HEAD. On other
-    methods an unsupported header is an error, because ignoring it could overwrite something.
+    A malformed If-Match matches nothing. `taken` are the headers that the route supports; `reads`
+    is True for GET and HEAD. On other methods an unsupported header is an error, because ignoring
+    it could overwrite something.
     """
     errors: list[FieldError] = []
     read: dict[str, Tags] = {}

@@ -55,7 +55,7 @@ class Refusal(ResonaError):
 
 
 class NoKey(Refusal):
-    """No valid key (401). It does not say what is wrong with the key, as API Gateway does not."""
+    """No valid key (401). Like API Gateway's, the answer does not say what is wrong with it."""
 
     def __init__(self) -> None:
         super().__init__(401, NO_KEY, {"WWW-Authenticate": "Bearer"})
@@ -105,7 +105,7 @@ def _shown(errors: Sequence[FieldError], room: int) -> list[FieldProblem]:
 
 
 def _size(part: object) -> int:
-    """Return the size of a part of a document in bytes at most, with the comma after it."""
+    """Return an upper bound of the size in bytes of a part of a document and its comma."""
     return len(json.dumps(part)) + len(", ")
 
 

@@ -42,7 +42,7 @@ def _not_composed(function_arn: str) -> Scheduling:
 
 
 class Backend:
-    """What the routes need: the use cases, the allowed origins, and whether a key is required.
+    """The use cases that routes call, the allowed origins, and whether a key is required.
 
     app.py sets the composition root's function; tests and the local server set their own use cases.
     """
@@ -53,7 +53,7 @@ class Backend:
         self._origins: frozenset[str] | None = None
 
     def compose(self, make: Callable[[str], Scheduling]) -> None:
-        """Make the use cases with this function on first use."""
+        """Set the function that makes the use cases on first use."""
         self.scheduling = Once(make)
 
     @property
@@ -71,7 +71,7 @@ class Backend:
     ) -> None:
         """Serve with these use cases. Only the stage `local` may serve callers without a key.
 
-        `origins` None: read them from the environment.
+        With `origins` None they are read from the environment.
         """
         self.scheduling.use(scheduling)
         self.needs_keys, self._origins = needs_keys or stage != "local", origins
@@ -80,7 +80,7 @@ class Backend:
 backend = Backend()
 View = Callable[..., Response]
 
-# Says why a query parameter's value is wrong, None if it is not.
+# Returns why a query parameter's value is wrong, None if it is valid.
 Judge = Callable[[str], str | None]
 
 
@@ -100,10 +100,10 @@ class Rule:
 class Operation:
     """A route and its description, from which `openapi.document` makes OpenAPI.
 
-    `scope` None: it needs no key. `body` and `answers` (by status) are names of request and
-    response models: some of these modules are loaded only for OpenAPI. An answer None has no body.
-    `takes` and `gives` are headers of the request and of a successful answer. `refuses` has the
-    error statuses that do not follow from the rest.
+    With `scope` None it needs no key. `body` and `answers` (by status) are names of request and
+    response models, because some of their modules are loaded only for OpenAPI. An answer None has
+    no body. `takes` and `gives` are headers of the request and of a successful answer. `refuses`
+    has the error statuses that do not follow from the other fields.
     """
 
     method: str
@@ -144,7 +144,7 @@ class Call:
     @property
     def scheduling(self) -> Scheduling:
         """Return the use cases. Raises SettingMissing."""
-        # Lambda sets no variable with the account and region; the ARN has both.
+        # Lambda sets no environment variable with the account; the function's ARN contains it.
         arn = getattr(self.request.lambda_context, "invoked_function_arn", "")
         return backend.scheduling.get(arn)
 
@@ -239,8 +239,9 @@ def _serve(blueprint: Blueprint, operation: Operation) -> None:
 
 
 def _answer_call(operation: Operation, request: Request, names: Mapping[str, str]) -> Response:
-    """Call the view, and turn every exception into a problem document; Chalice would answer each
-    with a 500 of its own.
+    """Call the view, and turn every exception into a problem document.
+
+    Chalice would answer an exception with a 500 of its own.
     """
     try:
         tenant = _tenant(request, operation.scope) if operation.scope else ""
@@ -255,7 +256,7 @@ def _answer_call(operation: Operation, request: Request, names: Mapping[str, str
     except ResonaError as error:
         return answer_to(error)
     except Exception:
-        # Chalice would answer with a 500 that is no problem document.
+        # Answer here: Chalice's 500 would not be a problem document.
         return defect()
 
 
@@ -279,7 +280,7 @@ def defect() -> Response:
 
 def _tenant(request: Request, needed: Scope) -> str:
     """Return the caller's tenant. Raises NoKey, and Refusal for a key without the scope."""
-    # The authorizer's answer; no header of a client gets there.
+    # API Gateway puts the authorizer's answer here; clients cannot set it by a header.
     caller = request.context.get("authorizer") or {}
     tenant = str(caller.get("tenant", ""))
     if not tenant:
@@ -308,7 +309,7 @@ def _call(request: Request, tenant: str, known: Mapping[str, Rule], taken: tuple
 
 
 def _joined_headers(request: Request) -> CaseInsensitiveMapping:
-    """Return the headers, with repeated ones joined by commas: Chalice has only the last line."""
+    """Return the headers, repeated ones joined by commas: Chalice keeps only the last value."""
     lines = request.to_original_event().get("multiValueHeaders") or {}
     return CaseInsensitiveMapping(
         {
@@ -343,7 +344,7 @@ def _raw_body(request: Request) -> bytes:
 
 
 def answer(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON answer. `body` None: an empty one. A str is JSON text already."""
+    """Return a JSON answer. With `body` None it is empty; a str is JSON text already."""
     if body is None:
         return Response(body="", status_code=status, headers=dict(headers or {}))
     text = body if isinstance(body, str) else write(body)
@@ -356,12 +357,12 @@ def answer(status: int, body: object, headers: Mapping[str, str] | None = None) 
 
 def any_text(description: str) -> Rule:
     """Return a rule that allows every text, for parameters that the view checks."""
-    # Every judge takes a value.
+    # A Judge must accept a value.
     return Rule(lambda value: None, {"type": "string", "description": description})  # noqa: ARG005
 
 
 def one_of(values: Iterable[str], description: str) -> Rule:
-    """Return a rule that allows these values only."""
+    """Return a rule that allows only these values."""
     known = tuple(str(value) for value in values)
     return Rule(
         lambda value: None if value in known else f"must be one of {', '.join(known)}",

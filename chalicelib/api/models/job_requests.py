@@ -32,7 +32,7 @@ from chalicelib.usecases.scheduling import Edit, Job
 
 
 def _whole(value: object) -> object:
-    # To JSON, 30, 30.0 and 3e1 are the same number.
+    # In JSON, 30, 30.0 and 3e1 are the same number.
     number = plain(value)
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
@@ -72,7 +72,8 @@ class _Strict(BaseModel):
 class RequestIn(_Strict):
     """The request to send when the job is due."""
 
-    # `domain.request` checks these rules; the schema repeats those that JSON Schema can express.
+    # `domain.request` checks the rules of requests; this schema repeats those that JSON Schema can
+    # express.
     model_config = ConfigDict(
         json_schema_extra={"if": _HAS_NO_BODY, "then": {"properties": {"body": {"type": "null"}}}}
     )
@@ -199,9 +200,9 @@ def _validated(
 
 
 def _check_labels(errors: Errors, sent: JobIn | JobUpdateIn | None, old: Mapping[str, str]) -> None:
-    """Add an error for each label key with a colon, which no filter could name.
+    """Add an error for each label key with a colon: a filter `label=key:value` could not name it.
 
-    A job registered before this rule may keep such a label: `old` are the labels it has.
+    `old` are the job's present labels, which it may keep: it may be older than this rule.
     """
     for name in sent.labels if sent else ():
         if ":" in name and name not in old:
@@ -217,8 +218,8 @@ def read_edit(
     """Read an update of `job`: absent fields stay, or get their defaults if it `replaces` the job.
 
     Clients may send back the job object that they read: a read-only field may have its current
-    value, and the trigger that the job has is no new one, though its date may have passed. Raises
-    InvalidInput, BodyTooLarge.
+    value, and the job's present trigger does not count as a new one, even if its date has passed.
+    Raises InvalidInput, BodyTooLarge.
     """
     errors = Errors()
     document = errors.require_object(body)
@@ -250,7 +251,7 @@ def _is_same_trigger(sent: object, trigger: Trigger) -> bool:
         return True
     if not isinstance(trigger, OneTime) or not isinstance(sent, dict) or _is_delay(sent):
         return False
-    # The same date in another form. It may have passed: read it as if it were now.
+    # It may be the same date in another form. Read it as of that date, since it may have passed.
     try:
         return read_trigger(sent, trigger.date) == trigger
     except InvalidInput:
@@ -271,7 +272,7 @@ def read_trigger(sent: object, now: datetime) -> Trigger:
     timezone = sent.get("timezone")
     if not isinstance(sent.get("timezone", ""), str):
         errors.add("trigger.timezone", "must be the name of a time zone, such as Europe/Berlin")
-        # Without its time zone a date cannot be read.
+        # Without a valid time zone the date cannot be read.
         kind, timezone = None if kind == "date" else kind, None
     trigger = errors.collect(partial(_READERS[kind], sent[kind], timezone, now)) if kind else None
     errors.raise_if_any()
@@ -335,7 +336,7 @@ def _read_date(value: object, timezone: str | None, now: datetime) -> Trigger:
 def _read_cron(value: object, timezone: str | None, now: datetime) -> Trigger:  # noqa: ARG001
     errors = Errors()
     if isinstance(value, str):
-        # Check it apart from its zone, so that one answer names both errors.
+        # Check the expression without the zone, so that one answer names both errors.
         errors.collect(lambda: cron.parse(value))
     else:
         errors.add("trigger.cron", "must be a cron expression of five fields, such as 0 9 * * 1-5")
@@ -358,13 +359,13 @@ def _read_request(
 ) -> Request | None:
     """Return the request, checked by the rules of `domain.request`.
 
-    The model of the whole body has been validated. Where it found a wrong field of the request,
-    the other fields are checked all the same, so that one answer names every error.
+    The model of the whole body has been validated already. If it found wrong fields in the request,
+    check the others here, so that one answer names every error.
     """
     given = document.get("request")
     if not isinstance(given, dict):
         return None
-    # The model is strict: a valid field is what was sent.
+    # The model is strict and converts nothing: take valid fields as they were sent.
     valid = {
         name: given[name]
         for name in RequestIn.model_fields.keys() & given.keys()

@@ -52,7 +52,7 @@ class DelayIn(_Input):
     delay: float = Field(ge=0, le=LONGEST_DELAY_SECONDS)
 
 
-# A date that has an offset has no time zone beside it.
+# JSON schema of a trigger whose date has an offset: it must not have a `timezone`.
 _HAS_OFFSET: JsonDict = {
     "properties": {"date": {"pattern": r"T.*([Zz]|[+-]\d\d(:?[0-5]\d)?)$"}},
     "required": ["date"],

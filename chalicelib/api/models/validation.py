@@ -26,7 +26,7 @@ class Errors:
 
     def __init__(self) -> None:
         self._errors: list[FieldError] = []
-        # Paths of wrong fields, cut to two names.
+        # Paths of wrong fields, cut to their first two names.
         self.invalid: set[tuple[str | int, ...]] = set()
 
     def add(self, field: str, message: str) -> None:
@@ -81,7 +81,7 @@ def unknown_fields(
     `within` is the path before the names, such as `trigger.`.
     """
     wrong = [name for name in given if name not in known]
-    # The search is slow, and later errors are not shown.
+    # Suggest names only for the errors that are shown: the search is slow.
     hinted = [
         FieldError(within + name, f"unknown field; {hint(name, known)}")
         for name in wrong[:MOST_ERRORS]
@@ -91,7 +91,7 @@ def unknown_fields(
 
 def hint(name: str, known: Collection[str]) -> str:
     """Suggest the known name that was probably meant, or list the known names."""
-    # A search is slow for long names, and those are not misspellings.
+    # Do not search for long names: that is slow, and they are not misspellings.
     near = get_close_matches(name.lower(), known, n=1) if len(name) <= _LONGEST_MISSPELT else []
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"
 
@@ -99,7 +99,7 @@ def hint(name: str, known: Collection[str]) -> str:
 def _known_at(model: type[BaseModel], path: Iterable[str]) -> Collection[str]:
     """Return the fields of the model at a path within a model."""
     for name in path:
-        # A path of pydantic's own error: every name but the last is a field that is a model.
+        # In a path of pydantic's, every name but the last is that of a field with a model as type.
         model = model.model_fields[name].annotation  # type: ignore[assignment]
     return model.model_fields
 
@@ -107,7 +107,7 @@ def _known_at(model: type[BaseModel], path: Iterable[str]) -> Collection[str]:
 def _field_error(wrong: ErrorDetails, model: type[BaseModel] | None) -> FieldError:
     """Translate an error of pydantic.
 
-    `model` is the model that was validated, None if a misspelling needs no suggestion.
+    `model` is the model that was validated, None to suggest no names for misspelt ones.
     """
     if model is not None and wrong["type"] == "extra_forbidden":
         *path, name = map(str, wrong["loc"])

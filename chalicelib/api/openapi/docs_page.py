@@ -89,7 +89,7 @@ _RULES = {
 
 @functools.cache
 def page() -> str:
-    """Return the page."""
+    """Return the documentation as an HTML page."""
     made = document()
     by_tag: dict[str, list[tuple[str, str, Any]]] = {tag["name"]: [] for tag in made["tags"]}
     for path, methods in made["paths"].items():
@@ -277,7 +277,7 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 
 def _of_members(kind: str, schema: Mapping[str, Any]) -> str:
-    """Return the kind of a value, with that of its members."""
+    """Return the type of an array or object in words, with the type of its members."""
     if kind == "array":
         return f"array of {_type(schema['items'])}"
     if kind == "object" and isinstance(schema.get("additionalProperties"), dict):

@@ -161,9 +161,7 @@ def _about(model: str) -> str:
 
 
 def _refused(operation: Operation) -> set[int]:
-    """Return the error statuses: those that the route lists, and those that follow from its
-    arguments.
-    """
+    """Return a route's error statuses: those it lists, and those that follow from its arguments."""
     follows = {
         400: operation.body or "cursor" in operation.query,
         401: operation.scope,
@@ -207,7 +205,7 @@ def _content(model: str) -> dict[str, Any]:
 
 
 def _type(name: str) -> Any:
-    """Return the request model (its name ends with `In`) or the response model of this name."""
+    """Return the request model (its name ends in `In`) or response model with this name."""
     if name == "JobReplacementIn":
         return job_requests.JobIn
     modules = (job_requests, request_models) if name.endswith("In") else (response_models,)

@@ -53,7 +53,7 @@ def create_jobs(call: Call) -> Response:
     It takes no Idempotency-Key: give each job a `key`, and a repeat registers only missing jobs.
     """
     if call.header("idempotency-key") is not None:
-        # A client that sends it relies on it: refuse it instead of ignoring it.
+        # Refuse the header instead of ignoring it: a client that sends it relies on it.
         raise InvalidInput.of(
             "Idempotency-Key",
             "is not for batches; give each job a key of its own, and a repeat is a 409 for it",
@@ -91,7 +91,7 @@ def _register(call: Call, document: object) -> Registered | NotRegistered:
     except ResonaError as error:
         return _refused(answer_to(error, _LARGEST_PROBLEM))
     except Exception:
-        # Answer for this job only: the client must learn which others were registered.
+        # Return a 500 for this job only: the client must learn which others were registered.
         return _refused(defect())
     return Registered(status=201, job=job_view(job))
 

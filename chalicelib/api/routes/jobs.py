@@ -122,7 +122,8 @@ def get_job(call: Call, job_id: str) -> Response:
     match, none_match = call.preconditions.match, call.preconditions.none_match
     if match is not None and not match.strongly_name(tag):
         raise NotCurrent
-    # A result expires without a new revision: the client's copy may still have it.
+    # Answer in full if the result has expired: that changes no revision, so the client's copy may
+    # still have it.
     is_whole = job.state.last_run is None or job.result is not None
     if none_match is not None and none_match.weakly_name(tag) and is_whole:
         return answer(304, None, {"ETag": tag})
@@ -134,7 +135,7 @@ def _shown(job: Job) -> Response:
 
 
 def _etag(job_id: str, revision: int) -> str:
-    # With the id: another job may have taken the key since, and each job begins with revision 1.
+    # The tag contains the id, because another job may get the same key and has the same revisions.
     return f'"{job_id.removeprefix("job_")}-{revision}"'
 
 

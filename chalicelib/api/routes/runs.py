@@ -50,7 +50,7 @@ def _read_page(call: Call, job_id: str, limit: int) -> tuple[str, list[Run], Run
     """Return the job's id, up to `limit` runs, and the run after which the next page begins."""
     status = call.query.get("status")
     before = _position(call)
-    # A filter may skip nearly all of them.
+    # Read full pages with a filter, which may skip nearly all runs.
     size = limit if status is None else MOST_SHOWN
     shown: list[Run] = []
     read = 0
