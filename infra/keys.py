@@ -1,12 +1,12 @@
-"""The operator's keys: make one, list them, revoke one.
+"""Create, list and revoke API keys, for the operator of a stage.
 
     python -m infra.keys create --stage prod --tenant acme [--scopes read,write] [--expires 90d]
     python -m infra.keys list --stage prod [--tenant acme]
     python -m infra.keys revoke --stage prod <key id, or the key>
 
-The stage `local` is the Resona that runs on this computer, in the folder RESONA_HOME; the table of
-every other stage is found with AWS's usual credentials and region. A key is printed once, when it
-is made, alone on standard output.
+The stage `local` is the Resona that runs on this computer with its data in RESONA_HOME. All other
+stages are reached with AWS's usual credentials and region. `create` prints the key, and nothing
+else, on standard output. It cannot be shown again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COLUMNS = ("KEY ID", "TENANT", "SCOPES", "CREATED", "EXPIRES", "STATUS")
 
 
 class Mistake(Exception):
-    """The command cannot be done; the sentence says why, and what to do."""
+    """The command cannot be carried out; the message says why, and what to do."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -72,7 +72,7 @@ def open_store(stage: str) -> ApiKeyStore:
 
 
 def create(keys: ApiKeyStore, given: argparse.Namespace, now: datetime) -> None:
-    """Make a key and print it, this once. Raises Mistake, Unavailable, ClientError."""
+    """Create a key and print it. Raises Mistake, Unavailable, ClientError."""
     key, expires_at = new_key(given.stage), read_expiry(given.expires, now)
     record = StoredApiKey(key.id, key.digest, given.tenant, given.scopes, now, expires_at)
     keys.add(record)
@@ -82,7 +82,7 @@ def create(keys: ApiKeyStore, given: argparse.Namespace, now: datetime) -> None:
 
 
 def show(keys: ApiKeyStore, given: argparse.Namespace, now: datetime) -> None:
-    """List the keys, those of one tenant or all, the oldest first. Raises Unavailable."""
+    """List all keys, or those of one tenant, oldest first. Raises Unavailable."""
     records = sorted(keys.all(), key=lambda record: (record.tenant, record.created_at))
     shown = (record for record in records if given.tenant in (None, record.tenant))
     rows = [_COLUMNS, *(_row(record, now) for record in shown)]
@@ -93,7 +93,10 @@ def show(keys: ApiKeyStore, given: argparse.Namespace, now: datetime) -> None:
 
 
 def revoke(keys: ApiKeyStore, given: argparse.Namespace, now: datetime) -> None:
-    """Revoke a key; a revoked one keeps its time. Raises Mistake if there is none, Unavailable."""
+    """Revoke a key. Raises Unavailable, and Mistake if there is no such key.
+
+    A key that is revoked already keeps the time of its revocation.
+    """
     record = keys.revoke(given.key, now)
     if record is None or record.revoked_at is None:
         raise Mistake(f"there is no key {given.key} at the stage {given.stage}")
@@ -105,9 +108,9 @@ def revoke(keys: ApiKeyStore, given: argparse.Namespace, now: datetime) -> None:
 
 
 def read_expiry(text: str, now: datetime) -> datetime | None:
-    """Return the instant of `90d` or of an instant with its offset, None for `never`.
+    """Return when a key expires: `90d` is 90 days from now, `never` is None.
 
-    Raises Mistake, also for an instant that has passed.
+    A date and time with an offset is also accepted. Raises Mistake, also for a time in the past.
     """
     if text == "never":
         return None
@@ -183,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _matching(pattern: re.Pattern[str], why: str) -> Callable[[str], str]:
-    """Return a type for argparse: texts of this pattern; `why` tells the others."""
+    """Return an argparse type that accepts texts of this pattern; `why` is the error for others."""
 
     def read(text: str) -> str:
         if not pattern.fullmatch(text):
@@ -202,7 +205,7 @@ def _read_scopes(text: str) -> frozenset[Scope]:
 
 def _key_id(text: str) -> str:
     key = read_key(text, text.split("_")[1]) if text.startswith("rsn_") else None
-    # The sentence leaves out what was given: it may be a key with a slip in it.
+    # Do not show the text that was given: it may be a key with a typo.
     read = _matching(KEY_ID, "give a key's id, 12 letters and digits, or all of the key")
     return read(key.id if key else text)
 

@@ -1,4 +1,4 @@
-"""Deploy a stage, in three commands of which the second is Chalice's own; test it; destroy it.
+"""Deploy, test and destroy a stage. A deploy takes three commands; the second is Chalice's.
 
     python -m infra.deploy stack --stage dev [--parameter AlarmEmail=you@example.com …]
     chalice deploy --stage dev
@@ -7,7 +7,7 @@
     python -m infra.deploy smoke --stage dev
     python -m infra.deploy destroy --stage dev [--yes]
 
-Credentials and region are AWS's usual ones. Each command can be repeated, also after an interrupt.
+Credentials and region are AWS's usual ones. Every command can be repeated, also after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 def _interrupt(*_: object) -> None:
-    """Interrupt once: the clean-up is not to be interrupted."""
+    """Raise KeyboardInterrupt once: a second signal must not interrupt the clean-up."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -139,7 +139,7 @@ def _interrupt(*_: object) -> None:
 
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # nohup ignores SIGHUP, and means it.
+        # Keep a signal ignored that was ignored before, such as SIGHUP by nohup.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
     sys.exit(main(sys.argv[1:]))

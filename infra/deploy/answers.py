@@ -1,6 +1,6 @@
-"""API Gateway's own responses, as problem documents like the API's.
+"""Make API Gateway's own responses problem documents, like the API's.
 
-API Gateway puts nothing into these texts, so each is written out whole.
+Each text is complete: API Gateway fills in nothing.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
 """
 
@@ -27,14 +27,14 @@ def _answers() -> dict[str, Any]:
     kinds = {
         "UNAUTHORIZED": answer_to(NoKey()),
         "ACCESS_DENIED WAF_FILTERED INVALID_API_KEY": forbidden,
-        # An unknown path; with a key, API Gateway takes that for a malformed AWS signature.
+        # An unknown path. If the call has a key, API Gateway takes it for a malformed signature.
         "MISSING_AUTHENTICATION_TOKEN INVALID_SIGNATURE": no_route,
         "EXPIRED_TOKEN RESOURCE_NOT_FOUND DEFAULT_4XX": no_route,
         "BAD_REQUEST_PARAMETERS BAD_REQUEST_BODY": problem(400, "the request cannot be read"),
         "REQUEST_TOO_LARGE": problem(413, "the request is larger than 10 MB"),
         "UNSUPPORTED_MEDIA_TYPE": problem(415, "send the body as application/json"),
         "THROTTLED QUOTA_EXCEEDED": problem(429, "the stage is called too often", _AGAIN),
-        # The authorizer runs first: when it fails, nothing has been done.
+        # The authorizer runs before the API: if it fails, nothing was changed.
         "AUTHORIZER_FAILURE AUTHORIZER_CONFIGURATION_ERROR": busy,
         "API_CONFIGURATION_ERROR INTEGRATION_FAILURE INTEGRATION_TIMEOUT DEFAULT_5XX": unknown,
     }
@@ -55,7 +55,8 @@ def _response(
     shown = {**headers, **shared(min(origins, default=None), origins)}
     sent = {name: f"'{value}'" for name, value in shown.items()}
     if len(origins) > 1:
-        # API Gateway cannot compare origins. These documents are the same for everyone.
+        # Repeat any origin: API Gateway cannot compare it with a list, and these documents are the
+        # same for everyone.
         sent["Access-Control-Allow-Origin"] = "method.request.header.Origin"
     return {
         "statusCode": str(status),

@@ -1,4 +1,4 @@
-"""The AWS account and region of a stage, the names of its resources, and AWS's errors in words."""
+"""Reach a stage's AWS account and region, name its resources, and explain AWS's errors."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from chalicelib.aws.clients import code_of
 from chalicelib.runtime.clock import utc_now
 
 ROOT = Path(__file__).parent.parent.parent
-# API Gateway's stage, and therefore the first part of every path.
+# The name of API Gateway's stage, which is the first part of every URL's path.
 GATEWAY_STAGE = "api"
-# A deploy makes many calls in a row, and API Gateway throttles its own API early.
+# API Gateway throttles its management API at a few calls a second, and a deploy makes many.
 _CONFIG = Config(
     connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 8}
 )
 _SKEW = re.compile(r"Signature expired|Signature not yet current|RequestTimeTooSkewed", re.I)
-# Codes of services and names of botocore's errors, and what they mean.
+# Error codes of AWS services and class names of botocore → a sentence that says what to do.
 _MEANINGS = {
     "ProfileNotFound": "{error}: set AWS_PROFILE to one that `aws configure list-profiles` shows",
     """CredentialRetrievalError NoCredentialsError PartialCredentialsError SSOError
@@ -49,7 +49,7 @@ _MEANINGS = {
 
 
 class Trouble(Exception):
-    """A deploy cannot go on; the sentence says why, and what to type next."""
+    """A deploy cannot continue; the message says why, and what to do next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Names:
 
     @property
     def functions(self) -> dict[str, str]:
-        """Return the functions' names, by Chalice's names for them, of which roles are named."""
+        """Return the names of the Lambda functions, by their names in Chalice's configuration."""
         named = ("wake", "deliver", "sweep", "authorizer")
         return {"api_handler": self.stack, **{name: self.of(name) for name in named}}
 
@@ -88,7 +88,7 @@ class Cloud:
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, service: str) -> Any:
-        """Return the client of a service; the same one each time."""
+        """Return the boto3 client of a service; it is created once."""
         if service not in self._clients:
             self._clients[service] = self.client(service)
         return self._clients[service]
@@ -123,7 +123,7 @@ class Cloud:
 
 
 def reach(environ: Mapping[str, str] = os.environ, profile: str | None = None) -> Cloud:
-    """Return the cloud of AWS's usual credentials and region. Raises Trouble if they fail."""
+    """Return the account of AWS's usual credentials. Raises Trouble if they are not accepted."""
     try:
         region = region_of(environ, boto3.Session(profile_name=profile).region_name)
         session: Any = boto3.Session(profile_name=profile, region_name=region)
@@ -153,12 +153,12 @@ def region_of(environ: Mapping[str, str], configured: str | None) -> str:
 
 
 def message_of(error: aws.ClientError) -> str:
-    """Return the sentence of a service's error."""
+    """Return the message of a service's error."""
     return error.response.get("Error", {}).get("Message", "")
 
 
 def explained(error: aws.ClientError | aws.BotoCoreError) -> Trouble:
-    """Return what an error of AWS means to the person who deploys."""
+    """Return an error of AWS as a Trouble, with a sentence that says what to do."""
     if _SKEW.search(str(error)):
         return Trouble(f"the clock of this computer is wrong: set it, and repeat ({error})")
     code = code_of(error) if isinstance(error, aws.ClientError) else type(error).__name__

@@ -1,5 +1,6 @@
-"""Set what Chalice has no setting for: retries of asynchronous invocations, recursion, the API's
-limits and access log. Every call sets a whole value, so it can be repeated.
+"""Configure what Chalice cannot: retries, recursive invocation, the API's limits and access log.
+
+Every call sets a whole value, so `finish` can be repeated.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from chalicelib.aws.clients import code_of
 from infra.deploy.cloud import GATEWAY_STAGE, Cloud, Names, Trouble
 from infra.deploy.hook import limit_of
 
-# A wake comes two minutes early, and Lambda retries after one and two: an older one is the
-# sweeper's. A sweep is not retried: the next one comes in a minute.
+# Lambda retries a wake after one and two minutes. Drop it after five: the sweeper has armed the job
+# by then. Do not retry a sweep: the next one starts within a minute.
 ASYNCHRONOUS = {
     "wake": {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 300},
     "sweep": {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60},
 }
-# Calls a second, and a burst; more get a 429. The account's limit for all its APIs is 10,000.
+# The API's limits: calls a second, and calls at once; more get a 429. The account's limit for all
+# its APIs together is 10,000 a second.
 RATE, BURST = 1000, 2000
-# A line of the access log: no query string, no path (users name jobs), no address, no header.
+# The fields of an access log line. Left out: the path, which may contain a job's key, the query
+# string, the caller's address and headers.
 _LINE = """time=requestTimeEpoch request_id=requestId method=httpMethod route=resourcePath
 status=status tenant=authorizer.tenant key_id=authorizer.key_id ms=responseLatency
 integration_ms=integrationLatency authorizer_ms=authorizer.latency bytes=responseLength
@@ -32,7 +35,7 @@ FORMAT = json.dumps(
     {name: f"$context.{value}" for name, value in _FIELDS.items()}, separators=(",", ":")
 )
 _USUAL_EXECUTIONS = 1000
-# A function that was just deployed, or a permission that was just given, takes seconds to be seen.
+# Errors while AWS does not know a new function or permission everywhere yet.
 _PASSING = """ResourceConflictException ResourceInUseException InvalidParameterValueException
 BadRequestException""".split()
 _TRIES, _SECONDS = 12, 5
@@ -53,7 +56,7 @@ def finish(cloud: Cloud, names: Names, outputs: Mapping[str, str]) -> str:
     # up to 20 attempts: https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
     allowed = {"FunctionName": names.of("deliver"), "RecursiveLoop": "Allow"}
     _until_settled(cloud, functions.put_function_recursion_config, **allowed)
-    # Chalice does not enable a mapping that somebody has disabled.
+    # Enable the mapping, in case somebody has disabled it: Chalice does not.
     _until_settled(cloud, functions.update_event_source_mapping, UUID=mapping["UUID"], Enabled=True)
     if (limit := limit_of(cloud)) < _USUAL_EXECUTIONS:
         cloud.say(
@@ -72,9 +75,10 @@ def finish(cloud: Cloud, names: Names, outputs: Mapping[str, str]) -> str:
 
 
 def _has_logs_role(cloud: Cloud, role: str) -> bool:
-    """Return whether API Gateway can write logs in this region; give it the role if it has none.
+    """Return whether API Gateway may write logs in this region.
 
-    The role is the account's, for all its APIs: an existing one stays.
+    If no role is set, set this one. The setting is the account's, for all its APIs, so another role
+    is left in place.
     """
     gateway = cloud("apigateway")
     if gateway.get_account().get("cloudwatchRoleArn"):
@@ -99,7 +103,7 @@ def _patch(values: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def _until_settled(cloud: Cloud, call: Callable[..., object], **request: Any) -> None:
-    """Make a call; for a minute, repeat it while its subject is not ready. Raises ClientError."""
+    """Make a call; repeat it for a minute while its resource is not ready. Raises ClientError."""
     for left in range(_TRIES, 0, -1):
         try:
             call(**request)

@@ -1,8 +1,9 @@
-"""Prepare `chalice deploy` when Chalice imports the app, or end it with a sentence.
+"""Prepare `chalice deploy` when Chalice imports the app, or exit with a sentence.
 
-Chalice finds roles and functions by their names, but the API and the queue's event source mapping
-only by .chalice/deployed/<stage>.json, which it writes at the end of a deploy. In another clone, or
-after an interrupted deploy, it would create a second API. So it gets both from the account.
+Chalice finds roles and functions by their names. It finds the API and the queue's event source
+mapping only in .chalice/deployed/<stage>.json, which it writes at the end of a deploy. In another
+clone, or after an interrupted deploy, it would create a second API. So it is given both here, as
+they are found in the account.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def check_region(cloud: Cloud, names: Names) -> None:
     try:
         role = cloud("iam").get_role(RoleName=names.of("scheduler"))["Role"]
     except ClientError:
-        # There is no such stage, or nobody may know.
+        # The role does not exist, or the caller may not read it.
         return
     trust = json.dumps(role["AssumeRolePolicyDocument"]).replace("%3A", ":")
     _, is_there, arn = trust.partition("arn:")
@@ -94,7 +95,7 @@ def check_region(cloud: Cloud, names: Names) -> None:
 
 
 def limit_of(cloud: Cloud) -> int:
-    """Return how many Lambda functions the account runs at once; a new account's limit is 10."""
+    """Return the account's limit of concurrent Lambda executions; a new account has 10."""
     limit: int = cloud("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
     return limit
 
@@ -102,14 +103,14 @@ def limit_of(cloud: Cloud) -> int:
 def concurrency(limit: int) -> int:
     """Return how many batches of the due queue may run at once: four fifths of the account's limit.
 
-    Lambda takes 2 to 1,000. A message that pollers received and Lambda then throttled is invisible
-    for 12 minutes, and dead after five times.
+    Lambda accepts 2 to 1,000. The rest of the limit keeps Lambda from throttling batches: their
+    messages are invisible for 12 minutes, and after five times are in the dead-letter queue.
     """
     return max(2, min(800, limit * 4 // 5))
 
 
 def find_by_name(cloud: Cloud, names: Names) -> None:
-    """Have Chalice use the account's API and event source mapping, and none of its notes."""
+    """Make Chalice use the account's API and mapping instead of those in its deployed file."""
     found = dict[str, dict[str, str]]()
     if api := cloud.api(names):
         found["rest_api"] = {"resource_type": "rest_api", "rest_api_id": api}
@@ -132,7 +133,7 @@ def find_by_name(cloud: Cloud, names: Names) -> None:
 
 
 def answer_as_the_api(origins: AbstractSet[str]) -> None:
-    """Have Chalice import the gateway responses together with the API: it has no option for them.
+    """Make Chalice import the gateway responses together with the API: it has no option for them.
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-gateway-responses.html
     """
@@ -146,7 +147,7 @@ def answer_as_the_api(origins: AbstractSet[str]) -> None:
 
 
 def _say_what_failed() -> None:
-    """Have Chalice print our sentence instead of the stack trace when AWS refuses something."""
+    """Make Chalice print our sentence instead of a stack trace when AWS refuses a call."""
     command_line: Any = chalice.cli
     trace = command_line.traceback.format_exc
 

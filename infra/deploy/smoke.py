@@ -1,7 +1,7 @@
-"""Test a deployed stage as a client: it asks for a key, one job succeeds, one is retried and fails.
+"""Test a deployed stage as a client: keys are required, one job succeeds, one is retried and fails.
 
-The jobs call the stage's own /health, and a host that cannot exist. In the end they are deleted and
-the key is revoked, also when the test is interrupted.
+The first job calls the stage's own /health, the second a host that cannot exist. In the end both
+are deleted and the test's key is revoked, also when the test is interrupted.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from infra.deploy.cloud import Cloud, Names, Trouble
 
 TENANT = "resona-smoke"
 _KEY_LIVES = timedelta(minutes=15)
-# Seconds: the name and the permissions of a new API take a while to be known everywhere.
+# In seconds: a new API's host name and permissions take a while to work everywhere.
 _TRIES = 90
-# IAM knows the alias of a new key after five minutes at most, and the functions' policies go by it:
+# In seconds: policies allow the KMS key by its alias, which takes effect after up to five minutes.
 # https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html
 _KEY_TRIES = 330
-# Reserved for names that do not exist: https://www.rfc-editor.org/rfc/rfc2606#section-2
+# The domain `invalid` never exists: https://www.rfc-editor.org/rfc/rfc2606#section-2
 _NOWHERE = "https://resona.invalid/"
 _RETRY = {"max_attempts": 2, "initial_delay": 1, "max_delay": 1}
 _ENDS = ("succeeded", "failed", "missed", "skipped")
@@ -42,7 +42,7 @@ class Caller:
     key: str = ""
 
     def call(self, method: str, path: str, body: object = None) -> requests.Response:
-        """Return the response of a path; of status 0, and the error's name, if there is none."""
+        """Call a path and return the response; without one, status 0 and the error's name."""
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         given = {"headers": headers, "json": body, "timeout": 35, "allow_redirects": False}
         try:
@@ -55,8 +55,9 @@ class Caller:
     def until(
         self, why: str, call: str, *statuses: int, body: object = None, tries: int = _TRIES
     ) -> requests.Response:
-        """Repeat a call, `METHOD path`, until it has one of the statuses and, if it lists runs, one
-        has ended. Raises Trouble with the last response.
+        """Repeat a call, `METHOD path`, until its status is one of these.
+
+        If it lists runs, also wait until one has ended. Raises Trouble with the last response.
         """
         method, path = call.split()
         for _ in range(tries):
@@ -70,7 +71,7 @@ class Caller:
         raise self.failed(f"{why}; {call} answered {reply.status_code} {reply.text[:300]}")
 
     def failed(self, why: str) -> Trouble:
-        """Return the trouble of a stage that is deployed and does not work."""
+        """Return the Trouble that the stage is deployed but does not work."""
         logs = " ".join(f"/aws/lambda/{name}" for name in self.names.functions.values())
         return Trouble(
             f"the stage {self.names.stage} is deployed, but {why}: see `aws logs tail --region "
@@ -108,13 +109,13 @@ def smoke(
             )
         return int(run["lateness_ms"])
     finally:
-        # Should this fail, the key expires by itself.
+        # If this fails, the key expires by itself.
         keys.revoke(key.id, cloud.now())
 
 
 def _run(caller: Caller, name: str, url: str, method: str) -> Any:
     """Register a one-time job, return its run when that has ended, and delete the job."""
-    # By a fixed key: a later test deletes what a killed one has left.
+    # The key is fixed, so that a test replaces a job that a killed one has left.
     path, request = f"/jobs/key:smoke-{name}", {"url": url, "method": method}
     body = {"name": f"Smoke test: {name}", "request": request, "trigger": {"delay": 1}}
     body["retry"] = _RETRY
@@ -138,7 +139,7 @@ def _told(run: Any) -> str:
 
 
 def _look_at_answers(stranger: Caller, caller: Caller) -> None:
-    """Say where API Gateway's own responses are not those of the API. That is no reason to stop."""
+    """Print which responses of API Gateway differ from the API's. Differences are no error."""
     for who, path, status in (
         (stranger, "/jobs", 401),
         (stranger, "/nowhere", 404),

@@ -1,4 +1,4 @@
-"""The CloudFormation stack of a stage, infra/template.yaml: deploy it, or remove the stage."""
+"""Deploy the CloudFormation stack of a stage (infra/template.yaml), or remove the stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infra.deploy.cloud import Cloud, Names, Trouble, message_of
 from infra.template import load
 
 _POLL_SECONDS, _MOST_POLLS = 5, 720
-# A stack in these states was complete once. The first creation is in none of them until it is.
+# Statuses of a stack whose creation has succeeded.
 _COMPLETE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 _RESUMABLE = (None, *_COMPLETE, "CREATE_FAILED", "UPDATE_FAILED")
 _GONE = ("ResourceNotFoundException", "NotFoundException", "NoSuchEntity")
@@ -24,7 +24,7 @@ _CONSEQUENCE = re.compile(r"(creation|update|delet\w+) cancelled", re.I)
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack; `status` None: there is none."""
+    """A stage's stack. `status` is None if it does not exist."""
 
     status: str | None
     outputs: Mapping[str, str]
@@ -32,7 +32,7 @@ class Stack:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether functions can be deployed beside it."""
+        """Return whether all its resources exist, so that functions can be deployed."""
         return self.status in _COMPLETE and self.parameters.get("Running") != "false"
 
     @property
@@ -55,7 +55,7 @@ def look(cloud: Cloud, names: Names) -> Stack:
 
 
 def deploy(cloud: Cloud, names: Names, given: Mapping[str, str]) -> bool:
-    """Create or update the stack with these parameters; the others keep their values.
+    """Create or update the stack with these parameters; other parameters keep their values.
 
     Return whether anything changed. Raises Trouble.
     """
@@ -79,8 +79,8 @@ def deploy(cloud: Cloud, names: Names, given: Mapping[str, str]) -> bool:
             TemplateBody=json.dumps(template),
             Parameters=parameters,
             Capabilities=["CAPABILITY_NAMED_IAM"],
-            # A first creation that fails keeps what it made, and the next deploy continues it:
-            # after a rollback the tables would exist without a stack, and their names be taken.
+            # Do not roll back a first creation that fails; the next deploy continues it. The tables
+            # outlive a rollback, and their names would be taken for the next stack.
             DisableRollback=stack.status not in _COMPLETE,
         )
     except ClientError as error:
@@ -100,11 +100,14 @@ def deploy(cloud: Cloud, names: Names, given: Mapping[str, str]) -> bool:
 
 
 def remove(cloud: Cloud, names: Names) -> None:
-    """Delete functions, API and stack, but for the data. Raises Trouble, ClientError."""
-    # First what invokes functions, then what can be called, then the functions, then their roles.
+    """Delete functions and API, and from the stack everything but the data.
+
+    Raises Trouble, ClientError.
+    """
+    # The order: event sources, then the API, then the functions, then their roles.
     rule = names.of("sweep-event")
     events, functions, iam = cloud("events"), cloud("lambda"), cloud("iam")
-    # The id that Chalice gives the target.
+    # "1" is the id that Chalice gives the target.
     _unless_gone(events.remove_targets, Rule=rule, Ids=["1"])
     _unless_gone(events.delete_rule, Name=rule)
     if mapping := cloud.mapping(names):
@@ -121,7 +124,7 @@ def remove(cloud: Cloud, names: Names) -> None:
 
 
 def _check(cloud: Cloud, names: Names, stack: Stack) -> None:
-    """Raise Trouble if the stack cannot be updated, or a new one would not have the old data."""
+    """Raise Trouble if the stack cannot be updated, or if a new one could not use existing data."""
     if stack.status not in _RESUMABLE:
         raise Trouble(
             f"the stack {names.stack} is {stack.status}, and cannot be updated: docs/deploy.md, "
@@ -140,7 +143,7 @@ def _check(cloud: Cloud, names: Names, stack: Stack) -> None:
         if code_of(error) != "ResourceNotFoundException":
             raise
     else:
-        # A new stack has a new key, and could not read the secrets in the tables.
+        # A new stack would have a new KMS key, which cannot decrypt the secrets in the tables.
         raise Trouble(
             f"there is no stack {names.stack} in {cloud.region}, but there is its table "
             f"{names.of('jobs')}: docs/deploy.md, under Failures, says how to adopt it"
@@ -148,7 +151,7 @@ def _check(cloud: Cloud, names: Names, stack: Stack) -> None:
 
 
 def _settled(cloud: Cloud, names: Names) -> Stack:
-    """Return the stack when no operation is in progress. Raises Trouble after an hour."""
+    """Wait until no operation is in progress, then return the stack. Raises Trouble after 1 h."""
     for poll in range(_MOST_POLLS):
         stack = look(cloud, names)
         if not stack.is_busy:
@@ -160,7 +163,7 @@ def _settled(cloud: Cloud, names: Names) -> Stack:
 
 
 def _failures(cloud: Cloud, names: Names) -> str:
-    """Return the failed resources of the last operation, the first to fail first, a line each."""
+    """Return the last operation's failed resources, one a line, in the order of failing."""
     lines = list[str]()
     events = cloud("cloudformation").get_paginator("describe_stack_events")
     pages = events.paginate(StackName=names.stack)
@@ -174,7 +177,7 @@ def _failures(cloud: Cloud, names: Names) -> str:
 
 
 def _unless_gone(call: Callable[..., Any], **request: Any) -> None:
-    """Make a call that deletes; do nothing if there is nothing of that name."""
+    """Make a call that deletes a resource; succeed if the resource does not exist."""
     try:
         call(**request)
     except ClientError as error:
