@@ -100,7 +100,7 @@ def cancellation_reasons(error: ClientError) -> list[dict[str, Any]]:
 
 
 class Caller:
-    """Makes requests to one service. Errors name it `part`; `sleep` takes seconds."""
+    """Makes requests to one service. `part` is its name in errors; `sleep` takes seconds."""
 
     def __init__(self, part: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self.part = part

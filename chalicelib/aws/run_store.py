@@ -85,11 +85,11 @@ class RunStore:
         self._retention = retention
 
     def record(self, tenant: str, record: Attempt, revision: int) -> bool:
-        """Write an attempt's record, or replace the same owner's record of no later revision.
+        """Write an attempt's record, or replace the one that its owner wrote before.
 
-        Return False if the record is another owner's or of a later revision. `revision` is
-        that of the state on which the result was decided: a write that timed out, and takes effect
-        late, must not undo its successor.
+        Return False, and write nothing, if another owner's record exists or one of a later
+        revision. `revision` is that of the state on which the result was decided: a write that
+        timed out and takes effect late must not undo its successor.
         """
         absent_or_own_and_earlier = Condition(
             "attribute_not_exists(job_id) OR #owner = :owner AND revision <= :revision",

@@ -65,7 +65,7 @@ Write = Put | Delete
 
 
 class Table:
-    """One table. Unavailable names it `part`; `sleep` takes seconds."""
+    """One table. `part` is its name in Unavailable; `sleep` takes seconds."""
 
     def __init__(
         self,

@@ -17,11 +17,11 @@ from urllib3 import HTTPHeaderDict
 from chalicelib.domain.run import Outcome
 from chalicelib.outbound.address_guard import Failure
 
-# All bytes of an answer: interim answers, headers and chunk framing included.
+# Limit of all bytes of an answer: interim answers, headers and chunk framing included.
 RECEIVE_AT_MOST = 1024 * 1024
-# The bytes of a body, without chunk framing.
+# Limit of the bytes of a body, without chunk framing.
 READ_AT_MOST = 64 * 1024
-# Bytes of headers to hold in memory; `send` then decides which of them are recorded.
+# Limit of the bytes of headers held in memory; `send` decides which of them are recorded.
 HOLD_AT_MOST = 32 * 1024
 # Credentials of the target's users, which are never kept.
 NOT_HELD = frozenset({"set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate"})

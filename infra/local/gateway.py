@@ -1,10 +1,10 @@
-"""The server of `chalice local`, corrected where API Gateway behaves otherwise.
+"""The HTTP server of `chalice local`, corrected to behave like API Gateway.
 
-Chalice's server drops the connection on what it cannot parse, reads no chunked body, answers
-unknown paths with 403, and accepts at most five connections at once.
+Chalice's own server closes the connection on requests that it cannot parse, does not read chunked
+bodies, answers unknown paths with 403, and accepts at most five connections at once.
 
-A request of which two readers could make two different ones (RFC 9112, 6.3 and 11.2) is refused,
-and so is one that breaks off.
+Incomplete requests are refused, and so are ambiguous ones, which two parsers could read as
+different requests (RFC 9112, 6.3 and 11.2).
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ _LONGEST_CHUNK_LINE = 1024
 _MOST_TRAILERS = 100
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,12}")
-# How long an answer that came before the end of its request waits for the client to have read it.
+# How long to keep the connection open after refusing a request before its end, so that the client
+# can read the answer.
 _LINGER_SECONDS = 2
-# The parser, made for mail, looks for the parts of a multipart body right behind the headers, where
-# no body is yet.
+# Defects to ignore: the parser is made for mail and expects a multipart body with the headers, but
+# here the body is read later.
 _OF_THE_BODY = (
     errors.NoBoundaryInMultipartDefect,
     errors.StartBoundaryNotFoundDefect,
@@ -50,7 +51,7 @@ _OF_THE_BODY = (
 
 
 class BadRequest(Exception):
-    """The request cannot be read; `status` is the answer's."""
+    """The request cannot be read; `status` is the status of the answer."""
 
     def __init__(self, status: int, detail: str) -> None:
         self.status = status
@@ -58,23 +59,24 @@ class BadRequest(Exception):
 
 
 class Server(ThreadedHTTPServer):
-    """Accepts as many connections at once as a burst brings."""
+    """A server that accepts up to 1,024 connections at once."""
 
     request_queue_size = 1024
-    # What it is called beside localhost, in lower case.
+    # The allowed host names besides localhost, in lower case.
     hosts: frozenset[str] = frozenset()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log what failed; that a client went away is no failure."""
+        """Log the exception, except when the client closed the connection or was too slow."""
         del request, client_address
         if not isinstance(sys.exc_info()[1], TimeoutError | ConnectionError):
             log.exception("connection failed")
 
 
 class _Lines:
-    """The file of the request line and headers; notes a CR that is not at the end of a line.
+    """Reads the request line and headers, and notes a CR that is not at the end of a line.
 
-    The parser, made for mail, ends a line there, and other readers of HTTP do not (RFC 9112, 2.2).
+    Python's parser, which is made for mail, ends a line at a CR; other HTTP parsers do not
+    (RFC 9112, 2.2).
     """
 
     def __init__(self, raw: Any) -> None:
@@ -88,7 +90,7 @@ class _Lines:
 
 
 def _length(lengths: Sequence[str]) -> int:
-    """Return the length that the headers Content-Length give, 0 without one. Raises BadRequest."""
+    """Return the length in the Content-Length headers, 0 without one. Raises BadRequest."""
     if len({length.strip() for length in lengths}) > 1:
         raise BadRequest(400, "Content-Length stands twice, with different values")
     text = lengths[0].strip() if lengths else "0"
@@ -104,10 +106,10 @@ def _has_bare_cr(line: bytes) -> bool:
 
 
 class Handler(ChaliceRequestHandler):
-    """Answer every request with a JSON document."""
+    """Answers requests by the app; errors of HTTP become problem documents."""
 
     disable_nagle_algorithm = True
-    # An open connection that says nothing is closed after this many seconds.
+    # Close a connection after this many seconds without data.
     timeout = 60
     raw_requestline: bytes
     rfile: Any
@@ -115,8 +117,8 @@ class Handler(ChaliceRequestHandler):
     _is_unread = False
 
     def parse_request(self) -> bool:
-        """Read the request line and the headers; False if they were refused."""
-        # RFC 9112, 2.2: empty lines before a request are overlooked.
+        """Read the request line and the headers; return False if they were refused."""
+        # RFC 9112, 2.2: ignore empty lines before a request.
         while self.raw_requestline.isspace():
             self.raw_requestline = self.rfile.readline(65537)
         rest, self.rfile = self.rfile, _Lines(self.rfile)
@@ -129,21 +131,25 @@ class Handler(ChaliceRequestHandler):
         if _CONTROL.search(self.raw_requestline.removesuffix(b"\n").removesuffix(b"\r")):
             self.send_error(400, "a control character stands in the request line")
             return False
-        # After a line that is no header the rest is taken for a body; a folded value would be two
-        # lines wherever it is repeated, and one with a NUL ends there for some readers (RFC 9110,
-        # 5.5).
+        # Refuse what parsers read in different ways: a malformed line, after which Python's parser
+        # takes the rest for the body; a folded value, which contains a line end; and a NUL, at
+        # which some parsers end the value (RFC 9110, 5.5).
         unsafe = any(sign in value for value in self.headers.values() for sign in "\n\r\0")
         malformed = any(not isinstance(defect, _OF_THE_BODY) for defect in self.headers.defects)
         if has_bare_cr or malformed or unsafe or any(name != name.strip() for name in self.headers):
             self.send_error(400, "a header is malformed")
             return False
-        # http.server looks for do_GET and its like; every method is answered here, the unknown ones
-        # with 404 or 405.
+        # http.server calls `do_<method>`: define it for any method, so that the app answers unknown
+        # ones with 404 or 405.
         setattr(self, f"do_{self.command}", self._generic_handle)
         return True
 
     def finish(self) -> None:
-        """Close after the rest of an unread request: the client would lose the response."""
+        """Close the connection; read the rest of a refused request before.
+
+        The client might lose the answer otherwise: a socket that is closed with unread data resets
+        the connection.
+        """
         super().finish()
         if not self._is_unread:
             return
@@ -165,7 +171,7 @@ class Handler(ChaliceRequestHandler):
             self.close_connection = True
             self._problem(408, f"the request did not arrive within {self.timeout} seconds")
         except BadRequest as error:
-            # What is left of the body cannot be told from the next request.
+            # The rest of the body would be read as the next request: close the connection.
             self.close_connection = self._is_unread = True
             self._problem(error.status, str(error))
         except Exception:
@@ -174,11 +180,11 @@ class Handler(ChaliceRequestHandler):
             self._problem(500, "Resona failed; the failure is in its log")
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer requests that http.server refuses, such as those with too many headers."""
+        """Answer with a problem document where http.server refuses a request."""
         del explain
         self.close_connection = self._is_unread = True
-        # Until it has understood a request http.server takes it for one of HTTP/0.9, whose answers
-        # have no status line.
+        # http.server assumes HTTP/0.9, whose answers have no status line, until it has parsed the
+        # request line.
         self.request_version = self.protocol_version
         status = code if code in list(HTTPStatus) else 400
         self._problem(status, f"the request cannot be read: {message or HTTPStatus(status).phrase}")
@@ -200,10 +206,7 @@ class Handler(ChaliceRequestHandler):
         self._send(self.local_gateway._app_object(event, context))
 
     def _check_visitor(self) -> None:
-        """Refuse what a page of another site has sent, or what goes to another host.
-
-        Raises BadRequest.
-        """
+        """Raise BadRequest for requests to other hosts, or sent by pages of other sites."""
         hosts, origins, sites = (
             self.headers.get_all(name, []) for name in ("Host", "Origin", "Sec-Fetch-Site")
         )
@@ -215,9 +218,9 @@ class Handler(ChaliceRequestHandler):
             raise BadRequest(*refused)
 
     def _authorized(self, event: dict[str, Any], context: Any) -> tuple[dict[str, Any], Any]:
-        """Return the event with the authorizer's context, as API Gateway would; nothing is cached.
+        """Call the authorizer, and return the event and context with its result.
 
-        Raises NoKey, Unavailable.
+        Unlike API Gateway, it caches nothing. Raises NoKey, Unavailable.
         """
         try:
             authorized: tuple[dict[str, Any], Any] = self.local_gateway._authorizer.authorize(
@@ -228,13 +231,13 @@ class Handler(ChaliceRequestHandler):
         return authorized
 
     def _event(self, headers: dict[str, str], body: bytes | None) -> dict[str, Any] | None:
-        """Return the event that API Gateway would make, or answer 404 or 405 and return None."""
+        """Return the event that API Gateway would send; or answer 404 or 405, and return None."""
         try:
-            # Chalice would leave out what follows a semicolon.
+            # Encode semicolons: Chalice drops them and the rest of the path.
             event: dict[str, Any] = self.local_gateway.event_converter.create_lambda_event(
                 method=self.command, path=self.path.replace(";", "%3B"), headers=headers, body=body
             )
-            # A client of a proxy names the whole URL.
+            # Keep only the path: clients that use a proxy send the whole URL.
             event["requestContext"]["path"] = urlsplit(self.path).path
         except ValueError:
             self._problem(404, NO_ROUTE)
@@ -308,12 +311,13 @@ class Handler(ChaliceRequestHandler):
         )
 
     def _write(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        # What the door has not answered has to be readable for pages, too: a 401 above all.
+        # Add CORS headers to answers that do not come from the app, such as a 401: pages must be
+        # able to read them, too.
         origin = self.headers.get("Origin") if hasattr(self, "headers") else None
         self.send_response(status)
         for name, value in {**shared(origin, backend.origins), **headers}.items():
             self.send_header(name, value)
-        # RFC 9110, 8.6: a 304 would have to name the length of the 200 in whose place it is.
+        # RFC 9110, 8.6: the Content-Length of a 304 would have to be that of the 200 it replaces.
         if status not in (204, 304):
             self.send_header("Content-Length", str(len(body)))
         if self.close_connection:
@@ -323,4 +327,4 @@ class Handler(ChaliceRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Log nothing: what happens to jobs is logged where it happens."""
+        """Log no requests: the app logs its own events."""

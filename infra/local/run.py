@@ -1,7 +1,7 @@
-"""Run a laptop: the emulator as a child process, the clock as threads, and the gateway's server.
+"""Run Resona on a laptop: the emulator as a child process, the clock as threads, the HTTP server.
 
-Nothing starts when `app` is imported; it starts when `chalice local` makes its server, and so not
-for package or deploy.
+Everything starts when `chalice local` creates its server. Importing `app`, as Chalice's other
+commands do, starts nothing.
 """
 
 from __future__ import annotations
@@ -51,11 +51,12 @@ LOST = (
 class Cloud:
     """The emulator's process.
 
-    It ends when this one does, however that comes about: its standard input is a pipe from here.
+    Its standard input is a pipe from this process, so it ends when this process ends, even if that
+    is killed.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Start it, and wait until it serves. Exits with a sentence if it cannot."""
+        """Start the process and wait until it serves. Exits with a sentence if it cannot."""
         with _uninterrupted():
             self._process = subprocess.Popen(  # noqa: S603  our own module
                 [sys.executable, "-m", "infra.local.emulator", str(folder), STAGE],
@@ -73,7 +74,7 @@ class Cloud:
         self._is_wanted = True
 
     def watch(self, lost: Callable[[], None]) -> None:
-        """Call `lost` from a thread of its own if the process ends without having been stopped."""
+        """Call `lost`, in another thread, if the process ends before `stop` is called."""
         threading.Thread(target=self._watch, args=(lost,), daemon=True).start()
 
     def _watch(self, lost: Callable[[], None]) -> None:
@@ -82,7 +83,7 @@ class Cloud:
             lost()
 
     def stop(self) -> None:
-        """End it."""
+        """End the process; kill it if it still runs after five seconds."""
         self._is_wanted = False
         if self._process.stdin is not None:
             self._process.stdin.close()
@@ -94,7 +95,7 @@ class Cloud:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Have a process that is started meanwhile ignore Ctrl-C from its first moment on."""
+    """Ignore SIGINT in the block, so that a process started in it ignores it from its start."""
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -103,17 +104,17 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def start() -> None:
-    """Have `chalice local` serve with all of Resona inside."""
-    # Chalice has no other way in: its command line makes whatever this name stands for.
-    # mypy refuses a plain assignment to a class.
+    """Make `chalice local` use `LocalServer`."""
+    # Replace the class that Chalice's command line creates: there is no option for it. mypy refuses
+    # a plain assignment to a class.
     setattr(chalice.local, "LocalDevServer", LocalServer)  # noqa: B010
 
 
 class LocalServer(chalice.local.LocalDevServer):
-    """Chalice's development server, with the cloud and the clock beside it."""
+    """Chalice's development server, which also runs the emulator and the clock."""
 
     def __init__(self, app_object: Chalice, config: Any, host: str, port: int) -> None:
-        # Chalice has set it to INFO, at which boto3 tells of each client that it makes.
+        # Chalice sets INFO, at which boto3 logs every client that it creates.
         logging.getLogger().setLevel(logging.WARNING)
         check_port(host, port)
         needs_keys, (origins, hosts) = access.needs_keys(), _visitors()
@@ -137,14 +138,14 @@ class LocalServer(chalice.local.LocalDevServer):
             {"Authorization": authorization(self._cloud.endpoint.token)},
         )
         self._code = 0
-        # Last, so that whoever connects is served.
+        # Listen last: everything that a request needs exists by now.
         super().__init__(app_object, config, host, port, Handler, Server)
         self.server.hosts = hosts
 
     def serve_forever(self) -> None:
         """Serve until Ctrl-C, SIGTERM, or the end of terminal or emulator; then end the process."""
-        # A shell that starts it in the background of a script has Ctrl-C ignored, and Python then
-        # leaves it so.
+        # Set SIGINT's handler too: in the background of a shell script it is ignored, and Python
+        # keeps that.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _interrupt)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
@@ -159,7 +160,7 @@ class LocalServer(chalice.local.LocalDevServer):
         except KeyboardInterrupt:
             say("\nStopping.", self._says)
         finally:
-            # At once, so that the next one finds the port free.
+            # Free the port first, so that the next start can use it.
             self.server.server_close()
             has_lost_cloud = self._code == 1
             self._clock.stop(within_seconds=0 if has_lost_cloud else 2)
@@ -171,8 +172,8 @@ class LocalServer(chalice.local.LocalDevServer):
         end(self._code)
 
     def _lose_cloud(self) -> None:
-        # What is under way has lost its connections, and a new process might not find the old one's
-        # port: a new start is sure.
+        # Do not restart the emulator here: running calls have lost their connections, and the old
+        # port may be taken.
         self._clock.stop(within_seconds=0)
         self._end_with(1)
 
@@ -186,7 +187,7 @@ class LocalServer(chalice.local.LocalDevServer):
 
 
 def _name_of(jobs: JobStore, job_id: str) -> str | None:
-    """Return a job's name; None if it is gone, or the table does not answer."""
+    """Return a job's name; None if the job does not exist or the table does not answer."""
     try:
         loaded = jobs.load(job_id)
     except Unavailable:
@@ -195,16 +196,16 @@ def _name_of(jobs: JobStore, job_id: str) -> str | None:
 
 
 def _watch_terminal() -> None:
-    """End the process when its terminal, or its output's reader, is gone, with or without SIGHUP.
+    """End the process when its terminal is closed, or when the program that reads its output ends.
 
-    `make` waits for what it has started when it is sent one, and then the kernel sends none to the
-    others.
+    SIGHUP is not enough: if the terminal's first process is `make`, it gets the signal, waits for
+    its children, and the kernel sends them none.
     """
     poll = select.poll()
     for stream in (0, 1):
         try:
             if os.isatty(stream) or (stream == 1 and stat.S_ISFIFO(os.fstat(stream).st_mode)):
-                # No events: a hang-up and an error are always reported.
+                # Register for no events: hang-ups and errors are reported anyway.
                 poll.register(stream, 0)
         except OSError:
             continue
@@ -217,13 +218,13 @@ def _terminate() -> None:
 
 
 def say(text: str, stream: TextIO) -> None:
-    """Write to whoever may still be there to read it."""
+    """Print a text; ignore the error if the stream is closed."""
     with contextlib.suppress(OSError):
         print(text, file=stream, flush=True)
 
 
 def end(code: int) -> NoReturn:
-    """End the process at once: its threads may wait minutes for a slow target."""
+    """End the process at once, without waiting for threads: a target may take minutes."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
@@ -231,7 +232,7 @@ def end(code: int) -> NoReturn:
 
 
 def check_port(host: str, port: int) -> None:
-    """Exit with a sentence if the port is none or is in use, before anything has started."""
+    """Exit with a sentence if the port is invalid or in use."""
     if not 1 <= port <= 65535:
         sys.exit(
             f"a port is a number from 1 to 65535, and {port} is none; choose another one: "
@@ -250,16 +251,16 @@ def check_port(host: str, port: int) -> None:
 
 
 def _interrupt(*_: object) -> None:
-    # A second signal must not interrupt the end.
+    # A second signal must not interrupt the shutdown.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def _visitors() -> tuple[frozenset[str], frozenset[str]]:
-    """Return the origins whose pages may call, and the hosts that are answered to beside localhost.
+    """Return the origins whose pages may call, and the allowed hosts besides localhost.
 
-    Exits with a sentence.
+    Exits with a sentence if either setting is invalid.
     """
     try:
         return read_origins(), read_hosts()
@@ -272,19 +273,19 @@ def _is_on(name: str) -> bool:
 
 
 def home() -> Path:
-    """Return where jobs and runs are kept: RESONA_HOME, else `.resona` in the project."""
+    """Return the folder of the laptop's data: RESONA_HOME, else `.resona` in the project."""
     return Path(os.environ.get("RESONA_HOME") or ROOT / ".resona").absolute()
 
 
 def use(endpoint: access.Endpoint) -> None:
-    """Have this process call the cloud of a laptop, whatever its user has set for AWS."""
+    """Make this process's AWS clients call the emulator, whatever AWS settings the user has."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
         os.environ.pop(name, None)
     os.environ.update(environment(endpoint))
 
 
 def environment(endpoint: access.Endpoint) -> dict[str, str]:
-    """Return the environment of a stage whose cloud is at `endpoint`."""
+    """Return the environment variables of the stage `local` with its emulator at `endpoint`."""
     template, function = read_template(STAGE), f"arn:aws:lambda:{REGION}:{ACCOUNT}:function"
     return {
         "AWS_ENDPOINT_URL": endpoint.url,
@@ -307,7 +308,7 @@ def environment(endpoint: access.Endpoint) -> dict[str, str]:
 
 
 def lambda_handlers(guard: Guard) -> LambdaHandlers:
-    """Return the executor's functions with a laptop's guard, which allows private addresses."""
+    """Return the executor's handlers with a laptop's guard, which allows private addresses."""
     firing = composition.firing(guard=guard)
     if not shown.is_json():
         firing = shown.shown(firing)
@@ -325,7 +326,7 @@ def lambda_handlers(guard: Guard) -> LambdaHandlers:
 
 
 def greet(url: str, key: str | None, stream: TextIO) -> None:
-    """Print where Resona listens and keeps its data, its key if any, and what to try first."""
+    """Print the URL, the data folder, the key if keys are required, and a first job to try."""
     first = {
         "name": "My first job",
         "request": {"url": f"{url}/health", "method": "GET"},

@@ -97,7 +97,7 @@ def hint(name: str, known: Collection[str]) -> str:
 
 
 def _known_at(model: type[BaseModel], path: Iterable[str]) -> Collection[str]:
-    """Return the fields of the model at a path within a model."""
+    """Return the field names of the model that is nested in `model` at a path."""
     for name in path:
         # In a path of pydantic's, every name but the last is that of a field with a model as type.
         model = model.model_fields[name].annotation  # type: ignore[assignment]
