@@ -66,7 +66,7 @@ class Wire:
             self._cut = socket.socket(sock.family, sock.type, fileno=os.dup(sock.fileno()))
         return sock
 
-    def read(self, sock: socket.socket, method: str) -> Answer:
+    def read(self, sock: socket.socket, method: str) -> None:
         """Read and keep the answer to a request of this method, and stop the clock.
 
         Raises Failure, OSError.
@@ -80,7 +80,6 @@ class Wire:
                 # The watchdog shut the connection down, which looks like the end of the body.
                 raise self.late()
             self._answer, self._ended = answer, time.monotonic()
-        return answer
 
     @property
     def answer(self) -> Answer:
