@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -11,15 +12,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import app
+from chalicelib.api.json_body import NotJson
 from chalicelib.api.problems import (
     LARGEST_PROBLEM,
     MOST_ERRORS,
     NO_KEY,
     NO_ROUTE,
+    NoKey,
+    Refusal,
     answer_to,
     problem,
 )
-from chalicelib.domain.errors import FieldError, InvalidInput
+from chalicelib.domain.errors import (
+    DateHasPassed,
+    FieldError,
+    InvalidInput,
+    JobNotFound,
+    NotCurrent,
+    QuotaExceeded,
+    ResonaError,
+    Unavailable,
+)
+from chalicelib.domain.request import BodyTooLarge
 from tests.api.conftest import Api, job
 
 KIB = 1024
@@ -34,6 +48,37 @@ errors = st.builds(
     st.lists(st.builds(FieldError, texts, texts), min_size=1, max_size=8),
     st.sampled_from([1, 10, 400]),
 )
+
+
+WRONG = InvalidInput.of("name", "must be text")
+ANSWERED: list[tuple[ResonaError, int, str, dict[str, Any]]] = [
+    (Refusal(415, "send JSON"), 415, "Unsupported Media Type", {}),
+    (NoKey(), 401, "Unauthorized", {}),
+    (WRONG, 422, "Unprocessable Content", {"errors": [asdict(WRONG.errors[0])]}),
+    (NotJson("no JSON"), 400, "Bad Request", {}),
+    (JobNotFound(), 404, "Not Found", {}),
+    (DateHasPassed(), 409, "Conflict", {}),
+    (NotCurrent(), 412, "Precondition Failed", {}),
+    (BodyTooLarge(70_000), 413, "Content Too Large", {}),
+    (QuotaExceeded("jobs", 5, retry_after=9), 429, "Too Many Requests", {}),
+    (Unavailable("the table"), 503, "Service Unavailable", {}),
+    (Unavailable("the table", unknown=True), 503, "Service Unavailable", {"unknown": True}),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "title", "more"), ANSWERED)
+def test_a_problem_has_the_status_of_its_error_the_sentence_and_nothing_else(
+    error: ResonaError, status: int, title: str, more: dict[str, Any]
+) -> None:
+    answer = answer_to(error)
+    assert answer.status_code == status
+    assert json.loads(answer.body) == {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": str(error),
+        **more,
+    }
 
 
 @given(errors, st.sampled_from([16 * KIB, LARGEST_PROBLEM]))
