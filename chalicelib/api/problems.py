@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -94,14 +95,12 @@ def problem(
 
 
 def _shown(errors: Sequence[FieldError], room: int) -> list[FieldProblem]:
-    shown: list[FieldProblem] = []
-    for error in (one.shortened() for one in errors[:MOST_ERRORS]):
-        entry = FieldProblem(field=error.field, message=error.message)
-        room -= _size(entry)
-        if room < 0:
-            break
-        shown.append(entry)
-    return shown
+    shown = [
+        FieldProblem(field=error.field, message=error.message)
+        for error in (one.shortened() for one in errors[:MOST_ERRORS])
+    ]
+    sizes = itertools.accumulate(_size(entry) for entry in shown)
+    return [entry for entry, size in zip(shown, sizes, strict=True) if size <= room]
 
 
 def _size(part: object) -> int:
