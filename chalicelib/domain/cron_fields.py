@@ -260,7 +260,7 @@ def _nth(weekday: str, nth: int) -> str:
     Both days must match only if one of the two fields begins with a star, so the hints begin one
     with a star that adds nothing: `*/31` is the 1st, and `*/7` is Sunday.
     """
-    days = f"{7 * nth - 6}-{min(7 * nth, 31)}"
+    days = ("1-7", "8-14", "15-21", "22-28", "29-31")[nth - 1]
     if nth == 1:
         return (
             f"'#' is not possible; for the first write */31,{days} as day of month "
