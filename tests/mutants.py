@@ -230,8 +230,13 @@ def drawn(paths: Iterable[Path], count: int, dice: random.Random) -> list[Mutant
 
 
 def mirrored(path: Path) -> str:
-    """Return the file of a module's own tests, which need not exist."""
-    return str(Path("tests", *path.parts[1:-1], f"test_{path.name}"))
+    """Return the file of a module's own tests, which need not exist: `test_cron_fields.py`, and
+    without it `test_cron.py`, for `cron_fields.py`.
+    """
+    folder, words = Path("tests", *path.parts[1:-1]), path.stem.split("_")
+    names = ["_".join(words[:most]) for most in range(len(words), 0, -1)]
+    files = [folder / f"test_{name}.py" for name in names]
+    return str(next((file for file in files if (ROOT / file).exists()), files[0]))
 
 
 @dataclass(frozen=True, slots=True)
