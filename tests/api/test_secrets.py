@@ -201,6 +201,13 @@ def test_secrets_are_listed_in_pages(api: Api, number: int) -> None:
     ]
 
 
+def test_a_page_reads_one_secret_more_than_it_shows(api: Api, env: Environment) -> None:
+    limits: list[int] = []
+    env.cloud.before = lambda operation, request: limits.append(request["Limit"])
+    assert api.get("/secrets?limit=2").json == []
+    assert limits == [3]
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x"])
 def test_a_page_has_1_to_100_secrets(api: Api, query: str) -> None:
     assert api.get(f"/secrets?{query}").fields == ["limit"]

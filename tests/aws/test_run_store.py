@@ -174,6 +174,18 @@ def test_a_page_begins_below_the_run_that_it_is_given(runs: RunStore) -> None:
     assert runs.page("job_x", oldest, 10, NOW) == []
 
 
+@pytest.mark.parametrize(("attempts", "limits"), [(1, [3]), (2, [3, 3]), (3, [3, 7])])
+def test_a_page_reads_one_run_more_than_it_shows(
+    runs: RunStore, cloud: Cloud, attempts: int, limits: list[int]
+) -> None:
+    for key, number in itertools.product(keys(6), range(1, attempts + 1)):
+        runs.record("tenant", attempt(number, key=key), 5)
+    asked: list[int] = []
+    cloud.before = lambda operation, request: asked.append(request["Limit"])
+    assert [run.key for run in runs.page("job_x", None, 2, NOW)] == keys(6)[:2]
+    assert asked == limits
+
+
 def test_a_query_that_is_answered_in_parts_is_read_to_its_end(cloud: Cloud) -> None:
     class Short(DynamoDB):
         """Answers two items at a time, as DynamoDB does a megabyte."""
