@@ -181,6 +181,29 @@ def test_a_wrong_body_is_refused_and_every_wrong_field_named(
     assert api.env.cloud.schedules == {}
 
 
+SENTENCES: list[tuple[dict[str, Any], str]] = [
+    ({"name": None}, "name: is required"),
+    ({"name": 5}, "name: must be a string"),
+    ({"name": ""}, "name: must have at least 1 character"),
+    ({"name": "x" * 201}, "name: must have at most 200 characters"),
+    ({"request": 5}, "request: must be an object"),
+    ({"labels": []}, "labels: must be an object"),
+    ({"labels": {str(n): "" for n in range(21)}}, "labels: must have at most 20 entries"),
+    ({"timeout": "30"}, "timeout: must be a whole number"),
+    ({"timeout": 0}, "timeout: must be at least 1"),
+    ({"timeout": 601}, "timeout: must be at most 600"),
+    ({"overlap": "queue"}, "overlap: must be 'allow' or 'skip'"),
+    ({"key": "with space"}, "key: must be 1 to 128 of A-Z a-z 0-9 . _ -"),
+]
+
+
+@pytest.mark.parametrize(("changes", "sentence"), SENTENCES, ids=[case[1] for case in SENTENCES])
+def test_a_wrong_field_is_told_what_is_allowed(
+    api: Api, changes: dict[str, Any], sentence: str
+) -> None:
+    assert api.post("/jobs", job(**changes)).problem["detail"] == sentence
+
+
 def test_an_explicit_null_is_not_a_missing_field(api: Api) -> None:
     for name in ("name", "request", "trigger", "timeout", "retry", "overlap", "labels"):
         body = job()
