@@ -79,7 +79,13 @@ def test_a_header_that_a_route_does_not_list_is_refused_or_only_spares_a_transfe
         assert (answer.status, answer.text) == (plain.status, plain.text)
         return
     assert answer.fields == [header]
-    assert "is not served here" in answer.problem["detail"]
+    advice = answer.problem["detail"].removeprefix(
+        f"{header}: is not served here, and is not ignored: send "
+    )
+    served = [name for name in CONDITIONAL if name in operations[method, path].takes]
+    assert advice == (
+        f"{' or '.join(served)} with a job's ETag" if served else "the request without it"
+    )
     assert stored(api) == before
 
 
