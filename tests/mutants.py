@@ -256,12 +256,13 @@ class Tests:
         # The tests of an uncounted file may all execute it, and of the walls one reads it.
         if own in self.uncounted:
             executing |= {test for test in self.seconds if test.startswith(f"{own}::")}
-        name = mutant.path.relative_to(SOURCE)
-        executing |= {test for test in self.seconds if test.endswith(f"[{name}]")}
+        reading = f"[{mutant.path.relative_to(SOURCE)}]"
+        executing |= {test for test in self.seconds if test.endswith(reading)}
         ordered = sorted(
             executing & set(self.seconds),
             key=lambda test: (
                 not test.startswith(f"{own}::"),
+                not test.endswith(reading),
                 not test.startswith(f"{room}/"),
                 self.seconds[test],
             ),
