@@ -912,6 +912,30 @@ def test_a_claim_whose_answer_was_lost_is_looked_for_and_sent(env: Environment) 
     assert lost
 
 
+@pytest.mark.parametrize("which", [1, 2], ids=["claim", "finish"])
+def test_a_write_whose_answer_was_lost_arms_the_next_attempt_and_the_next_occurrence(
+    env: Environment, which: int
+) -> None:
+    answers = iter([status(500)])
+    env.target = lambda sent: next(answers, ok())
+    env.create(MINUTELY)
+    # Nothing but messages.
+    env.sweeps = env.wakes = False
+    writes = itertools.count(1)
+
+    def lose(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem" and request["TableName"] == "jobs" and next(writes) == which:
+            raise client_error("InternalServerError", operation, 500)
+
+    env.cloud.after = lose
+    env.advance(minutes=3)
+    first = env.sent[0].at.replace(second=0, microsecond=0)
+    assert [
+        ((sent.at - first) // timedelta(minutes=1), sent.headers["Resona-Attempt"])
+        for sent in env.sent
+    ] == [(0, "1"), (0, "2"), (1, "1"), (2, "1")]
+
+
 @pytest.mark.parametrize("seconds", [0.04, 30, 120])
 def test_a_retry_counts_from_the_end_of_an_attempt_however_long_that_took(
     env: Environment, seconds: float
