@@ -74,7 +74,6 @@ def _stack(cloud: Cloud, names: Names, parameters: dict[str, str]) -> None:
     is_changed = stack.deploy(cloud, names, {**parameters, "Running": "true"})
     outputs = stack.look(cloud, names).outputs
     cloud.say(f"The stack {names.stack} {'is deployed' if is_changed else 'has no changes'}")
-    cloud.say(f"The dashboard: {outputs['DashboardUrl']}")
     if outputs["AlarmEmail"] == "none":
         command = f'make deploy STAGE={names.stage} PARAMETERS="AlarmEmail=you@example.com"'
         cloud.say(f"Alarms reach nobody yet: {command}, then confirm the mail")

@@ -239,9 +239,6 @@ def at_rest() -> Bill:
     total["SQS"] += receives * _price(PRICES["dollars_per_million"], "sqs_requests") / MILLION
     total["KMS, the key of secrets"] += kinds["AWS::KMS::Key"] * _price(month, "key")
     total["CloudWatch, alarms"] += kinds["AWS::CloudWatch::Alarm"] * _price(month, "alarm")
-    total["CloudWatch, dashboard"] += kinds["AWS::CloudWatch::Dashboard"] * _price(
-        month, "dashboard"
-    )
     return total + _metrics(swept)
 
 

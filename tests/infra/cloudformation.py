@@ -203,8 +203,8 @@ class CloudFormation:
             except (ValueError, ClientError) as error:
                 stack.tell(logical, body["Type"], "CREATE_FAILED", str(error))
                 stack.tell(
-                    "Dashboard",
-                    "AWS::CloudWatch::Dashboard",
+                    "FailedQueue",
+                    "AWS::SQS::Queue",
                     "CREATE_FAILED",
                     "Resource creation cancelled",
                 )

@@ -191,11 +191,7 @@ def asked_by_cloudformation() -> Iterator[tuple[str, str]]:
                 service = action.partition(":")[0]
                 if not UNUSED.fullmatch(action) or action in READ:
                     place = f"arn:aws:{service}:{'' if service == 'iam' else REGION}:{ACCOUNT}:"
-                    resource = (
-                        f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/resona-dev"
-                        if "Dashboard" in action
-                        else f"{place}{named[service]}"
-                    )
+                    resource = f"{place}{named[service]}"
                     yield action, "*" if action in OF_NO_RESOURCE else resource
 
 

@@ -1,16 +1,13 @@
-"""What watches over a stage: alarms, and the dashboard."""
+"""What watches over a stage: its alarms."""
 
 from __future__ import annotations
 
 import inspect
 import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
 from datetime import timedelta
-from typing import Any
 
 from chalicelib.handlers import authorizer
 from chalicelib.telemetry.invocation import InvocationFailed
@@ -18,7 +15,7 @@ from chalicelib.telemetry.metrics import METRICS, NAMESPACE
 from infra.deploy.cloud import ROOT
 from infra.template import load
 from tests.infra import rules
-from tests.infra.functions import function_names, functions
+from tests.infra.functions import functions
 
 
 def test_every_alarm_can_be_understood_and_heard() -> None:
@@ -107,92 +104,19 @@ def test_the_api_is_named_as_its_alarms_have_it() -> None:
     assert (named.stdout.strip(), config["api_gateway_stage"]) == ("resona-dev", "api")
 
 
-def shown() -> dict[str, list[tuple[str, ...]]]:
-    """Return the metrics of each widget of the dashboard by its title: namespace, name, and
-    dimensions with their values.
-    """
-    (board,) = rules.resources(load(), "AWS::CloudWatch::Dashboard").values()
-    widgets = [
-        widget["properties"] for widget in json.loads(rules.text(board["DashboardBody"]))["widgets"]
-    ]
-    return {
-        widget["title"]: list(_written_out(widget["metrics"]))
-        for widget in widgets
-        if "metrics" in widget
-    }
-
-
-def _written_out(metrics: list[list[Any]]) -> Iterator[tuple[str, ...]]:
-    """A dot stands for what is in its place in the metric before, and three for all that is not
-    given.
-    """
-    before: list[str] = []
-    for metric in metrics:
-        values = [value for value in metric if isinstance(value, str)]
-        if values[:1] == ["..."]:
-            values = before[: len(before) - len(values) + 1] + values[1:]
-        before = [before[place] if value == "." else value for place, value in enumerate(values)]
-        if before:
-            yield tuple(before)
-
-
-def test_the_dashboard_shows_metrics_of_what_is_there() -> None:
-    there: dict[str, Collection[tuple[str, ...]]] = {
-        "Resona": [("stage", "${Stage}")],
-        "AWS/Lambda": [("FunctionName", name) for name in function_names()],
-        "AWS/ApiGateway": [("ApiName", "resona-${Stage}", "Stage", "api")],
-        "AWS/SQS": [
-            ("QueueName", f"${{{name}.QueueName}}")
-            for name in rules.resources(load(), "AWS::SQS::Queue")
-        ],
-        "AWS/DynamoDB": [
-            ("TableName", f"${{{name}}}")
-            for name in rules.resources(load(), "AWS::DynamoDB::Table")
-        ],
-        "AWS/Logs": [
-            ("LogGroupName", f"${{{name}}}")
-            for name in rules.resources(load(), "AWS::Logs::LogGroup")
-        ],
-        "AWS/Scheduler": [("ScheduleGroup", "${ScheduleGroup}")],
-    }
-    metrics = [metric for widget in shown().values() for metric in widget]
-    assert [metric for metric in metrics if metric[2:] not in there[metric[0]]] == []
-    assert {metric[0] for metric in metrics} == there.keys()
-    # Nothing that has alarms of its own is left out.
-    alarmed = {
-        (namespace, metric, *sum(dimensions.items(), ()))
-        for namespace, metric, dimensions in alarms().values()
-        if dimensions
-    }
-    assert alarmed <= set(metrics)
-
-
-def test_what_the_dashboard_and_the_alarms_call_ours_is_what_the_functions_emit() -> None:
+def test_what_the_alarms_call_ours_is_what_the_functions_emit() -> None:
     emitted = {
         (metric, dimensions)
         for metric, (_, kept_under) in METRICS.items()
         for dimensions in kept_under
     }
-    (board,) = rules.resources(load(), "AWS::CloudWatch::Dashboard").values()
-    searches = re.findall(
-        r"SEARCH\('\{Resona,(\w+),(\w+)\} MetricName=\\\"(\w+)\\\" stage=\\\"\$\{Stage\}\\\"'",
-        rules.text(board["DashboardBody"]),
-    )
-    used: set[tuple[str, tuple[str, ...]]] = {
-        (metric, (first, second)) for first, second, metric in searches
-    }
-    used |= {
-        (metric[1], metric[2::2])
-        for widget in shown().values()
-        for metric in widget
-        if metric[0] == NAMESPACE
-    }
-    used |= {
+    used = {
         (metric, tuple(dimensions))
         for namespace, metric, dimensions in alarms().values()
         if namespace == NAMESPACE and dimensions
     }
-    assert used == emitted
+    assert used
+    assert used <= emitted
 
 
 def test_the_authorizer_s_errors_are_told_from_its_refusals_by_what_is_written() -> None:
