@@ -72,9 +72,9 @@ def _failed(sentence: str) -> int:
 
 def _stack(cloud: Cloud, names: Names, parameters: dict[str, str]) -> None:
     is_changed = stack.deploy(cloud, names, {**parameters, "Running": "true"})
-    outputs = stack.look(cloud, names).outputs
+    given = stack.look(cloud, names).parameters
     cloud.say(f"The stack {names.stack} {'is deployed' if is_changed else 'has no changes'}")
-    if outputs["AlarmEmail"] == "none":
+    if given["Alarms"] == "on" and not given["AlarmEmail"]:
         command = f'make deploy STAGE={names.stage} PARAMETERS="AlarmEmail=you@example.com"'
         cloud.say(f"Alarms reach nobody yet: {command}, then confirm the mail")
 

@@ -174,11 +174,13 @@ class CloudFormation:
 
     @staticmethod
     def _is_wanted(body: dict[str, Any] | None, parameters: dict[str, str]) -> bool:
+        is_running = parameters["Running"] == "true"
+        has_alarms = is_running and parameters["Alarms"] == "on"
         conditions = {
-            "IsRunning": parameters["Running"] == "true",
-            "HasAlarmEmail": bool(parameters["AlarmEmail"]),
+            "IsRunning": is_running,
+            "HasAlarms": has_alarms,
+            "HasAlarmEmail": has_alarms and bool(parameters["AlarmEmail"]),
         }
-        conditions["HasAlarmEmail"] &= conditions["IsRunning"]
         return body is not None and ("Condition" not in body or conditions[body["Condition"]])
 
     def get_paginator(self, operation: str) -> Any:

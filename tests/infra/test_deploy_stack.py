@@ -32,7 +32,13 @@ class Deployer:
             NAME,
             list(states),
             load(),
-            {"Stage": "dev", "Running": "true", "AlarmEmail": "", "LogRetentionDays": "30"},
+            {
+                "Stage": "dev",
+                "Running": "true",
+                "Alarms": "on",
+                "AlarmEmail": "",
+                "LogRetentionDays": "30",
+            },
         )
         made.tell(NAME, "AWS::CloudFormation::Stack", "UPDATE_IN_PROGRESS", "User Initiated")
         self.cloudformation.stacks[NAME] = made
@@ -73,13 +79,25 @@ def test_parameters_keep_their_values_until_they_are_given_again(deployer: Deplo
     assert found == {
         "Stage": "dev",
         "Running": "true",
+        "Alarms": "on",
         "AlarmEmail": "you@example.com",
         "LogRetentionDays": "7",
     }
     with pytest.raises(
-        Trouble, match="has no parameter Alarms: it has AlarmEmail, LogRetentionDays"
+        Trouble, match="has no parameter Email: it has AlarmEmail, Alarms, LogRetentionDays"
     ):
-        deployer.deploy(Alarms="x")
+        deployer.deploy(Email="x")
+
+
+def test_a_stage_without_alarms_has_none_and_no_topic_for_them(deployer: Deployer) -> None:
+    deployer.deploy(AlarmEmail="you@example.com")
+    with_alarms = {*deployer.cloudformation.stacks[NAME].physical}
+    deployer.deploy(Alarms="off")
+    resources = load()["Resources"]
+    gone = with_alarms - deployer.cloudformation.stacks[NAME].physical.keys()
+    kinds = ("AWS::CloudWatch::", "AWS::SNS::")
+    assert gone == {name for name in with_alarms if resources[name]["Type"].startswith(kinds)}
+    assert len(gone) == 12
 
 
 @pytest.mark.parametrize(

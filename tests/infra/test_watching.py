@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import subprocess
 import sys
 from datetime import timedelta
 
-from chalicelib.handlers import authorizer
-from chalicelib.telemetry.invocation import InvocationFailed
 from chalicelib.telemetry.metrics import METRICS, NAMESPACE
 from infra.deploy.cloud import ROOT
 from infra.template import load
@@ -37,13 +34,12 @@ def alarms() -> dict[str, tuple[str, str, dict[str, str]]]:
 
 def test_what_must_not_go_unnoticed_has_an_alarm() -> None:
     by_function = {
-        f"{name}-{kind.lower()}": (
+        f"{name}-errors": (
             "AWS/Lambda",
-            kind,
+            "Errors",
             {"FunctionName": f"resona-${{Stage}}-{name}"},
         )
         for name in ("wake", "deliver", "sweep")
-        for kind in ("Errors", "Throttles")
     }
     visible, api = (
         "ApproximateNumberOfMessagesVisible",
@@ -58,12 +54,6 @@ def test_what_must_not_go_unnoticed_has_an_alarm() -> None:
             "AWS/SQS",
             "ApproximateAgeOfOldestMessage",
             {"QueueName": "${DueQueue.QueueName}"},
-        ),
-        "authorizer-errors": ("Resona", "AuthorizerErrors-${Stage}", {}),
-        "authorizer-throttles": (
-            "AWS/Lambda",
-            "Throttles",
-            {"FunctionName": "resona-${Stage}-authorizer"},
         ),
         "api-5xx": ("AWS/ApiGateway", "5XXError", api),
         "api-p99": ("AWS/ApiGateway", "Latency", api),
@@ -113,23 +103,7 @@ def test_what_the_alarms_call_ours_is_what_the_functions_emit() -> None:
     used = {
         (metric, tuple(dimensions))
         for namespace, metric, dimensions in alarms().values()
-        if namespace == NAMESPACE and dimensions
+        if namespace == NAMESPACE
     }
     assert used
     assert used <= emitted
-
-
-def test_the_authorizer_s_errors_are_told_from_its_refusals_by_what_is_written() -> None:
-    (errors,) = rules.resources(load(), "AWS::Logs::MetricFilter").values()
-    assert (errors["LogGroupName"], errors["FilterPattern"]) == (
-        {"Ref": "AuthorizerLogs"},
-        f'?{InvocationFailed.__name__} ?"Task timed out" ?"Runtime."',
-    )
-    (counted,) = errors["MetricTransformations"]
-    assert (counted["MetricNamespace"], rules.text(counted["MetricName"]), {}) == alarms()[
-        "authorizer-errors"
-    ]
-    # Lambda writes an exception down with the lines of code that it came by: none may speak of a
-    # failure on the way of a refusal.
-    code = inspect.getsource(authorizer)
-    assert all(word not in code for word in ("InvocationFailed", "timed out", "Runtime."))
