@@ -1,6 +1,4 @@
-"""Idempotency-Key: a repeat with the same key and the same JSON value within 24 hours gets the
-first answer.
-"""
+"""Give a repeated request with the same Idempotency-Key the first answer again, for 24 hours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The boto3 clients, the retries of their requests and the meaning of their errors."""
+"""Create the boto3 clients, retry their requests, and translate their errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The items of the job table, and the conditional writes that put them there."""
+"""The items of the job table: their conditional writes, and how they are read."""
 
 from __future__ import annotations
 

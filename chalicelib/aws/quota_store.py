@@ -1,4 +1,4 @@
-"""The use of a tenant's quotas: one item per tenant in the job table.
+"""Store how much of its quotas a tenant has used: one item per tenant in the job table.
 
     id     hash     quota#<tenant>
     part   range    `quota`

@@ -257,8 +257,8 @@ def _foreign(item: str, kind: _Kind) -> str | None:
 def _nth(weekday: str, nth: int) -> str:
     """Return how to write the n-th weekday of a month, which is not always possible in one cron.
 
-    Both days must match only if one of the two fields begins with a star, so the hints begin one
-    with a star that adds nothing: `*/31` is the 1st, and `*/7` is Sunday.
+    Both days must match only if one of the two fields begins with a star. The hints therefore write
+    one of the days with a star that has the same meaning: `*/31` is the 1st, and `*/7` is Sunday.
     """
     days = ("1-7", "8-14", "15-21", "22-28", "29-31")[nth - 1]
     if nth == 1:

@@ -187,7 +187,7 @@ def _in_base64(value: bytes) -> Iterator[tuple[bytes, bool, bool]]:
 def _replaced(
     data: bytes, pattern: re.Pattern[bytes], meaning: _Meaning
 ) -> tuple[bytes, list[_Change]]:
-    """Return a text with matches of a pattern replaced by their meaning, and the changes."""
+    """Return a text with each match replaced by what `meaning` returns for it, and the changes."""
     changes = list[_Change]()
 
     def put(found: re.Match[bytes]) -> bytes:

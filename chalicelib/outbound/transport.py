@@ -48,7 +48,7 @@ class Wire:
 
     @property
     def elapsed(self) -> timedelta:
-        """Return the time until the answer was read, or until now."""
+        """Return the time from the start until the answer was read, or until now."""
         return timedelta(seconds=(self._ended or time.monotonic()) - self._began)
 
     @property

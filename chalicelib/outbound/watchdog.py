@@ -20,7 +20,7 @@ class _Watch:
 
 
 class Watchdog:
-    """Watches the deadlines of any number of blocks.
+    """Watches the deadlines of any number of code blocks.
 
     The thread starts at first use, and again if it has died (after a fork).
     """

@@ -1,4 +1,4 @@
-"""The health check."""
+"""The route of the health check."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def list_runs(call: Call, job_id: str) -> Response:
 
 
 def _read_page(call: Call, job_id: str, limit: int) -> tuple[str, list[Run], RunKey | None]:
-    """Return the job's id, up to `limit` runs, and the run after which the next page begins."""
+    """Return the job's id, up to `limit` runs, and the key to continue after, None at the end."""
     status = call.query.get("status")
     before = _position(call)
     # Read full pages with a filter, which may skip nearly all runs.
