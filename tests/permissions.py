@@ -149,7 +149,7 @@ def _forbidden(function: str, need: Need, operation: str) -> Forbidden:
 
 
 # The use cases that a function is the handler of. Threads begin in the middle of one.
-_DOORWAYS = {
+_HANDLERS = {
     ("chalicelib.usecases.firing", "wake"): "wake",
     ("chalicelib.handlers.executor", "_fire"): "deliver",
     ("chalicelib.usecases.firing", "fire"): "deliver",
@@ -173,7 +173,7 @@ def caller() -> str | None:
 
 @cache
 def _function_of(module: str, name: str) -> str | None:
-    return _DOORWAYS.get((module, name)) or ("api" if _OF_THE_API.fullmatch(module) else None)
+    return _HANDLERS.get((module, name)) or ("api" if _OF_THE_API.fullmatch(module) else None)
 
 
 def _sites(frame: FrameType | None) -> set[tuple[str, int]]:

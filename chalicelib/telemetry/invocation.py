@@ -18,7 +18,7 @@ from functools import cache
 
 from chalicelib.config import read_log_level
 from chalicelib.domain.errors import Unavailable
-from chalicelib.telemetry.lines import EVENTS, Line, Lines, is_told, note_told
+from chalicelib.telemetry.lines import EVENTS, Line, Lines, is_logged, mark_logged
 from chalicelib.telemetry.metrics import Tally
 
 log = logging.getLogger(EVENTS)
@@ -109,14 +109,14 @@ def invocation(
         # Lambda would log the text of the original exception.
         if refusal is not None and isinstance(error, refusal):
             raise
-        if not is_told(error):
+        if not is_logged(error):
             log.log(
                 logging.WARNING if isinstance(error, Unavailable) else logging.ERROR,
                 "invocation.failed",
                 exc_info=error,
             )
         failed = InvocationFailed(error)
-        note_told(failed)
+        mark_logged(failed)
         raise failed from None
     finally:
         begun.flush(function)

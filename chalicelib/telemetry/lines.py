@@ -21,17 +21,17 @@ EVENTS = "resona"
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 # Of a long stack trace, keep the outermost and the innermost frames; of causes, the first five.
 _OUTER, _INNER, _CAUSES = 10, 20, 5
-_IS_TOLD = "is_told"
+_IS_LOGGED = "is_logged"
 
 
-def is_told(error: BaseException | None) -> bool:
+def is_logged(error: BaseException | None) -> bool:
     """Return whether this exception was already logged."""
-    return error is not None and _IS_TOLD in vars(error)
+    return error is not None and _IS_LOGGED in vars(error)
 
 
-def note_told(error: BaseException) -> None:
+def mark_logged(error: BaseException) -> None:
     """Mark an exception as logged."""
-    vars(error)[_IS_TOLD] = True
+    vars(error)[_IS_LOGGED] = True
 
 
 class Line(logging.Formatter):
@@ -66,7 +66,7 @@ class Line(logging.Formatter):
             }
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            fields |= told_of(error)
+            fields |= exception_fields(error)
         # ASCII, so that no text can break the line or fail to be encoded.
         return json.dumps(
             {name: value for name, value in fields.items() if value is not None},
@@ -87,7 +87,7 @@ def _kind(value: object) -> str:
     return type(value).__name__
 
 
-def told_of(error: BaseException) -> dict[str, Any]:
+def exception_fields(error: BaseException) -> dict[str, Any]:
     """Return the classes of an exception and of its causes, and its stack trace.
 
     Never its text, arguments or local variables: a KeyError may contain a header, a ValueError a
@@ -142,11 +142,11 @@ class Lines(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        if is_told(error) or (record.levelno < logging.WARNING and not is_event(record)):
+        if is_logged(error) or (record.levelno < logging.WARNING and not is_event(record)):
             return
         super().emit(record)
         if error is not None:
-            note_told(error)
+            mark_logged(error)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         # logging would print the record with its arguments.

@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from typing import Any
 
-from chalicelib.telemetry.lines import EVENTS, is_event, is_told
+from chalicelib.telemetry.lines import EVENTS, is_event, is_logged
 
 log = logging.getLogger(EVENTS)
 
@@ -57,7 +57,7 @@ class Tally(logging.Handler):
 
     def _count(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.ERROR and not (
-            record.exc_info and is_told(record.exc_info[1])
+            record.exc_info and is_logged(record.exc_info[1])
         ):
             self._counts["Failures"] += 1
         if not is_event(record):

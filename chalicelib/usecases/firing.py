@@ -49,7 +49,7 @@ log = logging.getLogger("resona")
 _LONGEST_SLEEP = timedelta(seconds=2)
 # A schedule that no state names is deleted only after this age: a younger one may belong to a job
 # that is just being written.
-_LEFTOVER_AGE = timedelta(minutes=15)
+_ORPHAN_AGE = timedelta(minutes=15)
 _PAUSE_SECONDS = 1
 _SWEEP_PAGE = 100
 
@@ -112,7 +112,7 @@ class Firing:
         loaded = self.jobs.load(job_id)
         now = self.clock()
         if loaded is None or loaded[1].token != token:
-            if now - token_time(token) > _LEFTOVER_AGE:
+            if now - token_time(token) > _ORPHAN_AGE:
                 log.info("schedule.orphan_deleted", extra={"job_id": job_id})
                 self.schedules.delete(job_id, token)
             return

@@ -78,7 +78,7 @@ class Cloud:
         return forward(request)
 
 
-def furnish(cloud: Cloud, template: Template, journal: Journal) -> None:
+def create_resources(cloud: Cloud, template: Template, journal: Journal) -> None:
     """Create the template's resources, then restore the journal's items, messages and schedules."""
     _make_tables(template)
     _make_queues(template)
@@ -145,7 +145,7 @@ def main(folder: str, stage: str) -> int:
     try:
         journal = Journal(Path(folder) / f"{stage}.sqlite")
         cloud = Cloud(journal, token)
-        furnish(cloud, read_template(stage), journal)
+        create_resources(cloud, read_template(stage), journal)
     except StateUnusable as error:
         print(f"failed {error}", flush=True)
         return 1

@@ -26,7 +26,7 @@ from chalicelib.config import read_log_level
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.run import AttemptResult, Outcome
 from chalicelib.domain.state import DueMessage, UnfinishedRun
-from chalicelib.telemetry.lines import Line, is_told, note_told
+from chalicelib.telemetry.lines import Line, is_logged, mark_logged
 from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt
 from chalicelib.usecases.firing import Firing
 
@@ -157,7 +157,7 @@ def shown(firing: Firing) -> Firing:
     )
 
 
-class Told(logging.Formatter):
+class ReadableLine(logging.Formatter):
     """Formats records as readable lines.
 
     `name_of` returns a job's name, None if it is not known. It is called once per job.
@@ -184,9 +184,9 @@ class Told(logging.Formatter):
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, Unavailable):
             return f"{line}: {error}"
-        if error is None or is_told(error):
+        if error is None or is_logged(error):
             return line
-        note_told(error)
+        mark_logged(error)
         return "\n".join([line, *(f"    {place}" for place in _places(error))])
 
     def _words(self, record: logging.LogRecord) -> tuple[str, str, str]:
@@ -371,7 +371,7 @@ def show(name_of: Callable[[str], str | None], stream: TextIO = sys.stdout) -> Q
         handler.setFormatter(Line())
         events.setLevel(read_log_level())
     else:
-        handler.setFormatter(Told(name_of, colours=has_colours(stream)))
+        handler.setFormatter(ReadableLine(name_of, colours=has_colours(stream)))
         handler.addFilter(is_shown)
     waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
     logging.basicConfig(handlers=[_Writing(waiting)], level=logging.WARNING, force=True)

@@ -118,7 +118,7 @@ def _beside(ask: Callable[[], Answer]) -> Future[Answer]:
 def _note(report: Report, question: Question, answer: Answer) -> None:
     report.answers.append((question, answer))
     report.write()
-    print(f"{answer.verdict}: {question.text}\n    {answer.says}", flush=True)
+    print(f"{answer.status}: {question.text}\n    {answer.says}", flush=True)
     if answer.change:
         print(f"    To change: {answer.change}", flush=True)
 

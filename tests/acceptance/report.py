@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.questions.asking import Answer, Question, Verdict
+from tests.acceptance.questions.asking import Answer, AnswerStatus, Question
 
 # How the reason begins for which a test is skipped that no stage can pass.
 LAPTOPS_ALONE = "for laptops alone"
@@ -49,14 +49,14 @@ class Report:
         """Say whether every test that a stage can pass has passed, and whatever was asked is as
         assumed.
         """
-        verdicts = {answer.verdict for _, answer in self.answers}
+        statuses = {answer.status for _, answer in self.answers}
         is_tested = not self.failed_tests and all(
             reason.startswith(LAPTOPS_ALONE) for reason in self.skipped_tests.values()
         )
         return (
             self.ended == "complete"
             and is_tested
-            and not verdicts & {Verdict.NOT_AS_ASSUMED, Verdict.FAILED}
+            and not statuses & {AnswerStatus.NOT_AS_ASSUMED, AnswerStatus.FAILED}
         )
 
     def write(self) -> None:
@@ -97,9 +97,9 @@ class Report:
         }
 
     def _markdown(self) -> str:
-        verdicts = Counter(str(answer.verdict) for _, answer in self.answers)
+        statuses = Counter(str(answer.status) for _, answer in self.answers)
         counts = ", ".join(
-            f"{count} {what}" for what, count in (self.counts | dict(verdicts)).items()
+            f"{count} {what}" for what, count in (self.counts | dict(statuses)).items()
         )
         lines = [
             f"# What the stage {self.stage} answers",
@@ -127,10 +127,10 @@ class Report:
             "",
             "## Questions",
             "",
-            "| question | verdict | answer |",
+            "| question | status | answer |",
             "|---|---|---|",
             *(
-                f"| {question.name} | {_marked(answer.verdict)} | {_in_a_cell(answer.says)} |"
+                f"| {question.name} | {_marked(answer.status)} | {_in_a_cell(answer.says)} |"
                 for question, answer in self.answers
             ),
             "",
@@ -141,7 +141,7 @@ class Report:
                 "",
                 f"Why: {question.why}",
                 "",
-                f"{_marked(answer.verdict)}: {answer.says}",
+                f"{_marked(answer.status)}: {answer.says}",
                 "",
             ]
             lines += [f"To change: {answer.change}", ""] if answer.change else []
@@ -153,8 +153,12 @@ class Report:
         return "\n".join(lines)
 
 
-def _marked(verdict: Verdict) -> str:
-    return f"**{verdict}**" if verdict in (Verdict.NOT_AS_ASSUMED, Verdict.FAILED) else str(verdict)
+def _marked(status: AnswerStatus) -> str:
+    return (
+        f"**{status}**"
+        if status in (AnswerStatus.NOT_AS_ASSUMED, AnswerStatus.FAILED)
+        else str(status)
+    )
 
 
 def _in_a_cell(text: str) -> str:

@@ -101,7 +101,7 @@ def test_interrupted_it_deletes_what_it_has_registered_and_keeps_what_it_was_tol
     assert (process.returncode, jobs_of(closed)) == (1, [])
     found = answers_in(tmp_path)
     assert found["ended"] == "interrupted"
-    assert found["answers"][0]["verdict"] == "as assumed"
+    assert found["answers"][0]["status"] == "as assumed"
 
 
 @pytest.mark.usefixtures("soak")
@@ -112,10 +112,10 @@ def test_a_laptop_passes(tmp_path: Path, closed: Laptop) -> None:
     assert (process.returncode, jobs_of(closed)) == (0, []), output
     found = answers_in(tmp_path)
     assert (found["ended"], found["tests"]["failed_tests"]) == ("complete", [])
-    verdicts = {
-        answer["name"]: answer["verdict"]
+    statuses = {
+        answer["name"]: answer["status"]
         for answer in found["answers"]
-        if answer["verdict"] != "as assumed"
+        if answer["status"] != "as assumed"
     }
-    assert verdicts == {"a repeated hour": "open", "wake by a schedule": "not asked"}
+    assert statuses == {"a repeated hour": "open", "wake by a schedule": "not asked"}
     assert closed.key() not in json.dumps(found)

@@ -17,7 +17,7 @@ from infra.local import access, run
 from tests.acceptance.laptop import Laptop
 from tests.acceptance.questions import catalogue, firing
 from tests.acceptance.questions.account import Account, NoAccount, account_of, deployed
-from tests.acceptance.questions.asking import SHORT, Answer, Asking, Question, Verdict
+from tests.acceptance.questions.asking import SHORT, Answer, AnswerStatus, Asking, Question
 from tests.acceptance.receivers import OwnApi, Receiving
 from tests.acceptance.remote import Refused, Remote, receiver_of_environment
 from tests.acceptance.test_keys import create
@@ -80,15 +80,17 @@ def test_a_laptop_answers_every_question_as_assumed_and_one_that_breaks_a_promis
         for question, future in zip(catalogue.ALL, answers, strict=True)
     }
     not_so = {
-        name: answer for name, answer in by_name.items() if answer.verdict is not Verdict.AS_ASSUMED
+        name: answer
+        for name, answer in by_name.items()
+        if answer.status is not AnswerStatus.AS_ASSUMED
     }
-    assert {name: answer.verdict for name, answer in not_so.items()} == {
-        "a repeated hour": Verdict.OPEN,
-        "wake by a schedule": Verdict.NOT_ASKED,
+    assert {name: answer.status for name, answer in not_so.items()} == {
+        "a repeated hour": AnswerStatus.OPEN,
+        "wake by a schedule": AnswerStatus.NOT_ASKED,
     }, not_so
-    assert (unheard.result().verdict, broken.result().verdict) == (
-        Verdict.FAILED,
-        Verdict.NOT_AS_ASSUMED,
+    assert (unheard.result().status, broken.result().status) == (
+        AnswerStatus.FAILED,
+        AnswerStatus.NOT_AS_ASSUMED,
     )
     assert "left alone was not seen to be sent" in unheard.result().says
     # On a busy machine one of the two may be acknowledged too late to count.

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.questions.asking import Answer, Question, Verdict
+from tests.acceptance.questions.asking import Answer, AnswerStatus, Question
 from tests.acceptance.report import Report
 
 QUESTION = Question(
-    "speed", "How fast is it?", "Somebody waits.", lambda asking: Answer(Verdict.OPEN, "")
+    "speed", "How fast is it?", "Somebody waits.", lambda asking: Answer(AnswerStatus.OPEN, "")
 )
-GOOD = Answer(Verdict.AS_ASSUMED, "fast", {"ms": 3})
+GOOD = Answer(AnswerStatus.AS_ASSUMED, "fast", {"ms": 3})
 
 
 def made(folder: Path, *answers: Answer) -> Report:
@@ -28,13 +28,16 @@ def made(folder: Path, *answers: Answer) -> Report:
 
 def test_a_complete_report_of_what_is_as_assumed_is_good(tmp_path: Path) -> None:
     assert made(
-        tmp_path, GOOD, Answer(Verdict.OPEN, "in autumn"), Answer(Verdict.NOT_ASKED, "no account")
+        tmp_path,
+        GOOD,
+        Answer(AnswerStatus.OPEN, "in autumn"),
+        Answer(AnswerStatus.NOT_ASKED, "no account"),
     ).is_good
 
 
-@pytest.mark.parametrize("verdict", [Verdict.NOT_AS_ASSUMED, Verdict.FAILED])
-def test_a_report_with_another_answer_is_not_good(tmp_path: Path, verdict: Verdict) -> None:
-    assert not made(tmp_path, GOOD, Answer(verdict, "slow")).is_good
+@pytest.mark.parametrize("status", [AnswerStatus.NOT_AS_ASSUMED, AnswerStatus.FAILED])
+def test_a_report_with_another_answer_is_not_good(tmp_path: Path, status: AnswerStatus) -> None:
+    assert not made(tmp_path, GOOD, Answer(status, "slow")).is_good
 
 
 def test_a_report_is_not_good_if_a_test_failed_or_was_left_out_or_it_is_not_complete(
@@ -51,7 +54,7 @@ def test_its_files_say_what_was_asked_why_and_what_to_change(tmp_path: Path) -> 
     report = made(
         tmp_path / "answers",
         GOOD,
-        Answer(Verdict.NOT_AS_ASSUMED, "a | b\nslow", {"ms": 3000}, "More memory."),
+        Answer(AnswerStatus.NOT_AS_ASSUMED, "a | b\nslow", {"ms": 3000}, "More memory."),
     )
     report.write()
     text, document = (
@@ -62,6 +65,6 @@ def test_its_files_say_what_was_asked_why_and_what_to_change(tmp_path: Path) -> 
     assert "| speed | **not as assumed** | a \\| b slow |" in text
     assert "To change: More memory." in text
     assert "- 1 skipped, for laptops alone: it kills" in text
-    assert [answer["verdict"] for answer in document["answers"]] == ["as assumed", "not as assumed"]
+    assert [answer["status"] for answer in document["answers"]] == ["as assumed", "not as assumed"]
     assert document["answers"][1]["found"] == {"ms": 3000}
     assert (document["answers"][0]["why"], document["tests"]["passed"]) == ("Somebody waits.", 3)

@@ -142,15 +142,15 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
 
 
 def fire(env: Environment) -> None:
-    """Have targets called with secrets, attempts lost, and a leftover schedule wake."""
+    """Have targets called with secrets, attempts lost, and an orphaned schedule wake."""
     env.scheduling.secrets.put("tenant", "token", "word", env.now)
     request = Request("https://example.com/", "POST", {"Authorization": "{{secret:token}}"})
     env.create(OneTime(START.replace(microsecond=0, minute=30)), request=request)
     # A response too long for its record.
     env.target = lambda sent: ok("x" * 10_000)
-    leftover = f"{env.create(OneTime(START.replace(microsecond=0, hour=20)))}"
-    (name,) = (name for name in env.cloud.schedules if name.startswith(leftover))
-    env.cloud.tables["jobs"].pop((leftover, "state"))
+    orphaned = f"{env.create(OneTime(START.replace(microsecond=0, hour=20)))}"
+    (name,) = (name for name in env.cloud.schedules if name.startswith(orphaned))
+    env.cloud.tables["jobs"].pop((orphaned, "state"))
 
     def die(operation: str, request: dict[str, Any]) -> None:
         if operation == "PutItem" and "apart" in request["Item"]:

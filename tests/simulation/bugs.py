@@ -104,7 +104,7 @@ BUGS = (
         ),
     ),
     bug(
-        "a leftover that deletes the live schedule",
+        "an orphaned schedule that deletes the live schedule",
         (
             FIRING,
             "self.schedules.delete(job_id, token)",
@@ -112,7 +112,7 @@ BUGS = (
         ),
     ),
     bug(
-        "a leftover that stays",
+        "an orphaned schedule that stays",
         (
             FIRING,
             "                self.schedules.delete(job_id, token)\n",

@@ -20,7 +20,7 @@ MOST_JOBS = 4
 
 
 @dataclass
-class Told:
+class Acknowledged:
     """What a client has been told: which jobs there are, which were deleted, and when."""
 
     created_at: dict[str, float] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Clients:
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
         self.virtual_time = deployment.virtual_time
-        self.told = Told()
+        self.acknowledged = Acknowledged()
         self._bodies = 0
 
     def hold(self, holds: bool, promise: str, *facts: object) -> None:
@@ -73,7 +73,7 @@ class Clients:
 
     def _created(self, answer: Answer, process: Process, key: str | None) -> str:
         job_id = str(answer[2]["id"])
-        self.told.created_at.setdefault(job_id, self.virtual_time.time)
+        self.acknowledged.created_at.setdefault(job_id, self.virtual_time.time)
         is_replay = answer[1].get("Idempotency-Replayed") == "true"
         job_history = self.deployment.observer.job_histories.get(job_id)
         self.hold(
@@ -87,12 +87,12 @@ class Clients:
             job_id,
         )
         if key:
-            self.told.by_key.setdefault(key, set()).add(job_id)
+            self.acknowledged.by_key.setdefault(key, set()).add(job_id)
             self.hold(
-                len(self.told.by_key[key]) == 1,
+                len(self.acknowledged.by_key[key]) == 1,
                 "one Idempotency-Key is one job",
                 key,
-                self.told.by_key[key],
+                self.acknowledged.by_key[key],
             )
         return job_id
 
@@ -108,13 +108,15 @@ class Clients:
         job_history = self.deployment.observer.job_history(job_id)
         before = len(job_history.states)
         if method == "DELETE":
-            self.told.delete_begun.setdefault(job_id, self.virtual_time.time)
+            self.acknowledged.delete_begun.setdefault(job_id, self.virtual_time.time)
         path = f"/jobs/{job_id}{action}"
         answer, process = self.deployment.ask(
             method, path, body, {"idempotency-key": key} if key else {}
         )
         if action == "/run":
-            self.told.runners.setdefault(f"{job_id} {key or process.name}", []).append(process)
+            self.acknowledged.runners.setdefault(f"{job_id} {key or process.name}", []).append(
+                process
+            )
         if answer is None:
             return None
         status = answer[0]
@@ -125,9 +127,11 @@ class Clients:
             answer,
         )
         if status == 404:
-            self.hold(job_id in self.told.delete_begun, "an acknowledged job is not lost", job_id)
+            self.hold(
+                job_id in self.acknowledged.delete_begun, "an acknowledged job is not lost", job_id
+            )
         if method == "DELETE" and status == 204:
-            self.told.deleted.add(job_id)
+            self.acknowledged.deleted.add(job_id)
             self.hold(job_history.is_deleted, "an acknowledged delete is done", job_id)
         for old, new in process.redefined:
             fields = [
@@ -175,8 +179,10 @@ class Clients:
     def _queued(self, answer: Answer, since: list[State], key: str | None) -> None:
         identifier = str(answer[2]["id"])
         if key:
-            self.told.runs_by_key.setdefault(key, set()).add(identifier)
-            self.hold(len(self.told.runs_by_key[key]) == 1, "one Idempotency-Key is one run", key)
+            self.acknowledged.runs_by_key.setdefault(key, set()).add(identifier)
+            self.hold(
+                len(self.acknowledged.runs_by_key[key]) == 1, "one Idempotency-Key is one run", key
+            )
         if answer[1].get("Idempotency-Replayed") != "true":
             queued = any(
                 run.key.manual and identifier.endswith(run.key.manual)
@@ -200,8 +206,8 @@ class Clients:
         self.hold(len(seen) == len(set(seen)), "no job is on two pages", seen)
         there = {
             job_id
-            for job_id, at in self.told.created_at.items()
-            if at < begun - 5 and job_id not in self.told.delete_begun
+            for job_id, at in self.acknowledged.created_at.items()
+            if at < begun - 5 and job_id not in self.acknowledged.delete_begun
         }
         self.hold(there <= set(seen), "no job is on no page", there - set(seen))
 
@@ -222,7 +228,7 @@ class Clients:
         """Hold what clients see at the end against what they were told: each job, its runs page by
         page, its result.
         """
-        for key, processes in self.told.runners.items():
+        for key, processes in self.acknowledged.runners.items():
             queued = {run for process in processes for run in process.queued}
             self.hold(len(queued) <= 1, "one request is one run", key, queued)
         firsts = [
@@ -231,9 +237,9 @@ class Clients:
             if job_history.definitions
         ]
         self.hold(len(firsts) == len(set(firsts)), "one request is one job", firsts)
-        for job_id in list(self.told.created_at):
-            if job_id in self.told.delete_begun:
-                if job_id in self.told.deleted:
+        for job_id in list(self.acknowledged.created_at):
+            if job_id in self.acknowledged.delete_begun:
+                if job_id in self.acknowledged.deleted:
                     answer, _ = self.deployment.ask("GET", f"/jobs/{job_id}")
                     self.hold(
                         answer is not None and answer[0] == 404, "a deleted job is gone", job_id
@@ -322,7 +328,7 @@ class Someone:
 
     def _create(self) -> None:
         clients, chance = self._clients, self._chance
-        if len(clients.told.created_at) >= MOST_JOBS:
+        if len(clients.acknowledged.created_at) >= MOST_JOBS:
             return
         trigger: dict[str, Any] = chance.choice(
             (
@@ -355,7 +361,7 @@ class Someone:
         )
 
     def _some_job(self) -> str | None:
-        known = list(self._clients.told.created_at)
+        known = list(self._clients.acknowledged.created_at)
         return self._chance.choice(known) if known else None
 
     def _act(self) -> None:

@@ -151,7 +151,7 @@ class Deployment:
         self.observer.saw(writes)
         if operation == "SendMessageBatch":
             if self.virtual_time.current.name == _ORPHAN:
-                raise Violation("a leftover schedule fires something")
+                raise Violation("an orphaned schedule fires something")
             for name in list(
                 itertools.islice(reversed(self.cloud.messages), len(request["Entries"]))
             ):
@@ -331,7 +331,7 @@ class Deployment:
             self.virtual_time.begin(process, partial(self._wake_now, name))
             self.virtual_time.run_until(self.virtual_time.time + 1)
             if name in self.cloud.schedules:
-                raise Violation(f"a leftover schedule does not delete itself: {name}")
+                raise Violation(f"an orphaned schedule does not delete itself: {name}")
 
     def _wake_now(self, name: str) -> None:
         self.firing.wake(name, self.virtual_time.now)

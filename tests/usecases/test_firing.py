@@ -623,7 +623,7 @@ def test_a_put_whose_job_comes_and_goes_every_time_is_given_up(env: Environment)
     assert (env.scheduling.page("tenant", None, 10), env.cloud.schedules) == (([], None), {})
 
 
-def test_a_leftover_schedule_deletes_itself(env: Environment) -> None:
+def test_an_orphaned_schedule_deletes_itself(env: Environment) -> None:
     job_id = env.create(parse("0 * * * *"))
     (name,) = env.cloud.schedules
     schedule = dict(env.cloud.schedules[name])

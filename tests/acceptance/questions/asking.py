@@ -12,7 +12,7 @@ from tests.acceptance.receivers import Receiving
 from tests.acceptance.remote import Remote
 
 
-class Verdict(StrEnum):
+class AnswerStatus(StrEnum):
     """What an answer means for what was built."""
 
     AS_ASSUMED = "as assumed"
@@ -52,7 +52,7 @@ class Answer:
     as assumed.
     """
 
-    verdict: Verdict
+    status: AnswerStatus
     says: str
     found: dict[str, Any] = field(default_factory=dict)
     change: str = ""
@@ -105,8 +105,8 @@ class Question:
 def judged(is_as_assumed: bool, says: str, found: dict[str, Any], change: str) -> Answer:
     """Make an answer; `change` is told only if it is needed."""
     if is_as_assumed:
-        return Answer(Verdict.AS_ASSUMED, says, found)
-    return Answer(Verdict.NOT_AS_ASSUMED, says, found, change)
+        return Answer(AnswerStatus.AS_ASSUMED, says, found)
+    return Answer(AnswerStatus.NOT_AS_ASSUMED, says, found, change)
 
 
 def quantiles(values: Sequence[float], digits: int = 0) -> dict[str, float]:

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterable
 
 from tests.acceptance.questions import firing, gateway, scheduler, speed
-from tests.acceptance.questions.asking import Answer, Asking, Question, Sizes, Verdict
+from tests.acceptance.questions.asking import Answer, AnswerStatus, Asking, Question, Sizes
 
 # Before anything else has warmed the functions up.
 FIRST = speed.FIRST
@@ -25,10 +25,11 @@ ALL = [FIRST, *QUESTIONS, AHEAD]
 def ask(question: Question, asking: Asking, why_no_account: str) -> Answer:
     """Ask one question. What goes wrong is an answer, too: the others are asked all the same."""
     if question is AHEAD and not asking.sizes.ahead:
-        return Answer(Verdict.NOT_ASKED, "it takes 19 minutes: set RESONA_LONG=1")
+        return Answer(AnswerStatus.NOT_ASKED, "it takes 19 minutes: set RESONA_LONG=1")
     if question.needs_account and asking.account is None:
         return Answer(
-            Verdict.NOT_ASKED, f"it needs AWS credentials for the stage's account: {why_no_account}"
+            AnswerStatus.NOT_ASKED,
+            f"it needs AWS credentials for the stage's account: {why_no_account}",
         )
     try:
         return question.ask(asking)
@@ -37,7 +38,8 @@ def ask(question: Question, asking: Asking, why_no_account: str) -> Answer:
         # where.
         place = traceback.extract_tb(error.__traceback__)[-1]
         return Answer(
-            Verdict.FAILED, f"{type(error).__name__}: {error} ({place.name}, line {place.lineno})"
+            AnswerStatus.FAILED,
+            f"{type(error).__name__}: {error} ({place.name}, line {place.lineno})",
         )
 
 

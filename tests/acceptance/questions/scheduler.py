@@ -17,7 +17,7 @@ from chalicelib.domain.cron import Cron
 from chalicelib.domain.ids import new_job_id, new_token, schedule_name
 from chalicelib.handlers.authorizer import REMEMBERED_SECONDS
 from tests.acceptance.questions.account import Account
-from tests.acceptance.questions.asking import Answer, Asking, Question, Sizes, Verdict, judged
+from tests.acceptance.questions.asking import Answer, AnswerStatus, Asking, Question, Sizes, judged
 from tests.domain.real_crons import REAL_CRONS
 
 # Four at once, each with a pause: some 20 schedules a second, where a small region allows 250.
@@ -36,7 +36,7 @@ def past_at(asking: Asking) -> Answer:
     at = (datetime.now(UTC) - timedelta(minutes=5)).replace(tzinfo=None, microsecond=0)
     refusal = account.create(name, f"at({at.isoformat()})", "UTC", enabled=True)
     if refusal:
-        return Answer(Verdict.AS_ASSUMED, f"it is refused: {refusal}", {"refusal": refusal})
+        return Answer(AnswerStatus.AS_ASSUMED, f"it is refused: {refusal}", {"refusal": refusal})
     began = time.monotonic()
     try:
         while account.exists(name):
@@ -170,7 +170,7 @@ def repeated_hour(asking: Asking) -> Answer:
     }
     told = ", ".join(f"{day:%Y-%m-%d} in {name}" for name, day in days.items())
     return Answer(
-        Verdict.OPEN,
+        AnswerStatus.OPEN,
         f"it can be asked only on a day on which an hour comes twice: {told}. On the day before, "
         "register `30 * * * *` and `30 0,1,2,3 * * *` in that zone, and compare their runs with "
         "POST /triggers/preview. Nothing depends on the answer: crons of every hour are scheduled "
