@@ -1,4 +1,4 @@
-"""The documentation as the tests read it: pages, sections, and the examples in them."""
+"""Read the documentation for tests: its pages, sections and examples."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What IAM would say: each call that a function makes to the cloud in memory is held against that
-function's policy.
+"""Check each call to the cloud in memory against the policy of the function that makes it.
 
 Which permission an operation takes is AWS's to say:
 https://docs.aws.amazon.com/service-authorization/latest/reference/. A batch and a transaction take

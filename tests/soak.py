@@ -1,6 +1,4 @@
-"""What takes too long for `make test`, and is run by `make soak`; of tests/infra, by the workflow
-too.
-"""
+"""Mark tests that take too long for `make test`; they run in `make soak`, some in the workflow."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The cloud in memory, held against moto: the same requests, the same answers and refusals, and
-every request the code makes.
+"""The cloud in memory answers and refuses every request that the code makes as moto does.
 
 AWS's documentation decides where the two differ, and `Moto` puts right what moto is known to do
 wrong. Left out, since no code depends on it: the words of messages, counts, capacities, and the

@@ -1,4 +1,4 @@
-"""Settings: read once, and missing ones named."""
+"""Settings: they are read once, and errors name the variable."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What is deployed, as Chalice's own packager makes it: it holds no way to call what is not public,
-whatever its environment says.
-"""
+"""The deployed package cannot call addresses that are not public, whatever its environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed is pinned: all of it, exactly, and the same everywhere."""
+"""All dependencies are pinned to exact versions, the same ones everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The walls of the house: who imports whom, and what a Lambda function loads."""
+"""The walls: which room imports which, and what each Lambda function loads."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What `handlers.composition` puts together from the environment, on moto: every part reaches what
-its own setting names.
+"""`handlers.composition` gives every part the resource of its own setting, on moto.
 
 Everything that a setting names is there once, under a name that no other has, so two swapped
 arguments reach nothing.

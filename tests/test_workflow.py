@@ -1,4 +1,4 @@
-"""What GitHub runs: the commands of the Makefile, with pinned actions and nothing to steal."""
+"""The GitHub workflow runs what .ci/run runs, with pinned actions and read-only permissions."""
 
 from __future__ import annotations
 

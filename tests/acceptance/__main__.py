@@ -1,5 +1,6 @@
-"""`make acceptance RESONA_URL=… RESONA_KEY=…`: the tests, then the questions that only a deployed
-stage answers, and a file of both.
+"""Run the acceptance tests and the questions against a deployed stage, and write a report.
+
+`make acceptance RESONA_URL=… RESONA_KEY=…` calls this.
 
 `tests/acceptance/remote.py` says what else can be set. RESONA_LONG=1 asks what takes 19 minutes,
 too, and RESONA_SHORT=1 asks little of each; RESONA_ANSWERS names the folder of the file, `answers`

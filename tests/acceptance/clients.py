@@ -1,6 +1,4 @@
-"""Clients that register, change, pause, resume, run and delete jobs without a pause, and keep
-account of what they were told.
-"""
+"""Clients that call the routes of jobs without a pause, and record every answer they get."""
 
 from __future__ import annotations
 

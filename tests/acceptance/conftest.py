@@ -1,6 +1,4 @@
-"""Against what the tests run: laptops that they start, or with RESONA_URL and RESONA_KEY the stage
-that serves there.
-"""
+"""Fixtures: laptops that the tests start, or with RESONA_URL and RESONA_KEY a deployed stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`chalice local --stage local` as `make run` starts it, as a process of its own."""
+"""Start and stop `chalice local --stage local`, as `make run` does, in a process of its own."""
 
 from __future__ import annotations
 

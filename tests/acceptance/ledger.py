@@ -1,4 +1,4 @@
-"""What clients were told, job by job, and whether it came true."""
+"""Record what the API acknowledged for each job, and compare it with the requests that arrived."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The file that says what was asked of a stage, and what it answered: as JSON for programs, as
-Markdown for people.
-"""
+"""Write the report of an acceptance run: JSON for programs, Markdown for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What schemathesis has to know of our formats: how values look that Resona takes.
+"""Tell schemathesis how valid values of Resona's formats look.
 
 Loaded by schemathesis alone.
 """

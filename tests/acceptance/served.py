@@ -1,6 +1,4 @@
-"""A Resona that serves at a URL, and what the tests and the questions ask of it, be it a laptop's
-or a deployed one.
-"""
+"""A Resona at a URL, on a laptop or deployed, and the calls that tests and questions make."""
 
 from __future__ import annotations
 

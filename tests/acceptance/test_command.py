@@ -1,4 +1,4 @@
-"""`make acceptance`, as a process of its own, against a laptop that asks for keys."""
+"""Test `make acceptance`, as a process, against a laptop that requires keys."""
 
 from __future__ import annotations
 

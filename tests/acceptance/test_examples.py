@@ -1,4 +1,4 @@
-"""The calls that README shows, typed as they stand: the ports alone are others."""
+"""Run the calls that README shows, unchanged except for the ports."""
 
 from __future__ import annotations
 

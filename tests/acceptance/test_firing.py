@@ -1,4 +1,4 @@
-"""Jobs fire for real: Resona calls a receiver at the time it was told."""
+"""Jobs fire for real: Resona calls a receiver at the due time."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The original API's examples, sent as they stand but for the host, get the answers that clients of
-it read.
-"""
+"""The original API's examples, unchanged but for the host, get the answers that clients read."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The questions for a deployed stage, asked of a laptop in short form: it was built to the same
-promises, so it answers as assumed.
-"""
+"""The questions for a deployed stage, in short form, get the assumed answers from a laptop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the suite makes of a stage's responses that no laptop gives."""
+"""How the acceptance suite handles responses of a stage that a laptop never gives."""
 
 from __future__ import annotations
 

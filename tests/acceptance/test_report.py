@@ -1,4 +1,4 @@
-"""The file of answers: what it says, and when all is good."""
+"""The report of an acceptance run: its contents, and when it counts as good."""
 
 from __future__ import annotations
 

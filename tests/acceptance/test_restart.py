@@ -1,4 +1,4 @@
-"""Starting, stopping and killing: nothing acknowledged is lost, and nothing is left behind."""
+"""Starting, stopping and killing a laptop loses no acknowledged data and leaves nothing running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""schemathesis reads the description and calls a laptop that asks for keys, all checks on.
+"""schemathesis calls a laptop that requires keys by its OpenAPI document, with all checks.
 
 No 5xx, no answer that is not described, nothing taken that the description forbids, nothing refused
 that it allows without a reason, and nothing open to those without a key.

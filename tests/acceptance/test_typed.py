@@ -1,4 +1,4 @@
-"""`chalice local`, as it is typed: real processes, and a terminal that answers no queries."""
+"""`chalice local` typed in a terminal: real processes, and a terminal that answers no queries."""
 
 from __future__ import annotations
 

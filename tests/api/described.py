@@ -1,4 +1,4 @@
-"""Holds every answer to the API's description, so that neither can change alone."""
+"""Validate every answer against the OpenAPI document, so that neither can change alone."""
 
 from __future__ import annotations
 

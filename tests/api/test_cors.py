@@ -1,4 +1,4 @@
-"""Pages of configured origins may call from a browser, and read what they get; no others."""
+"""Pages of configured origins may call from a browser and read the answers; others may not."""
 
 from __future__ import annotations
 

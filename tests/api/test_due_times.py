@@ -1,4 +1,4 @@
-"""When a one-time job is due, at the edges: what the door says is when its request is sent."""
+"""One-time jobs at the edges: the due time in the answer is the time at which a job is sent."""
 
 from __future__ import annotations
 

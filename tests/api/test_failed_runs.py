@@ -1,4 +1,4 @@
-"""GET /runs: what went wrong."""
+"""GET /runs: failed and missed runs of all jobs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Whatever is sent as a trigger through the door is registered or refused, and what is refused
-leaves nothing behind.
-"""
+"""Every generated trigger is registered or refused, and a refused one leaves no data behind."""
 
 from __future__ import annotations
 

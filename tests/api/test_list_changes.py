@@ -1,4 +1,4 @@
-"""Lists that change while they are paged through: what was there all along is shown once."""
+"""Lists that change while a client pages through them show every unchanged item exactly once."""
 
 from __future__ import annotations
 

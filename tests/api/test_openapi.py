@@ -1,4 +1,4 @@
-"""`GET /openapi.json`: valid, whole, and true.
+"""`GET /openapi.json` is valid, complete and correct.
 
 That every other answer is as it says, `Api.call` sees to.
 """

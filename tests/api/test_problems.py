@@ -1,4 +1,4 @@
-"""Problems: how large they may be, and whether they say what to do."""
+"""Problem documents: their size, and whether they say what to do."""
 
 from __future__ import annotations
 

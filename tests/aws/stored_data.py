@@ -170,7 +170,7 @@ def done(answer: Any) -> Any:
 
 
 def contents(env: Environment) -> dict[str, Any]:
-    """Return all that lies in a env's cloud, as it is written to a file."""
+    """Return all data in an environment's cloud, in the form in which it is stored in a file."""
     cloud = env.cloud
     return copy.deepcopy(
         {
@@ -189,7 +189,7 @@ def contents(env: Environment) -> dict[str, Any]:
 
 
 def restored(left: dict[str, Any]) -> Environment:
-    """Return a env of today's code with what another has left behind."""
+    """Return an environment of today's code with the data that another one has stored."""
     env = Environment(datetime.fromisoformat(left["now"]))
     cloud: Cloud = env.cloud
     client: Any = DynamoDB(cloud)

@@ -1,4 +1,4 @@
-"""The table of keys: what is kept of one, and that a repeated or lost write does no harm."""
+"""The table of keys: what is stored, and that repeated or lost writes do no harm."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What AWS's errors mean: what passes is tried again, what was decided is told, and what is lost is
-said to be unknown.
-"""
+"""Errors of AWS: temporary ones are retried, refusals are raised, and lost answers are unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index of runs that went wrong: its shards read as one list, the newest first."""
+"""The index of failed and missed runs: its shards are read as one list, newest first."""
 
 from __future__ import annotations
 

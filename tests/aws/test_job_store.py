@@ -1,6 +1,4 @@
-"""The table of jobs: who read an older revision learns it, whoever wrote knows it, and all or
-nothing is written.
-"""
+"""The job table: writes are all or nothing, and a write on an old revision raises StateChanged."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The quota table: never more than the quota, however many ask at once; and nothing that it is
-wrong by stays.
-"""
+"""Quotas: concurrent registrations never exceed them, and no error in a count lasts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The table of runs: an attempt has one owner, a page holds whole runs, and what has expired is not
-shown.
-"""
+"""The run table: an attempt has one owner, pages have whole runs, expired records are skipped."""
 
 from __future__ import annotations
 

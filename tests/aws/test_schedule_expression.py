@@ -1,4 +1,4 @@
-"""Triggers in EventBridge's words: every occurrence is woken for in time, and few others are."""
+"""Expressions for EventBridge Scheduler wake for every occurrence in time, and for few others."""
 
 from __future__ import annotations
 

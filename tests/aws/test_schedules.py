@@ -1,4 +1,4 @@
-"""The jobs' schedules: what a schedule is asked to be, and that twice is once."""
+"""The jobs' schedules: the requests that create them, and that repeated calls are idempotent."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The table of secrets: what is in it, for whom it can be read, and what happens when two write at
-once or an answer is lost.
-"""
+"""The table of secrets: its items, who can decrypt them, concurrent writes and lost answers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""How things are written down: whatever is written is read back the same, and older forms are still
-read.
-"""
+"""Everything that is written is read back unchanged, and older formats are still read."""
 
 from __future__ import annotations
 

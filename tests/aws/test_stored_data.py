@@ -1,4 +1,4 @@
-"""What earlier releases have left in a stage: today's code reads it, and goes on with it."""
+"""Today's code reads the data that earlier releases stored, and continues with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How late a laptop's jobs are: `python -m tests.bench.lateness`.
+"""Measure how late a laptop's jobs are: `python -m tests.bench.lateness`.
 
 Ends with 1 if p99 is a second or more, or one did not come once.
 """

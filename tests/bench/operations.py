@@ -1,4 +1,4 @@
-"""Everything that is done with jobs, each once, on a env that counts what it uses."""
+"""Every operation on jobs, each once, on an environment that counts what it uses."""
 
 from __future__ import annotations
 

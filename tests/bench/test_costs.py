@@ -1,4 +1,4 @@
-"""What a firing may cost, and that rest costs the same however many jobs are resting."""
+"""A firing costs no more than documented, and idle jobs do not raise the cost of a day at rest."""
 
 from __future__ import annotations
 

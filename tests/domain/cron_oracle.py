@@ -1,5 +1,4 @@
-"""An oracle for crons: it goes through UTC minute by minute, reads the clock on the wall, and looks
-whether the fields name it.
+"""A slow second implementation of crons: look at every UTC minute's wall-clock time.
 
 It knows nothing of `chalicelib.domain.cron`, and is too slow for anything but tests.
 """

@@ -1,4 +1,4 @@
-"""On which days a cron runs, decided day by day: a second opinion on what croniter finds."""
+"""On which days a cron runs, decided day by day: a second implementation beside croniter."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Every state of a small env, reached by every order of events: at most 2 generations, 3
-occurrences, 2 attempts, 2 owners.
+"""Enumerate every state of a small model, reached by every order of events.
 
-A node is a state and what the env remembers of it (the attempts that are out, the runs that have
-ended). `explore` goes breadth first through all nodes and hands each step to the invariants.
+The model has at most 2 generations, 3 occurrences, 2 attempts and 2 owners. A node is a state with
+the attempts in flight and the runs that have ended. `explore` visits all nodes breadth first and
+passes each step to the invariants.
 """
 
 from __future__ import annotations

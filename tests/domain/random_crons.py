@@ -1,6 +1,4 @@
-"""Crons at random: of every form that is allowed, and dense enough that a window of days holds some
-occurrences.
-"""
+"""Random crons of every allowed form, dense enough to occur within a few days."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Only what the public internet routes is public, in whichever form it is written."""
+"""Only addresses that the public Internet routes are public, in every notation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys: what is made can be read, by its own stage alone, and nothing else can be."""
+"""API keys: a new key is valid for its own stage alone, and no other text is a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Crons: what they name, when they occur, and how they are refused."""
+"""Crons: which expressions are valid, when they occur, and how invalid ones are refused."""
 
 from __future__ import annotations
 

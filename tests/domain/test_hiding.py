@@ -1,4 +1,4 @@
-"""What of a response is hidden: values in all the ways that targets write them."""
+"""Secret values are hidden in responses, in every way that targets write them."""
 
 from __future__ import annotations
 

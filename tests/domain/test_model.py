@@ -1,4 +1,4 @@
-"""The invariants hold in every state that a small env can reach."""
+"""The invariants hold in every state that a small model can reach."""
 
 from __future__ import annotations
 

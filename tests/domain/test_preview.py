@@ -1,4 +1,4 @@
-"""What a trigger will do, in times and in words."""
+"""Previews of triggers: times and notes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quotas: what a usage that allowed nothing comes to."""
+"""Quotas: the usage that follows one that allowed no registration."""
 
 from __future__ import annotations
 

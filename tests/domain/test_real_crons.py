@@ -1,4 +1,4 @@
-"""Real crons, read by other libraries too.
+"""Real crons, compared with other libraries.
 
 Where they differ, one of our rules says why; where none does, the test fails.
 """

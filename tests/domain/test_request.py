@@ -1,6 +1,4 @@
-"""What may be sent: every rule by the corpus of attacks, and every accepted URL read alike by three
-parsers.
-"""
+"""Rules of requests: the corpus of attacks, and that three parsers agree on accepted URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether, and when, an attempt is followed by another."""
+"""Whether an attempt is retried, and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs as they are shown: what is on record and what the state says, put together."""
+"""Runs as the API shows them, built from records and state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What time does to a job, rule by rule: claim, finish, sweep, wake."""
+"""What the executor does to a job, rule by rule: claim, finish, sweep, wake."""
 
 from __future__ import annotations
 

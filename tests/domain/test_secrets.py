@@ -1,4 +1,4 @@
-"""Names of secrets in requests, values in their places, and what is hidden of an answer."""
+"""Placeholders of secrets in requests, their values, and rotation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a job stands: what covers an occurrence, and by when somebody must look."""
+"""The state of a job: which occurrences are covered, and when the sweeper must arm them."""
 
 from __future__ import annotations
 

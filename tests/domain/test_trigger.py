@@ -1,4 +1,4 @@
-"""Triggers: delays and dates, as they are written and as they are meant."""
+"""Triggers: delays and dates, valid and invalid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""These tests are `make e2e`'s: they look at the stage that it has deployed to ministack."""
+"""Fixtures of `make e2e`: the stage that it has deployed to ministack."""
 
 from __future__ import annotations
 

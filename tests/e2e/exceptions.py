@@ -1,5 +1,4 @@
-"""What of the acceptance suite is not run against ministack, and why; and where ministack is not as
-AWS is.
+"""Which acceptance tests are skipped on ministack and why, and where it differs from AWS.
 
 Tests that are for laptops alone say so themselves (`pytest.mark.laptop`), and are left out for any
 stage.

@@ -1,6 +1,4 @@
-"""What is deployed is the checkout; it is wired as it should be; and what the acceptance suite
-cannot see holds, too.
-"""
+"""The deployed stage is the checkout, is wired correctly, and logs no unexpected errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The authorizer, asked with API Gateway's own events."""
+"""The authorizer, called with API Gateway's events."""
 
 from __future__ import annotations
 

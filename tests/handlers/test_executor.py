@@ -1,4 +1,4 @@
-"""The Lambda lambda_handlers: the events of AWS in, firing out."""
+"""The Lambda handlers of the executor, called with AWS's events."""
 
 from __future__ import annotations
 

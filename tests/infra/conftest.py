@@ -1,4 +1,4 @@
-"""What the tests of a deploy share."""
+"""Fixtures that the tests of a deploy share."""
 
 from tests.infra.account import account, moto_server
 

@@ -1,4 +1,4 @@
-"""The functions as Chalice will make them, by its own reckoning."""
+"""The Lambda functions that Chalice would create, from its own plan."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What moto does not know of Lambda: whether a function may be invoked by what it wrote itself, and
-how many run at once for an account.
+"""Lambda's rules that moto lacks: recursive invocation, and the account's concurrency limit.
 
 Answered before the call goes out.
 """

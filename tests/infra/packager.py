@@ -1,4 +1,4 @@
-"""Chalice's packager without the packages that a project requires: they would be downloaded."""
+"""Chalice's packager without the project's dependencies, which it would download."""
 
 from __future__ import annotations
 

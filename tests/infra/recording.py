@@ -1,4 +1,4 @@
-"""Notes every call to AWS, by boto3's own hook, so that tests can say which ones a deploy makes."""
+"""Record every call to AWS by a hook of boto3, so that tests can list a deploy's calls."""
 
 from __future__ import annotations
 

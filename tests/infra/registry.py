@@ -1,4 +1,4 @@
-"""What CloudFormation says of its types, as cfn-lint has it."""
+"""CloudFormation's resource types, as cfn-lint describes them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Sessions and clients of boto3's that are made in no time: to read botocore's models anew takes
-longer than most tests.
-"""
+"""Fast boto3 sessions: botocore's models are loaded once, which takes longer than most tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laptop's time: which schedule wakes when, and the events that AWS would send."""
+"""The laptop's clock: when schedules wake, and the events that AWS would send."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A deploy, from the first to the last call, in an account that moto plays, with the real Chalice
-and the real app.
-"""
+"""Whole deploys with the real Chalice and the real app, in an account that moto emulates."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What Chalice cannot set: API Gateway's own answers, the stage's settings, what happens to failed
-invocations.
-"""
+"""The settings that Chalice lacks: API Gateway's responses, limits, failed invocations."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The permissions of whoever deploys: what a deploy and a destroy ask for, what CloudFormation asks
-for in their name, and no more.
-"""
+"""The policy of whoever deploys allows a deploy and a destroy, and nothing else."""
 
 from __future__ import annotations
 

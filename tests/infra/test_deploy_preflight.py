@@ -1,5 +1,4 @@
-"""What stops a deploy before it begins: a stage, credentials or a region that will not do, a stack
-that is missing.
+"""Errors that end a deploy before it begins: a wrong stage, credentials, region or stack.
 
 Each is told in a sentence that says what to type, by `chalice deploy` and by our own commands.
 """

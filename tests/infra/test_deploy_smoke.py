@@ -1,6 +1,4 @@
-"""The smoke test of a stage that is deployed: what it finds wrong, and that it leaves nothing
-whatever happens.
-"""
+"""The smoke test of a deployed stage: the errors it finds, and that it cleans up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stack: what a deploy does or says in every state of CloudFormation."""
+"""The stack: what a deploy does in every status of CloudFormation."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The laptop's cloud over the wire: it refuses what AWS refuses, keeps what it acknowledged, and
-ends with whoever started it.
-"""
+"""The laptop's emulator over HTTP: it validates as AWS does, keeps writes, ends with its parent."""
 
 from __future__ import annotations
 

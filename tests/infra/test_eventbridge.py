@@ -1,4 +1,4 @@
-"""EventBridge Scheduler's language, as the local clock reads it."""
+"""EventBridge Scheduler's expressions, as the laptop's clock evaluates them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The laptop's server, byte by byte over real sockets: it answers whatever comes, and never reads
-one request as another.
-"""
+"""The laptop's HTTP server over real sockets: it answers every request, and never mixes two."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laptop calls what runs beside it; nothing that ships has a way to."""
+"""A laptop may call private addresses; deployed code cannot be configured to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the laptop's cloud keeps: all of a write or nothing, and by one process at a time."""
+"""The laptop's journal: writes are all or nothing, and one process at a time has the file."""
 
 from __future__ import annotations
 

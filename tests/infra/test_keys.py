@@ -1,4 +1,4 @@
-"""`python -m infra.keys` on the table of a deployed stage, which moto plays."""
+"""`python -m infra.keys` on the table of a deployed stage, which moto emulates."""
 
 from __future__ import annotations
 

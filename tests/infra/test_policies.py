@@ -1,4 +1,4 @@
-"""Each function may do what it does, and nothing else.
+"""Each function's policy allows the calls that it makes, and no others.
 
 `tests/permissions.py` holds every call of every test and of the simulation against the policies: a
 call that is not allowed fails whatever makes it. Here the functions do all they do once more, to

@@ -1,4 +1,4 @@
-"""What is handed to Chalice: the app, its configuration, and what the functions are given."""
+"""The Chalice project: the app, its configuration, and the functions' settings."""
 
 from __future__ import annotations
 

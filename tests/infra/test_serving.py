@@ -1,6 +1,4 @@
-"""How the laptop's cloud is served: a connection carries one request after the other, and never
-what was left of the one before.
-"""
+"""The emulator's HTTP server: requests of one connection, one after the other, never mixed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What a laptop shows while it runs: for people a line for each thing that happens, with
-RESONA_LOG=json a stage's lines.
-"""
+"""The lines that a laptop prints: readable ones, or with RESONA_LOG=json those of a stage."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The one description of the cloud: what a laptop reads from it, that it fits the code, and the
-rules that it keeps.
-"""
+"""infra/template.yaml: a laptop can read it, it fits the code, and it keeps its rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What watches over a stage: its alarms."""
+"""The alarms of a stage."""
 
 from __future__ import annotations
 

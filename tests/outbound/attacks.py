@@ -1,4 +1,4 @@
-"""Read attacks.json: what strangers try, and what is to come of it.
+"""Read attacks.json: hostile requests, and whether each is refused, blocked or sent.
 
 Long runs are written as `{"pieces": ["text", ["x", 16384]]}`, and objects with such names as
 `{"pairs": [[name, value]]}`.

@@ -1,6 +1,4 @@
-"""What the tests of calling out stand on: an ear for every connection that any thread opens, and an
-authority that is trusted here.
-"""
+"""Fixtures of outbound tests: a record of every connection, and a trusted TLS authority."""
 
 from __future__ import annotations
 

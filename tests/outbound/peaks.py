@@ -1,5 +1,4 @@
-"""Call servers one after the other, in a process of its own: how much memory had it at most during
-each?
+"""Call servers one after the other, and measure this process's peak memory during each call.
 
 Standard input: `{"trusted": pem, "asked": [{"url", "method", "timeout"}, …]}`; standard output:
 `[[outcome, bytes], …]`. The bytes are the peak of the process's resident memory during the call, as

@@ -1,6 +1,4 @@
-"""Servers on loopback that do what a script says, however hostile, and TLS certificates of any
-kind.
-"""
+"""Servers on loopback that follow a script, hostile ones too, and TLS certificates of any kind."""
 
 from __future__ import annotations
 

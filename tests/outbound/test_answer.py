@@ -1,4 +1,4 @@
-"""The reader of answers: its exact limits, its sentences, and that pieces make no difference."""
+"""The reader of answers: its limits, its errors, and that packet boundaries do not matter."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The whole corpus through the real doors: POST /jobs when a job is written, the executor's
-`deliver` when it is sent.
-"""
+"""All attacks, sent through POST /jobs when a job is written and `deliver` when it is sent."""
 
 from __future__ import annotations
 
@@ -47,7 +45,7 @@ TIMEOUT = timedelta(seconds=1)
 
 @pytest.fixture
 def api() -> Iterator[Api]:
-    """The API as it is deployed: its rule for hosts is the public one, and the env's is none."""
+    """The API with the host rule of a deployed stage; the environment's own has none."""
     env = Environment()
     env.scheduling.check_request = check
     backend.use(env.scheduling, stage="local")

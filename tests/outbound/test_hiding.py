@@ -1,4 +1,4 @@
-"""What is kept of real answers that hold secrets: cut or whole, text or not, over each framing."""
+"""Recorded parts of real answers with secrets: cut or whole, text or binary, in every framing."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""One exchange with anybody: whatever the other side does, it ends in time, within bounds, and as
-an outcome.
-"""
+"""Sending a request: whatever the target does, it ends in time, within limits, with an outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One thread ends what is not over in time, each in its own time, and nothing that is."""
+"""The watchdog ends every overdue block at its own deadline, and no other block."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Clients: what they do by chance, what they were told, and what must be true because they were
-told it.
-"""
+"""Clients that act at random, and check answers against what was acknowledged before."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""A deployment of Resona in virtual time: the real app and the real lambda_handlers of the
-executor, on the cloud in memory.
+"""A deployment of Resona in virtual time: the real app and handlers on the cloud in memory.
 
 The event sources behave as AWS's do: messages become visible and are polled in batches, schedules
 wake up to a minute late, the sweeper comes every minute, a function that raised is called again.

@@ -1,4 +1,4 @@
-"""What can go wrong at a call, and around it, and who decides that it does."""
+"""The faults that can occur at and around a call, and the plans that choose them."""
 
 from __future__ import annotations
 

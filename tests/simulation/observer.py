@@ -1,4 +1,4 @@
-"""What must always be so, held against every write, every request sent, and the end.
+"""Check every write, every sent request and the end of a simulation against the promises.
 
 The observer sees the tables' writes as they take effect, with the process that made them; it
 decides nothing and changes nothing.

@@ -1,6 +1,4 @@
-"""One simulated run of a deployment, by its seed: clients and faults by chance, then quiet, then
-the promises.
-"""
+"""Simulate one deployment from a seed: random clients and faults, then quiet, then checks."""
 
 from __future__ import annotations
 

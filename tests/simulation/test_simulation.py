@@ -1,4 +1,4 @@
-"""The promises, under every fault we can make. `make soak` goes on where these end."""
+"""The promises hold under every fault that the simulation has. `make soak` explores further."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Lambda functions' processes, as far as their logging goes: called as Lambda calls them, and what
-they have written.
-"""
+"""Processes of Lambda functions with their logging, and the lines that they wrote."""
 
 from __future__ import annotations
 

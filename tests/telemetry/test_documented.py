@@ -1,6 +1,4 @@
-"""Every event is in docs/logs.md, with its level, and every event that is there is logged
-somewhere.
-"""
+"""Every event is in docs/logs.md with its level, and every event there is logged somewhere."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The Lambda functions, called as Lambda calls them: what they write of firings, calls of the API,
-keys, and failures.
-"""
+"""The lines that the Lambda functions log for firings, API calls, keys and failures."""
 
 from __future__ import annotations
 

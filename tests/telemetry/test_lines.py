@@ -1,6 +1,4 @@
-"""Lines: the form of Powertools' Logger, and nothing of an exception or a library that may hold a
-secret.
-"""
+"""Lines have the format of Powertools' Logger, and no text of an exception or a library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics: what events come to, in documents that CloudWatch takes."""
+"""Metrics: how events are counted, in documents that CloudWatch accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attempts: what they carry, and what happens when their secrets cannot be had."""
+"""Attempts: their secrets and signature, and what happens if secrets cannot be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a question is, what an answer is, and what it takes to ask."""
+"""The types of a question to a stage, its answer, and what is needed to ask it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What only time tells: how late jobs are, and whether what was deleted or paused shortly before is
-sent.
-"""
+"""Questions of time: how late jobs are, and whether a just deleted or paused job is still sent."""
 
 from __future__ import annotations
 

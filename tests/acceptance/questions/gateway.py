@@ -1,6 +1,4 @@
-"""What stands before the code: paths, methods, sizes and keys as API Gateway takes them, and calls
-that meet.
-"""
+"""Questions about API Gateway: its paths, methods, sizes and keys, and concurrent calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the account itself is asked: its Scheduler, and how long the gateway remembers a key."""
+"""Questions to the AWS account: EventBridge Scheduler, and how long API Gateway caches a key."""
 
 from __future__ import annotations
 

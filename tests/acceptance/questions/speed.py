@@ -1,4 +1,4 @@
-"""How fast the API answers, and how soon a list shows what has happened."""
+"""Questions of speed: how fast the API answers, and how soon a list shows a change."""
 
 from __future__ import annotations
 
