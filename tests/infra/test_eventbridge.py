@@ -26,92 +26,30 @@ def fires(expression: str, zone: str, after: str, count: int) -> list[str]:
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
-        # The examples of AWS's user guides, and what they say about them. 1 January 2026 is a
-        # Thursday.
-        (
-            "cron(15 10 ? * 6L 2026-2027)",
-            ["2026-01-30 10:15", "2026-02-27 10:15", "2026-03-27 10:15"],
-        ),
+        # Examples of AWS's user guides, days of the week as numbers, and what the guides say about
+        # them. 1 January 2026 is a Thursday.
         ("cron(15 10 * * ? *)", ["2026-01-01 10:15", "2026-01-02 10:15"]),
-        ("cron(0 10 * * ? *)", ["2026-01-01 10:00", "2026-01-02 10:00"]),
-        ("cron(15 12 * * ? *)", ["2026-01-01 12:15", "2026-01-02 12:15"]),
-        ("cron(0 18 ? * MON-FRI *)", ["2026-01-01 18:00", "2026-01-02 18:00", "2026-01-05 18:00"]),
+        ("cron(0 18 ? * 2-6 *)", ["2026-01-01 18:00", "2026-01-02 18:00", "2026-01-05 18:00"]),
         ("cron(0 8 1 * ? *)", ["2026-01-01 08:00", "2026-02-01 08:00"]),
         (
             "cron(0/15 * * * ? *)",
             ["2026-01-01 00:15", "2026-01-01 00:30", "2026-01-01 00:45", "2026-01-01 01:00"],
         ),
-        ("cron(0/10 * ? * MON-FRI *)", ["2026-01-01 00:10", "2026-01-01 00:20"]),
-        ("cron(0/5 8-17 ? * MON-FRI *)", ["2026-01-01 08:00", "2026-01-01 08:05"]),
-        ("cron(0/30 20-2 ? * MON-FRI *)", None),
+        ("cron(0/10 * ? * 2-6 *)", ["2026-01-01 00:10", "2026-01-01 00:20"]),
+        ("cron(0/5 8-17 ? * 2-6 *)", ["2026-01-01 08:00", "2026-01-01 08:05"]),
         ("cron(1/10 * * * ? *)", ["2026-01-01 00:01", "2026-01-01 00:11", "2026-01-01 00:21"]),
-        (
-            "cron(0 9 3W * ? *)",
-            [
-                "2026-01-02 09:00",
-                "2026-02-03 09:00",
-                "2026-03-03 09:00",
-                "2026-04-03 09:00",
-                "2026-05-04 09:00",
-            ],
-        ),
-        ("cron(0 9 ? * 3#2 *)", ["2026-01-13 09:00", "2026-02-10 09:00"]),
-        ("cron(0 9 L * ? *)", ["2026-01-31 09:00", "2026-02-28 09:00"]),
-        ("cron(0 9 ? * L *)", ["2026-01-03 09:00", "2026-01-10 09:00"]),
-        (
-            "cron(0 9 ? JAN,FEB,MAR MON#1 *)",
-            ["2026-01-05 09:00", "2026-02-02 09:00", "2026-03-02 09:00", "2027-01-04 09:00"],
-        ),
+        ("cron(0 9 ? 1,2 1 *)", ["2026-01-04 09:00", "2026-01-11 09:00"]),
         # Recorded as accepted.
         ("cron(*/15 * * * ? *)", ["2026-01-01 00:15", "2026-01-01 00:30"]),
         ("cron(0-59/10 0-23/2 ? * * *)", ["2026-01-01 00:10", "2026-01-01 00:20"]),
         ("cron(0-15/1 8-8 ? * 2,3,4,5,6,7 *)", ["2026-01-01 08:00", "2026-01-01 08:01"]),
         ("cron(0 0 29 2 ? *)", ["2028-02-29 00:00", "2032-02-29 00:00"]),
-        ("cron(0 0 1 1 ? 2026)", []),
+        ("cron(0 0 31 4 ? *)", []),
     ],
 )
-def test_a_cron_fires_as_the_guide_says(expression: str, expected: list[str] | None) -> None:
-    if expected is None:
-        # Whether a range may run backward is not settled; here it may not.
-        with pytest.raises(ValueError, match="Invalid Schedule Expression"):
-            validate(expression, "UTC")
-        return
+def test_a_cron_fires_as_the_guide_says(expression: str, expected: list[str]) -> None:
     validate(expression, "UTC")
     assert fires(expression, "UTC", "2026-01-01", max(len(expected), 1)) == expected
-
-
-@pytest.mark.parametrize(
-    ("day", "expected"),
-    [
-        # 1 February 2026 is a Sunday and 28 February a Saturday; 1 August 2026 is a Saturday, 31
-        # May a Sunday.
-        ("1W", ["2026-02-02", "2026-08-03"]),
-        ("28W", ["2026-02-27", "2026-08-28"]),
-        ("31W", ["2026-05-29", "2026-08-31"]),
-    ],
-)
-def test_the_nearest_weekday_stays_within_its_month(day: str, expected: list[str]) -> None:
-    months = sorted({int(at[5:7]) for at in expected})
-    expression = f"cron(0 0 {day} {','.join(map(str, months))} ? 2026)"
-    assert [at[:10] for at in fires(expression, "UTC", "2026-01-01", 5)] == expected
-
-
-def test_31w_is_silent_in_a_shorter_month() -> None:
-    assert fires("cron(0 0 31W 4 ? *)", "UTC", "2026-01-01", 1) == []
-
-
-@pytest.mark.parametrize(
-    ("expression", "expected"),
-    [
-        ("rate(5 minutes)", "2026-01-01 00:05"),
-        ("rate(1 hour)", "2026-01-01 01:00"),
-        ("rate(1 minute)", "2026-01-01 00:01"),
-        ("rate(7 days)", "2026-01-08 00:00"),
-    ],
-)
-def test_a_rate_counts_from_the_last_time(expression: str, expected: str) -> None:
-    validate(expression, "UTC")
-    assert fires(expression, "UTC", "2026-01-01", 1) == [expected]
 
 
 def test_a_date_is_read_in_its_zone_and_fires_once() -> None:
@@ -125,6 +63,8 @@ def test_a_date_is_read_in_its_zone_and_fires_once() -> None:
 @pytest.mark.parametrize(
     "expression",
     [
+        # Whether a range may run backward is not settled; here it may not.
+        "cron(0/30 20-2 ? * 2-6 *)",
         "",
         "cron()",
         "cron(bogus)",
@@ -137,17 +77,14 @@ def test_a_date_is_read_in_its_zone_and_fires_once() -> None:
         "cron(0 24 * * ? *)",
         "cron(0 9 0 * ? *)",
         "cron(0 9 32 * ? *)",
-        "cron(0 9 32W * ? *)",
         "cron(0 9 * 13 ? *)",
         "cron(0 9 ? * 0 *)",
         "cron(0 9 ? * 8 *)",
-        "cron(0 9 ? * 2#6 *)",
-        "cron(0 9 ? * 3#1,6#3 *)",
-        "cron(0 9 * * ? 1969)",
-        "cron(0 9 * * ? 2200)",
         "cron(*/0 9 * * ? *)",
         "cron(, 9 * * ? *)",
         "cron(? 9 * * ? *)",
+        "cron(0 9 ?/2 * 2 *)",
+        "cron(0 9 ? * ?/2 *)",
         "cron(@daily)",
         " cron(0 9 * * ? *)",
         "cron(0 9 * * ? *) ",
@@ -162,12 +99,7 @@ def test_a_date_is_read_in_its_zone_and_fires_once() -> None:
         "at(2026-11-20T13:00)",
         "at(2026-02-30T13:00:00)",
         "at(2026-11-20 13:00:00)",
-        "rate(0 minutes)",
-        "rate(-1 minutes)",
         "rate(5)",
-        "rate(5 seconds)",
-        "rate(5 weeks)",
-        "rate(1.5 hours)",
     ],
 )
 def test_what_aws_refuses_is_refused(expression: str) -> None:
@@ -175,6 +107,23 @@ def test_what_aws_refuses_is_refused(expression: str) -> None:
         validate(expression, "UTC")
     with pytest.raises(ValueError, match="Invalid Schedule Expression"):
         next_fire(expression, "UTC", utc("2026-01-01"))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "rate(5 minutes)",
+        "cron(0 18 ? * MON-FRI *)",
+        "cron(0 9 1 JAN ? *)",
+        "cron(0 0 1 1 ? 2026)",
+        "cron(15 10 ? * 6L *)",
+        "cron(0 9 3W * ? *)",
+        "cron(0 9 ? * 3#2 *)",
+    ],
+)
+def test_what_resona_does_not_write_is_refused_though_aws_takes_it(expression: str) -> None:
+    with pytest.raises(ValueError, match="Invalid Schedule Expression"):
+        validate(expression, "UTC")
 
 
 @pytest.mark.parametrize("zone", ["", "Europe/Atlantis", "europe/berlin", "../UTC", "+01:00"])
