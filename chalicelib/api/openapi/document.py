@@ -182,12 +182,10 @@ def _name(status: int) -> str:
 
 
 def _refusal(status: int) -> dict[str, Any]:
-    example = {"type": "about:blank", "title": "", "status": status, **PROBLEMS[status]}
+    content = {"schema": {"$ref": f"{_AT}Problem"}, "example": PROBLEMS[status]}
     made: dict[str, Any] = {
         "description": REFUSALS[status],
-        "content": {
-            "application/problem+json": {"schema": {"$ref": f"{_AT}Problem"}, "example": example}
-        },
+        "content": {"application/problem+json": content},
     }
     if status in REFUSAL_HEADERS:
         made["headers"] = {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from chalicelib.api.problems import NO_KEY
+from chalicelib.api.problems import NO_KEY, problem
 
 _REQUEST = {
     "url": "http://example.com/endpoint",
@@ -13,8 +14,8 @@ _REQUEST = {
     "body": {"key": "value"},
 }
 _ONE_TIME = {"type": "one-time", "fields": {"date": "2026-12-01T10:00:00Z"}}
-_CRON = {"type": "cron", "fields": {"cron": "0 9 * * 1-5", "timezone": "Europe/Berlin"}}
 _CRON_IN = {"cron": "0 9 * * 1-5", "timezone": "Europe/Berlin"}
+_CRON = {"type": "cron", "fields": _CRON_IN}
 
 _JOB = {
     "id": "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K",
@@ -180,36 +181,20 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Problem": {"A wrong field": _PROBLEM},
 }
 
-# Status: the members of an example problem.
+# An example problem for each error status.
 PROBLEMS: dict[int, dict[str, Any]] = {
-    400: {
-        "title": "Bad Request",
-        "detail": "the body is not JSON: Expecting value at line 1, column 1",
-    },
-    401: {"title": "Unauthorized", "detail": NO_KEY},
-    403: {
-        "title": "Forbidden",
-        "detail": "this needs a key with the scope write; this key has read",
-    },
-    404: {"title": "Not Found", "detail": "there is no such job"},
-    409: {
-        "title": "Conflict",
-        "detail": "the date of this one-time job has passed; give it a new trigger",
-    },
-    412: {
-        "title": "Precondition Failed",
-        "detail": "the job has changed since it was read; read it again",
-    },
-    413: {"title": "Content Too Large", "detail": "the request is larger than 256 KiB"},
-    415: {"title": "Unsupported Media Type", "detail": "send the body as application/json"},
-    422: {name: _PROBLEM[name] for name in ("title", "detail", "errors")},
-    429: {
-        "title": "Too Many Requests",
-        "detail": "over the quota of registrations: 6000 jobs may be registered in 60 seconds; "
+    status: json.loads(problem(status, detail).body)
+    for status, detail in {
+        400: "the body is not JSON: Expecting value at line 1, column 1",
+        401: NO_KEY,
+        403: "this needs a key with the scope write; this key has read",
+        404: "there is no such job",
+        409: "the date of this one-time job has passed; give it a new trigger",
+        412: "the job has changed since it was read; read it again",
+        413: "the request is larger than 256 KiB",
+        415: "send the body as application/json",
+        429: "over the quota of registrations: 6000 jobs may be registered in 60 seconds; "
         "try again in 12 s",
-    },
-    503: {
-        "title": "Service Unavailable",
-        "detail": "the job store is unavailable; nothing was changed: try again",
-    },
-}
+        503: "the job store is unavailable; nothing was changed: try again",
+    }.items()
+} | {422: _PROBLEM}
