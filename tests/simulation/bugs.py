@@ -421,9 +421,9 @@ BUGS = (
     bug(
         "a page that leaves a job out",
         (
-            "api/routes/jobs.py",
-            "                following = position\n",
-            "                following = place\n",
+            "api/routes/job_list.py",
+            "whole.get(job.definition.id, job), position\n",
+            "whole.get(job.definition.id, job), job.definition.id\n",
         ),
     ),
     bug(

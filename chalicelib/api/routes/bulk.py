@@ -22,7 +22,7 @@ from chalicelib.api.models.response_models import (
 from chalicelib.api.models.validation import unknown_fields
 from chalicelib.api.paging import cursor, link_to
 from chalicelib.api.problems import answer_to, problem
-from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs, read_position
+from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs
 from chalicelib.api.routing import Call, answer, defect, route
 from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError, Unavailable
 from chalicelib.usecases import bulk
@@ -106,14 +106,12 @@ def _act(call: Call, act: Callable[[Scheduling, Job], bool]) -> Response:
         raise InvalidInput.of("label", "is required: key:value")
     wanted = Filter(call)
     found: list[Job] = []
-    position, following = read_position(call), None
-    for job, place in read_jobs(call, position, MOST_READ, wanted):
-        if job is None or (len(found) == MOST_JOBS and wanted.matches(job)):
-            following = place if job is None else position
+    following = None
+    for job, position in read_jobs(call, MOST_READ, wanted):
+        if job is None or len(found) == MOST_JOBS:
+            following = position
             break
-        if wanted.matches(job):
-            found.append(job)
-        position = place
+        found.append(job)
     changed = bulk.act_on(call.scheduling, found, act, wanted.matches)
     if None in changed:
         following = found[changed.index(None) - 1].definition.id

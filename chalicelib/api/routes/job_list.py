@@ -11,6 +11,7 @@ from chalicelib.usecases.scheduling import Job
 
 # A page ends after reading this many jobs, shown or not.
 MOST_READ = 1000
+_PAGE = 100
 
 
 def _why_not_label(value: str) -> str | None:
@@ -27,7 +28,7 @@ label = Rule(
 )
 
 
-def read_position(call: Call) -> str | None:
+def _position(call: Call) -> str | None:
     """Return the last job's id of the previous page, None on the first. Raises NotACursor."""
     position = read_cursor(call)
     if position is not None and not JOB_ID.fullmatch(position):
@@ -36,27 +37,26 @@ def read_position(call: Call) -> str | None:
 
 
 def read_jobs(
-    call: Call, before: str | None, most: int, wanted: Filter, *, results: int = 0
-) -> Iterator[tuple[Job | None, str]]:
-    """Yield up to `most` jobs, newest first, each with its id; then (None, last id) if there are
-    more.
+    call: Call, most: int, wanted: Filter, *, results: int = 0
+) -> Iterator[tuple[Job | None, str | None]]:
+    """Read up to `most` jobs from the call's cursor on, newest first; yield those that match.
 
-    The first `results` jobs that match `wanted` have their results; those of others are not read.
+    With each job comes the position of a page that begins with it. At the end comes None, with the
+    position of the rest, if there are more. The first `results` jobs have their results.
     """
-    read = 0
-    while read < most:
-        page = min(100, most - read)
-        jobs, before = call.scheduling.page(call.tenant, before, page)
-        read += page
+    before = position = _position(call)
+    for read in range(0, most, _PAGE):
+        jobs, before = call.scheduling.page(call.tenant, before, min(_PAGE, most - read))
         shown = [job for job in jobs if wanted.matches(job)][:results]
         results -= len(shown)
         whole = {job.definition.id: job for job in call.scheduling.with_results(shown)}
         for job in jobs:
-            yield whole.get(job.definition.id, job), job.definition.id
+            if wanted.matches(job):
+                yield whole.get(job.definition.id, job), position
+            position = job.definition.id
         if before is None:
             return
-    if before is not None:
-        yield None, before
+    yield None, before
 
 
 class Filter:

@@ -13,7 +13,7 @@ from chalicelib.api.models.job_requests import read_edit, read_job
 from chalicelib.api.models.response_models import job_view, run_view
 from chalicelib.api.paging import cursor, limit_of, link_to, page_size
 from chalicelib.api.problems import Refusal
-from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs, read_position
+from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs
 from chalicelib.api.routing import Call, answer, any_text, one_of, route
 from chalicelib.domain.errors import NotCurrent
 from chalicelib.domain.exact_json import write
@@ -82,25 +82,19 @@ def list_jobs(call: Call) -> Response:
     Without a limit, a page has up to 1,000 jobs or 2 MB. A Link leads to the next page; a filtered
     page may end early.
     """
-    position = read_position(call)
     limit = limit_of(call, default=MOST_READ)
     wanted = Filter(call)
     shown: list[str] = []
     size, following = 0, None
     # Without a filter, read one job more than is shown: it tells whether there is a next page.
     most = MOST_READ if wanted.filters else limit + 1
-    for job, place in read_jobs(call, position, most, wanted, results=limit):
-        if job is None:
-            following = place
+    for job, position in read_jobs(call, most, wanted, results=limit):
+        text = write(job_view(job)) if job else ""
+        size += len(text.encode())
+        if job is None or len(shown) == limit or (shown and size > MOST_BYTES):
+            following = position
             break
-        if wanted.matches(job):
-            text = write(job_view(job))
-            size += len(text.encode())
-            if len(shown) == limit or (shown and size > MOST_BYTES):
-                following = position
-                break
-            shown.append(text)
-        position = place
+        shown.append(text)
     return answer(200, f"[{','.join(shown)}]", link_to(call, following))
 
 
