@@ -17,7 +17,7 @@ from chalicelib.api.cors_headers import shared
 from chalicelib.api.json_body import parse
 from chalicelib.api.models.validation import hint
 from chalicelib.api.preconditions import Preconditions, read_preconditions
-from chalicelib.api.problems import NoKey, Refusal, answer_to, problem
+from chalicelib.api.problems import LARGEST_PROBLEM, NoKey, Refusal, answer_to, problem
 from chalicelib.config import read_origins
 from chalicelib.domain.api_keys import Scope
 from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError, Unavailable
@@ -250,14 +250,20 @@ def _answer_call(operation: Operation, request: Request, names: Mapping[str, str
         call = _call(request, tenant, operation.query, operation.takes)
         # API Gateway passes the parts of a path as they were sent, percent-encoded.
         return operation.view(call, **{name: unquote(value) for name, value in names.items()})
-    except Unavailable as error:
-        log.warning("request.unavailable", exc_info=True)
-        return answer_to(error)
-    except ResonaError as error:
-        return answer_to(error)
-    except Exception:
-        # Answer here: Chalice's 500 would not be a problem document.
+    except Exception as error:
+        return refuse(error)
+
+
+def refuse(error: Exception, most_bytes: int = LARGEST_PROBLEM) -> Response:
+    """Return the problem document for an exception, of at most `most_bytes`.
+
+    Log it if a service or Resona itself has failed.
+    """
+    if not isinstance(error, ResonaError):
         return defect()
+    if isinstance(error, Unavailable):
+        log.warning("request.unavailable", exc_info=error)
+    return answer_to(error, most_bytes)
 
 
 def observed(request: Request, get_response: Callable[[Request], Response]) -> Response:

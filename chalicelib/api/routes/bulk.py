@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -21,15 +20,13 @@ from chalicelib.api.models.response_models import (
 )
 from chalicelib.api.models.validation import unknown_fields
 from chalicelib.api.paging import cursor, link_to
-from chalicelib.api.problems import answer_to, problem
+from chalicelib.api.problems import problem
 from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs
-from chalicelib.api.routing import Call, answer, defect, route
-from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError, Unavailable
+from chalicelib.api.routing import Call, answer, refuse, route
+from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.usecases import bulk
 from chalicelib.usecases.bulk import MOST_JOBS
 from chalicelib.usecases.scheduling import Job, Scheduling
-
-log = logging.getLogger("resona")
 
 routes = Blueprint(__name__)
 
@@ -85,14 +82,9 @@ def _register(call: Call, document: object) -> Registered | NotRegistered:
         job = scheduling.create(
             read_job(call.tenant, document, scheduling.clock(), scheduling.check_request)
         )
-    except Unavailable as error:
-        log.warning("request.unavailable", exc_info=True)
-        return _refused(answer_to(error, _LARGEST_PROBLEM))
-    except ResonaError as error:
-        return _refused(answer_to(error, _LARGEST_PROBLEM))
-    except Exception:
-        # Return a 500 for this job only: the client must learn which others were registered.
-        return _refused(defect())
+    except Exception as error:
+        # Return a problem for this job only: the client must learn which others were registered.
+        return _refused(refuse(error, _LARGEST_PROBLEM))
     return Registered(status=201, job=job_view(job))
 
 
