@@ -25,9 +25,10 @@ from chalicelib.api.routing import backend
 from chalicelib.handlers import executor
 from chalicelib.outbound.send import send
 from chalicelib.telemetry.invocation import InvocationFailed
-from infra.local.clock import Context, sweep_event, wake_event
+from infra.local.clock import wake_event
 from tests.api.conftest import ROUTES, Answer, Api, job
 from tests.environment import Environment
+from tests.invocations import Context, sweep_event
 from tests.outbound.servers import LOOPBACK, Server, serving
 from tests.telemetry.process import InvokedEnvironment, Written, deliver, lambda_process
 
@@ -202,10 +203,8 @@ def fail_everywhere(canary_stage: CanaryStage, env: Environment) -> None:
     assert canary_stage.call("rest", ("GET", "/jobs"), "/jobs").status == 500
     for invoke in (
         lambda: deliver([body]),
-        lambda: executor.wake(
-            wake_event({**schedule, "Arn": name}, env.now), Context("resona-dev-wake", 60)
-        ),
-        lambda: executor.sweep(sweep_event(env.now), Context("resona-dev-sweep", 60)),
+        lambda: executor.wake(wake_event({**schedule, "Arn": name}, env.now), Context()),
+        lambda: executor.sweep(sweep_event(env.now), Context()),
     ):
         with pytest.raises(InvocationFailed) as raised:
             invoke()

@@ -12,14 +12,14 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from infra.local import eventbridge
@@ -35,19 +35,13 @@ POLLERS = 16
 _LONGEST_WAIT_SECONDS = 5
 
 
-class LambdaHandler(Protocol):
-    """A Lambda function's handler. Its return value is ignored."""
-
-    def __call__(self, event: dict[str, Any], context: Context) -> object: ...
-
-
 @dataclass(frozen=True, slots=True)
 class LambdaHandlers:
-    """The handlers of the executor's three Lambda functions."""
+    """The handlers of the executor's three Lambda functions. Their return values are ignored."""
 
-    wake: LambdaHandler
-    deliver: LambdaHandler
-    sweep: LambdaHandler
+    wake: Callable[[dict[str, Any]], object]
+    deliver: Callable[[dict[str, Any]], object]
+    sweep: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +50,6 @@ class Faults:
 
     jitter: bool = False
     duplicates: bool = False
-
-
-class Context:
-    """The context that Lambda passes to a handler as its second argument."""
-
-    def __init__(self, function_name: str, timeout_seconds: float) -> None:
-        self.function_name = function_name
-        self.aws_request_id = str(uuid.uuid4())
-        self._ends_at = time.monotonic() + timeout_seconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return how long the function may still run, in milliseconds."""
-        return max(0, int((self._ends_at - time.monotonic()) * 1000))
 
 
 class Planner:
@@ -173,21 +154,6 @@ def queue_event(messages: list[dict[str, Any]], queue_arn: str) -> dict[str, Any
     }
 
 
-def sweep_event(now: datetime) -> dict[str, Any]:
-    """Return the event that an EventBridge rule would send every minute."""
-    return {
-        "version": "0",
-        "id": str(uuid.uuid4()),
-        "detail-type": "Scheduled Event",
-        "source": "aws.events",
-        "account": ACCOUNT,
-        "time": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "region": REGION,
-        "resources": [f"arn:aws:events:{REGION}:{ACCOUNT}:rule/resona-local-sweep"],
-        "detail": {},
-    }
-
-
 def _read(
     emulator: HTTPConnection, headers: Mapping[str, str], version: int, soonest: datetime | None
 ) -> Any:
@@ -218,7 +184,7 @@ class Clock:
         self._sqs = sqs
         self._queue_url = queue_url
         self._scheduler = scheduler
-        self._doorways = lambda_handlers
+        self._lambda_handlers = lambda_handlers
         self._faults = faults or Faults()
         self._stopped = threading.Event()
         self._free = threading.Semaphore(POLLERS)
@@ -271,7 +237,7 @@ class Clock:
         # Lambda retries an asynchronous invocation twice, after about one and two minutes.
         for pause in (60, 120, None):
             try:
-                self._doorways.wake(event, Context("resona-local-wake", 60))
+                self._lambda_handlers.wake(event)
                 break
             except Exception:
                 self._complain("wake failed")
@@ -290,9 +256,7 @@ class Clock:
     def _sweeper(self) -> None:
         while not self._stopped.is_set():
             try:
-                self._doorways.sweep(
-                    sweep_event(datetime.now(UTC)), Context("resona-local-sweep", 60)
-                )
+                self._lambda_handlers.sweep()
             except Exception:
                 self._complain("sweep failed")
             self._stopped.wait(60)
@@ -324,9 +288,7 @@ class Clock:
         queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{self._queue_url.rpartition('/')[2]}"
         try:
             for _ in range(2 if self._faults.duplicates else 1):
-                self._doorways.deliver(
-                    queue_event(messages, queue_arn), Context("resona-local-deliver", 660)
-                )
+                self._lambda_handlers.deliver(queue_event(messages, queue_arn))
             entries = [
                 {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}
                 for index, message in enumerate(messages)

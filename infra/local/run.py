@@ -34,7 +34,7 @@ from chalicelib.domain.errors import Unavailable
 from chalicelib.handlers import authorizer, composition, executor
 from chalicelib.outbound.address_guard import Guard
 from infra.local import access, command, shown
-from infra.local.clock import Clock, Context, Faults, LambdaHandlers
+from infra.local.clock import Clock, Faults, LambdaHandlers
 from infra.local.gateway import Handler, Server
 from infra.local.guard import LOCAL, beside
 from infra.local.template import read_template
@@ -313,15 +313,12 @@ def lambda_handlers(guard: Guard) -> LambdaHandlers:
     if not shown.is_json():
         firing = shown.shown(firing)
 
-    def deliver(event: dict[str, Any], context: Context) -> None:
-        lambda_context: Any = context
-        executor.on_messages(SQSEvent(event, lambda_context), firing)
-
+    # The executor does not use Lambda's context.
+    context: Any = None
     return LambdaHandlers(
-        # Both have the signature of a Lambda handler.
-        wake=lambda event, context: executor.on_wake(event, firing),  # noqa: ARG005
-        deliver=deliver,
-        sweep=lambda event, context: executor.on_sweep(firing),  # noqa: ARG005
+        wake=lambda event: executor.on_wake(event, firing),
+        deliver=lambda event: executor.on_messages(SQSEvent(event, context), firing),
+        sweep=lambda: executor.on_sweep(firing),
     )
 
 

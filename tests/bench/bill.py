@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 
 from chalicelib.telemetry.invocation import invocation
-from infra.local.clock import Context
 from infra.template import load
 from tests.bench.costs import (
     DAY_SECONDS,
@@ -32,6 +31,7 @@ from tests.bench.costs import (
 )
 from tests.bench.meter import Usage, size
 from tests.bench.operations import FAR, KB, Bench, CrowdedCloud, bench
+from tests.invocations import Context
 from tests.telemetry.process import lambda_process
 
 ROOT = Path(__file__).parent.parent.parent
@@ -125,11 +125,7 @@ def on_lambda(function: str) -> Iterator[io.StringIO]:
     """Be a process of a function, and in it one invocation; give what it writes into its log."""
     written = io.StringIO()
     # The API's app says by itself when it is invoked.
-    invoked = (
-        nullcontext()
-        if function == "api_handler"
-        else invocation(function, Context(f"resona-prod-{function}", 60))
-    )
+    invoked = nullcontext() if function == "api_handler" else invocation(function, Context())
     with (
         pytest.MonkeyPatch.context() as patch,
         redirect_stdout(written),

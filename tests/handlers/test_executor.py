@@ -24,8 +24,9 @@ from chalicelib.domain.state import DueMessage
 from chalicelib.domain.trigger import OneTime
 from chalicelib.handlers import composition, executor
 from chalicelib.runtime.concurrency import in_threads
-from infra.local.clock import Context, queue_event, sweep_event, wake_event
+from infra.local.clock import queue_event, wake_event
 from tests.environment import START, Environment
+from tests.invocations import Context, sweep_event
 from tests.test_config import ENVIRON
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:resona-dev-due"
@@ -44,7 +45,7 @@ def message(body: str, name: str = "m-1") -> dict[str, Any]:
 
 
 def event_of(*bodies: str) -> SQSEvent:
-    context: Any = Context("resona-dev-deliver", 660)
+    context: Any = Context()
     return SQSEvent(
         queue_event([message(body, f"m-{number}") for number, body in enumerate(bodies)], QUEUE),
         context,
@@ -318,16 +319,16 @@ def test_the_functions_that_lambda_calls_reach_what_the_settings_name(aws: Aws) 
             )
         },
     }
-    executor.wake(wake_event(schedule, LONG_AGO), Context("wake", 60))
+    executor.wake(wake_event(schedule, LONG_AGO), Context())
     past, to_come = (
         DueMessage(job_id, "t", RunKey(LONG_AGO, 1), LONG_AGO),
         DueMessage(job_id, "t", RunKey(LONG_AGO, 1), datetime(2999, 1, 1, tzinfo=UTC)),
     )
     executor.deliver(
         queue_event([message(dump_due(past)), message(dump_due(to_come))], QUEUE),
-        Context("deliver", 660),
+        Context(),
     )
-    executor.sweep(sweep_event(LONG_AGO), Context("sweep", 60))
+    executor.sweep(sweep_event(LONG_AGO), Context())
 
     (deleted,) = [path for method, path, _ in aws.asked if method == "DELETE"]
     assert deleted.partition("&clientToken=")[0] == f"/schedules/{name}?groupName=resona-dev"

@@ -16,12 +16,10 @@ import pytest
 from chalicelib.domain.instant import parse_instant
 from infra.local.clock import (
     Clock,
-    Context,
     Faults,
     LambdaHandlers,
     Planner,
     queue_event,
-    sweep_event,
     wake_event,
 )
 
@@ -246,21 +244,6 @@ def test_a_queue_s_event_holds_each_message_as_lambda_gives_it() -> None:
     assert (bare["messageId"], bare["attributes"]) == ("n", {})
 
 
-def test_a_sweep_s_event_is_a_scheduled_one() -> None:
-    event = sweep_event(NOW)
-    assert (event["source"], event["detail-type"], event["time"]) == (
-        "aws.events",
-        "Scheduled Event",
-        "2026-11-23T10:00:20Z",
-    )
-
-
-def test_a_context_knows_how_long_is_left() -> None:
-    assert 59_000 < Context("wake", 60).get_remaining_time_in_millis() <= 60_000
-    assert Context("wake", -1).get_remaining_time_in_millis() == 0
-    assert Context("wake", 1).aws_request_id != Context("wake", 1).aws_request_id
-
-
 class Sqs:
     """A queue with one batch, which comes again until it is deleted."""
 
@@ -331,7 +314,7 @@ class Laptop:
         lambda_handlers = LambdaHandlers(
             self._door("wake", self.woken),
             self._door("deliver", self.delivered),
-            self._door("sweep", []),
+            self.was["sweep"].set,
         )
         url = f"http://127.0.0.1:{self._server.server_port}"
         self.clock = Clock(
@@ -339,7 +322,7 @@ class Laptop:
         )
 
     def _door(self, name: str, events: list[Any]) -> Any:
-        def call(event: dict[str, Any], context: Context) -> None:
+        def call(event: dict[str, Any]) -> None:
             events.append(event)
             self.was[name].set()
             if name == "deliver":

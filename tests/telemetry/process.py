@@ -16,8 +16,9 @@ import pytest
 
 from chalicelib.handlers import executor
 from chalicelib.telemetry.invocation import process
-from infra.local.clock import Context, queue_event, sweep_event, wake_event
+from infra.local.clock import queue_event, wake_event
 from tests.environment import VISIBILITY, Environment
+from tests.invocations import Context, sweep_event
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:resona-dev-due"
 
@@ -95,7 +96,7 @@ def lambda_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def deliver(bodies: Iterable[str]) -> str:
     """Deliver messages as one batch, and return Lambda's id of the invocation."""
-    context = Context("resona-dev-deliver", 660)
+    context = Context()
     messages = [
         {"MessageId": f"m-{number}", "ReceiptHandle": f"r-{number}", "Body": body}
         for number, body in enumerate(bodies)
@@ -119,11 +120,11 @@ class InvokedEnvironment(Environment):
     def sweep(self) -> None:
         self._swept_at = max(self.now, self._swept_at + timedelta(minutes=1))
         if self.sweeps:
-            executor.sweep(sweep_event(self.now), Context("resona-dev-sweep", 60))
+            executor.sweep(sweep_event(self.now), Context())
 
     def wake(self, name: str, at: datetime) -> None:
         self._woken[name] = at
         schedule = {**self.cloud.schedules[name], "Arn": name}
         if schedule["ActionAfterCompletion"] == "DELETE":
             del self.cloud.schedules[name]
-        executor.wake(wake_event(schedule, at), Context("resona-dev-wake", 60))
+        executor.wake(wake_event(schedule, at), Context())

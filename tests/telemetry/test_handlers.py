@@ -27,11 +27,12 @@ from chalicelib.handlers import authorizer, executor
 from chalicelib.handlers.authorizer import Unauthorized
 from chalicelib.runtime.concurrency import in_threads
 from chalicelib.telemetry.invocation import InvocationFailed
-from infra.local.clock import Context, sweep_event, wake_event
+from infra.local.clock import wake_event
 from tests.api.conftest import Api, job
 from tests.cloud import client_error
 from tests.environment import START, Environment, ok, status
 from tests.handlers.test_authorizer import Stage
+from tests.invocations import Context, sweep_event
 from tests.telemetry.process import Written, deliver
 from tests.telemetry.test_metrics import hold
 
@@ -205,12 +206,12 @@ def test_a_lost_attempt_is_an_outcome(env: Environment, written: Written) -> Non
 def test_a_sweep_says_what_was_overdue_and_zero_when_nothing_was(
     env: Environment, written: Written
 ) -> None:
-    executor.sweep(sweep_event(env.now), Context("resona-dev-sweep", 60))
+    executor.sweep(sweep_event(env.now), Context())
     assert written.read().sums == {("Overdue", "dev"): 0}
     env.create(OneTime(DUE))
     env.cloud.messages.clear()
     env.now += timedelta(minutes=2)
-    executor.sweep(sweep_event(env.now), Context("resona-dev-sweep", 60))
+    executor.sweep(sweep_event(env.now), Context())
     assert written.read().sums == {("Overdue", "dev"): 1}
     assert written.names == ["job.created", "job.overdue"]
 
@@ -224,7 +225,7 @@ def test_a_sweep_that_cannot_send_says_that_there_was_something_to_send(
     env.cloud.before = fail_at(
         "SendMessageBatch", client_error("InternalFailure", "SendMessageBatch", 500)
     )
-    executor.sweep(sweep_event(env.now), Context("resona-dev-sweep", 60))
+    executor.sweep(sweep_event(env.now), Context())
     assert written.read().sums == {("Overdue", "dev"): 1}
     assert written.names == ["job.overdue", "message.send_failed"]
 
@@ -240,7 +241,7 @@ def fail_at(operation: str, error: Exception) -> Callable[[str, dict[str, Any]],
 def test_a_sweep_that_cannot_look_counts_nothing(env: Environment, written: Written) -> None:
     env.cloud.before = fail_at("Query", client_error("InternalServerError", "Query", 500))
     with pytest.raises(InvocationFailed):
-        executor.sweep(sweep_event(env.now), Context("resona-dev-sweep", 60))
+        executor.sweep(sweep_event(env.now), Context())
     assert written.read().metrics == []
     (failed,) = written.events
     assert (failed["message"], failed["level"], failed["exception_name"]) == (
@@ -311,7 +312,7 @@ def test_a_wake_that_fails_names_the_job(env: Environment, written: Written) -> 
     with pytest.raises(InvocationFailed):
         executor.wake(
             wake_event({**schedule, "Arn": "arn"}, START.replace(hour=10, minute=58)),
-            Context("resona-dev-wake", 60),
+            Context(),
         )
     (failed,) = written.read().events
     assert (failed["message"], failed["job_id"]) == ("invocation.failed", job_id)
@@ -325,7 +326,7 @@ def test_a_setting_that_cannot_be_read_fails_the_invocation_and_is_named(
 ) -> None:
     monkeypatch.setenv("RESONA_LOG_LEVEL", "LOUD")
     with pytest.raises(InvocationFailed):
-        executor.sweep(sweep_event(env.now), Context("resona-dev-sweep", 60))
+        executor.sweep(sweep_event(env.now), Context())
     (failed,) = written.read().events
     assert failed["why"].startswith("the environment variable RESONA_LOG_LEVEL must be one of")
 
@@ -336,7 +337,7 @@ def test_metrics_of_one_invocation_are_not_the_next_one_s(
     env.create(OneTime(DUE))
     deliver_all(env)
     written.read().metrics.clear()
-    executor.sweep(sweep_event(env.now), Context("resona-dev-sweep", 60))
+    executor.sweep(sweep_event(env.now), Context())
     assert written.read().sums == {("Overdue", "dev"): 0}
 
 
@@ -409,7 +410,7 @@ def test_a_call_of_the_api_has_its_ids_in_every_line(api: Api, written: Written)
         "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
         "authorizer": {"tenant": "acme", "scopes": "write", "key_id": "K7", "principalId": "K7"},
     }
-    context = Context("resona-dev", 29)
+    context = Context()
     assert app(event, context)["statusCode"] == 201
     (created,) = written.read().events
     ids = {

@@ -16,7 +16,7 @@ from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.run import Outcome
 from chalicelib.telemetry.invocation import invocation
 from chalicelib.telemetry.lines import Line
-from infra.local.clock import Context
+from tests.invocations import Context
 from tests.telemetry.process import Written
 
 log = logging.getLogger("resona")
@@ -210,7 +210,7 @@ def test_threads_write_whole_lines_and_nothing_twice(written: Written) -> None:
                 },
             )
 
-    with invocation("deliver", Context("deliver", 660)):
+    with invocation("deliver", Context()):
         threads = [threading.Thread(target=say, args=(thread,)) for thread in range(10)]
         for thread in threads:
             thread.start()
