@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from chalicelib.domain.errors import ResonaError, shortened
-from chalicelib.domain.exact_json import Number, integer, real
+from chalicelib.domain.exact_json import Number, integer, real, write
 
 MAX_DEPTH = 32
 
@@ -44,7 +45,12 @@ def parse(raw: bytes) -> object:
     except ValueError as error:
         sentence = "the body holds a whole number of more than 4,300 digits; send it as a string"
         raise NotJson(sentence) from error
-    _check(document)
+    if _nests_deeper_than(MAX_DEPTH, document):
+        raise NotJson(f"the body nests deeper than {MAX_DEPTH} levels")
+    try:
+        write(document).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise NotJson("the body holds half of a surrogate pair, which is no character") from error
     return document
 
 
@@ -71,27 +77,14 @@ def _finite(text: str) -> float | Number:
     return number
 
 
-def _check(document: object) -> None:
-    level: list[object] = [document]
-    depth = 0
-    while level:
-        below: list[object] = []
-        for value in level:
-            if isinstance(value, dict):
-                below += [*value.keys(), *value.values()]
-            elif isinstance(value, list):
-                below += value
-            elif isinstance(value, str):
-                _check_text(value)
-        if any(isinstance(value, dict | list) for value in level):
-            depth += 1
-        if depth > MAX_DEPTH:
-            raise NotJson(f"the body nests deeper than {MAX_DEPTH} levels")
-        level = below
+def _nests_deeper_than(most: int, document: object) -> bool:
+    level = [document]
+    for _ in range(most):
+        level = [member for value in level for member in _members(value)]
+    return any(isinstance(value, dict | list) for value in level)
 
 
-def _check_text(text: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise NotJson("the body holds half of a surrogate pair, which is no character") from error
+def _members(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
