@@ -68,20 +68,14 @@ def classify(address: IpAddress) -> AddressClass:
     """
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
         return AddressClass.NOT_PUBLIC
-    if _is_in(address, _LOOPBACK):
+    if any(address in network for network in _LOOPBACK):
         return AddressClass.LOOPBACK
-    if _is_in(address, _PRIVATE):
+    if any(address in network for network in _PRIVATE):
         return AddressClass.PRIVATE
-    if _is_in(address, _NOT_PUBLIC):
+    if any(address in network for network in _NOT_PUBLIC):
         return AddressClass.NOT_PUBLIC
     if address.version == 6 and (
         address not in _GLOBAL_UNICAST or int(address) >> 32 & _ISATAP_BITS == _ISATAP
     ):
         return AddressClass.NOT_PUBLIC
     return AddressClass.PUBLIC
-
-
-def _is_in(
-    address: IpAddress, networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]
-) -> bool:
-    return any(address.version == network.version and address in network for network in networks)
