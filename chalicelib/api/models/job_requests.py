@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from chalicelib.api.models.response_models import job_view
-from chalicelib.api.models.validation import Errors, unknown_fields
+from chalicelib.api.models.validation import Errors, require_object, unknown_fields
 from chalicelib.domain import cron
 from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.exact_json import plain
@@ -145,7 +145,7 @@ def read_job(
     InvalidInput, BodyTooLarge.
     """
     errors = Errors()
-    document = errors.require_object(body)
+    document = require_object(body)
     errors.forbid_read_only(document, {})
     if key is not None:
         if document.get("key", key) != key:
@@ -222,7 +222,7 @@ def read_edit(
     Raises InvalidInput, BodyTooLarge.
     """
     errors = Errors()
-    document = errors.require_object(body)
+    document = require_object(body)
     errors.forbid_read_only(document, job_view(job))
     sent = _validated(errors, JobIn if replaces else JobUpdateIn, document)
     given = JobIn.model_fields.keys() if replaces else document.keys()

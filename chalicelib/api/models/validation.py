@@ -35,11 +35,6 @@ class Errors:
     def extend(self, errors: Iterable[FieldError]) -> None:
         self._errors += errors
 
-    def require_object(self, body: object) -> dict[str, Any]:
-        if not isinstance(body, dict):
-            raise InvalidInput.of("", "the body must be a JSON object")
-        return body
-
     def forbid_read_only(self, document: Mapping[str, Any], view: Mapping[str, Any]) -> None:
         for name in READ_ONLY:
             if name in document and not (name in view and is_same(document[name], view[name])):
@@ -71,6 +66,13 @@ class Errors:
     def raise_if_any(self) -> None:
         if self._errors:
             raise InvalidInput(self._errors)
+
+
+def require_object(body: object) -> dict[str, Any]:
+    """Return the body if it is a JSON object. Raises InvalidInput."""
+    if not isinstance(body, dict):
+        raise InvalidInput.of("", "the body must be a JSON object")
+    return body
 
 
 def unknown_fields(

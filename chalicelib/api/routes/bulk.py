@@ -18,7 +18,7 @@ from chalicelib.api.models.response_models import (
     Registered,
     job_view,
 )
-from chalicelib.api.models.validation import unknown_fields
+from chalicelib.api.models.validation import require_object, unknown_fields
 from chalicelib.api.paging import cursor, link_to
 from chalicelib.api.problems import problem
 from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs
@@ -63,11 +63,10 @@ def create_jobs(call: Call) -> Response:
 
 
 def _read_batch(body: object) -> list[Any]:
-    if not isinstance(body, dict):
-        raise InvalidInput.of("", "the body must be a JSON object")
-    errors = unknown_fields(body, ("jobs",))
-    sent = body.get("jobs")
-    if "jobs" not in body:
+    document = require_object(body)
+    errors = unknown_fields(document, ("jobs",))
+    sent = document.get("jobs")
+    if "jobs" not in document:
         errors.append(FieldError("jobs", "is required"))
     elif not isinstance(sent, list) or len(sent) > MOST_JOBS:
         errors.append(FieldError("jobs", f"must be an array of at most {MOST_JOBS} jobs"))

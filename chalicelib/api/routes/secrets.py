@@ -8,7 +8,7 @@ from datetime import datetime
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.models import response_models
-from chalicelib.api.models.validation import unknown_fields
+from chalicelib.api.models.validation import require_object, unknown_fields
 from chalicelib.api.paging import NotACursor, cursor, limit_of, link_to, page_size, read_cursor
 from chalicelib.api.routes.job_list import MOST_READ
 from chalicelib.api.routing import Call, answer, route
@@ -64,10 +64,9 @@ def put_secret(call: Call, name: str) -> Response:
 
 def _read(body: object) -> str:
     """Return the value in a body. Raises InvalidInput, which never shows the value."""
-    if not isinstance(body, dict):
-        raise InvalidInput.of("", "the body must be a JSON object")
-    errors = unknown_fields(body, ("value",))
-    value = body.get("value")
+    document = require_object(body)
+    errors = unknown_fields(document, ("value",))
+    value = document.get("value")
     if not isinstance(value, str) or not 1 <= len(value.encode()) <= LARGEST_SECRET:
         errors.append(FieldError("value", f"must be a string of 1 to {LARGEST_SECRET} bytes"))
     if errors:

@@ -8,7 +8,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api.models.job_requests import read_trigger
 from chalicelib.api.models.response_models import Preview, trigger_view
-from chalicelib.api.models.validation import Errors, unknown_fields
+from chalicelib.api.models.validation import Errors, require_object, unknown_fields
 from chalicelib.api.routing import Call, answer, route
 from chalicelib.domain.api_keys import Scope
 from chalicelib.domain.exact_json import plain
@@ -47,7 +47,7 @@ def preview_trigger(call: Call) -> Response:
 def _read(body: object, now: datetime) -> tuple[Trigger, datetime, int]:
     """Read the body. Raises InvalidInput, which names every wrong field."""
     errors, trigger = Errors(), None
-    document = errors.require_object(body)
+    document = require_object(body)
     errors.extend(unknown_fields(document, ("trigger", "after", "count")))
     if "trigger" in document:
         trigger = errors.collect(lambda: read_trigger(document["trigger"], now))
