@@ -10,8 +10,10 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import requests
+from requests.structures import CaseInsensitiveDict
 from urllib3.util import parse_url
 
 from chalicelib.domain.errors import ResonaError
@@ -54,7 +56,8 @@ def send(
     wire = Wire(guard, timeout, _target_of(request.url))
     try:
         check(request, refuse_host=guard.refuse_host, https_only=https_only)
-        if (parse_url(request.url).host or "").lower() != _host_of(request.url):
+        host = (parse_url(request.url).host or "").strip("[]").lower()
+        if host != urlsplit(request.url).hostname:
             raise Failure(Outcome.BLOCKED, "the URL is read differently by different readers")
         with wire.watched():
             answer = _exchange(request, _headers(request, run_headers), wire, credentials)
@@ -83,17 +86,6 @@ def send(
         return AttemptResult(failure.outcome, wire.elapsed, error=failure.sentence)
 
 
-def _host_of(url: str) -> str:
-    authority = url.split("://", 1)[1].split("/", 1)[0].split("?", 1)[0]
-    return (
-        authority
-        if authority.endswith("]")
-        else authority.rsplit(":", 1)[0]
-        if ":" in authority
-        else authority
-    ).lower()
-
-
 def _target_of(url: str) -> str:
     """Return path and query as registered; empty for an invalid URL, which is refused later."""
     rest = url.partition("://")[2]
@@ -102,27 +94,25 @@ def _target_of(url: str) -> str:
     return target if target.startswith("/") or not rest else f"/{target}"
 
 
-def _headers(request: Request, run_headers: Mapping[str, str]) -> dict[str, str]:
-    own = {name.lower(): name for name in request.headers}
-    headers = {"Accept": "*/*", **run_headers}
-    headers = {name: value for name, value in headers.items() if name.lower() not in own}
-    headers |= {
-        name: value for name, value in request.headers.items() if name.lower() != "user-agent"
-    }
-    agent = request.headers[own["user-agent"]] + " " if "user-agent" in own else ""
+def _headers(request: Request, run_headers: Mapping[str, str]) -> CaseInsensitiveDict[str]:
+    headers = CaseInsensitiveDict({"Accept": "*/*", **run_headers, **request.headers})
+    headers["User-Agent"] = f"{headers.get('User-Agent', '')} {_AGENT}".lstrip()
     # Ask for `identity`: answers are not decompressed.
-    return {**headers, "User-Agent": f"{agent}{_AGENT}", "Accept-Encoding": "identity"}
+    headers["Accept-Encoding"] = "identity"
+    return headers
 
 
 def _exchange(
-    request: Request, headers: dict[str, str], wire: Wire, credentials: Credentials
+    request: Request, headers: CaseInsensitiveDict[str], wire: Wire, credentials: Credentials
 ) -> Answer:
     body, content_type = payload(request)
-    headers |= signing.headers(
-        credentials.signing, headers["Resona-Run-Id"], datetime.now(UTC), body or b""
+    headers.update(
+        signing.headers(
+            credentials.signing, headers["Resona-Run-Id"], datetime.now(UTC), body or b""
+        )
     )
-    if content_type and "content-type" not in {name.lower() for name in headers}:
-        headers["Content-Type"] = content_type
+    if content_type:
+        headers.setdefault("Content-Type", content_type)
     prepared = requests.PreparedRequest()
     prepared.prepare(method=request.method, url=request.url, headers=headers, data=body)
     # Set the URL as registered: `prepare` would unescape and escape it again.
@@ -210,7 +200,7 @@ def _meaning(error: Exception, wire: Wire) -> Failure:
     if wire.is_over or has(TimeoutError, requests.Timeout):
         # After the deadline any error is a consequence of the watchdog's shutdown.
         return wire.late()
-    if has(ssl.SSLError, ssl.CertificateError) and wire.is_secured:
+    if has(ssl.SSLError) and wire.is_secured:
         return Failure(
             Outcome.TLS_FAILED, "the target broke off TLS with an error, or sent what is not TLS"
         )
@@ -219,7 +209,7 @@ def _meaning(error: Exception, wire: Wire) -> Failure:
         return Failure(
             Outcome.CONNECTION_FAILED, "the connection was closed while TLS was being set up"
         )
-    if has(ssl.SSLCertVerificationError, ssl.CertificateError):
+    if has(ssl.SSLCertVerificationError):
         return Failure(
             Outcome.TLS_FAILED,
             "the certificate is expired, for another host or of an authority that is not trusted",

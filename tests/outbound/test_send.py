@@ -498,7 +498,9 @@ def test_the_headers_of_the_run_are_sent_and_only_the_idempotency_key_is_the_use
 def test_a_user_agent_of_the_users_own_gets_ours_appended() -> None:
     with serving(OK) as server:
         call(server.port, headers={"user-agent": "mine/2"})
-    assert seen_by(server)[1]["user-agent"] == "mine/2 Resona/0.1.0"
+        assert seen_by(server)[1]["user-agent"] == "mine/2 Resona/0.1.0"
+        call(server.port, headers={"user-agent": ""})
+    assert seen_by(server)[1]["user-agent"] == "Resona/0.1.0"
 
 
 def test_neither_proxies_nor_netrc_nor_other_settings_of_the_environment_are_used(
