@@ -57,33 +57,15 @@ class Queue:
         return reply
 
     def _note(self, operation: str, sent: dict[str, Any], answered: dict[str, Any]) -> None:
-        queue = sent.get("QueueUrl", "").rpartition("/")[2]
-        if operation == "SendMessage":
-            self._note_sent(queue, [(sent, answered["MessageId"])])
-        elif operation == "SendMessageBatch":
-            entries = {entry["Id"]: entry for entry in sent["Entries"]}
-            self._note_sent(
-                queue,
-                [
-                    (entries[done["Id"]], done["MessageId"])
-                    for done in answered.get("Successful", [])
-                ],
-            )
-        elif operation == "DeleteMessage":
-            self._note_deleted([sent["ReceiptHandle"]])
-        elif operation == "DeleteMessageBatch":
-            entries = {entry["Id"]: entry for entry in sent["Entries"]}
-            self._note_deleted(
-                [entries[done["Id"]]["ReceiptHandle"] for done in answered.get("Successful", [])]
-            )
-        elif operation == "PurgeQueue":
-            self._journal.write(
-                [
-                    (_KIND, name, None)
-                    for name, kept in self._journal.read(_KIND)
-                    if kept["queue"] == queue
-                ]
-            )
+        if operation not in ("SendMessageBatch", "DeleteMessageBatch"):
+            raise NotImplementedError(f"Resona asks for no {operation}, so its laptop has none")
+        entries = {entry["Id"]: entry for entry in sent["Entries"]}
+        done = [(entries[one["Id"]], one) for one in answered.get("Successful", [])]
+        if operation == "SendMessageBatch":
+            queue = sent["QueueUrl"].rpartition("/")[2]
+            self._note_sent(queue, [(entry, one["MessageId"]) for entry, one in done])
+        else:
+            self._note_deleted([entry["ReceiptHandle"] for entry, _ in done])
 
     def _note_sent(self, queue: str, messages: list[tuple[dict[str, Any], str]]) -> None:
         changes: list[tuple[str, str, Any]] = []

@@ -463,7 +463,8 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     first.scheduler.delete_schedule(Name="deleted", GroupName=GROUP)
     first.send("received and deleted")
     (message,) = first.sqs.receive_message(QueueUrl=first.queue_url)["Messages"]
-    first.sqs.delete_message(QueueUrl=first.queue_url, ReceiptHandle=message["ReceiptHandle"])
+    entry = {"Id": "0", "ReceiptHandle": message["ReceiptHandle"]}
+    first.sqs.delete_message_batch(QueueUrl=first.queue_url, Entries=[entry])
     first.send("kept")
     first.send("kept for later", delay=900)
     expired, kept = (
