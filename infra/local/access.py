@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chalicelib.api.routing import LOCAL_TENANT
 from chalicelib.domain.api_keys import ApiKeyStatus, Scope, StoredApiKey, new_key, read_key, verify
 from chalicelib.handlers.authorizer import Authenticator
 
-# The tenant of jobs that are registered without a key.
-TENANT = "local"
 _KEY, _ENDPOINT = "key", "endpoint"
 
 
@@ -50,7 +49,7 @@ def own_key(folder: Path, gate: Authenticator) -> str:
     ):
         return kept.text
     key = new_key(gate.stage)
-    gate.keys.add(StoredApiKey(key.id, key.digest, TENANT, frozenset(Scope), gate.clock()))
+    gate.keys.add(StoredApiKey(key.id, key.digest, LOCAL_TENANT, frozenset(Scope), gate.clock()))
     _keep(path, key.text)
     return key.text
 

@@ -91,16 +91,12 @@ def create_resources(cloud: Cloud, template: Template, journal: Journal) -> None
 
 def _make_tables(template: Template) -> None:
     for table in template.tables:
-        indexes = [
-            {**index, "Projection": index["Projection"]}
-            for index in table.get("GlobalSecondaryIndexes", [])
-        ]
         dynamodb_backends[ACCOUNT][REGION].create_table(
             table["TableName"],
             schema=table["KeySchema"],
             throughput=None,
             attr=table["AttributeDefinitions"],
-            global_indexes=indexes or None,
+            global_indexes=table.get("GlobalSecondaryIndexes"),
             indexes=None,
             streams=None,
             billing_mode=table["BillingMode"],

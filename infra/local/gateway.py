@@ -294,8 +294,7 @@ class Handler(ChaliceRequestHandler):
         return line.rstrip(b"\r\n")
 
     def _problem(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
-        all_headers = {"Content-Type": "application/problem+json", **(headers or {})}
-        self._write(status, all_headers, problem(status, detail).body.encode())
+        self._send(problem(status, detail, headers).to_dict())
 
     def _send(self, answer: dict[str, Any]) -> None:
         headers = {

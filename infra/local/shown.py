@@ -195,7 +195,7 @@ class ReadableLine(logging.Formatter):
             mark, colour, words = _of_run(record.msg, fields)
         elif record.name == "resona" and record.msg in _WORDS:
             mark, colour, words = _WORDS[record.msg]
-            words = words.format_map(_Known(fields))
+            words = words.format_map(fields)
         elif record.name.startswith("resona") and not record.args:
             mark, colour, words = (
                 "!",
@@ -225,11 +225,6 @@ class ReadableLine(logging.Formatter):
         if len(self._names) >= 10_000:
             self._names.clear()
         self._names[job_id] = name
-
-
-class _Known(dict[str, Any]):
-    def __missing__(self, name: str) -> str:
-        return "unknown"
 
 
 def _of_attempt(attempt: Attempt, event: str, fields: Mapping[str, Any]) -> tuple[str, str, str]:
