@@ -160,10 +160,7 @@ def read(expression: str) -> Fields:
 
 
 def _values(text: str, kind: _Kind) -> set[int]:
-    values: set[int] = set()
-    for item in text.split(","):
-        values |= _item_values(item, kind)
-    return values
+    return {value for item in text.split(",") for value in _item_values(item, kind)}
 
 
 def _item_values(item: str, kind: _Kind) -> set[int]:
