@@ -22,7 +22,7 @@ from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import AttemptResult, Outcome, Reason, RunStatus
 from chalicelib.domain.state import DueMessage, Status
-from chalicelib.domain.trigger import OneTime
+from chalicelib.domain.trigger import OneTime, Trigger
 from chalicelib.runtime.backoff import TRIES
 from chalicelib.usecases.scheduling import Edit
 from chalicelib.usecases.upsert import put
@@ -636,7 +636,7 @@ def test_an_orphaned_schedule_deletes_itself(env: Environment) -> None:
 
 @pytest.mark.parametrize("is_gone", [True, False])
 def test_an_orphaned_schedule_is_deleted_once_no_commit_can_still_be_on_its_way_to_carry_it(
-    env: Environment, is_gone: bool
+    env: Environment, caplog: pytest.LogCaptureFixture, is_gone: bool
 ) -> None:
     """A schedule is created before the state that names it: for 15 minutes a wake keeps it."""
     job_id = env.create(parse("0 * * * *"))
@@ -652,7 +652,9 @@ def test_an_orphaned_schedule_is_deleted_once_no_commit_can_still_be_on_its_way_
     env.firing.wake(name, env.now)
     assert list(env.cloud.schedules) == [name]
     env.now += timedelta(milliseconds=1)
+    caplog.set_level(logging.INFO, "resona")
     env.firing.wake(name, env.now)
+    assert told(caplog, "job_id") == [("schedule.orphan_deleted", job_id)]
     assert env.cloud.schedules == {}
     assert env.cloud.messages == {}
 
@@ -1064,3 +1066,81 @@ def test_a_message_that_comes_too_early_goes_back_to_the_queue_unless_it_is_due_
     env.firing.fire(DueMessage(job_id, "tenant", RunKey(due_at, 1), due_at))
     assert [sent.at for sent in env.sent] == ([] if is_put_off else [due_at])
     assert len(env.cloud.messages) == is_put_off
+
+
+def told(caplog: pytest.LogCaptureFixture, *fields: str) -> list[tuple[str, ...]]:
+    """Return the events that were logged, each with some of its fields."""
+    return [
+        (record.msg, *(getattr(record, name, "") for name in fields)) for record in caplog.records
+    ]
+
+
+def refuse(env: Environment, *operations: str) -> None:
+    """Have AWS answer these operations no more."""
+
+    def fail(operation: str, request: dict[str, Any]) -> None:
+        if operation in operations:
+            raise client_error("InternalServerError", operation, 500)
+
+    env.cloud.before = fail
+
+
+def test_a_message_without_effect_is_told_of_with_its_run_and_the_reason(
+    env: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = env.create(MINUTELY)
+    (message,) = env.cloud.messages.values()
+    due = load_due(message.body)
+    deliver_at_its_time(env)
+    caplog.set_level(logging.INFO, "resona")
+    caplog.clear()
+    env.firing.fire(due)
+    env.scheduling.delete("tenant", job_id)
+    env.firing.fire(due)
+    run = run_id(job_id, due.key)
+    assert told(caplog, "job_id", "run_id", "why") == [
+        ("message.ignored", job_id, run, "the occurrence was decided before"),
+        ("job.deleted", job_id, "", ""),
+        ("message.ignored", job_id, run, "the job is gone"),
+    ]
+
+
+SEND = "SendMessageBatch"
+
+
+@pytest.mark.parametrize(
+    ("trigger", "operations", "events"),
+    [
+        (parse("0 0 1 1 *"), ["CreateSchedule"], ["schedule.create_failed"]),
+        (parse("0 0 1 1 *"), ["DeleteSchedule"], ["schedule.delete_failed"]),
+        (at(seconds=6), [SEND], ["message.send_failed"]),
+        (at(seconds=6), [SEND, "PutItem"], ["message.send_failed", "message.mark_failed"]),
+    ],
+)
+def test_what_aws_does_not_do_for_a_job_is_told_of(
+    env: Environment,
+    caplog: pytest.LogCaptureFixture,
+    trigger: Trigger,
+    operations: list[str],
+    events: list[str],
+) -> None:
+    refuse(env, *operations)
+    job_id = env.create(trigger)
+    env.scheduling.delete("tenant", job_id)
+    assert told(caplog, "job_id") == [(event, job_id) for event in events]
+
+
+def test_a_message_that_cannot_be_sent_after_an_unconfirmed_write_is_told_of(
+    env: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = env.create(MINUTELY)
+
+    def lose(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem" and not caplog.records:
+            raise client_error("InternalServerError", operation, 500)
+
+    refuse(env, SEND)
+    env.cloud.after = lose
+    deliver_at_its_time(env)
+    assert told(caplog, "job_id") == [("message.send_failed", job_id)]
+    assert len(env.sent) == 1
