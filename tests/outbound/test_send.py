@@ -396,6 +396,26 @@ def test_nothing_of_a_url_or_an_answer_gets_into_the_logs(caplog: pytest.LogCapt
     assert "c4n4ry" not in text
 
 
+def test_an_exchange_that_failed_is_told_of_and_a_defect_with_its_place(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(address: object) -> str | None:
+        raise ZeroDivisionError
+
+    caplog.set_level(logging.INFO, "resona")
+    defect = replace(LOOPBACK, refuse_address=fail)
+    with serving(OK, AUTHORITY.context("other.example.com")) as server:
+        assert secure(server).outcome == "tls_failed"
+        assert secure(server, guard=defect).outcome == "unknown"
+    assert [
+        (entry.levelname, entry.msg, entry.run_id, entry.error, bool(entry.exc_info))  # type: ignore[attr-defined]
+        for entry in caplog.records
+    ] == [
+        ("INFO", "exchange.failed", "run_1", "SSLError", False),
+        ("ERROR", "exchange.failed", "run_1", "ZeroDivisionError", True),
+    ]
+
+
 # What is sent
 
 
