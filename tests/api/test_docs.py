@@ -14,8 +14,8 @@ from tests.api.conftest import Api
 
 
 class Reader(HTMLParser):
-    """Reads a page as a browser does: its text, the attributes of its elements, and which elements
-    were left open.
+    """Reads a page as a browser does: its text, the rows of its tables, the attributes of its
+    elements, and which elements were left open.
     """
 
     def __init__(self, page: str) -> None:
@@ -26,11 +26,16 @@ class Reader(HTMLParser):
             set[str](),
             list[str](),
         )
+        self.rows: list[list[str]] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes += [(name, value or "") for name, value in attrs]
+        if tag == "tr":
+            self.rows.append([])
+        if tag == "td":
+            self.rows[-1].append("")
         if tag != "meta":
             self.open.append(tag)
 
@@ -39,6 +44,8 @@ class Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+        if "td" in self.open:
+            self.rows[-1][-1] += data
 
 
 @pytest.fixture
@@ -60,6 +67,42 @@ def test_it_shows_every_operation_with_its_parameters_and_every_document(page: R
             assert f"{parameter['name']} in the {parameter['in']}" in text
     for name in document()["components"]["schemas"]:
         assert ("id", name) in page.attributes
+
+
+ROWS = [
+    [
+        "job_id in the path required",
+        "string",
+        "A job's id, or key: and the key that it was registered with. "
+        "Such as job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K",
+    ],
+    [
+        "status in the query",
+        "active or paused or completed or failed",
+        "Only jobs with this status.",
+    ],
+    [
+        "timeout",
+        "integer, at least 1, at most 600",
+        "Seconds for one attempt, the whole HTTP exchange. Default: 30",
+    ],
+    ["jobs required", "array of JobIn or JsonValue, at most 100", ""],
+    [
+        "next_run_time",
+        "date-time or null",
+        "The next due time; null if the job is not due again. "
+        "Read-only: only the current value is accepted.",
+    ],
+    ["304", "The job still has the ETag in If-None-Match. Headers: ETag"],
+    ["401", "The request has no valid key."],
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_a_row_says_what_it_is_of_then_its_type_then_what_it_means(
+    page: Reader, row: list[str]
+) -> None:
+    assert row in page.rows
 
 
 def test_it_loads_nothing_and_leads_to_no_other_host(page: Reader) -> None:
