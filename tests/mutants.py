@@ -168,7 +168,9 @@ class Mutant:
 
 
 class _Meaning(ast.NodeTransformer):
-    """Removes annotations that nothing reads at run time."""
+    """Removes annotations that nothing reads at run time, and whether a parameter takes its value
+    by place or by name: mypy sees which calls that forbids.
+    """
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         self.generic_visit(node)
@@ -177,6 +179,13 @@ class _Meaning(ast.NodeTransformer):
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None
+        return node
+
+    def visit_arguments(self, node: ast.arguments) -> ast.AST:
+        self.generic_visit(node)
+        node.args = [*node.posonlyargs, *node.args, *node.kwonlyargs]
+        node.defaults += [value for value in node.kw_defaults if value is not None]
+        node.posonlyargs, node.kwonlyargs, node.kw_defaults = [], [], []
         return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
@@ -194,7 +203,7 @@ class _Meaning(ast.NodeTransformer):
 
 
 def changes_something(before: str, after: str) -> bool:
-    """Say whether two texts of a module differ beside annotations, and both are Python."""
+    """Say whether two texts of a module differ in what they do, and both are Python."""
     try:
         old, new = (ast.dump(_Meaning().visit(ast.parse(text))) for text in (before, after))
     except SyntaxError:
