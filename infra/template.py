@@ -22,15 +22,12 @@ class _Loader(_Safe):  # type: ignore[valid-type,misc]  # either of the two
 
 
 def _intrinsic(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, Any]:
-    """Return a short form as JSON. `!Sub` with a mapping substitutes in the mapping's JSON."""
+    """Return a short form as JSON."""
     value: Any
-    if isinstance(node, yaml.MappingNode):
-        value = json.dumps(loader.construct_mapping(node, deep=True), ensure_ascii=False)
-    elif isinstance(node, yaml.SequenceNode):
+    if isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:
-        assert isinstance(node, yaml.ScalarNode)  # noqa: S101  YAML has no fourth kind
-        value = loader.construct_scalar(node)
+        value = loader.construct_scalar(node)  # type: ignore[arg-type]  # refuses a mapping
         value = value.split(".", 1) if name == "GetAtt" else value
     return {name if name in ("Ref", "Condition") else f"Fn::{name}": value}
 

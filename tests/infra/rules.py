@@ -16,7 +16,6 @@ Template = Mapping[str, Any]
 # Resources with a `*`, by how they end, and what is about everything, by where it stands; the
 # reason is why nothing narrower will do.
 WIDE_RESOURCES = {
-    "SecretsKey: *": "in a key's own policy `*` is that key",
     "schedule/resona-prod/*": (
         "a schedule's name is its job's and a token; all of a group are Resona's"
     ),
