@@ -22,8 +22,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalice.config import DeployedResources
 from chalice.deploy.swagger import SwaggerGenerator
 
+from chalicelib.api.openapi.gateway_responses import gateway_responses
 from chalicelib.config import SettingMissing, read_concurrency, read_origins
-from infra.deploy import answers, stack
+from infra.deploy import stack
 from infra.deploy.cloud import Cloud, Names, Trouble, explained, reach
 
 
@@ -138,7 +139,7 @@ def answer_as_the_api(origins: AbstractSet[str]) -> None:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-gateway-responses.html
     """
     generator: Any = SwaggerGenerator
-    describe, responses = generator.generate_swagger, answers.wanted(origins)
+    describe, responses = generator.generate_swagger, gateway_responses(origins)
 
     def describe_with_responses(self: Any, app: Any, rest_api: Any = None) -> Any:
         return {**describe(self, app, rest_api), "x-amazon-apigateway-gateway-responses": responses}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infra.deploy import answers
+from chalicelib.api.openapi.gateway_responses import gateway_responses
 from infra.deploy.cloud import Names
 from infra.deploy.finish import ASYNCHRONOUS, BURST, RATE
 from tests.acceptance.receivers import Receiver
@@ -132,7 +132,7 @@ def test_the_stage_answers_and_throttles_as_it_should() -> None:
         one["responseType"]: one
         for one in gateway.get_gateway_responses(restApiId=api["id"])["items"]
     }
-    for kind, response in answers.wanted(frozenset()).items():
+    for kind, response in gateway_responses(frozenset()).items():
         assert {name: found[kind][name] for name in response} == response
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.deploy import answers
+from chalicelib.api.openapi.gateway_responses import gateway_responses
 from infra.deploy.finish import ASYNCHRONOUS, BURST, FORMAT, RATE
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
@@ -78,7 +78,7 @@ def test_three_commands_make_all_of_a_stage_and_a_second_time_they_change_nothin
     assert (settings["throttlingRateLimit"], settings["throttlingBurstLimit"]) == (RATE, BURST)
     logs = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/apigateway/resona-dev"
     assert found["stage"]["accessLogSettings"] == {"destinationArn": logs, "format": FORMAT}
-    assert found["answers"] == sorted(answers.wanted(frozenset()))
+    assert found["answers"] == sorted(gateway_responses(frozenset()))
     role = account.client("apigateway").get_account()["cloudwatchRoleArn"]
     assert role.startswith(f"arn:aws:iam::{ACCOUNT}:role/resona-dev-GatewayLogsRole")
     for (part, expected), config in zip(ASYNCHRONOUS.items(), found["asynchronous"], strict=True):

@@ -7,39 +7,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 from chalice.deploy.swagger import SwaggerGenerator, TemplatedSwaggerGenerator
 
 from app import app
-from chalicelib.api.problems import NO_ROUTE, problem
-from infra.deploy import answers, finish, hook
+from chalicelib.api.openapi.gateway_responses import gateway_responses
+from infra.deploy import finish, hook
 from infra.deploy.cloud import Cloud, Names, Trouble
-from tests.api.described import validator
 from tests.cloud import client_error
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
 from tests.infra.loops import Loops
 
-APP, ADMIN = "https://app.example.com", "https://admin.example.com"
+APP = "https://app.example.com"
 NAMES = Names("dev")
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/apigateway/resona-dev"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/resona-dev-GatewayLogsRole"
-_KIND: Any = (
-    botocore.session.get_session().get_service_model("apigateway").shape_for("GatewayResponseType")
-)
-KINDS: list[str] = _KIND.enum
-# What each says by itself: the status is to be another only where a reason stands in
-# `infra/deploy/answers.py`.
-USUAL = {
-    "UNAUTHORIZED": 401,
-    "ACCESS_DENIED": 403,
-    "REQUEST_TOO_LARGE": 413,
-    "UNSUPPORTED_MEDIA_TYPE": 415,
-    "THROTTLED": 429,
-    "QUOTA_EXCEEDED": 429,
-}
 
 
 @dataclass
@@ -113,77 +97,6 @@ def deployer(account: Account) -> Iterator[Deployer]:
     yield Deployer(account.client, make_api(account.client), account.loops)
 
 
-def test_every_answer_that_api_gateway_gives_is_written() -> None:
-    assert answers.wanted(frozenset()).keys() == set(KINDS)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_api_gateway_answers_itself_is_a_problem_of_the_api_s(kind: str) -> None:
-    response = answers.wanted(frozenset())[kind]
-    (body,) = response["responseTemplates"].values()
-    document = json.loads(body)
-    validator(json.dumps({"$ref": "#/components/schemas/Problem"})).validate(document)
-    assert response["statusCode"] == str(document["status"])
-    assert (
-        response["responseParameters"]["gatewayresponse.header.Content-Type"]
-        == "'application/problem+json'"
-    )
-    assert document["status"] == USUAL.get(kind, document["status"])
-    # Its own way of putting values into texts.
-    assert "$" not in body
-
-
-def test_a_401_a_429_and_a_503_say_what_the_api_s_own_do() -> None:
-    wanted = {kind: one["responseParameters"] for kind, one in answers.wanted(frozenset()).items()}
-    assert wanted["UNAUTHORIZED"]["gatewayresponse.header.WWW-Authenticate"] == "'Bearer'"
-    for kind in ("THROTTLED", "AUTHORIZER_FAILURE", "INTEGRATION_TIMEOUT", "DEFAULT_5XX"):
-        assert wanted[kind]["gatewayresponse.header.Retry-After"] == "'1'"
-
-
-@pytest.mark.parametrize(
-    "kind", ["INTEGRATION_TIMEOUT", "INTEGRATION_FAILURE", "API_CONFIGURATION_ERROR", "DEFAULT_5XX"]
-)
-def test_when_the_function_may_have_done_it_the_answer_says_that_nobody_knows(kind: str) -> None:
-    document = json.loads(
-        answers.wanted(frozenset())[kind]["responseTemplates"]["application/json"]
-    )
-    assert (document["status"], document["unknown"]) == (503, True)
-
-
-@pytest.mark.parametrize("kind", ["AUTHORIZER_FAILURE", "AUTHORIZER_CONFIGURATION_ERROR"])
-def test_when_the_authorizer_failed_nothing_was_done(kind: str) -> None:
-    document = json.loads(
-        answers.wanted(frozenset())[kind]["responseTemplates"]["application/json"]
-    )
-    assert document["status"] == 503
-    assert "unknown" not in document
-
-
-@pytest.mark.parametrize(
-    "kind", ["MISSING_AUTHENTICATION_TOKEN", "INVALID_SIGNATURE", "RESOURCE_NOT_FOUND"]
-)
-def test_a_path_that_is_not_there_is_a_404_in_the_very_bytes_of_the_laptop(kind: str) -> None:
-    response = answers.wanted(frozenset())[kind]
-    assert response["responseTemplates"]["application/json"] == problem(404, NO_ROUTE).body
-
-
-def test_answers_are_readable_for_configured_pages() -> None:
-    def headers(*origins: str) -> dict[str, str]:
-        parameters: dict[str, str] = answers.wanted(frozenset(origins))["UNAUTHORIZED"][
-            "responseParameters"
-        ]
-        return {
-            name.removeprefix("gatewayresponse.header."): value
-            for name, value in parameters.items()
-        }
-
-    assert not {"Vary", "Access-Control-Allow-Origin"} & headers().keys()
-    one = headers(APP)
-    assert (one["Access-Control-Allow-Origin"], one["Vary"]) == (f"'{APP}'", "'Origin'")
-    assert "WWW-Authenticate" in one["Access-Control-Expose-Headers"]
-    assert headers(APP, ADMIN)["Access-Control-Allow-Origin"] == "method.request.header.Origin"
-
-
 @pytest.fixture
 def describing() -> Iterator[None]:
     """Let Chalice describe APIs as it does, afterwards."""
@@ -196,7 +109,7 @@ def test_chalice_imports_them_together_with_the_api(describing: None) -> None:
     before = TemplatedSwaggerGenerator().generate_swagger(app)
     hook.answer_as_the_api(frozenset({APP}))
     after = TemplatedSwaggerGenerator().generate_swagger(app)
-    assert after.pop("x-amazon-apigateway-gateway-responses") == answers.wanted(frozenset({APP}))
+    assert after.pop("x-amazon-apigateway-gateway-responses") == gateway_responses(frozenset({APP}))
     assert after == before
 
 

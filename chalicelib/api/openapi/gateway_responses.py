@@ -1,4 +1,4 @@
-"""Make API Gateway's own responses problem documents, like the API's.
+"""Make API Gateway's own responses problem documents, like the API's: an extension of OpenAPI.
 
 Each text is complete: API Gateway fills in nothing.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
@@ -6,9 +6,10 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
+
+from chalice.app import Response
 
 from chalicelib.api.cors_headers import shared
 from chalicelib.api.problems import NO_ROUTE, NoKey, answer_to, problem
@@ -21,10 +22,11 @@ _UNKNOWN = (
 _AGAIN = {"Retry-After": "1"}
 
 
-def _answers() -> dict[str, Any]:
+def _answers() -> dict[str, Response]:
+    """Return the answers by their types, which are separated by spaces."""
     forbidden, no_route = problem(403, "the key does not open this"), problem(404, NO_ROUTE)
     busy, unknown = problem(503, _BUSY, _AGAIN), problem(503, _UNKNOWN, _AGAIN, unknown=True)
-    kinds = {
+    return {
         "UNAUTHORIZED": answer_to(NoKey()),
         "ACCESS_DENIED WAF_FILTERED INVALID_API_KEY": forbidden,
         # An unknown path. If the call has a key, API Gateway takes it for a malformed signature.
@@ -38,28 +40,26 @@ def _answers() -> dict[str, Any]:
         "AUTHORIZER_FAILURE AUTHORIZER_CONFIGURATION_ERROR": busy,
         "API_CONFIGURATION_ERROR INTEGRATION_FAILURE INTEGRATION_TIMEOUT DEFAULT_5XX": unknown,
     }
-    return {kind: answer for row, answer in kinds.items() for kind in row.split()}
 
 
-def wanted(origins: AbstractSet[str]) -> dict[str, dict[str, Any]]:
+def gateway_responses(origins: AbstractSet[str]) -> dict[str, dict[str, Any]]:
     """Return the gateway responses by type, readable by pages of these origins."""
     return {
-        kind: _response(answer.status_code, answer.headers, answer.body, origins)
-        for kind, answer in _answers().items()
+        kind: _response(answer, origins)
+        for kinds, answer in _answers().items()
+        for kind in kinds.split()
     }
 
 
-def _response(
-    status: int, headers: Mapping[str, str], body: str, origins: AbstractSet[str]
-) -> dict[str, Any]:
-    shown = {**headers, **shared(min(origins, default=None), origins)}
+def _response(answer: Response, origins: AbstractSet[str]) -> dict[str, Any]:
+    shown = {**answer.headers, **shared(min(origins, default=None), origins)}
     sent = {name: f"'{value}'" for name, value in shown.items()}
     if len(origins) > 1:
         # Repeat any origin: API Gateway cannot compare it with a list, and these documents are the
         # same for everyone.
         sent["Access-Control-Allow-Origin"] = "method.request.header.Origin"
     return {
-        "statusCode": str(status),
+        "statusCode": str(answer.status_code),
         "responseParameters": {f"gatewayresponse.header.{key}": text for key, text in sent.items()},
-        "responseTemplates": {"application/json": body},
+        "responseTemplates": {"application/json": answer.body},
     }
