@@ -81,10 +81,10 @@ deploy: $(VENV)/serves ## deploy STAGE to AWS and test it
 	@$(BIN)/python -m infra.deploy stack --stage "$(STAGE)" $(PARAMETERS:%=--parameter %)
 	@$(BIN)/chalice deploy --stage "$(STAGE)" --connection-timeout 120
 	@$(BIN)/python -m infra.deploy finish --stage "$(STAGE)"
-	@$(BIN)/python -m infra.deploy smoke --stage "$(STAGE)"
+	@$(BIN)/python -m tests.smoke --stage "$(STAGE)"
 
 smoke: $(VENV)/serves ## test a deployed STAGE
-	@$(BIN)/python -m infra.deploy smoke --stage "$(STAGE)"
+	@$(BIN)/python -m tests.smoke --stage "$(STAGE)"
 
 destroy: $(VENV)/serves ## remove a deployed STAGE, but keep its data
 	@$(BIN)/python -m infra.deploy destroy --stage "$(STAGE)" $(if $(YES),--yes)

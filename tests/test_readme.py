@@ -14,6 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from chalice.cli import cli as chalice
 
@@ -32,6 +33,8 @@ from tests.test_walls import MAY_IMPORT, OWNED_BY
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z0-9]+):", MAKEFILE, re.MULTILINE))
+# The commands of modules, by name.
+GROUPS: dict[str, click.Group] = {"infra.keys": keys.main, "infra.deploy": deploy.main}
 SOURCES = [
     ROOT / "app.py",
     *sorted((ROOT / "chalicelib").rglob("*.py")),
@@ -134,9 +137,8 @@ def why_not_typed(line: str) -> str | None:
         case [python, "-m", module, *rest] if python in ("python", ".venv/bin/python"):
             if importlib.util.find_spec(module) is None:
                 return f"no module {module}"
-            parser = {"infra.keys": keys, "infra.deploy": deploy}.get(module)
-            if parser is not None:
-                parser._parser().parse_args(rest)
+            if module in GROUPS:
+                GROUPS[module].commands[rest[0]].make_context(rest[0], rest[1:])
             return None
         case ["cp" | "sed", *_]:
             return None

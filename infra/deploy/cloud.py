@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore import exceptions as aws
+import click
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 from chalicelib.aws.clients import code_of
-from chalicelib.runtime.clock import utc_now
+from chalicelib.domain.errors import Unavailable
 
 ROOT = Path(__file__).parent.parent.parent
 # The name of API Gateway's stage, which is the first part of every URL's path.
@@ -25,31 +28,52 @@ GATEWAY_STAGE = "api"
 _CONFIG = Config(
     connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 8}
 )
-_SKEW = re.compile(r"Signature expired|Signature not yet current|RequestTimeTooSkewed", re.I)
-# Error codes of AWS services and class names of botocore → a sentence that says what to do.
+# Pattern of `<a service's error code, or botocore's class name>: <message>` → a sentence that says
+# what to do. The first pattern that matches counts.
 _MEANINGS = {
-    "ProfileNotFound": "{error}: set AWS_PROFILE to one that `aws configure list-profiles` shows",
-    """CredentialRetrievalError NoCredentialsError PartialCredentialsError SSOError
-    SSOTokenLoadError UnauthorizedSSOTokenError PendingAuthorizationExpiredError
-    TokenRetrievalError ExpiredToken ExpiredTokenException RequestExpired InvalidClientTokenId
-    InvalidAccessKeyId UnrecognizedClientException SignatureDoesNotMatch AuthFailure""": (
-        "there are no valid AWS credentials ({error}): log in first, with `aws configure` for "
-        "keys or `aws sso login` for single sign-on; a region that your account has not "
-        "enabled refuses valid ones"
+    "Signature (expired|not yet current)|TooSkewed": "the clock of this computer is wrong: set it",
+    "^NoRegionError": (
+        "no AWS region is set: `export AWS_REGION=…`, or `aws configure set region …`, first"
     ),
-    "EndpointConnectionError InvalidRegionError": (
-        "AWS does not answer: check the region's name and the network ({error})"
+    r"^\w*(Credential|ProfileNotFound|Token|SSO|PendingAuthorization|Expired|InvalidAccessKeyId"
+    r"|Unrecognized|SignatureDoesNotMatch|AuthFailure)": (
+        "there are no valid AWS credentials: log in first, with `aws configure` for keys or `aws "
+        "sso login` for single sign-on; a region that your account has not enabled refuses valid "
+        "ones"
     ),
-    """AccessDenied AccessDeniedException UnauthorizedOperation AuthorizationError
-    UnauthorizedException""": (
+    "^(EndpointConnectionError|InvalidRegion)": "AWS does not answer: check region and network",
+    r"^\w*(AccessDenied|Unauthorized|AuthorizationError)": (
         "AWS denied a permission: whoever deploys needs those of infra/deploy/policy.json; have it "
-        "attached, and repeat the command ({error})"
+        "attached, and repeat the command"
     ),
+    "^ResourceNotFoundException": (
+        "the stage is not in this account and region: deploy it, or set AWS_REGION to its region"
+    ),
+    "^ValidationError": "CloudFormation refuses the template or a parameter",
+    "": "AWS refused: repeat the command; if it stays, the reason is in brackets",
 }
 
 
-class Trouble(Exception):
-    """A deploy cannot continue; the message says why, and what to do next."""
+class Trouble(click.ClickException):
+    """A command cannot continue; the message says why, and what to do next."""
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Raise Trouble instead of an error of AWS."""
+    try:
+        yield
+    except Unavailable as error:
+        raise explained(error.__cause__ or error) from error
+    except (ClientError, BotoCoreError) as error:
+        raise explained(error) from error
+
+
+def explained(error: BaseException) -> Trouble:
+    """Return an error of AWS as a Trouble, with a sentence that says what to do."""
+    code = code_of(error) if isinstance(error, ClientError) else type(error).__name__
+    found = (why for what, why in _MEANINGS.items() if re.search(what, f"{code}: {error}"))
+    return Trouble(f"{next(found)} ({error})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +100,13 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """A region of an AWS account. `client` makes a boto3 client; `sleep` takes seconds."""
+    """A region of an AWS account. `client` returns a service's client; `sleep` takes seconds."""
 
     client: Callable[[str], Any]
     account: str
     region: str
     partition: str = "aws"
-    say: Callable[[str], None] = lambda line: print(line, flush=True)
     sleep: Callable[[float], None] = time.sleep
-    now: Callable[[], datetime] = utc_now
-    _clients: dict[str, Any] = field(default_factory=dict)
-
-    def __call__(self, service: str) -> Any:
-        """Return the boto3 client of a service; it is created once."""
-        if service not in self._clients:
-            self._clients[service] = self.client(service)
-        return self._clients[service]
 
     def arn(self, service: str, resource: str) -> str:
         """Return the ARN of a resource in this account and region."""
@@ -104,7 +119,7 @@ class Cloud:
 
     def api(self, names: Names) -> str | None:
         """Return the id of the stage's API, None if there is none. Raises Trouble for two."""
-        pages = self("apigateway").get_paginator("get_rest_apis").paginate()
+        pages = self.client("apigateway").get_paginator("get_rest_apis").paginate()
         apis = [one["id"] for page in pages for one in page["items"] if one["name"] == names.stack]
         if len(apis) > 1:
             raise Trouble(
@@ -117,51 +132,52 @@ class Cloud:
     def mapping(self, names: Names) -> dict[str, Any] | None:
         """Return the event source mapping from the due queue to `deliver`, None if missing."""
         queue = self.arn("sqs", names.of("due"))
-        found = self("lambda").list_event_source_mappings(EventSourceArn=queue)
+        found = self.client("lambda").list_event_source_mappings(EventSourceArn=queue)
         usable = (one for one in found["EventSourceMappings"] if one.get("State") != "Deleting")
         return next(usable, None)
 
 
-def reach(environ: Mapping[str, str] = os.environ, profile: str | None = None) -> Cloud:
-    """Return the account of AWS's usual credentials. Raises Trouble if they are not accepted."""
-    try:
-        region = region_of(environ, boto3.Session(profile_name=profile).region_name)
-        session: Any = boto3.Session(profile_name=profile, region_name=region)
-        caller = session.client("sts", config=_CONFIG).get_caller_identity()
-    except (aws.BotoCoreError, aws.ClientError) as error:
-        raise explained(error) from error
-    partition = caller["Arn"].split(":")[1]
-    return Cloud(
-        lambda name: session.client(name, config=_CONFIG), caller["Account"], region, partition
-    )
+def reach(profile: str | None = None) -> Cloud:
+    """Return the account of AWS's usual credentials. Raises BotoCoreError, ClientError."""
+    # boto3 and Chalice read AWS_DEFAULT_REGION alone; Lambda and the AWS CLI prefer AWS_REGION.
+    if region := os.environ.get("AWS_REGION"):
+        os.environ["AWS_DEFAULT_REGION"] = region
+    session: Any = boto3.Session(profile_name=profile)
+    if not session.region_name:
+        raise NoRegionError
+    client = functools.cache(functools.partial(session.client, config=_CONFIG))
+    caller = client("sts").get_caller_identity()
+    return Cloud(client, caller["Account"], session.region_name, caller["Arn"].split(":")[1])
 
 
-def region_of(environ: Mapping[str, str], configured: str | None) -> str:
-    """Return the region: AWS_REGION, AWS_DEFAULT_REGION or the profile's. Raises Trouble."""
-    named = {
-        environ[name]: name for name in ("AWS_DEFAULT_REGION", "AWS_REGION") if environ.get(name)
-    }
-    if len(named) > 1:
-        said = " and ".join(f"{name} is {region}" for region, name in reversed(named.items()))
-        raise Trouble(f"{said}: unset the wrong one")
-    region = next(iter(named), configured)
-    if not region:
+def enter(stage: str, connect: Callable[[], Cloud] | None) -> tuple[Cloud, Names]:
+    """Check a stage, and return its account and names. `connect` is `reach` if None.
+
+    Raises Trouble if .chalice/config.json lacks the stage, or if it is in another region.
+    """
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
+    known = [
+        name
+        for name, one in config["stages"].items()
+        if name == one.get("environment_variables", {}).get("RESONA_STAGE") != "local"
+    ]
+    if stage not in known:
         raise Trouble(
-            "no AWS region is set: `export AWS_REGION=…`, or `aws configure set region …`, first"
+            f"there is no stage {stage!r} to deploy: .chalice/config.json has {', '.join(known)} "
+            "(stages whose RESONA_STAGE is their name); docs/deploy.md says how to add one"
         )
-    return region
-
-
-def message_of(error: aws.ClientError) -> str:
-    """Return the message of a service's error."""
-    return error.response.get("Error", {}).get("Message", "")
-
-
-def explained(error: aws.ClientError | aws.BotoCoreError) -> Trouble:
-    """Return an error of AWS as a Trouble, with a sentence that says what to do."""
-    if _SKEW.search(str(error)):
-        return Trouble(f"the clock of this computer is wrong: set it, and repeat ({error})")
-    code = code_of(error) if isinstance(error, aws.ClientError) else type(error).__name__
-    usual = "AWS refused: repeat the command; if it stays, this is why: {error}"
-    found = (meaning for codes, meaning in _MEANINGS.items() if code in codes.split())
-    return Trouble(next(found, usual).format(error=error))
+    cloud, names = (connect or reach)(), Names(stage)
+    click.echo(f"Stage {stage}, account {cloud.account}, region {cloud.region}")
+    try:
+        role = cloud.client("iam").get_role(RoleName=names.of("scheduler"))["Role"]
+    except ClientError:
+        # The role does not exist, or the caller may not read it.
+        return cloud, names
+    # Its trust policy names the schedule group.
+    home = re.search("arn:.*?:scheduler:(.*?):", json.dumps(role["AssumeRolePolicyDocument"]))
+    if home and home[1] != cloud.region:
+        raise Trouble(
+            f"the stage {stage} is in {home[1]}, not in {cloud.region}: set AWS_REGION={home[1]}, "
+            "or add a stage of another name; role names are the account's, not a region's"
+        )
+    return cloud, names

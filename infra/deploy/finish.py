@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import click
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import code_of
@@ -31,23 +32,20 @@ status=status tenant=authorizer.tenant key_id=authorizer.key_id ms=responseLaten
 integration_ms=integrationLatency authorizer_ms=authorizer.latency bytes=responseLength
 refused=error.responseType"""
 _FIELDS = dict(field.split("=") for field in _LINE.split())
-FORMAT = json.dumps(
-    {name: f"$context.{value}" for name, value in _FIELDS.items()}, separators=(",", ":")
-)
+FORMAT = json.dumps({name: f"$context.{value}" for name, value in _FIELDS.items()})
 _USUAL_EXECUTIONS = 1000
 # Errors while AWS does not know a new function or permission everywhere yet.
-_PASSING = """ResourceConflictException ResourceInUseException InvalidParameterValueException
-BadRequestException""".split()
+_PASSING = ("ResourceConflictException", "InvalidParameterValueException", "BadRequestException")
 _TRIES, _SECONDS = 12, 5
 
 
 def finish(cloud: Cloud, names: Names, outputs: Mapping[str, str]) -> str:
     """Set what Chalice does not, and return the stage's URL. Raises Trouble, ClientError."""
-    api, mapping = cloud.api(names), cloud.mapping(names)
-    if api is None or mapping is None:
+    api = cloud.api(names)
+    if api is None:
         first = f"type `.venv/bin/chalice deploy --stage {names.stage}` first"
         raise Trouble(f"the stage {names.stage} has no functions in {cloud.region} yet: {first}")
-    functions = cloud("lambda")
+    functions = cloud.client("lambda")
     failed = {"OnFailure": {"Destination": cloud.arn("sqs", names.of("failed"))}}
     for part, settings in ASYNCHRONOUS.items():
         given = {"FunctionName": names.of(part), "DestinationConfig": failed, **settings}
@@ -56,46 +54,38 @@ def finish(cloud: Cloud, names: Names, outputs: Mapping[str, str]) -> str:
     # up to 20 attempts: https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
     allowed = {"FunctionName": names.of("deliver"), "RecursiveLoop": "Allow"}
     _until_settled(cloud, functions.put_function_recursion_config, **allowed)
-    # Enable the mapping, in case somebody has disabled it: Chalice does not.
-    _until_settled(cloud, functions.update_event_source_mapping, UUID=mapping["UUID"], Enabled=True)
     if (limit := limit_of(cloud)) < _USUAL_EXECUTIONS:
-        cloud.say(
-            f"Lambda runs at most {limit} functions at once for this account; {_USUAL_EXECUTIONS} "
-            "is usual. Jobs that are due together wait for each other. To ask for more: `aws "
-            f"service-quotas request-service-quota-increase --region {cloud.region} --service-code "
-            f"lambda --quota-code L-B99A9384 --desired-value {_USUAL_EXECUTIONS}`"
+        click.echo(
+            f"Lambda runs at most {limit} functions at once for this account: jobs that are due "
+            "together wait for each other. To ask for more: `aws service-quotas "
+            f"request-service-quota-increase --region {cloud.region} --service-code lambda "
+            f"--quota-code L-B99A9384 --desired-value {_USUAL_EXECUTIONS}`"
         )
-    limits = {"/*/*/throttling/rateLimit": str(RATE), "/*/*/throttling/burstLimit": str(BURST)}
-    if _has_logs_role(cloud, outputs["GatewayLogsRoleArn"]):
-        group = cloud.arn("logs", f"log-group:/aws/apigateway/{names.stack}")
-        limits |= {"/accessLogSettings/destinationArn": group, "/accessLogSettings/format": FORMAT}
-    stage = {"restApiId": api, "stageName": GATEWAY_STAGE, "patchOperations": _patch(limits)}
-    _until_settled(cloud, cloud("apigateway").update_stage, **stage)
+    _give_logs_role(cloud, outputs["GatewayLogsRoleArn"])
+    group = cloud.arn("logs", f"log-group:/aws/apigateway/{names.stack}")
+    wanted = {
+        "/*/*/throttling/rateLimit": str(RATE),
+        "/*/*/throttling/burstLimit": str(BURST),
+        "/accessLogSettings/destinationArn": group,
+        "/accessLogSettings/format": FORMAT,
+    }
+    stage = {"restApiId": api, "stageName": GATEWAY_STAGE, "patchOperations": _patch(wanted)}
+    _until_settled(cloud, cloud.client("apigateway").update_stage, **stage)
     return cloud.url(api)
 
 
-def _has_logs_role(cloud: Cloud, role: str) -> bool:
-    """Return whether API Gateway may write logs in this region.
+def _give_logs_role(cloud: Cloud, role: str) -> None:
+    """Let API Gateway write logs in this region.
 
     If no role is set, set this one. The setting is the account's, for all its APIs, so another role
     is left in place.
     """
-    gateway = cloud("apigateway")
+    gateway = cloud.client("apigateway")
     if gateway.get_account().get("cloudwatchRoleArn"):
-        return True
+        return
     patch = _patch({"/cloudwatchRoleArn": role})
-    try:
-        _until_settled(cloud, gateway.update_account, patchOperations=patch)
-    except ClientError as error:
-        cloud.say(
-            "There are no access logs: API Gateway has no role for logs in this account "
-            f"({error}). Have an administrator type `aws apigateway update-account --region "
-            f"{cloud.region} --patch-operations op=replace,path=/cloudwatchRoleArn,value={role}`, "
-            "then repeat this."
-        )
-        return False
-    cloud.say(f"API Gateway had no role for logs in this account and region; it has {role} now")
-    return True
+    _until_settled(cloud, gateway.update_account, patchOperations=patch)
+    click.echo(f"API Gateway had no role for logs in this account and region; it has {role} now")
 
 
 def _patch(values: Mapping[str, str]) -> list[dict[str, str]]:

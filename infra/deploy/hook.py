@@ -8,11 +8,10 @@ they are found in the account.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+import traceback
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,80 +24,33 @@ from chalice.deploy.swagger import SwaggerGenerator
 from chalicelib.api.openapi.gateway_responses import gateway_responses
 from chalicelib.config import SettingMissing, read_concurrency, read_origins
 from infra.deploy import stack
-from infra.deploy.cloud import Cloud, Names, Trouble, explained, reach
+from infra.deploy.cloud import Cloud, Names, Trouble, enter, explained, in_words, reach
 
 
 def before_deploy(context: click.Context) -> None:
-    """Prepare a `chalice deploy`, or end it with a sentence."""
-    stage, project = context.params["stage"], Path(context.obj["project_dir"])
-    try:
-        cloud = prepare(stage, context.params.get("profile"), project)
-        find_by_name(cloud, Names(stage))
-    except Trouble as trouble:
-        sys.exit(str(trouble))
-    except (ClientError, BotoCoreError) as error:
-        sys.exit(str(explained(error)))
-    _say_what_failed()
-
-
-def prepare(stage: str, profile: str | None, project: Path) -> Cloud:
-    """Check stage, credentials and stack; set what depends on the account. Raises Trouble."""
-    check_stage(stage, project)
-    cloud, names = reach(profile=profile), Names(stage)
-    if not stack.look(cloud, names).is_complete:
-        check_region(cloud, names)
-        raise Trouble(
-            f"there is no complete stack {names.stack} in {cloud.region} (account "
-            f"{cloud.account}): type `.venv/bin/python -m infra.deploy stack --stage {stage}` first"
-        )
-    # Chalice's boto3 does not read AWS_REGION.
-    os.environ["AWS_DEFAULT_REGION"] = cloud.region
-    os.environ.setdefault("RESONA_CONCURRENCY", str(concurrency(limit_of(cloud))))
+    """Prepare a `chalice deploy`. Raises Trouble."""
+    stage, profile = context.params["stage"], context.params.get("profile")
+    with in_words():
+        cloud, names = enter(stage, lambda: reach(profile))
+        if not stack.look(cloud, names).is_complete:
+            raise Trouble(
+                f"there is no complete stack {names.stack} in {cloud.region}: type "
+                f"`.venv/bin/python -m infra.deploy stack --stage {stage}` first"
+            )
+        os.environ.setdefault("RESONA_CONCURRENCY", str(concurrency(limit_of(cloud))))
+        find_by_name(cloud, names)
     try:
         read_concurrency()
         answer_as_the_api(read_origins())
     except SettingMissing as error:
         raise Trouble(f"{error}: correct it in .chalice/config.json") from error
-    return cloud
-
-
-def check_stage(stage: str, project: Path) -> None:
-    """Raise Trouble unless .chalice/config.json has the stage, and it is not the laptop's."""
-    if not stage:
-        raise Trouble("no stage is named: `make deploy STAGE=dev`, or `--stage dev`")
-    if stage == "local":
-        raise Trouble("the stage local is the laptop's: deploy another, `--stage dev`")
-    config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
-    own = config["stages"].get(stage, {}).get("environment_variables", {})
-    if own.get("RESONA_STAGE") != stage:
-        known = ", ".join(sorted(config["stages"].keys() - {"local"}))
-        raise Trouble(
-            f".chalice/config.json has no stage {stage} whose RESONA_STAGE is {stage}; it has "
-            f"{known}: docs/deploy.md says how to add one"
-        )
-
-
-def check_region(cloud: Cloud, names: Names) -> None:
-    """Raise Trouble if the trust policy of its scheduler role has the stage in another region."""
-    try:
-        role = cloud("iam").get_role(RoleName=names.of("scheduler"))["Role"]
-    except ClientError:
-        # The role does not exist, or the caller may not read it.
-        return
-    trust = json.dumps(role["AssumeRolePolicyDocument"]).replace("%3A", ":")
-    _, is_there, arn = trust.partition("arn:")
-    home = arn.split(":")[2] if is_there else cloud.region
-    if home != cloud.region:
-        raise Trouble(
-            f"the stage {names.stage} is in {home}, not in {cloud.region}: set AWS_REGION={home}, "
-            "or add a stage of another name; role names are the account's, not a region's"
-        )
+    _say_what_failed()
 
 
 def limit_of(cloud: Cloud) -> int:
     """Return the account's limit of concurrent Lambda executions; a new account has 10."""
-    limit: int = cloud("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
-    return limit
+    account = cloud.client("lambda").get_account_settings()
+    return int(account["AccountLimit"]["ConcurrentExecutions"])
 
 
 def concurrency(limit: int) -> int:
@@ -149,14 +101,14 @@ def answer_as_the_api(origins: AbstractSet[str]) -> None:
 
 def _say_what_failed() -> None:
     """Make Chalice print our sentence instead of a stack trace when AWS refuses a call."""
-    command_line: Any = chalice.cli
-    trace = command_line.traceback.format_exc
 
     def told() -> str:
         error: Any = sys.exc_info()[1]
         # Chalice wraps errors of AWS, some of them twice.
         while hasattr(error, "original_error"):
             error = error.original_error
-        return str(explained(error)) if isinstance(error, ClientError | BotoCoreError) else trace()
+        is_of_aws = isinstance(error, ClientError | BotoCoreError)
+        return str(explained(error)) if is_of_aws else traceback.format_exc()
 
+    command_line: Any = chalice.cli
     command_line.traceback = SimpleNamespace(format_exc=told)

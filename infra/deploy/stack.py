@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from itertools import takewhile
+from typing import Any, NamedTuple
 
+import click
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import code_of
-from infra.deploy.cloud import Cloud, Names, Trouble, message_of
+from infra.deploy.cloud import Cloud, Names, Trouble
 from infra.template import load
 
 _POLL_SECONDS, _MOST_POLLS = 5, 720
@@ -22,8 +23,7 @@ _GONE = ("ResourceNotFoundException", "NotFoundException", "NoSuchEntity")
 _CONSEQUENCE = re.compile(r"(creation|update|delet\w+) cancelled", re.I)
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
+class Stack(NamedTuple):
     """A stage's stack. `status` is None if it does not exist."""
 
     status: str | None
@@ -35,18 +35,13 @@ class Stack:
         """Return whether all its resources exist, so that functions can be deployed."""
         return self.status in _COMPLETE and self.parameters.get("Running") != "false"
 
-    @property
-    def is_busy(self) -> bool:
-        """Return whether an operation is in progress; a change set in review is not one."""
-        return (self.status or "").endswith("_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
-
 
 def look(cloud: Cloud, names: Names) -> Stack:
     """Return the stack of a stage."""
     try:
-        (found,) = cloud("cloudformation").describe_stacks(StackName=names.stack)["Stacks"]
+        (found,) = cloud.client("cloudformation").describe_stacks(StackName=names.stack)["Stacks"]
     except ClientError as error:
-        if code_of(error) == "ValidationError" and "does not exist" in message_of(error):
+        if "does not exist" in str(error):
             return Stack(None, {}, {})
         raise
     outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
@@ -59,19 +54,13 @@ def deploy(cloud: Cloud, names: Names, given: Mapping[str, str]) -> bool:
 
     Return whether anything changed. Raises Trouble.
     """
-    template, stack, client = load(), _settled(cloud, names), cloud("cloudformation")
-    known = template["Parameters"].keys()
-    if unknown := given.keys() - known:
-        has = ", ".join(sorted(known - {"Stage", "Running"}))
-        raise Trouble(
-            f"infra/template.yaml has no parameter {', '.join(sorted(unknown))}: it has {has}"
-        )
+    template, stack, client = load(), _settled(cloud, names), cloud.client("cloudformation")
     _check(cloud, names, stack)
     given = {**given, "Stage": names.stage}
-    kept = sorted((known & stack.parameters.keys()) - given.keys())
+    kept = (template["Parameters"].keys() & stack.parameters.keys()) - given.keys()
     parameters: list[dict[str, Any]] = [
         *({"ParameterKey": name, "ParameterValue": value} for name, value in given.items()),
-        *({"ParameterKey": name, "UsePreviousValue": True} for name in kept),
+        *({"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)),
     ]
     try:
         (client.create_stack if stack.status is None else client.update_stack)(
@@ -84,12 +73,9 @@ def deploy(cloud: Cloud, names: Names, given: Mapping[str, str]) -> bool:
             DisableRollback=stack.status not in _COMPLETE,
         )
     except ClientError as error:
-        if code_of(error) != "ValidationError":
-            raise
-        if "No updates are to be performed" in message_of(error):
+        if "No updates are to be performed" in str(error):
             return False
-        why = message_of(error)
-        raise Trouble(f"CloudFormation refuses the template or a parameter: {why}") from error
+        raise
     ended = _settled(cloud, names)
     if ended.status not in _COMPLETE or "ROLLBACK" in ended.status:
         raise Trouble(
@@ -100,20 +86,17 @@ def deploy(cloud: Cloud, names: Names, given: Mapping[str, str]) -> bool:
 
 
 def remove(cloud: Cloud, names: Names) -> None:
-    """Delete functions and API, and from the stack everything but the data.
-
-    Raises Trouble, ClientError.
-    """
+    """Delete functions, API, and all of the stack but the data. Raises Trouble, ClientError."""
     # The order: event sources, then the API, then the functions, then their roles.
     rule = names.of("sweep-event")
-    events, functions, iam = cloud("events"), cloud("lambda"), cloud("iam")
+    events, functions, iam = cloud.client("events"), cloud.client("lambda"), cloud.client("iam")
     # "1" is the id that Chalice gives the target.
     _unless_gone(events.remove_targets, Rule=rule, Ids=["1"])
     _unless_gone(events.delete_rule, Name=rule)
     if mapping := cloud.mapping(names):
         _unless_gone(functions.delete_event_source_mapping, UUID=mapping["UUID"])
     if api := cloud.api(names):
-        _unless_gone(cloud("apigateway").delete_rest_api, restApiId=api)
+        _unless_gone(cloud.client("apigateway").delete_rest_api, restApiId=api)
     for name in names.functions.values():
         _unless_gone(functions.delete_function, FunctionName=name)
     for name in map(names.of, names.functions):
@@ -133,47 +116,47 @@ def _check(cloud: Cloud, names: Names, stack: Stack) -> None:
     if "RestAPIId" in stack.outputs:
         raise Trouble(
             f"the stack {names.stack} has the functions and the API in it, by the former `make "
-            "package`: an update would delete them; docs/deploy.md, under Upgrade, has what to do"
+            "package`: an update would delete them; docs/upgrade.md says what to do"
         )
     if stack.status is not None:
         return
+    dynamodb = cloud.client("dynamodb")
     try:
-        cloud("dynamodb").describe_table(TableName=names.of("jobs"))
-    except ClientError as error:
-        if code_of(error) != "ResourceNotFoundException":
-            raise
-    else:
-        # A new stack would have a new KMS key, which cannot decrypt the secrets in the tables.
-        raise Trouble(
-            f"there is no stack {names.stack} in {cloud.region}, but there is its table "
-            f"{names.of('jobs')}: docs/deploy.md, under Failures, says how to adopt it"
-        )
+        dynamodb.describe_table(TableName=names.of("jobs"))
+    except dynamodb.exceptions.ResourceNotFoundException:
+        return
+    # A new stack would have a new KMS key, which cannot decrypt the secrets in the tables.
+    raise Trouble(
+        f"there is no stack {names.stack} in {cloud.region}, but there is its table "
+        f"{names.of('jobs')}: docs/deploy.md, under Failures, says how to adopt it"
+    )
 
 
 def _settled(cloud: Cloud, names: Names) -> Stack:
     """Wait until no operation is in progress, then return the stack. Raises Trouble after 1 h."""
     for poll in range(_MOST_POLLS):
         stack = look(cloud, names)
-        if not stack.is_busy:
+        # A change set in review is not in progress.
+        if stack.status in (None, "REVIEW_IN_PROGRESS") or not stack.status.endswith("_PROGRESS"):
             return stack
         if poll == 0:
-            cloud.say(f"The stack {names.stack} is {stack.status}: waiting")
+            click.echo(f"The stack {names.stack} is {stack.status}: waiting")
         cloud.sleep(_POLL_SECONDS)
     raise Trouble(f"the stack {names.stack} is busy for an hour: see the CloudFormation console")
 
 
 def _failures(cloud: Cloud, names: Names) -> str:
     """Return the last operation's failed resources, one a line, in the order of failing."""
-    lines = list[str]()
-    events = cloud("cloudformation").get_paginator("describe_stack_events")
-    pages = events.paginate(StackName=names.stack)
-    for event in (event for page in pages for event in page["StackEvents"]):
-        reason = event.get("ResourceStatusReason", "")
-        if reason == "User Initiated":
-            break
-        if event["ResourceStatus"].endswith("_FAILED") and not _CONSEQUENCE.search(reason):
-            lines.append(f"  {event['LogicalResourceId']} ({event['ResourceType']}): {reason}")
-    return "\n".join(reversed(lines))
+    pages = cloud.client("cloudformation").get_paginator("describe_stack_events")
+    events = (one for page in pages.paginate(StackName=names.stack) for one in page["StackEvents"])
+    last = takewhile(lambda one: one.get("ResourceStatusReason") != "User Initiated", events)
+    failed = [
+        f"  {one['LogicalResourceId']} ({one['ResourceType']}): {reason}"
+        for one in last
+        if one["ResourceStatus"].endswith("_FAILED")
+        and not _CONSEQUENCE.search(reason := one.get("ResourceStatusReason", ""))
+    ]
+    return "\n".join(reversed(failed))
 
 
 def _unless_gone(call: Callable[..., Any], **request: Any) -> None:

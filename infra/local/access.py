@@ -7,6 +7,7 @@ programs that use it work after a restart. The table of keys holds digests only.
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,7 +81,11 @@ def note_endpoint(folder: Path, endpoint: Endpoint) -> None:
 
 
 def noted_endpoint(folder: Path) -> Endpoint | None:
-    """Return the endpoint that `note_endpoint` wrote; None without a file, or for an old format."""
+    """Return the endpoint that `note_endpoint` wrote; None if no emulator listens there."""
     path = folder / _ENDPOINT
     noted = path.read_text().split() if path.exists() else []
-    return Endpoint(*noted) if len(noted) == 2 else None
+    if len(noted) != 2:
+        return None
+    endpoint = Endpoint(*noted)
+    with socket.socket() as connection:
+        return None if connection.connect_ex(("127.0.0.1", endpoint.port)) else endpoint

@@ -100,7 +100,7 @@ def test_keys_survive_a_restart_and_so_does_the_laptop_s_own(tmp_path: Path) -> 
     stopped = operate(laptop, "list", "--stage", "local")
     assert (stopped.returncode, stopped.stdout) == (1, "")
     assert stopped.stderr.startswith(
-        f"no Resona runs in {tmp_path}: start one with AUTH=required make run"
+        f"Error: no Resona runs in {tmp_path}: start one with AUTH=required make run"
     )
 
 
@@ -128,5 +128,5 @@ def test_where_no_laptop_has_run_the_operator_is_told_what_to_do(tmp_path: Path)
     done = operate(tmp_path, "create", "--stage", "local", "--tenant", "acme")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(
-        f"no Resona runs in {tmp_path}: start one with AUTH=required make run"
+        f"Error: no Resona runs in {tmp_path}: start one with AUTH=required make run"
     )

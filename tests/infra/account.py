@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from chalice.config import Config
+from click.testing import CliRunner
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
@@ -32,9 +33,10 @@ from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.domain.run import AttemptResult, Outcome, Response
 from chalicelib.handlers import authorizer
 from chalicelib.handlers.authorizer import Authenticator
-from infra.deploy.__main__ import main
+from infra.deploy import __main__ as deploy
 from infra.deploy.cloud import Cloud, Names
 from infra.local.gateway import Handler, Server
+from tests import smoke
 from tests.environment import Environment, Sent
 from tests.infra import recording
 from tests.infra.cloudformation import ACCOUNT, REGION, CloudFormation
@@ -173,7 +175,6 @@ class Account:
     cloudformation: CloudFormation
     chalice: Chalice
     stage: Stage
-    capture: pytest.CaptureFixture[str]
     calls: Path
     out: str = ""
     err: str = ""
@@ -201,22 +202,27 @@ class Account:
         return self.clients[service]
 
     def connect(self) -> Cloud:
-        return Cloud(self.client, ACCOUNT, REGION, sleep=self.stage.sleep, now=self.stage.env.clock)
+        return Cloud(self.client, ACCOUNT, REGION, sleep=self.stage.sleep)
 
     def types(self, line: str) -> int:
-        """Type a command, `chalice …` or one of infra.deploy's; what it prints is in `out` and
-        `err`.
+        """Type a command: `chalice …`, `smoke …` or one of infra.deploy's; what it prints is in
+        `out` and `err`.
         """
         if line.startswith("chalice "):
             done = self.chalice(self.checkout, *line.split()[1:])
             self.out, self.err = done.stdout, done.stderr
             return done.returncode
         self.stage.called.clear()
-        code = main(
-            line.split(), self.connect, lambda question: self.answers.pop(0), self.stage.send
-        )
-        self.out, self.err = self.capture.readouterr()
-        return code
+        words, answers = line.split(), "".join(f"{one}\n" for one in self.answers)
+        if words[0] == "smoke":
+            means = smoke.Means(self.connect, self.stage.send, self.stage.env.clock)
+            typed = CliRunner().invoke(smoke.main, words[1:], obj=means)
+        else:
+            typed = CliRunner().invoke(deploy.main, words, answers, obj=self.connect)
+        self.out, self.err = typed.stdout, typed.stderr
+        if typed.exception and not isinstance(typed.exception, SystemExit):
+            raise typed.exception
+        return typed.exit_code
 
     def deploys(self, stack: str = "stack --stage dev") -> None:
         """Type the three commands."""
@@ -282,7 +288,6 @@ def copy_checkout(into: Path) -> Path:
 def account(
     moto_server: str,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Account]:
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
@@ -297,4 +302,4 @@ def account(
     folder = tmp_path / "checkout"
     folder.mkdir()
     with mock_aws(config=_AS_IT_IS), stage.serving():
-        yield Account(folder, CloudFormation(), chalice, stage, capsys, calls)
+        yield Account(folder, CloudFormation(), chalice, stage, calls)

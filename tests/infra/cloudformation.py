@@ -15,7 +15,6 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tests.cloud import client_error
 from tests.infra.sessions import shared_client
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
@@ -56,9 +55,7 @@ class Stack:
 
 def refused(message: str) -> ClientError:
     """Return CloudFormation's error for a request that it does not take."""
-    error = client_error("ValidationError", "UpdateStack")
-    error.response["Error"]["Message"] = message
-    return error
+    return ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "UpdateStack")
 
 
 class CloudFormation:
@@ -116,7 +113,8 @@ class CloudFormation:
         assert len(TemplateBody.encode()) <= 51_200
         stack, template = self._stack(StackName), json.loads(TemplateBody)
         given = {one["ParameterKey"]: one for one in Parameters}
-        assert given.keys() <= template["Parameters"].keys()
+        if unknown := given.keys() - template["Parameters"].keys():
+            raise refused(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
         values = {
             name: stack.parameters[name]
             if given.get(name, {}).get("UsePreviousValue")

@@ -33,14 +33,20 @@ class Deployer:
     client: Any
     api: str
     loops: Loops
-    told: list[str] = field(default_factory=list)
+    capture: pytest.CaptureFixture[str]
     slept: list[float] = field(default_factory=list)
+    replaced: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.cloud = Cloud(
-            self.client, ACCOUNT, REGION, say=self.told.append, sleep=self.slept.append
-        )
+        self.cloud = Cloud(self.client_of, ACCOUNT, REGION, sleep=self.slept.append)
         self.gateway = self.client("apigateway")
+
+    def client_of(self, service: str) -> Any:
+        return self.replaced.get(service) or self.client(service)
+
+    @property
+    def told(self) -> list[str]:
+        return self.capture.readouterr().out.splitlines()
 
     def finish(self) -> str:
         return finish.finish(self.cloud, NAMES, {"GatewayLogsRoleArn": ROLE})
@@ -84,17 +90,10 @@ def make_function(client: Any, name: str, **environment: str) -> None:
 
 
 @pytest.fixture
-def deployer(account: Account) -> Iterator[Deployer]:
+def deployer(account: Account, capsys: pytest.CaptureFixture[str]) -> Iterator[Deployer]:
     for name in NAMES.functions.values():
         make_function(account.client, name)
-    queue = account.client("sqs").create_queue(QueueName="resona-dev-due")["QueueUrl"]
-    arn = account.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])[
-        "Attributes"
-    ]["QueueArn"]
-    account.client("lambda").create_event_source_mapping(
-        EventSourceArn=arn, FunctionName="resona-dev-deliver", Enabled=False
-    )
-    yield Deployer(account.client, make_api(account.client), account.loops)
+    yield Deployer(account.client, make_api(account.client), account.loops, capsys)
 
 
 @pytest.fixture
@@ -120,9 +119,6 @@ def test_what_chalice_leaves_is_finished_and_a_second_time_it_changes_nothing(
     found = deployer.stage
     assert found["methodSettings"]["*/*"]["throttlingBurstLimit"] == finish.BURST
     assert found["accessLogSettings"] == {"destinationArn": LOGS, "format": finish.FORMAT}
-    # A mapping that somebody has disabled is enabled.
-    (mapping,) = deployer.client("lambda").list_event_source_mappings()["EventSourceMappings"]
-    assert mapping["State"] == "Enabled"
     assert deployer.loops.allowed == {"resona-dev-deliver": "Allow"}
     deployer.finish()
     assert {**deployer.stage, "ResponseMetadata": 0} == {**found, "ResponseMetadata": 0}
@@ -191,7 +187,7 @@ def refusing(
     error = client_error(code, operation)
     error.response["Error"]["Message"] = message
     client = Refusing(deployer.client(service), operation, error, times)
-    deployer.cloud._clients[service] = client
+    deployer.replaced[service] = client
     return client
 
 
@@ -203,30 +199,11 @@ def test_a_role_that_is_not_seen_at_once_is_waited_for(deployer: Deployer) -> No
 
 
 @pytest.mark.parametrize(
-    ("code", "waits"), [("BadRequestException", 11), ("AccessDeniedException", 0)]
-)
-def test_where_no_role_can_be_given_there_are_no_access_logs_and_that_is_told(
-    deployer: Deployer, code: str, waits: int
-) -> None:
-    refusing(deployer, "apigateway", "update_account", code, 99)
-    deployer.finish()
-    assert not deployer.stage.get("accessLogSettings")
-    assert deployer.stage["methodSettings"]["*/*"]["throttlingRateLimit"] == finish.RATE
-    assert len(deployer.slept) == waits
-    command = (
-        f"aws apigateway update-account --region {REGION} --patch-operations "
-        f"op=replace,path=/cloudwatchRoleArn,value={ROLE}"
-    )
-    assert command in deployer.told[0]
-
-
-@pytest.mark.parametrize(
     ("service", "operation", "code"),
     [
         ("apigateway", "update_stage", "BadRequestException"),
         ("lambda", "put_function_event_invoke_config", "InvalidParameterValueException"),
         ("lambda", "put_function_recursion_config", "ResourceConflictException"),
-        ("lambda", "update_event_source_mapping", "ResourceInUseException"),
     ],
 )
 def test_what_was_just_made_is_waited_for_a_minute_and_no_longer(

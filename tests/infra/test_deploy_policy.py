@@ -49,11 +49,12 @@ OF_NO_RESOURCE = {
     *("logs:DescribeLogGroups", "logs:DescribeIndexPolicies", "logs:DescribeResourcePolicies"),
 }
 EVERYWHERE = {
-    "NewKey": "a key has no name before it is made, and listing takes no resource",
+    "NewKey": "a key has no name before it is made",
     "QueueToFunction": "a mapping has no name; the condition names its function",
-    "Lambda": "listing, and the account's settings, take no resource",
-    "Logs": "CloudFormation describes log groups by forms of ARN that differ from call to call",
-    "Alarms": "DescribeAlarms takes no resource",
+    "Listing": (
+        "listing takes no resource, nor do the account's settings; CloudFormation describes log "
+        "groups by forms of ARN that differ from call to call"
+    ),
     "AlarmsSubscription": "SNS knows no resource for a subscription",
 }
 # What the request says beside action and resource; those of the stage.

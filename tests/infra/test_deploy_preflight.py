@@ -27,18 +27,7 @@ from chalice.deploy.validate import validate_configuration
 
 from app import app
 from infra.command import before_chalice
-from infra.deploy import __main__ as command
-from infra.deploy import hook
-from infra.deploy.cloud import (
-    GATEWAY_STAGE,
-    ROOT,
-    Cloud,
-    Names,
-    Trouble,
-    explained,
-    reach,
-    region_of,
-)
+from infra.deploy.cloud import GATEWAY_STAGE, ROOT, Cloud, Trouble, enter, explained, reach
 from tests.cloud import client_error
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
@@ -66,28 +55,25 @@ class Services:
 
 
 @pytest.mark.parametrize(
-    ("environ", "configured", "region"),
+    ("environment", "region"),
     [
-        ({"AWS_REGION": "eu-west-1"}, None, "eu-west-1"),
-        ({"AWS_DEFAULT_REGION": "eu-west-1"}, None, "eu-west-1"),
-        ({"AWS_REGION": "eu-west-1"}, "us-east-1", "eu-west-1"),
-        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"}, None, "eu-west-1"),
-        ({}, "us-east-1", "us-east-1"),
+        ({"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, "eu-west-1"),
     ],
 )
-def test_the_region_is_the_one_that_is_named(
-    environ: dict[str, str], configured: str | None, region: str
+def test_the_region_is_the_one_that_the_aws_cli_takes(
+    environment: dict[str, str], region: str, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert region_of(environ, configured) == region
-
-
-def test_no_region_and_two_are_told() -> None:
-    with pytest.raises(Trouble, match="no AWS region is set"):
-        region_of({}, None)
-    with pytest.raises(
-        Trouble, match="AWS_REGION is eu-west-1 and AWS_DEFAULT_REGION is us-east-1"
-    ):
-        region_of({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, None)
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    cloud = reach()
+    assert (cloud.account, cloud.region, cloud.partition) == (ACCOUNT, region, "aws")
+    assert cloud.client("sqs").meta.region_name == region
+    assert cloud.client("sqs") is cloud.client("sqs")
+    # Chalice reads this one alone.
+    assert os.environ["AWS_DEFAULT_REGION"] == region
 
 
 def said(code: str, message: str) -> Any:
@@ -111,11 +97,11 @@ def said(code: str, message: str) -> Any:
             "no valid AWS credentials",
             "aws sso login",
         ),
-        (ProfileNotFound(profile="nobody"), "nobody", "aws configure list-profiles"),
+        (ProfileNotFound(profile="nobody"), "nobody", "aws configure"),
         (
             EndpointConnectionError(endpoint_url="https://sts.eu-cental-1.amazonaws.com/"),
             "eu-cental-1",
-            "the region's name",
+            "check region and network",
         ),
         (said("ExpiredToken", "expired"), "no valid AWS credentials", "aws sso login"),
         (said("InvalidClientTokenId", "invalid"), "no valid AWS credentials", "has not enabled"),
@@ -126,6 +112,11 @@ def said(code: str, message: str) -> Any:
         ),
         (said("AccessDenied", "no"), "AWS denied a permission", "infra/deploy/policy.json"),
         (said("ThrottlingException", "slow down"), "slow down", "repeat the command"),
+        (
+            said("ValidationError", "Parameters: [Email]"),
+            "[Email]",
+            "refuses the template or a param",
+        ),
     ],
 )
 def test_what_aws_refuses_is_told_with_what_to_do(
@@ -136,7 +127,7 @@ def test_what_aws_refuses_is_told_with_what_to_do(
     assert command in told
 
     def connect() -> Cloud:
-        raise explained(error)
+        raise error
 
     object.__setattr__(account, "connect", connect)
     assert account.types("stack --stage dev") == 1
@@ -173,30 +164,27 @@ KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
         (
             "deploy --stage dev",
             {},
-            "no AWS region is set: `export AWS_REGION=…`, or `aws configure set region …`, first",
+            "no AWS region is set: `export AWS_REGION=…`, or `aws configure set region …`, first (",
         ),
         (
             "deploy --stage dev",
             {"AWS_REGION": REGION},
-            "there are no valid AWS credentials (Unable to locate credentials): log in first",
+            "there are no valid AWS credentials: log in first, with `aws configure` for keys",
         ),
         (
             "deploy --stage dev --profile nobody",
             {},
-            "The config profile (nobody) could not be found: set AWS_PROFILE",
+            "there are no valid AWS credentials: log in first, with `aws configure` for keys",
         ),
         (
             "deploy --stage staging",
             {},
-            (
-                ".chalice/config.json has no stage staging whose RESONA_STAGE is staging; it has "
-                "dev, prod: docs/"
-            ),
+            "there is no stage 'staging' to deploy: .chalice/config.json has dev, prod (stages",
         ),
         (
             "deploy --stage local",
             {},
-            "the stage local is the laptop's: deploy another, `--stage dev`",
+            "there is no stage 'local' to deploy: .chalice/config.json has dev, prod (stages",
         ),
         ("package --stage dev out", {}, "Resona has no package: "),
     ],
@@ -206,7 +194,7 @@ def test_chalice_as_typed_ends_with_one_sentence(
 ) -> None:
     done = chalice(ROOT, *line.split(), **environment)
     assert done.returncode == 1
-    assert done.stderr.startswith(sentence)
+    assert done.stderr.removeprefix("Error: ").startswith(sentence)
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stdout + done.stderr
 
@@ -216,10 +204,7 @@ def test_without_the_stack_and_in_the_wrong_region_the_command_that_comes_first_
 ) -> None:
     assert account.types("chalice deploy --stage dev") == 1
     first = "type `.venv/bin/python -m infra.deploy stack --stage dev` first\n"
-    assert (
-        account.err
-        == f"there is no complete stack resona-dev in {REGION} (account {ACCOUNT}): {first}"
-    )
+    assert account.err == f"Error: there is no complete stack resona-dev in {REGION}: {first}"
     assert account.types("stack --stage dev") == 0
     done = account.chalice(
         account.checkout, "deploy", "--stage", "dev", AWS_DEFAULT_REGION="us-east-1"
@@ -229,7 +214,7 @@ def test_without_the_stack_and_in_the_wrong_region_the_command_that_comes_first_
         f"the stage dev is in {REGION}, not in us-east-1: set AWS_REGION={REGION}, or add a stage "
         "of another name"
     )
-    assert done.stderr == f"{told}; role names are the account's, not a region's\n"
+    assert done.stderr == f"Error: {told}; role names are the account's, not a region's\n"
     account.recorded()
     here = account.connect
 
@@ -274,65 +259,15 @@ def test_only_commands_that_deploy_are_looked_at() -> None:
         before_chalice()
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "stack --stage dev --parameter Stage=x",
-        "stack --stage dev --parameter Running=false",
-        "stack --stage dev --parameter =x",
-    ],
-)
-def test_a_parameter_that_is_none_is_refused(line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        command.main(line.split())
-    assert left.value.code == 2
-    assert "give Name=value" in capsys.readouterr().err
-
-
-def test_a_parameter_of_another_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        command.main(["finish", "--stage", "dev", "--parameter", "AlarmEmail=you@example.com"])
-    assert "--parameter is an option of stack alone" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("stage", "sentence"),
-    [
-        ("", "no stage is named: `make deploy STAGE=dev`"),
-        ("local", "the stage local is the laptop's"),
-        *(
-            (name, f"has no stage {name} whose RESONA_STAGE is {name}; it has dev, prod")
-            for name in ("Dev", "dev-1", "staging")
-        ),
-    ],
-)
-def test_a_stage_that_cannot_be_deployed_is_told_before_aws_is_asked(
-    stage: str, sentence: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("stage", ["", "local", "Dev", "dev-1", "staging"])
+def test_a_stage_that_cannot_be_deployed_is_told_before_aws_is_asked(stage: str) -> None:
     def connect() -> Cloud:
         raise AssertionError("AWS was asked")
 
-    assert command.main(["stack", "--stage", stage], connect) == 1
-    assert sentence in capsys.readouterr().err
-
-
-def test_an_interrupt_says_that_the_command_can_be_repeated(account: Account) -> None:
-    def connect() -> Cloud:
-        raise KeyboardInterrupt
-
-    object.__setattr__(account, "connect", connect)
-    assert account.types("finish --stage dev") == 130
-    assert "Interrupted: repeat the command, it continues." in account.err
-
-
-def test_the_real_connection_finds_account_region_and_partition(
-    moto_server: str, monkeypatch: pytest.MonkeyPatch, account: Account
-) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_server)
-    cloud = reach({"AWS_REGION": "eu-west-1"})
-    assert (cloud.account, cloud.region, cloud.partition) == (ACCOUNT, "eu-west-1", "aws")
-    assert cloud("iam").list_roles()["Roles"] == []
-    assert cloud("iam") is cloud("iam")
+    with pytest.raises(Trouble) as trouble:
+        enter(stage, connect)
+    told = f"there is no stage {stage!r} to deploy: .chalice/config.json has dev, prod (stages"
+    assert str(trouble.value).startswith(told)
 
 
 def test_the_stage_of_api_gateway_is_the_configuration_s() -> None:
@@ -341,7 +276,7 @@ def test_the_stage_of_api_gateway_is_the_configuration_s() -> None:
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_the_stages_of_the_configuration_can_be_deployed(stage: str) -> None:
-    hook.check_stage(stage, ROOT)
+    enter(stage, lambda: Cloud(Services(client_error("NoSuchEntity", "GetRole")), ACCOUNT, REGION))
     validate_configuration(
         Config(
             stage,
@@ -354,23 +289,17 @@ def test_the_stages_of_the_configuration_can_be_deployed(stage: str) -> None:
 @pytest.mark.parametrize("code", ["NoSuchEntity", "AccessDenied"])
 def test_the_region_of_a_stage_is_unknown_where_there_is_no_role_to_look_at(code: str) -> None:
     services = Services(client_error(code, "GetRole", 404))
-    hook.check_region(Cloud(services, ACCOUNT, REGION), Names("dev"))
+    enter("dev", lambda: Cloud(services, ACCOUNT, REGION))
     assert services.asked == ["iam"]
 
 
-@pytest.mark.parametrize("colon", [":", "%3A"])
-def test_the_region_of_a_stage_is_the_one_of_its_scheduler_s_role(colon: str) -> None:
-    arn = f"arn:aws:scheduler:us-east-1:{ACCOUNT}:schedule-group/resona-dev".replace(":", colon)
-    services = Services(
-        {
-            "Role": {
-                "AssumeRolePolicyDocument": {"Condition": {"StringEquals": {"aws:SourceArn": arn}}}
-            }
-        }
-    )
-    hook.check_region(Cloud(services, ACCOUNT, "us-east-1"), Names("dev"))
+def test_the_region_of_a_stage_is_the_one_of_its_scheduler_s_role() -> None:
+    arn = f"arn:aws:scheduler:us-east-1:{ACCOUNT}:schedule-group/resona-dev"
+    policy = {"Condition": {"StringEquals": {"aws:SourceArn": arn}}}
+    services = Services({"Role": {"AssumeRolePolicyDocument": policy}})
+    enter("dev", lambda: Cloud(services, ACCOUNT, "us-east-1"))
     with pytest.raises(
         Trouble,
         match="the stage dev is in us-east-1, not in eu-central-1: set AWS_REGION=us-east-1",
     ):
-        hook.check_region(Cloud(services, ACCOUNT, REGION), Names("dev"))
+        enter("dev", lambda: Cloud(services, ACCOUNT, REGION))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
+from click.testing import CliRunner
 from moto import mock_aws
 
 from chalicelib.aws import clients
@@ -25,23 +26,17 @@ NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 class Operator:
     """Who types commands: `out` and `err` are what the last one printed."""
 
-    capture: pytest.CaptureFixture[str]
     out: str = ""
     err: str = ""
 
     def types(self, line: str) -> int:
-        try:
-            code = keys.main(line.split())
-        except SystemExit as left:
-            code = int(str(left.code))
-        self.out, self.err = self.capture.readouterr()
-        return code
+        typed = CliRunner().invoke(keys.main, line.split())
+        self.out, self.err = typed.stdout, typed.stderr
+        return typed.exit_code
 
 
 @pytest.fixture
-def operator(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Operator]:
+def operator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator]:
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
@@ -59,7 +54,7 @@ def operator(
             for name in ("TableName", "AttributeDefinitions", "KeySchema", "BillingMode")
         }
         clients.dynamodb().create_table(**made)
-        yield Operator(capsys)
+        yield Operator()
 
 
 def store() -> ApiKeyStore:
@@ -87,8 +82,6 @@ def test_a_key_is_made_and_shown_once_alone_on_standard_output(operator: Operato
         ("read", {Scope.READ}),
         ("write", {Scope.WRITE}),
         ("read,write", set(Scope)),
-        ("write,read", set(Scope)),
-        ("read,read", {Scope.READ}),
     ],
 )
 def test_a_key_has_the_scopes_that_were_named(
@@ -148,34 +141,14 @@ def test_a_key_is_revoked_by_its_id_or_by_all_of_it_and_stays_so(operator: Opera
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        (
-            "create --stage prod --tenant acme --expires tomorrow",
-            "give days (90d), an instant with its offset",
-        ),
-        (
-            "create --stage prod --tenant acme --expires 2099-01-31T00:00:00",
-            "give days (90d), an instant with its offset",
-        ),
-        (
-            "create --stage prod --tenant acme --expires 2099-01-31",
-            "give days (90d), an instant with its offset",
-        ),
-        (
-            "create --stage prod --tenant acme --expires 0d",
-            "give days (90d), an instant with its offset",
-        ),
-        (
-            "create --stage prod --tenant acme --expires 2020-01-31T00:00:00Z",
-            "2020-01-31T00:00:00Z has passed",
-        ),
         ("revoke --stage prod 0123456789ab", "there is no key 0123456789ab at the stage prod"),
         (
             "list --stage dev",
-            "there is no table of keys for the stage dev in this account and region",
+            "the stage is not in this account and region: deploy it, or set AWS_REGION",
         ),
         (
             "create --stage dev --tenant acme",
-            "there is no table of keys for the stage dev in this account and region",
+            "the stage is not in this account and region: deploy it, or set AWS_REGION",
         ),
     ],
 )
@@ -192,16 +165,24 @@ def test_what_cannot_be_done_is_told_in_a_sentence(
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("create --tenant acme", "required: --stage"),
-        ("create --stage prod", "required: --tenant"),
-        ("create --stage Prod --tenant acme", "a stage is 1 to 16 lower-case letters and digits"),
+        ("create --tenant acme", "Missing option '--stage'"),
+        ("create --stage prod", "Missing option '--tenant'"),
         ("create --stage prod --tenant a#b", "a tenant is 1 to 63 of"),
-        ("create --stage prod --tenant acme --scopes admin", "give read, write, or read,write"),
-        ("create --stage prod --tenant acme --scopes ,", "give read, write, or read,write"),
-        ("revoke --stage prod", "required: key"),
+        ("create --stage prod --tenant acme --scopes admin", "'admin' is not one of"),
+        *(
+            (
+                f"create --stage prod --tenant acme --expires {text}",
+                "give days (90d), an instant with its offset",
+            )
+            for text in ("tomorrow", "2099-01-31T00:00:00", "2099-01-31", "0d")
+        ),
+        (
+            "create --stage prod --tenant acme --expires 2020-01-31T00:00:00Z",
+            "2020-01-31T00:00:00Z has passed",
+        ),
+        ("revoke --stage prod", "Missing argument 'KEY'"),
         ("revoke --stage prod short", "give a key's id, 12 letters and digits, or all of the key"),
-        ("delete --stage prod", "invalid choice"),
-        ("", "required: action"),
+        ("delete --stage prod", "No such command 'delete'"),
     ],
 )
 def test_what_is_typed_wrong_is_told(operator: Operator, line: str, says: str) -> None:
@@ -233,5 +214,5 @@ def test_the_region_is_that_of_either_variable(
 
 
 def test_days_are_counted_from_now() -> None:
-    assert keys.read_expiry("90d", NOW) == NOW + timedelta(days=90)
-    assert keys.read_expiry("never", NOW) is None
+    assert keys.expiry("90d", NOW) == NOW + timedelta(days=90)
+    assert keys.expiry("never", NOW) is None

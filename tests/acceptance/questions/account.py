@@ -136,8 +136,8 @@ def deployed(stage: Remote) -> Account:
         identity["Arn"].split(":")[1],
     )
     return Account(
-        cloud("scheduler"),
-        ApiKeyStore(cloud("dynamodb"), names.of("keys")),
+        cloud.client("scheduler"),
+        ApiKeyStore(cloud.client("dynamodb"), names.of("keys")),
         names.stack,
         cloud.arn("lambda", f"function:{names.of('wake')}"),
         f"arn:{cloud.partition}:iam::{cloud.account}:role/{names.of('scheduler')}",

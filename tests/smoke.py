@@ -1,22 +1,27 @@
 """Test a deployed stage as a client: keys are required, one job succeeds, one is retried and fails.
 
+    python -m tests.smoke --stage dev
+
 The first job calls the stage's own /health, the second a host that cannot exist. In the end both
-are deleted and the test's key is revoked, also when the test is interrupted.
+are deleted and the test's key is revoked, also when the test is interrupted. It needs only what
+`make run` installs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import click
 import requests
 
 from chalicelib.api.problems import NO_ROUTE, problem
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
-from infra.deploy.cloud import Cloud, Names, Trouble
+from chalicelib.runtime.clock import utc_now
+from infra.deploy.cloud import Cloud, Names, Trouble, enter, in_words
 
 TENANT = "resona-smoke"
 _KEY_LIVES = timedelta(minutes=15)
@@ -85,9 +90,10 @@ def smoke(
     names: Names,
     url: str,
     send: Callable[..., requests.Response] = requests.request,
+    clock: Callable[[], datetime] = utc_now,
 ) -> int:
     """Test the stage at a URL; return by how many milliseconds its job was late. Raises Trouble."""
-    keys, now = ApiKeyStore(cloud("dynamodb"), names.of("keys")), cloud.now()
+    keys, now = ApiKeyStore(cloud.client("dynamodb"), names.of("keys")), clock()
     key = new_key(names.stage)
     stranger = Caller(cloud, names, url, send)
     caller = replace(stranger, key=key.text)
@@ -109,8 +115,8 @@ def smoke(
             )
         return int(run["lateness_ms"])
     finally:
-        # If this fails, the key expires by itself.
-        keys.revoke(key.id, cloud.now())
+        # Should this fail, the key expires by itself.
+        keys.revoke(key.id, clock())
 
 
 def _run(caller: Caller, name: str, url: str, method: str) -> Any:
@@ -128,7 +134,7 @@ def _run(caller: Caller, name: str, url: str, method: str) -> Any:
     finally:
         status = caller.call("DELETE", path).status_code
         if status not in (204, 404):
-            caller.cloud.say(
+            click.echo(
                 f"The job {path} of the smoke test is not deleted ({status}): the next test does it"
             )
 
@@ -149,7 +155,36 @@ def _look_at_answers(stranger: Caller, caller: Caller) -> None:
         is_problem = reply.headers.get("content-type") == "application/problem+json"
         is_same = status != 404 or reply.text == problem(404, NO_ROUTE).body
         if reply.status_code != status or not is_problem or not is_same:
-            caller.cloud.say(
+            click.echo(
                 f"GET {path} {'with' if who.key else 'without'} a key is not answered as the API's "
                 f"description says: {reply.status_code} {reply.text[:200]}"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the test works with; `connect` None: AWS's usual credentials."""
+
+    connect: Callable[[], Cloud] | None = None
+    send: Callable[..., requests.Response] = requests.request
+    clock: Callable[[], datetime] = utc_now
+
+
+@click.command(help=__doc__)
+@click.option("--stage", required=True, help="dev, prod, or one of your own")
+@click.pass_obj
+def main(means: Means | None, stage: str) -> None:
+    """Test a stage. Raises Trouble."""
+    means = means or Means()
+    with in_words():
+        cloud, names = enter(stage, means.connect)
+        api = cloud.api(names)
+        if api is None:
+            raise Trouble(f"no API {names.stack} in {cloud.region}: `make deploy STAGE={stage}`")
+        click.echo("Testing: one job is to succeed, one to be retried and fail")
+        late = smoke(cloud, names, cloud.url(api), means.send, means.clock)
+    click.echo(f"It fired {late} ms after its time; the jobs and the key of the test are gone")
+
+
+if __name__ == "__main__":
+    main()

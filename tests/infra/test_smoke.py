@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +14,8 @@ from responses import matchers
 
 from chalicelib.api.routing import backend
 from chalicelib.domain.run import AttemptResult, Outcome
-from infra.deploy import smoke
 from infra.deploy.cloud import Cloud, Names, Trouble
+from tests import smoke
 from tests.environment import ok, status
 from tests.infra.account import Account, Stage, reply
 from tests.infra.cloudformation import ACCOUNT, REGION
@@ -29,21 +29,17 @@ class SmokeTester:
     """Runs the smoke test against a stage."""
 
     stage: Stage
-    client: Any
-    told: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.cloud = Cloud(
-            self.client,
-            ACCOUNT,
-            REGION,
-            say=self.told.append,
-            sleep=self.stage.sleep,
-            now=self.stage.env.clock,
-        )
+    cloud: Cloud
+    capture: pytest.CaptureFixture[str]
 
     def test(self, send: Callable[..., requests.Response] | None = None) -> int:
-        return smoke.smoke(self.cloud, NAMES, URL, send or self.stage.send)
+        return smoke.smoke(
+            self.cloud, NAMES, URL, send or self.stage.send, clock=self.stage.env.clock
+        )
+
+    @property
+    def told(self) -> list[str]:
+        return self.capture.readouterr().out.splitlines()
 
     def is_clean(self) -> bool:
         revoked = [record.revoked_at is not None for record in self.stage.keys.all()]
@@ -56,14 +52,14 @@ class SmokeTester:
 
 
 @pytest.fixture
-def tester(account: Account) -> Iterator[SmokeTester]:
+def tester(account: Account, capsys: pytest.CaptureFixture[str]) -> Iterator[SmokeTester]:
     account.client("dynamodb").create_table(
         TableName="resona-dev-keys",
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    yield SmokeTester(account.stage, account.client)
+    yield SmokeTester(account.stage, account.connect(), capsys)
 
 
 def test_one_job_succeeds_and_one_is_retried_and_fails_and_nothing_of_them_is_left(
