@@ -5,7 +5,7 @@ import os
 from chalice.app import Chalice
 
 from chalicelib.api import cors, routing
-from chalicelib.api.routes import bulk, documentation, health, jobs, runs, secrets, triggers
+from chalicelib.api.routes import bulk, console, documentation, health, jobs, runs, secrets, triggers
 from chalicelib.aws import clients
 from chalicelib.handlers import authorizer, composition
 
@@ -20,6 +20,7 @@ for blueprint in (
     secrets.routes,
     health.routes,
     documentation.routes,
+    console.routes,
 ):
     app.register_blueprint(blueprint)
 cors.serve_preflights(app)

@@ -118,7 +118,7 @@ class Operation:
     refuses: tuple[int, ...]
 
 
-# Every operation by its method and path.
+# Every operation of the API by its method and path; the console's routes are none.
 operations: dict[tuple[str, str], Operation] = {}
 
 
@@ -187,12 +187,14 @@ def route(
     refuses: tuple[int, ...] = (),
     scope: Scope | None = None,
     open_to_all: bool = False,
+    is_described: bool = True,
 ) -> Callable[[View], View]:
     """Serve a view at a path. It is given a Call and the path's parameters.
 
     `query` has the rule of each parameter that the route knows. A key needs the scope `read` for a
     GET and `write` for other methods, unless `scope` says otherwise; a route that is `open_to_all`
-    needs no key. `Operation` documents the other arguments.
+    needs no key. OpenAPI leaves out a route that is not `is_described`: a page's own files are no
+    part of the API. `Operation` documents the other arguments.
     """
     needed = None if open_to_all else scope or (Scope.READ if method == "GET" else Scope.WRITE)
 
@@ -200,7 +202,8 @@ def route(
         operation = Operation(
             method, path, view, needed, query, body, answers, takes, gives, refuses
         )
-        operations[method, path] = operation
+        if is_described:
+            operations[method, path] = operation
         _serve(blueprint, operation)
         return view
 

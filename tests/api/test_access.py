@@ -23,6 +23,7 @@ from chalice.config import Config
 from chalice.deploy.swagger import CFNSwaggerGenerator
 
 from app import app
+from chalicelib.api.console.files import version
 from chalicelib.api.routing import backend, operations
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.domain.api_keys import Key, Scope, StoredApiKey, new_key
@@ -31,6 +32,7 @@ from chalicelib.handlers.authorizer import Authenticator
 from infra.local.gateway import Handler, Server
 from tests.api.conftest import ROUTES as API_ROUTES
 from tests.api.conftest import job
+from tests.api.described import UNDESCRIBED
 from tests.cloud import DynamoDB, client_error
 from tests.environment import Environment, ok
 
@@ -77,6 +79,8 @@ ROWS = {
     ("GET", "/health"): Row(200),
     ("GET", "/openapi.json"): Row(200),
     ("GET", "/docs"): Row(200),
+    ("GET", "/console"): Row(200),
+    ("GET", "/console/{build}/{name}"): Row(200, at=f"/console/{version()}/app.js"),
 }
 # What OPTIONS answers at every path, `test_cors` says: it is the same to everybody.
 ROUTES = sorted(
@@ -86,6 +90,7 @@ ROUTES = sorted(
     if method != "OPTIONS"
 )
 scopes = {route: operation.scope for route, operation in operations.items()}
+scopes |= {("GET", path): None for path in UNDESCRIBED}
 # HEAD is served wherever GET is, to the same keys and with the same status.
 ROWS |= {("HEAD", path): row for (method, path), row in ROWS.items() if method == "GET"}
 scopes |= {("HEAD", path): scope for (method, path), scope in scopes.items() if method == "GET"}
@@ -202,7 +207,7 @@ def test_these_routes_are_open_and_no_others() -> None:
     assert set(OPEN) == {
         (method, path)
         for method in ("GET", "HEAD")
-        for path in ("/health", "/openapi.json", "/docs")
+        for path in ("/health", "/openapi.json", "/docs", *UNDESCRIBED)
     }
 
 

@@ -1,0 +1,152 @@
+// Calls of Resona's API, with the key of this tab.
+
+import { parse } from "./format.js";
+
+// The page is /console on a laptop and /api/console on a stage: the API is beside it.
+const BASE = new URL("./", location.href);
+const KEY = "resona.key";
+
+/** An answer that is none: what was refused and why. `status` 0: Resona did not answer. */
+export class Problem extends Error {
+  constructor(status, detail, errors = []) {
+    super(detail);
+    this.status = status;
+    this.errors = errors;
+  }
+}
+
+function session() {
+  try {
+    return sessionStorage;
+  } catch {
+    return null;
+  }
+}
+
+/** What this tab may do: `open` (no key is asked for), `write`, `read`, or `none`. */
+class Access {
+  constructor() {
+    this.access = this.key() ? "write" : "open";
+    this.listeners = new Set();
+    this.checked = false;
+  }
+
+  key() {
+    return session()?.getItem(KEY) || null;
+  }
+
+  listen(listener) {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  become(access) {
+    if (access === this.access) return;
+    this.access = access;
+    for (const listener of this.listeners) listener(access);
+  }
+
+  /** Take a key: raises Problem if it opens nothing. */
+  async take(text) {
+    await call("GET", "/jobs?limit=1", { key: text });
+    session()?.setItem(KEY, text);
+    await this.check();
+  }
+
+  /** Find out whether the key may write: nothing is sent back for HEAD but a status. */
+  async check() {
+    this.checked = true;
+    if (!this.key()) return;
+    const headers = { Authorization: `Bearer ${this.key()}` };
+    const answer = await fetch(at("/signing-secret"), { method: "HEAD", headers });
+    if (answer.status === 403) this.become("read");
+    else if (answer.ok) this.become("write");
+  }
+
+  forget() {
+    session()?.removeItem(KEY);
+    this.become("none");
+  }
+}
+
+export const keyring = new Access();
+
+let offset = 0;
+
+/** Return the time by Resona's clock, in milliseconds. */
+export function now() {
+  return Date.now() + offset;
+}
+
+function readClock(answer) {
+  const told = Date.parse(answer.headers.get("Date") || "");
+  // A header has whole seconds: what differs by less is no difference.
+  if (told) offset = Math.abs(told - Date.now()) > 2000 ? told - Date.now() : 0;
+}
+
+function at(path) {
+  return new URL(path.slice(1), BASE);
+}
+
+/** Return the URL of a path of the API, for commands to copy. */
+export function url(path) {
+  return at(path).href;
+}
+
+/** Call the API. Returns its answer's data, and the cursor of the next page. Raises Problem. */
+export async function call(method, path, { body, key = keyring.key(), signal } = {}) {
+  const headers = {};
+  if (key) headers.Authorization = `Bearer ${key}`;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let answer;
+  let text;
+  try {
+    answer = await fetch(at(path), {
+      method,
+      headers,
+      signal,
+      body,
+      cache: "no-store",
+      credentials: "omit",
+    });
+    text = await answer.text();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Problem(0, "Resona does not answer. Is it running, and is there a network?");
+  }
+  readClock(answer);
+  const data = read(text);
+  if (!answer.ok) {
+    if (answer.status === 401) keyring.become("none");
+    const detail = data?.detail || `Resona answered ${answer.status}.`;
+    throw new Problem(answer.status, detail, data?.errors);
+  }
+  return { data, next: cursor(answer.headers.get("Link")) };
+}
+
+function read(text) {
+  try {
+    return text ? parse(text) : null;
+  } catch {
+    return null;
+  }
+}
+
+function cursor(link) {
+  const found = /<([^>]+)>;\s*rel="next"/.exec(link || "");
+  return found ? new URL(found[1], BASE).searchParams.get("cursor") : null;
+}
+
+/** Return a path with a query; parameters without a value are left out. */
+export function path(text, query) {
+  const given = Object.entries(query).filter(([, value]) => value);
+  return given.length ? `${text}?${new URLSearchParams(given)}` : text;
+}
+
+export function get(text, signal) {
+  return call("GET", text, { signal });
+}
+
+export function post(text, body) {
+  return call("POST", text, { body: body === undefined ? undefined : JSON.stringify(body) });
+}

@@ -1,0 +1,172 @@
+// The frame of the console: its head, its screens by their addresses, and the keyboard.
+
+import { render } from "./preact.js";
+import { useEffect, useRef, useState } from "./preact-hooks.js";
+import { keyring } from "./api.js";
+import { Form } from "./form.js";
+import { JobScreen } from "./job.js";
+import { Jobs } from "./jobs.js";
+import { KeyScreen } from "./key.js";
+import { Overview } from "./overview.js";
+import { keep, kept, to, useAccess, useAddress } from "./state.js";
+import { Dialog, Heading, html, Said, WHY_NOT } from "./ui.js";
+
+const THEMES = { system: "System theme", light: "Light theme", dark: "Dark theme" };
+const ICONS = {
+  system: html`<circle cx="8" cy="8" r="6" /><path class="full" d="M8 2a6 6 0 010 12z" />`,
+  light: html`<circle cx="8" cy="8" r="3" /><path
+      d="M8 1v1.6M8 13.4V15M1 8h1.6M13.4 8H15M3 3l1.2 1.2M11.8 11.8L13 13M13 3l-1.2 1.2M4.2 11.8L3 13"
+    />`,
+  dark: html`<path d="M13.5 9.8A6 6 0 016.2 2.5a6 6 0 107.3 7.3z" />`,
+};
+
+function ThemeSwitch() {
+  const [theme, set] = useState(kept("localStorage", "resona.theme") || "system");
+  const names = Object.keys(THEMES);
+  function turn() {
+    const next = names[(names.indexOf(theme) + 1) % names.length];
+    keep("localStorage", "resona.theme", next === "system" ? null : next);
+    if (next === "system") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = next;
+    set(next);
+  }
+  const label = `${THEMES[theme]}; switch`;
+  return html`<button type="button" class="quiet icon" onClick=${turn} aria-label=${label} title=${label}>
+    <svg viewBox="0 0 16 16" aria-hidden="true">${ICONS[theme]}</svg>
+  </button>`;
+}
+
+const KEYS = [
+  ["g then o", "Overview"],
+  ["g then j", "Jobs"],
+  ["n", "New job"],
+  ["/", "Search the jobs"],
+  ["j, k", "Next and previous row of a list"],
+  ["x", "Select the row, in the list of jobs"],
+  ["Enter", "Open the row"],
+  ["Ctrl Enter", "Save, in a form"],
+  ["Esc", "Close what is open"],
+  ["?", "This list"],
+];
+
+function Keys({ onClose }) {
+  return html`<${Dialog} title="Keyboard" onClose=${onClose}>
+    <dl class="keys">
+      ${KEYS.map(([key, what]) => html`<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`)}
+    </dl>
+    <p class="buttons"><button type="button" onClick=${onClose}>Close</button></p>
+  <//>`;
+}
+
+/** Move the focus by one row of the list. */
+function step(by) {
+  const rows = [...document.querySelectorAll("[data-row]")];
+  const at = rows.findIndex((row) => row.contains(document.activeElement));
+  const next = rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(Math.max(at + by, 0), rows.length - 1)];
+  next?.querySelector("[data-main]")?.focus();
+}
+
+function useKeyboard(show) {
+  const before = useRef("");
+  useEffect(() => {
+    function press(event) {
+      const isText = /^(input|textarea|select)$/i.test(event.target.tagName) && event.target.type !== "checkbox";
+      if (event.ctrlKey || event.metaKey || event.altKey || isText) return;
+      if (document.querySelector("dialog[open]")) return;
+      const row = document.activeElement?.closest?.("[data-row]");
+      const does = {
+        "?": () => show(true),
+        n: () => go("/jobs/new"),
+        j: () => (before.current === "g" ? go("/jobs") : step(1)),
+        k: () => step(-1),
+        o: () => before.current === "g" && go("/"),
+        x: () => row?.querySelector("input[type=checkbox]")?.click(),
+        "/": () => {
+          const search = document.querySelector("input[type=search]");
+          if (search) search.focus();
+          else go("/jobs");
+        },
+      };
+      const act = does[event.key];
+      if (act) {
+        event.preventDefault();
+        act();
+      }
+      before.current = event.key;
+    }
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  }, []);
+}
+
+function go(path) {
+  location.hash = to(path);
+}
+
+function Screen({ path, query }) {
+  const parts = path.split("/").filter(Boolean).map(decode);
+  const [first, id, rest, run] = parts;
+  if (parts.length === 0) return html`<${Overview} query=${query} />`;
+  if (first === "key") return html`<${KeyScreen} />`;
+  if (first !== "jobs") return html`<${Lost} />`;
+  if (parts.length === 1) return html`<${Jobs} query=${query} />`;
+  if (id === "new") return html`<${Form} key=${`new ${query}`} from=${query.get("from")} isFirst=${query.has("first")} />`;
+  if (rest === "edit") return html`<${Form} key=${`edit ${id}`} id=${id} />`;
+  return html`<${JobScreen} key=${id} id=${id} run=${rest === "runs" ? run : null} query=${query} />`;
+}
+
+function decode(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+function Lost() {
+  return html`<${Heading} title="There is no such page" />
+    <p>Go to the <a href="#/">overview</a> or the <a href="#/jobs">jobs</a>.</p>`;
+}
+
+function App() {
+  const { path, query } = useAddress();
+  const access = useAccess();
+  const [keys, showKeys] = useState(false);
+  const screen = path.split("/").slice(0, 4).join("/");
+  const isFirst = useRef(true);
+  useKeyboard(showKeys);
+  useEffect(() => {
+    if (isFirst.current) isFirst.current = false;
+    else document.querySelector("main h1")?.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }, [screen]);
+  const isKey = access === "none" || path === "/key";
+  const here = (prefix) => (!isKey && (prefix === "/" ? path === "/" : path.startsWith(prefix)) ? "page" : null);
+  return html`
+    <a class="skip" href="#main" onClick=${(event) => {
+      event.preventDefault();
+      document.querySelector("main h1")?.focus();
+    }}>To the content</a>
+    <header>
+      <a class="brand" href="#/"><svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="6.5" /><path
+        d="M8 4.5V8l2.5 1.8" /></svg>Resona</a>
+      <nav aria-label="Screens">
+        <a href="#/" aria-current=${here("/")}>Overview</a>
+        <a href="#/jobs" aria-current=${path === "/jobs/new" ? null : here("/jobs")}>Jobs</a>
+        <a href="#/jobs/new" aria-current=${path === "/jobs/new" ? here("/jobs") : null}>New job</a>
+      </nav>
+      <span class="grow"></span>
+      ${keyring.key() && html`<a class="key" href="#/key">${access === "read" ? "Read-only key" : "Key"}</a>`}
+      <a class="docs" href="docs">API</a>
+      <button type="button" class="quiet icon wide-only" onClick=${() => showKeys(true)} aria-label="Keyboard" title="Keyboard: ?">?</button>
+      <${ThemeSwitch} />
+    </header>
+    ${access === "read" && !isKey && html`<p class="banner">${WHY_NOT} <a href="#/key">Change the key</a></p>`}
+    <main id="main">${isKey ? html`<${KeyScreen} />` : html`<${Screen} path=${path} query=${query} />`}</main>
+    <${Said} />
+    ${keys && html`<${Keys} onClose=${() => showKeys(false)} />`}
+  `;
+}
+
+if (keyring.key()) keyring.check().catch(() => undefined);
+render(html`<${App} />`, document.getElementById("app"));

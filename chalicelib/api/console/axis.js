@@ -1,0 +1,56 @@
+// A time axis: what went wrong and what was sent on the left of now, what comes due on the right.
+
+import { moment, relative, whole } from "./format.js";
+import { html } from "./ui.js";
+
+export const SPANS = { "1h": 3_600_000, "24h": 86_400_000, "7d": 604_800_000 };
+export const SPAN_WORDS = { "1h": "1 hour", "24h": "24 hours", "7d": "7 days" };
+
+// How many columns the marks stand in, and how many marks a column shows.
+const COLUMNS = 96;
+const HIGHEST = 5;
+
+/** Return the shortest span in which most of what is next comes due. */
+export function fitting(times, now) {
+  const ahead = times.filter((time) => time >= now).sort((a, b) => a - b);
+  const wanted = ahead[Math.min(ahead.length, 6) - 1];
+  const found = Object.keys(SPANS).find((name) => wanted !== undefined && wanted - now <= SPANS[name]);
+  return found || "24h";
+}
+
+/** Marks are `{at, kind, title, href}`; one outside the span is left out. */
+export function Axis({ marks, now, span, label }) {
+  const width = SPANS[span];
+  const columns = new Map();
+  for (const mark of [...marks].sort((a, b) => a.at - b.at)) {
+    const place = (mark.at - now + width) / (2 * width);
+    if (place < 0 || place > 1) continue;
+    const column = Math.min(Math.floor(place * COLUMNS), COLUMNS - 1);
+    columns.set(column, [...(columns.get(column) || []), mark]);
+  }
+  return html`<figure class="axis" role="img" aria-label=${label}>
+    <div class="marks" aria-hidden="true">
+      ${[...columns].map(
+        ([column, found]) => html`<div class="column" key=${column} style=${{ left: `${((column + 0.5) / COLUMNS) * 100}%` }}>
+          ${found.length > HIGHEST && html`<span class="more">${found.length}</span>`}
+          ${found.slice(0, HIGHEST).map(
+            (mark) => html`<a tabindex="-1" class="mark ${mark.kind}" href=${mark.href} title=${mark.title}></a>`,
+          )}
+        </div>`,
+      )}
+      <div class="now"></div>
+    </div>
+    <div class="ticks" aria-hidden="true">
+      ${[-1, -0.5, 0, 0.5, 1].map((part) => {
+        const at = new Date(now + part * width);
+        const words = part === 0 ? "now" : moment(at, now).replace(/:\d\d$/, (end, offset, text) => (text.split(":").length > 2 ? "" : end));
+        return html`<span title=${whole(at)} class=${part === 0 ? "is-now" : ""}>${words}</span>`;
+      })}
+    </div>
+  </figure>`;
+}
+
+/** Say when a mark is or was. */
+export function when(iso, now) {
+  return `${moment(iso, now)}, ${relative(iso, now)}`;
+}

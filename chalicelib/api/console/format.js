@@ -1,0 +1,274 @@
+// Words for times, schedules and runs. Pure functions: nothing here reads the page or the network.
+
+/** The viewer's time zone. */
+export const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+
+/** Parse JSON, keeping numbers that JavaScript would round as they were written. */
+export function parse(text) {
+  return JSON.parse(text, (_, value, context) =>
+    typeof value === "number" && context && JSON.rawJSON && String(value) !== context.source
+      ? JSON.rawJSON(context.source)
+      : value,
+  );
+}
+
+/** Lay out JSON text; null if it is not JSON, or a single word or number. */
+export function laidOut(text) {
+  if (!/^\s*[[{]/.test(text)) return null;
+  try {
+    return JSON.stringify(parse(text), null, 2);
+  } catch {
+    return null;
+  }
+}
+
+const formats = new Map();
+
+function format(zone, options) {
+  const name = `${zone} ${JSON.stringify(options)}`;
+  if (!formats.has(name)) {
+    formats.set(name, new Intl.DateTimeFormat("en-GB", { timeZone: zone, ...options }));
+  }
+  return formats.get(name);
+}
+
+const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+const DAY = { weekday: "short", day: "numeric", month: "short" };
+const DATE = { year: "numeric", month: "2-digit", day: "2-digit" };
+
+function day(instant, zone) {
+  return format(zone, DATE).format(instant);
+}
+
+/** Return the time of day in a zone, with the day if it is not today. */
+export function moment(iso, now, zone = ZONE) {
+  const instant = new Date(iso);
+  const time = format(zone, TIME).format(instant).replace(/:00$/, "");
+  if (day(instant, zone) === day(now, zone)) return time;
+  const year = instant.getFullYear() !== new Date(now).getFullYear();
+  const date = format(zone, year ? { ...DAY, year: "numeric" } : DAY).format(instant);
+  return `${date.replace(",", "")}, ${time}`;
+}
+
+/** Return a whole date and time with its zone, for titles and details. */
+export function whole(iso, zone = ZONE) {
+  const options = { ...DAY, year: "numeric", ...TIME, timeZoneName: "short" };
+  return format(zone, options).format(new Date(iso));
+}
+
+/** Return the value of an input for date and time: 2026-12-01T10:00:00 in a zone. */
+export function wall(iso, zone) {
+  const options = { ...DATE, ...TIME };
+  const parts = Object.fromEntries(
+    format(zone, options)
+      .formatToParts(new Date(iso))
+      .map((part) => [part.type, part.value]),
+  );
+  return `${parts.year}-${parts.month}-${parts.day}T${parts.hour}:${parts.minute}:${parts.second}`;
+}
+
+/** Return a duration in its two largest units: 146 ms, 1.2 s, 3 min 5 s, 2 h, 4 d 3 h. */
+export function duration(ms) {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 10_000) return `${(ms / 1000).toFixed(1).replace(".0", "")} s`;
+  return span(ms);
+}
+
+function span(ms) {
+  const units = [
+    ["d", 86_400],
+    ["h", 3600],
+    ["min", 60],
+    ["s", 1],
+  ];
+  let seconds = Math.round(ms / 1000);
+  const first = units.findIndex(([, size]) => seconds >= size);
+  if (first < 0) return "0 s";
+  const parts = [];
+  for (const [unit, size] of units.slice(first, first + 2)) {
+    const count = Math.floor(seconds / size);
+    seconds -= count * size;
+    if (count) parts.push(`${count} ${unit}`);
+  }
+  return parts.join(" ");
+}
+
+/** Return how far an instant is from now: "in 3 min 5 s", "2 h ago". */
+export function relative(iso, now) {
+  const ms = new Date(iso) - now;
+  if (Math.abs(ms) < 1000) return "now";
+  return ms > 0 ? `in ${span(ms)}` : `${span(-ms)} ago`;
+}
+
+const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const MONTHS = (
+  "January February March April May June July August September October November December"
+).split(" ");
+const MACROS = {
+  "@hourly": "0 * * * *",
+  "@daily": "0 0 * * *",
+  "@midnight": "0 0 * * *",
+  "@weekly": "0 0 * * 0",
+  "@monthly": "0 0 1 * *",
+  "@yearly": "0 0 1 1 *",
+  "@annually": "0 0 1 1 *",
+};
+
+/** Return a cron expression in words; null for one that has no short words, to be shown itself. */
+export function cronWords(cron) {
+  const text = cron.trim().toLowerCase();
+  const fields = (MACROS[text] || text).split(/\s+/);
+  if (fields.length !== 5) return null;
+  const [minute, hour, dayOfMonth, month, dayOfWeek] = fields;
+  const days = dayWords(dayOfMonth, month, dayOfWeek);
+  const times = days === null ? null : timeWords(minute, hour, days === "");
+  return times === null ? null : [days, times].filter(Boolean).join(" ");
+}
+
+function numbers(field, names = []) {
+  const read = (word) => {
+    const named = names.findIndex((name) => name.slice(0, 3).toLowerCase() === word);
+    return named >= 0 ? named : /^\d+$/.test(word) ? Number(word) : Number.NaN;
+  };
+  const found = field.split(",").map(read);
+  return found.some(Number.isNaN) ? null : found;
+}
+
+function timeWords(minute, hour, daily) {
+  const step = /^\*\/(\d+)$/.exec(minute);
+  if (hour === "*" && (minute === "*" || (step && 60 % step[1] === 0))) {
+    const size = step ? Number(step[1]) : 1;
+    return size === 1 ? "every minute" : size === 60 ? "every hour" : `every ${size} minutes`;
+  }
+  const minutes = numbers(minute);
+  if (minutes === null) return null;
+  const past = minutes.map((each) => `:${pad(each)}`).join(", ");
+  const at = past === ":00" ? "" : ` at ${past}`;
+  if (hour === "*") return `every hour${at}`;
+  const steps = /^\*\/(\d+)$/.exec(hour);
+  if (steps && 24 % steps[1] === 0 && Number(steps[1]) > 1) return `every ${steps[1]} hours${at}`;
+  const hours = numbers(hour);
+  if (hours === null || hours.length * minutes.length > 4) return null;
+  const times = hours.flatMap((each) => minutes.map((other) => `${pad(each)}:${pad(other)}`));
+  return `${daily ? "daily " : ""}at ${times.sort().join(", ")}`;
+}
+
+function dayWords(dayOfMonth, month, dayOfWeek) {
+  const monthly = numbers(dayOfMonth);
+  if (dayOfMonth === "*" && month === "*") {
+    if (dayOfWeek === "*") return "";
+    if (dayOfWeek === "1-5" || dayOfWeek === "mon-fri") return "weekdays";
+    const found = numbers(dayOfWeek, DAYS);
+    if (found === null || found.some((each) => each > 7)) return null;
+    const weekly = found.map((each) => each % 7);
+    if (weekly.length === 2 && weekly.includes(0) && weekly.includes(6)) return "weekends";
+    if (weekly.length === 1) return `${DAYS[weekly[0]]}s`;
+    return weekly.map((each) => DAYS[each].slice(0, 3)).join(", ");
+  }
+  if (dayOfWeek !== "*" || monthly === null || monthly.length > 3) return null;
+  if (month === "*") return `on day ${monthly.join(", ")} of each month`;
+  const months = numbers(month, ["", ...MONTHS]);
+  if (months === null || months.length > 1 || monthly.length > 1) return null;
+  return `every year on ${monthly[0]} ${MONTHS[months[0] - 1]}`;
+}
+
+function pad(number) {
+  return String(number).padStart(2, "0");
+}
+
+/** Return the last part of a zone's name: Berlin. */
+export function city(zone) {
+  return zone.split("/").pop().replaceAll("_", " ");
+}
+
+/** Return a job's schedule in words. */
+export function scheduleWords(trigger, now) {
+  if (trigger.type !== "cron") return `once, ${moment(trigger.fields.date, now)}`;
+  const { cron, timezone } = trigger.fields;
+  return `${cronWords(cron) || cron}, ${city(timezone)}`;
+}
+
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function answered(attempt) {
+  return capital(attempt.error || `the attempt ended as ${attempt.outcome.replaceAll("_", " ")}`);
+}
+
+/** Say in one sentence how a run ended or where it stands. */
+export function why(run, now) {
+  const last = run.attempts.at(-1);
+  switch (run.status) {
+    case "missed":
+      return missed(run, now);
+    case "skipped":
+      return run.reason === "overlap"
+        ? "Skipped: its previous run was not finished when it came due."
+        : "Skipped: 32 runs of the job were unfinished when it came due.";
+    case "failed":
+      return failed(run, last);
+    case "retrying":
+      return last
+        ? `${answered(last)}; attempt ${last.number + 1} follows ${relative(run.next_attempt_at, now)}.`
+        : "It will be tried again.";
+    case "succeeded":
+      return last ? `The target answered ${last.status_code}.` : "It succeeded.";
+    case "running":
+      return "It was sent; the target has not answered yet.";
+    default:
+      return "It waits to be sent.";
+  }
+}
+
+function missed(run, now) {
+  const { missed_count: count, last_scheduled_time: until } = run;
+  if (count > 1) {
+    const [from, to] = [moment(run.scheduled_time, now), moment(until, now)];
+    return `${count} occurrences from ${from} to ${to} were noticed too late to be sent.`;
+  }
+  const late = run.finished_at ? new Date(run.finished_at) - new Date(run.scheduled_time) : 0;
+  const noticed = late > 0 ? `noticed ${span(late)} after its due time` : "noticed after its due time";
+  return `Not sent: it was ${noticed}, later than the job allows.`;
+}
+
+function failed(run, last) {
+  if (!last) return "It was not sent: the job was paused, changed or deleted.";
+  const count = run.attempts.length;
+  if (run.reason === "superseded") {
+    return `${answered(last)}; not retried, since the job was paused, changed or deleted.`;
+  }
+  if (run.reason === "attempts_exhausted" || count > 1) {
+    return `${answered(last)}${count > 1 ? ` at the last of ${count} attempts` : ""}.`;
+  }
+  return `${answered(last)}; that is not retried.`;
+}
+
+function quoted(text) {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** Return a curl command for a request; a body that is no text is sent as JSON. */
+export function curl({ url, method, headers, body }) {
+  const lines = [`curl -sS -X ${method} ${quoted(url)}`];
+  const named = Object.keys(headers).some((name) => name.toLowerCase() === "content-type");
+  const isText = typeof body === "string";
+  const sent = body === null || body === undefined ? null : isText ? body : JSON.stringify(body);
+  if (sent !== null && !isText && !named) lines.push("-H 'Content-Type: application/json'");
+  for (const [name, value] of Object.entries(headers)) lines.push(`-H ${quoted(`${name}: ${value}`)}`);
+  if (sent !== null) lines.push(`--data-raw ${quoted(sent)}`);
+  return lines.join(" \\\n  ");
+}
+
+/** Lay out bytes in base64 as a hex dump. */
+export function hexDump(base64) {
+  const bytes = Uint8Array.from(atob(base64), (sign) => sign.charCodeAt(0));
+  const rows = [];
+  for (let at = 0; at < bytes.length; at += 16) {
+    const row = [...bytes.slice(at, at + 16)];
+    const hex = row.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+    const text = row.map((byte) => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : ".")).join("");
+    rows.push(`${at.toString(16).padStart(4, "0")}  ${hex.padEnd(47)}  ${text}`);
+  }
+  return rows.join("\n");
+}

@@ -1,0 +1,203 @@
+// What every screen is made of.
+
+import htm from "./htm.js";
+import { h } from "./preact.js";
+import { useEffect, useLayoutEffect, useRef, useState } from "./preact-hooks.js";
+import { moment, relative, whole, ZONE } from "./format.js";
+import { useAccess } from "./state.js";
+
+export const html = htm.bind(h);
+
+// Signs that are not seen, or that turn the order of others: a target may send any.
+const HIDDEN =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+/** Text of a user or a target: as it is, its invisible signs by their numbers. */
+export function Text({ of }) {
+  const text = String(of);
+  const parts = [];
+  let from = 0;
+  for (const found of text.matchAll(HIDDEN)) {
+    const name = `U+${found[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+    parts.push(text.slice(from, found.index), html`<span class="hidden-sign">${name}</span>`);
+    from = found.index + found[0].length;
+  }
+  parts.push(text.slice(from));
+  return html`<bdi>${parts}</bdi>`;
+}
+
+const SHAPES = {
+  succeeded: html`<circle cx="8" cy="8" r="6.5" /><path d="M5 8.2l2.2 2.2L11 6" />`,
+  failed: html`<path d="M8 1.2L14.8 8 8 14.8 1.2 8z" /><path d="M6 6l4 4M10 6l-4 4" />`,
+  missed: html`<path d="M8 1.8l6.6 12H1.4z" /><path d="M8 6v4M8 11.6v.4" />`,
+  overdue: html`<circle cx="8" cy="8" r="6.5" stroke-dasharray="3 2" /><path d="M8 4.5V8l2.4 1.6" />`,
+  skipped: html`<path d="M2 4l5 4-5 4zM8 4l5 4-5 4zM14.2 4v8" />`,
+  active: html`<circle cx="8" cy="8" r="6.5" /><circle class="full" cx="8" cy="8" r="2.6" />`,
+  paused: html`<circle cx="8" cy="8" r="6.5" /><path d="M6.3 5.5v5M9.7 5.5v5" />`,
+  waiting: html`<circle cx="8" cy="8" r="6.5" stroke-dasharray="2 2.1" />`,
+  running: html`<circle cx="8" cy="8" r="6.5" /><path class="full" d="M8 1.5a6.5 6.5 0 010 13z" />`,
+  retrying: html`<path d="M13.6 9.5A6 6 0 118 2c2 0 3.6.9 4.8 2.4M13.4 1.4v3.4H10" />`,
+};
+SHAPES.completed = SHAPES.succeeded;
+SHAPES.queued = SHAPES.waiting;
+
+/** A status by its shape and its word. */
+export function Status({ of, word = of, bare = false }) {
+  return html`<span class="status ${of}"
+    ><svg viewBox="0 0 16 16" aria-hidden="true">${SHAPES[of] || SHAPES.waiting}</svg
+    >${bare ? html`<span class="unseen">${word}</span>` : word}</span
+  >`;
+}
+
+/** An instant in the viewer's zone; its title has the whole date. */
+export function Time({ of, now, zone = ZONE }) {
+  return html`<time dateTime=${of} title=${whole(of, zone)}>${moment(of, now, zone)}</time>`;
+}
+
+/** How far an instant is from now. */
+export function Relative({ of, now }) {
+  return html`<time dateTime=${of} title=${whole(of)}>${relative(of, now)}</time>`;
+}
+
+export const WHY_NOT =
+  "This key may only read. To change anything, use a key with the scope write.";
+
+/** A button that says why it cannot be used, to a key that may only read. */
+export function Change({ onClick, children, kind = "", title, type = "button", disabled = false }) {
+  const reads = useAccess() === "read";
+  const click = (event) => {
+    if (reads || disabled) event.preventDefault();
+    else onClick?.(event);
+  };
+  return html`<button
+    type=${type}
+    class=${kind}
+    aria-disabled=${reads || disabled ? "true" : null}
+    title=${reads ? WHY_NOT : title}
+    onClick=${click}
+  >
+    ${children}
+  </button>`;
+}
+
+/** A link that looks like a button, to a screen that changes something. */
+export function ChangeLink({ href, children, kind = "" }) {
+  const reads = useAccess() === "read";
+  return reads
+    ? html`<a class="button ${kind}" role="link" aria-disabled="true" tabindex="0" title=${WHY_NOT}>${children}</a>`
+    : html`<a class="button ${kind}" href=${href}>${children}</a>`;
+}
+
+/** A button that copies a text. */
+export function Copy({ text, what }) {
+  const [done, set] = useState("");
+  async function copy() {
+    try {
+      await navigator.clipboard.writeText(text);
+      set("Copied");
+    } catch {
+      set("Select it and copy");
+    }
+    setTimeout(() => set(""), 2000);
+  }
+  return html`<button type="button" class="quiet small" onClick=${copy} aria-label=${`Copy ${what}`}>
+    <span aria-live="polite">${done || "Copy"}</span>
+  </button>`;
+}
+
+/** A text in a box of its own, that can be scrolled and copied. */
+export function Block({ text, what, copy = true }) {
+  return html`<div class="block">
+    <pre tabindex="0" role="region" aria-label=${what}><${Text} of=${text} /></pre>
+    ${copy && html`<${Copy} text=${text} what=${what} />`}
+  </div>`;
+}
+
+/** A question in front of everything else, until it is answered. */
+export function Dialog({ title, children, onClose, label }) {
+  const ref = useRef(null);
+  useEffect(() => {
+    const before = document.activeElement;
+    ref.current.showModal();
+    return () => before?.focus?.();
+  }, []);
+  return html`<dialog
+    ref=${ref}
+    aria-label=${label || title}
+    onCancel=${(event) => {
+      event.preventDefault();
+      onClose();
+    }}
+    onClick=${(event) => event.target === ref.current && onClose()}
+  >
+    <div class="dialog">
+      <h2>${title}</h2>
+      ${children}
+    </div>
+  </dialog>`;
+}
+
+/** Ask whether to delete; names what is deleted. */
+export function ConfirmDelete({ jobs, onClose, onConfirm }) {
+  const [isUnderWay, set] = useState(false);
+  const title = jobs.length === 1 ? "Delete this job?" : `Delete ${jobs.length} jobs?`;
+  const confirm = async () => {
+    set(true);
+    await onConfirm();
+    set(false);
+  };
+  return html`<${Dialog} title=${title} onClose=${onClose}>
+    <ul class="named">
+      ${jobs.slice(0, 10).map((job) => html`<li><${Text} of=${job.name} /></li>`)}
+      ${jobs.length > 10 && html`<li>and ${jobs.length - 10} more</li>`}
+    </ul>
+    <p>Its runs disappear with it. This cannot be undone.</p>
+    <p class="buttons">
+      <button type="button" onClick=${onClose}>Keep</button>
+      <${Change} kind="danger" onClick=${confirm} disabled=${isUnderWay}>
+        Delete ${jobs.length === 1 ? html`“<${Text} of=${jobs[0].name} />”` : `${jobs.length} jobs`}
+      <//>
+    </p>
+  <//>`;
+}
+
+/** What went wrong when the API was asked, and what to do. */
+export function Failure({ error, stale = null, now = 0 }) {
+  if (!error) return null;
+  const since = stale ? ` What is shown is from ${moment(stale, now)}.` : "";
+  return html`<p class="failure" role="alert"><${Status} of="failed" word="" /> ${error.message}${since}</p>`;
+}
+
+/** Bars in the place of what is being loaded. */
+export function Loading({ rows = 4 }) {
+  return html`<div class="loading" role="status" aria-label="Loading">
+    ${Array.from({ length: rows }, () => html`<div class="bar"></div>`)}
+  </div>`;
+}
+
+/** The heading of a screen: it takes the focus when the screen is new, and names the page. */
+export function Heading({ title, children }) {
+  useLayoutEffect(() => {
+    document.title = `${title} · Resona`;
+  }, [title]);
+  return html`<h1 tabindex="-1">${children ?? title}</h1>`;
+}
+
+let tell = () => undefined;
+
+/** Say briefly what was done. */
+export function say(text) {
+  tell(text);
+}
+
+/** Where `say` speaks. */
+export function Said() {
+  const [text, set] = useState("");
+  const timer = useRef(null);
+  tell = (words) => {
+    clearTimeout(timer.current);
+    set(words);
+    timer.current = setTimeout(() => set(""), 6000);
+  };
+  return html`<div class="said" role="status" aria-live="polite">${text && html`<p>${text}</p>`}</div>`;
+}

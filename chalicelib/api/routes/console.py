@@ -1,0 +1,45 @@
+"""Routes of the console: a page that shows jobs and runs, and the files that it loads."""
+
+from __future__ import annotations
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api.console.files import File, asset, page, version
+from chalicelib.api.problems import Refusal
+from chalicelib.api.routing import Call, answer, route
+
+routes = Blueprint(__name__)
+
+_TAKES = ("If-None-Match",)
+
+
+@route(
+    routes, "/console", "GET", answers={}, takes=_TAKES, open_to_all=True, is_described=False
+)
+def get_console(call: Call) -> Response:
+    """Show the console. It asks the API by the key that its user gives it."""
+    return _shown(call, page())
+
+
+@route(
+    routes,
+    "/console/{build}/{name}",
+    "GET",
+    answers={},
+    takes=_TAKES,
+    open_to_all=True,
+    is_described=False,
+)
+def get_console_file(call: Call, build: str, name: str) -> Response:
+    """Return a file that the console loads."""
+    found = asset(name) if build == version() else None
+    if found is None:
+        raise Refusal(404, "the console has no such file; reload GET /console")
+    return _shown(call, found)
+
+
+def _shown(call: Call, file: File) -> Response:
+    named = call.preconditions.none_match
+    if named is not None and named.weakly_name(file.headers["ETag"]):
+        return answer(304, None, file.headers)
+    return Response(body=file.text, status_code=200, headers=dict(file.headers))
