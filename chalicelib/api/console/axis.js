@@ -6,8 +6,8 @@ import { html } from "./ui.js";
 export const SPANS = { "1h": 3_600_000, "24h": 86_400_000, "7d": 604_800_000 };
 export const SPAN_WORDS = { "1h": "1 hour", "24h": "24 hours", "7d": "7 days" };
 
-// How many columns the marks stand in, and how many marks a column shows.
-const COLUMNS = 96;
+// How wide a column of marks is, in pixels, and how many marks it shows.
+const COLUMN = 13;
 const HIGHEST = 5;
 
 /** Return the shortest span in which most of what is next comes due. */
@@ -21,17 +21,18 @@ export function fitting(times, now) {
 /** Marks are `{at, kind, title, href}`; one outside the span is left out. */
 export function Axis({ marks, now, span, label }) {
   const width = SPANS[span];
+  const count = Math.max(20, Math.floor(Math.min(innerWidth - 32, 1180) / COLUMN));
   const columns = new Map();
   for (const mark of [...marks].sort((a, b) => a.at - b.at)) {
     const place = (mark.at - now + width) / (2 * width);
     if (place < 0 || place > 1) continue;
-    const column = Math.min(Math.floor(place * COLUMNS), COLUMNS - 1);
+    const column = Math.min(Math.floor(place * count), count - 1);
     columns.set(column, [...(columns.get(column) || []), mark]);
   }
   return html`<figure class="axis" role="img" aria-label=${label}>
     <div class="marks" aria-hidden="true">
       ${[...columns].map(
-        ([column, found]) => html`<div class="column" key=${column} style=${{ left: `${((column + 0.5) / COLUMNS) * 100}%` }}>
+        ([column, found]) => html`<div class="column" key=${column} style=${{ left: `${((column + 0.5) / count) * 100}%` }}>
           ${found.length > HIGHEST && html`<span class="more">${found.length}</span>`}
           ${found.slice(0, HIGHEST).map(
             (mark) => html`<a tabindex="-1" class="mark ${mark.kind}" href=${mark.href} title=${mark.title}></a>`,

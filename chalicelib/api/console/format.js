@@ -50,6 +50,13 @@ export function moment(iso, now, zone = ZONE) {
   return `${date.replace(",", "")}, ${time}`;
 }
 
+/** Return the time of day in another zone, with the day if it is another one there. */
+export function elsewhere(iso, now, zone) {
+  const instant = new Date(iso);
+  if (day(instant, zone) !== day(instant, ZONE)) return moment(iso, now, zone);
+  return format(zone, TIME).format(instant).replace(/:00$/, "");
+}
+
 /** Return a whole date and time with its zone, for titles and details. */
 export function whole(iso, zone = ZONE) {
   const options = { ...DAY, year: "numeric", ...TIME, timeZoneName: "short" };

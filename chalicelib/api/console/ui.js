@@ -89,7 +89,7 @@ export function ChangeLink({ href, children, kind = "" }) {
 }
 
 /** A button that copies a text. */
-export function Copy({ text, what }) {
+export function Copy({ text, what, word = "Copy" }) {
   const [done, set] = useState("");
   async function copy() {
     try {
@@ -100,8 +100,8 @@ export function Copy({ text, what }) {
     }
     setTimeout(() => set(""), 2000);
   }
-  return html`<button type="button" class="quiet small" onClick=${copy} aria-label=${`Copy ${what}`}>
-    <span aria-live="polite">${done || "Copy"}</span>
+  return html`<button type="button" class="quiet small" onClick=${copy} aria-label=${`${word}: ${what}`}>
+    <span aria-live="polite">${done || word}</span>
   </button>`;
 }
 
@@ -111,6 +111,13 @@ export function Block({ text, what, copy = true }) {
     <pre tabindex="0" role="region" aria-label=${what}><${Text} of=${text} /></pre>
     ${copy && html`<${Copy} text=${text} what=${what} />`}
   </div>`;
+}
+
+/** Headers as a table. */
+export function Headers({ of }) {
+  const entries = Object.entries(of);
+  if (!entries.length) return null;
+  return html`<dl class="headers">${entries.map(([name, value]) => html`<div><dt><${Text} of=${name} /></dt><dd><${Text} of=${value} /></dd></div>`)}</dl>`;
 }
 
 /** A question in front of everything else, until it is answered. */

@@ -1,0 +1,208 @@
+// The list of jobs.
+
+import { useEffect, useRef, useState } from "./preact-hooks.js";
+import { call, get, path, post } from "./api.js";
+import { city, elsewhere, moment, scheduleWords, ZONE } from "./format.js";
+import { address, refreshAll, replace, to, useAnswer, useNow } from "./state.js";
+import { Change, ChangeLink, ConfirmDelete, Failure, Heading, html, Loading, Relative, say, Status, Text, Time } from "./ui.js";
+
+const PAGE = "50";
+const STATUSES = ["active", "paused", "completed", "failed"];
+// How many jobs are changed at once when many were selected.
+const AT_ONCE = 4;
+
+/** Show the jobs, with filters that the address holds. */
+export function Jobs({ query }) {
+  const now = useNow();
+  const filters = Object.fromEntries(["status", "name", "label", "cursor"].map((name) => [name, query.get(name) || ""]));
+  const question = path("/jobs", { limit: PAGE, ...filters });
+  const { data, error, at, isLoading } = useAnswer(question, (signal) => get(question, signal));
+  const [selected, select] = useState(new Map());
+  const jobs = data?.data ?? [];
+  const isFiltered = Boolean(filters.status || filters.name || filters.label);
+  return html`
+    <div class="title">
+      <${Heading} title="Jobs" />
+      <${ChangeLink} kind="primary" href="#/jobs/new">New job<//>
+    </div>
+    <${Filters} filters=${filters} />
+    <${Selection} jobs=${jobs} selected=${selected} select=${select} />
+    <${Failure} error=${error} stale=${at} now=${now} />
+    ${isLoading
+      ? html`<${Loading} rows=${8} />`
+      : jobs.length
+        ? html`<${Table} jobs=${jobs} now=${now} selected=${selected} select=${select} />`
+        : data && html`<${Nothing} isFiltered=${isFiltered} next=${data.next} isFirst=${!filters.cursor} />`}
+    <${Pages} filters=${filters} next=${data?.next} />
+  `;
+}
+
+function Filters({ filters }) {
+  const [name, setName] = useState(filters.name);
+  const [label, setLabel] = useState(filters.label);
+  const [why, setWhy] = useState("");
+  const timer = useRef(null);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  function change(changes) {
+    const query = address().query;
+    const old = Object.fromEntries(["status", "name", "label"].map((each) => [each, query.get(each)]));
+    replace(to("/jobs", { ...old, ...changes }));
+  }
+  function later(changes) {
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => change(changes), 250);
+  }
+  function typeLabel(text) {
+    setLabel(text);
+    const isWhole = text === "" || text.indexOf(":") > 0;
+    setWhy(isWhole ? "" : "Give key:value.");
+    if (isWhole) later({ label: text });
+  }
+  return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
+    <label>
+      <span class="unseen">Name begins with</span>
+      <input type="search" placeholder="Name begins with…" value=${name}
+        onInput=${(event) => {
+          setName(event.target.value);
+          later({ name: event.target.value });
+        }} />
+    </label>
+    <label>
+      <span class="unseen">Status</span>
+      <select value=${filters.status} onChange=${(event) => change({ status: event.target.value })}>
+        <option value="">Any status</option>
+        ${STATUSES.map((status) => html`<option value=${status}>${status}</option>`)}
+      </select>
+    </label>
+    <label>
+      <span class="unseen">Label, as key:value</span>
+      <input type="text" placeholder="Label key:value" value=${label} aria-invalid=${why ? "true" : null} title=${why}
+        onInput=${(event) => typeLabel(event.target.value)} />
+    </label>
+    ${why && html`<span class="error">${why}</span>`}
+  </form>`;
+}
+
+function Selection({ jobs, selected, select }) {
+  const [isAsking, ask] = useState(false);
+  const [isUnderWay, setUnderWay] = useState(false);
+  if (!selected.size) return null;
+  // What was refreshed meanwhile is newer than what was selected.
+  const chosen = [...selected.values()].map((job) => jobs.find((one) => one.id === job.id) || job);
+  async function all(word, act) {
+    setUnderWay(true);
+    const failures = await forEach(chosen, act);
+    setUnderWay(false);
+    const done = chosen.length - failures.length;
+    const refused = failures.length ? ` ${failures.length} could not be: ${failures[0]}` : "";
+    say(`${done} ${done === 1 ? "job" : "jobs"} ${word}.${refused}`);
+    select(new Map());
+    refreshAll();
+  }
+  const remove = () => all("deleted", (job) => call("DELETE", `/jobs/${job.id}`)).then(() => ask(false));
+  return html`<div class="selection" role="region" aria-label="Selected jobs">
+    <span>${selected.size} selected</span>
+    <${Change} disabled=${isUnderWay} onClick=${() => all("paused", (job) => post(`/jobs/${job.id}/pause`))}>Pause<//>
+    <${Change} disabled=${isUnderWay} onClick=${() => all("resumed", (job) => post(`/jobs/${job.id}/resume`))}>Resume<//>
+    <${Change} kind="danger" disabled=${isUnderWay} onClick=${() => ask(true)}>Delete…<//>
+    <button type="button" class="quiet" onClick=${() => select(new Map())}>Clear</button>
+    ${isAsking && html`<${ConfirmDelete} jobs=${chosen} onClose=${() => ask(false)} onConfirm=${remove} />`}
+  </div>`;
+}
+
+/** Do something to each job, a few at once. Returns why it was refused, of those that were. */
+async function forEach(jobs, act) {
+  const rest = [...jobs];
+  const failures = [];
+  async function worker() {
+    for (let job = rest.shift(); job; job = rest.shift()) {
+      try {
+        await act(job);
+      } catch (problem) {
+        failures.push(problem.message);
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return failures;
+}
+
+function Table({ jobs, now, selected, select }) {
+  const isAll = jobs.every((job) => selected.has(job.id));
+  function toggle(job) {
+    const next = new Map(selected);
+    if (!next.delete(job.id)) next.set(job.id, job);
+    select(next);
+  }
+  return html`<table class="jobs" role="table">
+    <thead role="rowgroup">
+      <tr role="row">
+        <th role="columnheader" class="pick"><input type="checkbox" aria-label="Select all on this page" checked=${isAll}
+          onChange=${() => select(isAll ? new Map() : new Map(jobs.map((job) => [job.id, job])))} /></th>
+        <th role="columnheader">Job</th>
+        <th role="columnheader">Status</th>
+        <th role="columnheader">Schedule</th>
+        <th role="columnheader">Next run</th>
+        <th role="columnheader">Last result</th>
+      </tr>
+    </thead>
+    <tbody role="rowgroup">
+      ${jobs.map((job) => html`<${Row} key=${job.id} job=${job} now=${now} isSelected=${selected.has(job.id)} toggle=${toggle} />`)}
+    </tbody>
+  </table>`;
+}
+
+function Row({ job, now, isSelected, toggle }) {
+  const href = to(`/jobs/${job.id}`);
+  return html`<tr role="row" data-row class=${isSelected ? "is-selected" : ""}>
+    <td role="cell" class="pick"><input type="checkbox" aria-label=${`Select ${job.name}`} checked=${isSelected} onChange=${() => toggle(job)} /></td>
+    <td role="cell" class="what">
+      <a data-main href=${href}><${Text} of=${job.name} /></a>
+      ${job.key && html`<code class="job-key"><${Text} of=${job.key} /></code>`}
+      <${Labels} of=${job.labels} />
+    </td>
+    <td role="cell" class="is"><${Status} of=${job.status} /></td>
+    <td role="cell" class="schedule"><${Text} of=${scheduleWords(job.trigger, now)} /></td>
+    <td role="cell" class="next"><${Next} job=${job} now=${now} /></td>
+    <td role="cell" class="last"><${Last} job=${job} now=${now} /></td>
+  </tr>`;
+}
+
+/** A job's labels; each leads to the jobs that have it. */
+export function Labels({ of }) {
+  return Object.entries(of).map(
+    ([key, value]) => html`<a class="label" href=${to("/jobs", { label: `${key}:${value}` })}><${Text} of=${value ? `${key}:${value}` : key} /></a>`,
+  );
+}
+
+/** When a job is due: how far off, in the viewer's zone, and in the job's own beside it. */
+export function Next({ job, now }) {
+  if (!job.next_run_time) return null;
+  const zone = job.trigger.fields.timezone;
+  const there = zone && elsewhere(job.next_run_time, now, zone);
+  const differs = zone && zone !== ZONE && !moment(job.next_run_time, now).endsWith(there);
+  return html`<b><${Relative} of=${job.next_run_time} now=${now} /></b>${" "}
+    <span class="note"><${Time} of=${job.next_run_time} now=${now} />${differs && html` · ${there} in ${city(zone)}`}</span>`;
+}
+
+function Last({ job, now }) {
+  const { result } = job;
+  if (!result) return html`<span class="note">none yet</span>`;
+  return html`<a href=${to(`/jobs/${job.id}/runs/${result.run_id}`)}><${Status} of=${result.status} word=${result.status_code ? `${result.status} ${result.status_code}` : result.status} /></a>${" "}
+    <span class="note"><${Relative} of=${result.finished_at} now=${now} /></span>`;
+}
+
+function Nothing({ isFiltered, next, isFirst }) {
+  if (next) return html`<p class="empty">None of the jobs read so far matches. The next page reads on.</p>`;
+  if (isFiltered) return html`<p class="empty">No job matches. <a href="#/jobs">Show all jobs</a></p>`;
+  if (!isFirst) return html`<p class="empty">There are no more jobs. <a href="#/jobs">Back to the newest</a></p>`;
+  return html`<p class="empty">There are no jobs yet. <a href=${to("/jobs/new", { first: "1" })}>Register the first one</a></p>`;
+}
+
+function Pages({ filters, next }) {
+  if (!next && !filters.cursor) return null;
+  return html`<nav class="pages" aria-label="Pages">
+    ${filters.cursor && html`<a class="button" href=${to("/jobs", { ...filters, cursor: "" })}>Newest</a>`}
+    ${next && html`<a class="button" href=${to("/jobs", { ...filters, cursor: next })}>Older jobs</a>`}
+  </nav>`;
+}
