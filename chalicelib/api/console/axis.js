@@ -10,12 +10,11 @@ export const SPAN_WORDS = { "1h": "1 hour", "24h": "24 hours", "7d": "7 days" };
 const COLUMN = 13;
 const HIGHEST = 5;
 
-/** Return the shortest span in which most of what is next comes due. */
+/** Return the span that shows what comes next: a day, unless several are due within the hour. */
 export function fitting(times, now) {
-  const ahead = times.filter((time) => time >= now).sort((a, b) => a - b);
-  const wanted = ahead[Math.min(ahead.length, 6) - 1];
-  const found = Object.keys(SPANS).find((name) => wanted !== undefined && wanted - now <= SPANS[name]);
-  return found || "24h";
+  const within = (span) => times.filter((time) => time >= now && time - now <= SPANS[span]).length;
+  if (within("1h") >= 3) return "1h";
+  return within("24h") || !within("7d") ? "24h" : "7d";
 }
 
 /** Marks are `{at, kind, title, href}`; one outside the span is left out. */

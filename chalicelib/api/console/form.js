@@ -302,7 +302,8 @@ function Same({ job, id }) {
   const target = url(id ? `/jobs/${id}` : "/jobs");
   const headers = keyring.key() ? { Authorization: "Bearer $RESONA_KEY" } : {};
   const command = job && curl({ url: target, method: id ? "PATCH" : "POST", headers, body: job }).replace("'Authorization: Bearer $RESONA_KEY'", '"Authorization: Bearer $RESONA_KEY"');
-  return html`<aside aria-label="The same as JSON and curl">
+  if (id && job && !Object.keys(job).length) return html`<aside><p class="empty">What you change stands here, as JSON and as curl.</p></aside>`;
+  return html`<aside aria-label="As JSON and curl">
     <h2>JSON</h2>
     ${job ? html`<${Block} text=${JSON.stringify(job, null, 2)} what="the JSON" />` : html`<p class="empty">The body is not JSON.</p>`}
     <h2>curl</h2>

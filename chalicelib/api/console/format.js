@@ -81,7 +81,7 @@ export function duration(ms) {
   return span(ms);
 }
 
-function span(ms) {
+function span(ms, most = 2) {
   const units = [
     ["d", 86_400],
     ["h", 3600],
@@ -92,7 +92,7 @@ function span(ms) {
   const first = units.findIndex(([, size]) => seconds >= size);
   if (first < 0) return "0 s";
   const parts = [];
-  for (const [unit, size] of units.slice(first, first + 2)) {
+  for (const [unit, size] of units.slice(first, first + most)) {
     const count = Math.floor(seconds / size);
     seconds -= count * size;
     if (count) parts.push(`${count} ${unit}`);
@@ -100,11 +100,11 @@ function span(ms) {
   return parts.join(" ");
 }
 
-/** Return how far an instant is from now: "in 3 min 5 s", "2 h ago". */
+/** Return how far an instant is from now: "in 3 min 5 s", "2 h ago", the past in one unit. */
 export function relative(iso, now) {
   const ms = new Date(iso) - now;
   if (Math.abs(ms) < 1000) return "now";
-  return ms > 0 ? `in ${span(ms)}` : `${span(-ms)} ago`;
+  return ms > 0 ? `in ${span(ms)}` : `${span(-ms, 1)} ago`;
 }
 
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];

@@ -105,9 +105,10 @@ function Runs({ job, open, query, now }) {
     ${isLoading && html`<${Loading} rows=${4} />`}
     ${data && !isListed && html`<${Alone} job=${job} id=${open} now=${now} />`}
     ${data && !runs.length && html`<p class="empty">${status ? "No run has this status." : "It has not run yet."} ${!status && job.next_run_time && html`It is due <${Relative} of=${job.next_run_time} now=${now} />.`}</p>`}
-    <ul class="list runs">
+    ${runs.length > 0 &&
+    html`<ul class="list runs">
       ${runs.map((run) => html`<${Run} key=${run.id} job=${job} run=${run} isOpen=${run.id === open} status=${status} now=${now} />`)}
-    </ul>
+    </ul>`}
     ${data?.next && size < MOST && html`<p><button type="button" onClick=${() => setSize(MOST)}>Show more</button></p>`}
     ${data?.next && size >= MOST && html`<p class="note">Older runs: <code>GET /jobs/${job.id}/runs</code></p>`}
   </section>`;

@@ -1,8 +1,8 @@
 // The screen that asks for a key.
 
 import { useState } from "./preact-hooks.js";
-import { keyring } from "./api.js";
-import { useAccess } from "./state.js";
+import { get, keyring } from "./api.js";
+import { useAccess, useAnswer } from "./state.js";
 import { Heading, html } from "./ui.js";
 
 const MAY = { read: "read", write: "read and write" };
@@ -10,6 +10,8 @@ const MAY = { read: "read", write: "read and write" };
 /** Ask for a key, or show what the key of this tab may do. */
 export function KeyScreen() {
   const access = useAccess();
+  // Only an answer tells whether a key is asked for at all.
+  const { data } = useAnswer(`key ${access}`, (signal) => get("/jobs?limit=1", signal), { once: true });
   const [text, set] = useState("");
   const [error, setError] = useState("");
   const [isUnderWay, setUnderWay] = useState(false);
@@ -29,6 +31,12 @@ export function KeyScreen() {
     setUnderWay(false);
   }
 
+  if (access === "open" && data) {
+    return html`<div class="narrow">
+      <${Heading} title="No key is asked for here" />
+      <p>Whoever reaches this address can use it. <a href="#/">Overview</a></p>
+    </div>`;
+  }
   return html`<div class="narrow">
     <${Heading} title=${keyring.key() ? "The key of this tab" : "This stage asks for a key"} />
     ${keyring.key() && access !== "none"

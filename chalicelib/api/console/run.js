@@ -68,6 +68,6 @@ function Attempt({ attempt, now, isOnly }) {
 function Body({ of }) {
   const note = of.truncated ? html`<p class="note">There was more: the first 16 KiB of a body and 8 KiB of headers are kept.</p>` : null;
   if (!of.body) return html`<p class="note">The answer had no body.</p>${note}`;
-  if (of.encoding === "base64") return html`<${Block} text=${hexDump(of.body)} what="body, in hexadecimal" />${note}`;
+  if (of.encoding === "base64") return html`<${Block} text=${hexDump(of.body)} what="body, in hexadecimal" kind="dump" />${note}`;
   return html`<${Block} text=${laidOut(of.body) ?? of.body} what="body of the answer" />${note}`;
 }

@@ -106,8 +106,8 @@ export function Copy({ text, what, word = "Copy" }) {
 }
 
 /** A text in a box of its own, that can be scrolled and copied. */
-export function Block({ text, what, copy = true }) {
-  return html`<div class="block">
+export function Block({ text, what, copy = true, kind = "" }) {
+  return html`<div class="block ${kind}">
     <pre tabindex="0" role="region" aria-label=${what}><${Text} of=${text} /></pre>
     ${copy && html`<${Copy} text=${text} what=${what} />`}
   </div>`;
