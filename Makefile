@@ -10,6 +10,8 @@ PYTEST := $(BIN)/python -m pytest
 EXPLORATIONS := tests/simulation tests/bench tests/infra tests/test_long_run.py tests/test_cloud.py \
 	$(addprefix tests/domain/test_,model.py real_crons.py cron.py preview.py address.py) $(addprefix tests/aws/test_,schedule_expression.py serialization.py)
 CLOUD := .build/end-to-end
+CONSOLE_TESTS := tests/console/test_console.py
+NODE := .build/console
 # The files pin all that is needed (tests/test_requirements.py holds them to it), so there is nothing to resolve. The pip of a new environment is
 # as old as its Python, and may be twice as slow: the pinned one comes first. It compiles nothing: Python does what it loads, and for the tests,
 # where a dozen processes would begin with the same, compileall does before they start, on every core, all but what is large and seldom loaded.
@@ -22,7 +24,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom
 unexport PYTHONDONTWRITEBYTECODE
 
 # `make` alone lists the targets: the texts after `##`.
-.PHONY: help run test coverage check format soak mutants bench deploy smoke destroy acceptance e2e lock update audit clean
+.PHONY: help run test browser coverage check format soak mutants bench deploy smoke destroy acceptance e2e lock update audit vendor pictures clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,12 +38,16 @@ run: $(VENV)/serves ## serve on this laptop, at PORT (8000)
 test: $(VENV)/tests ## run the tests, offline after the installation
 	@$(PYTEST) --numprocesses 3 --dist loadgroup tests/acceptance > $(VENV)/acceptance.log 2>&1 & laptop=$$!; \
 	trap 'kill $$laptop 2> /dev/null' EXIT INT TERM; \
-	nice -n 10 $(PYTEST) --numprocesses 2 --dist loadgroup --ignore=tests/acceptance; others=$$?; \
+	nice -n 10 $(PYTEST) --numprocesses 2 --dist loadgroup --ignore=tests/acceptance --ignore=$(CONSOLE_TESTS); others=$$?; \
 	wait $$laptop; accepted=$$?; cat $(VENV)/acceptance.log; \
+	echo "Left out: the tests of the console, which need a browser: make browser"; \
 	exit $$((others + accepted))
 
+browser: $(VENV)/tests ## test the console in a headless Chromium
+	@$(BIN)/python -m tests.console.browser && $(PYTEST) --numprocesses 2 --dist loadgroup -rs $(CONSOLE_TESTS)
+
 coverage: $(VENV)/tests ## count the lines that the fast tests reach
-	$(PYTEST) --numprocesses 2 --ignore=tests/acceptance $(EXPLORATIONS:%=--ignore=%) \
+	$(PYTEST) --numprocesses 2 --ignore=tests/acceptance --ignore=$(CONSOLE_TESTS) $(EXPLORATIONS:%=--ignore=%) \
 		--cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 check: $(VENV)/tests ## run ruff, mypy, cfn-lint and the walls between the rooms
@@ -49,6 +55,9 @@ check: $(VENV)/tests ## run ruff, mypy, cfn-lint and the walls between the rooms
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m infra.template | $(BIN)/cfn-lint
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(NODE)/installed && \
+		$(NODE)/node_modules/.bin/biome ci --config-path=tests/console chalicelib/api/console; \
+	else echo "Left out: biome over the console's scripts and styles, which needs node and npm"; fi
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 	$(PYTEST) tests/test_walls.py
 
@@ -115,6 +124,12 @@ audit: $(VENV)/tests ## look for known vulnerabilities in the pinned versions
 		$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement $$pins.txt || failed=1; \
 	done; exit $$failed
 
+vendor: $(VENV)/tests $(NODE)/installed ## copy the console's libraries from npm into the repository
+	@$(BIN)/python -m tests.console.vendor
+
+pictures: $(VENV)/tests ## take the pictures of the console in docs/pictures
+	@$(BIN)/python -m tests.console.pictures
+
 clean: ## remove the virtual environment and all caches
 	rm -rf .build
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
@@ -137,6 +152,12 @@ $(VENV)/tests: requirements-dev.txt infra/local/requirements.txt requirements.tx
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --requirement $< || $(PIP) --requirement $<
 	@$(COMPILE) $(VENV)/lib app.py chalicelib infra tests || true
 	@touch $@ $(VENV)/serves
+
+$(NODE)/installed: tests/console/package.json tests/console/package-lock.json
+	@echo "Installing what checks the console's scripts (once)"
+	@mkdir -p $(NODE) && cp tests/console/package.json tests/console/package-lock.json $(NODE)
+	@npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 # The cloud, and what the functions find there, are no part of what the tests are made of: their pins are others.
 $(CLOUD)/installed: tests/e2e/ministack.txt tests/e2e/lambda.txt | $(BIN)/python

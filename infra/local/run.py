@@ -323,7 +323,9 @@ def lambda_handlers(guard: Guard) -> LambdaHandlers:
 
 
 def greet(url: str, key: str | None, stream: TextIO) -> None:
-    """Print the URL, the data folder, the key if keys are required, and a first job to try."""
+    """Print the console's URL, the API's URL, the data folder, the key if keys are required, and a
+    first job to try.
+    """
     first = {
         "name": "My first job",
         "request": {"url": f"{url}/health", "method": "GET"},
@@ -333,6 +335,8 @@ def greet(url: str, key: str | None, stream: TextIO) -> None:
     about_key = f"It asks for keys. This is one of the tenant {STAGE}: {key}\n" if key else ""
     say(
         f"""
+Open {url}/console to see jobs and runs.
+
 Resona listens on {url} (Ctrl-C stops everything). {about_key}Jobs and runs are kept in {home()}.
 
 Try a job that is due in 5 seconds:

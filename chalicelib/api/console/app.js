@@ -1,13 +1,13 @@
 // The frame of the console: its head, its screens by their addresses, and the keyboard.
 
-import { render } from "./preact.js";
-import { useEffect, useRef, useState } from "./preact-hooks.js";
 import { keyring } from "./api.js";
 import { Form } from "./form.js";
 import { JobScreen } from "./job.js";
 import { Jobs } from "./jobs.js";
 import { KeyScreen } from "./key.js";
 import { Overview } from "./overview.js";
+import { render } from "./preact.js";
+import { useEffect, useRef, useState } from "./preact-hooks.js";
 import { keep, kept, to, useAccess, useAddress } from "./state.js";
 import { Dialog, Heading, html, Said, WHY_NOT } from "./ui.js";
 
@@ -62,7 +62,8 @@ function Keys({ onClose }) {
 function step(by) {
   const rows = [...document.querySelectorAll("[data-row]")];
   const at = rows.findIndex((row) => row.contains(document.activeElement));
-  const next = rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(Math.max(at + by, 0), rows.length - 1)];
+  const next =
+    rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(Math.max(at + by, 0), rows.length - 1)];
   next?.querySelector("[data-main]")?.focus();
 }
 
@@ -70,7 +71,8 @@ function useKeyboard(show) {
   const before = useRef("");
   useEffect(() => {
     function press(event) {
-      const isText = /^(input|textarea|select)$/i.test(event.target.tagName) && event.target.type !== "checkbox";
+      const isText =
+        /^(input|textarea|select)$/i.test(event.target.tagName) && event.target.type !== "checkbox";
       if (event.ctrlKey || event.metaKey || event.altKey || isText) return;
       if (document.querySelector("dialog[open]")) return;
       const row = document.activeElement?.closest?.("[data-row]");
@@ -110,7 +112,8 @@ function Screen({ path, query }) {
   if (first === "key") return html`<${KeyScreen} />`;
   if (first !== "jobs") return html`<${Lost} />`;
   if (parts.length === 1) return html`<${Jobs} query=${query} />`;
-  if (id === "new") return html`<${Form} key=${`new ${query}`} from=${query.get("from")} isFirst=${query.has("first")} />`;
+  if (id === "new")
+    return html`<${Form} key=${`new ${query}`} from=${query.get("from")} isFirst=${query.has("first")} />`;
   if (rest === "edit") return html`<${Form} key=${`edit ${id}`} id=${id} />`;
   return html`<${JobScreen} key=${id} id=${id} run=${rest === "runs" ? run : null} query=${query} />`;
 }
@@ -141,7 +144,8 @@ function App() {
     scrollTo(0, 0);
   }, [screen]);
   const isKey = access === "none" || path === "/key";
-  const here = (prefix) => (!isKey && (prefix === "/" ? path === "/" : path.startsWith(prefix)) ? "page" : null);
+  const here = (prefix) =>
+    !isKey && (prefix === "/" ? path === "/" : path.startsWith(prefix)) ? "page" : null;
   return html`
     <a class="skip" href="#main" onClick=${(event) => {
       event.preventDefault();

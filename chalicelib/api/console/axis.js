@@ -31,11 +31,17 @@ export function Axis({ marks, now, span, label }) {
   return html`<figure class="axis" role="img" aria-label=${label}>
     <div class="marks" aria-hidden="true">
       ${[...columns].map(
-        ([column, found]) => html`<div class="column" key=${column} style=${{ left: `${((column + 0.5) / count) * 100}%` }}>
+        ([
+          column,
+          found,
+        ]) => html`<div class="column" key=${column} style=${{ left: `${((column + 0.5) / count) * 100}%` }}>
           ${found.length > HIGHEST && html`<span class="more">${found.length}</span>`}
-          ${found.slice(0, HIGHEST).map(
-            (mark) => html`<a tabindex="-1" class="mark ${mark.kind}" href=${mark.href} title=${mark.title}></a>`,
-          )}
+          ${found
+            .slice(0, HIGHEST)
+            .map(
+              (mark) =>
+                html`<a tabindex="-1" class="mark ${mark.kind}" href=${mark.href} title=${mark.title}></a>`,
+            )}
         </div>`,
       )}
       <div class="now"></div>
@@ -43,7 +49,7 @@ export function Axis({ marks, now, span, label }) {
     <div class="ticks" aria-hidden="true">
       ${[-1, -0.5, 0, 0.5, 1].map((part) => {
         const at = new Date(now + part * width);
-        const words = part === 0 ? "now" : moment(at, now).replace(/:\d\d$/, (end, offset, text) => (text.split(":").length > 2 ? "" : end));
+        const words = part === 0 ? "now" : moment(at, now).replace(/(:\d\d):\d\d$/, "$1");
         return html`<span title=${whole(at)} class=${part === 0 ? "is-now" : ""}>${words}</span>`;
       })}
     </div>

@@ -64,7 +64,9 @@ function pairs(members) {
 }
 
 function members(found) {
-  return Object.fromEntries(found.filter(({ name, value }) => name || value).map(({ name, value }) => [name, value]));
+  return Object.fromEntries(
+    found.filter(({ name, value }) => name || value).map(({ name, value }) => [name, value]),
+  );
 }
 
 /** Return a number as JSON has it; the text itself, for the API to refuse, if it is none. */
@@ -105,14 +107,18 @@ export function jobOf(draft) {
 /** Return the fields of a job that differ from those of another draft. */
 export function changes(draft, old) {
   const [now, before] = [jobOf(draft), jobOf(old)];
-  const names = Object.keys(now).filter((name) => JSON.stringify(now[name]) !== JSON.stringify(before[name]));
+  const names = Object.keys(now).filter(
+    (name) => JSON.stringify(now[name]) !== JSON.stringify(before[name]),
+  );
   return Object.fromEntries(names.map((name) => [name, now[name]]));
 }
 
 /** Return the fields that are not what the API would take by default. */
 export function sparse(job) {
   const usual = jobOf(DEFAULTS);
-  const names = Object.keys(job).filter((name) => ALWAYS.includes(name) || JSON.stringify(job[name]) !== JSON.stringify(usual[name]));
+  const names = Object.keys(job).filter(
+    (name) => ALWAYS.includes(name) || JSON.stringify(job[name]) !== JSON.stringify(usual[name]),
+  );
   const shown = Object.fromEntries(names.map((name) => [name, job[name]]));
   if (!Object.keys(shown.request.headers).length) {
     const { headers, ...rest } = shown.request;
@@ -125,6 +131,10 @@ export function sparse(job) {
 export function messageFor(errors, field) {
   return errors
     .filter((error) => error.field === field || error.field.startsWith(`${field}.`))
-    .map((error) => (error.field === field ? error.message : `${error.field.slice(field.length + 1)}: ${error.message}`))
+    .map((error) =>
+      error.field === field
+        ? error.message
+        : `${error.field.slice(field.length + 1)}: ${error.message}`,
+    )
     .join("; ");
 }

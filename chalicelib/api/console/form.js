@@ -1,9 +1,9 @@
 // The form that registers and changes a job.
 
-import { useEffect, useMemo, useRef, useState } from "./preact-hooks.js";
 import { call, get, keyring, url } from "./api.js";
 import { changes, draftOf, empty, jobOf, messageFor, sparse, triggerOf } from "./draft.js";
 import { city, cronWords, curl, elsewhere, moment, relative, ZONE } from "./format.js";
+import { useEffect, useMemo, useRef, useState } from "./preact-hooks.js";
 import { refreshAll, to, useNow } from "./state.js";
 import { Block, Change, Failure, Heading, html, Loading, say, Text } from "./ui.js";
 
@@ -35,7 +35,15 @@ export function Form({ id, from, isFirst }) {
 }
 
 function begin(old, { id, isFirst }) {
-  if (isFirst) return { ...empty(ZONE), name: "My first job", url: url("/health"), method: "GET", kind: "delay", delay: "5" };
+  if (isFirst)
+    return {
+      ...empty(ZONE),
+      name: "My first job",
+      url: url("/health"),
+      method: "GET",
+      kind: "delay",
+      delay: "5",
+    };
   if (!old) return empty(ZONE);
   const draft = draftOf(old);
   return id ? draft : { ...draft, name: `${draft.name} copy`.slice(0, 200), key: "" };
@@ -52,11 +60,22 @@ function Fields({ title, id, first }) {
     setDraft((before) => ({ ...before, ...changed }));
     // An error stands until its field is changed.
     const groups = Object.keys(changed).map((name) => GROUP[name] || name);
-    setErrors((before) => before.filter((error) => !groups.some((group) => error.field === group || error.field.startsWith(`${group}.`))));
+    setErrors((before) =>
+      before.filter(
+        (error) =>
+          !groups.some((group) => error.field === group || error.field.startsWith(`${group}.`)),
+      ),
+    );
   };
   const { job, notJson } = useMemo(() => read(draft, id && original.current), [draft]);
-  const preview = usePreview(draft, id && JSON.stringify(triggerOf(draft)) === JSON.stringify(triggerOf(original.current)));
-  const shown = [...errors.filter((error) => !error.field.startsWith("trigger") || !preview.errors.length), ...preview.errors];
+  const preview = usePreview(
+    draft,
+    id && JSON.stringify(triggerOf(draft)) === JSON.stringify(triggerOf(original.current)),
+  );
+  const shown = [
+    ...errors.filter((error) => !error.field.startsWith("trigger") || !preview.errors.length),
+    ...preview.errors,
+  ];
   if (notJson) shown.push({ field: "request.body", message: notJson });
 
   async function submit(event) {
@@ -65,7 +84,9 @@ function Fields({ title, id, first }) {
     setUnderWay(true);
     try {
       const text = JSON.stringify(job);
-      const { data } = await call(id ? "PATCH" : "POST", id ? `/jobs/${id}` : "/jobs", { body: text });
+      const { data } = await call(id ? "PATCH" : "POST", id ? `/jobs/${id}` : "/jobs", {
+        body: text,
+      });
       say(id ? "The job was changed." : "The job was registered.");
       refreshAll();
       location.hash = to(`/jobs/${data.id}`);
@@ -79,7 +100,9 @@ function Fields({ title, id, first }) {
 
   const isNothing = Boolean(id) && job && !Object.keys(job).length;
   const place = { draft, set, errors: shown };
-  const elsewhere = errors.filter((error) => !PLACES.some((name) => error.field === name || error.field.startsWith(`${name}.`)));
+  const elsewhere = errors.filter(
+    (error) => !PLACES.some((name) => error.field === name || error.field.startsWith(`${name}.`)),
+  );
   return html`
     <p class="crumbs"><a href=${id ? to(`/jobs/${id}`) : "#/jobs"}>${id ? "Job" : "Jobs"}</a></p>
     <${Heading} title=${title} />
@@ -112,8 +135,12 @@ const GROUP = {
   headers: "request.headers",
   body: "request.body",
   bodyKind: "request.body",
-  ...Object.fromEntries(["kind", "cron", "date", "delay", "timezone"].map((name) => [name, "trigger"])),
-  ...Object.fromEntries(["max_attempts", "initial_delay", "max_delay"].map((name) => [name, "retry"])),
+  ...Object.fromEntries(
+    ["kind", "cron", "date", "delay", "timezone"].map((name) => [name, "trigger"]),
+  ),
+  ...Object.fromEntries(
+    ["max_attempts", "initial_delay", "max_delay"].map((name) => [name, "retry"]),
+  ),
 };
 
 function read(draft, old) {
@@ -133,13 +160,21 @@ function usePreview(draft, isSame) {
     const timer = setTimeout(async () => {
       const count = draft.kind === "cron" ? 5 : 1;
       try {
-        const { data } = await call("POST", "/triggers/preview", { body: `{"trigger":${trigger},"count":${count}}`, signal: abort.signal });
+        const { data } = await call("POST", "/triggers/preview", {
+          body: `{"trigger":${trigger},"count":${count}}`,
+          signal: abort.signal,
+        });
         setState({ times: data.next_run_times, notes: data.notes, errors: [], of: trigger });
       } catch (problem) {
         if (abort.signal.aborted) return;
         // The date of a job that has run is no mistake as long as it is not changed.
         const errors = isSame ? [] : (problem.errors ?? []);
-        setState({ times: [], notes: errors.length || isSame ? [] : [problem.message], errors, of: trigger });
+        setState({
+          times: [],
+          notes: errors.length || isSame ? [] : [problem.message],
+          errors,
+          of: trigger,
+        });
       }
     }, TYPING);
     return () => {
@@ -181,17 +216,22 @@ function What({ draft, set, errors, id }) {
       <span class="label-text" id="body-kind">Body</span>
       <${Choice} name="bodyKind" labelled="body-kind" value=${draft.bodyKind} options=${{ none: "None", json: "JSON", text: "Text" }} onChange=${(bodyKind) => set({ bodyKind })} />
     </div>
-    ${draft.bodyKind !== "none" &&
-    html`<${Field} label=${draft.bodyKind === "json" ? "JSON" : "Text"} field="request.body" errors=${errors}>
+    ${
+      draft.bodyKind !== "none" &&
+      html`<${Field} label=${draft.bodyKind === "json" ? "JSON" : "Text"} field="request.body" errors=${errors}>
       ${(of) => html`<textarea ...${of} rows="6" spellcheck="false" value=${draft.body} onInput=${input("body")}></textarea>`}
-    <//>`}
+    <//>`
+    }
     ${draft.bodyKind === "none" && messageFor(errors, "request.body") && html`<p class="error">${messageFor(errors, "request.body")}</p>`}
     <${Pairs} label="Labels" one="label" field="labels" errors=${errors} pairs=${draft.labels} onChange=${(labels) => set({ labels })} />
-    ${id
-      ? draft.key && html`<p class="note">Key <code>${draft.key}</code>: it cannot be changed.</p>`
-      : html`<${Field} label="Key (optional)" field="key" errors=${errors} note="Your own name for the job. It is unique and cannot be changed.">
+    ${
+      id
+        ? draft.key &&
+          html`<p class="note">Key <code>${draft.key}</code>: it cannot be changed.</p>`
+        : html`<${Field} label="Key (optional)" field="key" errors=${errors} note="Your own name for the job. It is unique and cannot be changed.">
           ${(of) => html`<input ...${of} type="text" spellcheck="false" autocomplete="off" value=${draft.key} onInput=${input("key")} />`}
-        <//>`}
+        <//>`
+    }
   </fieldset>`;
 }
 
@@ -205,23 +245,33 @@ function When({ draft, set, errors, preview }) {
       <${Choice} name="kind" labelled="kind-label" value=${draft.kind} options=${{ cron: "Cron", date: "Date", delay: "Delay" }} onChange=${(kind) => set({ kind })} />
     </div>
     <div class="pair">
-      ${draft.kind === "cron" &&
-      html`<${Field} label="Cron" field="trigger.cron" errors=${errors} note=${words}>
+      ${
+        draft.kind === "cron" &&
+        html`<${Field} label="Cron" field="trigger.cron" errors=${errors} note=${words}>
         ${(of) => html`<input ...${of} type="text" class="mono" spellcheck="false" autocomplete="off" value=${draft.cron} onInput=${input("cron")} />`}
-      <//>`}
-      ${draft.kind === "date" &&
-      html`<${Field} label="Date" field="trigger.date" errors=${errors}>
+      <//>`
+      }
+      ${
+        draft.kind === "date" &&
+        html`<${Field} label="Date" field="trigger.date" errors=${errors}>
         ${(of) => html`<input ...${of} type="datetime-local" step="1" value=${draft.date} onInput=${input("date")} />`}
-      <//>`}
-      ${draft.kind === "delay" &&
-      html`<${Field} label="Seconds from now" field="trigger.delay" errors=${errors}>
+      <//>`
+      }
+      ${
+        draft.kind === "delay" &&
+        html`<${Field} label="Seconds from now" field="trigger.delay" errors=${errors}>
         ${(of) => html`<input ...${of} type="text" inputmode="decimal" value=${draft.delay} onInput=${input("delay")} />`}
-      <//>`}
-      ${draft.kind !== "delay" &&
-      html`<${Field} label="Time zone" field="trigger.timezone" errors=${errors}>
-        ${(of) => html`<input ...${of} type="text" list="zones" spellcheck="false" autocomplete="off" value=${draft.timezone} onInput=${input("timezone")} />
+      <//>`
+      }
+      ${
+        draft.kind !== "delay" &&
+        html`<${Field} label="Time zone" field="trigger.timezone" errors=${errors}>
+        ${(
+          of,
+        ) => html`<input ...${of} type="text" list="zones" spellcheck="false" autocomplete="off" value=${draft.timezone} onInput=${input("timezone")} />
           <datalist id="zones">${ZONES.map((zone) => html`<option value=${zone}></option>`)}</datalist>`}
-      <//>`}
+      <//>`
+      }
     </div>
     ${errors.filter((error) => error.field === "trigger").map((error) => html`<p class="error">${error.message}</p>`)}
     <${Occurrences} preview=${preview} draft=${draft} />
@@ -231,14 +281,19 @@ function When({ draft, set, errors, preview }) {
 function Occurrences({ preview, draft }) {
   const now = useNow();
   const zone = draft.kind === "cron" ? draft.timezone : ZONE;
-  const differs = preview.times.some((time) => valid(zone) && moment(time, now, zone) !== moment(time, now));
+  const differs = preview.times.some(
+    (time) => valid(zone) && moment(time, now, zone) !== moment(time, now),
+  );
   return html`<div class="occurrences ${preview.isCurrent ? "" : "is-old"}" role="status" aria-label="Next occurrences">
-    ${preview.times.length > 0 &&
-    html`<ol>
+    ${
+      preview.times.length > 0 &&
+      html`<ol>
       ${preview.times.map(
-        (time) => html`<li><span>${moment(time, now)}</span>${differs && html`<span class="note">${elsewhere(time, now, zone)} in ${city(zone)}</span>`}<span class="note">${relative(time, now)}</span></li>`,
+        (time) =>
+          html`<li><span>${moment(time, now)}</span>${differs && html`<span class="note">${elsewhere(time, now, zone)} in ${city(zone)}</span>`}<span class="note">${relative(time, now)}</span></li>`,
       )}
-    </ol>`}
+    </ol>`
+    }
     ${preview.notes.map((note) => html`<p class="note">${note}</p>`)}
   </div>`;
 }
@@ -253,7 +308,12 @@ function valid(zone) {
 
 function How({ draft, set, errors }) {
   const input = (name) => (event) => set({ [name]: event.target.value });
-  const seconds = (label, field, name, note) => html`<${Field} label=${label} field=${field} errors=${errors} note=${note}>
+  const seconds = (
+    label,
+    field,
+    name,
+    note,
+  ) => html`<${Field} label=${label} field=${field} errors=${errors} note=${note}>
     ${(of) => html`<input ...${of} type="text" inputmode="numeric" value=${draft[name]} onInput=${input(name)} />`}
   <//>`;
   return html`<fieldset>
@@ -275,7 +335,8 @@ function How({ draft, set, errors }) {
 function Choice({ name, value, options, onChange, labelled }) {
   return html`<div class="choice" role="radiogroup" aria-labelledby=${labelled}>
     ${Object.entries(options).map(
-      ([option, words]) => html`<label><input type="radio" name=${name} value=${option} checked=${value === option} onChange=${() => onChange(option)} /><span>${words}</span></label>`,
+      ([option, words]) =>
+        html`<label><input type="radio" name=${name} value=${option} checked=${value === option} onChange=${() => onChange(option)} /><span>${words}</span></label>`,
     )}
   </div>`;
 }
@@ -283,7 +344,8 @@ function Choice({ name, value, options, onChange, labelled }) {
 function Pairs({ label, one, field, errors, pairs, onChange }) {
   const name = field.replaceAll(".", "-");
   const message = messageFor(errors, field);
-  const change = (place, changed) => onChange(pairs.map((pair, at) => (at === place ? { ...pair, ...changed } : pair)));
+  const change = (place, changed) =>
+    onChange(pairs.map((pair, at) => (at === place ? { ...pair, ...changed } : pair)));
   return html`<div class="field" role="group" aria-label=${label}>
     ${pairs.length > 0 && html`<span class="label-text">${label}</span>`}
     ${pairs.map(
@@ -301,8 +363,14 @@ function Pairs({ label, one, field, errors, pairs, onChange }) {
 function Same({ job, id }) {
   const target = url(id ? `/jobs/${id}` : "/jobs");
   const headers = keyring.key() ? { Authorization: "Bearer $RESONA_KEY" } : {};
-  const command = job && curl({ url: target, method: id ? "PATCH" : "POST", headers, body: job }).replace("'Authorization: Bearer $RESONA_KEY'", '"Authorization: Bearer $RESONA_KEY"');
-  if (id && job && !Object.keys(job).length) return html`<aside><p class="empty">What you change stands here, as JSON and as curl.</p></aside>`;
+  const command =
+    job &&
+    curl({ url: target, method: id ? "PATCH" : "POST", headers, body: job }).replace(
+      "'Authorization: Bearer $RESONA_KEY'",
+      '"Authorization: Bearer $RESONA_KEY"',
+    );
+  if (id && job && !Object.keys(job).length)
+    return html`<aside><p class="empty">What you change stands here, as JSON and as curl.</p></aside>`;
   return html`<aside aria-label="As JSON and curl">
     <h2>JSON</h2>
     ${job ? html`<${Block} text=${JSON.stringify(job, null, 2)} what="the JSON" />` : html`<p class="empty">The body is not JSON.</p>`}

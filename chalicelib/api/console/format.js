@@ -108,9 +108,10 @@ export function relative(iso, now) {
 }
 
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-const MONTHS = (
-  "January February March April May June July August September October November December"
-).split(" ");
+const MONTHS =
+  "January February March April May June July August September October November December".split(
+    " ",
+  );
 const MACROS = {
   "@hourly": "0 * * * *",
   "@daily": "0 0 * * *",
@@ -235,7 +236,8 @@ function missed(run, now) {
     return `${count} occurrences from ${from} to ${to} were noticed too late to be sent.`;
   }
   const late = run.finished_at ? new Date(run.finished_at) - new Date(run.scheduled_time) : 0;
-  const noticed = late > 0 ? `noticed ${span(late)} after its due time` : "noticed after its due time";
+  const noticed =
+    late > 0 ? `noticed ${span(late)} after its due time` : "noticed after its due time";
   return `Not sent: it was ${noticed}, later than the job allows.`;
 }
 
@@ -262,7 +264,8 @@ export function curl({ url, method, headers, body }) {
   const isText = typeof body === "string";
   const sent = body === null || body === undefined ? null : isText ? body : JSON.stringify(body);
   if (sent !== null && !isText && !named) lines.push("-H 'Content-Type: application/json'");
-  for (const [name, value] of Object.entries(headers)) lines.push(`-H ${quoted(`${name}: ${value}`)}`);
+  for (const [name, value] of Object.entries(headers))
+    lines.push(`-H ${quoted(`${name}: ${value}`)}`);
   if (sent !== null) lines.push(`--data-raw ${quoted(sent)}`);
   return lines.join(" \\\n  ");
 }
@@ -274,7 +277,9 @@ export function hexDump(base64) {
   for (let at = 0; at < bytes.length; at += 16) {
     const row = [...bytes.slice(at, at + 16)];
     const hex = row.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
-    const text = row.map((byte) => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : ".")).join("");
+    const text = row
+      .map((byte) => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : "."))
+      .join("");
     rows.push(`${at.toString(16).padStart(4, "0")}  ${hex.padEnd(47)}  ${text}`);
   }
   return rows.join("\n");

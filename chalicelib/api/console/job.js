@@ -1,12 +1,28 @@
 // One job: what it sends and when, its runs, and what can be done to it.
 
-import { useState } from "./preact-hooks.js";
 import { call, get, path, post } from "./api.js";
 import { curl, duration, moment, scheduleWords, why } from "./format.js";
+import { Labels, Next } from "./jobs.js";
+import { useState } from "./preact-hooks.js";
 import { Attempts } from "./run.js";
 import { refreshAll, to, useAnswer, useNow } from "./state.js";
-import { Block, Change, ChangeLink, ConfirmDelete, Copy, Failure, Heading, Headers, html, Loading, Relative, say, Status, Text, Time } from "./ui.js";
-import { Labels, Next } from "./jobs.js";
+import {
+  Block,
+  Change,
+  ChangeLink,
+  ConfirmDelete,
+  Copy,
+  Failure,
+  Headers,
+  Heading,
+  html,
+  Loading,
+  Relative,
+  Status,
+  say,
+  Text,
+  Time,
+} from "./ui.js";
 
 const PAGE = 25;
 const MOST = 100;
@@ -15,7 +31,9 @@ const RUN_STATUSES = ["succeeded", "failed", "missed", "skipped", "retrying", "r
 /** Show a job; `run` is the id of the run that is open, null if none is. */
 export function JobScreen({ id, run, query }) {
   const now = useNow();
-  const { data, error, at, isLoading } = useAnswer(`job ${id}`, (signal) => get(`/jobs/${encodeURIComponent(id)}`, signal));
+  const { data, error, at, isLoading } = useAnswer(`job ${id}`, (signal) =>
+    get(`/jobs/${encodeURIComponent(id)}`, signal),
+  );
   if (isLoading) return html`<${Heading} title="Job" /><${Loading} rows=${6} />`;
   if (!data || error?.status === 404) {
     return html`<${Heading} title="Job" /><${Failure} error=${error} /><p><a href="#/jobs">All jobs</a></p>`;
@@ -72,10 +90,12 @@ function Actions({ job }) {
   const canTurn = isPaused || job.status === "active";
   return html`<div class="buttons actions">
       <${Change} kind="primary" disabled=${isUnderWay} onClick=${() => act("It is sent now.", () => post(`/jobs/${job.id}/run`))}>Run now<//>
-      ${canTurn &&
-      html`<${Change} disabled=${isUnderWay} onClick=${() => act(isPaused ? "The job was resumed." : "The job was paused.", () => post(`/jobs/${job.id}/${turn}`))}>
+      ${
+        canTurn &&
+        html`<${Change} disabled=${isUnderWay} onClick=${() => act(isPaused ? "The job was resumed." : "The job was paused.", () => post(`/jobs/${job.id}/${turn}`))}>
         ${isPaused ? "Resume" : "Pause"}
-      <//>`}
+      <//>`
+      }
       <${ChangeLink} href=${to(`/jobs/${job.id}/edit`)}>Edit<//>
       <${ChangeLink} href=${to("/jobs/new", { from: job.id })}>Duplicate<//>
       <${Change} kind="danger" onClick=${() => ask(true)}>Delete…<//>
@@ -88,7 +108,9 @@ function Runs({ job, open, query, now }) {
   const [size, setSize] = useState(PAGE);
   const status = query.get("status") || "";
   const question = path(`/jobs/${job.id}/runs`, { limit: String(size), status });
-  const { data, error, at, isLoading } = useAnswer(`${job.id} ${status} ${size}`, (signal) => get(question, signal));
+  const { data, error, at, isLoading } = useAnswer(`${job.id} ${status} ${size}`, (signal) =>
+    get(question, signal),
+  );
   const runs = data?.data ?? [];
   const isListed = !open || runs.some((run) => run.id === open);
   return html`<section aria-labelledby="runs">
@@ -105,10 +127,12 @@ function Runs({ job, open, query, now }) {
     ${isLoading && html`<${Loading} rows=${4} />`}
     ${data && !isListed && html`<${Alone} job=${job} id=${open} now=${now} />`}
     ${data && !runs.length && html`<p class="empty">${status ? "No run has this status." : "It has not run yet."} ${!status && job.next_run_time && html`It is due <${Relative} of=${job.next_run_time} now=${now} />.`}</p>`}
-    ${runs.length > 0 &&
-    html`<ul class="list runs">
+    ${
+      runs.length > 0 &&
+      html`<ul class="list runs">
       ${runs.map((run) => html`<${Run} key=${run.id} job=${job} run=${run} isOpen=${run.id === open} status=${status} now=${now} />`)}
-    </ul>`}
+    </ul>`
+    }
     ${data?.next && size < MOST && html`<p><button type="button" onClick=${() => setSize(MOST)}>Show more</button></p>`}
     ${data?.next && size >= MOST && html`<p class="note">Older runs: <code>GET /jobs/${job.id}/runs</code></p>`}
   </section>`;
@@ -116,9 +140,14 @@ function Runs({ job, open, query, now }) {
 
 /** A run that the list does not hold: of an address that was sent, or too old. */
 function Alone({ job, id, now }) {
-  const { data, error } = useAnswer(`run ${id}`, (signal) => get(`/jobs/${job.id}/runs/${encodeURIComponent(id)}`, signal));
+  const { data, error } = useAnswer(`run ${id}`, (signal) =>
+    get(`/jobs/${job.id}/runs/${encodeURIComponent(id)}`, signal),
+  );
   if (error) return html`<${Failure} error=${error} />`;
-  return data && html`<ul class="list runs"><${Run} job=${job} run=${data.data} isOpen=${true} status="" now=${now} /></ul>`;
+  return (
+    data &&
+    html`<ul class="list runs"><${Run} job=${job} run=${data.data} isOpen=${true} status="" now=${now} /></ul>`
+  );
 }
 
 function Run({ job, run, isOpen, status, now }) {
@@ -165,9 +194,15 @@ function Sent({ request }) {
 function Fields({ job, now }) {
   const { retry, trigger } = job;
   const fields = {
-    Trigger: trigger.type === "cron" ? html`<code>${trigger.fields.cron}</code> ${trigger.fields.timezone}` : moment(trigger.fields.date, now),
+    Trigger:
+      trigger.type === "cron"
+        ? html`<code>${trigger.fields.cron}</code> ${trigger.fields.timezone}`
+        : moment(trigger.fields.date, now),
     Timeout: `${job.timeout} s for each attempt`,
-    Retry: retry.max_attempts === 1 ? "none" : `${retry.max_attempts} attempts; ${retry.initial_delay} s before the second, doubling to at most ${retry.max_delay} s`,
+    Retry:
+      retry.max_attempts === 1
+        ? "none"
+        : `${retry.max_attempts} attempts; ${retry.initial_delay} s before the second, doubling to at most ${retry.max_delay} s`,
     Overlap: job.overlap === "skip" ? "skip, while its previous run is unfinished" : "allow",
     "Misfire grace": job.misfire_grace === null ? "default" : `${job.misfire_grace} s`,
     Key: job.key && html`<code><${Text} of=${job.key} /></code>`,

@@ -1,10 +1,23 @@
 // The list of jobs.
 
-import { useEffect, useRef, useState } from "./preact-hooks.js";
 import { call, get, path, post } from "./api.js";
 import { city, elsewhere, moment, scheduleWords, ZONE } from "./format.js";
+import { useEffect, useRef, useState } from "./preact-hooks.js";
 import { address, refreshAll, replace, to, useAnswer, useNow } from "./state.js";
-import { Change, ChangeLink, ConfirmDelete, Failure, Heading, html, Loading, Relative, say, Status, Text, Time } from "./ui.js";
+import {
+  Change,
+  ChangeLink,
+  ConfirmDelete,
+  Failure,
+  Heading,
+  html,
+  Loading,
+  Relative,
+  Status,
+  say,
+  Text,
+  Time,
+} from "./ui.js";
 
 const PAGE = "50";
 const STATUSES = ["active", "paused", "completed", "failed"];
@@ -14,7 +27,9 @@ const AT_ONCE = 4;
 /** Show the jobs, with filters that the address holds. */
 export function Jobs({ query }) {
   const now = useNow();
-  const filters = Object.fromEntries(["status", "name", "label", "cursor"].map((name) => [name, query.get(name) || ""]));
+  const filters = Object.fromEntries(
+    ["status", "name", "label", "cursor"].map((name) => [name, query.get(name) || ""]),
+  );
   const question = path("/jobs", { limit: PAGE, ...filters });
   const { data, error, at, isLoading } = useAnswer(question, (signal) => get(question, signal));
   const [selected, select] = useState(new Map());
@@ -28,11 +43,14 @@ export function Jobs({ query }) {
     <${Filters} filters=${filters} />
     <${Selection} jobs=${jobs} selected=${selected} select=${select} />
     <${Failure} error=${error} stale=${at} now=${now} />
-    ${isLoading
-      ? html`<${Loading} rows=${8} />`
-      : jobs.length
-        ? html`<${Table} jobs=${jobs} now=${now} selected=${selected} select=${select} />`
-        : data && html`<${Nothing} isFiltered=${isFiltered} next=${data.next} isFirst=${!filters.cursor} />`}
+    ${
+      isLoading
+        ? html`<${Loading} rows=${8} />`
+        : jobs.length
+          ? html`<${Table} jobs=${jobs} now=${now} selected=${selected} select=${select} />`
+          : data &&
+            html`<${Nothing} isFiltered=${isFiltered} next=${data.next} isFirst=${!filters.cursor} />`
+    }
     <${Pages} filters=${filters} next=${data?.next} />
   `;
 }
@@ -45,7 +63,9 @@ function Filters({ filters }) {
   useEffect(() => () => clearTimeout(timer.current), []);
   function change(changes) {
     const query = address().query;
-    const old = Object.fromEntries(["status", "name", "label"].map((each) => [each, query.get(each)]));
+    const old = Object.fromEntries(
+      ["status", "name", "label"].map((each) => [each, query.get(each)]),
+    );
     replace(to("/jobs", { ...old, ...changes }));
   }
   function later(changes) {
@@ -99,7 +119,8 @@ function Selection({ jobs, selected, select }) {
     select(new Map());
     refreshAll();
   }
-  const remove = () => all("deleted", (job) => call("DELETE", `/jobs/${job.id}`)).then(() => ask(false));
+  const remove = () =>
+    all("deleted", (job) => call("DELETE", `/jobs/${job.id}`)).then(() => ask(false));
   return html`<div class="selection" role="region" aria-label="Selected jobs">
     <span>${selected.size} selected</span>
     <${Change} disabled=${isUnderWay} onClick=${() => all("paused", (job) => post(`/jobs/${job.id}/pause`))}>Pause<//>
@@ -171,7 +192,8 @@ function Row({ job, now, isSelected, toggle }) {
 /** A job's labels; each leads to the jobs that have it. */
 export function Labels({ of }) {
   return Object.entries(of).map(
-    ([key, value]) => html`<a class="label" href=${to("/jobs", { label: `${key}:${value}` })}><${Text} of=${value ? `${key}:${value}` : key} /></a>`,
+    ([key, value]) =>
+      html`<a class="label" href=${to("/jobs", { label: `${key}:${value}` })}><${Text} of=${value ? `${key}:${value}` : key} /></a>`,
   );
 }
 
@@ -193,9 +215,12 @@ function Last({ job, now }) {
 }
 
 function Nothing({ isFiltered, next, isFirst }) {
-  if (next) return html`<p class="empty">None of the jobs read so far matches. The next page reads on.</p>`;
-  if (isFiltered) return html`<p class="empty">No job matches. <a href="#/jobs">Show all jobs</a></p>`;
-  if (!isFirst) return html`<p class="empty">There are no more jobs. <a href="#/jobs">Back to the newest</a></p>`;
+  if (next)
+    return html`<p class="empty">None of the jobs read so far matches. The next page reads on.</p>`;
+  if (isFiltered)
+    return html`<p class="empty">No job matches. <a href="#/jobs">Show all jobs</a></p>`;
+  if (!isFirst)
+    return html`<p class="empty">There are no more jobs. <a href="#/jobs">Back to the newest</a></p>`;
   return html`<p class="empty">There are no jobs yet. <a href=${to("/jobs/new", { first: "1" })}>Register the first one</a></p>`;
 }
 

@@ -1,7 +1,7 @@
 // The screen that asks for a key.
 
-import { useState } from "./preact-hooks.js";
 import { get, keyring } from "./api.js";
+import { useState } from "./preact-hooks.js";
 import { useAccess, useAnswer } from "./state.js";
 import { Heading, html } from "./ui.js";
 
@@ -11,7 +11,9 @@ const MAY = { read: "read", write: "read and write" };
 export function KeyScreen() {
   const access = useAccess();
   // Only an answer tells whether a key is asked for at all.
-  const { data } = useAnswer(`key ${access}`, (signal) => get("/jobs?limit=1", signal), { once: true });
+  const { data } = useAnswer(`key ${access}`, (signal) => get("/jobs?limit=1", signal), {
+    once: true,
+  });
   const [text, set] = useState("");
   const [error, setError] = useState("");
   const [isUnderWay, setUnderWay] = useState(false);
@@ -26,7 +28,11 @@ export function KeyScreen() {
       if (location.hash === "#/key") location.hash = "#/";
     } catch (problem) {
       const isWrong = problem.status === 401;
-      setError(isWrong ? "This key opens nothing here: it is mistyped, revoked, expired or of another stage." : problem.message);
+      setError(
+        isWrong
+          ? "This key opens nothing here: it is mistyped, revoked, expired or of another stage."
+          : problem.message,
+      );
     }
     setUnderWay(false);
   }
@@ -39,15 +45,17 @@ export function KeyScreen() {
   }
   return html`<div class="narrow">
     <${Heading} title=${keyring.key() ? "The key of this tab" : "This stage asks for a key"} />
-    ${keyring.key() && access !== "none"
-      ? html`<p>
+    ${
+      keyring.key() && access !== "none"
+        ? html`<p>
           The key in use may ${MAY[access] || "read"}.
           <button type="button" onClick=${() => keyring.forget()}>Forget it</button>
         </p>`
-      : html`<p>
+        : html`<p>
           A key begins with <code>rsn_</code>. Whoever operates the stage creates one:
           <code class="command">.venv/bin/python -m infra.keys create --stage dev --tenant me</code>
-        </p>`}
+        </p>`
+    }
     <form onSubmit=${submit}>
       <label for="key">Key</label>
       <input

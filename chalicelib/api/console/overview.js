@@ -1,11 +1,22 @@
 // The first screen: what went wrong, and what comes next.
 
-import { Axis, fitting, SPANS, SPAN_WORDS, when } from "./axis.js";
 import { get, path, url } from "./api.js";
+import { Axis, fitting, SPAN_WORDS, SPANS, when } from "./axis.js";
 import { relative, scheduleWords, why } from "./format.js";
-import { to, useAnswer, useNow } from "./state.js";
-import { Block, ChangeLink, Failure, Heading, html, Loading, Relative, Status, Text, Time } from "./ui.js";
 import { useState } from "./preact-hooks.js";
+import { to, useAnswer, useNow } from "./state.js";
+import {
+  Block,
+  ChangeLink,
+  Failure,
+  Heading,
+  html,
+  Loading,
+  Relative,
+  Status,
+  Text,
+  Time,
+} from "./ui.js";
 
 // A job this long past its due time is overdue; sooner it may be on its way.
 const LATE = 15_000;
@@ -17,7 +28,9 @@ export function Overview({ query }) {
   const now = useNow();
   const [size, setSize] = useState(SHOWN);
   const jobs = useAnswer("jobs", (signal) => get("/jobs", signal));
-  const wrong = useAnswer(`wrong ${size}`, (signal) => get(path("/runs", { limit: String(size) }), signal));
+  const wrong = useAnswer(`wrong ${size}`, (signal) =>
+    get(path("/runs", { limit: String(size) }), signal),
+  );
   const error = jobs.error || wrong.error;
   if (!jobs.data || (!wrong.data && size === SHOWN)) {
     return html`<${Heading} title="Overview" />
@@ -36,27 +49,36 @@ export function Overview({ query }) {
       <section aria-labelledby="wrong">
         <h2 id="wrong">Went wrong</h2>
         <${Wrong} runs=${runs} names=${names} now=${now} isPartial=${Boolean(jobs.data.next)} />
-        ${wrong.data?.next && size < 100 &&
-        html`<p><button type="button" onClick=${() => setSize(100)}>Show more</button></p>`}
+        ${
+          wrong.data?.next &&
+          size < 100 &&
+          html`<p><button type="button" onClick=${() => setSize(100)}>Show more</button></p>`
+        }
       </section>
       <div>
-        ${facts.overdue.length > 0 &&
-        html`<section aria-labelledby="overdue">
+        ${
+          facts.overdue.length > 0 &&
+          html`<section aria-labelledby="overdue">
           <h2 id="overdue">Overdue</h2>
           <${Due} jobs=${facts.overdue} now=${now} kind="overdue" />
-        </section>`}
+        </section>`
+        }
         <section aria-labelledby="due">
           <h2 id="due">Due next</h2>
-          ${facts.next.length
-            ? html`<${Due} jobs=${facts.next.slice(0, 10)} now=${now} kind="active" />`
-            : html`<p class="empty">Nothing is due. <a href="#/jobs/new">Register a job</a>, or resume one.</p>`}
+          ${
+            facts.next.length
+              ? html`<${Due} jobs=${facts.next.slice(0, 10)} now=${now} kind="active" />`
+              : html`<p class="empty">Nothing is due. <a href="#/jobs/new">Register a job</a>, or resume one.</p>`
+          }
         </section>
-        ${facts.paused.length > 0 &&
-        html`<section aria-labelledby="paused">
+        ${
+          facts.paused.length > 0 &&
+          html`<section aria-labelledby="paused">
           <h2 id="paused">Paused</h2>
           <${Due} jobs=${facts.paused.slice(0, 10)} now=${now} kind="paused" />
           ${facts.paused.length > 10 && html`<p><a href=${to("/jobs", { status: "paused" })}>All ${facts.paused.length}</a></p>`}
-        </section>`}
+        </section>`
+        }
       </div>
     </div>
     ${jobs.data.next && html`<p class="note">There are more jobs than one answer holds: this shows the ${all.length} newest.</p>`}
@@ -87,11 +109,13 @@ function Verdict({ runs, facts, now, hasMore }) {
   ].filter(Boolean);
   const next = facts.next[0];
   return html`<${Heading} title="Overview">
-      ${parts.length
-        ? html`<${Status} of=${failed ? "failed" : "missed"} word="" /> ${atLeast}${parts.join(" and ")} in the last 24 hours`
-        : facts.overdue.length
-          ? html`<${Status} of="overdue" word="" /> ${facts.overdue.length} overdue`
-          : html`<${Status} of="succeeded" word="" /> Nothing went wrong in the last 24 hours`}
+      ${
+        parts.length
+          ? html`<${Status} of=${failed ? "failed" : "missed"} word="" /> ${atLeast}${parts.join(" and ")} in the last 24 hours`
+          : facts.overdue.length
+            ? html`<${Status} of="overdue" word="" /> ${facts.overdue.length} overdue`
+            : html`<${Status} of="succeeded" word="" /> Nothing went wrong in the last 24 hours`
+      }
     <//>
     <p class="facts">
       <a href=${to("/jobs", { status: "active" })}><b>${facts.active}</b> active</a>
@@ -146,7 +170,8 @@ function Line({ facts, runs, all, names, now, query }) {
 }
 
 function Wrong({ runs, names, now }) {
-  if (!runs.length) return html`<p class="empty"><${Status} of="succeeded" word="" /> No run has failed or was missed.</p>`;
+  if (!runs.length)
+    return html`<p class="empty"><${Status} of="succeeded" word="" /> No run has failed or was missed.</p>`;
   return html`<ul class="list">
     ${runs.map((run) => {
       const ended = run.finished_at ?? run.scheduled_time;

@@ -45,7 +45,10 @@ function Bars({ run }) {
   const width = Math.max(...ends) - from || 1;
   return html`<div class="bars" aria-hidden="true">
     ${run.attempts.map(
-      (attempt, place) => html`<i class=${attempt.outcome === "success" ? "succeeded" : "failed"} title=${`Attempt ${attempt.number}: ${duration(attempt.duration_ms)}`}
+      (
+        attempt,
+        place,
+      ) => html`<i class=${attempt.outcome === "success" ? "succeeded" : "failed"} title=${`Attempt ${attempt.number}: ${duration(attempt.duration_ms)}`}
         style=${{ left: `${((starts[place] - from) / width) * 99}%`, width: `max(3px, ${(attempt.duration_ms / width) * 99}%)` }}></i>`,
     )}
   </div>`;
@@ -66,8 +69,11 @@ function Attempt({ attempt, now, isOnly }) {
 }
 
 function Body({ of }) {
-  const note = of.truncated ? html`<p class="note">There was more: the first 16 KiB of a body and 8 KiB of headers are kept.</p>` : null;
+  const note = of.truncated
+    ? html`<p class="note">There was more: the first 16 KiB of a body and 8 KiB of headers are kept.</p>`
+    : null;
   if (!of.body) return html`<p class="note">The answer had no body.</p>${note}`;
-  if (of.encoding === "base64") return html`<${Block} text=${hexDump(of.body)} what="body, in hexadecimal" kind="dump" />${note}`;
+  if (of.encoding === "base64")
+    return html`<${Block} text=${hexDump(of.body)} what="body, in hexadecimal" kind="dump" />${note}`;
   return html`<${Block} text=${laidOut(of.body) ?? of.body} what="body of the answer" />${note}`;
 }

@@ -1,7 +1,7 @@
 // What the screens share: the address, the time, the key, and questions that are asked again.
 
-import { useEffect, useReducer, useRef, useState } from "./preact-hooks.js";
 import { keyring, now } from "./api.js";
+import { useEffect, useReducer, useRef, useState } from "./preact-hooks.js";
 
 function store(kind) {
   try {

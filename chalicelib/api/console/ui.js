@@ -1,9 +1,9 @@
 // What every screen is made of.
 
+import { moment, relative, whole, ZONE } from "./format.js";
 import htm from "./htm.js";
 import { h } from "./preact.js";
 import { useEffect, useLayoutEffect, useRef, useState } from "./preact-hooks.js";
-import { moment, relative, whole, ZONE } from "./format.js";
 import { useAccess } from "./state.js";
 
 export const html = htm.bind(h);
