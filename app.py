@@ -5,7 +5,16 @@ import os
 from chalice.app import Chalice
 
 from chalicelib.api import cors, routing
-from chalicelib.api.routes import bulk, console, documentation, health, jobs, runs, secrets, triggers
+from chalicelib.api.routes import (
+    bulk,
+    console,
+    documentation,
+    health,
+    jobs,
+    runs,
+    secrets,
+    triggers,
+)
 from chalicelib.aws import clients
 from chalicelib.handlers import authorizer, composition
 

@@ -208,7 +208,7 @@ function What({ draft, set, errors, id }) {
         ${(of) => html`<select ...${of} value=${draft.method} onChange=${input("method")}>${METHODS.map((each) => html`<option>${each}</option>`)}</select>`}
       <//>
       <${Field} label="URL" field="request.url" errors=${errors}>
-        ${(of) => html`<input ...${of} type="text" inputmode="url" spellcheck="false" autocomplete="off" placeholder="https://" value=${draft.url} onInput=${input("url")} />`}
+        ${(of) => html`<input ...${of} type="text" inputmode="url" spellcheck=${false} autocomplete="off" placeholder="https://" value=${draft.url} onInput=${input("url")} />`}
       <//>
     </div>
     <${Pairs} label="Headers" one="header" field="request.headers" errors=${errors} pairs=${draft.headers} onChange=${(headers) => set({ headers })} />
@@ -219,7 +219,7 @@ function What({ draft, set, errors, id }) {
     ${
       draft.bodyKind !== "none" &&
       html`<${Field} label=${draft.bodyKind === "json" ? "JSON" : "Text"} field="request.body" errors=${errors}>
-      ${(of) => html`<textarea ...${of} rows="6" spellcheck="false" value=${draft.body} onInput=${input("body")}></textarea>`}
+      ${(of) => html`<textarea ...${of} rows="6" spellcheck=${false} value=${draft.body} onInput=${input("body")}></textarea>`}
     <//>`
     }
     ${draft.bodyKind === "none" && messageFor(errors, "request.body") && html`<p class="error">${messageFor(errors, "request.body")}</p>`}
@@ -229,7 +229,7 @@ function What({ draft, set, errors, id }) {
         ? draft.key &&
           html`<p class="note">Key <code>${draft.key}</code>: it cannot be changed.</p>`
         : html`<${Field} label="Key (optional)" field="key" errors=${errors} note="Your own name for the job. It is unique and cannot be changed.">
-          ${(of) => html`<input ...${of} type="text" spellcheck="false" autocomplete="off" value=${draft.key} onInput=${input("key")} />`}
+          ${(of) => html`<input ...${of} type="text" spellcheck=${false} autocomplete="off" value=${draft.key} onInput=${input("key")} />`}
         <//>`
     }
   </fieldset>`;
@@ -248,7 +248,7 @@ function When({ draft, set, errors, preview }) {
       ${
         draft.kind === "cron" &&
         html`<${Field} label="Cron" field="trigger.cron" errors=${errors} note=${words}>
-        ${(of) => html`<input ...${of} type="text" class="mono" spellcheck="false" autocomplete="off" value=${draft.cron} onInput=${input("cron")} />`}
+        ${(of) => html`<input ...${of} type="text" class="mono" spellcheck=${false} autocomplete="off" value=${draft.cron} onInput=${input("cron")} />`}
       <//>`
       }
       ${
@@ -268,7 +268,7 @@ function When({ draft, set, errors, preview }) {
         html`<${Field} label="Time zone" field="trigger.timezone" errors=${errors}>
         ${(
           of,
-        ) => html`<input ...${of} type="text" list="zones" spellcheck="false" autocomplete="off" value=${draft.timezone} onInput=${input("timezone")} />
+        ) => html`<input ...${of} type="text" list="zones" spellcheck=${false} autocomplete="off" value=${draft.timezone} onInput=${input("timezone")} />
           <datalist id="zones">${ZONES.map((zone) => html`<option value=${zone}></option>`)}</datalist>`}
       <//>`
       }
@@ -350,8 +350,8 @@ function Pairs({ label, one, field, errors, pairs, onChange }) {
     ${pairs.length > 0 && html`<span class="label-text">${label}</span>`}
     ${pairs.map(
       (pair, place) => html`<div class="pair-row" key=${place}>
-        <input type="text" aria-label=${`Name of ${one} ${place + 1}`} placeholder="name" spellcheck="false" autocomplete="off" value=${pair.name} aria-invalid=${message ? "true" : null} onInput=${(event) => change(place, { name: event.target.value })} />
-        <input type="text" aria-label=${`Value of ${one} ${place + 1}`} placeholder="value" spellcheck="false" autocomplete="off" value=${pair.value} aria-invalid=${message ? "true" : null} onInput=${(event) => change(place, { value: event.target.value })} />
+        <input type="text" aria-label=${`Name of ${one} ${place + 1}`} placeholder="name" spellcheck=${false} autocomplete="off" value=${pair.name} aria-invalid=${message ? "true" : null} onInput=${(event) => change(place, { name: event.target.value })} />
+        <input type="text" aria-label=${`Value of ${one} ${place + 1}`} placeholder="value" spellcheck=${false} autocomplete="off" value=${pair.value} aria-invalid=${message ? "true" : null} onInput=${(event) => change(place, { value: event.target.value })} />
         <button type="button" class="quiet" aria-label=${`Remove ${one} ${place + 1}`} onClick=${() => onChange(pairs.filter((_, at) => at !== place))}>×</button>
       </div>`,
     )}

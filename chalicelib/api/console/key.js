@@ -62,7 +62,7 @@ export function KeyScreen() {
         id="key"
         type="password"
         autocomplete="off"
-        spellcheck="false"
+        spellcheck=${false}
         placeholder="rsn_…"
         value=${text}
         aria-invalid=${error ? "true" : null}

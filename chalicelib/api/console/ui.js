@@ -9,6 +9,7 @@ import { useAccess } from "./state.js";
 export const html = htm.bind(h);
 
 // Signs that are not seen, or that turn the order of others: a target may send any.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it finds
 const HIDDEN =
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 

@@ -13,9 +13,7 @@ routes = Blueprint(__name__)
 _TAKES = ("If-None-Match",)
 
 
-@route(
-    routes, "/console", "GET", answers={}, takes=_TAKES, open_to_all=True, is_described=False
-)
+@route(routes, "/console", "GET", answers={}, takes=_TAKES, open_to_all=True, is_described=False)
 def get_console(call: Call) -> Response:
     """Show the console. It asks the API by the key that its user gives it."""
     return _shown(call, page())
