@@ -65,9 +65,9 @@ class ApiKeyStore:
         return revoked
 
     def all(self) -> Iterator[StoredApiKey]:
-        """Yield every key, in no order.
+        """Yield every key, unordered.
 
-        Raises ClientError without the permission or the table.
+        Raises ClientError if the table does not exist or the caller may not read it.
         """
         return map(_read, self._table.scan())
 
