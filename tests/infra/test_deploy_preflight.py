@@ -259,6 +259,18 @@ def test_only_commands_that_deploy_are_looked_at() -> None:
         before_chalice()
 
 
+@pytest.mark.parametrize("parameter", ["Stage=x", "Running=false", "AlarmEmail"])
+def test_a_parameter_that_is_none_is_refused(parameter: str, account: Account) -> None:
+    assert account.types(f"stack --stage dev --parameter {parameter}") == 1
+    assert "give Name=value" in account.err
+    assert account.cloudformation.calls == []
+
+
+def test_a_parameter_of_another_command_is_refused(account: Account) -> None:
+    assert account.types("finish --stage dev --parameter AlarmEmail=you@example.com") == 2
+    assert "No such option" in account.err
+
+
 @pytest.mark.parametrize("stage", ["", "local", "Dev", "dev-1", "staging"])
 def test_a_stage_that_cannot_be_deployed_is_told_before_aws_is_asked(stage: str) -> None:
     def connect() -> Cloud:

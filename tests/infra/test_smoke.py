@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.metadata import packages_distributions
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ from responses import matchers
 
 from chalicelib.api.routing import backend
 from chalicelib.domain.run import AttemptResult, Outcome
-from infra.deploy.cloud import Cloud, Names, Trouble
+from infra.deploy.cloud import ROOT, Cloud, Names, Trouble
 from tests import smoke
 from tests.environment import ok, status
 from tests.infra.account import Account, Stage, reply
@@ -254,6 +257,24 @@ def test_where_api_gateway_answers_otherwise_than_the_description_that_is_told_a
     (line,) = tester.told
     assert line.startswith(told)
     assert str(answer.status_code) in line
+
+
+def test_it_needs_only_what_serves() -> None:
+    """`make deploy` installs nothing else."""
+    code = "import sys, tests.smoke; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    pins = (ROOT / "infra" / "local" / "requirements.txt").read_text().splitlines()
+    installed = {line.partition("==")[0].lower() for line in pins if "==" in line}
+    known = packages_distributions()
+    foreign = {name for name in done.stdout.split() if name in known}
+    assert "click" in foreign
+    assert [
+        name
+        for name in foreign
+        if not installed & {one.lower().replace("_", "-") for one in known[name]}
+    ] == []
 
 
 def test_a_stage_that_is_not_deployed_cannot_be_tested(account: Account) -> None:
