@@ -184,6 +184,17 @@ def test_a_page_reads_one_run_more_than_it_shows(
     assert asked == limits
 
 
+def test_a_page_reads_on_behind_what_has_expired_as_many_as_it_wants(
+    runs: RunStore, cloud: Cloud
+) -> None:
+    for key in keys(6):
+        runs.record("tenant", attempt(key=key, started_at=NOW - 60 * DAY), 5)
+    asked: list[int] = []
+    cloud.before = lambda operation, request: asked.append(request["Limit"])
+    assert runs.page("job_x", None, 2, NOW) == []
+    assert asked == [3, 4]
+
+
 def test_a_query_that_is_answered_in_parts_is_read_to_its_end(cloud: Cloud) -> None:
     class Short(DynamoDB):
         """Answers two items at a time, as DynamoDB does a megabyte."""
