@@ -151,6 +151,12 @@ def test_every_example_of_a_body_is_taken(api: Api, name: str, example: str) -> 
         assert 200 <= answer.status < 300, answer.text
 
 
+def test_the_example_of_a_job_is_what_registering_it_answers(api: Api) -> None:
+    (shown,) = EXAMPLES["Job"].values()
+    sent = {name: shown[name] for name in ("name", "request", "trigger", "labels")}
+    assert {**api.register(**sent), "id": shown["id"]} == shown
+
+
 def test_the_example_of_a_preview_is_what_the_preview_answers(api: Api) -> None:
     (sent,), (shown,) = EXAMPLES["PreviewIn"].values(), EXAMPLES["Preview"].values()
     answer = api.post("/triggers/preview", sent)
