@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -103,6 +104,12 @@ def test_each_place_that_names_a_missing_secret_is_told_once() -> None:
 def test_a_missing_value_is_told_by_its_name() -> None:
     with pytest.raises(SecretMissing, match=r"^the secret gone does not exist$"):
         resolved(post(headers={"X-A": "{{secret:there}} {{secret:gone}}"}), {"there": "x"})
+
+
+def test_a_request_of_an_old_job_with_values_that_are_no_text_is_left_as_it_is() -> None:
+    stored: dict[str, Any] = {"url": None, "headers": []}
+    request = Request(method="POST", **stored)
+    assert resolved(request, {}) == request
 
 
 @given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=4), st.data())
