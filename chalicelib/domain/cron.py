@@ -22,7 +22,7 @@ from chalicelib.domain.errors import InvalidInput
 
 _MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
 # The rarest cron, a 29 February on a given day of the week, comes again within 40 years.
-_HORIZON = timedelta(days=366 * 45)
+_HORIZON = timedelta(days=366 * 40)
 # The search ends here: later days overflow `datetime` in some zones.
 _END = date(9999, 1, 2)
 # Whether a cron fires at all is decided from this fixed date, so that the answer never changes.
