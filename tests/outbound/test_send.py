@@ -416,6 +416,23 @@ def test_an_exchange_that_failed_is_told_of_and_a_defect_with_its_place(
     ]
 
 
+def test_an_error_that_is_its_own_cause_is_read_once() -> None:
+    class Circular(Exception):
+        seen = 0
+
+        @property
+        def reason(self) -> Circular:
+            self.seen += 1
+            assert self.seen < 10
+            return self
+
+    def fail(address: object) -> str | None:
+        raise Circular
+
+    result = call(80, guard=replace(LOOPBACK, refuse_address=fail))
+    assert result.outcome is Outcome.UNKNOWN
+
+
 # What is sent
 
 
