@@ -284,14 +284,26 @@ class Tests:
 
     def _executing(self, mutant: Mutant) -> set[str]:
         """Return the tests that execute one of the mutant's lines; of the module, if there are
-        none: a line of the module itself, or one that only other threads execute.
+        none: a line of the module itself, or one that only other threads execute; of the modules
+        that import it, if it has constants only.
         """
-        by_line = self.data.contexts_by_lineno(str(ROOT / mutant.path))
-        for lines in (mutant.lines, by_line):
-            found = {test.partition("|")[0] for line in lines for test in by_line.get(line, ())}
-            if found - {""}:
-                return found
-        return set()
+        name = ".".join(mutant.path.with_suffix("").parts)
+        found = self._executing_lines(mutant.path, mutant.lines)
+        return (
+            found
+            or self._executing_lines(mutant.path)
+            or {
+                test
+                for path in (ROOT / SOURCE).rglob("*.py")
+                if f"from {name} import" in path.read_text()
+                for test in self._executing_lines(path.relative_to(ROOT))
+            }
+        )
+
+    def _executing_lines(self, path: Path, lines: Iterable[int] | None = None) -> set[str]:
+        by_line = self.data.contexts_by_lineno(str(ROOT / path))
+        contexts = {name for line in lines or by_line for name in by_line.get(line, ())}
+        return {name.partition("|")[0] for name in contexts} - {""}
 
 
 def measured(uncounted: Sequence[str]) -> Tests:
