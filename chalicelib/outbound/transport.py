@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import socket
 import ssl
@@ -185,7 +184,7 @@ class TlsSocket(ssl.SSLSocket):
             return super().getpeername()
         except OSError:
             self.close()
-            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from None
+            raise ConnectionResetError from None
 
 
 @cache
