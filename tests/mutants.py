@@ -116,12 +116,15 @@ class SwapArguments(Operator):  # type: ignore[misc]  # cosmic-ray has no types
             Example("f(a, b)", "f(b, a)"),
             Example("f(a, b, c)", "f(a, c, b)", occurrence=1),
             Example("f(x=a, y=b)", "f(x=b, y=a)"),
+            Example("min(f(a, b), c)", "min(f(b, a), c)"),
             Example("f(\n    g(a),\n    b,\n)", "f(\n    b,\n    g(a),\n)"),
         )
 
 
 def _pairs(node: Any) -> Iterator[tuple[Any, Any]]:
     if node.type != "arglist" or node.parent.type != "trailer":
+        return
+    if node.parent.get_previous_sibling().get_code().strip() in ("max", "min"):
         return
     arguments = [child for child in node.children if child.type != "operator"]
     for left, right in itertools.pairwise(arguments):
