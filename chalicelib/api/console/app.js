@@ -9,7 +9,7 @@ import { Overview } from "./overview.js";
 import { render } from "./preact.js";
 import { useEffect, useRef, useState } from "./preact-hooks.js";
 import { keep, kept, to, useAccess, useAddress } from "./state.js";
-import { Dialog, Heading, html, Said, WHY_NOT } from "./ui.js";
+import { Dialog, focusHeading, Heading, html, Said, WHY_NOT } from "./ui.js";
 
 const THEMES = { system: "System theme", light: "Light theme", dark: "Dark theme" };
 const ICONS = {
@@ -140,7 +140,7 @@ function App() {
   useKeyboard(showKeys);
   useEffect(() => {
     if (isFirst.current) isFirst.current = false;
-    else document.querySelector("main h1")?.focus({ preventScroll: true });
+    else focusHeading();
     scrollTo(0, 0);
   }, [screen]);
   const isKey = access === "none" || path === "/key";
@@ -149,7 +149,7 @@ function App() {
   return html`
     <a class="skip" href="#main" onClick=${(event) => {
       event.preventDefault();
-      document.querySelector("main h1")?.focus();
+      focusHeading();
     }}>To the content</a>
     <header>
       <a class="brand" href="#/"><svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="6.5" /><path

@@ -28,7 +28,8 @@ export function Axis({ marks, now, span, label }) {
     const column = Math.min(Math.floor(place * count), count - 1);
     columns.set(column, [...(columns.get(column) || []), mark]);
   }
-  return html`<figure class="axis" role="img" aria-label=${label}>
+  return html`<figure class="axis">
+    <figcaption class="unseen">${label}</figcaption>
     <div class="marks" aria-hidden="true">
       ${[...columns].map(
         ([

@@ -162,7 +162,7 @@ function Line({ facts, runs, all, names, now, query }) {
       <span><i class="mark due"></i>next due</span>
       <span class="grow"></span>
       <nav class="spans" aria-label="Span of the axis">
-        ${Object.keys(SPANS).map((name) => html`<a href=${to("/", { span: name })} aria-current=${name === span ? "true" : null} aria-label=${SPAN_WORDS[name]}>${name}</a>`)}
+        ${Object.keys(SPANS).map((name) => html`<a href=${to("/", { span: name })} aria-current=${name === span ? "true" : null} title=${SPAN_WORDS[name]}>${name}</a>`)}
       </nav>
     </div>
     <${Axis} marks=${marks} now=${now} span=${span} label=${label} />

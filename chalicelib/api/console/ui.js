@@ -9,8 +9,8 @@ import { useAccess } from "./state.js";
 export const html = htm.bind(h);
 
 // Signs that are not seen, or that turn the order of others: a target may send any.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it finds
 const HIDDEN =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it finds
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /** Text of a user or a target: as it is, its invisible signs by their numbers. */
@@ -183,11 +183,22 @@ export function Loading({ rows = 4 }) {
   </div>`;
 }
 
+let isWanted = false;
+
+/** Give the focus to the heading of the screen, and to the one that replaces it once it is loaded. */
+export function focusHeading() {
+  isWanted = true;
+  document.querySelector("main h1")?.focus({ preventScroll: true });
+}
+
 /** The heading of a screen: it takes the focus when the screen is new, and names the page. */
 export function Heading({ title, children }) {
   useLayoutEffect(() => {
     document.title = `${title} · Resona`;
   }, [title]);
+  useLayoutEffect(() => {
+    if (isWanted && document.activeElement === document.body) focusHeading();
+  }, []);
   return html`<h1 tabindex="-1">${children ?? title}</h1>`;
 }
 
