@@ -129,7 +129,7 @@ AXE = (Path(__file__).parent / "axe.min.js").read_text()
 
 
 def violations(tab: Any) -> list[str]:
-    """Return what axe-core finds wrong with the page as it is."""
+    """Return what axe-core finds wrong with the page as it is, in both themes."""
     until = time.monotonic() + 10
     while tab.locator(".loading").count():
         assert time.monotonic() < until, "it loads for ever"
@@ -137,9 +137,14 @@ def violations(tab: Any) -> list[str]:
     if not tab.evaluate("Boolean(window.axe)"):
         # Not a script of the page: the debugger's calls are not under its policy.
         tab.evaluate(f"(() => {{ {AXE}; }})()")
-    found = tab.evaluate("axe.run()")
+    tab.emulate_media(color_scheme="light")
+    found = tab.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+    # A theme changes colours alone.
+    tab.emulate_media(color_scheme="dark")
+    by_colour = "{runOnly: ['color-contrast', 'link-in-text-block'], resultTypes: ['violations']}"
+    found += tab.evaluate(f"axe.run({by_colour})")["violations"]
     return [
         f"{each['id']}: {node['html'][:200]} {node['failureSummary']}"
-        for each in found["violations"]
+        for each in found
         for node in each["nodes"]
     ]

@@ -1,0 +1,104 @@
+"""The console's files: how they are served, what they weigh, and which libraries they are."""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chalicelib.api.console.files import FOLDER, POLICY, asset, page, version
+from tests.acceptance.laptop import ROOT
+from tests.api.conftest import Api, api, env
+from tests.console import vendor
+
+__all__ = ["api", "env"]  # fixtures
+
+SERVED = sorted(path for path in FOLDER.iterdir() if path.suffix in (".js", ".css", ".txt"))
+
+
+def test_the_libraries_are_those_whose_hashes_are_noted() -> None:
+    assert list(vendor.changed()) == []
+
+
+def test_all_of_it_is_at_most_100_kb_compressed() -> None:
+    weights = [len(gzip.compress(path.read_bytes())) for path in (*SERVED, FOLDER / "index.html")]
+    assert len(weights) > 15
+    assert sum(weights) <= 100_000
+
+
+def test_the_page_names_every_script_and_nothing_of_another_host(api: Api) -> None:
+    answer = api.get("/console")
+    assert (answer.status, answer.headers["Content-Security-Policy"]) == (200, POLICY)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', answer.text)
+    files = {each for each in loaded if not each.startswith("data:image/svg+xml,")}
+    named = {path.name for path in SERVED if path.suffix != ".txt"}
+    # Relative to /console and to /api/console alike.
+    assert files == {f"console/{version()}/{name}" for name in named}
+    assert not re.search(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=", answer.text)
+
+
+@pytest.mark.parametrize("path", SERVED, ids=lambda path: str(path.name))
+def test_a_file_is_kept_for_a_year_under_the_digest_of_all(api: Api, path: Path) -> None:
+    answer = api.get(f"/console/{version()}/{path.name}")
+    assert (answer.status, answer.text) == (200, path.read_text())
+    assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    again = api.get(
+        f"/console/{version()}/{path.name}", headers={"If-None-Match": answer.headers["ETag"]}
+    )
+    assert (again.status, again.text) == (304, "")
+
+
+def test_the_page_is_asked_for_anew_and_answered_with_304(api: Api) -> None:
+    answer = api.get("/console")
+    assert answer.headers["Cache-Control"] == "no-cache"
+    again = api.get("/console", headers={"If-None-Match": f"W/{answer.headers['ETag']}"})
+    assert (again.status, again.text) == (304, "")
+    assert api.get("/console", headers={"If-None-Match": '"another"'}).status == 200
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["files.py", "index.html", "nothing.js", "..%2Fcors.py", "%2Fetc%2Fpasswd", "__init__.py"],
+)
+def test_nothing_else_is_served(api: Api, name: str) -> None:
+    answer = api.get(f"/console/{version()}/{name}")
+    assert (answer.status, answer.problem["title"]) == (404, "Not Found")
+    assert api.get("/console/0123456789abcdef/app.js").status == 404
+
+
+def test_what_serves_them_loads_the_standard_library_alone() -> None:
+    code = "import chalicelib.api.console.files as files, sys; files.page(); print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    tops = {name.partition(".")[0] for name in loaded}
+    assert not tops & {"pydantic", "pydantic_core", "boto3", "botocore", "chalice"}
+    source = ast.parse((ROOT / "chalicelib" / "api" / "console" / "files.py").read_text())
+    assert not any(
+        isinstance(node, ast.ImportFrom) and str(node.module).startswith("chalicelib")
+        for node in ast.walk(source)
+    )
+
+
+def test_no_script_makes_markup_or_code_of_text() -> None:
+    ours = [path for path in SERVED if path.suffix == ".js" and "export" in path.read_text()]
+    libraries = {Path(name).name for name in vendor.FILES}
+    for path in ours:
+        if path.name not in libraries:
+            found = re.findall(
+                r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|new Function",
+                path.read_text(),
+            )
+            assert found == [], path.name
+
+
+def test_its_files_are_made_once() -> None:
+    assert page() is page()
+    assert asset("app.js") is asset("app.js")
