@@ -20,7 +20,8 @@ export function fitting(times, now) {
 /** Marks are `{at, kind, title, href}`; one outside the span is left out. */
 export function Axis({ marks, now, span, label }) {
   const width = SPANS[span];
-  const count = Math.max(20, Math.floor(Math.min(innerWidth - 32, 1180) / COLUMN));
+  // Even, so that no column stands on both sides of now.
+  const count = 2 * Math.floor(Math.min(innerWidth - 32, 1180) / (2 * COLUMN));
   const columns = new Map();
   for (const mark of [...marks].sort((a, b) => a.at - b.at)) {
     const place = (mark.at - now + width) / (2 * width);
