@@ -159,7 +159,10 @@ export function ConfirmDelete({ jobs, onClose, onConfirm }) {
       ${jobs.slice(0, 10).map((job) => html`<li><${Text} of=${job.name} /></li>`)}
       ${jobs.length > 10 && html`<li>and ${jobs.length - 10} more</li>`}
     </ul>
-    <p>Its runs disappear with it. This cannot be undone.</p>
+    <p>
+      ${jobs.length === 1 ? "Its runs disappear with it." : "Their runs disappear with them."} This
+      cannot be undone.
+    </p>
     <p class="buttons">
       <button type="button" onClick=${onClose}>Keep</button>
       <${Change} kind="danger" onClick=${confirm} disabled=${isUnderWay}>
