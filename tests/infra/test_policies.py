@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.api.console.files import version
 from chalicelib.api.routing import backend
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
@@ -136,8 +137,9 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     call("GET", "/secrets")
     call("DELETE", "/secrets/{name}", name="token")
     call("POST", "/triggers/preview", {"trigger": {"cron": "0 9 * * *"}})
-    for open_to_all in ("/health", "/openapi.json", "/docs"):
+    for open_to_all in ("/health", "/openapi.json", "/docs", "/console"):
         call("GET", open_to_all)
+    call("GET", "/console/{build}/{name}", build=version(), name="app.js")
     return set(called)
 
 
