@@ -368,13 +368,14 @@ def _look(canary_stage: CanaryStage, job_id: str) -> None:
         == 200
     )
     call(RUNS, ("GET", "/runs"), "/runs")
-    for path in ("/secrets", "/health", "/openapi.json", "/docs"):
+    for path in ("/secrets", "/health", "/openapi.json", "/docs", "/console"):
         call("rest", ("GET", path), path)
+    call("rest", ("GET", "/console/{build}/{name}"), "/console/1/app.js")
     for path in ROUTES:
         call(
             "rest",
             ("OPTIONS", path),
-            path.format(job_id=job_id, run_id=runs[0]["id"], name="path"),
+            path.format(job_id=job_id, run_id=runs[0]["id"], name="path", build="1"),
             headers={"Origin": "https://a.example"},
         )
 
