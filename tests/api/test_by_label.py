@@ -79,6 +79,17 @@ def test_what_is_so_already_is_not_counted(api: Api) -> None:
     assert api.post("/jobs/pause?label=team:none").json == {"changed": 0}
 
 
+@pytest.mark.parametrize("act", ["pause", "resume"])
+def test_what_is_so_already_is_not_read_again(api: Api, act: str) -> None:
+    register(api, 2, team="a")
+    api.post("/jobs/pause?label=team:a")
+    api.post(f"/jobs/{act}?label=team:a")
+    api.env.cloud.calls.clear()
+    assert api.post(f"/jobs/{act}?label=team:a").json == {"changed": 0}
+    # The list.
+    assert api.env.cloud.calls == ["Query", "BatchGetItem"]
+
+
 def test_what_cannot_be_is_neither_counted_nor_an_error(api: Api) -> None:
     api.register(labels={"team": "a"})
     late = api.register(labels={"team": "a"}, trigger={"delay": 60})["id"]

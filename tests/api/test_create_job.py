@@ -414,3 +414,24 @@ def test_an_idempotency_key_is_forgotten_after_a_day(api: Api) -> None:
 @pytest.mark.parametrize("key", ["", "with space", "x" * 256, "ünï"])
 def test_a_malformed_idempotency_key_is_refused(api: Api, key: str) -> None:
     assert api.post("/jobs", job(), headers={"Idempotency-Key": key}).fields == ["Idempotency-Key"]
+
+
+def test_a_request_whose_first_has_no_answer_yet_is_refused(api: Api) -> None:
+    """The first one writes its answer after this one has looked for it, and it is gone again."""
+    headers, table = {"Idempotency-Key": "once"}, api.env.cloud.tables["jobs"]
+    api.post("/jobs", job(), headers=headers)
+    ((name, answered),) = [entry for entry in table.items() if "fingerprint" in entry[1]]
+    before = {**table}
+    del before[name], table[name]
+
+    def come_and_go(operation: str, request: dict[str, Any]) -> None:
+        if operation == "TransactWriteItems":
+            table[name] = answered
+        else:
+            table.pop(name, None)
+
+    api.env.cloud.before = come_and_go
+    answer = api.post("/jobs", job(), headers=headers)
+    assert (answer.status, answer.problem["title"]) == (409, "Conflict")
+    assert "still under way" in answer.problem["detail"]
+    assert table == before
