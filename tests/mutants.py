@@ -178,6 +178,9 @@ class _Meaning(ast.NodeTransformer):
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         self.generic_visit(node)
         node.returns = None
+        # A function that ends returns None.
+        if ast.unparse(node.body[-1]) in ("return None", "pass"):
+            node.body.pop()
         return node
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
