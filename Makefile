@@ -77,6 +77,7 @@ mutants: $(VENV)/tests ## change random single points and list what no fast test
 bench: $(VENV)/tests ## print the measurements: costs, limits, bursts, lateness, sending
 	$(BIN)/python -m tests.bench.costs
 	$(BIN)/python -m tests.bench.bill
+	$(BIN)/python -m tests.bench.cpu
 	$(BIN)/python -m tests.bench.limits
 	$(BIN)/python -m tests.bench.idle_wakes
 	$(BIN)/python -m tests.bench.bursts

@@ -29,12 +29,13 @@ from tests.bench.costs import (
     PRICES,
     SWEEPS_A_DAY,
 )
-from tests.bench.meter import Usage, size
+from tests.bench.meter import Usage, entries, size
 from tests.bench.operations import FAR, KB, Bench, CrowdedCloud, bench
 from tests.invocations import Context
 from tests.telemetry.process import lambda_process
 
 ROOT = Path(__file__).parent.parent.parent
+MEMORIES = (128, 256, 512, 768, 1024)
 VOLUMES = (1_000, 1_000_000, 100_000_000)
 GB, MILLION = 1024**3, 1_000_000
 FIRINGS_OF_AN_HOURLY_CRON = MONTH_DAYS * 24
@@ -61,14 +62,26 @@ class Assumed:
 
     target: int = 200
     aws_call: int = 5
-    own_work: int = 10
     waiting: int = 500
     """Half a second: SQS waits in whole seconds, the function for the rest."""
     access_line: int = 400
+    init: int = 600
+    """Of a cold start, which Lambda bills. It has a whole CPU, whatever the memory."""
+    cold: float = 0.01
+    """How many invocations are cold starts."""
 
 
 ASSUMED = Assumed()
 FIRING = ASSUMED.target + ASSUMED.waiting
+# Measured by tests.bench.cpu: milliseconds of a whole CPU for one invocation.
+CPU = {"api_handler": 6.3, "wake": 4.5, "deliver": 12.0, "sweep": 24.0}
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+MEGABYTES_OF_A_CPU = 1769
+# https://docs.aws.amazon.com/kms/latest/developerguide/services-dynamodb.html: DynamoDB asks KMS
+# for a table's key every five minutes, for each role that uses the table.
+KEY_CACHED_SECONDS = 300
+# The tables that each function uses in a firing.
+TABLES = {"api_handler": 2, "wake": 1, "deliver": 3, "sweep": 1}
 
 
 @dataclass(frozen=True)
@@ -83,17 +96,28 @@ class Step:
     kept: int = 0
     logged: int = 0
     metrics: frozenset[str] = frozenset()
-    waits: int = 0
+    waits: float = 0
+    indexed: int = 0
 
     @property
     def seconds(self) -> float:
         """Return how long it runs."""
-        return (ASSUMED.own_work + self.calls * ASSUMED.aws_call + self.waits) / 1000
+        return self.seconds_at(memory(self.function))
+
+    def seconds_at(self, megabytes: int) -> float:
+        """Return how long it runs with so much memory: its share of a CPU goes by that."""
+        work = CPU[self.function] * max(1, MEGABYTES_OF_A_CPU / megabytes)
+        return (work + self.calls * ASSUMED.aws_call + self.waits) / 1000
 
     @property
     def gb_seconds(self) -> float:
-        """Return what Lambda bills for its duration."""
-        return self.seconds * memory(self.function) / 1024
+        """Return what Lambda bills for its duration, and its share of a cold start."""
+        return self.gb_seconds_at(memory(self.function))
+
+    def gb_seconds_at(self, megabytes: int) -> float:
+        """Return what Lambda would bill with so much memory."""
+        init = ASSUMED.cold * ASSUMED.init / 1000
+        return (self.seconds_at(megabytes) + init) * megabytes / 1024
 
 
 def memory(function: str) -> int:
@@ -102,9 +126,9 @@ def memory(function: str) -> int:
     return int(config["lambda_functions"][function]["lambda_memory_size"])
 
 
-def step(made: Bench, function: str, act: Callable[[], object], waits: int = 0) -> Step:
+def step(made: Bench, function: str, act: Callable[[], object], waits: float = 0) -> Step:
     """Do something that makes one invocation, and count."""
-    calls, kept = len(made.env.cloud.calls), _kept(made)
+    calls, kept, indexed = len(made.env.cloud.calls), _kept(made), _indexed(made)
     with on_lambda(function) as written:
         usage = made.used(act)
     assert usage.lambdas == 1, f"{function} was invoked {usage.lambdas} times"
@@ -114,6 +138,7 @@ def step(made: Bench, function: str, act: Callable[[], object], waits: int = 0) 
         usage,
         calls=len(made.env.cloud.calls) - calls,
         kept=_kept(made) - kept,
+        indexed=_indexed(made) - indexed,
         logged=sum(len(line) + LINE_OVERHEAD for line in [*lines, *LAMBDAS_OWN]),
         metrics=frozenset(name for line in lines for name in _metrics_of(json.loads(line))),
         waits=waits,
@@ -150,6 +175,16 @@ def _kept(made: Bench) -> int:
         size(item) + ITEM_OVERHEAD
         for table in made.env.cloud.tables.values()
         for item in table.values()
+    )
+
+
+def _indexed(made: Bench) -> int:
+    """Return the bytes of all indexes: their entries are stored, and not backed up."""
+    return sum(
+        size(entry) + ITEM_OVERHEAD
+        for name, table in made.env.cloud.tables.items()
+        for item in table.values()
+        for entry in entries(name, item)
     )
 
 
@@ -203,9 +238,9 @@ def bill(steps: Iterable[Step], times: float = 1) -> Bill:
             used.writes * _price(million, "write_units")
             + used.reads * _price(million, "read_units")
         ) / MILLION
-        total["DynamoDB, kept for a month, with backups"] += (
-            each.kept / GB * (_price(kept, "tables") + _price(kept, "backups"))
-        )
+        total["DynamoDB, kept for a month, with backups"] += each.kept / GB * (
+            _price(kept, "tables") + _price(kept, "backups")
+        ) + each.indexed / GB * _price(kept, "tables")
         total["Lambda"] += used.lambdas * _price(million, "lambda_requests") / MILLION
         total["Lambda"] += each.gb_seconds * _price(million, "lambda_gb_seconds") / MILLION
         total["SQS"] += used.sqs * _price(million, "sqs_requests") / MILLION
@@ -235,17 +270,27 @@ def at_rest() -> Bill:
     total["SQS"] += receives * _price(PRICES["dollars_per_million"], "sqs_requests") / MILLION
     total["KMS, the key of secrets"] += kinds["AWS::KMS::Key"] * _price(month, "key")
     total["CloudWatch, alarms"] += kinds["AWS::CloudWatch::Alarm"] * _price(month, "alarm")
-    return total + _metrics(swept)
+    return total + by_month(swept)
 
 
-def _metrics(steps: Iterable[Step]) -> Bill:
+def by_month(steps: Iterable[Step]) -> Bill:
+    """Return what a month costs in which these happen all the time, however often."""
+    functions = {each.function for each in steps}
     names = {name for each in steps for name in each.metrics}
-    return Bill({"CloudWatch, metrics": len(names) * _price(PRICES["dollars_a_month"], "metric")})
+    asked = MONTH_DAYS * DAY_SECONDS / KEY_CACHED_SECONDS * sum(TABLES[name] for name in functions)
+    return Bill(
+        {
+            "CloudWatch, metrics": len(names) * _price(PRICES["dollars_a_month"], "metric"),
+            "KMS, the key of the tables": asked
+            * _price(PRICES["dollars_per_million"], "kms_requests")
+            / MILLION,
+        }
+    )
 
 
 def month(steps: list[Step], firings: int) -> float:
     """Return what a month with so many firings costs, rest included."""
-    return (at_rest() + _metrics(steps) + bill(steps, firings)).total()
+    return (at_rest() + by_month(steps) + bill(steps, firings)).total()
 
 
 def others(firings: int) -> list[float]:
@@ -282,7 +327,7 @@ def months() -> Iterator[str]:
 def services() -> Iterator[str]:
     """Yield the table of services."""
     once, again, rest = one_time(), cron(), at_rest()
-    columns = [bill(once, MILLION) + _metrics(once), bill(again, MILLION) + _metrics(again), rest]
+    columns = [bill(once, MILLION) + by_month(once), bill(again, MILLION) + by_month(again), rest]
     yield "| | a million one-time jobs | a million firings of crons | a month at rest |"
     yield "|---|---|---|---|"
     for service in sorted({name for column in columns for name in column}):
@@ -297,10 +342,23 @@ def _dollars(value: float) -> str:
     return f"${value:,.2f}" if value < 100 else f"${value:,.0f}"
 
 
+def memories() -> Iterator[str]:
+    """Yield what a million firings of a cron cost in Lambda, by the memory of `deliver`."""
+    (deliver,) = [each for each in cron() if each.function == "deliver"]
+    price = _price(PRICES["dollars_per_million"], "lambda_gb_seconds")
+    yield "| memory of `deliver` | its time in a firing | dollars a million |"
+    yield "|---|---|---|"
+    for megabytes in MEMORIES:
+        seconds = deliver.seconds_at(megabytes)
+        dollars = _dollars(deliver.gb_seconds_at(megabytes) * price)
+        yield f"| {megabytes} MB | {seconds:.2f} s | {dollars} |"
+
+
 def tables() -> Iterator[list[str]]:
     """Yield the tables of docs/costs.md."""
     yield list(months())
     yield list(services())
+    yield list(memories())
 
 
 if __name__ == "__main__":

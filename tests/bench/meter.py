@@ -119,6 +119,14 @@ def index_units(table: str, old: Item | None, new: Item | None) -> int:
     return total
 
 
+def entries(table: str, item: Item) -> Iterator[Item]:
+    """Yield the entries of an item in the indexes of its table."""
+    for keys in indexes(table):
+        entry = _entry(item, (*keys, *KEYS[table]))
+        if entry is not None:
+            yield entry
+
+
 def _entry(item: Item | None, names: tuple[str, ...]) -> Item | None:
     return (
         {name: item[name] for name in names}

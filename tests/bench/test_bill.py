@@ -10,6 +10,9 @@ import pytest
 
 from tests.bench.bill import (
     ASSUMED,
+    CPU,
+    MEGABYTES_OF_A_CPU,
+    MEMORIES,
     MILLION,
     Step,
     at_rest,
@@ -37,6 +40,19 @@ def test_the_page_of_costs_says_what_is_assumed() -> None:
     assert f"{ASSUMED.aws_call} ms for each call of AWS" in costs
     assert ASSUMED.waiting == 500
     assert "half a second of waiting" in costs
+    assert f"a cold start of {ASSUMED.init / 1000:g} s" in costs
+    assert f"{CPU['deliver']:g} ms for a firing" in costs
+    assert f"{CPU['api_handler']:g} ms for a create" in costs
+    assert f"{CPU['wake']:g} ms for a wake" in costs
+
+
+def test_less_memory_takes_longer_and_costs_less() -> None:
+    (_, deliver) = cron()
+    times = [deliver.seconds_at(megabytes) for megabytes in MEMORIES]
+    costs = [deliver.gb_seconds_at(megabytes) for megabytes in MEMORIES]
+    assert times == sorted(times, reverse=True)
+    assert costs == sorted(costs)
+    assert deliver.seconds_at(MEGABYTES_OF_A_CPU) == deliver.seconds_at(2 * MEGABYTES_OF_A_CPU)
 
 
 @pytest.mark.parametrize("counted", [one_time, cron])
@@ -50,7 +66,8 @@ def test_a_month_is_rest_and_so_many_firings(counted: Callable[[], list[Step]]) 
 
 def test_each_invocation_is_paid_for_by_its_memory_and_its_time() -> None:
     (_, deliver) = cron()
-    assert deliver.gb_seconds == pytest.approx(deliver.seconds * memory("deliver") / 1024)
+    cold = ASSUMED.cold * ASSUMED.init / 1000
+    assert deliver.gb_seconds == pytest.approx((deliver.seconds + cold) * memory("deliver") / 1024)
     late = replace(deliver, waits=deliver.waits + 1_000)
     assert bill([late], MILLION)["Lambda"] - bill([deliver], MILLION)["Lambda"] == pytest.approx(
         slower()
