@@ -18,7 +18,7 @@ from chalicelib.aws.table import Condition, Item, Put
 from chalicelib.domain.job import Definition
 from chalicelib.domain.state import State
 
-# An index partition takes 1,000 writes a second, and a firing makes four in this index.
+# An index partition takes 1,000 writes a second, and a firing makes two in this index.
 WATCH_SHARDS = 16
 
 _ABSENT = Condition("attribute_not_exists(id)")

@@ -32,6 +32,7 @@ from chalicelib.domain.state import (
     occurrence_watch_at,
     run_due,
     written,
+    written_by_claim,
 )
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
@@ -79,7 +80,7 @@ def _claim_run(
     if run.next_attempt_at is not None and now < run.next_attempt_at:
         return NoChange("not yet")
     claimed = _claimed(run, definition.timeout, owner, now)
-    return Transition(written(state.with_run(claimed)), send=claimed)
+    return Transition(written_by_claim(state.with_run(claimed), now), send=claimed)
 
 
 def _claimed(run: UnfinishedRun, timeout: timedelta, owner: str, now: datetime) -> UnfinishedRun:
@@ -136,7 +137,7 @@ def _claim_occurrence(
     )
     fresh = UnfinishedRun(RunKey(due_at, state.generation), state.generation, attempt=0)
     claimed = _claimed(fresh, definition.timeout, owner, now)
-    return Transition(written(advanced.with_run(claimed)), send=claimed, arm=arm)
+    return Transition(written_by_claim(advanced.with_run(claimed), now), send=claimed, arm=arm)
 
 
 def _missed(definition: Definition, due_at: datetime, now: datetime) -> list[datetime]:
@@ -262,7 +263,7 @@ def sweep(state: State, now: datetime) -> Transition | NoChange:
 
     The transition moves `watch_at` ahead before the messages are sent. Each further sweep of an
     unchanged job moves it twice as far, so that the sweeper does not multiply a backlog of
-    messages.
+    messages. A claim may leave `watch_at` earlier than needed: then no message is sent.
     """
     if state.watch_at is None or now < state.watch_at:
         return NoChange("not overdue")
@@ -284,7 +285,8 @@ def sweep(state: State, now: datetime) -> Transition | NoChange:
             swept = swept.with_run(replace(run, covered=True))
             watch_at = max(again, run.next_attempt_at + GRACE) if run.next_attempt_at else again
         looks.append(watch_at)
-    moved = replace(written(swept), watch_at=min(looks, default=None), sweeps=state.sweeps + 1)
+    sweeps = state.sweeps + 1 if arm else state.sweeps
+    moved = replace(written(swept), watch_at=min(looks, default=None), sweeps=sweeps)
     return Transition(moved, arm=tuple(arm))
 
 

@@ -181,6 +181,19 @@ def written(state: State) -> State:
     )
 
 
+def written_by_claim(state: State, now: datetime) -> State:
+    """Return the state as the next revision after a claim, with `watch_at` left where it is if it
+    is still to come and not too late for any step.
+
+    To move it would rewrite its index, and the finish moves it again. A sweeper that finds nothing
+    overdue moves it on.
+    """
+    step, left = written(state), state.watch_at
+    if left is None or step.watch_at is None or not now < left <= step.watch_at:
+        return step
+    return replace(step, watch_at=left)
+
+
 def _watch_times(state: State) -> Iterator[datetime]:
     if state.next_run_time is not None:
         yield occurrence_watch_at(state.next_run_time, covered=state.covered)

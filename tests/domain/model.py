@@ -29,6 +29,7 @@ from chalicelib.domain.state import (
     Status,
     Transition,
     UnfinishedRun,
+    written,
 )
 from chalicelib.domain.trigger import OneTime
 
@@ -291,6 +292,10 @@ def _check_claim(event: Event, run: UnfinishedRun) -> None:
 def _check_state(state: State, event: Event) -> None:
     waits = bool(state.runs) or state.next_run_time is not None
     assert (state.watch_at is not None) == waits, "whatever waits is watched"
+    needed = written(state).watch_at
+    assert state.sweeps or not needed or not state.watch_at or state.watch_at <= needed, (
+        "nothing is watched too late"
+    )
     assert len(state.runs) <= MAX_UNFINISHED_RUNS
     assert len({run.key for run in state.runs}) == len(state.runs)
     for run in state.runs:

@@ -641,6 +641,16 @@ def test_looks_in_vain_come_further_and_further_apart() -> None:
     assert pauses == [1, 2, 4, 8, 8, 8, 8]
 
 
+def test_a_watch_that_a_claim_left_too_early_is_moved_on_without_a_message() -> None:
+    claimed = claim(definition(), fresh(definition()), DUE).state
+    assert claimed.watch_at == DUE + GRACE
+    step = run_transitions.sweep(claimed, DUE + GRACE)
+    assert isinstance(step, Transition)
+    assert (step.arm, step.state.sweeps) == ((), 0)
+    (run,) = claimed.runs
+    assert step.state.watch_at == run.watch_at > DUE + GRACE
+
+
 def test_whatever_else_happens_begins_the_looks_anew() -> None:
     job = definition(MINUTELY, misfire_grace=HOUR)
     assert claim(job, fresh(job, sweeps=5), DUE).state.sweeps == 0

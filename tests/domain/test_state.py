@@ -24,6 +24,7 @@ from chalicelib.domain.state import (
     schedule_wakes_for,
     uncovered,
     written,
+    written_by_claim,
 )
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime
 
@@ -116,6 +117,27 @@ def test_a_state_that_is_written_is_the_next_revision_and_is_watched_by_its_firs
     waits = state(next_due_at=NOW + HOUR, runs=(waiting(9), waiting(7)), sweeps=4)
     after = written(waits)
     assert (after.revision, after.sweeps, after.watch_at) == (2, 0, NOW + 7 * MINUTE + GRACE)
+
+
+@pytest.mark.parametrize(
+    ("left", "watch_at"),
+    [
+        (NOW + 30 * SECOND, NOW + 30 * SECOND),
+        (NOW + MINUTE + SKEW, NOW + MINUTE + SKEW),
+        (NOW + 8 * MINUTE, NOW + MINUTE + SKEW),
+        (NOW, NOW + MINUTE + SKEW),
+        (None, NOW + MINUTE + SKEW),
+    ],
+    ids=["grace", "the lease's end", "later than the lease", "past", "none"],
+)
+def test_a_claim_leaves_the_watch_where_it_is_unless_it_is_past_or_after_the_lease(
+    left: datetime | None, watch_at: datetime
+) -> None:
+    run = waiting(0, owner="me", lease_until=NOW + MINUTE, next_attempt_at=None)
+    claimed = written_by_claim(
+        state(next_due_at=NOW + HOUR, runs=(run,), watch_at=left, sweeps=3), NOW
+    )
+    assert (claimed.revision, claimed.sweeps, claimed.watch_at) == (2, 0, watch_at)
 
 
 def test_a_state_that_waits_for_nothing_is_not_watched() -> None:

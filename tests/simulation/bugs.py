@@ -64,7 +64,7 @@ BUGS = (
         "a retry's claim that advances",
         (
             RUN_TRANSITIONS,
-            "    return Transition(written(state.with_run(claimed)), send=claimed)",
+            "    return Transition(written_by_claim(state.with_run(claimed), now), send=claimed)",
             "    following = definition.trigger.next_after(state.next_due_at) if state.next_due_at else None\n"
             "    return Transition(written(replace(state, next_due_at=following).with_run(claimed)), send=claimed)",
         ),
@@ -149,6 +149,18 @@ BUGS = (
             RUN_TRANSITIONS,
             "watch_at=min(looks, default=None), sweeps",
             "watch_at=state.watch_at, sweeps",
+        ),
+    ),
+    bug(
+        "a claim that leaves a watch too late",
+        (STATE, "not now < left <= step.watch_at", "not now < left"),
+    ),
+    bug(
+        "a watch that no write moves",
+        (
+            STATE,
+            "sweeps=0, watch_at=min(waits) if waits else None",
+            "sweeps=0, watch_at=(state.watch_at or min(waits)) if waits else None",
         ),
     ),
     bug(

@@ -26,7 +26,7 @@ from chalicelib.domain.run import (
     RunEnd,
     RunStatus,
 )
-from chalicelib.domain.state import MAX_UNFINISHED_RUNS, State, Status, UnfinishedRun
+from chalicelib.domain.state import MAX_UNFINISHED_RUNS, State, Status, UnfinishedRun, written
 from chalicelib.domain.trigger import OneTime
 from tests.cloud import Item
 from tests.simulation.cloud import Write
@@ -234,6 +234,9 @@ class Observer:
         )
         waits = bool(new.runs) or new.next_run_time is not None
         self.hold((new.watch_at is not None) == waits, "whatever waits is watched", new.job_id)
+        needed = written(new).watch_at
+        if new.watch_at is not None and needed is not None and new.sweeps == 0:
+            self.hold(new.watch_at <= needed, "nothing is watched too late", new.job_id, needed)
         is_over = new.status in (Status.COMPLETED, Status.FAILED)
         self.hold(
             not is_over or new.next_due_at is None,
