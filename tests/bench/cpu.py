@@ -65,7 +65,7 @@ class Measured:
             "request": {"url": self.url, "body": BODY},
             "trigger": {"delay": 3600},
         }
-        answer = app(gateway_event("POST", "/jobs", "", body, {}), Context("resona-prod", 29))
+        answer = app(gateway_event("POST", "/jobs", "", body, {}), Context())
         assert answer["statusCode"] == 201, answer
 
     def due(self) -> DueMessage:
@@ -82,18 +82,18 @@ class Measured:
             {"MessageId": due.job_id, "ReceiptHandle": due.job_id, "Body": dump_due(due)}
             for due in dues
         ]
-        context: Any = Context("resona-prod-deliver", 660)
+        context: Any = Context()
         with invocation("deliver", context):
             executor.on_messages(SQSEvent(queue_event(messages, "arn:queue"), context), self.firing)
 
     def sweep(self) -> None:
         """Sweep once, and find nothing overdue."""
-        with invocation("sweep", Context("resona-prod-sweep", 60)):
+        with invocation("sweep", Context()):
             executor.on_sweep(self.firing)
 
     def wake(self, name: str) -> None:
         """Wake for a schedule that no occurrence goes with: one read, as for one that has one."""
-        with invocation("wake", Context("resona-prod-wake", 60)):
+        with invocation("wake", Context()):
             executor.on_wake(
                 {"schedule": name, "scheduled_time": "2026-12-01T09:58:00Z"}, self.firing
             )
