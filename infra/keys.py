@@ -23,7 +23,7 @@ from chalicelib.domain.api_keys import KEY_ID, TENANT, Scope, StoredApiKey, new_
 from chalicelib.domain.instant import format_instant, parse_instant
 from chalicelib.handlers.authorizer import REMEMBERED_SECONDS
 from chalicelib.runtime.clock import utc_now
-from infra.deploy.cloud import Names, Trouble, in_words, reach
+from infra.deploy.cloud import CliError, Names, in_words, reach
 
 _DAYS = re.compile(r"([1-9][0-9]{0,3})d", re.ASCII)
 _COLUMNS = ("KEY ID", "TENANT", "SCOPES", "CREATED", "EXPIRES", "STATUS")
@@ -32,7 +32,7 @@ _COLUMNS = ("KEY ID", "TENANT", "SCOPES", "CREATED", "EXPIRES", "STATUS")
 def open_store(stage: str) -> ApiKeyStore:
     """Return the stage's table of keys.
 
-    Raises Trouble if no Resona runs here for the stage local, BotoCoreError, ClientError.
+    Raises CliError if no Resona runs here for the stage local, BotoCoreError, ClientError.
     """
     table = Names(stage).of("keys")
     if stage != "local":
@@ -41,7 +41,7 @@ def open_store(stage: str) -> ApiKeyStore:
 
     endpoint = access.noted_endpoint(run.home())
     if endpoint is None:
-        raise Trouble(
+        raise CliError(
             f"no Resona runs in {run.home()}: start one with AUTH=required make run, or set "
             "RESONA_HOME to the folder of the one that runs"
         )
@@ -132,7 +132,7 @@ def revoke(stage: str, key: str) -> None:
     """Revoke a key. One that is revoked already keeps the time of its revocation."""
     record = open_store(stage).revoke(key, utc_now())
     if record is None or record.revoked_at is None:
-        raise Trouble(f"there is no key {key} at the stage {stage}")
+        raise CliError(f"there is no key {key} at the stage {stage}")
     since = format_instant(record.revoked_at)
     click.echo(f"Key {key} of {record.tenant} is revoked since {since}.")
     if stage != "local":

@@ -21,7 +21,7 @@ from chalicelib.api.problems import NO_ROUTE, problem
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
 from chalicelib.runtime.clock import utc_now
-from infra.deploy.cloud import Cloud, Names, Trouble, enter, in_words
+from infra.deploy.cloud import CliError, Cloud, Names, enter, in_words
 
 TENANT = "resona-smoke"
 _KEY_LIVES = timedelta(minutes=15)
@@ -62,7 +62,7 @@ class Caller:
     ) -> requests.Response:
         """Repeat a call, `METHOD path`, until its status is one of these.
 
-        If it lists runs, also wait until one has ended. Raises Trouble with the last response.
+        If it lists runs, also wait until one has ended. Raises CliError with the last response.
         """
         method, path = call.split()
         for _ in range(tries):
@@ -75,10 +75,10 @@ class Caller:
             self.cloud.sleep(1)
         raise self.failed(f"{why}; {call} answered {reply.status_code} {reply.text[:300]}")
 
-    def failed(self, why: str) -> Trouble:
-        """Return the Trouble that the stage is deployed but does not work."""
+    def failed(self, why: str) -> CliError:
+        """Return the CliError that the stage is deployed but does not work."""
         logs = " ".join(f"/aws/lambda/{name}" for name in self.names.functions.values())
-        return Trouble(
+        return CliError(
             f"the stage {self.names.stage} is deployed, but {why}: see `aws logs tail --region "
             f"{self.cloud.region} --since 10m` for each of {logs}; `make smoke "
             f"STAGE={self.names.stage}` repeats the test"
@@ -92,7 +92,7 @@ def smoke(
     send: Callable[..., requests.Response] = requests.request,
     clock: Callable[[], datetime] = utc_now,
 ) -> int:
-    """Test the stage at a URL; return by how many milliseconds its job was late. Raises Trouble."""
+    """Test the stage at a URL; return how many milliseconds its job was late. Raises CliError."""
     keys, now = ApiKeyStore(cloud.client("dynamodb"), names.of("keys")), clock()
     key = new_key(names.stage)
     stranger = Caller(cloud, names, url, send)
@@ -174,13 +174,13 @@ class Means:
 @click.option("--stage", required=True, help="dev, prod, or one of your own")
 @click.pass_obj
 def main(means: Means | None, stage: str) -> None:
-    """Test a stage. Raises Trouble."""
+    """Test a stage. Raises CliError."""
     means = means or Means()
     with in_words():
         cloud, names = enter(stage, means.connect)
         api = cloud.api(names)
         if api is None:
-            raise Trouble(f"no API {names.stack} in {cloud.region}: `make deploy STAGE={stage}`")
+            raise CliError(f"no API {names.stack} in {cloud.region}: `make deploy STAGE={stage}`")
         click.echo("Testing: one job is to succeed, one to be retried and fail")
         late = smoke(cloud, names, cloud.url(api), means.send, means.clock)
     click.echo(f"It fired {late} ms after its time; the jobs and the key of the test are gone")

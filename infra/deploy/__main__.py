@@ -16,7 +16,7 @@ from collections.abc import Callable
 import click
 
 from infra.deploy import finish, stack
-from infra.deploy.cloud import Cloud, Trouble, enter, in_words
+from infra.deploy.cloud import CliError, Cloud, enter, in_words
 
 _stage = click.option("--stage", required=True, help="dev, prod, or one of your own")
 
@@ -35,7 +35,7 @@ def deploy_stack(connect: Callable[[], Cloud] | None, stage: str, given: tuple[s
     """Create or update the CloudFormation stack; parameters stay until they are given again."""
     cloud, names = enter(stage, connect)
     if any(one.startswith(("Stage=", "Running=")) or "=" not in one for one in given):
-        raise Trouble("--parameter: give Name=value, a parameter of infra/template.yaml")
+        raise CliError("--parameter: give Name=value, a parameter of infra/template.yaml")
     values = dict(one.split("=", 1) for one in given)
     is_changed = stack.deploy(cloud, names, {**values, "Running": "true"})
     click.echo(f"The stack {names.stack} {'is deployed' if is_changed else 'has no changes'}")
@@ -70,7 +70,7 @@ def destroy(connect: Callable[[], Cloud] | None, stage: str, yes: bool) -> None:
         f"tables stay.\nType {stage} to go on"
     )
     if not yes and click.prompt(question) != stage:
-        raise Trouble(f"nothing was deleted: type {stage} when asked, or give --yes (YES=1)")
+        raise CliError(f"nothing was deleted: type {stage} when asked, or give --yes (YES=1)")
     stack.remove(cloud, names)
     click.echo(
         f"The stack {names.stack} stays, with tables, key of secrets and logs, for $1 a month and "

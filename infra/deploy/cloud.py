@@ -54,13 +54,13 @@ _MEANINGS = {
 }
 
 
-class Trouble(click.ClickException):
+class CliError(click.ClickException):
     """A command cannot continue; the message says why, and what to do next."""
 
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """Raise Trouble instead of an error of AWS."""
+    """Raise CliError instead of an error of AWS."""
     try:
         yield
     except Unavailable as error:
@@ -69,11 +69,11 @@ def in_words() -> Iterator[None]:
         raise explained(error) from error
 
 
-def explained(error: BaseException) -> Trouble:
-    """Return an error of AWS as a Trouble, with a sentence that says what to do."""
+def explained(error: BaseException) -> CliError:
+    """Return an error of AWS as a CliError, with a sentence that says what to do."""
     code = code_of(error) if isinstance(error, ClientError) else type(error).__name__
     found = (why for what, why in _MEANINGS.items() if re.search(what, f"{code}: {error}"))
-    return Trouble(f"{next(found)} ({error})")
+    return CliError(f"{next(found)} ({error})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +118,11 @@ class Cloud:
         return f"https://{api}.execute-api.{self.region}.{suffix}/{GATEWAY_STAGE}"
 
     def api(self, names: Names) -> str | None:
-        """Return the id of the stage's API, None if there is none. Raises Trouble for two."""
+        """Return the id of the stage's API, None if there is none. Raises CliError for two."""
         pages = self.client("apigateway").get_paginator("get_rest_apis").paginate()
         apis = [one["id"] for page in pages for one in page["items"] if one["name"] == names.stack]
         if len(apis) > 1:
-            raise Trouble(
+            raise CliError(
                 f"{len(apis)} APIs are named {names.stack} ({', '.join(apis)}): keep the one that "
                 f"your clients call, and delete the other: `aws apigateway delete-rest-api "
                 f"--region {self.region} --rest-api-id …`"
@@ -153,7 +153,7 @@ def reach(profile: str | None = None) -> Cloud:
 def enter(stage: str, connect: Callable[[], Cloud] | None) -> tuple[Cloud, Names]:
     """Check a stage, and return its account and names. `connect` is `reach` if None.
 
-    Raises Trouble if .chalice/config.json lacks the stage, or if it is in another region.
+    Raises CliError if .chalice/config.json lacks the stage, or if it is in another region.
     """
     config = json.loads((ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
     known = [
@@ -162,7 +162,7 @@ def enter(stage: str, connect: Callable[[], Cloud] | None) -> tuple[Cloud, Names
         if name == one.get("environment_variables", {}).get("RESONA_STAGE") != "local"
     ]
     if stage not in known:
-        raise Trouble(
+        raise CliError(
             f"there is no stage {stage!r} to deploy: .chalice/config.json has {', '.join(known)} "
             "(stages whose RESONA_STAGE is their name); docs/deploy.md says how to add one"
         )
@@ -176,7 +176,7 @@ def enter(stage: str, connect: Callable[[], Cloud] | None) -> tuple[Cloud, Names
     # Its trust policy names the schedule group.
     home = re.search("arn:.*?:scheduler:(.*?):", json.dumps(role["AssumeRolePolicyDocument"]))
     if home and home[1] != cloud.region:
-        raise Trouble(
+        raise CliError(
             f"the stage {stage} is in {home[1]}, not in {cloud.region}: set AWS_REGION={home[1]}, "
             "or add a stage of another name; role names are the account's, not a region's"
         )

@@ -13,7 +13,7 @@ import click
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import code_of
-from infra.deploy.cloud import GATEWAY_STAGE, Cloud, Names, Trouble
+from infra.deploy.cloud import GATEWAY_STAGE, CliError, Cloud, Names
 from infra.deploy.hook import limit_of
 
 # Lambda retries a wake after one and two minutes. Drop it after five: the sweeper has armed the job
@@ -40,11 +40,11 @@ _TRIES, _SECONDS = 12, 5
 
 
 def finish(cloud: Cloud, names: Names, outputs: Mapping[str, str]) -> str:
-    """Set what Chalice does not, and return the stage's URL. Raises Trouble, ClientError."""
+    """Set what Chalice does not, and return the stage's URL. Raises CliError, ClientError."""
     api = cloud.api(names)
     if api is None:
         first = f"type `.venv/bin/chalice deploy --stage {names.stage}` first"
-        raise Trouble(f"the stage {names.stage} has no functions in {cloud.region} yet: {first}")
+        raise CliError(f"the stage {names.stage} has no functions in {cloud.region} yet: {first}")
     functions = cloud.client("lambda")
     failed = {"OnFailure": {"Destination": cloud.arn("sqs", names.of("failed"))}}
     for part, settings in ASYNCHRONOUS.items():

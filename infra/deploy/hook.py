@@ -24,16 +24,16 @@ from chalice.deploy.swagger import SwaggerGenerator
 from chalicelib.api.openapi.gateway_responses import gateway_responses
 from chalicelib.config import SettingMissing, read_concurrency, read_origins
 from infra.deploy import stack
-from infra.deploy.cloud import Cloud, Names, Trouble, enter, explained, in_words, reach
+from infra.deploy.cloud import CliError, Cloud, Names, enter, explained, in_words, reach
 
 
 def before_deploy(context: click.Context) -> None:
-    """Prepare a `chalice deploy`. Raises Trouble."""
+    """Prepare a `chalice deploy`. Raises CliError."""
     stage, profile = context.params["stage"], context.params.get("profile")
     with in_words():
         cloud, names = enter(stage, lambda: reach(profile))
         if not stack.look(cloud, names).is_complete:
-            raise Trouble(
+            raise CliError(
                 f"there is no complete stack {names.stack} in {cloud.region}: type "
                 f"`.venv/bin/python -m infra.deploy stack --stage {stage}` first"
             )
@@ -43,7 +43,7 @@ def before_deploy(context: click.Context) -> None:
         read_concurrency()
         answer_as_the_api(read_origins())
     except SettingMissing as error:
-        raise Trouble(f"{error}: correct it in .chalice/config.json") from error
+        raise CliError(f"{error}: correct it in .chalice/config.json") from error
     _say_what_failed()
 
 

@@ -12,7 +12,7 @@ import click
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import code_of
-from infra.deploy.cloud import Cloud, Names, Trouble
+from infra.deploy.cloud import CliError, Cloud, Names
 from infra.template import load
 
 _POLL_SECONDS, _MOST_POLLS = 5, 720
@@ -52,7 +52,7 @@ def look(cloud: Cloud, names: Names) -> Stack:
 def deploy(cloud: Cloud, names: Names, given: Mapping[str, str]) -> bool:
     """Create or update the stack with these parameters; other parameters keep their values.
 
-    Return whether anything changed. Raises Trouble.
+    Return whether anything changed. Raises CliError.
     """
     template, stack, client = load(), _settled(cloud, names), cloud.client("cloudformation")
     _check(cloud, names, stack)
@@ -78,7 +78,7 @@ def deploy(cloud: Cloud, names: Names, given: Mapping[str, str]) -> bool:
         raise
     ended = _settled(cloud, names)
     if ended.status not in _COMPLETE or "ROLLBACK" in ended.status:
-        raise Trouble(
+        raise CliError(
             f"the stack {names.stack} is {ended.status}: mend the cause in the first line, then "
             f"repeat the command\n{_failures(cloud, names)}"
         )
@@ -86,7 +86,7 @@ def deploy(cloud: Cloud, names: Names, given: Mapping[str, str]) -> bool:
 
 
 def remove(cloud: Cloud, names: Names) -> None:
-    """Delete functions, API, and all of the stack but the data. Raises Trouble, ClientError."""
+    """Delete functions, API, and all of the stack but the data. Raises CliError, ClientError."""
     # The order: event sources, then the API, then the functions, then their roles.
     rule = names.of("sweep-event")
     events, functions, iam = cloud.client("events"), cloud.client("lambda"), cloud.client("iam")
@@ -107,14 +107,14 @@ def remove(cloud: Cloud, names: Names) -> None:
 
 
 def _check(cloud: Cloud, names: Names, stack: Stack) -> None:
-    """Raise Trouble if the stack cannot be updated, or if a new one could not use existing data."""
+    """Raise CliError if the stack cannot be updated, or if a new one cannot use existing data."""
     if stack.status not in _RESUMABLE:
-        raise Trouble(
+        raise CliError(
             f"the stack {names.stack} is {stack.status}, and cannot be updated: docs/deploy.md, "
             f"under Failures, has what to do\n{_failures(cloud, names)}"
         )
     if "RestAPIId" in stack.outputs:
-        raise Trouble(
+        raise CliError(
             f"the stack {names.stack} has the functions and the API in it, by the former `make "
             "package`: an update would delete them; docs/upgrade.md says what to do"
         )
@@ -126,14 +126,14 @@ def _check(cloud: Cloud, names: Names, stack: Stack) -> None:
     except dynamodb.exceptions.ResourceNotFoundException:
         return
     # A new stack would have a new KMS key, which cannot decrypt the secrets in the tables.
-    raise Trouble(
+    raise CliError(
         f"there is no stack {names.stack} in {cloud.region}, but there is its table "
         f"{names.of('jobs')}: docs/deploy.md, under Failures, says how to adopt it"
     )
 
 
 def _settled(cloud: Cloud, names: Names) -> Stack:
-    """Wait until no operation is in progress, then return the stack. Raises Trouble after 1 h."""
+    """Wait until no operation is in progress, then return the stack. Raises CliError after 1 h."""
     for poll in range(_MOST_POLLS):
         stack = look(cloud, names)
         # A change set in review is not in progress.
@@ -142,7 +142,7 @@ def _settled(cloud: Cloud, names: Names) -> Stack:
         if poll == 0:
             click.echo(f"The stack {names.stack} is {stack.status}: waiting")
         cloud.sleep(_POLL_SECONDS)
-    raise Trouble(f"the stack {names.stack} is busy for an hour: see the CloudFormation console")
+    raise CliError(f"the stack {names.stack} is busy for an hour: see the CloudFormation console")
 
 
 def _failures(cloud: Cloud, names: Names) -> str:

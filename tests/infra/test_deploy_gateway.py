@@ -14,7 +14,7 @@ from chalice.deploy.swagger import SwaggerGenerator, TemplatedSwaggerGenerator
 from app import app
 from chalicelib.api.openapi.gateway_responses import gateway_responses
 from infra.deploy import finish, hook
-from infra.deploy.cloud import Cloud, Names, Trouble
+from infra.deploy.cloud import CliError, Cloud, Names
 from tests.cloud import client_error
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
@@ -126,7 +126,7 @@ def test_what_chalice_leaves_is_finished_and_a_second_time_it_changes_nothing(
 
 
 def test_without_functions_the_command_that_comes_first_is_told(account: Account) -> None:
-    with pytest.raises(Trouble, match=r"type `\.venv/bin/chalice deploy --stage dev` first"):
+    with pytest.raises(CliError, match=r"type `\.venv/bin/chalice deploy --stage dev` first"):
         finish.finish(Cloud(account.client, ACCOUNT, REGION), NAMES, {})
 
 
@@ -239,7 +239,7 @@ def test_the_queue_starts_no_more_at_once_than_the_account_may_run(limit: int, m
 
 def test_two_apis_of_one_stage_are_told_and_neither_is_chosen(deployer: Deployer) -> None:
     other = make_api(deployer.client)
-    with pytest.raises(Trouble, match="2 APIs are named resona-dev") as trouble:
+    with pytest.raises(CliError, match="2 APIs are named resona-dev") as trouble:
         deployer.cloud.api(NAMES)
     assert deployer.api in str(trouble.value)
     assert other in str(trouble.value)

@@ -27,7 +27,7 @@ from chalice.deploy.validate import validate_configuration
 
 from app import app
 from infra.command import before_chalice
-from infra.deploy.cloud import GATEWAY_STAGE, ROOT, Cloud, Trouble, enter, explained, reach
+from infra.deploy.cloud import GATEWAY_STAGE, ROOT, CliError, Cloud, enter, explained, reach
 from tests.cloud import client_error
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
@@ -276,7 +276,7 @@ def test_a_stage_that_cannot_be_deployed_is_told_before_aws_is_asked(stage: str)
     def connect() -> Cloud:
         raise AssertionError("AWS was asked")
 
-    with pytest.raises(Trouble) as trouble:
+    with pytest.raises(CliError) as trouble:
         enter(stage, connect)
     told = f"there is no stage {stage!r} to deploy: .chalice/config.json has dev, prod (stages"
     assert str(trouble.value).startswith(told)
@@ -311,7 +311,7 @@ def test_the_region_of_a_stage_is_the_one_of_its_scheduler_s_role() -> None:
     services = Services({"Role": {"AssumeRolePolicyDocument": policy}})
     enter("dev", lambda: Cloud(services, ACCOUNT, "us-east-1"))
     with pytest.raises(
-        Trouble,
+        CliError,
         match="the stage dev is in us-east-1, not in eu-central-1: set AWS_REGION=us-east-1",
     ):
         enter("dev", lambda: Cloud(services, ACCOUNT, REGION))

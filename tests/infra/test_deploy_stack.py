@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.deploy import stack
-from infra.deploy.cloud import Cloud, Names, Trouble
+from infra.deploy.cloud import CliError, Cloud, Names
 from infra.template import load
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION, CloudFormation, Stack
@@ -117,7 +117,7 @@ def test_an_operation_that_is_under_way_is_waited_for(
 
 def test_an_operation_that_never_ends_is_given_up_after_an_hour(deployer: Deployer) -> None:
     deployer.has("UPDATE_IN_PROGRESS")
-    with pytest.raises(Trouble, match="is busy for an hour"):
+    with pytest.raises(CliError, match="is busy for an hour"):
         deployer.deploy()
     assert sum(deployer.slept) == 3600
 
@@ -130,7 +130,7 @@ def test_a_first_creation_that_failed_keeps_its_tables_and_is_continued_by_the_n
     """
     deployer.cloudformation.fails = {"DueQueue": "You must wait 60 seconds after deleting a queue"}
     for _ in range(2):
-        with pytest.raises(Trouble) as trouble:
+        with pytest.raises(CliError) as trouble:
             deployer.deploy()
         assert "DueQueue (AWS::SQS::Queue): You must wait 60 seconds" in str(trouble.value)
         assert "cancelled" not in str(trouble.value)
@@ -144,7 +144,7 @@ def test_a_failed_update_of_a_stack_that_was_complete_goes_back(deployer: Deploy
     deployer.deploy()
     before = deployer.cloudformation.stacks[NAME].parameters
     deployer.cloudformation.fails = {"AlarmsSubscription": "no"}
-    with pytest.raises(Trouble, match="is UPDATE_ROLLBACK_COMPLETE"):
+    with pytest.raises(CliError, match="is UPDATE_ROLLBACK_COMPLETE"):
         deployer.deploy(AlarmEmail="you@example.com")
     assert deployer.cloudformation.stacks[NAME].parameters == before
     assert stack.look(deployer.cloud, NAMES).is_complete
@@ -158,7 +158,7 @@ def test_a_stack_that_cannot_be_updated_is_left_alone_and_where_help_stands_is_t
 ) -> None:
     deployer.has(state).tell("DueQueue", "AWS::SQS::Queue", "UPDATE_FAILED", "the queue is gone")
     with pytest.raises(
-        Trouble, match=f"is {state}, and cannot be updated: docs/deploy.md, under Failures"
+        CliError, match=f"is {state}, and cannot be updated: docs/deploy.md, under Failures"
     ) as trouble:
         deployer.deploy()
     assert "DueQueue (AWS::SQS::Queue): the queue is gone" in str(trouble.value)
@@ -187,7 +187,7 @@ def test_tables_that_a_deleted_stack_has_left_are_told_and_nothing_is_made(
     del deployer.cloudformation.stacks[NAME]
     deployer.cloudformation.calls.clear()
     with pytest.raises(
-        Trouble,
+        CliError,
         match=(
             r"there is no stack resona-dev in .*, but there is its table resona-dev-jobs: "
             r"docs/deploy.md"
@@ -202,7 +202,7 @@ def test_a_stack_that_holds_the_functions_is_left_alone(deployer: Deployer) -> N
     functions would delete them.
     """
     deployer.has("UPDATE_COMPLETE").template["Outputs"]["RestAPIId"] = {"Value": "abc"}
-    with pytest.raises(Trouble, match=r"an update would delete them; docs/upgrade.md says"):
+    with pytest.raises(CliError, match=r"an update would delete them; docs/upgrade.md says"):
         deployer.deploy(LogRetentionDays="7")
     assert deployer.cloudformation.calls == []
 

@@ -17,7 +17,7 @@ from responses import matchers
 
 from chalicelib.api.routing import backend
 from chalicelib.domain.run import AttemptResult, Outcome
-from infra.deploy.cloud import ROOT, Cloud, Names, Trouble
+from infra.deploy.cloud import ROOT, CliError, Cloud, Names
 from tests import smoke
 from tests.environment import ok, status
 from tests.infra.account import Account, Stage, reply
@@ -120,7 +120,7 @@ def test_a_run_that_is_not_as_it_should_be_is_told(
 ) -> None:
     left = list(answers)
     tester.stage.env.target = lambda sent: left.pop(0)
-    with pytest.raises(Trouble, match=why) as trouble:
+    with pytest.raises(CliError, match=why) as trouble:
         tester.test()
     assert "aws logs tail" in str(trouble.value)
     assert tester.is_clean()
@@ -135,7 +135,7 @@ def test_a_retry_that_never_comes_is_told(tester: SmokeTester) -> None:
         return ok() if tester.stage.fires else lost
 
     tester.stage.env.target = once
-    with pytest.raises(Trouble, match="its job has not fired"):
+    with pytest.raises(CliError, match="its job has not fired"):
         tester.test()
     assert tester.is_clean()
 
@@ -143,13 +143,13 @@ def test_a_retry_that_never_comes_is_told(tester: SmokeTester) -> None:
 def test_a_stage_that_does_not_fire_or_cannot_be_reached_is_told(tester: SmokeTester) -> None:
     tester.stage.fires = False
     with pytest.raises(
-        Trouble, match=r"its job has not fired; GET /jobs/job_\w+/runs answered 200"
+        CliError, match=r"its job has not fired; GET /jobs/job_\w+/runs answered 200"
     ):
         tester.test()
     assert tester.is_clean()
     tester.stage.is_up = False
     with pytest.raises(
-        Trouble, match="it cannot be reached; GET /health answered 0 ConnectionError"
+        CliError, match="it cannot be reached; GET /health answered 0 ConnectionError"
     ):
         tester.test()
 
@@ -197,7 +197,7 @@ def test_a_key_of_secrets_that_iam_does_not_know_yet_is_waited_for(
         assert tester.test(denied) >= 0
     else:
         with pytest.raises(
-            Trouble, match="its key of secrets cannot be used; GET /signing-secret answered 500"
+            CliError, match="its key of secrets cannot be used; GET /signing-secret answered 500"
         ):
             tester.test(denied)
     assert tester.is_clean()
@@ -210,7 +210,7 @@ def test_a_stage_that_asks_for_no_key_fails_the_test(tester: SmokeTester) -> Non
         is_stranger = url.endswith("/jobs") and not request["headers"]
         return reply(200, {}, "[]") if is_stranger else tester.stage.send(method, url, **request)
 
-    with pytest.raises(Trouble, match="it does not ask for a key; GET /jobs answered 200"):
+    with pytest.raises(CliError, match="it does not ask for a key; GET /jobs answered 200"):
         tester.test(open_to_all)
     assert tester.is_clean()
 

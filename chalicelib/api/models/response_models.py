@@ -33,7 +33,7 @@ Measured = Annotated[str, _text(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", for
 JobId = Annotated[str, _text(f"^{JOB_ID.pattern}$")]
 RunId = Annotated[str, _text("^run_[0-7][0-9A-HJKMNP-TV-Z]{25}-[0-9A-Z-]{1,30}$")]
 Method = Annotated[str, Field(json_schema_extra={"enum": list(METHODS)})]
-Ended = Annotated[str, Field(json_schema_extra={"enum": ["succeeded", "failed"]})]
+EndStatus = Annotated[str, Field(json_schema_extra={"enum": ["succeeded", "failed"]})]
 Encoding = Annotated[
     str,
     Field(json_schema_extra={"const": "base64"}, description="Present if the body is not UTF-8."),
@@ -90,7 +90,7 @@ class Result(TypedDict):
     """The latest run that was sent and has finished, in short."""
 
     run_id: RunId
-    status: Ended
+    status: EndStatus
     scheduled_time: Due
     started_at: Measured
     finished_at: Measured
