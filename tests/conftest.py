@@ -10,7 +10,7 @@ import pytest
 HERE = Path(__file__).parent
 # Real sockets, processes and clocks: on a busy machine one of these may miss its time without a
 # fault. One that fails twice has one.
-ON_A_REAL_CLOCK = ("acceptance", "outbound", "infra/test_emulator.py")
+ON_A_REAL_CLOCK = ("acceptance", "console", "outbound", "infra/test_emulator.py")
 
 
 def pytest_collection_finish() -> None:

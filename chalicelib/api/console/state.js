@@ -46,6 +46,7 @@ export function useAddress() {
   const [, draw] = useReducer((count) => count + 1, 0);
   useEffect(() => {
     addEventListener("hashchange", draw);
+    draw();
     return () => removeEventListener("hashchange", draw);
   }, []);
   return address();
@@ -135,6 +136,10 @@ export function useAnswer(key, ask, { once = false } = {}) {
 /** Return what the key may do, and draw anew when that changes. */
 export function useAccess() {
   const [access, set] = useState(keyring.access);
-  useEffect(() => keyring.listen(set), []);
+  useEffect(() => {
+    // It may have changed since it was drawn, before anybody listened.
+    set(keyring.access);
+    return keyring.listen(set);
+  }, []);
   return access;
 }
