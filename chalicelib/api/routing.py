@@ -254,6 +254,7 @@ def _answer_call(operation: Operation, request: Request, names: Mapping[str, str
         # API Gateway passes the parts of a path as they were sent, percent-encoded.
         return operation.view(call, **{name: unquote(value) for name, value in names.items()})
     except Exception as error:
+        # Whatever is raised, the client gets a problem document; an unknown error is a 500.
         return refuse(error)
 
 

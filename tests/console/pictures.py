@@ -96,6 +96,7 @@ def take(laptop: Laptop) -> None:
             tab.goto(f"{laptop.url}/console#{address.format(**names)}")
             tab.locator(".row, tbody tr").first.wait_for()
             expect(tab.locator(".loading")).to_have_count(0)
+            # Transitions end and fonts settle: a picture has no condition to wait for.
             time.sleep(0.5)
             tab.screenshot(path=FOLDER / f"{name}.png")
             tab.close()

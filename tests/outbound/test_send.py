@@ -408,6 +408,7 @@ def test_an_exchange_that_failed_is_told_of_and_a_defect_with_its_place(
         assert secure(server).outcome == "tls_failed"
         assert secure(server, guard=defect).outcome == "unknown"
     assert [
+        # Logging sets what `extra` names on a record; its type does not know them.
         (entry.levelname, entry.msg, entry.run_id, entry.error, bool(entry.exc_info))  # type: ignore[attr-defined]
         for entry in caplog.records
     ] == [
