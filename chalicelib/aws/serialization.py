@@ -261,7 +261,7 @@ def dump_ending(end: RunEnd) -> str:
 
 
 def load_ending(key: RunKey, text: str) -> RunEnd:
-    """Read the end of a run from JSON."""
+    """Read the end of a run without an attempt of its own from the JSON of `dump_ending`."""
     raw = json.loads(text)
     status = RunStatus(raw["status"])
     reason = Reason.MISFIRE if status is RunStatus.MISSED else raw.get("reason")

@@ -187,7 +187,10 @@ def _in_base64(value: bytes) -> Iterator[tuple[bytes, bool, bool]]:
 def _replaced(
     data: bytes, pattern: re.Pattern[bytes], meaning: _Meaning
 ) -> tuple[bytes, list[_Change]]:
-    """Return a text with each match replaced by what `meaning` returns for it, and the changes."""
+    """Replace each match by what `meaning` returns for it; None leaves the match as it is.
+
+    Return the new text and the changes, in order.
+    """
     changes = list[_Change]()
 
     def put(found: re.Match[bytes]) -> bytes:

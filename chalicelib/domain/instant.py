@@ -21,11 +21,17 @@ def format_measured(at: datetime) -> str:
 
 
 def parse_instant(text: str) -> datetime:
-    """Read a text in either format. Raises ValueError for any text without a time and an offset."""
+    """Read an ISO 8601 time with an offset, in any form that `fromisoformat` takes, as UTC.
+
+    Raises ValueError for other texts.
+    """
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError("an instant must have an offset")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("an instant must be in the years 1 to 9999 in UTC") from error
 
 
 def read_instant(sent: object) -> datetime | None:
@@ -33,6 +39,6 @@ def read_instant(sent: object) -> datetime | None:
     if not isinstance(sent, str) or not _SENT.fullmatch(sent):
         return None
     try:
-        return datetime.fromisoformat(sent.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
+        return parse_instant(sent.upper())
+    except ValueError:
         return None

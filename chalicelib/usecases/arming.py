@@ -25,7 +25,11 @@ class Arming:
         self._clock = clock
 
     def arm(self, state: State, dues: Sequence[DueMessage]) -> bool:
-        """Send the messages of `state`, which was just written. Return False if that failed."""
+        """Queue `dues`, the messages of `state`, which was just written.
+
+        Return False if some may not be queued: their steps are then left to the sweeper, by
+        another write of the state.
+        """
         if not dues:
             return True
         now = self._clock()

@@ -110,7 +110,7 @@ underway = Underway()
 
 @dataclass(frozen=True)
 class ShownSender(AttemptSender):
-    """A sender that keeps the attempt it made in `underway`."""
+    """A sender that keeps its latest attempt in `underway`, for the line to print."""
 
     def attempt(
         self, ready: PreparedAttempt, run: UnfinishedRun

@@ -95,7 +95,10 @@ def test_nothing_acknowledged_is_lost_when_processes_are_killed_under_load(
 
 
 def _load_and_kill(laptop: Laptop, clients: list[Client], kind: str, seconds: float) -> datetime:
-    """Kill under load, after so many seconds of it; return when."""
+    """Let the clients work for so many seconds, then kill the processes that `kind` names.
+
+    Return the time just before the kill. Fails if a request failed before it.
+    """
     stopped = threading.Event()
     with ThreadPoolExecutor(len(clients)) as threads:
         working = [threads.submit(client.work, stopped) for client in clients]

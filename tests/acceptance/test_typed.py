@@ -28,7 +28,10 @@ CHALICE = str(Path(sys.executable).parent / "chalice")
 
 
 class Terminal:
-    """A command in a terminal of its own that shows what it is sent and answers nothing."""
+    """A terminal that runs a command. `text` is all that the command has written.
+
+    Queries to the terminal are not answered.
+    """
 
     def __init__(self, home: Path, *command: str, **variables: str) -> None:
         environment = {

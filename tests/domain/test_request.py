@@ -202,7 +202,7 @@ def test_the_rule_for_hosts_is_asked_about_the_very_host() -> None:
 
 
 def mutated(chance: random.Random, url: str) -> str:
-    """Return a URL with a few characters changed, inserted or removed, or a piece of another."""
+    """Return a URL after one to four edits: a character changed or removed, odd text inserted."""
     odd = "@:/\\?#[]%.-_0x\t \r\n1\u00e9;&=+\uff41\u3002\u2460"
     pieces = [
         "@",

@@ -275,7 +275,7 @@ def moto_server() -> Iterator[str]:
 
 
 def copy_checkout(into: Path) -> Path:
-    """Copy what a deploy reads of a checkout."""
+    """Copy the files that a deploy reads into an existing folder, and return the folder."""
     for name in ("app.py", "requirements.txt"):
         shutil.copy2(ROOT / name, into / name)
     not_ours = shutil.ignore_patterns("__pycache__", "deployed", "deployments")

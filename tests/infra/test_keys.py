@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import boto3
+import click
 import pytest
 from click.testing import CliRunner
 from moto import mock_aws
@@ -216,3 +217,12 @@ def test_the_region_is_that_of_either_variable(
 def test_days_are_counted_from_now() -> None:
     assert keys.expiry("90d", NOW) == NOW + timedelta(days=90)
     assert keys.expiry("never", NOW) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["soon", "2027-01-31T00:00:00", "0001-01-01T00:00:00+05:00", "9999-12-31T23:00:00-05:00"],
+)
+def test_what_is_no_time_is_refused_with_the_forms(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="never"):
+        keys.expiry(text, NOW)

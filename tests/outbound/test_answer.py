@@ -239,7 +239,7 @@ def test_the_time_is_looked_at_after_each_piece() -> None:
     assert result(received, "GET") == (Outcome.TIMEOUT, "late")
 
 
-# Sentences
+# Error sentences
 
 
 SENTENCES = {

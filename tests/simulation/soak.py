@@ -57,7 +57,7 @@ class Done:
 
 @dataclass
 class Chunk:
-    """The totals of some runs."""
+    """The totals of a chunk of simulation runs."""
 
     calls: int = 0
     faults: int = 0

@@ -111,7 +111,11 @@ def _timed(
 
 
 def _lag(stage: Remote, path: str, job_id: str, *, is_listed: bool) -> float:
-    """Return after how many seconds a list was asked that was right."""
+    """Poll a list until the job is in it, or with `is_listed` False until it is not.
+
+    Return the seconds from the call to the request that was answered so. Fails after
+    `_WAIT_SECONDS`.
+    """
     began = time.monotonic()
     while True:
         asked = time.monotonic() - began
