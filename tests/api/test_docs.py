@@ -86,7 +86,11 @@ ROWS = [
         "integer, at least 1, at most 600",
         "Seconds for one attempt, the whole HTTP exchange. Default: 30",
     ],
-    ["jobs required", "array of JobIn or JsonValue, at most 100", ""],
+    [
+        "jobs required",
+        "array of JobIn or JsonValue, at most 100",
+        "The jobs. Give each a key, so that a repeat registers only those that are missing.",
+    ],
     [
         "next_run_time",
         "date-time or null",

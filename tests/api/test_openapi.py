@@ -109,6 +109,18 @@ def test_a_trigger_that_the_api_refuses_is_none_by_its_schema_either(
     assert not validator(json.dumps({"$ref": "#/components/schemas/TriggerIn"})).is_valid(trigger)
 
 
+def test_every_field_and_parameter_is_described_by_a_sentence() -> None:
+    schemas = document()["components"]["schemas"]
+    for name, schema in schemas.items():
+        for field, member in schema.get("properties", {}).items():
+            of_type = schemas.get(member.get("$ref", "").rpartition("/")[2], {})
+            text = member.get("description") or of_type.get("description", "")
+            assert text.endswith("."), f"{name}.{field} {text}"
+    for route in ROUTES:
+        for parameter in operation(route)["parameters"]:
+            assert parameter["description"].endswith("."), (route, parameter["name"])
+
+
 def test_operation_ids_are_unique() -> None:
     ids = [operation(route)["operationId"] for route in ROUTES]
     assert len(set(ids)) == len(ids)

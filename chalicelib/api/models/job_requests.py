@@ -79,16 +79,23 @@ class RequestIn(_Strict):
     )
 
     url: str = Field(
+        description="The target: http or https. `{{secret:name}}` stands for a secret.",
         json_schema_extra={
             "format": "http-url",
             "maxLength": 2048,
             "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$",
-        }
+        },
     )
     method: str = Field(
-        "POST", json_schema_extra={"pattern": f"^({'|'.join(map(_any_case, METHODS))})$"}
+        "POST",
+        description=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}, in any case.",
+        json_schema_extra={"pattern": f"^({'|'.join(map(_any_case, METHODS))})$"},
     )
-    headers: dict[str, str] = Field(default_factory=dict, json_schema_extra=_HEADERS)
+    headers: dict[str, str] = Field(
+        default_factory=dict,
+        description="Values by name; `{{secret:name}}` stands for a secret.",
+        json_schema_extra=_HEADERS,
+    )
     # Not pydantic's JsonValue, which refuses an `exact_json.Number`.
     body: Any = Field(
         None,
@@ -100,9 +107,11 @@ class RequestIn(_Strict):
 class RetryIn(_Strict):
     """How a failed run is retried."""
 
-    max_attempts: Seconds = Field(3, ge=1, le=20)
-    initial_delay: Seconds = Field(10, ge=1, le=3600)
-    max_delay: Seconds = Field(3600, ge=1, le=86_400)
+    max_attempts: Seconds = Field(3, ge=1, le=20, description="Counts the first; 1 is no retry.")
+    initial_delay: Seconds = Field(10, ge=1, le=3600, description="Seconds to the second attempt.")
+    max_delay: Seconds = Field(
+        3600, ge=1, le=86_400, description="Seconds; delays double up to it."
+    )
 
 
 class _Policies(_Strict):
@@ -113,8 +122,14 @@ class _Policies(_Strict):
     overlap: Literal["allow", "skip"] = Field(
         "allow", description="What to do when it comes due while its previous run is unfinished."
     )
-    misfire_grace: Annotated[int, Field(ge=1, le=86_400), BeforeValidator(_whole)] | None = None
-    labels: dict[Label, LabelValue] = Field(default_factory=dict, max_length=20)
+    misfire_grace: Annotated[int, Field(ge=1, le=86_400), BeforeValidator(_whole)] | None = Field(
+        None,
+        description="Seconds a run may be late and still be sent. null: one-time jobs are always "
+        "sent, cron jobs until the next occurrence is due.",
+    )
+    labels: dict[Label, LabelValue] = Field(
+        default_factory=dict, max_length=20, description="Labels by name, for filtering."
+    )
     key: Annotated[str, StringConstraints(pattern=rf"\A{JOB_KEY.pattern}\z")] | None = Field(
         None, description="Your own name for the job; it cannot be changed."
     )
@@ -123,7 +138,7 @@ class _Policies(_Strict):
 class JobIn(_Policies):
     """A job to register."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200, description="A name to show.")
     request: RequestIn
     trigger: Any
 
@@ -131,7 +146,7 @@ class JobIn(_Policies):
 class JobUpdateIn(_Policies):
     """An update: each field present replaces the old one whole."""
 
-    name: str = Field("", min_length=1, max_length=200)
+    name: str = Field("", min_length=1, max_length=200, description="A name to show.")
     request: RequestIn = Field(default_factory=lambda: RequestIn(url=""))
     trigger: Any = None
 

@@ -43,13 +43,15 @@ DateText = Annotated[
 
 
 class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # The texts under the fields are their descriptions.
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 class DelayIn(_Input):
     """Once, after this number of seconds, rounded up to the next whole second."""
 
     delay: float = Field(ge=0, le=LONGEST_DELAY_SECONDS)
+    """Seconds from now."""
 
 
 # JSON schema of a trigger whose date has an offset: it must not have a `timezone`.
@@ -81,14 +83,18 @@ class OneTimeTriggerIn(_Input):
     """A one-time trigger as the API returns it."""
 
     type: Literal["one-time"]
+    """The kind of trigger."""
     fields: DateIn
+    """The date."""
 
 
 class CronTriggerIn(_Input):
     """A cron trigger as the API returns it."""
 
     type: Literal["cron"]
+    """The kind of trigger."""
     fields: CronIn
+    """The expression and its time zone."""
 
 
 class TriggerIn(RootModel[DelayIn | DateIn | CronIn | OneTimeTriggerIn | CronTriggerIn]):
@@ -99,6 +105,7 @@ class BatchIn(_Input):
     """Jobs to register. Each should be a JobIn; an invalid one is refused by itself."""
 
     jobs: list[JobIn | JsonValue] = Field(max_length=MOST_JOBS)
+    """The jobs. Give each a `key`, so that a repeat registers only those that are missing."""
 
 
 def _instant(schema: JsonDict) -> None:
@@ -118,6 +125,7 @@ class PreviewIn(_Input):
         json_schema_extra=_instant,
     )
     count: int = Field(10, ge=1, le=MOST_TIMES)
+    """How many times to return, at most."""
 
 
 class SecretIn(_Input):

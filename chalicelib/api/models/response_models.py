@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, NotRequired, cast
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from chalicelib.domain import run, run_history
@@ -22,6 +22,9 @@ from chalicelib.domain.secrets import SECRET_NAME
 from chalicelib.domain.state import Status
 from chalicelib.domain.trigger import Trigger, describe
 from chalicelib.usecases import scheduling
+
+# The texts under the fields are their descriptions; they are read only for OpenAPI.
+_described = with_config(ConfigDict(use_attribute_docstrings=True))
 
 
 def _text(pattern: str, **words: str) -> Any:
@@ -41,27 +44,38 @@ Encoding = Annotated[
 SigningSecret = Annotated[str, _text("^whsec_")]
 
 
+@_described
 class OneTimeFields(TypedDict):
     date: Due
+    """When the job is due."""
 
 
+@_described
 class OneTimeTrigger(TypedDict):
     """Once."""
 
     type: Literal["one-time"]
+    """The kind of trigger."""
     fields: OneTimeFields
+    """The date."""
 
 
+@_described
 class CronFields(TypedDict):
     cron: str
+    """The expression: five fields, as Unix cron has them."""
     timezone: str
+    """The IANA time zone that the expression is read in."""
 
 
+@_described
 class CronTrigger(TypedDict):
     """Repeatedly, at the times of a cron expression in its time zone."""
 
     type: Literal["cron"]
+    """The kind of trigger."""
     fields: CronFields
+    """The expression and its time zone."""
 
 
 def trigger_view(trigger: Trigger) -> OneTimeTrigger | CronTrigger:
@@ -69,37 +83,58 @@ def trigger_view(trigger: Trigger) -> OneTimeTrigger | CronTrigger:
     return cast("OneTimeTrigger | CronTrigger", describe(trigger))
 
 
+@_described
 class Request(TypedDict):
     """The request that is sent when the job is due."""
 
     url: str
+    """The target."""
     method: Method
+    """The HTTP method."""
     headers: dict[str, str]
+    """The headers by name, as they were registered."""
     body: Any
+    """A string is sent as it is, other values as JSON, null sends no body."""
 
 
+@_described
 class Retry(TypedDict):
     """How a failed run is retried. Delays are in seconds and double up to the largest."""
 
     max_attempts: int
+    """The most attempts of a run, counting the first."""
     initial_delay: int
+    """Seconds from the first attempt to the second."""
     max_delay: int
+    """The longest delay, in seconds."""
 
 
+@_described
 class Result(TypedDict):
     """The latest run that was sent and has finished, in short."""
 
     run_id: RunId
+    """The run's id."""
     status: EndStatus
+    """How the run ended."""
     scheduled_time: Due
+    """When the run was due."""
     started_at: Measured
+    """When its first attempt began."""
     finished_at: Measured
+    """When its last attempt ended."""
     attempts: int
+    """The number of attempts."""
     status_code: int | None
+    """The target's status; null if it did not answer."""
     headers: dict[str, str] | None
+    """The response's headers; null if the target did not answer."""
     body: str | None
+    """The response's body; null if the target did not answer."""
     truncated: bool
+    """Whether the body or the headers were longer than what is kept."""
     error: str | None
+    """Why the last attempt failed; null if it did not."""
     encoding: NotRequired[Encoding]
 
 
@@ -126,32 +161,39 @@ def _result_view(job: scheduling.Job) -> Result | None:
     return view
 
 
+@_described
 class Job(TypedDict):
     """A job. Later releases may add fields; they never remove one."""
 
     id: JobId
+    """The job's id."""
     name: str
+    """The name that it was registered with."""
     created_at: Due
+    """When it was registered."""
     updated_at: Due
-    next_run_time: Annotated[
-        Due | None, Field(description="The next due time; null if the job is not due again.")
-    ]
-    status: Annotated[
-        Status,
-        Field(
-            description="completed: a one-time job whose run succeeded; failed: a one-time job "
-            "whose run failed for good, or was missed."
-        ),
-    ]
+    """When it was last changed."""
+    next_run_time: Due | None
+    """The next due time; null if the job is not due again."""
+    status: Status
+    """completed: a one-time job whose run succeeded; failed: a one-time job whose run failed for
+    good, or was missed."""
     trigger: OneTimeTrigger | CronTrigger
+    """When the job is due."""
     request: Request
     timeout: int
+    """Seconds for one attempt, the whole HTTP exchange."""
     retry: Retry
     overlap: Overlap
     misfire_grace: int | None
+    """Seconds a run may be late and still be sent; null if the default applies: one-time jobs are
+    always sent, cron jobs until the next occurrence is due."""
     labels: dict[str, str]
+    """Labels by name, for filtering."""
     key: str | None
+    """Your own name for the job; null if it has none."""
     result: Result | None
+    """The latest run that was sent and has finished; null before there is one."""
 
 
 Jobs = Annotated[list[Job], Field(description="Jobs, newest first.")]
@@ -189,25 +231,36 @@ def job_view(job: scheduling.Job) -> Job:
     )
 
 
+@_described
 class KeptResponse(TypedDict):
     """The target's response: the first 16 KiB of its body, 8 KiB of its headers."""
 
     headers: dict[str, str]
+    """The response's headers by name."""
     body: str
+    """The response's body; as base64 if `encoding` says so."""
     truncated: bool
+    """Whether the body or the headers were longer than what is kept."""
     encoding: NotRequired[Encoding]
 
 
+@_described
 class Attempt(TypedDict):
     """One HTTP exchange with the target."""
 
     number: int
+    """1 for the first attempt of the run."""
     started_at: Measured
+    """When it began."""
     duration_ms: int
+    """How long it took, in milliseconds."""
     outcome: Outcome
     status_code: int | None
-    response: NotRequired[Annotated[KeptResponse | None, Field(description="Absent in lists.")]]
+    """The target's status; null if it did not answer."""
+    response: NotRequired[KeptResponse | None]
+    """Absent in lists."""
     error: str | None
+    """Why it failed; null if it did not."""
 
 
 def _attempt_view(attempt: run.Attempt, *, with_response: bool) -> Attempt:
@@ -233,26 +286,37 @@ def _attempt_view(attempt: run.Attempt, *, with_response: bool) -> Attempt:
     return view
 
 
+@_described
 class Run(TypedDict):
     """A run: one occurrence of a job, or one that a client asked for, with its attempts."""
 
     id: RunId
+    """The run's id. The target gets it as `Idempotency-Key`, unless the job sets that header."""
     job_id: JobId
+    """The job's id."""
     cause: Literal["schedule", "manual"]
+    """schedule: the job was due; manual: a client asked for the run."""
     status: RunStatus
+    """queued: a manual run that is not yet sent; missed: it came too late and was not sent;
+    skipped: not sent, `reason` says why."""
     scheduled_time: Due
+    """When the run was due."""
     started_at: Measured | None
+    """When its first attempt began; null before."""
     finished_at: Measured | None
+    """When it ended; null before."""
     lateness_ms: int | None
+    """Milliseconds from `scheduled_time` to `started_at`; null before it began."""
     attempts: list[Attempt]
+    """Its attempts, the first one first."""
     next_attempt_at: Measured | None
+    """When it is tried again; null if it is not."""
     reason: Reason | None
-    missed_count: NotRequired[
-        Annotated[int, Field(description="Of a missed run: the number of occurrences in a row.")]
-    ]
-    last_scheduled_time: NotRequired[
-        Annotated[Due, Field(description="Of a missed run: the last of its occurrences.")]
-    ]
+    """Why the run ended, if its attempts do not show it."""
+    missed_count: NotRequired[int]
+    """Of a missed run: the number of occurrences in a row."""
+    last_scheduled_time: NotRequired[Due]
+    """Of a missed run: the last of its occurrences."""
 
 
 Runs = Annotated[list[Run], Field(description="Runs, without the responses of their attempts.")]
@@ -279,93 +343,113 @@ def run_view(job_id: str, run: run_history.Run, *, with_responses: bool) -> Run:
     return view
 
 
+@_described
 class FieldProblem(TypedDict):
     """One wrong value."""
 
     field: str
+    """The path of the field, such as `trigger.cron`, or the name of the parameter or header."""
     message: str
+    """What is wrong with it."""
 
 
+@_described
 class Problem(TypedDict):
     """An error, as RFC 9457 defines it."""
 
     type: Literal["about:blank"]
+    """The title alone says what the problem is."""
     title: str
+    """The name of the status."""
     status: int
-    detail: Annotated[str, Field(description="What is wrong, and what to do.")]
-    errors: NotRequired[
-        Annotated[
-            list[FieldProblem],
-            Field(
-                description="Of a 422: every wrong field, parameter and header, up to 50; "
-                "`detail` counts the rest."
-            ),
-        ]
-    ]
-    unknown: NotRequired[
-        Annotated[bool, Field(description="Of a 503: the change may or may not have been made.")]
-    ]
+    """The HTTP status."""
+    detail: str
+    """What is wrong, and what to do."""
+    errors: NotRequired[list[FieldProblem]]
+    """Of a 422: every wrong field, parameter and header, up to 50; `detail` counts the rest."""
+    unknown: NotRequired[bool]
+    """Of a 503: the change may or may not have been made."""
 
 
+@_described
 class Registered(TypedDict):
     status: Literal[201]
+    """The job was registered."""
     job: Job
+    """The job."""
 
 
+@_described
 class NotRegistered(TypedDict):
     status: int
+    """The status that the job alone would have got."""
     problem: Problem
+    """Why it was not registered."""
 
 
+@_described
 class BatchResults(TypedDict):
     """The result for each job of a batch, in order."""
 
     results: list[Registered | NotRegistered]
+    """A job, or why it was not registered."""
 
 
+@_described
 class Changed(TypedDict):
     """The number of jobs that were changed."""
 
     changed: int
+    """The number of jobs."""
 
 
+@_described
 class Preview(TypedDict):
     """When a trigger is due."""
 
     trigger: OneTimeTrigger | CronTrigger
+    """The trigger as jobs show it."""
     next_run_times: list[Due]
-    notes: Annotated[
-        list[str], Field(description="How daylight saving changes these times, in words.")
-    ]
+    """When it is due, the earliest first."""
+    notes: list[str]
+    """How daylight saving changes these times, in words."""
 
 
+@_described
 class Secret(TypedDict):
     """A secret's name; its value is never shown."""
 
     name: Annotated[str, _text(f"^{SECRET_NAME.pattern}$")]
+    """The secret's name."""
     created_at: Due
+    """When it was first put."""
     updated_at: Due
+    """When its value was last put."""
 
 
 Secrets = Annotated[list[Secret], Field(description="Secrets, by name.")]
 
 
+@_described
 class SigningSecrets(TypedDict):
     """The secrets that requests are signed with."""
 
     secret: SigningSecret
-    previous: Annotated[
-        SigningSecret | None,
-        Field(description="The previous secret: requests are signed with it too until it expires."),
-    ]
+    """The secret in use."""
+    previous: SigningSecret | None
+    """The previous secret: requests are signed with it too until it expires."""
     previous_expires_at: Due | None
+    """When `previous` is no longer used; null without one."""
 
 
+@_described
 class Health(TypedDict):
     """The API is running."""
 
     status: Literal["ok"]
+    """The API answers."""
     version: str
+    """Resona's version."""
 
 
 OpenApi = Annotated[dict[str, Any], Field(description="An OpenAPI 3.1 document.")]

@@ -30,7 +30,11 @@ from chalicelib.api.routing import Operation, operations
 from chalicelib.version import VERSION
 
 _AT = "#/components/schemas/"
-_WITHOUT_BODY = {204: "Done.", 304: "The job still has the ETag in If-None-Match."}
+_WITHOUT_BODY = {
+    204: "Done.",
+    303: "To a client that prefers HTML, such as a browser: the console is at Location.",
+    304: "It still has the ETag in If-None-Match.",
+}
 _ABOUT = """
 Register a job: a request, and when to send it. Resona sends it when it is due, records the
 response, and retries if necessary.
@@ -73,7 +77,8 @@ def document() -> Mapping[str, Any]:
                 "key": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A key: `rsn_…`. A laptop asks for none, unless told to.",
+                    "description": "A key begins with `rsn_`. A laptop asks for none, unless it is "
+                    "started with `AUTH=required`.",
                 }
             },
         },
@@ -245,10 +250,12 @@ def _plain(schema: Any) -> Any:
         return [_plain(member) for member in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {}
+    made: dict[str, Any] = {}
     for word, value in _without(schema, "title").items():
         if word == "properties":
             made[word] = {name: _plain(member) for name, member in value.items()}
+        elif word == "description":
+            made[word] = " ".join(value.split())
         elif word == "pattern":
             made[word] = value.replace(r"\A", "^").replace(r"\z", "$")
         else:

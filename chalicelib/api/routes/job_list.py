@@ -23,6 +23,7 @@ label = Rule(
     {
         "type": "string",
         "pattern": "^[^:]+:",
+        "examples": ["team:billing"],
         "description": "Only jobs with this label, as key:value; the first colon divides them.",
     },
 )
