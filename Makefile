@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 EXPLORATIONS := tests/simulation tests/bench tests/infra tests/test_long_run.py tests/test_cloud.py \
 	$(addprefix tests/domain/test_,model.py real_crons.py cron.py preview.py address.py) $(addprefix tests/aws/test_,schedule_expression.py serialization.py)
 CLOUD := .build/end-to-end
-CONSOLE_TESTS := tests/console/test_console.py
+CONSOLE_TESTS := tests/console/test_console.py tests/console/pages
 NODE := .build/console
 # The files pin all that is needed (tests/test_requirements.py holds them to it), so there is nothing to resolve. The pip of a new environment is
 # as old as its Python, and may be twice as slow: the pinned one comes first. It compiles nothing: Python does what it loads, and for the tests,
@@ -38,7 +38,7 @@ run: $(VENV)/serves ## serve on this laptop, at PORT (8000)
 test: $(VENV)/tests ## run the tests, offline after the installation
 	@$(PYTEST) --numprocesses 3 --dist loadgroup tests/acceptance > $(VENV)/acceptance.log 2>&1 & laptop=$$!; \
 	trap 'kill $$laptop 2> /dev/null' EXIT INT TERM; \
-	nice -n 10 $(PYTEST) --numprocesses 2 --dist loadgroup --ignore=tests/acceptance --ignore=$(CONSOLE_TESTS); others=$$?; \
+	nice -n 10 $(PYTEST) --numprocesses 2 --dist loadgroup --ignore=tests/acceptance $(CONSOLE_TESTS:%=--ignore=%); others=$$?; \
 	wait $$laptop; accepted=$$?; cat $(VENV)/acceptance.log; \
 	echo "Left out: the tests of the console, which need a browser: make browser"; \
 	exit $$((others + accepted))
@@ -47,7 +47,7 @@ browser: $(VENV)/tests ## test the console in a headless Chromium
 	@$(BIN)/python -m tests.console.browser && $(PYTEST) --numprocesses 2 --dist loadgroup -rs $(CONSOLE_TESTS)
 
 coverage: $(VENV)/tests ## count the lines that the fast tests reach
-	$(PYTEST) --numprocesses 2 --ignore=tests/acceptance --ignore=$(CONSOLE_TESTS) $(EXPLORATIONS:%=--ignore=%) \
+	$(PYTEST) --numprocesses 2 --ignore=tests/acceptance $(CONSOLE_TESTS:%=--ignore=%) $(EXPLORATIONS:%=--ignore=%) \
 		--cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 check: $(VENV)/tests ## run ruff, mypy, cfn-lint and the walls between the rooms

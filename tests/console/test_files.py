@@ -26,21 +26,43 @@ def test_the_libraries_are_those_whose_hashes_are_noted() -> None:
 
 
 def test_all_of_it_is_at_most_100_kb_compressed() -> None:
-    weights = [len(gzip.compress(path.read_bytes())) for path in (*SERVED, FOLDER / "index.html")]
+    weights = [len(gzip.compress(path.read_bytes())) for path in (*SERVED, *FOLDER.glob("*.html"))]
     assert len(weights) > 15
     assert sum(weights) <= 100_000
 
 
-def test_the_page_names_every_script_and_nothing_of_another_host(api: Api) -> None:
-    answer = api.get("/console")
+@pytest.mark.parametrize(
+    ("path", "script"), [("/console", "app.js"), ("/docs", "docs.js")], ids=["console", "docs"]
+)
+def test_a_page_names_every_script_that_it_loads_and_nothing_of_another_host(
+    api: Api, path: str, script: str
+) -> None:
+    answer = api.get(path)
     assert (answer.status, answer.headers["Content-Security-Policy"]) == (200, POLICY)
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    loaded = re.findall(r'(?:src|href)="([^"]+)"', answer.text)
-    files = {each for each in loaded if not each.startswith("data:image/svg+xml,")}
-    named = {path.name for path in SERVED if path.suffix != ".txt"}
     # Relative to /console and to /api/console alike.
-    assert files == {f"console/{version()}/{name}" for name in named}
+    loaded = set(re.findall(rf'"console/{version()}/([^"]+)"', answer.text))
+    scripts = {"theme.js", *imported(script)}
+    assert {name for name in loaded if name.endswith(".js")} == scripts
+    assert {name for name in loaded - scripts if not (FOLDER / name).exists()} == set()
     assert not re.search(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=", answer.text)
+    others = re.findall(r'(?:src|href)="((?!console/|data:image/svg)[^"]+)"', answer.text)
+    assert set(others) <= {"openapi.json"}
+
+
+def imported(name: str) -> set[str]:
+    """Return a script and all that it imports."""
+    found, left = set[str](), {name}
+    while left:
+        found |= left
+        texts = [(FOLDER / each).read_text() for each in left]
+        left = {each for text in texts for each in re.findall(r'from ?"./([^"]+)"', text)} - found
+    return found
+
+
+def test_every_file_is_loaded_by_a_page() -> None:
+    pages = "".join(path.read_text() for path in FOLDER.glob("*.html"))
+    assert [path.name for path in SERVED if path.name not in pages] == ["licences.txt"]
 
 
 @pytest.mark.parametrize("path", SERVED, ids=lambda path: str(path.name))
@@ -55,17 +77,21 @@ def test_a_file_is_kept_for_a_year_under_the_digest_of_all(api: Api, path: Path)
     assert (again.status, again.text) == (304, "")
 
 
-def test_the_page_is_asked_for_anew_and_answered_with_304(api: Api) -> None:
-    answer = api.get("/console")
+@pytest.mark.parametrize("path", ["/console", "/docs"])
+def test_a_page_is_asked_for_anew_and_answered_with_304(api: Api, path: str) -> None:
+    answer = api.get(path)
     assert answer.headers["Cache-Control"] == "no-cache"
-    again = api.get("/console", headers={"If-None-Match": f"W/{answer.headers['ETag']}"})
+    again = api.get(path, headers={"If-None-Match": f"W/{answer.headers['ETag']}"})
     assert (again.status, again.text) == (304, "")
-    assert api.get("/console", headers={"If-None-Match": '"another"'}).status == 200
+    assert api.get(path, headers={"If-None-Match": '"another"'}).status == 200
 
 
 @pytest.mark.parametrize(
     "name",
-    ["files.py", "index.html", "nothing.js", "..%2Fcors.py", "%2Fetc%2Fpasswd", "__init__.py"],
+    [
+        *("files.py", "index.html", "docs.html", "nothing.js", "..%2Fcors.py", "%2Fetc%2Fpasswd"),
+        "__init__.py",
+    ],
 )
 def test_nothing_else_is_served(api: Api, name: str) -> None:
     answer = api.get(f"/console/{version()}/{name}")
@@ -74,7 +100,9 @@ def test_nothing_else_is_served(api: Api, name: str) -> None:
 
 
 def test_what_serves_them_loads_the_standard_library_alone() -> None:
-    code = "import chalicelib.api.console.files as files, sys; files.page(); print(*sys.modules)"
+    code = (
+        "import chalicelib.api.console.files as of, sys; of.page('docs.html'); print(*sys.modules)"
+    )
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
@@ -100,5 +128,5 @@ def test_no_script_makes_markup_or_code_of_text() -> None:
 
 
 def test_its_files_are_made_once() -> None:
-    assert page() is page()
+    assert page("docs.html") is page("docs.html")
     assert asset("app.js") is asset("app.js")

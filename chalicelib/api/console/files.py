@@ -1,4 +1,4 @@
-"""The console's files: a page, and the scripts and styles that it loads.
+"""The console's and the API's pages, and the scripts and styles that they load.
 
 The URL of a file holds a digest of all files, so that browsers may keep it for a year.
 """
@@ -21,7 +21,7 @@ _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
 }
-# In index.html it stands for the version.
+# In a page it stands for the version.
 _VERSION = "{version}"
 
 
@@ -35,7 +35,7 @@ class File:
 
 @functools.cache
 def version() -> str:
-    """Return a digest of all files of the console: it changes with every change of one."""
+    """Return a digest of all files: it changes with every change of one."""
     digest = hashlib.sha256()
     for path in sorted(FOLDER.iterdir()):
         if path.suffix in (".html", *_TYPES):
@@ -44,9 +44,9 @@ def version() -> str:
 
 
 @functools.cache
-def page() -> File:
-    """Return the page. Browsers ask for it again each time: it names the current version."""
-    text = (FOLDER / "index.html").read_text().replace(_VERSION, version())
+def page(name: str) -> File:
+    """Return a page by name. Browsers ask for it again each time: it names the current version."""
+    text = (FOLDER / name).read_text().replace(_VERSION, version())
     headers = {
         "Content-Type": "text/html; charset=utf-8",
         "Content-Security-Policy": POLICY,

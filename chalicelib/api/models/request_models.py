@@ -102,7 +102,7 @@ class TriggerIn(RootModel[DelayIn | DateIn | CronIn | OneTimeTriggerIn | CronTri
 
 
 class BatchIn(_Input):
-    """Jobs to register. Each should be a JobIn; an invalid one is refused by itself."""
+    """Jobs to register. An invalid one is refused by itself."""
 
     jobs: list[JobIn | JsonValue] = Field(max_length=MOST_JOBS)
     """The jobs. Give each a `key`, so that a repeat registers only those that are missing."""

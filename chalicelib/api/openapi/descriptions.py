@@ -46,17 +46,20 @@ REQUEST_HEADERS: dict[str, dict[str, Any]] = {
         "example": '"01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1"',
     },
     "If-None-Match": {
-        "description": "`*`, or ETags. If the job exists, or still has one of these: 304 for "
-        "a GET, 412 for other methods.",
+        "description": "`*`, or ETags. If what the path names exists, or still has one of these: "
+        "304 for a GET, 412 for other methods.",
         "schema": {"type": "string"},
         "example": "*",
     },
 }
 ANSWER_HEADERS: dict[str, dict[str, Any]] = {
-    "Location": {"description": "The URL of the job.", "schema": {"type": "string"}},
+    "Location": {
+        "description": "The URL of the job, or of the page to go to.",
+        "schema": {"type": "string"},
+    },
     "ETag": {
-        "description": "The job's revision, for If-Match.",
-        "schema": {"type": "string", "pattern": '^"[0-9A-Z]{26}-[0-9]+"$'},
+        "description": "The revision of the job, for If-Match, or of the page.",
+        "schema": {"type": "string", "pattern": '^"([0-9A-Z]{26}-[0-9]+|[0-9a-f]{32})"$'},
     },
     "Idempotency-Replayed": {
         "description": "Present if this is a replay of the first answer.",
@@ -67,12 +70,24 @@ ANSWER_HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": '^<.+>; rel="next"$'},
     },
     "Cache-Control": {
-        "description": "No cache may store the answer.",
-        "schema": {"type": "string", "enum": ["no-store"]},
+        "description": "no-store: no cache may store the answer; no-cache: caches ask each time.",
+        "schema": {"type": "string", "enum": ["no-store", "no-cache"]},
     },
     "Content-Security-Policy": {
-        "description": "The page loads nothing.",
+        "description": "The page loads its own scripts and styles, and nothing of another host.",
         "schema": {"type": "string"},
+    },
+    "Referrer-Policy": {
+        "description": "Links name no page that they come from.",
+        "schema": {"type": "string", "enum": ["no-referrer"]},
+    },
+    "Cross-Origin-Opener-Policy": {
+        "description": "Pages of other origins cannot reach into this one.",
+        "schema": {"type": "string", "enum": ["same-origin"]},
+    },
+    "X-Content-Type-Options": {
+        "description": "Browsers take the content for what it is declared as.",
+        "schema": {"type": "string", "enum": ["nosniff"]},
     },
     "WWW-Authenticate": {
         "description": "The authentication scheme.",

@@ -16,7 +16,7 @@ _TAKES = ("If-None-Match",)
 @route(routes, "/console", "GET", answers={}, takes=_TAKES, open_to_all=True, is_described=False)
 def get_console(call: Call) -> Response:
     """Show the console. It asks the API by the key that its user gives it."""
-    return _shown(call, page())
+    return shown(call, page("index.html"))
 
 
 @route(
@@ -33,10 +33,11 @@ def get_console_file(call: Call, build: str, name: str) -> Response:
     found = asset(name) if build == version() else None
     if found is None:
         raise Refusal(404, "the console has no such file; reload GET /console")
-    return _shown(call, found)
+    return shown(call, found)
 
 
-def _shown(call: Call, file: File) -> Response:
+def shown(call: Call, file: File) -> Response:
+    """Answer with a file, or with 304 if the client has it."""
     named = call.preconditions.none_match
     if named is not None and named.weakly_name(file.headers["ETag"]):
         return answer(304, None, file.headers)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api.console.files import page
+from chalicelib.api.routes.console import shown
 from chalicelib.api.routing import Call, answer, route
 
 routes = Blueprint(__name__)
@@ -22,16 +24,18 @@ def get_openapi(call: Call) -> Response:
     routes,
     "/docs",
     "GET",
-    answers={200: "Page"},
-    gives=("Content-Security-Policy",),
+    answers={200: "Page", 304: None},
+    takes=("If-None-Match",),
+    gives=(
+        "Content-Security-Policy",
+        "Referrer-Policy",
+        "Cross-Origin-Opener-Policy",
+        "X-Content-Type-Options",
+        "Cache-Control",
+        "ETag",
+    ),
     open_to_all=True,
 )
-def get_docs(call: Call) -> Response:  # noqa: ARG001  every view takes a call
-    """Show the OpenAPI document as an HTML page."""
-    from chalicelib.api.openapi.docs_page import POLICY, page
-
-    return Response(
-        body=page(),
-        status_code=200,
-        headers={"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": POLICY},
-    )
+def get_docs(call: Call) -> Response:
+    """Show the OpenAPI document as a page, which can also send requests."""
+    return shown(call, page("docs.html"))
