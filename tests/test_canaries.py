@@ -368,7 +368,7 @@ def _look(canary_stage: CanaryStage, job_id: str) -> None:
         == 200
     )
     call(RUNS, ("GET", "/runs"), "/runs")
-    for path in ("/secrets", "/health", "/openapi.json", "/docs", "/console"):
+    for path in ("/secrets", "/health", "/", "/openapi.json", "/docs", "/console"):
         call("rest", ("GET", path), path)
     call("rest", ("GET", "/console/{build}/{name}"), "/console/1/app.js")
     for path in ROUTES:

@@ -227,6 +227,8 @@ def _serve(blueprint: Blueprint, operation: Operation) -> None:
         except Exception:
             return defect()
         response = _answer_call(operation, request, names)
+        if "Vary" in response.headers and "Vary" in headers:
+            headers["Vary"] = f"{response.headers['Vary']}, {headers['Vary']}"
         response.headers.update(headers)
         return response
 

@@ -76,6 +76,7 @@ ROWS = {
     ("DELETE", "/secrets/{name}"): Row(204),
     ("GET", "/signing-secret"): Row(200),
     ("POST", "/signing-secret/rotate"): Row(200),
+    ("GET", "/"): Row(200),
     ("GET", "/health"): Row(200),
     ("GET", "/openapi.json"): Row(200),
     ("GET", "/docs"): Row(200),
@@ -207,7 +208,7 @@ def test_these_routes_are_open_and_no_others() -> None:
     assert set(OPEN) == {
         (method, path)
         for method in ("GET", "HEAD")
-        for path in ("/health", "/openapi.json", "/docs", *UNDESCRIBED)
+        for path in ("/", "/health", "/openapi.json", "/docs", *UNDESCRIBED)
     }
 
 

@@ -137,7 +137,7 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     call("GET", "/secrets")
     call("DELETE", "/secrets/{name}", name="token")
     call("POST", "/triggers/preview", {"trigger": {"cron": "0 9 * * *"}})
-    for open_to_all in ("/health", "/openapi.json", "/docs", "/console"):
+    for open_to_all in ("/", "/health", "/openapi.json", "/docs", "/console"):
         call("GET", open_to_all)
     call("GET", "/console/{build}/{name}", build=version(), name="app.js")
     return set(called)

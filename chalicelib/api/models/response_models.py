@@ -452,6 +452,26 @@ class Health(TypedDict):
     """Resona's version."""
 
 
+@_described
+class Index(TypedDict):
+    """The API's version, and the URLs where to begin."""
+
+    name: Literal["Resona"]
+    """The API's name."""
+    version: str
+    """Resona's version."""
+    console: str
+    """A page that shows jobs and runs."""
+    docs: str
+    """A page that documents the API."""
+    openapi: str
+    """The OpenAPI document."""
+    health: str
+    """The health check."""
+    jobs: str
+    """The list of jobs; registers a job by POST."""
+
+
 OpenApi = Annotated[dict[str, Any], Field(description="An OpenAPI 3.1 document.")]
 
 

@@ -177,6 +177,17 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         },
     },
     "Health": {"It is there": {"status": "ok", "version": "0.1.0"}},
+    "Index": {
+        "On a laptop": {
+            "name": "Resona",
+            "version": "0.1.0",
+            "console": "http://localhost:8000/console",
+            "docs": "http://localhost:8000/docs",
+            "openapi": "http://localhost:8000/openapi.json",
+            "health": "http://localhost:8000/health",
+            "jobs": "http://localhost:8000/jobs",
+        },
+    },
     "OpenApi": {"Its beginning": {"openapi": "3.1.0"}},
     "Problem": {"A wrong field": _PROBLEM},
 }

@@ -185,3 +185,8 @@ def test_without_scripts_it_leads_to_the_document(chromium: Any, laptop: Laptop)
     page.get_by_role("link", name="openapi.json").click()
     expect(page.locator("body")).to_contain_text('"openapi":"3.1.0"')
     context.close()
+
+
+def test_the_root_leads_a_browser_to_the_console(page: Page, laptop: Laptop) -> None:
+    page.goto(laptop.url)
+    expect(page).to_have_url(re.compile("/console"))
