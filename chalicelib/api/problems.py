@@ -10,7 +10,7 @@ from http import HTTPStatus
 from chalice.app import Response
 
 from chalicelib.api.json_body import NotJson
-from chalicelib.api.models.response_models import FieldProblem, Problem
+from chalicelib.api.models.answer_models import FieldProblem, Problem
 from chalicelib.domain.errors import (
     FieldError,
     InvalidInput,

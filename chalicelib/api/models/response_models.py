@@ -1,4 +1,4 @@
-"""The response models: what jobs, runs and every other JSON answer contain.
+"""The response models of jobs and runs; `answer_models` has those of the other answers.
 
 Each is the dict that a view serves, and pydantic describes the same class in OpenAPI. They are
 TypedDicts because pydantic models would cost each cold start about 10 ms.
@@ -18,39 +18,40 @@ from chalicelib.domain.instant import format_instant, format_measured
 from chalicelib.domain.job import Overlap
 from chalicelib.domain.request import METHODS
 from chalicelib.domain.run import Outcome, Reason, RunStatus
-from chalicelib.domain.secrets import SECRET_NAME
 from chalicelib.domain.state import Status
 from chalicelib.domain.trigger import Trigger, describe
 from chalicelib.usecases import scheduling
 
 # The texts under the fields are their descriptions; they are read only for OpenAPI.
-_described = with_config(ConfigDict(use_attribute_docstrings=True))
+described = with_config(ConfigDict(use_attribute_docstrings=True))
 
 
-def _text(pattern: str, **words: str) -> Any:
+def with_pattern(pattern: str, **words: str) -> Any:
+    """Return what gives a text a pattern, and other words, in its JSON schema."""
     return Field(json_schema_extra={"pattern": pattern, **words})
 
 
-Due = Annotated[str, _text(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", format="date-time")]
-Measured = Annotated[str, _text(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", format="date-time")]
-JobId = Annotated[str, _text(f"^{JOB_ID.pattern}$")]
-RunId = Annotated[str, _text("^run_[0-7][0-9A-HJKMNP-TV-Z]{25}-[0-9A-Z-]{1,30}$")]
+Due = Annotated[str, with_pattern(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", format="date-time")]
+Measured = Annotated[
+    str, with_pattern(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", format="date-time")
+]
+JobId = Annotated[str, with_pattern(f"^{JOB_ID.pattern}$")]
+RunId = Annotated[str, with_pattern("^run_[0-7][0-9A-HJKMNP-TV-Z]{25}-[0-9A-Z-]{1,30}$")]
 Method = Annotated[str, Field(json_schema_extra={"enum": list(METHODS)})]
 EndStatus = Annotated[str, Field(json_schema_extra={"enum": ["succeeded", "failed"]})]
 Encoding = Annotated[
     str,
     Field(json_schema_extra={"const": "base64"}, description="Present if the body is not UTF-8."),
 ]
-SigningSecret = Annotated[str, _text("^whsec_")]
 
 
-@_described
+@described
 class OneTimeFields(TypedDict):
     date: Due
     """When the job is due."""
 
 
-@_described
+@described
 class OneTimeTrigger(TypedDict):
     """Once."""
 
@@ -60,7 +61,7 @@ class OneTimeTrigger(TypedDict):
     """The date."""
 
 
-@_described
+@described
 class CronFields(TypedDict):
     cron: str
     """The expression: five fields, as Unix cron has them."""
@@ -68,7 +69,7 @@ class CronFields(TypedDict):
     """The IANA time zone that the expression is read in."""
 
 
-@_described
+@described
 class CronTrigger(TypedDict):
     """Repeatedly, at the times of a cron expression in its time zone."""
 
@@ -83,7 +84,7 @@ def trigger_view(trigger: Trigger) -> OneTimeTrigger | CronTrigger:
     return cast("OneTimeTrigger | CronTrigger", describe(trigger))
 
 
-@_described
+@described
 class Request(TypedDict):
     """The request that is sent when the job is due."""
 
@@ -97,7 +98,7 @@ class Request(TypedDict):
     """A string is sent as it is, other values as JSON, null sends no body."""
 
 
-@_described
+@described
 class Retry(TypedDict):
     """How a failed run is retried. Delays are in seconds and double up to the largest."""
 
@@ -109,7 +110,7 @@ class Retry(TypedDict):
     """The longest delay, in seconds."""
 
 
-@_described
+@described
 class Result(TypedDict):
     """The latest run that was sent and has finished, in short."""
 
@@ -161,7 +162,7 @@ def _result_view(job: scheduling.Job) -> Result | None:
     return view
 
 
-@_described
+@described
 class Job(TypedDict):
     """A job. Later releases may add fields; they never remove one."""
 
@@ -231,7 +232,7 @@ def job_view(job: scheduling.Job) -> Job:
     )
 
 
-@_described
+@described
 class KeptResponse(TypedDict):
     """The target's response: the first 16 KiB of its body, 8 KiB of its headers."""
 
@@ -244,7 +245,7 @@ class KeptResponse(TypedDict):
     encoding: NotRequired[Encoding]
 
 
-@_described
+@described
 class Attempt(TypedDict):
     """One HTTP exchange with the target."""
 
@@ -286,7 +287,7 @@ def _attempt_view(attempt: run.Attempt, *, with_response: bool) -> Attempt:
     return view
 
 
-@_described
+@described
 class Run(TypedDict):
     """A run: one occurrence of a job, or one that a client asked for, with its attempts."""
 
@@ -341,138 +342,6 @@ def run_view(job_id: str, run: run_history.Run, *, with_responses: bool) -> Run:
         view["missed_count"] = run.missed_count
         view["last_scheduled_time"] = format_instant(run.last_due_at)
     return view
-
-
-@_described
-class FieldProblem(TypedDict):
-    """One wrong value."""
-
-    field: str
-    """The path of the field, such as `trigger.cron`, or the name of the parameter or header."""
-    message: str
-    """What is wrong with it."""
-
-
-@_described
-class Problem(TypedDict):
-    """An error, as RFC 9457 defines it."""
-
-    type: Literal["about:blank"]
-    """The title alone says what the problem is."""
-    title: str
-    """The name of the status."""
-    status: int
-    """The HTTP status."""
-    detail: str
-    """What is wrong, and what to do."""
-    errors: NotRequired[list[FieldProblem]]
-    """Of a 422: every wrong field, parameter and header, up to 50; `detail` counts the rest."""
-    unknown: NotRequired[bool]
-    """Of a 503: the change may or may not have been made."""
-
-
-@_described
-class Registered(TypedDict):
-    status: Literal[201]
-    """The job was registered."""
-    job: Job
-    """The job."""
-
-
-@_described
-class NotRegistered(TypedDict):
-    status: int
-    """The status that the job alone would have got."""
-    problem: Problem
-    """Why it was not registered."""
-
-
-@_described
-class BatchResults(TypedDict):
-    """The result for each job of a batch, in order."""
-
-    results: list[Registered | NotRegistered]
-    """A job, or why it was not registered."""
-
-
-@_described
-class Changed(TypedDict):
-    """The number of jobs that were changed."""
-
-    changed: int
-    """The number of jobs."""
-
-
-@_described
-class Preview(TypedDict):
-    """When a trigger is due."""
-
-    trigger: OneTimeTrigger | CronTrigger
-    """The trigger as jobs show it."""
-    next_run_times: list[Due]
-    """When it is due, the earliest first."""
-    notes: list[str]
-    """How daylight saving changes these times, in words."""
-
-
-@_described
-class Secret(TypedDict):
-    """A secret's name; its value is never shown."""
-
-    name: Annotated[str, _text(f"^{SECRET_NAME.pattern}$")]
-    """The secret's name."""
-    created_at: Due
-    """When it was first put."""
-    updated_at: Due
-    """When its value was last put."""
-
-
-Secrets = Annotated[list[Secret], Field(description="Secrets, by name.")]
-
-
-@_described
-class SigningSecrets(TypedDict):
-    """The secrets that requests are signed with."""
-
-    secret: SigningSecret
-    """The secret in use."""
-    previous: SigningSecret | None
-    """The previous secret: requests are signed with it too until it expires."""
-    previous_expires_at: Due | None
-    """When `previous` is no longer used; null without one."""
-
-
-@_described
-class Health(TypedDict):
-    """The API is running."""
-
-    status: Literal["ok"]
-    """The API answers."""
-    version: str
-    """Resona's version."""
-
-
-@_described
-class Index(TypedDict):
-    """The API's version, and the URLs where to begin."""
-
-    name: Literal["Resona"]
-    """The API's name."""
-    version: str
-    """Resona's version."""
-    console: str
-    """A page that shows jobs and runs."""
-    docs: str
-    """A page that documents the API."""
-    openapi: str
-    """The OpenAPI document."""
-    health: str
-    """The health check."""
-    jobs: str
-    """The list of jobs; registers a job by POST."""
-
-
-OpenApi = Annotated[dict[str, Any], Field(description="An OpenAPI 3.1 document.")]
 
 
 def _seconds(duration: timedelta) -> int:

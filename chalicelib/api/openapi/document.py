@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from chalicelib.api.models import job_requests, request_models, response_models
+from chalicelib.api.models import answer_models, job_requests, request_models, response_models
 from chalicelib.api.models.validation import READ_ONLY
 from chalicelib.api.openapi.descriptions import (
     ANSWER_HEADERS,
@@ -211,7 +211,8 @@ def _type(name: str) -> Any:
     """Return the request model (its name ends in `In`) or response model with this name."""
     if name == "JobReplacementIn":
         return job_requests.JobIn
-    modules = (job_requests, request_models) if name.endswith("In") else (response_models,)
+    requests, responses = (job_requests, request_models), (response_models, answer_models)
+    modules = requests if name.endswith("In") else responses
     return next(vars(module)[name] for module in modules if name in vars(module))
 
 

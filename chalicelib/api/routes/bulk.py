@@ -10,14 +10,9 @@ from typing import Any
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api.models.answer_models import BatchResults, Changed, NotRegistered, Registered
 from chalicelib.api.models.job_requests import read_job
-from chalicelib.api.models.response_models import (
-    BatchResults,
-    Changed,
-    NotRegistered,
-    Registered,
-    job_view,
-)
+from chalicelib.api.models.response_models import job_view
 from chalicelib.api.models.validation import require_object, unknown_fields
 from chalicelib.api.paging import cursor, link_to
 from chalicelib.api.problems import problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.console.files import page
-from chalicelib.api.models.response_models import Index
+from chalicelib.api.models.answer_models import Index
 from chalicelib.api.routes.console import shown
 from chalicelib.api.routing import Call, answer, route
 from chalicelib.version import VERSION

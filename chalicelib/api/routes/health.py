@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chalice.app import Blueprint, Response
 
-from chalicelib.api.models.response_models import Health
+from chalicelib.api.models.answer_models import Health
 from chalicelib.api.routing import Call, answer, route
 from chalicelib.version import VERSION
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from chalice.app import Blueprint, Response
 
-from chalicelib.api.models import response_models
+from chalicelib.api.models import answer_models
 from chalicelib.api.models.validation import require_object, unknown_fields
 from chalicelib.api.paging import NotACursor, cursor, limit_of, link_to, page_size, read_cursor
 from chalicelib.api.routes.job_list import MOST_READ
@@ -40,7 +40,7 @@ def list_secrets(call: Call) -> Response:
     # Read one more than is shown: it tells whether there is a next page.
     found = call.scheduling.secrets.names(call.tenant, after or "", limit + 1)
     shown = [
-        response_models.Secret(
+        answer_models.Secret(
             name=secret.name,
             created_at=format_instant(secret.created_at),
             updated_at=format_instant(secret.updated_at),
@@ -122,7 +122,7 @@ def _shown(signing: SigningSecrets, now: datetime) -> Response:
     previous, until = next(
         ((secret, until) for secret, until in signing.previous if until > now), (None, None)
     )
-    shown = response_models.SigningSecrets(
+    shown = answer_models.SigningSecrets(
         secret=signing.current,
         previous=previous,
         previous_expires_at=format_instant(until) if until else None,
