@@ -16,6 +16,10 @@ from tests.simulation.virtual_time import VirtualTime
 
 Write = tuple[str, tuple[str, ...], Item | None, Item | None]
 LONG = 700.0
+TIMEOUT = 9.0
+# Seconds from a call that times out to its effect. The first one is that of a chosen fault: at
+# once, so that whatever comes while the caller waits comes after it; or after the caller's next try.
+_EFFECTS = {Fault.LATE_EFFECT: (0.01, 1, 5, 8.9), Fault.LATER_EFFECT: (12, 40)}
 
 
 class SimulatedCloud(Cloud):
@@ -125,10 +129,11 @@ class SimulatedCloud(Cloud):
             raise client_error("ThrottlingException", operation, 400)
         if fault is Fault.CONFLICT:
             raise _conflict(operation, request)
-        if fault is Fault.LATE_EFFECT:
+        if fault in _EFFECTS:
             self.virtual_time.current.was_slow = True
-            self._later(operation, request, effect)
-            self.virtual_time.wait(9)
+            after = self.chance.choice(_EFFECTS[fault]) if self.plan.rates else _EFFECTS[fault][0]
+            self._later(operation, request, effect, after)
+            self.virtual_time.wait(TIMEOUT)
             raise ReadTimeoutError(endpoint_url="https://cloud.example")
         return self._go_wrong_after(fault, operation, request, effect)
 
@@ -163,7 +168,13 @@ class SimulatedCloud(Cloud):
             "Items": [*definitions, *(item for item in second if item["part"]["S"] != "definition")]
         }
 
-    def _later(self, operation: str, request: dict[str, Any], effect: Callable[[], Answer]) -> None:
+    def _later(
+        self,
+        operation: str,
+        request: dict[str, Any],
+        effect: Callable[[], Answer],
+        after: float,
+    ) -> None:
         process = self.virtual_time.current
 
         def act() -> None:
@@ -176,10 +187,7 @@ class SimulatedCloud(Cloud):
             finally:
                 self.virtual_time.current = before
 
-        # A chosen fault takes effect at once, so that whatever comes while the caller waits comes
-        # after it.
-        late = self.chance.choice((0.01, 1, 5, 8.9, 12, 40)) if self.plan.rates else 0.01
-        self.virtual_time.at(self.virtual_time.time + late, act)
+        self.virtual_time.at(self.virtual_time.time + after, act)
 
     def _effect(
         self, operation: str, request: dict[str, Any], effect: Callable[[], Answer]

@@ -14,7 +14,8 @@ class Fault(StrEnum):
 
     ERROR_BEFORE = "error before the effect"
     ERROR_AFTER = "error after the effect"
-    LATE_EFFECT = "timeout, and the effect comes later"
+    LATE_EFFECT = "timeout, and the effect comes before it"
+    LATER_EFFECT = "timeout, and the effect comes after it"
     THROTTLE = "throttled"
     CONFLICT = "transaction conflict"
     SDK_RETRY = "the SDK repeats it in silence"
@@ -33,7 +34,14 @@ _WRITES = frozenset(
 )
 _TABLES = frozenset({"PutItem", "TransactWriteItems"})
 _OF_WRITES = frozenset(
-    {Fault.ERROR_AFTER, Fault.LATE_EFFECT, Fault.SDK_RETRY, Fault.KILL_AFTER, Fault.PAUSE_AFTER}
+    {
+        Fault.ERROR_AFTER,
+        Fault.LATE_EFFECT,
+        Fault.LATER_EFFECT,
+        Fault.SDK_RETRY,
+        Fault.KILL_AFTER,
+        Fault.PAUSE_AFTER,
+    }
 )
 
 
