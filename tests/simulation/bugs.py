@@ -301,8 +301,8 @@ BUGS = (
         "a lost claim sends what came later",
         (
             FIRING,
-            "Claimed(self.by_owner[run.owner], state, run)",
-            "Claimed(self.latest, state, run)",
+            "                return won\n",
+            "                return replace(won, prepared=self.sender.prepare(definition))\n",
         ),
     ),
     bug(
