@@ -164,6 +164,22 @@ BUGS = (
         ),
     ),
     bug(
+        "a watch that is only ever moved earlier",
+        (
+            STATE,
+            "sweeps=0, watch_at=min(waits) if waits else None",
+            "sweeps=0, watch_at=min(*waits, state.watch_at or waits[0]) if waits else None",
+        ),
+    ),
+    bug(
+        "a sweeper that looks in vain and does not move on",
+        (
+            RUN_TRANSITIONS,
+            "watch_at=min(looks, default=None), sweeps",
+            "watch_at=min(looks, default=None) if arm else state.watch_at, sweeps",
+        ),
+    ),
+    bug(
         "no read-back of an own write",
         (
             STORE,

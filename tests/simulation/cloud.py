@@ -17,8 +17,8 @@ from tests.simulation.virtual_time import VirtualTime
 Write = tuple[str, tuple[str, ...], Item | None, Item | None]
 LONG = 700.0
 TIMEOUT = 9.0
-# Seconds from a call that times out to its effect. The first one is that of a chosen fault: at
-# once, so that whatever comes while the caller waits comes after it; or after the caller's next try.
+# Seconds from a call that times out to its effect. The first one is that of a chosen fault: it
+# comes before all that happens while the caller waits, or after the caller's next try.
 _EFFECTS = {Fault.LATE_EFFECT: (0.01, 1, 5, 8.9), Fault.LATER_EFFECT: (12, 40)}
 
 

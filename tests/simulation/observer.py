@@ -26,8 +26,15 @@ from chalicelib.domain.run import (
     RunEnd,
     RunStatus,
 )
-from chalicelib.domain.state import MAX_UNFINISHED_RUNS, State, Status, UnfinishedRun, written
-from chalicelib.domain.trigger import OneTime
+from chalicelib.domain.state import (
+    GRACE,
+    MAX_UNFINISHED_RUNS,
+    SKEW,
+    State,
+    Status,
+    UnfinishedRun,
+)
+from chalicelib.domain.trigger import WAKE_AHEAD, OneTime
 from tests.cloud import Item
 from tests.simulation.cloud import Write
 from tests.simulation.virtual_time import Process, VirtualTime
@@ -86,6 +93,17 @@ class JobHistory:
         return next(
             (record.update.status for record in records if record.update.status in ENDED), None
         )
+
+
+def first_watch_at(state: State) -> datetime | None:
+    """Return when the first step of a state must be armed if nothing has by then, None if it waits
+    for nothing.
+    """
+    steps = [(run.next_attempt_at, run.covered) for run in state.runs]
+    steps.append((state.next_run_time, state.covered))
+    times = [at + GRACE if covered else at - WAKE_AHEAD for at, covered in steps if at is not None]
+    times += [run.lease_until + SKEW for run in state.runs if run.lease_until is not None]
+    return min(times, default=None)
 
 
 class Observer:
@@ -232,11 +250,6 @@ class Observer:
             "definition and state go together",
             new.job_id,
         )
-        waits = bool(new.runs) or new.next_run_time is not None
-        self.hold((new.watch_at is not None) == waits, "whatever waits is watched", new.job_id)
-        needed = written(new).watch_at
-        if new.watch_at is not None and needed is not None and new.sweeps == 0:
-            self.hold(new.watch_at <= needed, "nothing is watched too late", new.job_id, needed)
         is_over = new.status in (Status.COMPLETED, Status.FAILED)
         self.hold(
             not is_over or new.next_due_at is None,
@@ -248,16 +261,7 @@ class Observer:
         self.hold(
             len(new.runs) <= MAX_UNFINISHED_RUNS, "at most 32 runs are unfinished", new.job_id
         )
-        if self.virtual_time.current.name.startswith("sweep") and new.watch_at is not None:
-            later = timedelta(seconds=abs(self.virtual_time.current.skew))
-            # What was not overdue when it was decided may be so when the write is made, after
-            # throttles and conflicts.
-            moves = (
-                new.sweeps == 0
-                or self.virtual_time.current.was_slow
-                or new.watch_at + later + timedelta(seconds=2) > self.virtual_time.now
-            )
-            self.hold(moves, "the sweeper moves on", new.job_id, new.watch_at)
+        self._watch(old, new)
         if old is not None:
             self.hold(new.generation - old.generation in (0, 1), "generations count up", new.job_id)
             self._occurrence(job_history, old, new, ends)
@@ -269,6 +273,35 @@ class Observer:
                 self._begun(job_history, old, run, new)
         job_history.states.append(new)
         self.virtual_time.current.committed.append(new)
+
+    def _watch(self, old: State | None, new: State) -> None:
+        """Whatever waits is watched in time, and the sweeper does not look again and again."""
+        needed = first_watch_at(new)
+        self.hold(
+            (new.watch_at is None) == (needed is None), "whatever waits is watched", new.job_id
+        )
+        if new.watch_at is None or needed is None:
+            return
+        if new.sweeps == 0:
+            self.hold(new.watch_at <= needed, "nothing is watched too late", new.job_id, needed)
+        if old is None or not self.virtual_time.current.name.startswith("sweep"):
+            return
+        is_in_vain = replace(new, revision=old.revision, watch_at=old.watch_at) == old
+        self.hold(
+            not (is_in_vain and self.is_fine),
+            "on a fine day the sweeper writes nothing in vain",
+            new.job_id,
+            old.watch_at,
+        )
+        later = timedelta(seconds=abs(self.virtual_time.current.skew))
+        # What was not overdue when it was decided may be so when the write is made, after
+        # throttles and conflicts. What the sweeper could not arm is overdue at once.
+        moves = (
+            (new.sweeps == 0 and not is_in_vain)
+            or self.virtual_time.current.was_slow
+            or new.watch_at + later + timedelta(seconds=2) > self.virtual_time.now
+        )
+        self.hold(moves, "the sweeper moves on", new.job_id, new.watch_at)
 
     def _occurrence(
         self, job_history: JobHistory, old: State, new: State, ends: list[RunEnd]
