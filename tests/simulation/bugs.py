@@ -157,11 +157,11 @@ BUGS = (
         (STATE, "not now < left <= step.watch_at", "not now < left"),
     ),
     bug(
-        "a watch that no write moves",
+        "a watch that is only ever moved later",
         (
             STATE,
             "sweeps=0, watch_at=min(waits) if waits else None",
-            "sweeps=0, watch_at=(state.watch_at or min(waits)) if waits else None",
+            "sweeps=0, watch_at=max(min(waits), state.watch_at or waits[0]) if waits else None",
         ),
     ),
     bug(
