@@ -68,6 +68,8 @@ class Deployment:
             virtual_time.run_all,
         )
         self.scheduling, self.firing = parts.scheduling, parts.firing
+        self.skew = 0.0
+        """How many seconds the clocks of new processes are ahead."""
         self.processes = 0
         self.killed = 0
         self.arrives: Callable[[str], None] | None = None
@@ -85,7 +87,7 @@ class Deployment:
         skew = (
             self.chance.uniform(-self.fault_rates.skew, self.fault_rates.skew)
             if self.fault_rates.skew
-            else 0.0
+            else self.skew
         )
         return Process(f"{kind}#{self.processes}", skew)
 

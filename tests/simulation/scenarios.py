@@ -317,6 +317,19 @@ def a_message_that_comes_twice(stage: Stage) -> None:
     stage.wait(15)
 
 
+def a_clock_that_is_ahead_at_the_end_of_a_lease(stage: Stage) -> None:
+    """The executor has died, and its message comes again, to one whose clock is ahead."""
+    deployment = stage.deployment
+    deployment.observer.is_fine = False
+    deployment.fault_rates.killed_in_flight = 1.0
+    stage.job()
+    stage.wait(10)
+    deployment.fault_rates.killed_in_flight, deployment.skew = 0, 5.0
+    names = list(deployment.cloud.messages)
+    deployment.virtual_time.at(28, partial(deployment.deliver, names))
+    stage.wait(40)
+
+
 def a_finished_job_begins_anew(stage: Stage) -> None:
     job_id = stage.job(trigger={"delay": 2})
     stage.wait(8)
@@ -355,6 +368,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_cron_that_does_not_overlap,
     a_message_that_is_lost_past_its_grace,
     a_message_that_comes_twice,
+    a_clock_that_is_ahead_at_the_end_of_a_lease,
     a_finished_job_begins_anew,
     a_response_too_long_for_its_record,
 )
