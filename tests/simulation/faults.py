@@ -95,11 +95,13 @@ class FaultRates:
 class Plan:
     """Which call meets which fault.
 
-    `chosen` names calls by their number; `rates` lets chance decide.
+    `chosen` names calls by their number; `rates` lets chance decide. The operations that are `down`
+    fail before their effect.
     """
 
     chosen: Mapping[int, Fault] = field(default_factory=dict)
     rates: Mapping[Fault, float] = field(default_factory=dict)
+    down: set[str] = field(default_factory=set)
 
     def is_fine(self, fault_rates: FaultRates) -> bool:
         """Say whether nothing is to go wrong that a user might notice."""
@@ -113,6 +115,8 @@ class Plan:
         self, number: int, operation: str, request: Mapping[str, Any], chance: random.Random
     ) -> Fault | None:
         """Return the fault of the call with this number, None if it goes well."""
+        if operation in self.down:
+            return Fault.ERROR_BEFORE
         fault = self.chosen.get(number) or self._by_chance(chance)
         return fault if fault is not None and fault in possible(operation, request) else None
 

@@ -142,10 +142,14 @@ def a_pause_as_it_comes_due(stage: Stage) -> None:
 
 
 def a_pause_and_a_resume_of_a_cron(stage: Stage) -> None:
+    """The queue is down after the pause: a claim that has timed out cannot send its messages."""
     job_id = stage.job(trigger={"cron": "* * * * *"})
     stage.wait(65)
     stage.ask("POST", job_id, "/pause")
-    stage.wait(65)
+    stage.deployment.cloud.plan.down.add("SendMessageBatch")
+    stage.wait(15)
+    stage.deployment.cloud.plan.down.clear()
+    stage.wait(50)
     stage.ask("POST", job_id, "/resume")
     stage.wait(65)
     stage.ask("DELETE", job_id)
