@@ -28,6 +28,15 @@ from chalicelib.domain.run import (
 from chalicelib.domain.state import DueMessage, LastRun, State, Status, UnfinishedRun
 from chalicelib.domain.trigger import describe, restore
 
+# How a state stores the statuses of its recent runs: a letter each.
+_LETTERS = {
+    RunStatus.SUCCEEDED: "s",
+    RunStatus.FAILED: "f",
+    RunStatus.MISSED: "m",
+    RunStatus.SKIPPED: "k",
+}
+_STATUSES = {letter: status for status, letter in _LETTERS.items()}
+
 
 def _dump(document: dict[str, Any]) -> str:
     kept = {name: value for name, value in document.items() if value is not None}
@@ -128,6 +137,7 @@ def dump_state(state: State) -> str:
             "last_run": [str(last.key), last.attempt, _time(last.superseded_at)] if last else None,
             "sweeps": state.sweeps or None,
             "edition": state.edition,
+            "recent": "".join(_LETTERS[status] for status in state.recent) or None,
         }
     )
 
@@ -153,6 +163,7 @@ def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str)
         watch_at=watch_at,
         sweeps=raw.get("sweeps", 0),
         edition=raw.get("edition", 1),
+        recent=tuple(_STATUSES[letter] for letter in raw.get("recent", "")),
     )
 
 

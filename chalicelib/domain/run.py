@@ -65,6 +65,10 @@ class RunStatus(StrEnum):
     SKIPPED = "skipped"
 
 
+# The statuses of runs that are over.
+ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.MISSED, RunStatus.SKIPPED)
+
+
 class Reason(StrEnum):
     """Why a run ended, if its attempts do not show it."""
 

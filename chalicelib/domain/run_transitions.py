@@ -97,7 +97,7 @@ def _claimed(run: UnfinishedRun, timeout: timedelta, owner: str, now: datetime) 
 
 def _close(state: State, run: UnfinishedRun, now: datetime) -> Transition:
     end = RunEnd(run.key, RunStatus.FAILED, now, Reason.SUPERSEDED, started_at=run.started_at)
-    closed = state.without_run(run)
+    closed = state.without_run(run).with_end(end.status)
     if run.attempt:
         closed = _with_last_run(closed, LastRun(run.key, run.attempt, superseded_at=now))
     return Transition(written(closed), ended=(end,))
@@ -195,7 +195,7 @@ def _end_without_attempt(
     again = None
     if advanced.next_due_at is not None and advanced.next_due_at <= now:
         again, arm = occurrence_due(advanced, advanced.next_due_at), ()
-    return Transition(written(advanced), ended=(end,), arm=arm, again=again)
+    return Transition(written(advanced.with_end(end.status)), ended=(end,), arm=arm, again=again)
 
 
 def finish(
@@ -246,7 +246,8 @@ def _wait(state: State, run: UnfinishedRun, at: datetime, now: datetime) -> Tran
 
 
 def _end(trigger: Trigger, state: State, run: UnfinishedRun, update: RunUpdate) -> Transition:
-    ended = _with_last_run(state.without_run(run), LastRun(run.key, run.attempt))
+    ended = state.without_run(run).with_end(update.status)
+    ended = _with_last_run(ended, LastRun(run.key, run.attempt))
     is_the_only_run = (
         isinstance(trigger, OneTime) and not run.key.manual and run.generation == state.generation
     )

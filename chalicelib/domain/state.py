@@ -15,7 +15,7 @@ from enum import StrEnum
 from chalicelib.domain.cron import wake_is_certain
 from chalicelib.domain.ids import RunKey, token_time
 from chalicelib.domain.job import Definition
-from chalicelib.domain.run import RunEnd, RunUpdate
+from chalicelib.domain.run import RunEnd, RunStatus, RunUpdate
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
 # SQS delays a message by at most 900 s; a schedule or the sweeper arms what is due later.
@@ -35,6 +35,8 @@ SWEEP_AGAIN = timedelta(minutes=1)
 SWEEP_AGAIN_AT_MOST = timedelta(minutes=8)
 
 MAX_UNFINISHED_RUNS = 32
+# How many of a job's ended runs its state remembers.
+MOST_RECENT = 20
 
 
 class Status(StrEnum):
@@ -95,7 +97,8 @@ class State:
     edition of that definition. `next_due_at` is the next occurrence, None for a one-time job whose
     run has begun; a paused one-time job keeps it. `covered` says whether a message or the schedule
     arms that occurrence. `token` names the schedule, None if there is none; until `doubted_until`
-    its wakes are not relied on. `sweeps` counts sweeps since the last other write.
+    its wakes are not relied on. `sweeps` counts sweeps since the last other write. `recent` has the
+    statuses of the runs that ended last, up to MOST_RECENT, in the order of their ends.
     """
 
     job_id: str
@@ -114,6 +117,7 @@ class State:
     watch_at: datetime | None = None
     sweeps: int = 0
     edition: int = 1
+    recent: tuple[RunStatus, ...] = ()
 
     @property
     def next_run_time(self) -> datetime | None:
@@ -131,6 +135,10 @@ class State:
     def without_run(self, run: UnfinishedRun) -> State:
         """Return the state without this run."""
         return replace(self, runs=tuple(other for other in self.runs if other.key != run.key))
+
+    def with_end(self, status: RunStatus) -> State:
+        """Return the state with the end of a run among the `recent` ones."""
+        return replace(self, recent=(*self.recent, status)[-MOST_RECENT:])
 
     def supersedes(self, run: UnfinishedRun) -> bool:
         """Return whether a run is of an older generation and gets no further attempt."""

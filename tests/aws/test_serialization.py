@@ -31,6 +31,7 @@ from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import (
+    ENDED,
     Attempt,
     AttemptResult,
     Outcome,
@@ -40,7 +41,14 @@ from chalicelib.domain.run import (
     RunStatus,
     RunUpdate,
 )
-from chalicelib.domain.state import DueMessage, LastRun, State, Status, UnfinishedRun
+from chalicelib.domain.state import (
+    MOST_RECENT,
+    DueMessage,
+    LastRun,
+    State,
+    Status,
+    UnfinishedRun,
+)
 from chalicelib.domain.trigger import OneTime
 
 FIRST, LAST = datetime(1970, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001  hypothesis adds the zone
@@ -114,6 +122,7 @@ states = st.builds(
     watch_at=st.none() | instants,
     sweeps=st.integers(0, 50),
     edition=st.integers(1, 10**9),
+    recent=st.lists(st.sampled_from(ENDED), max_size=MOST_RECENT).map(tuple),
 )
 responses = st.builds(
     Response,

@@ -107,9 +107,10 @@ class Model:
         while waiting:
             for event in self.events(waiting.popleft()):
                 yield event
-                if event.after not in seen and len(seen) < limit:
-                    seen.add(event.after)
-                    waiting.append(event.after)
+                after = _without_recent(event.after)
+                if after not in seen and len(seen) < limit:
+                    seen.add(after)
+                    waiting.append(after)
 
     def events(self, node: Node) -> Iterator[Event]:
         if node.now + 1 < len(TIMES):
@@ -247,6 +248,11 @@ class Model:
         return Event(name, before or node, after, step, key)
 
 
+def _without_recent(node: Node) -> Node:
+    """Return a node without the ends it remembers: no rule depends on them."""
+    return replace(node, state=replace(node.state, recent=())) if node.state else node
+
+
 def check(event: Event) -> None:
     """Hold an event against what must always be so."""
     before, after, step = event.before.state, event.after.state, event.step
@@ -260,6 +266,11 @@ def check(event: Event) -> None:
         assert step.state.generation in (before.generation, before.generation + 1)
         for end in step.ended:
             assert end.key not in event.before.ended, "a run ends once"
+        assert before.recent == ()
+        ended = [end.status for end in step.ended]
+        if step.update is not None and step.update.status is not RunStatus.RETRYING:
+            ended.append(step.update.status)
+        assert list(step.state.recent) == ended, "an end is remembered, and nothing else is"
     if after is not None:
         _check_state(after, event)
 

@@ -10,8 +10,10 @@ import pytest
 
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.ids import RunKey, new_token
+from chalicelib.domain.run import ENDED
 from chalicelib.domain.state import (
     GRACE,
+    MOST_RECENT,
     NEAR,
     SETTLING,
     SKEW,
@@ -222,6 +224,13 @@ def test_an_occurrence_goes_by_the_job_s_generation_and_a_manual_run_by_the_defi
     assert (
         state().supersedes(UnfinishedRun(key, generation, 1, next_attempt_at=NOW)) is is_superseded
     )
+
+
+def test_the_last_ends_are_remembered_in_their_order() -> None:
+    ended, ends = state(), [ENDED[number % len(ENDED)] for number in range(MOST_RECENT + 3)]
+    for end in ends:
+        ended = ended.with_end(end)
+    assert list(ended.recent) == ends[3:]
 
 
 def test_only_an_active_job_is_due() -> None:

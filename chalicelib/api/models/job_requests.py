@@ -238,7 +238,7 @@ def read_edit(
     """
     errors = Errors()
     document = require_object(body)
-    errors.forbid_read_only(document, job_view(job))
+    errors.forbid_read_only(document, job_view(job, with_recent=True))
     sent = _validated(errors, JobIn if replaces else JobUpdateIn, document)
     given = JobIn.model_fields.keys() if replaces else document.keys()
     old = job.definition

@@ -17,7 +17,7 @@ from chalicelib.domain.ids import JOB_ID, run_id
 from chalicelib.domain.instant import format_instant, format_measured
 from chalicelib.domain.job import Overlap
 from chalicelib.domain.request import METHODS
-from chalicelib.domain.run import Outcome, Reason, RunStatus
+from chalicelib.domain.run import ENDED, Outcome, Reason, RunStatus
 from chalicelib.domain.state import Status
 from chalicelib.domain.trigger import Trigger, describe
 from chalicelib.usecases import scheduling
@@ -38,6 +38,7 @@ Measured = Annotated[
 JobId = Annotated[str, with_pattern(f"^{JOB_ID.pattern}$")]
 RunId = Annotated[str, with_pattern("^run_[0-7][0-9A-HJKMNP-TV-Z]{25}-[0-9A-Z-]{1,30}$")]
 Method = Annotated[str, Field(json_schema_extra={"enum": list(METHODS)})]
+Ended = Annotated[str, Field(json_schema_extra={"enum": list(ENDED)})]
 EndStatus = Annotated[str, Field(json_schema_extra={"enum": ["succeeded", "failed"]})]
 Encoding = Annotated[
     str,
@@ -195,16 +196,18 @@ class Job(TypedDict):
     """Your own name for the job; null if it has none."""
     result: Result | None
     """The latest run that was sent and has finished; null before there is one."""
+    recent_runs: NotRequired[list[Ended]]
+    """With `include=recent_runs`: how the last 20 runs ended, the last to end first."""
 
 
 Jobs = Annotated[list[Job], Field(description="Jobs, newest first.")]
 
 
-def job_view(job: scheduling.Job) -> Job:
-    """Return the job object."""
+def job_view(job: scheduling.Job, *, with_recent: bool = False) -> Job:
+    """Return the job object; only `with_recent` has it the job's recent runs."""
     definition, state = job.definition, job.state
     request, retry, grace = definition.request, definition.retry, definition.misfire_grace
-    return Job(
+    view = Job(
         id=definition.id,
         name=definition.name,
         created_at=format_instant(definition.created_at),
@@ -230,6 +233,9 @@ def job_view(job: scheduling.Job) -> Job:
         key=definition.key,
         result=_result_view(job),
     )
+    if with_recent:
+        view["recent_runs"] = [*reversed(state.recent)]
+    return view
 
 
 @described

@@ -13,7 +13,15 @@ from chalicelib.api.problems import MOST_ERRORS
 from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.exact_json import is_same
 
-READ_ONLY = ("id", "created_at", "updated_at", "status", "result", "next_run_time")
+READ_ONLY = (
+    "id",
+    "created_at",
+    "updated_at",
+    "status",
+    "result",
+    "next_run_time",
+    "recent_runs",
+)
 
 _LONGEST_MISSPELT = 40
 

@@ -100,7 +100,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         },
     },
     "Job": {"A job": _JOB},
-    "Jobs": {"One job": [_JOB]},
+    "Jobs": {
+        "One job": [_JOB],
+        "With its recent runs": [
+            {**_JOB, "trigger": _CRON, "recent_runs": ["succeeded", "failed", "succeeded"]}
+        ],
+    },
     "Run": {"A run": _RUN},
     "Runs": {"One run": [{**_RUN, "attempts": [_WITHOUT_RESPONSE]}]},
     "BatchIn": {

@@ -29,6 +29,7 @@ routes = Blueprint(__name__)
 
 # A list without a limit ends at this size, or after reading MOST_READ jobs.
 MOST_BYTES = 2 * 1024 * 1024
+_include = one_of(["recent_runs"], "Show `recent_runs` too: how the last 20 runs ended.")
 
 
 @route(
@@ -74,6 +75,7 @@ def create_job(call: Call) -> Response:
         "status": one_of(Status, "Only jobs with this status."),
         "name": any_text("Only jobs whose name begins with this text."),
         "label": label,
+        "include": _include,
     },
 )
 def list_jobs(call: Call) -> Response:
@@ -82,14 +84,14 @@ def list_jobs(call: Call) -> Response:
     Without a limit, a page has up to 1,000 jobs or 2 MB. A Link leads to the next page; a filtered
     page may end early.
     """
-    limit = limit_of(call, default=MOST_READ)
+    limit, with_recent = limit_of(call, default=MOST_READ), "include" in call.query
     wanted = Filter(call)
     shown: list[str] = []
     size, following = 0, None
     # Without a filter, read one job more than is shown: it tells whether there is a next page.
     most = MOST_READ if wanted.filters else limit + 1
     for job, position in read_jobs(call, most, wanted, results=limit):
-        text = write(job_view(job)) if job else ""
+        text = write(job_view(job, with_recent=with_recent)) if job else ""
         size += len(text.encode())
         if job is None or len(shown) == limit or (shown and size > MOST_BYTES):
             following = position
@@ -106,6 +108,7 @@ _PRECONDITIONS = ("If-Match", "If-None-Match")
     "/jobs/{job_id}",
     "GET",
     answers={200: "Job", 304: None},
+    query={"include": _include},
     takes=_PRECONDITIONS,
     gives=("ETag",),
 )
@@ -121,11 +124,12 @@ def get_job(call: Call, job_id: str) -> Response:
     is_whole = job.state.last_run is None or job.result is not None
     if none_match is not None and none_match.weakly_name(tag) and is_whole:
         return answer(304, None, {"ETag": tag})
-    return _shown(job)
+    return _shown(job, with_recent="include" in call.query)
 
 
-def _shown(job: Job) -> Response:
-    return answer(200, job_view(job), {"ETag": _etag(job.definition.id, job.state.revision)})
+def _shown(job: Job, *, with_recent: bool = False) -> Response:
+    view = job_view(job, with_recent=with_recent)
+    return answer(200, view, {"ETag": _etag(job.definition.id, job.state.revision)})
 
 
 def _etag(job_id: str, revision: int) -> str:
