@@ -33,6 +33,7 @@ from moto.sqs.models import sqs_backends
 from chalicelib.aws import clients
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.ended_runs_index import WRONG
 from chalicelib.aws.job_items import WATCH_SHARDS, Answered, Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
 from chalicelib.aws.quota_store import QuotaStore
@@ -48,6 +49,7 @@ from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import (
+    ENDED,
     Attempt,
     AttemptResult,
     Outcome,
@@ -61,7 +63,7 @@ from chalicelib.domain.trigger import OneTime, Trigger
 from chalicelib.usecases.scheduling import Edit
 from infra.local.template import read_template
 from tests import cloud as memory
-from tests.environment import Environment, ok, status
+from tests.environment import Environment, in_turn, ok, status
 from tests.parts import quota_store
 from tests.soak import IS_SOAK
 
@@ -1325,16 +1327,17 @@ def test_what_went_wrong_is_found_last_first_across_the_shards(stores: Stores) -
     stores.runs.record("other", replace(failed[0], job_id="job 21"), 1)
     found, before, more = [], None, True
     while more:
-        page, more = stores.runs.failed_runs("tenant", before, 5)
+        page, more = stores.runs.ended_runs("tenant", WRONG, before, 5, in_turn)
         found += page
         before = page[-1].position
     assert [(entry.job_id, entry.key, entry.at) for entry in reversed(found)] == [
         (record.job_id, record.key, record.finished_at) for record in failed
     ]
+    assert len(stores.runs.ended_runs("tenant", ENDED, None, 100, in_turn)[0]) == 13
     assert stores.runs.record(
         "tenant", replace(failed[0], update=RunUpdate(RunStatus.SUCCEEDED)), 2
     )
-    assert len(stores.runs.failed_runs("tenant", None, 100)[0]) == 11
+    assert len(stores.runs.ended_runs("tenant", WRONG, None, 100, in_turn)[0]) == 11
 
 
 def test_the_index_by_wrong_has_the_keys_of_what_went_wrong_alone(cloud: Side) -> None:
@@ -1460,7 +1463,7 @@ def tour(env: Environment) -> None:
     assert env.scheduling.page("tenant", None, 1)[0]
     (run,) = env.scheduling.runs_page("tenant", job_id, None, 1)[1]
     assert env.scheduling.run("tenant", job_id, run_id(job_id, run.key))
-    env.runs.failed_runs("tenant", None, 1)
+    env.runs.ended_runs("tenant", ENDED, None, 1, in_turn)
     quotas = quota_store(env.cloud, 3, 10)
     for _ in range(15):
         with suppress(QuotaExceeded):

@@ -207,6 +207,10 @@ class JobStore:
         """Return the ids that have a job. Read consistently. Each id must be given once."""
         return {job_id for job_id, _ in self._batch(ids, ("state",))}
 
+    def definitions(self, ids: Iterable[str]) -> list[Definition]:
+        """Return the definitions of the jobs that exist, unordered. Give each id only once."""
+        return [read_definition(item) for item in self._batch(ids, ("definition",)).values()]
+
     def _batch(
         self, ids: Iterable[str], parts: Sequence[str] = ("definition", "state")
     ) -> dict[tuple[str, str], Item]:

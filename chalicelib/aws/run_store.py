@@ -8,7 +8,7 @@
     apart        1 if the response is a separate item, because it is too long for the record
     expires_at   time to live, in seconds; DynamoDB may delete days later, reads skip it at once
 
-    index by_wrong (keys only):  wrong_shard, wrong_at      on records of failed and missed runs
+    index by_wrong (keys only):  wrong_shard, wrong_at      on records with which a run ended
 
 A job's records have a partition of their own, so one job's history never slows another's. Its long
 responses have another one:
@@ -26,13 +26,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from chalicelib.aws.failed_runs_index import FailedRunEntry, index_keys, newest
+from chalicelib.aws.ended_runs_index import EndedRunEntry, index_keys, newest
 from chalicelib.aws.serialization import (
     dump_attempt,
     dump_ending,
@@ -43,8 +43,9 @@ from chalicelib.aws.serialization import (
 )
 from chalicelib.aws.table import Condition, Item, Put, Table
 from chalicelib.domain.ids import RunKey
-from chalicelib.domain.run import Attempt, RunEnd
+from chalicelib.domain.run import Attempt, RunEnd, RunStatus
 from chalicelib.domain.state import LastRun
+from chalicelib.runtime.concurrency import RunAll
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -99,7 +100,12 @@ class RunStore:
         item = self._attempt_item(record)
         item["revision"] = revision
         item |= index_keys(
-            tenant, record.job_id, record.key, record.update.status, record.finished_at
+            tenant,
+            record.job_id,
+            record.key,
+            record.update.status,
+            record.finished_at,
+            record.run_started_at - record.key.asked_at,
         )
         return self._table.put(item, absent_or_own_and_earlier)
 
@@ -165,14 +171,20 @@ class RunStore:
             asked = min(_MOST_ASKED, (limit + 1 - runs) * attempts + 1)
         return _gather(items)[:limit]
 
-    def failed_runs(
-        self, tenant: str, before: str | None, limit: int
-    ) -> tuple[list[FailedRunEntry], bool]:
-        """Return up to `limit` entries of the tenant's failed and missed runs, latest end first.
+    def ended_runs(
+        self,
+        tenant: str,
+        statuses: Collection[RunStatus],
+        before: str | None,
+        limit: int,
+        run_all: RunAll,
+    ) -> tuple[list[EndedRunEntry], bool]:
+        """Return up to `limit` entries of the tenant's ended runs, latest end first.
 
-        Also return whether there are more. `before` is the position of the last entry of the page
-        before, None for the first page. The index may lag by a second, and may contain records that
-        have expired or belong to a deleted job.
+        Also return whether there are more. All entries with these statuses are returned, and maybe
+        others. `before` is the position of the last entry of the page before, None for the first
+        page. The index may lag by a second, and may contain records that have expired or belong to
+        a deleted job.
         """
 
         def query(shard: str) -> tuple[list[Item], Item | None]:
@@ -182,7 +194,7 @@ class RunStore:
             )
             return self._table.query(older, index="by_wrong", limit=limit, backward=True)
 
-        return newest(query, tenant, limit)
+        return newest(query, tenant, statuses, limit, run_all)
 
     def end_item(self, tenant: str, job_id: str, end: RunEnd) -> Put:
         """Return the write that records the end of a run without an attempt."""

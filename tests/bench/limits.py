@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from chalicelib.aws.ended_runs_index import OK_SHARDS
 from chalicelib.aws.job_items import WATCH_SHARDS
 from chalicelib.config import read_concurrency
 from chalicelib.handlers.executor import _BATCH as BATCH
@@ -82,7 +83,8 @@ def _units(writes: list[Write]) -> Counter[str]:
     total: Counter[str] = Counter()
     for write in writes:
         total["runs" if write.what == "record" else "jobs"] += write.units
-        total["by_tenant" if write.what == "definition" else "by_watch"] += write.index_units
+        index = {"definition": "by_tenant", "record": "by_wrong"}.get(write.what, "by_watch")
+        total[index] += write.index_units
     return total
 
 
@@ -108,6 +110,15 @@ def limits() -> Iterator[Limit]:
         (
             f"is {WATCH_SHARDS} partitions: raise `WATCH_SHARDS` in `chalicelib/aws/job_items.py`; "
             "the sweeper reads each once a minute"
+        ),
+    )
+    yield Limit(
+        "DynamoDB, index `by_wrong`, write units of one tenant",
+        units["by_wrong"],
+        OK_SHARDS * PARTITION_WRITES,
+        (
+            f"is {OK_SHARDS} partitions for runs that succeed: raise `OK_SHARDS` in "
+            "`chalicelib/aws/ended_runs_index.py`"
         ),
     )
     yield Limit(

@@ -29,6 +29,15 @@ label = Rule(
 )
 
 
+def label_of(call: Call) -> tuple[str, str] | None:
+    """Return the key and the value of the label that the call asks for, None if it does not."""
+    if "label" not in call.query:
+        return None
+    # A label's key has no colon; its value may have some.
+    key, _, value = call.query["label"].partition(":")
+    return key, value
+
+
 def _position(call: Call) -> str | None:
     """Return the last job's id of the previous page, None on the first. Raises NotACursor."""
     position = read_cursor(call)
@@ -67,9 +76,7 @@ class Filter:
         self.filters = [name for name in ("status", "name", "label") if name in call.query]
         self._status = call.query.get("status")
         self._name = call.query.get("name", "")
-        # A label's key has no colon; its value may have some.
-        key, _, value = call.query.get("label", "").partition(":")
-        self._label = (key, value) if "label" in call.query else None
+        self._label = label_of(call)
 
     def matches(self, job: Job) -> bool:
         """Return whether a job matches every filter."""

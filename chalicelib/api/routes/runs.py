@@ -1,6 +1,8 @@
-"""Routes of runs: of one job, and the failed and missed runs of all jobs."""
+"""Routes of runs: of one job, and the ended runs of all jobs."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from chalice.app import Blueprint, Response
 
@@ -14,13 +16,14 @@ from chalicelib.api.paging import (
     page_size,
     read_cursor,
 )
+from chalicelib.api.routes.job_list import label, label_of
 from chalicelib.api.routing import Call, Rule, answer, one_of, route
-from chalicelib.aws.failed_runs_index import WRONG, is_position
+from chalicelib.aws.ended_runs_index import WRONG, is_position
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.instant import read_instant
-from chalicelib.domain.run import RunStatus
+from chalicelib.domain.run import ENDED, RunStatus
 from chalicelib.domain.run_history import Run
-from chalicelib.usecases.failed_runs import failed_runs
+from chalicelib.usecases.ended_runs import Wanted, ended_runs
 
 routes = Blueprint(__name__)
 
@@ -87,14 +90,18 @@ def get_run(call: Call, job_id: str, run_id: str) -> Response:
     return answer(200, run_view(found, run, with_responses=True))
 
 
-_since = Rule(
-    lambda value: (
-        None
-        if read_instant(value)
-        else "must be an instant with its offset, such as 2026-12-01T10:00:00Z"
-    ),
-    {"type": "string", "format": "date-time", "description": "Only runs that ended since then."},
-)
+def _instant(description: str) -> Rule:
+    return Rule(
+        lambda value: (
+            None
+            if read_instant(value)
+            else "must be an instant with its offset, such as 2026-12-01T10:00:00Z"
+        ),
+        {"type": "string", "format": "date-time", "description": description},
+    )
+
+
+_ANY = "any"
 
 
 @route(
@@ -103,21 +110,36 @@ _since = Rule(
     "GET",
     answers={200: "Runs"},
     query={
-        "status": one_of(WRONG, "Only runs that ended with this status."),
-        "since": _since,
+        "status": one_of(
+            [*ENDED, _ANY],
+            "Only runs that ended with this status; `any`: with whichever. Without it, runs that "
+            "failed or were missed.",
+        ),
+        "since": _instant("Only runs that ended since then."),
+        "until": _instant("Only runs that ended before then."),
+        "label": label,
         "limit": page_size,
         "cursor": cursor,
     },
 )
-def list_failed_runs(call: Call) -> Response:
-    """List failed and missed runs of all jobs, the last to end first, without their responses."""
+def list_ended_runs(call: Call) -> Response:
+    """List runs of all jobs that have ended, the last to end first, without their responses.
+
+    They are those that failed or were missed, unless `status` asks for others.
+    """
     before = read_cursor(call)
     if before is not None and not is_position(before):
         raise NotACursor
-    statuses = [status for status in WRONG if call.query.get("status", status) == status]
-    since = read_instant(call.query["since"]) if "since" in call.query else None
-    shown, following = failed_runs(
-        call.scheduling, call.tenant, before, statuses, since, limit_of(call, default=50)
+    status = call.query.get("status")
+    statuses = WRONG if status is None else ENDED if status == _ANY else (RunStatus(status),)
+    wanted = Wanted(statuses, _bound(call, "since"), _bound(call, "until"), label_of(call))
+    shown, following = ended_runs(
+        call.scheduling, call.tenant, wanted, before, limit_of(call, default=50)
     )
     views = [run_view(job_id, run, with_responses=False) for job_id, run in shown]
     return answer(200, views, link_to(call, following))
+
+
+def _bound(call: Call, name: str) -> datetime | None:
+    """Return the instant that the call gives as `since` or `until`, None if it does not."""
+    return read_instant(call.query[name]) if name in call.query else None

@@ -1,4 +1,4 @@
-"""GET /runs: failed and missed runs of all jobs."""
+"""GET /runs: failed and missed runs of all jobs, or those with another status."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import base64
 import hashlib
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from chalicelib.aws.failed_runs_index import FAILED_RUN_SHARDS
+from chalicelib.aws.ended_runs_index import OK_SHARDS, WRONG_SHARDS
 from tests.api.conftest import Api
 from tests.api.test_list_jobs import next_path
 from tests.bench.meter import Usage
@@ -154,7 +155,10 @@ def test_a_page_reads_each_shard_once(api: Api) -> None:
     answer = api.get("/runs?limit=2")
     assert (len(answer.json), "Link" in answer.headers) == (2, True)
     # And each run that is shown.
-    assert api.env.cloud.calls.count("Query") == FAILED_RUN_SHARDS + 2
+    assert api.env.cloud.calls.count("Query") == WRONG_SHARDS + 2
+    api.env.cloud.calls.clear()
+    api.get("/runs?limit=2&status=any")
+    assert api.env.cloud.calls.count("Query") == WRONG_SHARDS + OK_SHARDS + 2
 
 
 def test_a_page_that_finds_little_ends_early_and_leads_on(api: Api) -> None:
@@ -184,11 +188,13 @@ def test_no_runs_are_an_empty_list(api: Api) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "status=succeeded",
+        "status=running",
         "status=",
         "limit=0",
         "since=yesterday",
         "since=2026-11-23T10:00:00",
+        "until=today",
+        "label=team",
         "job=x",
     ],
 )
@@ -216,18 +222,82 @@ def test_a_forged_cursor_is_refused_before_it_is_asked_for(api: Api) -> None:
         assert api.get(f"/runs?cursor={cursor}").status == 400
 
 
-def test_only_a_run_that_went_wrong_costs_a_write_for_it() -> None:
+def test_every_ended_run_costs_one_write_for_it() -> None:
     def fired(code: int) -> tuple[Usage, int]:
         with bench(KB) as made:
             made.settled()
             made.env.target = lambda sent: status(code) if code != 200 else ok()
             made.advance(minutes=29)
             made.env.cloud.writes.clear()
-            used = made.fired(minutes=2)
+            used = made.fired(seconds=65)
             return used, sum(
                 write.index_units for write in made.env.cloud.writes if write.what == "record"
             )
 
-    assert fired(200)[1] == 0
-    assert fired(404)[1] == 1
-    assert fired(404)[0].writes == fired(200)[0].writes + 1
+    assert fired(200)[1] == fired(404)[1] == 1
+    # It is tried again: the run has not ended.
+    assert fired(503)[1] == 0
+
+
+def ends_of_every_kind(api: Api) -> list[dict[str, Any]]:
+    """Let runs end with every status, and return those that have ended, the last to end first."""
+    missed_and_failed(api)
+    api.env.target = lambda sent: status(503) if "retried" in sent.request.url else ok()
+    retried = {"url": "http://example.com/retried"}
+    for request, labels in ((retried, {"team": "a"}), (None, {"team": "b", "a": "b:c"})):
+        made = {"request": request} if request else {}
+        api.register(
+            trigger={"cron": "* * * * *"},
+            overlap="skip",
+            retry={"max_attempts": 2, "initial_delay": 90},
+            labels=labels,
+            **made,
+        )
+    api.env.advance(minutes=4)
+    runs = [run for job in api.get("/jobs").json for run in api.get(f"/jobs/{job['id']}/runs").json]
+    ended = [run for run in runs if run["finished_at"]]
+    assert len(ended) < len(runs), "one is still to be tried again"
+    return sorted(ended, key=lambda run: str(run["finished_at"]), reverse=True)
+
+
+def test_runs_of_every_status_can_be_asked_for(api: Api) -> None:
+    ended = ends_of_every_kind(api)
+    assert api.get("/runs?status=any").json == ended
+    for one in ("succeeded", "failed", "missed", "skipped"):
+        with_it = [run for run in ended if run["status"] == one]
+        assert with_it
+        assert api.get(f"/runs?status={one}").json == with_it
+    paged: list[Any] = []
+    path = "/runs?status=any&limit=3"
+    while path:
+        answer = api.get(path)
+        paged += answer.json
+        path = next_path(answer)
+    assert paged == ended
+
+
+def test_until_is_the_first_end_that_is_not_shown(api: Api) -> None:
+    ended = ends_of_every_kind(api)
+    # Positions have microseconds, of which the API shows milliseconds.
+    until = f"until={ended[2]['finished_at']}"
+    assert api.get(f"/runs?status=any&{until}").json == ended[3:]
+    since = f"since={ended[5]['finished_at']}"
+    assert api.get(f"/runs?status=any&{since}&{until}").json == ended[3:6]
+    first = api.get(f"/runs?status=any&{since}&{until}&limit=2")
+    assert first.json == ended[3:5]
+    assert api.get(next_path(first)).json == ended[5:6]
+    assert (
+        api.get(f"/runs?since={ended[2]['finished_at']}&until={ended[5]['finished_at']}").json == []
+    )
+
+
+def test_a_label_leaves_the_runs_of_the_jobs_that_have_it_now(api: Api) -> None:
+    ended = ends_of_every_kind(api)
+    team_a, team_b = (api.get(f"/jobs?label=team:{team}").json[0]["id"] for team in "ab")
+    for label, job_id in (("team:a", team_a), ("team:b", team_b), ("a:b:c", team_b)):
+        shown = api.get(f"/runs?status=any&label={label}").json
+        assert shown == [run for run in ended if run["job_id"] == job_id]
+    api.patch(f"/jobs/{team_b}", {"labels": {"team": "a"}})
+    with_a = [run for run in ended if run["job_id"] in (team_a, team_b)]
+    assert api.get("/runs?status=any&label=team:a").json == with_a
+    assert api.get("/runs?status=any&label=team:b").json == []

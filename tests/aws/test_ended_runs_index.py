@@ -1,4 +1,4 @@
-"""The index of failed and missed runs: its shards are read as one list, newest first."""
+"""The index of ended runs: its shards are read as one list, newest first."""
 
 from __future__ import annotations
 
@@ -9,20 +9,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.aws.failed_runs_index import FAILED_RUN_SHARDS, index_keys, is_position, newest
+from chalicelib.aws.ended_runs_index import (
+    OK_SHARDS,
+    WRONG,
+    WRONG_SHARDS,
+    index_keys,
+    is_position,
+    newest,
+)
 from chalicelib.domain.ids import RunKey, least_job_id
-from chalicelib.domain.run import RunStatus
+from chalicelib.domain.run import ENDED, RunStatus
+from tests.environment import in_turn
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+LATE = timedelta(milliseconds=41)
 # Jobs in each of the shards: the end of an id decides.
 JOBS = [f"{least_job_id(NOW)[:-2]}{number:02d}" for number in range(40)]
 
 
 def entry(job_id: str, second: int, status: RunStatus = RunStatus.FAILED) -> dict[str, Any]:
-    """Return the item of a record of a run that went wrong."""
+    """Return the item of a record with which a run ended."""
     at = NOW + timedelta(seconds=second)
     key = RunKey(at, 1)
-    return {"sort": f"{key.sort}#01", **index_keys("tenant", job_id, key, status, at)}
+    return {"sort": f"{key.sort}#01", **index_keys("tenant", job_id, key, status, at, LATE)}
 
 
 def shard_of(job_id: str) -> str:
@@ -46,7 +55,7 @@ def walk(items: list[dict[str, Any]], limit: int, page: int) -> list[list[str]]:
             )
             return below[:page], {} if len(below) > page else None
 
-        found, is_more = newest(query, "tenant", limit)
+        found, is_more = newest(query, "tenant", ENDED, limit, in_turn)
         pages.append([one.position for one in found])
         if not is_more:
             return pages
@@ -59,7 +68,8 @@ def positions(items: list[dict[str, Any]]) -> list[str]:
 
 
 def test_the_jobs_here_are_in_every_shard() -> None:
-    assert len({shard_of(job_id) for job_id in JOBS}) == FAILED_RUN_SHARDS
+    for status, shards in ((RunStatus.FAILED, WRONG_SHARDS), (RunStatus.SUCCEEDED, OK_SHARDS)):
+        assert len({entry(job_id, 0, status)["wrong_shard"] for job_id in JOBS}) == shards
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 6, 10, 11])
@@ -82,37 +92,56 @@ def test_what_lies_below_the_end_of_a_shard_that_was_not_read_to_its_end_waits()
 
 
 @given(
-    st.sets(st.tuples(st.sampled_from(JOBS), st.integers(0, 30)), max_size=60),
+    st.dictionaries(
+        st.tuples(st.sampled_from(JOBS), st.integers(0, 30)), st.sampled_from(ENDED), max_size=60
+    ),
     st.integers(1, 12),
     st.integers(1, 12),
 )
 def test_every_entry_comes_once_newest_first_whatever_the_sizes(
-    made: set[tuple[str, int]], limit: int, page: int
+    made: dict[tuple[str, int], RunStatus], limit: int, page: int
 ) -> None:
-    items = [entry(job_id, second) for job_id, second in made]
+    items = [entry(job_id, second, status) for (job_id, second), status in made.items()]
     pages = walk(items, limit, page)
     assert [position for found in pages for position in found] == positions(items)
     assert all(len(found) <= limit for found in pages)
 
 
 @given(st.sampled_from(JOBS), st.integers(0, 10**8), st.sampled_from(RunStatus))
-def test_what_went_wrong_is_in_the_index_and_nothing_else(
+def test_what_has_ended_is_in_the_index_and_nothing_else(
     job_id: str, second: int, status: RunStatus
 ) -> None:
     item = entry(job_id, second, status)
-    assert ("wrong_at" in item) == (status in (RunStatus.FAILED, RunStatus.MISSED))
-    if "wrong_at" in item:
-        assert is_position(item["wrong_at"])
-        ((found,), is_more) = newest(
+    assert ("wrong_at" in item) == (status in ENDED)
+    if "wrong_at" not in item:
+        return
+    assert is_position(item["wrong_at"])
+
+    def found(*statuses: RunStatus) -> tuple[list[Any], bool]:
+        return newest(
             lambda shard: ([item] if shard == item["wrong_shard"] else [], None),
             "tenant",
+            statuses,
             5,
+            in_turn,
         )
-        at = NOW + timedelta(seconds=second)
-        assert (found.job_id, found.status, found.at, found.key) == (
-            job_id,
-            status,
-            at,
-            RunKey(at, 1),
-        )
-        assert (found.number, is_more) == (1, False)
+
+    ((read,), is_more) = found(status)
+    at = NOW + timedelta(seconds=second)
+    assert (read.job_id, read.status, read.at, read.key) == (job_id, status, at, RunKey(at, 1))
+    assert (read.number, is_more) == (1, False)
+    others = [other for other in ENDED if (other in WRONG) != (status in WRONG)]
+    assert found(*others) == ([], False)
+
+
+def test_what_went_wrong_is_where_earlier_releases_look_for_it_and_nothing_else_is() -> None:
+    """They ask for `<tenant>#0` to `<tenant>#3`, and read the four parts of a position."""
+    job_id, at = JOBS[0], "2026-11-23T10:00:00.000000Z"
+    run = "20261123T100000Z#0000000001"
+    for status in WRONG:
+        item = entry(job_id, 0, status)
+        assert item["wrong_shard"] in {f"tenant#{shard}" for shard in range(4)}
+        assert item["wrong_at"] == f"{at}#{status}#{job_id}#{run}"
+    assert entry(job_id, 0, RunStatus.SUCCEEDED)["wrong_shard"].startswith("tenant#ok#")
+    assert entry(job_id, 0, RunStatus.SUCCEEDED)["wrong_at"].endswith(f"{run}#41")
+    assert entry(job_id, 0, RunStatus.SKIPPED)["wrong_at"].endswith(run)
