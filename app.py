@@ -14,6 +14,7 @@ from chalicelib.api.routes import (
     runs,
     secrets,
     triggers,
+    upcoming,
 )
 from chalicelib.aws import clients
 from chalicelib.handlers import authorizer, composition
@@ -25,6 +26,7 @@ for blueprint in (
     jobs.routes,
     bulk.routes,
     runs.routes,
+    upcoming.routes,
     triggers.routes,
     secrets.routes,
     health.routes,

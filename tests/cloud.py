@@ -207,7 +207,7 @@ def _clause(text: str) -> Clause:
         return "present", match[1], ""
     if match := re.fullmatch(r"begins_with\((#?\w+), (:\w+)\)", text):
         return "begins", match[1], match[2]
-    match = re.fullmatch(r"(#?\w+) (=|<|<=) (:\w+)", text)
+    match = re.fullmatch(r"(#?\w+) (=|<|<=|>|>=) (:\w+)", text)
     assert match, f"the cloud in memory does not know the condition {text!r}"
     return match[2], match[1], match[3]
 
@@ -224,7 +224,9 @@ def _holds(clause: Clause, item: Item, values: Item, names: dict[str, str]) -> b
         return bool(left == right)
     if operator == "begins":
         return bool(left.startswith(right))
-    return bool(left < right or (operator == "<=" and left == right))
+    if operator in (">", ">="):
+        left, right = right, left
+    return bool(left < right or (operator in ("<=", ">=") and left == right))
 
 
 def _value(attribute: dict[str, Any]) -> Any:

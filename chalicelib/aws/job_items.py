@@ -37,6 +37,15 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """An entry of the index of watched states: where it is, and whose state it is."""
+
+    watch_at: str
+    shard: int
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Idempotency:
     """An Idempotency-Key and its answer; `name` is unique for tenant, method, path and key."""
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from chalicelib.aws.job_items import (
     Answered,
     Idempotency,
+    Watched,
     key_name,
     put_answer,
     put_definition,
@@ -212,10 +213,67 @@ class JobStore:
         return [read_definition(item) for item in self._batch(ids, ("definition",)).values()]
 
     def _batch(
-        self, ids: Iterable[str], parts: Sequence[str] = ("definition", "state")
+        self,
+        ids: Iterable[str],
+        parts: Sequence[str] = ("definition", "state"),
+        *,
+        consistent: bool = True,
     ) -> dict[tuple[str, str], Item]:
         keys = [{"id": job_id, "part": part} for job_id in ids for part in parts]
-        return {(item["id"], item["part"]): item for item in self._table.batch_get(keys)}
+        items = self._table.batch_get(keys, consistent=consistent)
+        return {(item["id"], item["part"]): item for item in items}
+
+    def ids(self, tenant: str, most: int) -> list[str]:
+        """Return the ids of the tenant's jobs, newest first, up to so many."""
+        items, _ = self._table.query(
+            Condition("tenant = :tenant", {":tenant": tenant}),
+            index="by_tenant",
+            limit=most,
+            backward=True,
+        )
+        return [item["id"] for item in items]
+
+    def states(self, ids: Sequence[str]) -> list[State]:
+        """Return the states of the jobs that exist, in the order of their ids.
+
+        They may lag by a second.
+        """
+        items = self._batch(ids, ("state",), consistent=False)
+        found = [items[job_id, "state"] for job_id in ids if (job_id, "state") in items]
+        return list(map(read_state, found))
+
+    def with_definitions(self, states: Sequence[State]) -> list[tuple[Definition, State]]:
+        """Return the jobs that have these states, or later ones, in the same order."""
+        ids = [state.job_id for state in states]
+        items = self._batch(ids, ("definition",), consistent=False)
+        pairs = [
+            (read_definition(items[state.job_id, "definition"]), state)
+            for state in states
+            if (state.job_id, "definition") in items
+        ]
+        return [pair for pair in map(self._whole, pairs) if pair is not None]
+
+    def watched(
+        self, shard: int, after: Watched | None, limit: int
+    ) -> tuple[list[Watched], Watched | None]:
+        """Return up to `limit` entries of a shard of the index of watched states, by `watch_at`.
+
+        Also return the next page's `after`, None at the end. Entries of all shards are ordered by
+        `watch_at` and shard; `after` may be of another shard.
+        """
+        values: Item = {":shard": str(shard)}
+        expression, place = "watch_shard = :shard", None
+        if after is not None and after.shard == shard:
+            place = {"watch_shard": str(shard), "watch_at": after.watch_at}
+            place |= {"id": after.job_id, "part": "state"}
+        elif after is not None:
+            expression += f" AND watch_at {'>' if shard < after.shard else '>='} :at"
+            values[":at"] = after.watch_at
+        items, place = self._table.query(
+            Condition(expression, values), index="by_watch", after=place, limit=limit
+        )
+        found = [Watched(item["watch_at"], shard, item["id"]) for item in items]
+        return found, found[-1] if place else None
 
     def overdue(
         self, shard: int, now: datetime, limit: int, after: Item | None = None

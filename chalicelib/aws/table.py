@@ -85,12 +85,15 @@ class Table:
         answer = self._call(lambda: self._client.get_item(**request))
         return plain(answer["Item"]) if "Item" in answer else None
 
-    def batch_get(self, keys: Iterable[Item]) -> list[Item]:
-        """Return the items that exist, unordered, read consistently. Give each key only once."""
+    def batch_get(self, keys: Iterable[Item], *, consistent: bool = True) -> list[Item]:
+        """Return the items that exist, unordered. Give each key only once.
+
+        If not `consistent`, they may lag by a second, and cost half.
+        """
         items, wanted = list[Item](), [_typed(key) for key in keys]
         request: dict[str, Any] = {}
         while wanted:
-            request[self.name] = {"Keys": wanted[:_BATCH], "ConsistentRead": True}
+            request[self.name] = {"Keys": wanted[:_BATCH], "ConsistentRead": consistent}
             answer = self._call(lambda: self._client.batch_get_item(RequestItems=request))
             items += map(plain, answer["Responses"].get(self.name, []))
             unprocessed = answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])

@@ -25,6 +25,7 @@ from chalicelib.domain.request import Request
 from chalicelib.domain.trigger import OneTime
 from chalicelib.handlers.authorizer import Authenticator
 from tests.api.conftest import ROUTES, Api, job
+from tests.api.test_upcoming import add_many
 from tests.cloud import DynamoDB
 from tests.environment import START, Environment, ok, status
 from tests.parts import quota_store
@@ -127,6 +128,9 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     call("GET", "/jobs/{job_id}/runs", job_id=first)
     call("GET", "/jobs/{job_id}/runs/{run_id}", job_id=first, run_id=run)
     assert call("GET", "/runs", query="?status=failed")
+    call("GET", "/upcoming")
+    add_many(env.cloud)
+    call("GET", "/upcoming")
     call("POST", "/jobs/{job_id}/pause", job_id=far)
     call("POST", "/jobs/{job_id}/resume", job_id=far)
     for action in ("pause", "resume", "delete"):

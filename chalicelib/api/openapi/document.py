@@ -14,7 +14,13 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from chalicelib.api.models import answer_models, job_requests, request_models, response_models
+from chalicelib.api.models import (
+    answer_models,
+    job_requests,
+    overview_models,
+    request_models,
+    response_models,
+)
 from chalicelib.api.models.validation import READ_ONLY
 from chalicelib.api.openapi.descriptions import (
     ANSWER_HEADERS,
@@ -211,7 +217,8 @@ def _type(name: str) -> Any:
     """Return the request model (its name ends in `In`) or response model with this name."""
     if name == "JobReplacementIn":
         return job_requests.JobIn
-    requests, responses = (job_requests, request_models), (response_models, answer_models)
+    requests = (job_requests, request_models)
+    responses = (response_models, answer_models, overview_models)
     modules = requests if name.endswith("In") else responses
     return next(vars(module)[name] for module in modules if name in vars(module))
 

@@ -108,6 +108,21 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "Run": {"A run": _RUN},
     "Runs": {"One run": [{**_RUN, "attempts": [_WITHOUT_RESPONSE]}]},
+    "Upcoming": {
+        "The next day": {
+            "occurrences": [
+                {
+                    "job_id": "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K",
+                    "key": "report",
+                    "name": "Report",
+                    "labels": {"team": "billing"},
+                    "scheduled_time": "2026-12-01T10:00:00Z",
+                }
+            ],
+            "until": "2026-12-02T09:30:00Z",
+            "complete_until": "2026-12-02T09:30:00Z",
+        },
+    },
     "BatchIn": {
         "Two jobs": {
             "jobs": [

@@ -13,15 +13,16 @@ from chalicelib.api.models.job_requests import read_edit, read_job
 from chalicelib.api.models.response_models import job_view, run_view
 from chalicelib.api.paging import cursor, limit_of, link_to, page_size
 from chalicelib.api.problems import Refusal
-from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs
+from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_due_jobs, read_jobs
 from chalicelib.api.routing import Call, answer, any_text, one_of, route
-from chalicelib.domain.errors import NotCurrent
+from chalicelib.domain.errors import InvalidInput, NotCurrent
 from chalicelib.domain.exact_json import write
 from chalicelib.domain.ids import RunKey, key_in
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run import RunStatus
 from chalicelib.domain.run_history import Run
 from chalicelib.domain.state import State, Status
+from chalicelib.usecases.due_jobs import place
 from chalicelib.usecases.scheduling import Check, Edit, Job
 from chalicelib.usecases.upsert import put
 
@@ -76,28 +77,46 @@ def create_job(call: Call) -> Response:
         "name": any_text("Only jobs whose name begins with this text."),
         "label": label,
         "include": _include,
+        "sort": one_of(
+            ["next_run_time"], "Only active jobs that are due again, soonest first, instead."
+        ),
     },
 )
 def list_jobs(call: Call) -> Response:
     """List jobs, newest first.
 
     Without a limit, a page has up to 1,000 jobs or 2 MB. A Link leads to the next page; a filtered
-    page may end early.
+    or sorted page may end early.
     """
     limit, with_recent = limit_of(call, default=MOST_READ), "include" in call.query
     wanted = Filter(call)
-    shown: list[str] = []
+    shown: list[tuple[Job, str]] = []
     size, following = 0, None
     # Without a filter, read one job more than is shown: it tells whether there is a next page.
     most = MOST_READ if wanted.filters else limit + 1
-    for job, position in read_jobs(call, most, wanted, results=limit):
+    read = read_due_jobs if _is_sorted(call) else read_jobs
+    for job, position in read(call, most, wanted, results=limit):
         text = write(job_view(job, with_recent=with_recent)) if job else ""
         size += len(text.encode())
         if job is None or len(shown) == limit or (shown and size > MOST_BYTES):
             following = position
             break
-        shown.append(text)
-    return answer(200, f"[{','.join(shown)}]", link_to(call, following))
+        shown.append((job, text))
+    if _is_sorted(call):
+        # A page of a list of more than 1,000 jobs is in nearly this order.
+        shown.sort(key=lambda one: place(one[0].state))
+    return answer(200, f"[{','.join(text for _, text in shown)}]", link_to(call, following))
+
+
+def _is_sorted(call: Call) -> bool:
+    """Return whether the call asks for jobs that are due again. Raises InvalidInput."""
+    if "sort" not in call.query:
+        return False
+    if call.query.get("status", Status.ACTIVE) != Status.ACTIVE:
+        raise InvalidInput.of(
+            "status", "sort=next_run_time lists active jobs alone; leave status out"
+        )
+    return True
 
 
 _PRECONDITIONS = ("If-Match", "If-None-Match")
