@@ -193,6 +193,7 @@ def holds(condition: str | None, item: Item | None, values: Item, names: dict[st
 
 @cache
 def _clauses(condition: str) -> list[list[Clause]]:
+    condition = re.sub(r"(\w+) BETWEEN (:\w+) AND (:\w+)", r"\1 >= \2 AND \1 <= \3", condition)
     return [
         [_clause(clause.strip()) for clause in part.split(" AND ")]
         for part in condition.split(" OR ")

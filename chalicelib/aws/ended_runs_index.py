@@ -29,6 +29,8 @@ from chalicelib.runtime.concurrency import RunAll
 WRONG_SHARDS = 4
 # Of 100,000 jobs that are due in one second, some 7,000 end in a second (docs/design.md).
 OK_SHARDS = 8
+# The time in a new entry is never further back than this, so that hours can be counted for good.
+LATEST_ENTRY = timedelta(minutes=10)
 WRONG = (RunStatus.FAILED, RunStatus.MISSED)
 _POSITION = re.compile(
     rf"[0-9]{{4}}-[0-9T:.-]{{21}}Z#({'|'.join(ENDED)})#{JOB_ID.pattern}#[0-9TZA-Z#]{{1,80}}",
@@ -73,7 +75,7 @@ def index_keys(
     """
     if status not in ENDED:
         return {}
-    shards = _shards(tenant, [status])
+    shards = shards_of(tenant, [status])
     position = f"{sortable(at)}#{status}#{job_id}#{key.sort}"
     if status is RunStatus.SUCCEEDED and lateness is not None:
         position += f"#{round(lateness.total_seconds() * 1000)}"
@@ -83,7 +85,7 @@ def index_keys(
     }
 
 
-def _shards(tenant: str, statuses: Collection[RunStatus]) -> list[str]:
+def shards_of(tenant: str, statuses: Collection[RunStatus]) -> list[str]:
     """Return the shards that have the runs with these statuses, and others."""
     shards = []
     if any(status in WRONG for status in statuses):
@@ -104,7 +106,7 @@ def newest(
     # A shard that was not read to its end may have more entries older than the last one read. Older
     # entries of other shards are therefore left for the next page.
     known_down_to = ""
-    for items, place in run_all([partial(query, shard) for shard in _shards(tenant, statuses)]):
+    for items, place in run_all([partial(query, shard) for shard in shards_of(tenant, statuses)]):
         found = [_read(item) for item in items]
         entries += found
         if found and place is not None:

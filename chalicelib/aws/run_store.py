@@ -32,7 +32,8 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from chalicelib.aws.ended_runs_index import EndedRunEntry, index_keys, newest
+from chalicelib.aws.ended_runs_index import LATEST_ENTRY, EndedRunEntry, index_keys, newest
+from chalicelib.aws.hour_store import PART, HourStore
 from chalicelib.aws.serialization import (
     dump_attempt,
     dump_ending,
@@ -82,15 +83,19 @@ class RunStore:
         retention: timedelta,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._table = Table(client, table, "the run history", sleep)
+        self._table = Table(client, table, PART, sleep)
         self._retention = retention
+        self.hours = HourStore(client, table, retention, sleep)
 
-    def record(self, tenant: str, record: Attempt, revision: int) -> bool:
+    def record(
+        self, tenant: str, record: Attempt, revision: int, now: datetime | None = None
+    ) -> bool:
         """Write an attempt's record, or replace the one that its owner wrote before.
 
         Return False, and write nothing, if another owner's record exists or one of a later
         revision. `revision` is that of the state on which the result was decided: a write that
-        timed out and takes effect late must not undo its successor.
+        timed out and takes effect late must not undo its successor. A run that ends with an attempt
+        that was over long before `now` is in the index as if it had ended LATEST_ENTRY before.
         """
         absent_or_own_and_earlier = Condition(
             "attribute_not_exists(job_id) OR #owner = :owner AND revision <= :revision",
@@ -104,7 +109,7 @@ class RunStore:
             record.job_id,
             record.key,
             record.update.status,
-            record.finished_at,
+            max(record.finished_at, now - LATEST_ENTRY) if now else record.finished_at,
             record.run_started_at - record.key.asked_at,
         )
         return self._table.put(item, absent_or_own_and_earlier)

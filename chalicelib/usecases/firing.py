@@ -263,7 +263,7 @@ class Firing:
                 return
             record = _record_of(attempt, run, definition.id, decision.update)
             try:
-                if not self._record(attempt, record, state):
+                if not self._record(attempt, record, state, now):
                     return
                 attempt = replace(attempt, recorded=record)
                 self.jobs.save(decision.state, now=now)
@@ -289,9 +289,13 @@ class Firing:
             return
         raise Unavailable("the job")
 
-    def _record(self, attempt: FinishedAttempt, record: Attempt, state: State) -> bool:
+    def _record(
+        self, attempt: FinishedAttempt, record: Attempt, state: State, now: datetime
+    ) -> bool:
         """Write the record; return False if another executor has recorded this attempt."""
-        return record == attempt.recorded or self.runs.record(state.tenant, record, state.revision)
+        return record == attempt.recorded or self.runs.record(
+            state.tenant, record, state.revision, now
+        )
 
     def sweep(self, until: datetime) -> int:
         """Arm overdue jobs, all shards concurrently, until `until`; return how many were overdue.

@@ -65,6 +65,7 @@ ROWS = {
     ("POST", "/jobs/resume"): Row(200, at="/jobs/resume?label=team:mine"),
     ("POST", "/jobs/delete"): Row(200, at="/jobs/delete?label=team:mine"),
     ("GET", "/runs"): Row(200),
+    ("GET", "/runs/hours"): Row(200),
     ("GET", "/upcoming"): Row(200),
     ("POST", "/jobs/{job_id}/pause"): Row(200),
     ("POST", "/jobs/{job_id}/resume"): Row(200),

@@ -128,6 +128,7 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     call("GET", "/jobs/{job_id}/runs", job_id=first)
     call("GET", "/jobs/{job_id}/runs/{run_id}", job_id=first, run_id=run)
     assert call("GET", "/runs", query="?status=failed")
+    call("GET", "/runs/hours")
     call("GET", "/upcoming")
     add_many(env.cloud)
     call("GET", "/upcoming")

@@ -233,7 +233,7 @@ BUGS = (
         "state before record",
         (
             FIRING,
-            "                if not self._record(attempt, record, state):\n"
+            "                if not self._record(attempt, record, state, now):\n"
             "                    return\n"
             "                attempt = replace(attempt, recorded=record)\n"
             "                self.jobs.save(decision.state, now=now)\n",
@@ -451,8 +451,8 @@ BUGS = (
         "a page that leaves a job out",
         (
             "api/routes/job_list.py",
-            "whole.get(job.definition.id, job), position\n",
-            "whole.get(job.definition.id, job), job.definition.id\n",
+            "with_results.get(job.definition.id, job), position\n",
+            "with_results.get(job.definition.id, job), job.definition.id\n",
         ),
     ),
     bug(

@@ -108,6 +108,37 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "Run": {"A run": _RUN},
     "Runs": {"One run": [{**_RUN, "attempts": [_WITHOUT_RESPONSE]}]},
+    "RunHours": {
+        "Two hours": {
+            "hours": [
+                {
+                    "hour": "2026-12-01T09:00:00Z",
+                    "succeeded": 118,
+                    "failed": 1,
+                    "missed": 0,
+                    "skipped": 2,
+                    "lateness_ms": {"p50": 41, "p99": 150},
+                },
+                {
+                    "hour": "2026-12-01T10:00:00Z",
+                    "succeeded": 0,
+                    "failed": 0,
+                    "missed": 0,
+                    "skipped": 0,
+                    "lateness_ms": None,
+                },
+            ],
+            "total": {
+                "succeeded": 118,
+                "failed": 1,
+                "missed": 0,
+                "skipped": 2,
+                "lateness_ms": {"p50": 41, "p99": 150},
+            },
+            "counted_until": "2026-12-01T10:12:03.120Z",
+            "complete": True,
+        },
+    },
     "Upcoming": {
         "The next day": {
             "occurrences": [

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api.models.overview_models import hours_view
 from chalicelib.api.models.response_models import run_view
 from chalicelib.api.paging import (
     MOST_SHOWN,
@@ -19,11 +20,13 @@ from chalicelib.api.paging import (
 from chalicelib.api.routes.job_list import label, label_of
 from chalicelib.api.routing import Call, Rule, answer, one_of, route
 from chalicelib.aws.ended_runs_index import WRONG, is_position
+from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.instant import read_instant
 from chalicelib.domain.run import ENDED, RunStatus
 from chalicelib.domain.run_history import Run
 from chalicelib.usecases.ended_runs import Wanted, ended_runs
+from chalicelib.usecases.run_hours import run_hours
 
 routes = Blueprint(__name__)
 
@@ -102,6 +105,7 @@ def _instant(description: str) -> Rule:
 
 
 _ANY = "any"
+_MOST_COUNTED = timedelta(hours=168)
 
 
 @route(
@@ -138,6 +142,30 @@ def list_ended_runs(call: Call) -> Response:
     )
     views = [run_view(job_id, run, with_responses=False) for job_id, run in shown]
     return answer(200, views, link_to(call, following))
+
+
+@route(
+    routes,
+    "/runs/hours",
+    "GET",
+    answers={200: "RunHours"},
+    query={
+        "since": _instant("From the hour of this instant on; 23 hours before that of `until`."),
+        "until": _instant("Until then, to the end of the hour; without it, until now."),
+    },
+)
+def count_runs(call: Call) -> Response:
+    """Count runs of all jobs by the hour in which they ended, up to 7 days.
+
+    If there are too many for one call, the answer is not `complete`: repeat the request, and it
+    goes on from there. Runs of deleted jobs are counted, too.
+    """
+    until = _bound(call, "until") or call.scheduling.clock()
+    since = _bound(call, "since") or until - timedelta(hours=23)
+    if not timedelta(0) < until - since <= _MOST_COUNTED:
+        raise InvalidInput.of("since", "must be before until, by at most 168 hours")
+    first = since.replace(minute=0, second=0, microsecond=0)
+    return answer(200, hours_view(run_hours(call.scheduling, call.tenant, first, until)))
 
 
 def _bound(call: Call, name: str) -> datetime | None:
