@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
 
+from chalicelib.aws.job_items import WATCH_SHARDS
 from chalicelib.domain.ids import least_job_id
 from tests.api.test_list_jobs import next_path
 from tests.bench.meter import MeteredCloud, Usage
@@ -96,6 +98,23 @@ def test_a_page_reads_the_same_however_many_jobs_there_are() -> None:
             assert many.used.reads == pytest.approx(few.used.reads, rel=0.1)
             assert (many.entries, many.read, many.shown) == (few.entries, few.read, few.shown)
             assert many.following
+
+
+def test_what_is_due_next_is_found_by_the_same_reads_however_many_jobs_there_are() -> None:
+    reads = []
+    for jobs in (1_000, 2_500):
+        with bench(KB) as made:
+            fill(made, jobs, most=jobs)
+            table = made.env.cloud.tables["jobs"]
+            for number, (key, item) in enumerate(table.items()):
+                if key[1] == "state":
+                    item["watch_shard"] = {"S": str(number // 2 % WATCH_SHARDS)}
+            paths = ("/jobs?sort=next_run_time&limit=50", "/upcoming")
+            reads.append([made.used(partial(made.call, "GET", path)).reads for path in paths])
+    of_few, of_many = reads
+    # All states of a tenant with up to 1,000 jobs, and the definitions of those that are shown.
+    assert of_few == [532.5, 532.5]
+    assert max(of_many) <= 100
 
 
 def test_a_filtered_page_reads_a_thousand_jobs_at_most_and_leads_on() -> None:
