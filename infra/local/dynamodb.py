@@ -14,8 +14,9 @@ from typing import Any
 from moto.dynamodb.comparisons import get_filter_expression
 from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 
+from infra.local.indexes import Index
 from infra.local.journal import Journal
-from infra.local.query import is_simple, is_simple_batch, query
+from infra.local.query import index_of, is_simple, is_simple_batch, query
 from infra.local.wire import ACCOUNT, REGION, Forward, Reply, Request, json_error
 
 _KIND = "item"
@@ -32,6 +33,8 @@ class DynamoDB:
         self._journal = journal
         self._lock = threading.Lock()
         self._tokens: dict[str, float] = {}
+        # By table and name, those that were asked for.
+        self._indexes: dict[tuple[str, str], Index] = {}
 
     @property
     def _backend(self) -> DynamoDBBackend:
@@ -60,6 +63,12 @@ class DynamoDB:
                 return self._batch(sent["RequestItems"])
             if sent.get("TableName") in self._backend.tables and is_simple(operation, sent):
                 return self._answer_simple(operation, sent)
+            # moto may change any item of the table, or of all if it has no name here.
+            self._indexes = {
+                at: index
+                for at, index in self._indexes.items()
+                if at[0] != sent.get("TableName", at[0])
+            }
             reply = self._forward(request)
             if operation in _WRITES and reply.status == 200:
                 self._journal.write(
@@ -71,7 +80,7 @@ class DynamoDB:
         """Answer the requests of a firing without moto's HTTP layers, which are slow."""
         table = sent["TableName"]
         if operation == "Query":
-            return _json(query(self._backend.get_table(table), sent))
+            return _json(query(self._backend.get_table(table), sent, self._index(sent)))
         if operation == "GetItem":
             item = self._current(table, sent["Key"])
             return _json({"Item": item} if item else {})
@@ -87,6 +96,16 @@ class DynamoDB:
         self._apply("Put" if operation == "PutItem" else "Delete", sent, table, key)
         self._journal.write([self._change(table, key)])
         return _json({})
+
+    def _index(self, sent: dict[str, Any]) -> Index | None:
+        """Return the index that a Query asks, None if it asks the table."""
+        name = sent.get("IndexName")
+        if name is None:
+            return None
+        at = sent["TableName"], name
+        if at not in self._indexes:
+            self._indexes[at] = index_of(self._backend.get_table(at[0]), name)
+        return self._indexes[at]
 
     def _batch(self, asked: dict[str, Any]) -> Reply:
         found = {
@@ -184,6 +203,16 @@ class DynamoDB:
         return reason
 
     def _apply(self, kind: str, write: dict[str, Any], table: str, key: dict[str, Any]) -> None:
+        found = self._backend.get_item(table, key)
+        # moto updates an item in its place.
+        old = dict(found.attrs) if found else None
+        self._write(kind, write, table, key)
+        new = self._backend.get_item(table, key)
+        for (indexed, _), index in self._indexes.items():
+            if indexed == table:
+                index.change(old, new.attrs if new else None)
+
+    def _write(self, kind: str, write: dict[str, Any], table: str, key: dict[str, Any]) -> None:
         if kind == "Put":
             self._backend.put_item(table, write["Item"])
         elif kind == "Delete":

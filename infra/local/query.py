@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import operator
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from moto.dynamodb.models.dynamo_type import DynamoType, Item
+from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing.key_condition_expression import parse_expression
+
+from infra.local.indexes import Attributes, Index
 
 _WRITE = frozenset(
     "TableName Item Key ConditionExpression ExpressionAttributeValues ExpressionAttributeNames "
@@ -30,9 +33,6 @@ _KNOWN = {
     "PutItem": _WRITE,
     "DeleteItem": _WRITE,
 }
-
-
-Attributes = Mapping[str, DynamoType]
 
 
 def is_simple(operation: str, sent: dict[str, Any]) -> bool:
@@ -60,47 +60,69 @@ def is_simple_batch(sent: dict[str, Any], tables: Mapping[str, Table]) -> bool:
     )
 
 
-def query(table: Table, sent: dict[str, Any]) -> dict[str, Any]:
-    """Answer a Query."""
-    index = next(
-        (index for index in table.all_indexes() if index.name == sent.get("IndexName")), None
-    )
-    schema: Any = index.schema if index else table.schema
-    names = list(dict.fromkeys(key["AttributeName"] for key in [*schema, *table.schema]))
-    matching = _matching(table, sent, schema, names, whole=index is not None)
-    found = _ordered(matching, names, sent)
-    limit = sent.get("Limit", len(found) + 1)
-    keys_only = index is not None and index.projection.get("ProjectionType") == "KEYS_ONLY"
-    items = [
-        _to_json(attributes, names if keys_only else attributes) for attributes in found[:limit]
-    ]
-    answer: dict[str, Any] = {"Count": len(items), "ScannedCount": len(items)}
-    if sent.get("Select") != "COUNT":
-        answer["Items"] = items
-    if len(found) >= limit:
-        answer["LastEvaluatedKey"] = _to_json(found[limit - 1], names)
-    return answer
-
-
-def _matching(
-    table: Table, sent: dict[str, Any], schema: Any, names: list[str], *, whole: bool
-) -> Sequence[Attributes]:
-    """Return the items that have all these attributes and meet the key condition, unordered."""
+def query(table: Table, sent: dict[str, Any], index: Index | None) -> dict[str, Any]:
+    """Answer a Query of a table, or of its index."""
     (hash_condition,), ranges, *_ = parse_expression(
         key_condition_expression=sent["KeyConditionExpression"],
         expression_attribute_names=sent.get("ExpressionAttributeNames", {}),
         expression_attribute_values=sent.get("ExpressionAttributeValues", {}),
-        schema=schema,
+        schema=_schema(table, sent.get("IndexName")),
     )
-    hash_name, hash_value = hash_condition[0], _typed(hash_condition[1])
-    found: Sequence[Attributes] = [
-        item.attrs
-        for item in _partition(table, hash_value, whole=whole)
-        if all(name in item.attrs for name in names) and item.attrs[hash_name] == hash_value
+    hash_value = _typed(hash_condition[1])
+    names = index.names if index else [key["AttributeName"] for key in table.schema]
+    conditions = [
+        (name, word, [_typed(value) for value in values]) for name, word, values in ranges
     ]
-    for name, comparison, values in ranges:
-        wanted = [_typed(value) for value in values]
-        found = [attributes for attributes in found if attributes[name].compare(comparison, wanted)]
+    if index is None:
+        matching = _matching(table, hash_value, conditions)
+        found = _ordered(matching, names, sent)
+        limit = sent.get("Limit", len(found) + 1)
+        page, is_limited = found[:limit], len(found) >= limit
+    else:
+        page, is_limited = _from_index(index, sent, hash_value, conditions)
+    # Only an index has fewer attributes than its items.
+    items = [_to_json(attributes, names if index else attributes) for attributes in page]
+    answer: dict[str, Any] = {"Count": len(items), "ScannedCount": len(items)}
+    if sent.get("Select") != "COUNT":
+        answer["Items"] = items
+    if is_limited:
+        answer["LastEvaluatedKey"] = _to_json(page[-1], names)
+    return answer
+
+
+def _schema(table: Table, index: str | None) -> Any:
+    return next((one.schema for one in table.all_indexes() if one.name == index), table.schema)
+
+
+def index_of(table: Table, name: str) -> Index:
+    """Return an index of a table, made from its items."""
+    return Index(table, _schema(table, name))
+
+
+_Condition = tuple[str, str, list[DynamoType]]
+
+
+def _from_index(
+    index: Index, sent: dict[str, Any], hash_value: DynamoType, conditions: list[_Condition]
+) -> tuple[list[Attributes], bool]:
+    start = sent.get("ExclusiveStartKey")
+    return index.within(
+        str(hash_value.value),
+        [(word, [str(value.value) for value in values]) for _, word, values in conditions],
+        index.place({name: DynamoType(value) for name, value in start.items()}) if start else None,
+        sent.get("Limit", sys.maxsize),
+        forward=sent.get("ScanIndexForward", True),
+    )
+
+
+def _matching(
+    table: Table, hash_value: DynamoType, conditions: list[_Condition]
+) -> list[Attributes]:
+    """Return the items of a partition that meet the key condition, unordered."""
+    items: Any = table.items.get(hash_value, {})
+    found: list[Attributes] = [item.attrs for item in items.values()]
+    for name, word, values in conditions:
+        found = [attributes for attributes in found if attributes[name].compare(word, values)]
     return found
 
 
@@ -122,11 +144,6 @@ def _to_json(attributes: Attributes, names: Iterable[str]) -> dict[str, Any]:
 
 def _typed(value: Any) -> DynamoType:
     return value if isinstance(value, DynamoType) else DynamoType(value)
-
-
-def _partition(table: Table, hash_value: DynamoType, *, whole: bool) -> list[Item]:
-    partitions: Any = table.items.values() if whole else [table.items.get(hash_value, {})]
-    return [item for partition in partitions for item in partition.values()]
 
 
 def _place(attributes: Attributes, names: list[str]) -> tuple[Any, ...]:
