@@ -66,6 +66,8 @@ _REASONS = re.compile(
     "|is more than 10 years ahead|the clocks of .* skip this time; .*"
     "|must be at most 50, and 16384 bytes in all|there is no secret .*"
     "|must be the key in the path, or left out"
+    "|sort=next_run_time lists active jobs alone; leave status out"
+    "|must be before until, by at most 168 hours"
 )
 
 

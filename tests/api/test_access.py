@@ -432,6 +432,8 @@ def everything_to_read(stage: Stage, key: Key, ids: Iterator[str]) -> Iterator[A
             )
     for query in ("limit=7", "name=canary", f"label={quote('parity:1')}", "status=completed"):
         yield stage.call("GET", f"/jobs?{query}", key)
+    for path in ("/runs?status=any&limit=100", "/jobs?sort=next_run_time&include=recent_runs"):
+        yield stage.call("GET", path, key)
     for reference in [*ids, *(f"key:job-{number}" for number in range(50))]:
         yield stage.call("GET", f"/jobs/{reference}", key)
         runs = stage.call("GET", f"/jobs/{reference}/runs", key)
