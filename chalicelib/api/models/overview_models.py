@@ -12,35 +12,40 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from chalicelib.api.models.response_models import Due, JobId, Measured
+from chalicelib.api.models.response_models import Due, JobId, Measured, described
 from chalicelib.domain.instant import format_instant, format_measured
 from chalicelib.domain.run import RunStatus
 from chalicelib.domain.run_counts import RunCounts
 from chalicelib.usecases import run_hours, upcoming
 
 
+@described
 class Occurrence(TypedDict):
     """A time at which a job is due."""
 
     job_id: JobId
+    """The id of the job."""
     key: str | None
+    """Your own name for the job; null if it has none."""
     name: str
+    """The job's name."""
     labels: dict[str, str]
+    """The job's labels."""
     scheduled_time: Due
+    """When it is due; overdue if this has passed."""
 
 
+@described
 class Upcoming(TypedDict):
     """What comes due, in time order."""
 
     occurrences: list[Occurrence]
-    until: Annotated[Due, Field(description="Occurrences before then are listed.")]
-    complete_until: Annotated[
-        Due,
-        Field(
-            description="What is due before then is on this page or on those before it. Earlier "
-            "than `until` on the last page if more jobs come due than one call reads."
-        ),
-    ]
+    """The soonest first."""
+    until: Due
+    """Occurrences before then are listed."""
+    complete_until: Due
+    """What is due before then is on this page or on those before it. On the last page it is earlier
+    than `until` if more jobs come due than one call reads."""
 
 
 def upcoming_view(found: upcoming.Upcoming, until: datetime) -> Upcoming:
@@ -61,49 +66,53 @@ def upcoming_view(found: upcoming.Upcoming, until: datetime) -> Upcoming:
     )
 
 
+@described
 class Lateness(TypedDict):
     """How late the runs that succeeded started, in milliseconds, to two significant digits."""
 
     p50: int
+    """The median."""
     p99: int
+    """The 99th percentile."""
 
 
-class HourOfRuns(TypedDict):
+# The texts under the fields of a base class are not read.
+class RunSums(TypedDict):
+    """How many runs ended with each status."""
+
+    succeeded: Annotated[int, Field(description="Runs that succeeded.")]
+    failed: Annotated[int, Field(description="Runs that failed for good.")]
+    missed: Annotated[
+        int, Field(description="Runs that were missed; several occurrences in a row are one.")
+    ]
+    skipped: Annotated[int, Field(description="Runs that were skipped.")]
+    lateness_ms: Annotated[
+        Lateness | None,
+        Field(description="How late those that succeeded started; null if none did."),
+    ]
+
+
+@described
+class HourOfRuns(RunSums):
     """How many runs ended in an hour."""
 
-    hour: Annotated[Due, Field(description="Its start.")]
-    succeeded: int
-    failed: int
-    missed: int
-    skipped: int
-    lateness_ms: Lateness | None
+    hour: Due
+    """The start of the hour."""
 
 
-class SumOfRuns(TypedDict):
-    """How many runs ended in the hours that are shown."""
-
-    succeeded: int
-    failed: int
-    missed: int
-    skipped: int
-    lateness_ms: Lateness | None
-
-
+@described
 class RunHours(TypedDict):
-    """How many runs ended in each hour, the earliest first."""
+    """How many runs ended in each hour."""
 
     hours: list[HourOfRuns]
-    total: SumOfRuns
-    counted_until: Annotated[
-        Measured, Field(description="What ended before then is counted, if `complete` or not.")
-    ]
-    complete: Annotated[
-        bool,
-        Field(
-            description="False if there were too many runs for one call: the hours from "
-            "`counted_until` on are left out. Repeat the request to count on."
-        ),
-    ]
+    """The hours in order, also those without runs."""
+    total: RunSums
+    """Their sum."""
+    counted_until: Measured
+    """All runs that ended before then are counted."""
+    complete: bool
+    """False if there were too many runs for one call: hours that are not counted whole are left
+    out. Repeat the request to count on."""
 
 
 def hours_view(found: run_hours.RunHours) -> RunHours:
@@ -120,9 +129,9 @@ def hours_view(found: run_hours.RunHours) -> RunHours:
     )
 
 
-def _sum_view(counts: RunCounts) -> SumOfRuns:
+def _sum_view(counts: RunCounts) -> RunSums:
     p50, p99 = counts.late(Fraction(1, 2)), counts.late(Fraction(99, 100))
-    return SumOfRuns(
+    return RunSums(
         succeeded=counts.statuses[RunStatus.SUCCEEDED],
         failed=counts.statuses[RunStatus.FAILED],
         missed=counts.statuses[RunStatus.MISSED],
