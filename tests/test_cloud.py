@@ -34,7 +34,7 @@ from chalicelib.aws import clients
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.ended_runs_index import WRONG
-from chalicelib.aws.job_items import WATCH_SHARDS, Answered, Idempotency
+from chalicelib.aws.job_items import WATCH_SHARDS, Answered, Idempotency, Watched
 from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
 from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.aws.run_store import RunStore
@@ -60,6 +60,8 @@ from chalicelib.domain.run import (
 )
 from chalicelib.domain.state import DueMessage, LastRun, State, Status
 from chalicelib.domain.trigger import OneTime, Trigger
+from chalicelib.usecases import due_jobs
+from chalicelib.usecases.run_hours import run_hours
 from chalicelib.usecases.scheduling import Edit
 from infra.local.template import read_template
 from tests import cloud as memory
@@ -1464,6 +1466,11 @@ def tour(env: Environment) -> None:
     (run,) = env.scheduling.runs_page("tenant", job_id, None, 1)[1]
     assert env.scheduling.run("tenant", job_id, run_id(job_id, run.key))
     env.runs.ended_runs("tenant", ENDED, None, 1, in_turn)
+    hour = now.replace(minute=0, second=0)
+    assert run_hours(env.scheduling, "tenant", hour - DAY, env.now).is_complete
+    assert run_hours(env.scheduling, "tenant", hour - DAY, env.now).is_complete
+    for after in (None, Watched(hour.isoformat(), 7, job_id)):
+        list(due_jobs.watched(env.scheduling, "tenant", after, 5))
     quotas = quota_store(env.cloud, 3, 10)
     for _ in range(15):
         with suppress(QuotaExceeded):
@@ -1624,6 +1631,7 @@ def test_the_code_gives_every_name_and_value_that_it_uses_and_uses_no_reserved_w
         assert set(re.findall(r"#\w+", text)) == set(part.get("ExpressionAttributeNames", {})), text
         bare = set(re.findall(r"(?<![:#\w])\w+", text)) - {
             "AND",
+            "BETWEEN",
             "OR",
             "SET",
             "attribute_exists",

@@ -262,16 +262,18 @@ class JobStore:
         `watch_at` and shard; `after` may be of another shard.
         """
         values: Item = {":shard": str(shard)}
-        expression, place = "watch_shard = :shard", None
+        condition, place = Condition("watch_shard = :shard", values), None
         if after is not None and after.shard == shard:
             place = {"watch_shard": str(shard), "watch_at": after.watch_at}
             place |= {"id": after.job_id, "part": "state"}
         elif after is not None:
-            expression += f" AND watch_at {'>' if shard < after.shard else '>='} :at"
             values[":at"] = after.watch_at
-        items, place = self._table.query(
-            Condition(expression, values), index="by_watch", after=place, limit=limit
-        )
+            # Of one time, an earlier shard's entries come before this one, a later shard's after.
+            if shard < after.shard:
+                condition = Condition("watch_shard = :shard AND watch_at > :at", values)
+            else:
+                condition = Condition("watch_shard = :shard AND watch_at >= :at", values)
+        items, place = self._table.query(condition, index="by_watch", after=place, limit=limit)
         found = [Watched(item["watch_at"], shard, item["id"]) for item in items]
         return found, found[-1] if place else None
 
