@@ -1,3 +1,3 @@
 """The version of Resona, as the API and the User-Agent show it."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"

@@ -35,7 +35,7 @@ def test_a_delay_fires_in_time_with_what_was_registered(
     )
     assert (got.method, body_of(got), got.headers["X-Test"]) == ("POST", {"key": "value"}, "yes")
     assert got.headers["Content-Type"] == "application/json"
-    assert got.headers["User-Agent"] == "Resona/0.1.0"
+    assert got.headers["User-Agent"] == "Resona/0.2.0"
     shown = served.wait_for(f"/jobs/{job['id']}", lambda shown: shown["status"] == "completed", 2)
     assert shown["next_run_time"] is None
     result = shown["result"]

@@ -18,7 +18,7 @@ GOOD = Answer(AnswerStatus.AS_ASSUMED, "fast", {"ms": 3})
 
 def made(folder: Path, *answers: Answer) -> Report:
     report = Report(
-        "dev", "https://example.com/api", "20261124T120000-abcd", folder, "0.1.0", ended="complete"
+        "dev", "https://example.com/api", "20261124T120000-abcd", folder, "0.2.0", ended="complete"
     )
     report.tests["passed"] = 3
     report.skipped_tests["test_kill"] = "for laptops alone: it kills"

@@ -383,7 +383,7 @@ def test_an_unknown_run_is_not_found(api: Api, run_id: str) -> None:
 
 def test_health_needs_nothing(api: Api) -> None:
     answer = api.get("/health")
-    assert (answer.status, answer.json) == (200, {"status": "ok", "version": "0.1.0"})
+    assert (answer.status, answer.json) == (200, {"status": "ok", "version": "0.2.0"})
     assert api.env.cloud.calls == []
 
 

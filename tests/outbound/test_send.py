@@ -458,7 +458,7 @@ def test_the_request_is_sent_as_it_was_registered() -> None:
         "application/json",
     )
     assert (sent["content-length"], sent["accept-encoding"]) == (str(len(body)), "identity")
-    assert sent["user-agent"] == "Resona/0.1.0"
+    assert sent["user-agent"] == "Resona/0.2.0"
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -536,9 +536,9 @@ def test_the_headers_of_the_run_are_sent_and_only_the_idempotency_key_is_the_use
 def test_a_user_agent_of_the_users_own_gets_ours_appended() -> None:
     with serving(OK) as server:
         call(server.port, headers={"user-agent": "mine/2"})
-        assert seen_by(server)[1]["user-agent"] == "mine/2 Resona/0.1.0"
+        assert seen_by(server)[1]["user-agent"] == "mine/2 Resona/0.2.0"
         call(server.port, headers={"user-agent": ""})
-    assert seen_by(server)[1]["user-agent"] == "Resona/0.1.0"
+    assert seen_by(server)[1]["user-agent"] == "Resona/0.2.0"
 
 
 def test_neither_proxies_nor_netrc_nor_other_settings_of_the_environment_are_used(

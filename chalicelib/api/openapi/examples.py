@@ -227,11 +227,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "previous_expires_at": "2026-12-02T10:00:00Z",
         },
     },
-    "Health": {"It is there": {"status": "ok", "version": "0.1.0"}},
+    "Health": {"It is there": {"status": "ok", "version": "0.2.0"}},
     "Index": {
         "On a laptop": {
             "name": "Resona",
-            "version": "0.1.0",
+            "version": "0.2.0",
             "console": "http://localhost:8000/console",
             "docs": "http://localhost:8000/docs",
             "openapi": "http://localhost:8000/openapi.json",
