@@ -367,7 +367,8 @@ def _look(canary_stage: CanaryStage, job_id: str) -> None:
         ).status
         == 200
     )
-    call(RUNS, ("GET", "/runs"), "/runs")
+    for path in ("/runs", "/runs/hours", "/upcoming"):
+        call(RUNS, ("GET", path), path)
     for path in ("/secrets", "/health", "/", "/openapi.json", "/docs", "/console"):
         call("rest", ("GET", path), path)
     call("rest", ("GET", "/console/{build}/{name}"), "/console/1/app.js")
