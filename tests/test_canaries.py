@@ -43,7 +43,8 @@ DEFINED, ANSWERED, NOWHERE = {JOB, TABLES}, {JOB, RUNS, TABLES}, set[str]()
 # Name → where it belongs. What is on the wire to the target is looked at by itself.
 PLACES: dict[str, set[str]] = {
     # What a job is made of, as its owner wrote it.
-    "name": DEFINED,
+    # Lists of runs name their jobs.
+    "name": ANSWERED,
     "key": DEFINED,
     "label-name": DEFINED,
     "label-value": DEFINED,

@@ -204,10 +204,6 @@ class JobStore:
     def _whole(self, pair: tuple[Definition, State]) -> tuple[Definition, State] | None:
         return pair if pair[0].edition == pair[1].edition else self.load(pair[0].id)
 
-    def existing(self, ids: Iterable[str]) -> set[str]:
-        """Return the ids that have a job. Read consistently. Each id must be given once."""
-        return {job_id for job_id, _ in self._batch(ids, ("state",))}
-
     def definitions(self, ids: Iterable[str]) -> list[Definition]:
         """Return the definitions of the jobs that exist, unordered. Give each id only once."""
         return [read_definition(item) for item in self._batch(ids, ("definition",)).values()]

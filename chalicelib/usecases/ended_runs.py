@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -21,6 +21,15 @@ _AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run that has ended, and its job's id and name."""
+
+    job_id: str
+    job_name: str
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """Which ended runs to list.
 
@@ -36,27 +45,27 @@ class Wanted:
 
 def ended_runs(
     scheduling: Scheduling, tenant: str, wanted: Wanted, before: str | None, limit: int
-) -> tuple[list[tuple[str, Run]], str | None]:
-    """Return up to `limit` runs and their jobs' ids, latest end first.
+) -> tuple[list[EndedRun], str | None]:
+    """Return up to `limit` runs, latest end first.
 
     Also return the next page's `before`, None at the end. Entries of deleted jobs and of expired
     runs are skipped.
     """
-    shown: list[tuple[str, Run]] = []
+    shown: list[EndedRun] = []
     has_more = False
     if wanted.until is not None:
         # Positions begin with the time of the end.
         before = min(before or "~", sortable(wanted.until))
     for read, has_more in _pages(scheduling, tenant, wanted, before, limit):  # noqa: B007  read below
         entries = [one for one in read if wanted.since is None or one.at >= wanted.since]
-        listed = _listed(scheduling, entries, wanted)
+        names = _names(scheduling, entries, wanted)
         while entries:
             if len(shown) == limit:
                 return shown, before
             size = min(_AT_ONCE, limit - len(shown))
             group, entries = entries[:size], entries[size:]
             before = group[-1].position
-            shown += _runs_of(scheduling, [one for one in group if one.position in listed])
+            shown += _runs_of(scheduling, group, names)
         if read and before != read[-1].position:
             return shown, None
     return shown, before if has_more else None
@@ -77,24 +86,34 @@ def _pages(
         before = entries[-1].position if entries else before
 
 
-def _listed(scheduling: Scheduling, entries: Sequence[EndedRunEntry], wanted: Wanted) -> set[str]:
-    """Return the positions of the entries that have one of the statuses and whose job exists, with
-    the label.
+def _names(
+    scheduling: Scheduling, entries: Sequence[EndedRunEntry], wanted: Wanted
+) -> dict[str, str]:
+    """Return the names of jobs by the positions of their entries.
+
+    Entries with other statuses, of deleted jobs and of jobs without the label are left out.
     """
     found = [entry for entry in entries if entry.status in wanted.statuses]
-    ids = {entry.job_id for entry in found}
-    if wanted.label is None:
-        existing = scheduling.jobs.existing(ids)
-    else:
-        definitions = scheduling.jobs.definitions(ids)
-        existing = {one.id for one in definitions if wanted.label in one.labels.items()}
-    return {entry.position for entry in found if entry.job_id in existing}
+    definitions = scheduling.jobs.definitions({entry.job_id for entry in found})
+    names = {
+        one.id: one.name
+        for one in definitions
+        if wanted.label is None or wanted.label in one.labels.items()
+    }
+    return {entry.position: names[entry.job_id] for entry in found if entry.job_id in names}
 
 
-def _runs_of(scheduling: Scheduling, entries: Sequence[EndedRunEntry]) -> list[tuple[str, Run]]:
-    """Return the runs of entries, with their jobs' ids, in the same order."""
-    runs = scheduling.run_all([partial(_run_of, scheduling, entry) for entry in entries])
-    return [(entry.job_id, run) for entry, run in zip(entries, runs, strict=True) if run]
+def _runs_of(
+    scheduling: Scheduling, entries: Sequence[EndedRunEntry], names: Mapping[str, str]
+) -> list[EndedRun]:
+    """Return the runs of the entries that have a name, in the same order."""
+    named = [entry for entry in entries if entry.position in names]
+    runs = scheduling.run_all([partial(_run_of, scheduling, entry) for entry in named])
+    return [
+        EndedRun(entry.job_id, names[entry.position], run)
+        for entry, run in zip(named, runs, strict=True)
+        if run
+    ]
 
 
 def _run_of(scheduling: Scheduling, entry: EndedRunEntry) -> Run | None:

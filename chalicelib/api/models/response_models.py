@@ -320,6 +320,8 @@ class Run(TypedDict):
     """When it is tried again; null if it is not."""
     reason: Reason | None
     """Why the run ended, if its attempts do not show it."""
+    job_name: NotRequired[str]
+    """In `GET /runs`: the job's name."""
     missed_count: NotRequired[int]
     """Of a missed run: the number of occurrences in a row."""
     last_scheduled_time: NotRequired[Due]

@@ -140,7 +140,10 @@ def list_ended_runs(call: Call) -> Response:
     shown, following = ended_runs(
         call.scheduling, call.tenant, wanted, before, limit_of(call, default=50)
     )
-    views = [run_view(job_id, run, with_responses=False) for job_id, run in shown]
+    views = [
+        {**run_view(one.job_id, one.run, with_responses=False), "job_name": one.job_name}
+        for one in shown
+    ]
     return answer(200, views, link_to(call, following))
 
 
