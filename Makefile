@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 EXPLORATIONS := tests/simulation tests/bench tests/infra tests/test_long_run.py tests/test_cloud.py \
 	$(addprefix tests/domain/test_,model.py real_crons.py cron.py preview.py address.py) $(addprefix tests/aws/test_,schedule_expression.py serialization.py)
 CLOUD := .build/end-to-end
-CONSOLE_TESTS := tests/console/test_console.py tests/console/pages
+CONSOLE_TESTS := tests/console/pages
 NODE := .build/console
 # The files pin all that is needed (tests/test_requirements.py holds them to it), so there is nothing to resolve. The pip of a new environment is
 # as old as its Python, and may be twice as slow: the pinned one comes first. It compiles nothing: Python does what it loads, and for the tests,
@@ -50,14 +50,15 @@ coverage: $(VENV)/tests ## count the lines that the fast tests reach
 	$(PYTEST) --numprocesses 2 --ignore=tests/acceptance $(CONSOLE_TESTS:%=--ignore=%) $(EXPLORATIONS:%=--ignore=%) \
 		--cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
-check: $(VENV)/tests ## run ruff, mypy, cfn-lint and the walls between the rooms
+check: $(VENV)/tests ## run ruff, mypy, cfn-lint, biome, tsc and the walls
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m infra.template | $(BIN)/cfn-lint
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(NODE)/installed && \
-		$(NODE)/node_modules/.bin/biome ci --config-path=tests/console chalicelib/api/console; \
-	else echo "Left out: biome over the console's scripts and styles, which needs node and npm"; fi
+		$(NODE)/node_modules/.bin/biome ci --config-path=tests/console chalicelib/api/console && \
+		$(NODE)/node_modules/.bin/tsc --project tests/console; \
+	else echo "Left out: biome and TypeScript's checker over the console's scripts and styles, which needs node and npm"; fi
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 	$(PYTEST) tests/test_walls.py
 
@@ -128,7 +129,7 @@ audit: $(VENV)/tests ## look for known vulnerabilities in the pinned versions
 vendor: $(VENV)/tests $(NODE)/installed ## copy the console's libraries from npm into the repository
 	@$(BIN)/python -m tests.console.vendor
 
-pictures: $(VENV)/tests ## take the pictures of the console in docs/pictures
+pictures: $(VENV)/tests ## take pictures of every screen and state of the console
 	@$(BIN)/python -m tests.console.pictures
 
 clean: ## remove the virtual environment and all caches

@@ -4,53 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.acceptance.laptop import ROOT, Laptop
 from tests.console import browser as installed
-
-# Invisible signs, one of which turns the order of those after it, and 16 KiB without a space.
-HOSTILE = "<script>window.hit=1</script></textarea>\u202ejavascript:window.hit=1//" + "A" * 16_384
-
-
-class _Target(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def _answer(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        status, kind, body = {
-            "/fails": (500, "application/json", b'{"error": "database is locked"}'),
-            "/hostile": (500, "text/html", HOSTILE.encode()),
-            "/bytes": (200, "application/octet-stream", bytes(range(256))),
-        }.get(self.path, (200, "application/json", b'{"ok": true, "amount": 1.10}'))
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Sent", "<img src=x onerror=window.hit=1>")
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_POST = _answer  # noqa: N815  http.server looks for these names
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+from tests.console.target import Target, called
 
 
 @pytest.fixture(scope="session")
-def target() -> Iterator[str]:
-    """Return the URL of what jobs call."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Target)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://localhost:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+def target() -> Iterator[Target]:
+    """Return what jobs call."""
+    with called() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -102,19 +73,38 @@ def ended(laptop: Laptop, job: Any) -> Any:
     return laptop.wait_for(f"/jobs/{job['id']}", lambda shown: shown["result"], 20)["result"]
 
 
+def go(tab: Any, laptop: Laptop, address: str) -> None:
+    """Open an address as if it had been sent by a colleague."""
+    tab.goto("about:blank")
+    tab.goto(f"{laptop.url}/console#{address}")
+
+
+def button(tab: Any, name: str) -> Any:
+    """Return the button with exactly this name."""
+    return tab.get_by_role("button", name=name, exact=True)
+
+
 @pytest.fixture
 def page(chromium: Any) -> Iterator[Any]:
-    """A tab that fails the test for an error in its console, such as a breach of the policy."""
+    """A tab. The test fails for an error in its console, such as a breach of the policy, and for a
+    request to another host.
+    """
     context = chromium.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
     tab = context.new_page()
     tab.set_default_timeout(20_000)
+    expect.set_options(timeout=20_000)
     said: list[str] = []
     tab.on("console", lambda message: said.append(message.text) if is_wrong(message) else None)
     tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("request", lambda asked: said.append(asked.url) if is_elsewhere(asked.url) else None)
     tab.on("dialog", lambda dialog: said.append(dialog.message))
     yield tab
     assert said == []
     context.close()
+
+
+def is_elsewhere(url: str) -> bool:
+    return not url.startswith(("http://127.0.0.1:", "data:"))
 
 
 def is_wrong(message: Any) -> bool:
@@ -122,6 +112,19 @@ def is_wrong(message: Any) -> bool:
     refusals = ("status of 401", "status of 403", "status of 404", "status of 422", "status of 503")
     return message.type in ("error", "warning") and not any(
         refusal in message.text for refusal in refusals
+    )
+
+
+def ask_module(tab: Any, laptop: Laptop, script: str, function: str, values: list[Any]) -> Any:
+    """Return what a function of one of the console's scripts returns for each value."""
+    tab.goto(f"{laptop.url}/console")
+    return tab.evaluate(
+        f"""async values => {{
+          const name = document.querySelector("script[type=module]").src;
+          const module = await import(name.replace("app.js", "{script}"));
+          return values.map((value) => ({function})(value));
+        }}""",
+        values,
     )
 
 

@@ -1,114 +1,321 @@
-"""`make pictures`: the console's pictures in docs/pictures, of a laptop with failed jobs."""
+"""`make pictures`: every screen and state of the console, in both themes, wide and on a phone.
+
+All of them are written to .build/pictures, to be looked at; those that the README shows to
+docs/pictures as well. Names as arguments take only these.
+"""
 
 from __future__ import annotations
 
+import json
+import random
+import shutil
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, Route, expect
 
+from chalicelib.domain.cron import Cron
 from tests.acceptance.laptop import ROOT, Laptop
-from tests.console import browser
+from tests.bench.meter import MeteredEnvironment
+from tests.console import browser, filled
+from tests.console.conftest import button, key_that_may_only_read
+from tests.console.target import HOSTILE, Target, called
 
-FOLDER = ROOT / "docs" / "pictures"
+FOLDER = ROOT / ".build" / "pictures"
 SIZES = {"wide": (1280, 720), "phone": (390, 844)}
-# Each picture: its screen, its theme and its size.
-PICTURES = {
-    "overview-light": ("/", "light", "wide"),
-    "overview-phone": ("/", "dark", "phone"),
-    "run-dark": ("/jobs/{failed}/runs/{run}", "dark", "wide"),
-    "jobs-light": ("/jobs", "light", "wide"),
+THEMES = ("light", "dark")
+# Of the README: the picture, its theme and its size.
+SHOWN = {
+    "overview-light": ("overview", "light", "wide"),
+    "overview-phone": ("overview", "dark", "phone"),
+    "run-dark": ("run", "dark", "wide"),
+    "jobs-light": ("jobs", "light", "wide"),
 }
-JOBS: list[dict[str, Any]] = [
-    {"name": "Monthly statement", "trigger": {"cron": "0 6 1 * *"}, "labels": {"team": "billing"}},
-    {"name": "Nightly backup", "trigger": {"cron": "30 2 * * *", "timezone": "Europe/Berlin"}},
-    {"name": "Clean sessions", "trigger": {"cron": "0 */6 * * *"}, "labels": {"team": "web"}},
-    {"name": "Report", "trigger": {"cron": "0 9 * * 1-5", "timezone": "Europe/Berlin"}},
-    {"name": "Sync stock", "trigger": {"cron": "*/15 * * * *"}, "labels": {"team": "shop"}},
+# Jobs that have run for a day: name, cron, labels, and how many of a hundred runs fail.
+CRONS: tuple[tuple[str, str, dict[str, str], int], ...] = (
+    ("Monthly statement", "0 6 1 * *", {"team": "billing"}, 0),
+    ("Nightly backup", "30 2 * * *", {}, 0),
+    ("Report", "0 9 * * 1-5", {}, 0),
+    ("Clean sessions", "0 */6 * * *", {"team": "web"}, 0),
+    ("Refresh search index", "5 * * * *", {"team": "shop"}, 0),
+    ("Import orders", "*/10 8-19 * * *", {"team": "shop"}, 5),
+    ("Sync stock", "*/15 * * * *", {"team": "shop"}, 3),
+)
+ONCE: list[dict[str, Any]] = [
     {"name": "Remind of order 17", "trigger": {"delay": 7200}, "key": "order-17"},
     {"name": "Send invoices", "trigger": {"delay": 0}, "labels": {"team": "billing"}},
-    {"name": "Warm the cache", "trigger": {"delay": 0}},
     {"name": "Refresh exchange rates", "trigger": {"delay": 0}, "path": "/gone"},
     {"name": "Sync customers", "trigger": {"delay": 0}, "path": "/fails"},
 ]
-ANSWERS = {
-    "/fails": (500, b'{"error": "database is locked"}'),
-    "/gone": (404, b'{"error": "gone"}'),
+# How long the laptop is off, so that one job is missed, in seconds.
+OFF = 6
+ALL_DAYS = frozenset(range(1, 32))
+Prepare = Callable[[Page, dict[str, str]], None]
+
+
+def nothing(tab: Page, ids: dict[str, str]) -> None:
+    """Show the screen as it opens."""
+
+
+def instead(glob: str, answer: Callable[[Route], None]) -> Prepare:
+    """Have the API's answers changed on their way, and the page loaded anew."""
+
+    def prepare(tab: Page, ids: dict[str, str]) -> None:
+        tab.route(glob, answer)
+        tab.reload()
+
+    return prepare
+
+
+def overdue(route: Route) -> None:
+    """Answer that each active job was due a minute ago and more."""
+    answer = route.fetch()
+    jobs = answer.json()
+    past = time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(time.time() - 120))
+    for job in jobs:
+        if job["next_run_time"] and "0" in job["name"] + job["trigger"]["fields"].get("cron", ""):
+            job["next_run_time"] = past
+    route.fulfill(response=answer, body=json.dumps(jobs))
+
+
+def goes_away(tab: Page, ids: dict[str, str]) -> None:
+    tab.route("**/jobs?*", lambda route: route.fulfill(status=503, body="{}"))
+    expect(tab.get_by_role("alert").first).to_be_visible()
+
+
+def wrong_form(tab: Page, ids: dict[str, str]) -> None:
+    tab.get_by_label("URL", exact=True).fill("example.com")
+    tab.locator("#trigger-cron").fill("61 9 * * 1")
+    tab.locator("#timeout").fill("0")
+    button(tab, "Add a header").click()
+    tab.get_by_label("Name of header 1").fill("Bad name")
+    button(tab, "Register job").click()
+    expect(tab.locator(".is-wrong")).to_have_count(4)
+
+
+def pasted(tab: Page, ids: dict[str, str]) -> None:
+    tab.get_by_text("Paste a curl command").click()
+    command = """curl -L https://api.example.com/report \\
+  -H 'Content-Type: application/json' \\
+  --data-raw '{"month": "November", "copies": 2}'"""
+    tab.get_by_label("curl command").fill(command)
+
+
+def opened(name: str) -> Prepare:
+    return lambda tab, _ids: button(tab, name).click()
+
+
+def selected(tab: Page, ids: dict[str, str]) -> None:
+    tab.get_by_label("Select Report").check()
+    tab.get_by_label("Select Clean sessions").check()
+
+
+def with_key(tab: Page, ids: dict[str, str]) -> None:
+    tab.get_by_label("Key", exact=True).fill(ids["key"])
+    button(tab, "Use this key").click()
+    expect(tab.get_by_label("Key", exact=True)).to_have_count(0)
+
+
+def with_wrong_key(tab: Page, ids: dict[str, str]) -> None:
+    tab.get_by_label("Key", exact=True).fill("rsn_nonsense")
+    button(tab, "Use this key").click()
+    expect(tab.locator("#key-error")).not_to_be_empty()
+
+
+@dataclass(frozen=True)
+class State:
+    """A screen, and what is done there before it is taken."""
+
+    address: str
+    prepare: Prepare = nothing
+    # Which Resona: full, empty, or closed to those without a key.
+    of: str = "full"
+    is_loading: bool = field(default=False)
+
+
+STATES = {
+    "overview": State("/"),
+    "overview-week": State("/?span=7d"),
+    "overview-hour": State("/?span=1h"),
+    "overview-empty": State("/", of="empty"),
+    "overview-overdue": State("/", instead("**/jobs?sort=*", overdue)),
+    "overview-loading": State("/", instead("**/runs?*", lambda _route: None), is_loading=True),
+    "overview-gone": State("/", instead("**/runs?*", lambda route: route.abort())),
+    "jobs": State("/jobs"),
+    "jobs-empty": State("/jobs", of="empty"),
+    "jobs-none-found": State("/jobs?name=Nobody"),
+    "jobs-selected": State("/jobs", selected),
+    "jobs-went-away": State("/jobs", goes_away),
+    "jobs-by-next-run": State("/jobs?sort=next_run_time"),
+    "runs": State("/runs?status=any"),
+    "runs-none-found": State("/runs?status=skipped&since=2026-01-01T00:00:00Z"),
+    "job": State("/jobs/{cron}"),
+    "job-gone": State("/jobs/job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K"),
+    "job-paused": State("/jobs/{paused}"),
+    "job-delete": State("/jobs/{cron}", opened("Delete…")),
+    "run": State("/jobs/{failed}/runs/{failed run}"),
+    "run-missed": State("/jobs/{missed}/runs/{missed run}"),
+    "run-retrying": State("/jobs/{retrying}/runs/{retrying run}"),
+    "run-running": State("/jobs/{running}"),
+    "run-hostile": State("/jobs/{hostile}/runs/{hostile run}"),
+    "run-bytes": State("/jobs/{bytes}/runs/{bytes run}"),
+    "form": State("/jobs/new"),
+    "form-first": State("/jobs/new?first=1", of="empty"),
+    "form-wrong": State("/jobs/new", wrong_form),
+    "form-pasted": State("/jobs/new", pasted),
+    "form-edit": State("/jobs/{cron}/edit"),
+    "secrets": State("/secrets"),
+    "secrets-empty": State("/secrets", of="empty"),
+    "secrets-shown": State("/secrets?language=curl", opened("Show the signing secret")),
+    "keyboard": State("/", lambda tab, _ids: tab.keyboard.press("?")),
+    "key": State("/", of="closed"),
+    "key-wrong": State("/", with_wrong_key, of="closed"),
+    "read-only": State("/jobs/{kept}", with_key, of="closed"),
+    "lost": State("/nowhere"),
 }
 
 
-class _Target(BaseHTTPRequestHandler):
-    def _answer(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        status, body = ANSWERS.get(self.path, (200, b'{"sent": 128}'))
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+def begin(home: Path, target: Target) -> None:
+    """Write the crons and their runs of the last day into the folder of a laptop."""
+    env = MeteredEnvironment()
+    env.now = datetime.now(UTC)
+    dice = random.Random(7)
+    for name, expression, labels, failing in CRONS:
+        cron = Cron(expression, "Europe/Berlin")
+        job_id = filled.register(env, name, cron, target, labels)
+        runs: dict[datetime, bool] = {}
+        # A rare one has run too.
+        at = env.now - timedelta(days=1 if cron.fields.days == ALL_DAYS else 31)
+        while (following := cron.next_after(at)) is not None and following < env.now:
+            at = following
+            runs[at] = dice.randrange(100) >= failing
+        filled.record(env, job_id, runs or {env.now - timedelta(days=3): True})
+    filled.write(env, home)
 
-    do_POST = _answer  # noqa: N815  http.server looks for this name
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+def fill(laptop: Laptop, target: Target) -> dict[str, str]:
+    """Register jobs of every kind, wait until they have run, and return their ids."""
+    ids = {job["name"]: job["id"] for job in laptop.get("/jobs")}
+    quick = {"max_attempts": 3, "initial_delay": 1, "max_delay": 1}
+    once = {"max_attempts": 1}
+    missed = laptop.register(
+        f"{target}/",
+        {"delay": 3},
+        name="Close the month",
+        misfire_grace=1,
+        labels={"team": "billing"},
+    )
+    laptop.interrupt(everybody=True)
+    time.sleep(OFF)
+    laptop.start()
+    for job in ONCE:
+        fields = {name: value for name, value in job.items() if name not in ("path", "trigger")}
+        made = laptop.register(target + job.get("path", "/"), job["trigger"], retry=quick, **fields)
+        ids[job["name"]] = made["id"]
+    hostile = laptop.register(
+        f"{target}/hostile", {"delay": 0}, name=HOSTILE[:120], labels={"<b>": "</b>"}, retry=once
+    )
+    some_bytes = laptop.register(f"{target}/bytes", {"delay": 0}, name="Thumbnail", retry=once)
+    slow = {"max_attempts": 3, "initial_delay": 3600}
+    retrying = laptop.register(f"{target}/fails", {"delay": 0}, name="Export", retry=slow)
+    running = laptop.register(f"{target}/slow", {"delay": 0}, name="Train the model", timeout=300)
+    laptop.post(f"/jobs/{ids['Clean sessions']}/pause")
+    for name in ("crm-token", "pager_key"):
+        laptop.request("PUT", f"/secrets/{name}", {"value": "x" * 20})
+    since = f"{datetime.now(UTC) - timedelta(minutes=5):%Y-%m-%dT%H:%M:%SZ}"
+    laptop.wait_for(f"/runs?since={since}", lambda runs: len(runs) >= 4, 40)
+    shown = {
+        "failed": ids["Sync customers"],
+        "missed": missed["id"],
+        "hostile": hostile["id"],
+        "bytes": some_bytes["id"],
+        "retrying": retrying["id"],
+    }
+    runs = {
+        f"{name} run": laptop.wait_for(f"/jobs/{job}/runs", lambda runs: runs, 20)[0]["id"]
+        for name, job in shown.items()
+    }
+    of_cron = {"cron": ids["Sync stock"], "paused": ids["Clean sessions"]}
+    return {**shown, **runs, **of_cron, "running": running["id"]}
+
+
+def close(laptop: Laptop, target: Target) -> dict[str, str]:
+    """Register a job where a key is asked for, and return its id and a key that may only read."""
+    job = {"name": "Kept", "request": {"url": target}, "trigger": {"cron": "0 3 * * *"}}
+    headers = {"Authorization": f"Bearer {laptop.key()}"}
+    made = laptop.post("/jobs", job, headers=headers).json()
+    return {"kept": made["id"], "key": key_that_may_only_read(laptop)}
+
+
+Served = tuple[Laptop, dict[str, str]]
 
 
 @contextmanager
-def shown() -> Iterator[Laptop]:
-    """Yield a laptop with jobs, some of which have failed."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Target)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory() as folder:
-        laptop = Laptop(Path(folder))
-        laptop.start()
-        retry = {"max_attempts": 3, "initial_delay": 1, "max_delay": 1}
-        for job in JOBS:
-            url = f"http://localhost:{server.server_port}{job.get('path', '/')}"
-            fields = {name: value for name, value in job.items() if name != "path"}
-            laptop.register(url, **{"retry": retry, **fields})
-        laptop.wait_for("/runs", lambda runs: len(runs) == len(ANSWERS), 30)
-        yield laptop
-        laptop.close()
-    server.shutdown()
+def served(kinds: set[str]) -> Iterator[dict[str, Served]]:
+    """Yield a laptop of each kind, and the ids of what is there."""
+    settings = {"closed": {"AUTH": "required"}}
+    made: dict[str, Callable[[Laptop, Target], dict[str, str]]] = {"full": fill, "closed": close}
+    with ExitStack() as stack:
+        target = stack.enter_context(called())
+        laptops = {}
+        for kind in sorted(kinds):
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            if kind == "full":
+                begin(home, target)
+            laptop = Laptop(home, **settings.get(kind, {}))
+            laptop.start()
+            stack.callback(laptop.close)
+            laptops[kind] = laptop, made[kind](laptop, target) if kind in made else {}
+        yield laptops
 
 
-def take(laptop: Laptop) -> None:
-    """Write every picture."""
-    run = laptop.get("/runs")[0]
-    names = {"failed": run["job_id"], "run": run["id"]}
-    with browser.chromium() as started:
-        for name, (address, theme, size) in PICTURES.items():
-            width, height = SIZES[size]
-            dark = theme == "dark"
-            tab = started.new_page(
-                viewport={"width": width, "height": height},
-                color_scheme="dark" if dark else "light",
-                locale="en-GB",
-                timezone_id="Europe/Berlin",
-            )
-            tab.goto(f"{laptop.url}/console#{address.format(**names)}")
-            tab.locator(".row, tbody tr").first.wait_for()
-            expect(tab.locator(".loading")).to_have_count(0)
+def take(started: Browser, name: str, served: Served) -> None:
+    """Write the pictures of a state."""
+    state = STATES[name]
+    laptop, ids = served
+    tab = started.new_page(locale="en-GB", timezone_id="Europe/Berlin")
+    tab.goto(f"{laptop.url}/console#{state.address.format(**ids)}")
+    if not state.is_loading:
+        expect(tab.locator(".loading")).to_have_count(0)
+    state.prepare(tab, ids)
+    if not state.is_loading:
+        expect(tab.locator(".loading")).to_have_count(0)
+    for size, (width, height) in SIZES.items():
+        tab.set_viewport_size({"width": width, "height": height})
+        for theme in THEMES:
+            tab.emulate_media(color_scheme="dark" if theme == "dark" else "light")
             # Transitions end and fonts settle: a picture has no condition to wait for.
-            time.sleep(0.5)
-            tab.screenshot(path=FOLDER / f"{name}.png")
-            tab.close()
+            tab.evaluate("scrollTo(0, 0)")
+            time.sleep(0.3)
+            tab.screenshot(path=FOLDER / f"{name}-{theme}-{size}.png", full_page=True)
+            for shown, of in SHOWN.items():
+                if of == (name, theme, size):
+                    tab.evaluate("document.activeElement.blur()")
+                    tab.screenshot(path=ROOT / "docs" / "pictures" / f"{shown}.png")
+    tab.unroute_all(behavior="ignoreErrors")
+    tab.close()
 
 
-def main() -> None:
+def main(names: list[str]) -> None:
     """Take the pictures. Exits with a sentence where no browser is."""
     if browser.path() is None:
         sys.exit(browser.HOW)
-    with shown() as laptop:
-        take(laptop)
+    chosen = names or list(STATES)
+    if not names:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with served({STATES[name].of for name in chosen}) as laptops, browser.chromium() as started:
+        for name in chosen:
+            take(started, name, laptops[STATES[name].of])
+    print(f"{len(chosen) * len(SIZES) * len(THEMES)} pictures in {FOLDER.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

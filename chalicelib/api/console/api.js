@@ -8,6 +8,11 @@ const KEY = "resona.key";
 
 /** An answer that is none: what was refused and why. `status` 0: Resona did not answer. */
 export class Problem extends Error {
+  /**
+   * @param {number} status
+   * @param {string} detail
+   * @param {FieldProblem[]} [errors]
+   */
   constructor(status, detail, errors = []) {
     super(detail);
     this.status = status;
@@ -28,7 +33,6 @@ class Access {
   constructor() {
     this.access = this.key() ? "write" : "open";
     this.listeners = new Set();
-    this.checked = false;
   }
 
   key() {
@@ -53,14 +57,15 @@ class Access {
     await this.check();
   }
 
-  /** Find out whether the key may write: nothing is sent back for HEAD but a status. */
+  /** Find out whether the key may write: a batch of no jobs needs the scope, and changes nothing. */
   async check() {
-    this.checked = true;
     if (!this.key()) return;
-    const headers = { Authorization: `Bearer ${this.key()}` };
-    const answer = await fetch(at("/signing-secret"), { method: "HEAD", headers });
-    if (answer.status === 403) this.become("read");
-    else if (answer.ok) this.become("write");
+    try {
+      await call("POST", "/jobs/batch", { body: '{"jobs":[]}' });
+      this.become("write");
+    } catch (problem) {
+      if (problem.status === 403) this.become("read");
+    }
   }
 
   forget() {
@@ -93,8 +98,16 @@ export function url(path) {
   return at(path).href;
 }
 
-/** Call the API. Returns its answer's data, and the cursor of the next page. Raises Problem. */
+/**
+ * Call the API. Returns its answer's data, and the cursor of the next page. Raises Problem.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {{body?: string, key?: string | null, signal?: AbortSignal}} [options]
+ * @returns {Promise<Answer<any>>}
+ */
 export async function call(method, path, { body, key = keyring.key(), signal } = {}) {
+  /** @type {Record<string, string>} */
   const headers = {};
   if (key) headers.Authorization = `Bearer ${key}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -112,7 +125,10 @@ export async function call(method, path, { body, key = keyring.key(), signal } =
     text = await answer.text();
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Problem(0, "Resona does not answer. Is it running, and is there a network?");
+    throw new Problem(
+      0,
+      "Resona does not answer. Is it running, and is there a network? The page asks again by itself.",
+    );
   }
   readClock(answer);
   const data = read(text);
@@ -143,10 +159,18 @@ export function path(text, query) {
   return given.length ? `${text}?${new URLSearchParams(given)}` : text;
 }
 
+/**
+ * @param {string} text
+ * @param {AbortSignal} [signal]
+ */
 export function get(text, signal) {
   return call("GET", text, { signal });
 }
 
+/**
+ * @param {string} text
+ * @param {any} [body]
+ */
 export function post(text, body) {
   return call("POST", text, { body: body === undefined ? undefined : JSON.stringify(body) });
 }

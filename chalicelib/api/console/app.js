@@ -8,13 +8,17 @@ import { KeyScreen } from "./key.js";
 import { Overview } from "./overview.js";
 import { render } from "./preact.js";
 import { useEffect, useRef, useState } from "./preact-hooks.js";
-import { to, useAccess, useAddress } from "./state.js";
+import { Runs } from "./runs.js";
+import { Secrets } from "./secrets.js";
+import { find, to, useAccess, useAddress } from "./state.js";
 import { ThemeSwitch } from "./theme-switch.js";
 import { Dialog, focusHeading, Heading, html, Said, WHY_NOT } from "./ui.js";
 
 const KEYS = [
   ["g then o", "Overview"],
   ["g then j", "Jobs"],
+  ["g then r", "Runs of all jobs"],
+  ["g then s", "Secrets and signing"],
   ["n", "New job"],
   ["/", "Search the jobs"],
   ["j, k", "Next and previous row of a list"],
@@ -40,7 +44,7 @@ function step(by) {
   const at = rows.findIndex((row) => row.contains(document.activeElement));
   const next =
     rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(Math.max(at + by, 0), rows.length - 1)];
-  next?.querySelector("[data-main]")?.focus();
+  if (next) find("[data-main]", next)?.focus();
 }
 
 function useKeyboard(show) {
@@ -58,9 +62,11 @@ function useKeyboard(show) {
         j: () => (before.current === "g" ? go("/jobs") : step(1)),
         k: () => step(-1),
         o: () => before.current === "g" && go("/"),
-        x: () => row?.querySelector("input[type=checkbox]")?.click(),
+        r: () => before.current === "g" && go("/runs"),
+        s: () => before.current === "g" && go("/secrets"),
+        x: () => row && find("input[type=checkbox]", row)?.click(),
         "/": () => {
-          const search = document.querySelector("input[type=search]");
+          const search = find("input[type=search]");
           if (search) search.focus();
           else go("/jobs");
         },
@@ -85,6 +91,8 @@ function Screen({ path, query }) {
   const parts = path.split("/").filter(Boolean).map(decode);
   const [first, id, rest, run] = parts;
   if (parts.length === 0) return html`<${Overview} query=${query} />`;
+  if (first === "runs") return html`<${Runs} query=${query} />`;
+  if (first === "secrets") return html`<${Secrets} query=${query} />`;
   if (first === "key") return html`<${KeyScreen} />`;
   if (first !== "jobs") return html`<${Lost} />`;
   if (parts.length === 1) return html`<${Jobs} query=${query} />`;
@@ -133,7 +141,9 @@ function App() {
       <nav aria-label="Screens">
         <a href="#/" aria-current=${here("/")}>Overview</a>
         <a href="#/jobs" aria-current=${path === "/jobs/new" ? null : here("/jobs")}>Jobs</a>
-        <a href="#/jobs/new" aria-current=${path === "/jobs/new" ? here("/jobs") : null}>New job</a>
+        <a href="#/runs" aria-current=${here("/runs")}>Runs</a>
+        <a href="#/secrets" aria-current=${here("/secrets")}>Secrets</a>
+        <a class="wide-only" href="#/jobs/new" aria-current=${path === "/jobs/new" ? here("/jobs") : null}>New job</a>
       </nav>
       <span class="grow"></span>
       ${keyring.key() && html`<a class="key" href="#/key">${access === "read" ? "Read-only key" : "Key"}</a>`}
@@ -149,4 +159,4 @@ function App() {
 }
 
 if (keyring.key()) keyring.check().catch(() => undefined);
-render(html`<${App} />`, document.getElementById("app"));
+render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));

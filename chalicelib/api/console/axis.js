@@ -1,64 +1,63 @@
-// A time axis: what went wrong and what was sent on the left of now, what comes due on the right.
+// The time axis: a column for each hour, what ended on the left of now and what comes due on the right.
 
-import { moment, relative, whole } from "./format.js";
+import { OUTCOMES, words } from "./columns.js";
+import { moment } from "./format.js";
+import { useState } from "./preact-hooks.js";
+import { find, to } from "./state.js";
 import { html } from "./ui.js";
 
-export const SPANS = { "1h": 3_600_000, "24h": 86_400_000, "7d": 604_800_000 };
-export const SPAN_WORDS = { "1h": "1 hour", "24h": "24 hours", "7d": "7 days" };
+// The least height that can be seen, in per cent: what went wrong is never too small.
+const LEAST = { failed: 5, missed: 5, skipped: 2, succeeded: 2, due: 2 };
+const PARTS = [...OUTCOMES, "due"];
 
-// How wide a column of marks is, in pixels, and how many marks it shows.
-const COLUMN = 13;
-const HIGHEST = 5;
-
-/** Return the span that shows what comes next: a day, unless several are due within the hour. */
-export function fitting(times, now) {
-  const within = (span) => times.filter((time) => time >= now && time - now <= SPANS[span]).length;
-  if (within("1h") >= 3) return "1h";
-  return within("24h") || !within("7d") ? "24h" : "7d";
-}
-
-/** Marks are `{at, kind, title, href}`; one outside the span is left out. */
-export function Axis({ marks, now, span, label }) {
-  const width = SPANS[span];
-  // Even, so that no column stands on both sides of now.
-  const count = 2 * Math.floor(Math.min(innerWidth - 32, 1180) / (2 * COLUMN));
-  const columns = new Map();
-  for (const mark of [...marks].sort((a, b) => a.at - b.at)) {
-    const place = (mark.at - now + width) / (2 * width);
-    if (place < 0 || place > 1) continue;
-    const column = Math.min(Math.floor(place * count), count - 1);
-    columns.set(column, [...(columns.get(column) || []), mark]);
-  }
+/** Draw columns, as `columns` makes them. Arrow keys go from one to the next. */
+export function Axis({ columns, now, label }) {
+  const middle = columns.length / 2;
+  const [chosen, choose] = useState(middle - 1);
+  const highest = Math.max(1, ...columns.map(sum));
+  const step = (event) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const next = chosen + (by ?? 0);
+    if (!by || next < 0 || next >= columns.length) return;
+    event.preventDefault();
+    choose(next);
+    find(`[data-column="${next}"]`, event.currentTarget)?.focus();
+  };
   return html`<figure class="axis">
-    <figcaption class="unseen">${label}</figcaption>
-    <div class="marks" aria-hidden="true">
-      ${[...columns].map(
-        ([
+    <figcaption class="unseen">${label} Arrow keys go through the columns.</figcaption>
+    <div class="bars-of" role="group" aria-label=${label} onKeyDown=${step}>
+      <span class="highest" aria-hidden="true">${highest}</span>
+      ${columns.map(
+        (
           column,
-          found,
-        ]) => html`<div class="column" key=${column} style=${{ left: `${((column + 0.5) / count) * 100}%` }}>
-          ${found.length > HIGHEST && html`<span class="more">${found.length}</span>`}
-          ${found
-            .slice(0, HIGHEST)
-            .map(
-              (mark) =>
-                html`<a tabindex="-1" class="mark ${mark.kind}" href=${mark.href} title=${mark.title}></a>`,
-            )}
-        </div>`,
+          place,
+        ) => html`<a key=${place} class="column ${column.isAhead ? "is-ahead" : ""} ${column.isKnown ? "" : "is-unknown"}"
+          data-column=${place} tabindex=${place === chosen ? 0 : -1} onFocus=${() => choose(place)}
+          href=${hrefOf(column)} aria-label=${named(column, now)} title=${named(column, now)}>
+          ${PARTS.map((name) => column[name] > 0 && html`<i class=${name} style=${{ height: `${Math.max((column[name] / highest) * 100, LEAST[name])}%` }}></i>`)}
+        </a>`,
       )}
-      <div class="now"></div>
     </div>
     <div class="ticks" aria-hidden="true">
-      ${[-1, -0.5, 0, 0.5, 1].map((part) => {
-        const at = new Date(now + part * width);
-        const words = part === 0 ? "now" : moment(at, now).replace(/(:\d\d):\d\d$/, "$1");
-        return html`<span title=${whole(at)} class=${part === 0 ? "is-now" : ""}>${words}</span>`;
+      ${[0, 0.25, 0.5, 0.75, 1].map((part) => {
+        const at = columns[Math.min(Math.round(part * columns.length), columns.length - 1)];
+        const words = part === 0.5 ? "now" : moment(part === 1 ? at.to : at.from, now);
+        return html`<span class=${part === 0.5 ? "is-now" : ""}>${words}</span>`;
       })}
     </div>
   </figure>`;
 }
 
-/** Say when a mark is or was. */
-export function when(iso, now) {
-  return `${moment(iso, now)}, ${relative(iso, now)}`;
+function sum(column) {
+  return PARTS.reduce((all, name) => all + column[name], 0);
+}
+
+function hrefOf({ isAhead, from, to: end }) {
+  const iso = (at) => new Date(at).toISOString().replace(".000", "");
+  if (isAhead) return to("/jobs", { sort: "next_run_time" });
+  return to("/runs", { status: "any", since: iso(from), until: iso(end) });
+}
+
+function named(column, now) {
+  return `${moment(column.from, now)} to ${moment(column.to, now)}: ${words(column)}`;
 }

@@ -82,6 +82,7 @@ export function duration(ms) {
 }
 
 function span(ms, most = 2) {
+  /** @type {[string, number][]} */
   const units = [
     ["d", 86_400],
     ["h", 3600],
@@ -100,100 +101,16 @@ function span(ms, most = 2) {
   return parts.join(" ");
 }
 
-/** Return how far an instant is from now: "in 3 min 5 s", "2 h ago", the past in one unit. */
-export function relative(iso, now) {
-  const ms = new Date(iso) - now;
-  if (Math.abs(ms) < 1000) return "now";
-  return ms > 0 ? `in ${span(ms)}` : `${span(-ms, 1)} ago`;
-}
-
-const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-const MONTHS =
-  "January February March April May June July August September October November December".split(
-    " ",
-  );
-const MACROS = {
-  "@hourly": "0 * * * *",
-  "@daily": "0 0 * * *",
-  "@midnight": "0 0 * * *",
-  "@weekly": "0 0 * * 0",
-  "@monthly": "0 0 1 * *",
-  "@yearly": "0 0 1 1 *",
-  "@annually": "0 0 1 1 *",
-};
-
-/** Return a cron expression in words; null for one that has no short words, to be shown itself. */
-export function cronWords(cron) {
-  const text = cron.trim().toLowerCase();
-  const fields = (MACROS[text] || text).split(/\s+/);
-  if (fields.length !== 5) return null;
-  const [minute, hour, dayOfMonth, month, dayOfWeek] = fields;
-  const days = dayWords(dayOfMonth, month, dayOfWeek);
-  const times = days === null ? null : timeWords(minute, hour, days === "");
-  return times === null ? null : [days, times].filter(Boolean).join(" ");
-}
-
-function numbers(field, names = []) {
-  const read = (word) => {
-    const named = names.findIndex((name) => name.slice(0, 3).toLowerCase() === word);
-    return named >= 0 ? named : /^\d+$/.test(word) ? Number(word) : Number.NaN;
-  };
-  const found = field.split(",").map(read);
-  return found.some(Number.isNaN) ? null : found;
-}
-
-function timeWords(minute, hour, daily) {
-  const step = /^\*\/(\d+)$/.exec(minute);
-  if (hour === "*" && (minute === "*" || (step && 60 % step[1] === 0))) {
-    const size = step ? Number(step[1]) : 1;
-    return size === 1 ? "every minute" : size === 60 ? "every hour" : `every ${size} minutes`;
-  }
-  const minutes = numbers(minute);
-  if (minutes === null) return null;
-  const past = minutes.map((each) => `:${pad(each)}`).join(", ");
-  const at = past === ":00" ? "" : ` at ${past}`;
-  if (hour === "*") return `every hour${at}`;
-  const steps = /^\*\/(\d+)$/.exec(hour);
-  if (steps && 24 % steps[1] === 0 && Number(steps[1]) > 1) return `every ${steps[1]} hours${at}`;
-  const hours = numbers(hour);
-  if (hours === null || hours.length * minutes.length > 4) return null;
-  const times = hours.flatMap((each) => minutes.map((other) => `${pad(each)}:${pad(other)}`));
-  return `${daily ? "daily " : ""}at ${times.sort().join(", ")}`;
-}
-
-function dayWords(dayOfMonth, month, dayOfWeek) {
-  const monthly = numbers(dayOfMonth);
-  if (dayOfMonth === "*" && month === "*") {
-    if (dayOfWeek === "*") return "";
-    if (dayOfWeek === "1-5" || dayOfWeek === "mon-fri") return "weekdays";
-    const found = numbers(dayOfWeek, DAYS);
-    if (found === null || found.some((each) => each > 7)) return null;
-    const weekly = found.map((each) => each % 7);
-    if (weekly.length === 2 && weekly.includes(0) && weekly.includes(6)) return "weekends";
-    if (weekly.length === 1) return `${DAYS[weekly[0]]}s`;
-    return weekly.map((each) => DAYS[each].slice(0, 3)).join(", ");
-  }
-  if (dayOfWeek !== "*" || monthly === null || monthly.length > 3) return null;
-  if (month === "*") return `on day ${monthly.join(", ")} of each month`;
-  const months = numbers(month, ["", ...MONTHS]);
-  if (months === null || months.length > 1 || monthly.length > 1) return null;
-  return `every year on ${monthly[0]} ${MONTHS[months[0] - 1]}`;
-}
-
-function pad(number) {
-  return String(number).padStart(2, "0");
-}
-
 /** Return the last part of a zone's name: Berlin. */
 export function city(zone) {
   return zone.split("/").pop().replaceAll("_", " ");
 }
 
-/** Return a job's schedule in words. */
-export function scheduleWords(trigger, now) {
-  if (trigger.type !== "cron") return `once, ${moment(trigger.fields.date, now)}`;
-  const { cron, timezone } = trigger.fields;
-  return `${cronWords(cron) || cron}, ${city(timezone)}`;
+/** Return how far an instant is from now: "in 3 min 5 s", "2 h ago", the past in one unit. */
+export function relative(iso, now) {
+  const ms = new Date(iso).getTime() - now;
+  if (Math.abs(ms) < 1000) return "now";
+  return ms > 0 ? `in ${span(ms)}` : `${span(-ms, 1)} ago`;
 }
 
 function capital(text) {
@@ -204,12 +121,18 @@ function answered(attempt) {
   return capital(attempt.error || `the attempt ended as ${attempt.outcome.replaceAll("_", " ")}`);
 }
 
-/** Say in one sentence how a run ended or where it stands. */
-export function why(run, now) {
+/**
+ * Say in one sentence how a run ended or where it stands.
+ *
+ * @param {Run} run
+ * @param {number} now
+ * @param {Job | null} [job] if it is at hand, the sentence says what it allows
+ */
+export function why(run, now, job = null) {
   const last = run.attempts.at(-1);
   switch (run.status) {
     case "missed":
-      return missed(run, now);
+      return missed(run, now, job);
     case "skipped":
       return run.reason === "overlap"
         ? "Skipped: its previous run was not finished when it came due."
@@ -229,16 +152,18 @@ export function why(run, now) {
   }
 }
 
-function missed(run, now) {
+function missed(run, now, job) {
   const { missed_count: count, last_scheduled_time: until } = run;
   if (count > 1) {
     const [from, to] = [moment(run.scheduled_time, now), moment(until, now)];
     return `${count} occurrences from ${from} to ${to} were noticed too late to be sent.`;
   }
-  const late = run.finished_at ? new Date(run.finished_at) - new Date(run.scheduled_time) : 0;
+  const late = run.finished_at ? Date.parse(run.finished_at) - Date.parse(run.scheduled_time) : 0;
   const noticed =
     late > 0 ? `noticed ${span(late)} after its due time` : "noticed after its due time";
-  return `Not sent: it was ${noticed}, later than the job allows.`;
+  const grace = job?.misfire_grace;
+  const allowed = grace ? `its misfire grace of ${span(grace * 1000)} allows` : "the job allows";
+  return `Not sent: it was ${noticed}, later than ${allowed}.`;
 }
 
 function failed(run, last) {
@@ -251,23 +176,6 @@ function failed(run, last) {
     return `${answered(last)}${count > 1 ? ` at the last of ${count} attempts` : ""}.`;
   }
   return `${answered(last)}; that is not retried.`;
-}
-
-function quoted(text) {
-  return `'${text.replaceAll("'", "'\\''")}'`;
-}
-
-/** Return a curl command for a request; a body that is no text is sent as JSON. */
-export function curl({ url, method, headers, body }) {
-  const lines = [`curl -sS -X ${method} ${quoted(url)}`];
-  const named = Object.keys(headers).some((name) => name.toLowerCase() === "content-type");
-  const isText = typeof body === "string";
-  const sent = body === null || body === undefined ? null : isText ? body : JSON.stringify(body);
-  if (sent !== null && !isText && !named) lines.push("-H 'Content-Type: application/json'");
-  for (const [name, value] of Object.entries(headers))
-    lines.push(`-H ${quoted(`${name}: ${value}`)}`);
-  if (sent !== null) lines.push(`--data-raw ${quoted(sent)}`);
-  return lines.join(" \\\n  ");
 }
 
 /** Lay out bytes in base64 as a hex dump. */

@@ -1,10 +1,12 @@
 // One job: what it sends and when, its runs, and what can be done to it.
 
 import { call, get, path, post } from "./api.js";
-import { curl, duration, moment, scheduleWords, why } from "./format.js";
+import { curl } from "./curl.js";
+import { duration, whole, why } from "./format.js";
 import { Labels, Next } from "./jobs.js";
 import { useState } from "./preact-hooks.js";
 import { Attempts } from "./run.js";
+import { scheduleWords } from "./schedule.js";
 import { refreshAll, to, useAnswer, useNow } from "./state.js";
 import {
   Block,
@@ -160,7 +162,7 @@ function Run({ job, run, isOpen, status, now }) {
       <span class="name"><${Time} of=${run.scheduled_time} now=${now} /> ${run.cause === "manual" && html`<span class="label">by hand</span>`}</span>
       <span class="at"><${Relative} of=${run.scheduled_time} now=${now} /></span>
       <span class="why">
-        ${run.status !== "succeeded" && html`<${Text} of=${why(run, now)} />${" "}`}
+        ${run.status !== "succeeded" && html`<${Text} of=${why(run, now, job)} />${" "}`}
         <span class="note">
           ${run.lateness_ms !== null && `Sent ${run.lateness_ms < 1 ? "on time" : `${duration(run.lateness_ms)} late`}`}
           ${run.attempts.length > 1 && `, ${run.attempts.length} attempts`}
@@ -197,7 +199,7 @@ function Fields({ job, now }) {
     Trigger:
       trigger.type === "cron"
         ? html`<code>${trigger.fields.cron}</code> ${trigger.fields.timezone}`
-        : moment(trigger.fields.date, now),
+        : whole(trigger.fields.date),
     Timeout: `${job.timeout} s for each attempt`,
     Retry:
       retry.max_attempts === 1

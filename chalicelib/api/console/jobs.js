@@ -1,9 +1,21 @@
 // The list of jobs.
 
 import { call, get, path, post } from "./api.js";
-import { city, elsewhere, moment, scheduleWords, ZONE } from "./format.js";
-import { useEffect, useRef, useState } from "./preact-hooks.js";
-import { address, refreshAll, replace, to, useAnswer, useNow } from "./state.js";
+import { LabelFilter, Pages, useLater } from "./filters.js";
+import { city, elsewhere, moment, ZONE } from "./format.js";
+import { useState } from "./preact-hooks.js";
+import { scheduleWords } from "./schedule.js";
+import {
+  address,
+  EVERY,
+  RARELY,
+  refreshAll,
+  replace,
+  SELDOM,
+  to,
+  useAnswer,
+  useNow,
+} from "./state.js";
 import {
   Change,
   ChangeLink,
@@ -20,21 +32,25 @@ import {
 } from "./ui.js";
 
 const PAGE = "50";
+// How many empty pages in a row are read, of 1,000 jobs each.
+const PAGES = 10;
+const FILTERS = ["status", "name", "label", "sort", "cursor"];
 const STATUSES = ["active", "paused", "completed", "failed"];
+const SORTED = { "": true, active: true };
 // How many jobs are changed at once when many were selected.
 const AT_ONCE = 4;
 
 /** Show the jobs, with filters that the address holds. */
 export function Jobs({ query }) {
   const now = useNow();
-  const filters = Object.fromEntries(
-    ["status", "name", "label", "cursor"].map((name) => [name, query.get(name) || ""]),
-  );
-  const question = path("/jobs", { limit: PAGE, ...filters });
-  const { data, error, at, isLoading } = useAnswer(question, (signal) => get(question, signal));
+  const filters = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) || ""]));
+  const question = path("/jobs", { limit: PAGE, include: "recent_runs", ...filters });
+  const isFiltered = Boolean(filters.status || filters.name || filters.label);
+  const { data, error, at, isLoading } = useAnswer(question, (signal) => found(filters, signal), {
+    every: (answer) => (!isFiltered ? EVERY : answer?.pages === 1 ? SELDOM : RARELY),
+  });
   const [selected, select] = useState(new Map());
   const jobs = data?.data ?? [];
-  const isFiltered = Boolean(filters.status || filters.name || filters.label);
   return html`
     <div class="title">
       <${Heading} title="Jobs" />
@@ -51,55 +67,60 @@ export function Jobs({ query }) {
           : data &&
             html`<${Nothing} isFiltered=${isFiltered} next=${data.next} isFirst=${!filters.cursor} />`
     }
-    <${Pages} filters=${filters} next=${data?.next} />
+    <${Pages} of="jobs" path="/jobs" filters=${filters} next=${data?.next} />
   `;
+}
+
+/**
+ * Ask for a page of jobs: a filtered one may be empty though there are more, and leads on. Returns
+ * how many pages were read, too.
+ */
+async function found(filters, signal) {
+  let cursor = filters.cursor;
+  for (let pages = 1; ; pages += 1) {
+    const question = path("/jobs", { limit: PAGE, include: "recent_runs", ...filters, cursor });
+    const { data, next } = await get(question, signal);
+    if (data.length || !next || pages === PAGES) return { data, next, pages };
+    cursor = next;
+  }
 }
 
 function Filters({ filters }) {
   const [name, setName] = useState(filters.name);
-  const [label, setLabel] = useState(filters.label);
-  const [why, setWhy] = useState("");
-  const timer = useRef(null);
-  useEffect(() => () => clearTimeout(timer.current), []);
-  function change(changes) {
-    const query = address().query;
-    const old = Object.fromEntries(
-      ["status", "name", "label"].map((each) => [each, query.get(each)]),
-    );
-    replace(to("/jobs", { ...old, ...changes }));
-  }
-  function later(changes) {
-    clearTimeout(timer.current);
-    timer.current = setTimeout(() => change(changes), 250);
-  }
-  function typeLabel(text) {
-    setLabel(text);
-    const isWhole = text === "" || text.indexOf(":") > 0;
-    setWhy(isWhole ? "" : "Give key:value.");
-    if (isWhole) later({ label: text });
-  }
+  const change = (changes) => {
+    const { query } = address();
+    const old = Object.fromEntries(FILTERS.map((each) => [each, query.get(each)]));
+    replace(to("/jobs", { ...old, cursor: "", ...changes }));
+  };
+  const later = useLater((text) => change({ name: text }));
+  const type = (event) => {
+    setName(event.target.value);
+    later(event.target.value);
+  };
+  // Only active jobs are due: the API sorts no others by it.
+  const pick = (status) => change(status in SORTED ? { status } : { status, sort: "" });
+  const order = (sort) =>
+    change(sort && !(filters.status in SORTED) ? { sort, status: "" } : { sort });
   return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
     <label>
       <span class="unseen">Name begins with</span>
-      <input type="search" placeholder="Name begins with…" value=${name}
-        onInput=${(event) => {
-          setName(event.target.value);
-          later({ name: event.target.value });
-        }} />
+      <input type="search" placeholder="Name begins with…" value=${name} onInput=${type} />
     </label>
     <label>
       <span class="unseen">Status</span>
-      <select value=${filters.status} onChange=${(event) => change({ status: event.target.value })}>
+      <select value=${filters.status} onChange=${(event) => pick(event.target.value)}>
         <option value="">Any status</option>
         ${STATUSES.map((status) => html`<option value=${status}>${status}</option>`)}
       </select>
     </label>
+    <${LabelFilter} value=${filters.label} onChange=${(label) => change({ label })} />
     <label>
-      <span class="unseen">Label, as key:value</span>
-      <input type="text" placeholder="Label key:value" value=${label} aria-invalid=${why ? "true" : null} title=${why}
-        onInput=${(event) => typeLabel(event.target.value)} />
+      <span class="unseen">Order</span>
+      <select value=${filters.sort} onChange=${(event) => order(event.target.value)}>
+        <option value="">Newest first</option>
+        <option value="next_run_time">Next run first</option>
+      </select>
     </label>
-    ${why && html`<span class="error">${why}</span>`}
   </form>`;
 }
 
@@ -134,6 +155,7 @@ function Selection({ jobs, selected, select }) {
 /** Do something to each job, a few at once. Returns why it was refused, of those that were. */
 async function forEach(jobs, act) {
   const rest = [...jobs];
+  /** @type {string[]} */
   const failures = [];
   async function worker() {
     for (let job = rest.shift(); job; job = rest.shift()) {
@@ -164,7 +186,7 @@ function Table({ jobs, now, selected, select }) {
         <th role="columnheader">Status</th>
         <th role="columnheader">Schedule</th>
         <th role="columnheader">Next run</th>
-        <th role="columnheader">Last result</th>
+        <th role="columnheader">Last runs</th>
       </tr>
     </thead>
     <tbody role="rowgroup">
@@ -208,10 +230,21 @@ export function Next({ job, now }) {
 }
 
 function Last({ job, now }) {
-  const { result } = job;
-  if (!result) return html`<span class="note">none yet</span>`;
-  return html`<a href=${to(`/jobs/${job.id}/runs/${result.run_id}`)}><${Status} of=${result.status} word=${result.status_code ? `${result.status} ${result.status_code}` : result.status} /></a>${" "}
-    <span class="note"><${Relative} of=${result.finished_at} now=${now} /></span>`;
+  const { result, recent_runs: runs = [] } = job;
+  return html`<${Ticks} runs=${runs} />
+    ${result && html`<a href=${to(`/jobs/${job.id}/runs/${result.run_id}`)}><${Status} of=${result.status} word=${result.status_code ? html`<span class="unseen">${result.status} </span>${result.status_code}` : result.status} /></a>${" "}<span class="note"><${Relative} of=${result.finished_at} now=${now} /></span>`}
+    ${!result && !runs.length && html`<span class="note">none yet</span>`}`;
+}
+
+/** How the last runs ended, the newest on the right. */
+export function Ticks({ runs }) {
+  if (!runs.length) return null;
+  const counts = Object.entries(Object.groupBy(runs, (status) => status));
+  const said = counts.map(([status, found]) => `${found?.length} ${status}`).join(", ");
+  const label = `Last ${runs.length === 1 ? "run" : `${runs.length} runs`}: ${said}; the newest ${runs[0]}`;
+  return html`<span class="run-ticks" role="img" aria-label=${label} title=${label}>
+    ${[...runs].reverse().map((status) => html`<i class=${status}></i>`)}
+  </span>`;
 }
 
 function Nothing({ isFiltered, next, isFirst }) {
@@ -222,12 +255,4 @@ function Nothing({ isFiltered, next, isFirst }) {
   if (!isFirst)
     return html`<p class="empty">There are no more jobs. <a href="#/jobs">Back to the newest</a></p>`;
   return html`<p class="empty">There are no jobs yet. <a href=${to("/jobs/new", { first: "1" })}>Register the first one</a></p>`;
-}
-
-function Pages({ filters, next }) {
-  if (!next && !filters.cursor) return null;
-  return html`<nav class="pages" aria-label="Pages">
-    ${filters.cursor && html`<a class="button" href=${to("/jobs", { ...filters, cursor: "" })}>Newest</a>`}
-    ${next && html`<a class="button" href=${to("/jobs", { ...filters, cursor: next })}>Older jobs</a>`}
-  </nav>`;
 }

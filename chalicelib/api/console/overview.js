@@ -1,10 +1,13 @@
 // The first screen: what went wrong, and what comes next.
 
-import { get, path, url } from "./api.js";
-import { Axis, fitting, SPAN_WORDS, SPANS, when } from "./axis.js";
-import { relative, scheduleWords, why } from "./format.js";
-import { useState } from "./preact-hooks.js";
-import { to, useAnswer, useNow } from "./state.js";
+import { get, path, now as serverTime, url } from "./api.js";
+import { Axis } from "./axis.js";
+import { beginning, columns, SPANS, total } from "./columns.js";
+import { duration, relative } from "./format.js";
+import { useRef, useState } from "./preact-hooks.js";
+import { RunList } from "./runs.js";
+import { scheduleWords } from "./schedule.js";
+import { EVERY, RARELY, SELDOM, to, useAnswer, useNow } from "./state.js";
 import {
   Block,
   ChangeLink,
@@ -20,191 +23,189 @@ import {
 
 // A job this long past its due time is overdue; sooner it may be on its way.
 const LATE = 15_000;
-const DAY = 86_400_000;
 const SHOWN = 20;
+const DUE = 10;
+// How long after a job was due it is asked what is due next, in milliseconds.
+const AFTER = 2000;
+// How many pages of occurrences are read for the axis: of more, it shows that they are not counted.
+const PAGES = 3;
 
 /** Show what went wrong last, what comes due, and what does not run. */
 export function Overview({ query }) {
   const now = useNow();
   const [size, setSize] = useState(SHOWN);
-  const jobs = useAnswer("jobs", (signal) => get("/jobs", signal));
+  const span = SPANS[query.get("span")] ? query.get("span") : "24h";
+  const ended = useAnswer(`ended ${span}`, (signal) => endedIn(span, now, signal), {
+    every: SELDOM,
+  });
+  const ahead = useAnswer(`ahead ${span}`, (signal) => upcoming(span, signal), { every: RARELY });
+  const due = useAnswer(
+    "due",
+    (signal) => get(path("/jobs", { sort: "next_run_time", limit: String(SHOWN) }), signal),
+    { every: untilNext },
+  );
+  const paused = useAnswer(
+    "paused",
+    (signal) => get(path("/jobs", { status: "paused", limit: String(DUE) }), signal),
+    { every: RARELY },
+  );
   const wrong = useAnswer(`wrong ${size}`, (signal) =>
     get(path("/runs", { limit: String(size) }), signal),
   );
-  const error = jobs.error || wrong.error;
-  if (!jobs.data || (!wrong.data && size === SHOWN)) {
-    return html`<${Heading} title="Overview" />
-      ${error ? html`<${Failure} error=${error} />` : html`<${Loading} rows=${6} />`}`;
+  const refused = [wrong, due, ended, ahead, paused].find(({ error }) => error);
+  // What was drawn last stays until another span is there.
+  const drawn = useRef(/** @type {any} */ (null));
+  if (ended.data) {
+    drawn.current = { span, ended: ended.data, ahead: ahead.data ?? { times: [], until: now } };
   }
-  const all = jobs.data.data;
+  if (!drawn.current || !due.data || (!wrong.data && size === SHOWN)) {
+    return html`<${Heading} title="Overview" />
+      ${refused ? html`<${Failure} error=${refused.error} />` : html`<${Loading} rows=${6} />`}`;
+  }
+  const jobs = due.data.data;
   const runs = wrong.data?.data ?? [];
-  if (all.length === 0 && runs.length === 0) return html`<${First} />`;
-  const facts = sorted(all, now);
-  const names = new Map(all.map((job) => [job.id, job.name]));
+  const found = columns(drawn.current.span, now, drawn.current.ended.counted, drawn.current.ahead);
+  const held = paused.data?.data ?? [];
+  const isNothing = !jobs.length && !runs.length && !held.length;
+  if (isNothing && !found.some(({ succeeded }) => succeeded)) return html`<${First} />`;
+  const overdue = jobs.filter((job) => Date.parse(job.next_run_time) < now - LATE);
+  const next = jobs.filter((job) => !overdue.includes(job));
   return html`
-    <${Verdict} runs=${runs} facts=${facts} now=${now} hasMore=${Boolean(wrong.data?.next)} />
-    <${Failure} error=${error} stale=${jobs.at} now=${now} />
-    <${Line} facts=${facts} runs=${runs} all=${all} names=${names} now=${now} query=${query} />
+    <${Verdict} ended=${drawn.current.ended} span=${drawn.current.span} sum=${total(found)} overdue=${overdue} next=${next[0]} now=${now} />
+    <${Failure} error=${refused?.error} stale=${refused?.at} now=${now} />
+    <${Line} columns=${found} span=${drawn.current.span} now=${now} />
     <div class="columns">
       <section aria-labelledby="wrong">
-        <h2 id="wrong">Went wrong</h2>
-        <${Wrong} runs=${runs} names=${names} now=${now} isPartial=${Boolean(jobs.data.next)} />
+        <div class="title"><h2 id="wrong">Went wrong</h2><a href=${to("/runs", { status: "any" })}>All runs</a></div>
         ${
-          wrong.data?.next &&
-          size < 100 &&
-          html`<p><button type="button" onClick=${() => setSize(100)}>Show more</button></p>`
+          runs.length
+            ? html`<${RunList} runs=${runs} now=${now} />`
+            : html`<p class="empty"><${Status} of="succeeded" word="" /> No run has failed or was missed.</p>`
         }
+        ${wrong.data?.next && size < 100 && html`<p><button type="button" onClick=${() => setSize(100)}>Show more</button></p>`}
       </section>
       <div>
+        ${overdue.length > 0 && html`<${Due} title="Overdue" jobs=${overdue} now=${now} kind="overdue" />`}
         ${
-          facts.overdue.length > 0 &&
-          html`<section aria-labelledby="overdue">
-          <h2 id="overdue">Overdue</h2>
-          <${Due} jobs=${facts.overdue} now=${now} kind="overdue" />
-        </section>`
+          next.length
+            ? html`<${Due} title="Due next" jobs=${next.slice(0, DUE)} now=${now} kind="active" more=${to("/jobs", { sort: "next_run_time" })} />`
+            : html`<section><h2>Due next</h2><p class="empty">Nothing is due. <a href="#/jobs/new">Register a job</a>, or resume one.</p></section>`
         }
-        <section aria-labelledby="due">
-          <h2 id="due">Due next</h2>
-          ${
-            facts.next.length
-              ? html`<${Due} jobs=${facts.next.slice(0, 10)} now=${now} kind="active" />`
-              : html`<p class="empty">Nothing is due. <a href="#/jobs/new">Register a job</a>, or resume one.</p>`
-          }
-        </section>
-        ${
-          facts.paused.length > 0 &&
-          html`<section aria-labelledby="paused">
-          <h2 id="paused">Paused</h2>
-          <${Due} jobs=${facts.paused.slice(0, 10)} now=${now} kind="paused" />
-          ${facts.paused.length > 10 && html`<p><a href=${to("/jobs", { status: "paused" })}>All ${facts.paused.length}</a></p>`}
-        </section>`
-        }
+        ${held.length > 0 && html`<${Due} title="Paused" jobs=${held} now=${now} kind="paused" more=${paused.data?.next && to("/jobs", { status: "paused" })} />`}
       </div>
     </div>
-    ${jobs.data.next && html`<p class="note">There are more jobs than one answer holds: this shows the ${all.length} newest.</p>`}
   `;
 }
 
-function sorted(all, now) {
-  const due = all
-    .filter((job) => job.next_run_time)
-    .sort((a, b) => new Date(a.next_run_time) - new Date(b.next_run_time));
-  const isOverdue = (job) => new Date(job.next_run_time) < now - LATE;
-  return {
-    overdue: due.filter(isOverdue),
-    next: due.filter((job) => !isOverdue(job)),
-    paused: all.filter((job) => job.status === "paused"),
-    active: all.filter((job) => job.status === "active").length,
-  };
+/** Ask for what is due when the next job has run, but not more often than for anything else. */
+function untilNext(answer) {
+  const [first] = answer?.data ?? [];
+  const wait = first ? Date.parse(first.next_run_time) - serverTime() + AFTER : SELDOM;
+  return Math.min(SELDOM, Math.max(EVERY, wait));
 }
 
-function Verdict({ runs, facts, now, hasMore }) {
-  const recent = runs.filter((run) => now - new Date(run.finished_at ?? run.scheduled_time) < DAY);
-  const failed = recent.filter((run) => run.status === "failed").length;
-  const missed = recent.length - failed;
-  const atLeast = hasMore && recent.length === runs.length ? "at least " : "";
+/** Return what ended before now, and whether all of it is counted. */
+async function endedIn(span, now, signal) {
+  const since = new Date(beginning(span, now)).toISOString();
+  if (span === "1h") {
+    const { data, next } = await get(path("/runs", { status: "any", since, limit: "100" }), signal);
+    const counted = data.map((run) => ({
+      at: Date.parse(run.finished_at ?? run.scheduled_time),
+      counts: { [run.status]: 1 },
+    }));
+    return { counted, isWhole: !next, lateness: null };
+  }
+  /** @type {Answer<Hours>} */
+  const { data } = await get(path("/runs/hours", { since }), signal);
+  const counted = data.hours.map((counts) => ({ at: Date.parse(counts.hour), counts }));
+  return { counted, isWhole: data.complete, lateness: data.total.lateness_ms };
+}
+
+/** Return the times of the occurrences to come, and until when these are all. */
+async function upcoming(span, signal) {
+  const times = [];
+  let cursor = "";
+  for (let page = 0; page < PAGES; page += 1) {
+    const question = path("/upcoming", { hours: String(SPANS[span].hours), limit: "100", cursor });
+    /** @type {Answer<Upcoming>} */
+    const { data, next } = await get(question, signal);
+    times.push(...data.occurrences.map((each) => Date.parse(each.scheduled_time)));
+    if (!next) return { times, until: Date.parse(data.complete_until) };
+    cursor = next;
+  }
+  return { times, until: times.at(-1) };
+}
+
+function Verdict({ ended, span, sum, overdue, next, now }) {
+  const { failed, missed, succeeded } = sum;
   const parts = [
     failed && `${failed} ${failed === 1 ? "run" : "runs"} failed`,
     missed && `${missed} ${missed === 1 ? "run was" : "runs were"} missed`,
   ].filter(Boolean);
-  const next = facts.next[0];
+  const atLeast = ended.isWhole ? "" : "at least ";
+  const { lateness } = ended;
   return html`<${Heading} title="Overview">
       ${
         parts.length
-          ? html`<${Status} of=${failed ? "failed" : "missed"} word="" /> ${atLeast}${parts.join(" and ")} in the last 24 hours`
-          : facts.overdue.length
-            ? html`<${Status} of="overdue" word="" /> ${facts.overdue.length} overdue`
-            : html`<${Status} of="succeeded" word="" /> Nothing went wrong in the last 24 hours`
+          ? html`<${Status} of=${failed ? "failed" : "missed"} word="" /> ${atLeast}${parts.join(" and ")} in the last ${SPANS[span].words}`
+          : overdue.length
+            ? html`<${Status} of="overdue" word="" /> ${overdue.length} overdue`
+            : html`<${Status} of="succeeded" word="" /> Nothing went wrong in the last ${SPANS[span].words}`
       }
     <//>
     <p class="facts">
-      <a href=${to("/jobs", { status: "active" })}><b>${facts.active}</b> active</a>
-      <a href=${to("/jobs", { status: "paused" })}><b>${facts.paused.length}</b> paused</a>
-      <span class=${facts.overdue.length ? "is-late" : ""}><b>${facts.overdue.length}</b> overdue</span>
+      <span><b>${succeeded.toLocaleString("en")}</b> succeeded</span>
+      ${lateness && html`<span title="p50 and p99 of how late runs that succeeded were sent">half within <b>${duration(lateness.p50)}</b> of their time, 99 % within <b>${duration(lateness.p99)}</b></span>`}
+      ${overdue.length > 0 && html`<span class="is-late"><b>${overdue.length}</b> overdue</span>`}
       ${next && html`<span>next: <a href=${to(`/jobs/${next.id}`)}><${Text} of=${next.name} /></a>${" "}<b>${relative(next.next_run_time, now)}</b></span>`}
     </p>`;
 }
 
-function Line({ facts, runs, all, names, now, query }) {
-  const ahead = [...facts.overdue, ...facts.next];
-  const times = ahead.map((job) => new Date(job.next_run_time).getTime());
-  const span = SPANS[query.get("span")] ? query.get("span") : fitting(times, now);
-  const wrong = new Set(runs.map((run) => run.id));
-  const marks = [
-    ...runs.map((run) => ({
-      at: new Date(run.scheduled_time).getTime(),
-      kind: run.status,
-      title: `${names.get(run.job_id) || run.job_id}: ${why(run, now)} ${when(run.scheduled_time, now)}`,
-      href: to(`/jobs/${run.job_id}/runs/${run.id}`),
-    })),
-    ...all
-      .filter((job) => job.result && !wrong.has(job.result.run_id))
-      .map((job) => ({
-        at: new Date(job.result.scheduled_time).getTime(),
-        kind: job.result.status,
-        title: `${job.name}: last ${job.result.status}, ${when(job.result.scheduled_time, now)}`,
-        href: to(`/jobs/${job.id}/runs/${job.result.run_id}`),
-      })),
-    ...ahead.map((job, place) => ({
-      at: times[place],
-      kind: place < facts.overdue.length ? "overdue" : "due",
-      title: `${job.name}: due ${when(job.next_run_time, now)}`,
-      href: to(`/jobs/${job.id}`),
-    })),
-  ];
-  const inSpan = times.filter((time) => time - now <= SPANS[span]).length;
-  const label = `${SPAN_WORDS[span]} before and after now: ${runs.length} runs went wrong, ${inSpan} jobs come due. The lists below name them.`;
+function Line({ columns: found, span, now }) {
+  const { failed, missed, skipped, succeeded, due } = total(found);
+  const label = `The ${SPANS[span].words} before now: ${succeeded} runs succeeded, ${failed} failed, ${missed} were missed, ${skipped} skipped. After it: ${due} due.`;
   return html`<section class="line" aria-label="Time axis">
     <div class="legend">
-      <span><i class="mark failed"></i>failed</span>
-      <span><i class="mark missed"></i>missed</span>
-      <span><i class="mark succeeded"></i>last success</span>
-      <span><i class="mark due"></i>next due</span>
+      ${["failed", "missed", "skipped", "succeeded", "due"].map((name) => html`<span><i class="swatch ${name}"></i>${name}</span>`)}
       <span class="grow"></span>
       <nav class="spans" aria-label="Span of the axis">
-        ${Object.keys(SPANS).map((name) => html`<a href=${to("/", { span: name })} aria-current=${name === span ? "true" : null} title=${SPAN_WORDS[name]}>${name}</a>`)}
+        ${Object.keys(SPANS).map((name) => html`<a href=${to("/", { span: name === "24h" ? "" : name })} aria-current=${name === span ? "true" : null} title=${SPANS[name].words}>${name}</a>`)}
       </nav>
     </div>
-    <${Axis} marks=${marks} now=${now} span=${span} label=${label} />
+    <${Axis} columns=${found} now=${now} label=${label} />
   </section>`;
 }
 
-function Wrong({ runs, names, now }) {
-  if (!runs.length)
-    return html`<p class="empty"><${Status} of="succeeded" word="" /> No run has failed or was missed.</p>`;
-  return html`<ul class="list">
-    ${runs.map((run) => {
-      const ended = run.finished_at ?? run.scheduled_time;
-      return html`<li key=${run.id} data-row>
-        <a class="row" data-main href=${to(`/jobs/${run.job_id}/runs/${run.id}`)}>
-          <${Status} of=${run.status} />
-          <span class="name"><${Text} of=${names.get(run.job_id) || run.job_id} /></span>
-          <span class="at"><${Relative} of=${ended} now=${now} /></span>
-          <span class="why"><${Text} of=${why(run, now)} /> <span class="note">Due <${Time} of=${run.scheduled_time} now=${now} />.</span></span>
-        </a>
-      </li>`;
-    })}
-  </ul>`;
+function Due({ title, jobs, now, kind, more = null }) {
+  const id = title.replace(" ", "-");
+  return html`<section aria-labelledby=${id}>
+    <div class="title"><h2 id=${id}>${title}</h2>${more && html`<a href=${more}>All</a>`}</div>
+    <ul class="list">
+      ${jobs.map(
+        (job) => html`<li key=${job.id} data-row>
+          <a class="row" data-main href=${to(`/jobs/${job.id}`)}>
+            <${Status} of=${kind} bare=${true} />
+            <span class="name"><${Text} of=${job.name} /></span>
+            <span class="at">${job.next_run_time ? html`<${Relative} of=${job.next_run_time} now=${now} />` : "paused"}</span>
+            <span class="why note">
+              <${Text} of=${scheduleWords(job.trigger, now)} />${job.next_run_time && job.trigger.type === "cron" && html` · <${Time} of=${job.next_run_time} now=${now} />`}
+            </span>
+          </a>
+        </li>`,
+      )}
+    </ul>
+  </section>`;
 }
 
-function Due({ jobs, now, kind }) {
-  return html`<ul class="list">
-    ${jobs.map(
-      (job) => html`<li key=${job.id} data-row>
-        <a class="row" data-main href=${to(`/jobs/${job.id}`)}>
-          <${Status} of=${kind} bare=${true} />
-          <span class="name"><${Text} of=${job.name} /></span>
-          <span class="at">${job.next_run_time ? html`<${Relative} of=${job.next_run_time} now=${now} />` : "paused"}</span>
-          <span class="why note">
-            <${Text} of=${scheduleWords(job.trigger, now)} />${job.next_run_time && job.trigger.type === "cron" && html` · <${Time} of=${job.next_run_time} now=${now} />`}
-          </span>
-        </a>
-      </li>`,
-    )}
-  </ul>`;
-}
-
+/** What stands there before the first job: a command to paste. Any job makes room for the overview. */
 function First() {
+  const now = useNow();
+  const { data } = useAnswer("first", (signal) => get(path("/jobs", { limit: "1" }), signal));
+  if (data?.data.length) {
+    const [job] = data.data;
+    return html`<${Heading} title="Overview">Nothing is due, and nothing has run yet<//>
+      <p>The newest job is <a href=${to(`/jobs/${job.id}`)}><${Text} of=${job.name} /></a>, <${Relative} of=${job.created_at} now=${now} />. <a href="#/jobs">All jobs</a></p>`;
+  }
   const job = {
     name: "My first job",
     request: { url: url("/health"), method: "GET" },

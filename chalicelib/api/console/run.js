@@ -19,7 +19,7 @@ export function Attempts({ job, run, now }) {
     <dl class="fields">
       <div><dt>Planned</dt><dd title=${whole(run.scheduled_time)}>${whole(run.scheduled_time, ZONE)}</dd></div>
       ${run.started_at && html`<div><dt>Sent</dt><dd>${exact(run.started_at)}${run.lateness_ms !== null && ` (${duration(run.lateness_ms)} after)`}</dd></div>`}
-      ${run.finished_at && html`<div><dt>Finished</dt><dd>${exact(run.finished_at)}</dd></div>`}
+      ${run.finished_at && html`<div><dt>${run.attempts.length ? "Finished" : "Recorded"}</dt><dd>${exact(run.finished_at)}</dd></div>`}
       ${run.next_attempt_at && html`<div><dt>Next attempt</dt><dd>${relative(run.next_attempt_at, now)}</dd></div>`}
       <div><dt>Run</dt><dd><code>${run.id}</code></dd></div>
     </dl>
@@ -27,7 +27,7 @@ export function Attempts({ job, run, now }) {
     ${!shown && !error && html`<${Loading} rows=${2} />`}
     ${shown && shown.attempts.length === 0 && html`<p class="empty">Nothing was sent.</p>`}
     ${shown && html`<${Bars} run=${shown} />`}
-    ${shown?.attempts.map((attempt) => html`<${Attempt} key=${attempt.number} attempt=${attempt} now=${now} isOnly=${shown.attempts.length === 1} />`)}
+    ${shown?.attempts.map((attempt, place) => html`<${Attempt} key=${attempt.number} attempt=${attempt} before=${shown.attempts[place - 1]} now=${now} isOnly=${shown.attempts.length === 1} />`)}
   </div>`;
 }
 
@@ -54,14 +54,20 @@ function Bars({ run }) {
   </div>`;
 }
 
-function Attempt({ attempt, now, isOnly }) {
+/** How long after the attempt before one was sent. */
+function gap(attempt, before) {
+  const ended = Date.parse(before.started_at) + before.duration_ms;
+  return `, ${duration(Math.max(0, Date.parse(attempt.started_at) - ended))} after attempt ${before.number}`;
+}
+
+function Attempt({ attempt, before, now, isOnly }) {
   const { response } = attempt;
   const outcome = attempt.outcome === "success" ? "succeeded" : "failed";
   return html`<section class="attempt" aria-label=${`Attempt ${attempt.number}`}>
     <p>
       <${Status} of=${outcome} word=${attempt.status_code ? String(attempt.status_code) : attempt.outcome.replaceAll("_", " ")} />
       ${!isOnly && html`<b>Attempt ${attempt.number}</b>`}
-      <span class="note"><${Time} of=${attempt.started_at} now=${now} />, ${duration(attempt.duration_ms)}</span>
+      <span class="note"><${Time} of=${attempt.started_at} now=${now} />, ${duration(attempt.duration_ms)}${before && gap(attempt, before)}</span>
       ${attempt.error && html`<span class="why"><${Text} of=${attempt.error} /></span>`}
     </p>
     ${response && html`<${Headers} of=${response.headers} /><${Body} of=${response} />`}

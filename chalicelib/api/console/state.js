@@ -11,6 +11,17 @@ function store(kind) {
   }
 }
 
+/**
+ * Return the first element within another that a selector names; null if there is none.
+ *
+ * @param {string} selector
+ * @param {ParentNode} [within]
+ * @returns {HTMLElement | null}
+ */
+export function find(selector, within = document) {
+  return within.querySelector(selector);
+}
+
 /** Read a text that the browser keeps; null if there is none. */
 export function kept(kind, name) {
   return store(kind)?.getItem(name) ?? null;
@@ -43,8 +54,9 @@ export function replace(href) {
 
 /** Return the address, and draw anew when it changes. */
 export function useAddress() {
-  const [, draw] = useReducer((count) => count + 1, 0);
+  const [, step] = useReducer((count) => count + 1, 0);
   useEffect(() => {
+    const draw = () => step(undefined);
     addEventListener("hashchange", draw);
     draw();
     return () => removeEventListener("hashchange", draw);
@@ -69,24 +81,46 @@ export function refreshAll() {
   for (const ask of askers) ask();
 }
 
+/**
+ * @template Data
+ * @typedef {{key: string | null, data: Data | null, error: any, at: number | null}} Asked
+ */
+
+/** @type {Asked<any>} */
+const NOTHING = { key: null, data: null, error: null, at: null };
+
 const LAPTOP = /^(localhost|127\.|\[::1\])/.test(location.hostname);
-const EVERY = LAPTOP ? 2000 : 10_000;
+/** How often to ask, in milliseconds. */
+export const EVERY = LAPTOP ? 2000 : 10_000;
+/** How often to ask for what reads much, in milliseconds. */
+export const SELDOM = LAPTOP ? 5000 : 60_000;
+/** How often to ask for what reads very much, in milliseconds. */
+export const RARELY = LAPTOP ? 10_000 : 600_000;
 
 /**
  * Ask the API, again every few seconds while the page is seen, and when something was changed.
  *
  * `ask(signal)` returns a promise; `key` names the question: when it changes the answer is dropped.
  * An error leaves the last answer in place.
+ *
+ * @template Data
+ * @param {string} key
+ * @param {(signal: AbortSignal) => Promise<Data>} ask
+ * @param {{once?: boolean, every?: number | ((answer: Data | null) => number)}} [options] after how
+ *   many milliseconds it is asked again; a function gets the last answer
  */
-export function useAnswer(key, ask, { once = false } = {}) {
-  const [state, set] = useState({ key: null, data: null, error: null, at: null });
+export function useAnswer(key, ask, { once = false, every = EVERY } = {}) {
+  const [state, set] = useState(/** @type {Asked<Data>} */ (NOTHING));
   const latest = useRef(ask);
   latest.current = ask;
   useEffect(() => {
     const abort = new AbortController();
-    let timer = null;
+    /** @type {number | undefined} */
+    let timer;
     let under = false;
     let again = false;
+    /** @type {Data | null} */
+    let answer = null;
     async function run() {
       clearTimeout(timer);
       if (under) {
@@ -97,6 +131,7 @@ export function useAnswer(key, ask, { once = false } = {}) {
       const began = performance.now();
       try {
         const data = await latest.current(abort.signal);
+        answer = data;
         if (!abort.signal.aborted) set({ key, data, error: null, at: now() });
       } catch (error) {
         if (!abort.signal.aborted) {
@@ -109,7 +144,8 @@ export function useAnswer(key, ask, { once = false } = {}) {
         again = false;
         run();
       } else if (!once) {
-        timer = setTimeout(tick, Math.max(EVERY, 10 * (performance.now() - began)));
+        const wanted = typeof every === "function" ? every(answer) : every;
+        timer = setTimeout(tick, Math.max(wanted, 10 * (performance.now() - began)));
       }
     }
     function tick() {
@@ -129,7 +165,7 @@ export function useAnswer(key, ask, { once = false } = {}) {
       document.removeEventListener("visibilitychange", seen);
     };
   }, [key]);
-  const current = state.key === key ? state : { data: null, error: null, at: null };
+  const current = state.key === key ? state : NOTHING;
   return { ...current, isLoading: current.data === null && current.error === null };
 }
 

@@ -4,7 +4,7 @@ import { moment, relative, whole, ZONE } from "./format.js";
 import htm from "./htm.js";
 import { h } from "./preact.js";
 import { useEffect, useLayoutEffect, useRef, useState } from "./preact-hooks.js";
-import { useAccess } from "./state.js";
+import { find, useAccess } from "./state.js";
 
 export const html = htm.bind(h);
 
@@ -19,7 +19,7 @@ export function Text({ of }) {
   const parts = [];
   let from = 0;
   for (const found of text.matchAll(HIDDEN)) {
-    const name = `U+${found[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+    const name = `U+${found[0].charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
     parts.push(text.slice(from, found.index), html`<span class="hidden-sign">${name}</span>`);
     from = found.index + found[0].length;
   }
@@ -64,7 +64,15 @@ export const WHY_NOT =
   "This key may only read. To change anything, use a key with the scope write.";
 
 /** A button that says why it cannot be used, to a key that may only read. */
-export function Change({ onClick, children, kind = "", title, type = "button", disabled = false }) {
+export function Change({
+  onClick,
+  children,
+  kind = "",
+  title,
+  label,
+  type = "button",
+  disabled = false,
+}) {
   const reads = useAccess() === "read";
   const click = (event) => {
     if (reads || disabled) event.preventDefault();
@@ -74,6 +82,7 @@ export function Change({ onClick, children, kind = "", title, type = "button", d
     type=${type}
     class=${kind}
     aria-disabled=${reads || disabled ? "true" : null}
+    aria-label=${label}
     title=${reads ? WHY_NOT : title}
     onClick=${click}
   >
@@ -123,10 +132,10 @@ export function Headers({ of }) {
 
 /** A question in front of everything else, until it is answered. */
 export function Dialog({ title, children, onClose, label }) {
-  const ref = useRef(null);
+  const ref = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useEffect(() => {
-    const before = document.activeElement;
-    ref.current.showModal();
+    const before = /** @type {HTMLElement | null} */ (document.activeElement);
+    ref.current?.showModal();
     return () => before?.focus?.();
   }, []);
   return html`<dialog
@@ -145,29 +154,38 @@ export function Dialog({ title, children, onClose, label }) {
   </dialog>`;
 }
 
-/** Ask whether to delete; names what is deleted. */
-export function ConfirmDelete({ jobs, onClose, onConfirm }) {
+/** Ask whether to do something that cannot be undone; `action` is the word of the button. */
+export function Confirm({ title, action, children, onClose, onConfirm }) {
   const [isUnderWay, set] = useState(false);
-  const title = jobs.length === 1 ? "Delete this job?" : `Delete ${jobs.length} jobs?`;
   const confirm = async () => {
     set(true);
     await onConfirm();
     set(false);
   };
   return html`<${Dialog} title=${title} onClose=${onClose}>
+    ${children}
+    <p class="buttons">
+      <button type="button" onClick=${onClose}>Cancel</button>
+      <${Change} kind="danger" onClick=${confirm} disabled=${isUnderWay}>${action}<//>
+    </p>
+  <//>`;
+}
+
+/** Ask whether to delete; names what is deleted. */
+export function ConfirmDelete({ jobs, onClose, onConfirm }) {
+  const isOne = jobs.length === 1;
+  const title = isOne ? "Delete this job?" : `Delete ${jobs.length} jobs?`;
+  const action = isOne
+    ? html`<span>Delete “<${Text} of=${jobs[0].name} />”</span>`
+    : `Delete ${jobs.length} jobs`;
+  return html`<${Confirm} title=${title} action=${action} onClose=${onClose} onConfirm=${onConfirm}>
     <ul class="named">
       ${jobs.slice(0, 10).map((job) => html`<li><${Text} of=${job.name} /></li>`)}
       ${jobs.length > 10 && html`<li>and ${jobs.length - 10} more</li>`}
     </ul>
     <p>
-      ${jobs.length === 1 ? "Its runs disappear with it." : "Their runs disappear with them."} This
-      cannot be undone.
-    </p>
-    <p class="buttons">
-      <button type="button" onClick=${onClose}>Keep</button>
-      <${Change} kind="danger" onClick=${confirm} disabled=${isUnderWay}>
-        Delete ${jobs.length === 1 ? html`“<${Text} of=${jobs[0].name} />”` : `${jobs.length} jobs`}
-      <//>
+      ${isOne ? "Its runs disappear with it." : "Their runs disappear with them."} This cannot be
+      undone.
     </p>
   <//>`;
 }
@@ -191,7 +209,7 @@ let isWanted = false;
 /** Give the focus to the heading of the screen, and to the one that replaces it once it is loaded. */
 export function focusHeading() {
   isWanted = true;
-  document.querySelector("main h1")?.focus({ preventScroll: true });
+  find("main h1")?.focus({ preventScroll: true });
 }
 
 /** The heading of a screen: it takes the focus when the screen is new, and names the page. */
@@ -205,6 +223,7 @@ export function Heading({ title, children }) {
   return html`<h1 tabindex="-1">${children ?? title}</h1>`;
 }
 
+/** @type {(text: string) => void} */
 let tell = () => undefined;
 
 /** Say briefly what was done. */
@@ -215,7 +234,7 @@ export function say(text) {
 /** Where `say` speaks. */
 export function Said() {
   const [text, set] = useState("");
-  const timer = useRef(null);
+  const timer = useRef(/** @type {number | undefined} */ (undefined));
   tell = (words) => {
     clearTimeout(timer.current);
     set(words);

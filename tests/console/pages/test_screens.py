@@ -4,32 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.acceptance.laptop import Laptop
-from tests.console.conftest import (
-    HOSTILE,
-    ended,
-    key_that_may_only_read,
-    registered,
-    violations,
-)
+from tests.console.conftest import button, ended, go, key_that_may_only_read, registered, violations
+from tests.console.target import HOSTILE
 
 pytestmark = pytest.mark.xdist_group("console")
-expect.set_options(timeout=20_000)
-
-
-def go(page: Page, laptop: Laptop, address: str) -> None:
-    """Open an address as if it had been sent by a colleague."""
-    page.goto("about:blank")
-    page.goto(f"{laptop.url}/console#{address}")
-
-
-def button(page: Page, name: str) -> Any:
-    return page.get_by_role("button", name=name, exact=True)
 
 
 def test_a_job_that_is_registered_by_the_form_fires_before_one_s_eyes(
@@ -195,10 +178,15 @@ def test_axe_finds_nothing_on_any_screen_in_either_theme(
 ) -> None:
     failed = registered(laptop, f"{target}/fails", name="Failed", labels={"team": "crm"})
     run = ended(laptop, failed)
-    job = registered(laptop, f"{target}/c", name="Cron", trigger={"cron": "0 3 * * *"}, key="cron")
+    job = registered(laptop, f"{target}/c", name="Cron", trigger={"cron": "0 3 * * *"}, key="axe")
     screens = {
         "/": ".row",
+        "/?span=7d": ".row",
         "/jobs": "tbody tr",
+        "/jobs?name=Nobody": ".empty",
+        "/runs?status=any": ".row",
+        "/secrets": ".secrets li",
+        "/secrets?language=curl": "pre",
         f"/jobs/{job['id']}": ".fields",
         f"/jobs/{failed['id']}/runs/{run['run_id']}": ".attempt",
         "/jobs/new": ".occurrences li",
@@ -206,6 +194,7 @@ def test_axe_finds_nothing_on_any_screen_in_either_theme(
         "/key": "h1",
         "/jobs/job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K": ".failure",
     }
+    laptop.request("PUT", "/secrets/axe", {"value": "x"})
     found: dict[str, list[str]] = {}
     for address, seen in screens.items():
         go(page, laptop, address)
@@ -214,37 +203,12 @@ def test_axe_finds_nothing_on_any_screen_in_either_theme(
     go(page, laptop, f"/jobs/{job['id']}")
     button(page, "Delete…").click()
     found["a confirmation"] = violations(page)
+    go(page, laptop, "/jobs/new")
+    page.get_by_label("URL", exact=True).fill("nothing")
+    button(page, "Register job").click()
+    expect(page.locator("#request-url-error")).not_to_be_empty()
+    found["a refused form"] = violations(page)
     assert [f"{address} {each}" for address, told in found.items() for each in told] == []
-
-
-def test_everything_can_be_done_by_the_keyboard(page: Page, laptop: Laptop, target: str) -> None:
-    go(page, laptop, "/")
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
-    page.keyboard.press("?")
-    expect(page.get_by_role("dialog")).to_contain_text("Keyboard")
-    page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog")).to_have_count(0)
-    page.keyboard.press("n")
-    expect(page.get_by_role("heading", level=1)).to_be_focused()
-    for text in ("By keys", None, f"{target}/keys"):
-        page.keyboard.press("Tab")
-        if text:
-            page.keyboard.type(text)
-    page.keyboard.press("Control+Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("By keys")
-    expect(page.get_by_role("heading", level=1)).to_be_focused()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    expect(page.locator(".runs")).to_contain_text("succeeded 200")
-    page.keyboard.press("g")
-    page.keyboard.press("j")
-    expect(page.locator("tbody tr", has_text="By keys")).to_be_visible()
-    page.keyboard.press("j")
-    expect(page.locator("[data-row] [data-main]").first).to_be_focused()
-    page.keyboard.press("x")
-    expect(page.get_by_role("region", name="Selected jobs")).to_contain_text("1 selected")
-    page.keyboard.press("Enter")
-    expect(page.locator("#runs")).to_be_visible()
 
 
 def test_a_theme_that_is_chosen_stays(page: Page, laptop: Laptop) -> None:

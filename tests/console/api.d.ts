@@ -1,0 +1,109 @@
+// What the API answers, as the console's scripts read it, for TypeScript's checker.
+
+interface JSON {
+  rawJSON?(text: string): any;
+  parse(text: string, reviver: (this: any, key: string, value: any, context: { source: string }) => any): any;
+}
+
+interface Trigger {
+  type: "one-time" | "cron";
+  fields: { date?: string; cron?: string; timezone?: string };
+}
+
+interface JobRequest {
+  url: string;
+  method: string;
+  headers: Record<string, string>;
+  body: any;
+}
+
+interface Job {
+  id: string;
+  name: string;
+  key: string | null;
+  status: "active" | "paused" | "completed" | "failed";
+  created_at: string;
+  updated_at: string;
+  next_run_time: string | null;
+  trigger: Trigger;
+  request: JobRequest;
+  timeout: number;
+  retry: { max_attempts: number; initial_delay: number; max_delay: number };
+  overlap: "allow" | "skip";
+  misfire_grace: number | null;
+  labels: Record<string, string>;
+  result: Result | null;
+  recent_runs?: string[];
+}
+
+interface Result {
+  run_id: string;
+  status: "succeeded" | "failed";
+  scheduled_time: string;
+  finished_at: string;
+  status_code: number | null;
+}
+
+interface Attempt {
+  number: number;
+  started_at: string;
+  duration_ms: number;
+  outcome: string;
+  status_code: number | null;
+  error: string | null;
+  response?: { headers: Record<string, string>; body: string; truncated: boolean; encoding?: string };
+}
+
+interface Run {
+  id: string;
+  job_id: string;
+  job_name?: string;
+  cause: "schedule" | "manual";
+  status: string;
+  reason?: string;
+  scheduled_time: string;
+  started_at: string | null;
+  finished_at: string | null;
+  lateness_ms: number | null;
+  attempts: Attempt[];
+  next_attempt_at: string | null;
+  missed_count?: number;
+  last_scheduled_time?: string;
+}
+
+interface FieldProblem {
+  field: string;
+  message: string;
+}
+
+/** An answer's data, and the cursor of the next page. */
+interface Answer<Data> {
+  data: Data;
+  next: string | null;
+}
+
+interface Percentiles {
+  p50: number;
+  p99: number;
+}
+
+interface Counts {
+  succeeded: number;
+  failed: number;
+  missed: number;
+  skipped: number;
+  lateness_ms: Percentiles | null;
+}
+
+interface Hours {
+  hours: (Counts & { hour: string })[];
+  total: Counts;
+  counted_until: string;
+  complete: boolean;
+}
+
+interface Upcoming {
+  occurrences: { job_id: string; name: string; scheduled_time: string }[];
+  until: string;
+  complete_until: string;
+}

@@ -1,0 +1,120 @@
+"""The form of a job: every field, and each error at its field."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.laptop import Laptop
+from tests.console.conftest import button, go
+from tests.console.target import Target
+
+pytestmark = pytest.mark.xdist_group("console 2")
+
+# The fields of a job that are wrong, and the id of what shows their error.
+WRONG = {
+    "key": ("key", "a key"),
+    "timeout": ("timeout", "601"),
+    "retry.max_attempts": ("retry-max_attempts", "0"),
+    "retry.initial_delay": ("retry-initial_delay", "one"),
+    "retry.max_delay": ("retry-max_delay", "86401"),
+    "misfire_grace": ("misfire_grace", "0.5"),
+    "trigger.timezone": ("trigger-timezone", "Nowhere/Else"),
+    "trigger.date": ("trigger-date", "2001-01-01T00:00:00"),
+}
+
+
+def test_every_field_of_a_job_can_be_given(page: Page, laptop: Laptop, target: Target) -> None:
+    go(page, laptop, "/jobs/new")
+    page.get_by_label("Name", exact=True).fill("Everything")
+    page.get_by_label("Method").select_option("PATCH")
+    page.get_by_label("URL", exact=True).fill(f"{target}/all")
+    for one, pair in {"header": ("X-Team", "billing"), "label": ("team", "crm")}.items():
+        button(page, f"Add a {one}").click()
+        page.get_by_label(f"Name of {one} 1").fill(pair[0])
+        page.get_by_label(f"Value of {one} 1").fill(pair[1])
+    page.get_by_text("Text", exact=True).click()
+    page.locator("#request-body").fill("plain text")
+    page.get_by_label("Key (optional)").fill("everything")
+    page.get_by_text("Date", exact=True).first.click()
+    due = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
+    page.locator("#trigger-date").fill(due.strftime("%Y-%m-%dT%H:%M:%S"))
+    page.get_by_label("Time zone").fill("UTC")
+    expect(page.locator(".occurrences li")).to_have_count(1)
+    given = {"timeout": "7", "retry-max_attempts": "5", "retry-initial_delay": "2"}
+    for field, value in {**given, "retry-max_delay": "60", "misfire_grace": "90"}.items():
+        page.locator(f"#{field}").fill(value)
+    page.get_by_label("Overlap").select_option("skip")
+    button(page, "Register job").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Everything")
+    made = laptop.get("/jobs/key:everything")
+    shown = {name: made[name] for name in ("name", "timeout", "retry", "overlap", "misfire_grace")}
+    assert shown == {
+        "name": "Everything",
+        "timeout": 7,
+        "retry": {"max_attempts": 5, "initial_delay": 2, "max_delay": 60},
+        "overlap": "skip",
+        "misfire_grace": 90,
+    }
+    assert (made["labels"], made["next_run_time"]) == (
+        {"team": "crm"},
+        due.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
+    assert made["request"] == {
+        "url": f"{target}/all",
+        "method": "PATCH",
+        "headers": {"X-Team": "billing"},
+        "body": "plain text",
+    }
+
+
+def test_each_error_stands_at_its_field_in_the_words_of_the_api(page: Page, laptop: Laptop) -> None:
+    go(page, laptop, "/jobs/new")
+    page.get_by_label("URL", exact=True).fill("ftp://a/")
+    page.get_by_text("Date", exact=True).first.click()
+    for one, name in {"header": "Bad name", "label": "x" * 64}.items():
+        button(page, f"Add a {one}").click()
+        page.get_by_label(f"Name of {one} 1").fill(name)
+    for element, value in WRONG.values():
+        page.locator(f"#{element}").fill(value)
+    with page.expect_response(lambda answer: answer.request.url.endswith("/jobs")) as refused:
+        button(page, "Register job").click()
+    errors = {error["field"]: error["message"] for error in refused.value.json()["errors"]}
+    missing = {"name", "request.url", *WRONG} - {"trigger.date"} - set(errors)
+    assert not missing, errors
+    for field, message in errors.items():
+        if field.startswith(("request.headers.", "labels.")):
+            group = field.rpartition(".")[0].replace(".", "-")
+            expect(page.locator(f"#{group}-error")).to_contain_text(message)
+        else:
+            place = page.locator(f"#{field.replace('.', '-')}-error")
+            expect(place).to_contain_text(message)
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
+
+
+def test_a_pasted_command_fills_the_form_and_says_what_it_leaves_out(
+    page: Page, laptop: Laptop, target: Target
+) -> None:
+    go(page, laptop, "/jobs/new")
+    page.get_by_text("Paste a curl command").click()
+    page.get_by_label("curl command").fill(
+        f"curl -L -u me:pass {target}/pasted --json '{{\"amount\": 1.10}}' -m 5"
+    )
+    expect(page.locator(".paste [role=status]")).to_contain_text("-L (Resona follows no redirects)")
+    page.get_by_label("Name", exact=True).fill("Pasted")
+    button(page, "Register job").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Pasted")
+    (made,) = laptop.get("/jobs?name=Pasted")
+    assert made["timeout"] == 5
+    assert made["request"] == {
+        "url": f"{target}/pasted",
+        "method": "POST",
+        "headers": {
+            "Authorization": "Basic bWU6cGFzcw==",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+        },
+        "body": {"amount": 1.10},
+    }

@@ -1,0 +1,127 @@
+"""A schedule in words says what the preview says, or is left to its expression."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+
+import pytest
+from playwright.sync_api import Page
+
+from chalicelib.domain.cron import Cron, parse
+from chalicelib.domain.errors import InvalidInput
+from tests.acceptance.laptop import Laptop
+from tests.console.conftest import ask_module
+from tests.domain.random_crons import random_cron
+from tests.domain.real_crons import REAL_CRONS
+
+pytestmark = pytest.mark.xdist_group("console")
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+SHORT = [day[:3] for day in DAYS]
+MONTHS = (
+    "January February March April May June July August September October November December".split()
+)
+START = datetime(2026, 11, 29, 11, 17, tzinfo=UTC)
+COMPARED = 12
+# Crons whose fields are plain, as people write them.
+PLAIN = [
+    f"{minute} {hour} {days}"
+    for minute in ("0", "30", "*/15", "0,30", "*", "5-59/10", "*/7")
+    for hour in ("*", "9", "9-17", "*/6", "8,20", "22-23", "8-18/2", "1-23/2")
+    for days in ("* * *", "* * 1-5", "* * 0,6", "1 * *", "31 * *", "1 1 *", "* 3-5 sun", "1-31 * 1")
+]
+
+
+def test_the_words_of_a_cron_are_those_of_its_preview(page: Page, laptop: Laptop) -> None:
+    dice = random.Random(21)
+    crons = [*REAL_CRONS, *PLAIN, *(random_cron(dice) for _ in range(300))]
+    words = ask_module(page, laptop, "schedule.js", "module.cronWords", crons)
+    valid = [(cron, said) for cron, said in zip(crons, words, strict=True) if is_valid(cron)]
+    told = [(cron, said) for cron, said in valid if said is not None]
+    for cron, said in told:
+        assert list(islice(meant(said), COMPARED)) == due(cron), f"{cron} is not {said!r}"
+    # Most crons that people write have words.
+    real = [cron for cron, said in told if cron in set(REAL_CRONS)]
+    assert len(real) > 0.8 * len(set(REAL_CRONS))
+
+
+def is_valid(cron: str) -> bool:
+    try:
+        parse(cron)
+    except InvalidInput:
+        return False
+    return True
+
+
+def due(cron: str) -> list[datetime]:
+    found: list[datetime] = []
+    at = START
+    while len(found) < COMPARED:
+        following = Cron(cron, "UTC").next_after(at)
+        assert following is not None
+        found.append(at := following)
+    return found
+
+
+def meant(words: str) -> Iterator[datetime]:
+    """Yield the times after START that a sentence means, as one who has never seen a cron."""
+    found = re.fullmatch(r"(.*?) ?((?:at \d|every (?:\d|minute|hour)).*)", words)
+    assert found, words
+    days, minutes = found[1], minutes_meant(found[2])
+    day = START.date()
+    while True:
+        if is_meant(days, day):
+            for minute in minutes:
+                at = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(minutes=minute)
+                if at > START:
+                    yield at
+        day += timedelta(days=1)
+
+
+def minutes_meant(times: str) -> list[int]:
+    """Return the minutes of the day that "at 09:00, 17:00" or "every 2 hours" means."""
+    if times.startswith("at "):
+        return [minute_of(each) for each in times.removeprefix("at ").split(", ")]
+    if found := re.fullmatch(r"every hour at (.+)", times):
+        past = [int(each.removeprefix(":")) for each in found[1].split(", ")]
+        return [60 * hour + each for hour in range(24) for each in past]
+    found = re.fullmatch(r"every (?:(\d+) )?(minute|hour)s?(?: from (\S+) to (\S+))?", times)
+    assert found, times
+    step = int(found[1] or 1) * (60 if found[2] == "hour" else 1)
+    first, last = minute_of(found[3] or "00:00"), minute_of(found[4] or "23:59")
+    return list(range(first, last + 1, step))
+
+
+def minute_of(time: str) -> int:
+    hour, minute = time.split(":")
+    return 60 * int(hour) + int(minute)
+
+
+def is_meant(days: str, day: date) -> bool:
+    """Return whether a day is one of "weekdays in May", "on day 1 of each month", or the like."""
+    if found := re.fullmatch(r"every year on (\d+) (\w+)(?: in leap years)?", days):
+        return (day.day, MONTHS[day.month - 1]) == (int(found[1]), found[2])
+    if found := re.fullmatch(r"on days? (.+) of (.+)", days):
+        named = str(day.day) in listed(found[1], [str(each) for each in range(1, 32)])
+        rest = re.sub(r"each month( that has (it|them))?", "", found[2])
+        return named and (not rest or MONTHS[day.month - 1] in listed(rest, MONTHS))
+    on, _, months = days.partition(" in ")
+    if months and MONTHS[day.month - 1] not in listed(months, MONTHS):
+        return False
+    meaning = {"": DAYS, "daily": DAYS, "weekdays": DAYS[:5], "weekends": DAYS[5:]}
+    if on in meaning:
+        return DAYS[day.weekday()] in meaning[on]
+    if on.removesuffix("s") in DAYS:
+        return DAYS[day.weekday()] == on.removesuffix("s")
+    return SHORT[day.weekday()] in listed(on, ["Sun", *SHORT])
+
+
+def listed(words: str, names: list[str]) -> list[str]:
+    if " to " in words:
+        first, last = words.split(" to ")
+        at = names.index(first)
+        return names[at : names.index(last, at) + 1]
+    return words.split(", ")
