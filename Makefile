@@ -24,7 +24,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom
 unexport PYTHONDONTWRITEBYTECODE
 
 # `make` alone lists the targets: the texts after `##`.
-.PHONY: help run test browser coverage check format soak mutants bench deploy smoke destroy acceptance e2e lock update audit vendor pictures clean
+.PHONY: help run test browser coverage check format soak mutants bench deploy smoke destroy acceptance e2e lock update audit vendor load pictures clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -128,6 +128,9 @@ audit: $(VENV)/tests ## look for known vulnerabilities in the pinned versions
 
 vendor: $(VENV)/tests $(NODE)/installed ## copy the console's libraries from npm into the repository
 	@$(BIN)/python -m tests.console.vendor
+
+load: $(VENV)/tests ## measure the console with 10,000 jobs and 100,000 runs
+	@$(BIN)/python -m tests.console.load
 
 pictures: $(VENV)/tests ## take pictures of every screen and state of the console
 	@$(BIN)/python -m tests.console.pictures
