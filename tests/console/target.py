@@ -59,7 +59,8 @@ def called() -> Iterator[Target]:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(text)))
-            self.send_header("X-Sent", "<img src=x onerror=window.hit=1>")
+            if self.path == "/hostile":
+                self.send_header("X-Sent", "<img src=x onerror=window.hit=1>")
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(text)
