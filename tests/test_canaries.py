@@ -370,6 +370,10 @@ def _look(canary_stage: CanaryStage, job_id: str) -> None:
     )
     for path in ("/runs", "/runs/hours", "/upcoming"):
         call(RUNS, ("GET", path), path)
+    run = f"/jobs/{job_id}/runs/{runs[0]['id']}"
+    call(RUNS, ("POST", "/jobs/{job_id}/runs/{run_id}/retry"), f"{run}/retry")
+    call(RUNS, ("DELETE", "/jobs/{job_id}/runs/{run_id}"), f"{run}-r1")
+    call("rest", ("POST", "/runs/retry"), f"/runs/retry?label={canary('label-name')}:a")
     for path in ("/secrets", "/health", "/", "/openapi.json", "/docs", "/console"):
         call("rest", ("GET", path), path)
     call("rest", ("GET", "/console/{build}/{name}"), "/console/1/app.js")

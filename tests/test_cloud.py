@@ -541,6 +541,8 @@ def history(cloud: Side) -> Side:
         ("job_id = :j", {}, "a#1 b b#1 b#2 c#1"),
         ("job_id = :j AND begins_with(sort, :s)", {"s": "b#"}, "b#1 b#2"),
         ("job_id = :j AND begins_with(sort, :s)", {"s": "x"}, ""),
+        ("job_id = :j AND sort BETWEEN :s AND :t", {"s": "b", "t": "b#1"}, "b b#1"),
+        ("job_id = :j AND sort BETWEEN :s AND :t", {"s": "b#", "t": "c"}, "b#1 b#2"),
         ("job_id = :j AND sort < :s", {"s": "b#2"}, "a#1 b b#1"),
         ("job_id = :j AND sort < :s", {"s": "~"}, "a#1 b b#1 b#2 c#1"),
         ("job_id = :j AND sort <= :s", {"s": "b#2"}, "a#1 b b#1 b#2"),

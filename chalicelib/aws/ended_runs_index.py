@@ -33,7 +33,7 @@ OK_SHARDS = 8
 LATEST_ENTRY = timedelta(minutes=10)
 WRONG = (RunStatus.FAILED, RunStatus.MISSED)
 _POSITION = re.compile(
-    rf"[0-9]{{4}}-[0-9T:.-]{{21}}Z#({'|'.join(ENDED)})#{JOB_ID.pattern}#[0-9TZA-Z#]{{1,80}}",
+    rf"[0-9]{{4}}-[0-9T:.-]{{21}}Z#({'|'.join(ENDED)})#{JOB_ID.pattern}#[0-9TZA-Z#~]{{1,80}}",
     re.ASCII,
 )
 # Reads up to a page's entries of a shard, newest first; returns them and the key of the next page,

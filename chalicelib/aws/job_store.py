@@ -204,9 +204,16 @@ class JobStore:
     def _whole(self, pair: tuple[Definition, State]) -> tuple[Definition, State] | None:
         return pair if pair[0].edition == pair[1].edition else self.load(pair[0].id)
 
-    def definitions(self, ids: Iterable[str]) -> list[Definition]:
-        """Return the definitions of the jobs that exist, unordered. Give each id only once."""
-        return [read_definition(item) for item in self._batch(ids, ("definition",)).values()]
+    def states_by_id(self, ids: Iterable[str]) -> dict[str, State]:
+        """Return the states of the jobs that exist, by id.
+
+        Read consistently. Each id must be given once.
+        """
+        return {key[0]: read_state(item) for key, item in self._batch(ids, ("state",)).items()}
+
+    def pairs(self, ids: Iterable[str]) -> list[tuple[Definition, State]]:
+        """Return the jobs that exist. Read consistently. Each id must be given once."""
+        return self._load_all(list(ids))
 
     def _batch(
         self,

@@ -45,6 +45,7 @@ from chalicelib.aws.serialization import (
 from chalicelib.aws.table import Condition, Item, Put, Table
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.run import Attempt, RunEnd, RunStatus
+from chalicelib.domain.run_history import Run, recorded
 from chalicelib.domain.state import LastRun
 from chalicelib.runtime.concurrency import RunAll
 
@@ -61,16 +62,25 @@ _MOST_ASKED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """The records of one run: its attempts in order, and its end if it ended without one."""
+    """The records of one run: its attempts in order, and its end if it ended without one.
+
+    `is_retried` says whether there are records of its retry.
+    """
 
     key: RunKey
     attempts: tuple[Attempt, ...] = ()
     end: RunEnd | None = None
+    is_retried: bool = False
 
     @property
     def last_number(self) -> int:
         """Return the number of the record that has the run's end."""
         return _END if self.end else self.attempts[-1].number
+
+    @property
+    def run(self) -> Run:
+        """Return the run that these records show."""
+        return recorded(self.key, self.attempts, self.end, is_retried=self.is_retried)
 
 
 class RunStore:
@@ -110,7 +120,7 @@ class RunStore:
             record.key,
             record.update.status,
             max(record.finished_at, now - LATEST_ENTRY) if now else record.finished_at,
-            record.run_started_at - record.key.asked_at,
+            record.run_started_at - (record.planned_at or record.key.asked_at),
         )
         return self._table.put(item, absent_or_own_and_earlier)
 
@@ -140,16 +150,21 @@ class RunStore:
     def run(
         self, job_id: str, key: RunKey, now: datetime, *, responses: bool = True
     ) -> StoredRun | None:
-        """Return the records of one run, None if there are none.
+        """Return the records of one run, None if there are none. Read consistently.
 
         With `responses` False, long responses are None.
         """
-        of_run = Condition(
-            "job_id = :job AND begins_with(sort, :run)", {":job": job_id, ":run": f"{key.sort}#"}
+        retry = key.retried_by
+        # The records of the retry follow those of the run.
+        of_run_and_retry = Condition(
+            "job_id = :job AND sort BETWEEN :first AND :last",
+            {":job": job_id, ":first": _sort(key, 0), ":last": _sort(retry, _END)},
         )
-        read, _ = self._table.query(of_run)
-        items = [item for item in read if _lives(item, now)]
-        return next(iter(_gather(items, self._responses(items) if responses else {})), None)
+        read, _ = self._table.query(of_run_and_retry)
+        living = [item for item in read if _lives(item, now)]
+        items = [item for item in living if _key(item) == key]
+        found = next(iter(_gather(items, self._responses(items) if responses else {})), None)
+        return replace(found, is_retried=len(items) < len(living)) if found else None
 
     def page(
         self, job_id: str, before: RunKey | None, limit: int, now: datetime
@@ -174,7 +189,13 @@ class RunStore:
             # to see where the last run ends.
             attempts = max(1, math.ceil(len(items) / max(1, runs)))
             asked = min(_MOST_ASKED, (limit + 1 - runs) * attempts + 1)
-        return _gather(items)[:limit]
+        found = _gather(items)[:limit]
+        # A retry comes directly before the run it retries.
+        newer = [before, *(run.key for run in found)]
+        return [
+            replace(run, is_retried=run.key.retried_by == one)
+            for run, one in zip(found, newer, strict=False)
+        ]
 
     def ended_runs(
         self,

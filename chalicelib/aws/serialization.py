@@ -134,7 +134,7 @@ def dump_state(state: State) -> str:
             "token": state.token,
             "doubted_until": _time(state.doubted_until),
             "runs": [_dump_unfinished_run(run) for run in state.runs] or None,
-            "last_run": [str(last.key), last.attempt, _time(last.superseded_at)] if last else None,
+            "last_run": _dump_last_run(last) if last else None,
             "sweeps": state.sweeps or None,
             "edition": state.edition,
             "recent": "".join(_LETTERS[status] for status in state.recent) or None,
@@ -159,12 +159,19 @@ def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str)
         token=raw.get("token"),
         doubted_until=_read_time(raw.get("doubted_until")),
         runs=tuple(_load_unfinished_run(run) for run in raw.get("runs", ())),
-        last_run=LastRun(RunKey.parse(last[0]), last[1], _read_time(last[2])) if last else None,
+        last_run=LastRun(RunKey.parse(last[0]), last[1], *map(_read_time, last[2:]))
+        if last
+        else None,
         watch_at=watch_at,
         sweeps=raw.get("sweeps", 0),
         edition=raw.get("edition", 1),
         recent=tuple(_STATUSES[letter] for letter in raw.get("recent", "")),
     )
+
+
+def _dump_last_run(last: LastRun) -> list[Any]:
+    planned = [_time(last.planned_at)] if last.planned_at else []
+    return [str(last.key), last.attempt, _time(last.closed_at), *planned]
 
 
 def _dump_unfinished_run(run: UnfinishedRun) -> dict[str, Any]:
@@ -177,6 +184,7 @@ def _dump_unfinished_run(run: UnfinishedRun) -> dict[str, Any]:
         "next_attempt_at": _time(run.next_attempt_at),
         "started_at": _time(run.started_at),
         "covered": None if run.covered else False,
+        "planned_at": _time(run.planned_at),
     }
     return {name: value for name, value in document.items() if value is not None}
 
@@ -191,6 +199,7 @@ def _load_unfinished_run(raw: dict[str, Any]) -> UnfinishedRun:
         next_attempt_at=_read_time(raw.get("next_attempt_at")),
         started_at=_read_time(raw.get("started_at")),
         covered=raw.get("covered", True),
+        planned_at=_read_time(raw.get("planned_at")),
     )
 
 
@@ -210,6 +219,7 @@ def dump_attempt(record: Attempt) -> str:
             "status": update.status,
             "reason": update.reason,
             "next_attempt_at": _time(update.next_attempt_at),
+            "planned_at": _time(record.planned_at),
         }
     )
 
@@ -252,6 +262,7 @@ def load_attempt(job_id: str, key: RunKey, number: int, owner: str, text: str) -
             Reason(reason) if reason else None,
             _read_time(raw.get("next_attempt_at")),
         ),
+        planned_at=_read_time(raw.get("planned_at")),
     )
 
 

@@ -9,7 +9,10 @@
     ├── Refused               the state of the job does not allow it (409)
     │   ├── JobHasEnded           pause or change of a one-time job whose run has begun or ended
     │   ├── DateHasPassed         resume of a one-time job that is over
-    │   ├── TooManyRuns           run-now while 32 runs are unfinished
+    │   ├── TooManyRuns           run-now or retry while 32 runs are unfinished
+    │   ├── NothingToRetry        retry of a run that has not failed
+    │   ├── AttemptInFlight       cancel of a run that is just being sent
+    │   ├── RunHasEnded           cancel of a run that is over
     │   ├── KeyIsTaken            a job with this key exists
     │   ├── RotatedTooOften       a rotation would drop a signing secret that is still in force
     │   └── RequestUnderWay       the first request with this Idempotency-Key has no answer yet
@@ -128,6 +131,28 @@ class DateHasPassed(Refused):
 class TooManyRuns(Refused):
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} runs of this job are unfinished; wait until one has ended")
+
+
+class NothingToRetry(Refused):
+    def __init__(self, status: str) -> None:
+        what = {
+            "succeeded": "the run has succeeded; to send the request again, POST /jobs/{id}/run",
+            "skipped": "the run was skipped; to send the request now, POST /jobs/{id}/run",
+        }.get(status, "the run has not ended; wait for its end, or cancel it first")
+        super().__init__(what)
+
+
+class AttemptInFlight(Refused):
+    def __init__(self, attempt: int) -> None:
+        super().__init__(
+            f"attempt {attempt} of this run is in flight and cannot be recalled; "
+            "wait for its end, and cancel the run if it is retrying then"
+        )
+
+
+class RunHasEnded(Refused):
+    def __init__(self, status: str) -> None:
+        super().__init__(f"the run has ended as {status}, so there is nothing to cancel")
 
 
 class KeyIsTaken(Refused):

@@ -2,22 +2,27 @@
 
 A job's id is `job_` and a ULID. A run's id is a function of its job and its key: `run_<ULID of the
 job>-<key>`, where the key is `<generation>-<due time>` for an occurrence and a ULID for a manual
-run. Every attempt of an occurrence has the same run id, whichever process makes it.
+run. Every attempt of an occurrence has the same run id, whichever process makes it. The retry of a
+run has the run's key and `-r1`, the retry of that `-r2`: it is a function of the run it retries.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
 from ulid import ULID
 
 JOB_ID = re.compile(r"job_[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
+RUN_ID = re.compile(
+    r"run_[0-7][0-9A-HJKMNP-TV-Z]{25}-[0-9A-Z-]{1,30}(-r[1-9][0-9]{0,5})?", re.ASCII
+)
 JOB_KEY = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _SCHEDULED = re.compile(r"([1-9][0-9]{0,9})-([0-9]{8}T[0-9]{6}Z)", re.ASCII)
 _MANUAL = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
+_RETRY = re.compile(r"(.+)-r([1-9][0-9]{0,5})", re.ASCII)
 
 
 def new_job_id(now: datetime) -> str:
@@ -71,12 +76,13 @@ class RunKey:
 
     The run of an occurrence is identified by `generation` and `due_at`, a manual run by `manual`, a
     ULID. For a manual run `due_at` is the time of the request in whole seconds, and `generation` is
-    0.
+    0. A run that retries another has these from it, and `retry` one higher.
     """
 
     due_at: datetime
     generation: int = 0
     manual: str | None = None
+    retry: int = 0
 
     @classmethod
     def for_manual(cls, now: datetime) -> RunKey:
@@ -86,6 +92,12 @@ class RunKey:
     @classmethod
     def parse(cls, text: str) -> RunKey:
         """Read a key from the text that `str` makes of it. Raises ValueError for other texts."""
+        if match := _RETRY.fullmatch(text):
+            return replace(cls._parse(match[1]), retry=int(match[2]))
+        return cls._parse(text)
+
+    @classmethod
+    def _parse(cls, text: str) -> RunKey:
         if _MANUAL.fullmatch(text):
             return cls(due_at=token_time(text).replace(microsecond=0), manual=text)
         match = _SCHEDULED.fullmatch(text)
@@ -94,11 +106,27 @@ class RunKey:
         return cls(due_at=datetime.fromisoformat(match[2]), generation=int(match[1]))
 
     def __str__(self) -> str:
-        return self.manual or f"{self.generation}-{_compact(self.due_at)}"
+        first = self.manual or f"{self.generation}-{_compact(self.due_at)}"
+        return f"{first}-r{self.retry}" if self.retry else first
+
+    @property
+    def is_requested(self) -> bool:
+        """Return whether a user asked for the run: a manual run or a retry."""
+        return self.manual is not None or self.retry > 0
+
+    @property
+    def retried_by(self) -> RunKey:
+        """Return the key of the run that retries this one, if any does."""
+        return replace(self, retry=self.retry + 1)
+
+    @property
+    def retry_of(self) -> RunKey | None:
+        """Return the key of the run that this one retries, None if it is no retry."""
+        return replace(self, retry=self.retry - 1) if self.retry else None
 
     @property
     def asked_at(self) -> datetime:
-        """Return the time from which lateness is counted.
+        """Return the time from which lateness is counted, unless the run is a retry.
 
         It is the due time; for a manual run, the time of the request, to the millisecond.
         """
@@ -108,15 +136,19 @@ class RunKey:
     def sort(self) -> str:
         """Return the sort key of the run within its job.
 
-        Runs sort by due time, those of the same second by generation, manual ones last.
+        Runs sort by due time, those of the same second by generation, manual ones last. A retry
+        comes directly after the run it retries.
         """
-        return f"{_compact(self.due_at)}#{self.manual or format(self.generation, '010d')}"
+        first = f"{_compact(self.due_at)}#{self.manual or format(self.generation, '010d')}"
+        return f"{first}~{self.retry:06d}" if self.retry else first
 
     @classmethod
     def from_sort(cls, text: str) -> RunKey:
         """Read a key from its `sort`. Raises ValueError for other texts."""
-        due, _, rest = text.partition("#")
-        return cls.parse(rest if _MANUAL.fullmatch(rest) else f"{int(rest)}-{due}")
+        first, _, retry = text.partition("~")
+        due, _, rest = first.partition("#")
+        key = cls._parse(rest if _MANUAL.fullmatch(rest) else f"{int(rest)}-{due}")
+        return replace(key, retry=int(retry)) if retry else key
 
 
 def run_id(job_id: str, key: RunKey) -> str:

@@ -1,4 +1,4 @@
-"""Rules of what users do to a job: create, change, pause, resume, run now.
+"""Rules of what users do to a job and its runs: create, change, pause, resume, run, retry, cancel.
 
 The functions are pure: `now` and tokens are arguments. `token` names a schedule of EventBridge
 Scheduler that can be created for the job; None means that none can. The new state carries the token
@@ -7,13 +7,16 @@ only if the job takes a schedule.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from chalicelib.domain.cron import Cron
-from chalicelib.domain.errors import DateHasPassed, JobHasEnded, TooManyRuns
+from chalicelib.domain.errors import AttemptInFlight, DateHasPassed, JobHasEnded, TooManyRuns
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition
+from chalicelib.domain.run import Reason, RunStatus
+from chalicelib.domain.run_ends import closed, with_outcome
 from chalicelib.domain.state import (
     MAX_UNFINISHED_RUNS,
     NEAR,
@@ -187,10 +190,52 @@ def run_now(state: State, key: RunKey, now: datetime) -> Transition:
 
     Raises TooManyRuns.
     """
-    if len(state.runs) >= MAX_UNFINISHED_RUNS:
-        raise TooManyRuns(MAX_UNFINISHED_RUNS)
-    queued = UnfinishedRun(key, state.defined_in, attempt=0, next_attempt_at=now)
-    return Transition(written(state.with_run(queued)), arm=(run_due(state, queued, now),))
+    return _queued(state, [UnfinishedRun(key, state.defined_in, attempt=0, next_attempt_at=now)])
+
+
+def retry(state: State, plan: Mapping[RunKey, datetime], now: datetime) -> Transition:
+    """Return the transition that queues retries, whatever the status of the job.
+
+    `plan` says by the keys of the retries when each is sent. Raises TooManyRuns.
+    """
+    return _queued(
+        state,
+        [
+            UnfinishedRun(
+                key,
+                state.defined_in,
+                attempt=0,
+                next_attempt_at=at,
+                covered=at - now <= NEAR,
+                planned_at=at,
+            )
+            for key, at in plan.items()
+        ],
+    )
+
+
+def _queued(state: State, runs: Iterable[UnfinishedRun]) -> Transition:
+    """Add runs; send a message for each that has one, and leave the others to the sweeper."""
+    arm: list[DueMessage] = []
+    for run in runs:
+        if len(state.runs) >= MAX_UNFINISHED_RUNS:
+            raise TooManyRuns(MAX_UNFINISHED_RUNS)
+        state = state.with_run(run)
+        if run.covered and run.next_attempt_at is not None:
+            arm.append(run_due(state, run, run.next_attempt_at))
+    return Transition(written(state), arm=tuple(arm))
+
+
+def cancel(trigger: Trigger, state: State, run: UnfinishedRun, now: datetime) -> Transition:
+    """Return the transition that ends a run which waits for its first or its next attempt.
+
+    A run that was sent has failed; one that never was is skipped. Raises AttemptInFlight.
+    """
+    if run.owner is not None:
+        raise AttemptInFlight(run.attempt)
+    status = RunStatus.FAILED if run.attempt else RunStatus.SKIPPED
+    rest, end = closed(state, run, status, Reason.CANCELLED, now)
+    return Transition(written(with_outcome(rest, trigger, run, status)), ended=(end,))
 
 
 def _hurry_superseded(state: State, now: datetime) -> tuple[State, tuple[DueMessage, ...]]:

@@ -77,11 +77,12 @@ class Reason(StrEnum):
     OVERLAP = "overlap"
     TOO_MANY_RUNS = "too_many_runs"
     MISFIRE = "misfire"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """The record of a run that ended without an attempt of its own: missed, skipped, superseded.
+    """The record of an end without an attempt of its own: missed, skipped, superseded, cancelled.
 
     One missed run stands for `missed_count` successive occurrences, the last of them due at
     `last_due_at`; both are None for other ends.
@@ -113,7 +114,8 @@ class Attempt:
     """The stored record of one attempt.
 
     `update` of a run's last attempt holds the run's final status. `owner` is the token of the
-    executor that wrote the record; `run_started_at` is when attempt 1 was claimed.
+    executor that wrote the record; `run_started_at` is when attempt 1 was claimed. `planned_at` is
+    as in `domain.state.UnfinishedRun`.
     """
 
     job_id: str
@@ -124,6 +126,7 @@ class Attempt:
     run_started_at: datetime
     result: AttemptResult
     update: RunUpdate
+    planned_at: datetime | None = None
 
     @property
     def finished_at(self) -> datetime:

@@ -8,14 +8,15 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.run import Attempt, Reason, RunEnd, RunStatus, RunUpdate
-from chalicelib.domain.state import UnfinishedRun
+from chalicelib.domain.state import State, UnfinishedRun
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run. `attempts` are those that have ended. Times that have not come yet are None.
 
-    `missed_count` and `last_due_at` are set only for missed runs (see `RunEnd`).
+    `missed_count` and `last_due_at` are set only for missed runs (see `RunEnd`), `planned_at` only
+    for retries (see `UnfinishedRun`). `is_retried` says whether another run retries this one.
     """
 
     key: RunKey
@@ -27,19 +28,34 @@ class Run:
     reason: Reason | None = None
     missed_count: int | None = None
     last_due_at: datetime | None = None
+    planned_at: datetime | None = None
+    is_retried: bool = False
 
     @property
     def lateness(self) -> timedelta | None:
-        """Return how long after its due time the run started, None if it has not started."""
-        return self.started_at - self.key.asked_at if self.started_at is not None else None
+        """Return how long after its due time the run started, None if it has not started.
+
+        Of a retry: after the time for which it was planned.
+        """
+        due_at = self.planned_at or self.key.asked_at
+        return self.started_at - due_at if self.started_at is not None else None
+
+    @property
+    def may_be_retried(self) -> bool:
+        """Return whether the run has failed, was missed, or was cancelled."""
+        went_wrong = self.status in (RunStatus.FAILED, RunStatus.MISSED)
+        return went_wrong or self.reason is Reason.CANCELLED
 
 
-def recorded(key: RunKey, attempts: tuple[Attempt, ...], end: RunEnd | None) -> Run:
+def recorded(
+    key: RunKey, attempts: tuple[Attempt, ...], end: RunEnd | None, *, is_retried: bool = False
+) -> Run:
     """Build a run from its records: its attempts, its end, or both."""
-    run = Run(key, RunStatus.RUNNING, attempts)
+    run = Run(key, RunStatus.RUNNING, attempts, is_retried=is_retried)
     if attempts:
         last = attempts[-1]
-        run = replace(_updated(run, last.update, last.finished_at), started_at=last.run_started_at)
+        run = _updated(run, last.update, last.finished_at)
+        run = replace(run, started_at=last.run_started_at, planned_at=last.planned_at)
     if end is None:
         return run
     return replace(
@@ -75,7 +91,7 @@ def unfinished(unfinished_run: UnfinishedRun, on_record: Run | None) -> Run:
     last = run.attempts[-1].number if run.attempts else 0
     if on_record and (run.finished_at is not None or last > unfinished_run.attempt):
         return run
-    run = replace(run, started_at=unfinished_run.started_at)
+    run = replace(run, started_at=unfinished_run.started_at, planned_at=unfinished_run.planned_at)
     if unfinished_run.owner is not None:
         return (
             run
@@ -83,18 +99,37 @@ def unfinished(unfinished_run: UnfinishedRun, on_record: Run | None) -> Run:
             else replace(run, status=RunStatus.RUNNING, next_attempt_at=None)
         )
     if unfinished_run.attempt == 0:
-        return replace(run, status=RunStatus.QUEUED)
+        return replace(run, status=RunStatus.QUEUED, next_attempt_at=run.planned_at)
     return replace(run, status=RunStatus.RETRYING, next_attempt_at=unfinished_run.next_attempt_at)
 
 
-def merged(
-    unfinished_runs: Iterable[UnfinishedRun], on_record: Iterable[Run], limit: int
-) -> list[Run]:
-    """Merge unfinished and recorded runs; return the newest `limit`, newest first.
+def merged(state: State, on_record: Iterable[Run], before: RunKey | None, limit: int) -> list[Run]:
+    """Merge a job's unfinished and recorded runs; return the newest `limit`, newest first.
 
-    `on_record` must hold at least the newest `limit` recorded runs.
+    Leave out unfinished runs from `before` on, unless it is None. `on_record` must hold at least
+    the newest `limit` recorded runs before it.
     """
     runs = {run.key: run for run in on_record}
-    for unfinished_run in unfinished_runs:
-        runs[unfinished_run.key] = unfinished(unfinished_run, runs.get(unfinished_run.key))
-    return sorted(runs.values(), key=lambda run: run.key.sort, reverse=True)[:limit]
+    for unfinished_run in state.runs:
+        key = unfinished_run.key
+        if before is None or key.sort < before.sort:
+            runs[key] = unfinished(unfinished_run, runs.get(key))
+    newest = sorted(runs.values(), key=lambda run: run.key.sort, reverse=True)[:limit]
+    return [with_retry(run, state) for run in newest]
+
+
+def of_state(state: State, key: RunKey, on_record: Run | None) -> Run | None:
+    """Return a run from the state and from its records, which were read after it.
+
+    A run that leaves the state has a record: None if neither has the run.
+    """
+    unfinished_run = state.find(key)
+    if unfinished_run is not None:
+        return unfinished(unfinished_run, on_record)
+    return with_retry(on_record, state) if on_record else None
+
+
+def with_retry(run: Run, state: State) -> Run:
+    """Return a recorded run as retried if the state has its retry, which may have no record yet."""
+    is_retried = run.is_retried or state.find(run.key.retried_by) is not None
+    return replace(run, is_retried=is_retried)

@@ -12,6 +12,7 @@ from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.retry import is_retried, next_attempt_at
 from chalicelib.domain.run import FinishedAttempt, Outcome, Reason, RunEnd, RunStatus, RunUpdate
+from chalicelib.domain.run_ends import closed, with_last_run, with_outcome
 from chalicelib.domain.state import (
     GRACE,
     MAX_UNFINISHED_RUNS,
@@ -63,7 +64,7 @@ def claim(
     run = state.find(key)
     if run is not None:
         return _claim_run(definition, state, run, owner, now)
-    if key.manual:
+    if key.is_requested:
         return NoChange("the run has ended")
     return _claim_occurrence(definition, state, key, owner, now)
 
@@ -76,7 +77,8 @@ def _claim_run(
             Settle(run) if now >= run.lease_until + SKEW else NoChange("the attempt is under way")
         )
     if state.supersedes(run):
-        return _close(state, run, now)
+        rest, end = closed(state, run, RunStatus.FAILED, Reason.SUPERSEDED, now)
+        return Transition(written(rest), ended=(end,))
     if run.next_attempt_at is not None and now < run.next_attempt_at:
         return NoChange("not yet")
     claimed = _claimed(run, definition.timeout, owner, now)
@@ -93,19 +95,6 @@ def _claimed(run: UnfinishedRun, timeout: timedelta, owner: str, now: datetime) 
         started_at=run.started_at or now,
         covered=True,
     )
-
-
-def _close(state: State, run: UnfinishedRun, now: datetime) -> Transition:
-    end = RunEnd(run.key, RunStatus.FAILED, now, Reason.SUPERSEDED, started_at=run.started_at)
-    closed = state.without_run(run).with_end(end.status)
-    if run.attempt:
-        closed = _with_last_run(closed, LastRun(run.key, run.attempt, superseded_at=now))
-    return Transition(written(closed), ended=(end,))
-
-
-def _with_last_run(state: State, last: LastRun) -> State:
-    is_newer = state.last_run is None or last.key.sort >= state.last_run.key.sort
-    return replace(state, last_run=last) if is_newer else state
 
 
 def _claim_occurrence(
@@ -176,9 +165,11 @@ def is_misfire(
 def _reason_to_skip(definition: Definition, state: State) -> Reason | None:
     if len(state.runs) >= MAX_UNFINISHED_RUNS:
         return Reason.TOO_MANY_RUNS
-    # Overlap does not apply to manual runs, nor to superseded runs without an attempt in flight.
+    # Overlap does not apply to requested runs, nor to superseded runs without an attempt in flight.
     unfinished = [
-        run for run in state.runs if not run.key.manual and (run.owner or not state.supersedes(run))
+        run
+        for run in state.runs
+        if not run.key.is_requested and (run.owner or not state.supersedes(run))
     ]
     return Reason.OVERLAP if definition.overlap is Overlap.SKIP and unfinished else None
 
@@ -246,17 +237,9 @@ def _wait(state: State, run: UnfinishedRun, at: datetime, now: datetime) -> Tran
 
 
 def _end(trigger: Trigger, state: State, run: UnfinishedRun, update: RunUpdate) -> Transition:
-    ended = state.without_run(run).with_end(update.status)
-    ended = _with_last_run(ended, LastRun(run.key, run.attempt))
-    is_the_only_run = (
-        isinstance(trigger, OneTime) and not run.key.manual and run.generation == state.generation
-    )
-    if is_the_only_run and state.status is Status.ACTIVE:
-        ended = replace(
-            ended,
-            status=Status.COMPLETED if update.status is RunStatus.SUCCEEDED else Status.FAILED,
-        )
-    return Transition(written(ended), update=update)
+    last = LastRun(run.key, run.attempt, planned_at=run.planned_at)
+    ended = with_last_run(state.without_run(run).with_end(update.status), last)
+    return Transition(written(with_outcome(ended, trigger, run, update.status)), update=update)
 
 
 def sweep(state: State, now: datetime) -> Transition | NoChange:

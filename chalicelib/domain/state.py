@@ -50,11 +50,12 @@ class Status(StrEnum):
 class UnfinishedRun:
     """A run that has not ended.
 
-    `attempt` is the number of the attempt that was claimed last, 0 while a manual run is queued.
+    `attempt` is the number of the attempt that was claimed last, 0 while a requested run is queued.
     `owner` and `lease_until` are set while that attempt is in flight, `next_attempt_at` while the
-    run waits. `generation` is the job's at the time of the claim; for a manual run it is that
-    of the definition, because a pause does not supersede manual runs. `covered` says whether
-    a message has been sent for the next attempt.
+    run waits. `generation` is the job's at the time of the claim; for a manual run or a retry it is
+    that of the definition, because a pause does not supersede these. `covered` says whether
+    a message has been sent for the next attempt. `planned_at` is when the first attempt of a retry
+    was to be sent; None for other runs, whose key says it.
     """
 
     key: RunKey
@@ -65,6 +66,12 @@ class UnfinishedRun:
     next_attempt_at: datetime | None = None
     started_at: datetime | None = None
     covered: bool = True
+    planned_at: datetime | None = None
+
+    @property
+    def asked_at(self) -> datetime:
+        """Return the time from which lateness is counted."""
+        return self.planned_at or self.key.asked_at
 
     @property
     def watch_at(self) -> datetime:
@@ -80,12 +87,19 @@ class LastRun:
     """The run whose last attempt the API shows as the job's `result`.
 
     It is the latest ended run with an attempt; `attempt` is the number of its last one.
-    `superseded_at` is when it ended as superseded, else None.
+    `closed_at` is when it ended as superseded or cancelled, else None. `planned_at` is as in
+    `UnfinishedRun`.
     """
 
     key: RunKey
     attempt: int
-    superseded_at: datetime | None = None
+    closed_at: datetime | None = None
+    planned_at: datetime | None = None
+
+    @property
+    def place(self) -> tuple[datetime, str]:
+        """Return what orders a job's runs: when each was due, asked for or planned, and its key."""
+        return self.planned_at or self.key.asked_at, self.key.sort
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +156,7 @@ class State:
 
     def supersedes(self, run: UnfinishedRun) -> bool:
         """Return whether a run is of an older generation and gets no further attempt."""
-        return run.generation != (self.defined_in if run.key.manual else self.generation)
+        return run.generation != (self.defined_in if run.key.is_requested else self.generation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def run_fields(job_id: str, run: UnfinishedRun) -> dict[str, object]:
         "job_id": job_id,
         "run_id": run_id(job_id, run.key),
         "attempt": run.attempt,
-        "manual": True if run.key.manual else None,
+        "manual": True if run.key.is_requested else None,
     }
 
 
@@ -151,7 +151,7 @@ class AttemptSender:
         result = self.send(
             request, run_headers=headers, timeout=definition.timeout, credentials=credentials
         )
-        late = started_at - run.key.asked_at
+        late = started_at - run.asked_at
         fields = {
             **run_fields(definition.id, run),
             "outcome": result.outcome,

@@ -21,13 +21,15 @@ _BEGIN_WITHIN = timedelta(seconds=10)
 
 
 def run_in_time(
-    scheduling: Scheduling, acts: Sequence[Callable[[], _Answer]]
+    scheduling: Scheduling,
+    acts: Sequence[Callable[[], _Answer]],
+    within: timedelta = _BEGIN_WITHIN,
 ) -> list[_Answer | None]:
     """Run the calls, up to ten at a time, and return their results in order.
 
-    The result is None for a call that was not begun in time. The first call is always made.
+    The result is None for a call that was not begun `within` a time. The first call is always made.
     """
-    until = scheduling.clock() + _BEGIN_WITHIN
+    until = scheduling.clock() + within
     numbers = itertools.count()
     done: dict[int, _Answer] = {}
 

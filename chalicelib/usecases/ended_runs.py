@@ -9,8 +9,10 @@ from functools import partial
 
 from chalicelib.aws.ended_runs_index import EndedRunEntry
 from chalicelib.aws.serialization import sortable
+from chalicelib.domain.job import Definition
 from chalicelib.domain.run import RunStatus
-from chalicelib.domain.run_history import Run, recorded
+from chalicelib.domain.run_history import Run, with_retry
+from chalicelib.domain.state import State
 from chalicelib.usecases.scheduling import Scheduling
 
 # A page ends early, with a `next` link, after it has read this many entries of the index.
@@ -56,22 +58,23 @@ def ended_runs(
     if wanted.until is not None:
         # Positions begin with the time of the end.
         before = min(before or "~", sortable(wanted.until))
-    for read, has_more in _pages(scheduling, tenant, wanted, before, limit):  # noqa: B007  read below
+    for read, has_more in pages(scheduling, tenant, wanted, before, limit):  # noqa: B007  read below
         entries = [one for one in read if wanted.since is None or one.at >= wanted.since]
-        names = _names(scheduling, entries, wanted)
+        jobs = _jobs_of(scheduling, entries, wanted)
         while entries:
             if len(shown) == limit:
                 return shown, before
             size = min(_AT_ONCE, limit - len(shown))
             group, entries = entries[:size], entries[size:]
             before = group[-1].position
-            shown += _runs_of(scheduling, group, names)
+            listed = [one for one in group if one.status in wanted.statuses and one.job_id in jobs]
+            shown += _runs_of(scheduling, listed, jobs)
         if read and before != read[-1].position:
             return shown, None
     return shown, before if has_more else None
 
 
-def _pages(
+def pages(
     scheduling: Scheduling, tenant: str, wanted: Wanted, before: str | None, limit: int
 ) -> Iterator[tuple[list[EndedRunEntry], bool]]:
     """Yield pages of the index and whether more follow, until MOST_READ entries were read."""
@@ -86,42 +89,53 @@ def _pages(
         before = entries[-1].position if entries else before
 
 
-def _names(
+def _jobs_of(
     scheduling: Scheduling, entries: Sequence[EndedRunEntry], wanted: Wanted
-) -> dict[str, str]:
-    """Return the names of jobs by the positions of their entries.
-
-    Entries with other statuses, of deleted jobs and of jobs without the label are left out.
-    """
-    found = [entry for entry in entries if entry.status in wanted.statuses]
-    definitions = scheduling.jobs.definitions({entry.job_id for entry in found})
-    names = {
-        one.id: one.name
-        for one in definitions
-        if wanted.label is None or wanted.label in one.labels.items()
+) -> dict[str, tuple[Definition, State]]:
+    """Return by id the jobs that exist, have the label, and have an entry with a wanted status."""
+    pairs = scheduling.jobs.pairs({one.job_id for one in entries if one.status in wanted.statuses})
+    return {
+        definition.id: (definition, state)
+        for definition, state in pairs
+        if wanted.label is None or wanted.label in definition.labels.items()
     }
-    return {entry.position: names[entry.job_id] for entry in found if entry.job_id in names}
+
+
+def states_of(
+    scheduling: Scheduling, entries: Sequence[EndedRunEntry], wanted: Wanted
+) -> dict[str, State]:
+    """Return by id the states of the jobs that exist, have the label, and have an entry with a
+    wanted status.
+    """
+    if wanted.label is not None:
+        jobs = _jobs_of(scheduling, entries, wanted)
+        return {job_id: state for job_id, (_, state) in jobs.items()}
+    ids = {one.job_id for one in entries if one.status in wanted.statuses}
+    return scheduling.jobs.states_by_id(ids)
 
 
 def _runs_of(
-    scheduling: Scheduling, entries: Sequence[EndedRunEntry], names: Mapping[str, str]
+    scheduling: Scheduling,
+    entries: Sequence[EndedRunEntry],
+    jobs: Mapping[str, tuple[Definition, State]],
 ) -> list[EndedRun]:
-    """Return the runs of the entries that have a name, in the same order."""
-    named = [entry for entry in entries if entry.position in names]
-    runs = scheduling.run_all([partial(_run_of, scheduling, entry) for entry in named])
+    """Return the runs of the entries, in the same order."""
+    runs = scheduling.run_all(
+        [partial(run_of, scheduling, entry, jobs[entry.job_id][1]) for entry in entries]
+    )
     return [
-        EndedRun(entry.job_id, names[entry.position], run)
-        for entry, run in zip(named, runs, strict=True)
+        EndedRun(entry.job_id, jobs[entry.job_id][0].name, run)
+        for entry, run in zip(entries, runs, strict=True)
         if run
     ]
 
 
-def _run_of(scheduling: Scheduling, entry: EndedRunEntry) -> Run | None:
-    """Return the run that an entry of the index names.
+def run_of(scheduling: Scheduling, entry: EndedRunEntry, state: State) -> Run | None:
+    """Return the run that an entry of the index names; `state` is its job's, read before.
 
     None if it has expired, or if the run ended later, with another attempt than the entry's.
     """
     found = scheduling.runs.run(entry.job_id, entry.key, scheduling.clock(), responses=False)
     if found is None or found.last_number != entry.number:
         return None
-    return recorded(found.key, found.attempts, found.end)
+    return with_retry(found.run, state)

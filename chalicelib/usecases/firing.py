@@ -393,4 +393,5 @@ def _record_of(
         run.started_at or attempt.started_at,
         attempt.result,
         update,
+        run.planned_at,
     )

@@ -36,7 +36,7 @@ from chalicelib.domain.ids import (
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import RequestCheck
 from chalicelib.domain.run import Attempt
-from chalicelib.domain.run_history import Run, merged, recorded, unfinished
+from chalicelib.domain.run_history import Run, merged, of_state, unfinished
 from chalicelib.domain.state import State, Transition
 from chalicelib.runtime.backoff import tries
 from chalicelib.runtime.concurrency import RunAll, in_threads
@@ -104,8 +104,8 @@ class Scheduling:
         self.check_request = check_request
         self.run_all = run_all
         self.quotas = quotas
+        self.arming = arming
         self._schedules = schedules
-        self._arming = arming
         self._sleep = sleep
 
     def tries(self) -> Iterator[int]:
@@ -153,7 +153,7 @@ class Scheduling:
             # was changed since.
             pass
         log.info("job.created", extra={"job_id": definition.id})
-        self._arming.arm(step.state, step.arm)
+        self.arming.arm(step.state, step.arm)
         return new.job
 
     def get(self, tenant: str, reference: str) -> Job:
@@ -216,7 +216,7 @@ class Scheduling:
         if not self._commit(write, state, step.state.token):
             return None
         log.info("job.changed", extra={"job_id": state.job_id})
-        self._arming.arm(step.state, step.arm)
+        self.arming.arm(step.state, step.arm)
         return replace(job, definition=definition, state=step.state)
 
     def _scheduled(
@@ -301,7 +301,7 @@ class Scheduling:
             write = partial(self.jobs.save, step.state, now=now)
             if self._commit(write, job.state, step.state.token):
                 log.info(event, extra={"job_id": job_id})
-                self._arming.arm(step.state, step.arm)
+                self.arming.arm(step.state, step.arm)
                 return replace(job, state=step.state)
         raise Unavailable("the job")
 
@@ -335,7 +335,7 @@ class Scheduling:
                     raise JobNotFound from changed
                 continue
             log.info("run.queued", extra={"job_id": job_id, "run_id": run_id(job_id, key)})
-            self._arming.arm(step.state, step.arm)
+            self.arming.arm(step.state, step.arm)
             return job_id, run
         raise Unavailable("the job")
 
@@ -367,26 +367,34 @@ class Scheduling:
         """
         job_id = self.resolve(tenant, reference)
         _, state = self.jobs.get(tenant, job_id)
-        on_record = [
-            recorded(run.key, run.attempts, run.end)
-            for run in self.runs.page(job_id, before, limit, self.clock())
-        ]
-        in_range = [run for run in state.runs if before is None or run.key.sort < before.sort]
-        return job_id, merged(in_range, on_record, limit)
+        on_record = [found.run for found in self.runs.page(job_id, before, limit, self.clock())]
+        return job_id, merged(state, on_record, before, limit)
 
     def run(self, tenant: str, reference: str, run_id: str) -> tuple[str, Run]:
         """Return the job's id and one of its runs. Raises JobNotFound, RunNotFound."""
-        job_id = self.resolve(tenant, reference)
+        job_id, key = self.resolve_run(tenant, reference, run_id)
         _, state = self.jobs.get(tenant, job_id)
+        return job_id, self.run_of(state, key)
+
+    def resolve_run(self, tenant: str, reference: str, run_id: str) -> tuple[str, RunKey]:
+        """Return the job's id and the run's key for the references in a path.
+
+        Raises JobNotFound, also for a malformed id, and RunNotFound for a malformed run id.
+        """
+        job_id = self.resolve(tenant, reference)
         try:
-            key = run_key(job_id, run_id)
+            return job_id, run_key(job_id, run_id)
         except ValueError as error:
+            self.jobs.get(tenant, job_id)
             raise RunNotFound from error
-        found = self.runs.run(job_id, key, self.clock())
-        on_record = recorded(found.key, found.attempts, found.end) if found else None
-        unfinished_run = state.find(key)
-        if unfinished_run is not None:
-            return job_id, unfinished(unfinished_run, on_record)
-        if on_record is None:
+
+    def run_of(self, state: State, key: RunKey, *, responses: bool = True) -> Run:
+        """Return a run of a job whose state was just read. Raises RunNotFound.
+
+        Without `responses`, long responses are None.
+        """
+        found = self.runs.run(state.job_id, key, self.clock(), responses=responses)
+        run = of_state(state, key, found.run if found else None)
+        if run is None:
             raise RunNotFound
-        return job_id, on_record
+        return run

@@ -78,6 +78,7 @@ _REASONS = {
     "overlap": "the run before was not over",
     "too_many_runs": "too many runs are unfinished",
     "superseded": "the job was changed",
+    "cancelled": "it was cancelled",
 }
 
 
@@ -120,7 +121,7 @@ class ShownSender(AttemptSender):
         if sent is not None:
             started_at, exchange = sent
             definition, request = ready.definition, ready.definition.request
-            lateness = started_at - run.key.asked_at if run.attempt == 1 else None
+            lateness = started_at - run.asked_at if run.attempt == 1 else None
             underway.attempt = Attempt(
                 definition.id,
                 definition.name,

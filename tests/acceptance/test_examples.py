@@ -106,7 +106,7 @@ def test_the_first_sixty_seconds_are_as_the_readme_tells(
 
 
 def test_the_recipe_of_a_report_can_be_repeated(terminals: Terminals) -> None:
-    report, _ = blocks(section(README, "Recipes"), "sh")
+    report, *_ = blocks(section(README, "Recipes"), "sh")
     (first,) = terminals.run(report)
     (again,) = terminals.run(report)
     assert first["id"] == again["id"]
@@ -116,7 +116,7 @@ def test_the_recipe_of_a_report_can_be_repeated(terminals: Terminals) -> None:
 
 
 def test_the_recipe_of_a_reminder_registers_once_and_cancels(terminals: Terminals) -> None:
-    _, reminder = blocks(section(README, "Recipes"), "sh")
+    _, reminder, _ = blocks(section(README, "Recipes"), "sh")
     register, separator, cancel = reminder.partition("\ncurl -s -X DELETE")
     assert separator
     (first,) = terminals.run(register)
@@ -124,6 +124,26 @@ def test_the_recipe_of_a_reminder_registers_once_and_cancels(terminals: Terminal
     assert (first["id"], first["status"]) == (again["id"], "active")
     assert terminals.run(separator + cancel) == []
     assert terminals.laptop.request("GET", f"/jobs/{first['id']}").status_code == 404
+
+
+def test_the_recipe_of_a_retry_retries_each_failed_run_once(terminals: Terminals) -> None:
+    *_, retry = blocks(section(README, "Recipes"), "sh")
+    url = f"http://localhost:{free_port()}/closed"
+    document = {"name": "Fails", "request": {"url": url}, "trigger": {"delay": 0}}
+    job = terminals.laptop.post("/jobs", {**document, "retry": {"max_attempts": 1}}).json()
+    until = time.monotonic() + 30
+    while terminals.laptop.get(f"/jobs/{job['id']}")["status"] == "active":
+        assert time.monotonic() < until, terminals.laptop.log()
+        time.sleep(0.2)
+    failed, first = terminals.run(retry)
+    assert [run["job_id"] for run in failed] == [job["id"]]
+    assert first == {"retried": 1, "left": 0}
+    listed, again = terminals.run(retry)
+    assert [run["cause"] for run in listed][-1] == "schedule"
+    assert listed[-1]["retried_by"] == f"{failed[0]['id']}-r1"
+    # The retry may have failed meanwhile, and is then retried itself.
+    assert again["retried"] <= 1
+    terminals.laptop.delete(f"/jobs/{job['id']}")
 
 
 @pytest.mark.parametrize("body", [{"key": "value"}, "plain text", None])

@@ -34,7 +34,7 @@ from tests.api.conftest import ROUTES as API_ROUTES
 from tests.api.conftest import job
 from tests.api.described import UNDESCRIBED
 from tests.cloud import DynamoDB, client_error
-from tests.environment import Environment, ok
+from tests.environment import Environment, ok, status
 
 UNKNOWN_JOB = "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K"
 UNKNOWN_RUN = "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z"
@@ -44,12 +44,14 @@ UNKNOWN_RUN = "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z"
 class Row:
     """What a route answers to its own tenant, and a body that it takes.
 
-    `at`: what is called where the path alone is not enough.
+    `at`: what is called where the path alone is not enough. `of`: which run of the job, if not the
+    one that has succeeded.
     """
 
     status: int
     body: Any = None
     at: str | None = None
+    of: str = ""
 
 
 ROWS = {
@@ -72,6 +74,9 @@ ROWS = {
     ("POST", "/jobs/{job_id}/run"): Row(202),
     ("GET", "/jobs/{job_id}/runs"): Row(200),
     ("GET", "/jobs/{job_id}/runs/{run_id}"): Row(200),
+    ("POST", "/jobs/{job_id}/runs/{run_id}/retry"): Row(202, of="cancelled"),
+    ("DELETE", "/jobs/{job_id}/runs/{run_id}"): Row(200, of="queued"),
+    ("POST", "/runs/retry"): Row(200),
     ("POST", "/triggers/preview"): Row(200, {"trigger": {"cron": "0 9 * * *"}}),
     ("GET", "/secrets"): Row(200),
     ("PUT", "/secrets/{name}"): Row(204, {"value": "another"}),
@@ -128,6 +133,8 @@ class Stage:
     """A laptop's server that asks for keys, on a cloud in memory."""
 
     env: Environment = field(default_factory=Environment)
+    # By the run that has succeeded: other runs of its job.
+    others: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         client: Any = DynamoDB(self.env.cloud)
@@ -165,12 +172,20 @@ class Stage:
         return Answer(got.status, dict(got.getheaders()), got.read())
 
     def register(self, by: Key, /, **fields: Any) -> dict[str, str]:
-        """Register a job that has run once, and a secret; return what a path may name of them."""
+        """Register a job that has run once, and a secret; return what a path may name of them.
+
+        The job has a cancelled and a queued run too.
+        """
         made = self.call("POST", "/jobs", by, job(trigger={"cron": "0 9 1 1 *"}, **fields))
         assert made.status == 201, made.body
         job_id = made.json["id"]
         run = self.call("POST", f"/jobs/{job_id}/run", by)
         self.env.advance(seconds=2)
+        cancelled, queued = (
+            self.call("POST", f"/jobs/{job_id}/run", by).json["id"] for _ in range(2)
+        )
+        assert self.call("DELETE", f"/jobs/{job_id}/runs/{cancelled}", by).status == 200
+        self.others[run.json["id"]] = {"cancelled": cancelled, "queued": queued}
         assert self.call("PUT", "/secrets/token", by, {"value": "s3cr3t"}).status == 204
         return {"job_id": job_id, "run_id": run.json["id"], "name": "token"}
 
@@ -183,6 +198,8 @@ class Stage:
     ) -> Answer:
         """Call a route as its row says."""
         row = ROWS[route]
+        run = names["run_id"]
+        names = {**names, "run_id": self.others.get(run, {}).get(row.of, run)}
         return self.call(route[0], (row.at or route[1]).format(**names), key, row.body)
 
 
@@ -357,6 +374,23 @@ def test_what_is_another_tenant_s_is_not_there_to_the_byte(
     assert [
         stage.call("GET", f"/jobs/{foreign['job_id']}{rest}", other).bytes for rest in ("", "/runs")
     ] == before
+
+
+def test_a_tenant_retries_all_of_its_own_failed_runs_and_no_others(stage: Stage) -> None:
+    own, other = stage.make("acme"), stage.make("other")
+    stage.env.target = lambda sent: status(404)
+    paths = {
+        key: f"/jobs/{stage.call('POST', '/jobs', key, job()).json['id']}/runs"
+        for key in (own, other)
+    }
+    stage.env.advance(seconds=10)
+    assert stage.call("POST", "/runs/retry", own).json == {"retried": 1, "left": 0}
+    retried = {
+        key: [run["cause"] for run in stage.call("GET", path, key).json]
+        for key, path in paths.items()
+    }
+    assert retried == {own: ["retry", "schedule"], other: ["schedule"]}
+    assert stage.call("POST", "/runs/retry", own).json["retried"] == 0
 
 
 def test_three_tenants_with_50_jobs_each_never_see_anything_of_each_other(stage: Stage) -> None:

@@ -31,6 +31,8 @@ CHANGES: list[tuple[str, str, Any, int]] = [
     ("POST", "/pause", None, 200),
     ("POST", "/resume", None, 200),
     ("POST", "/run", None, 202),
+    ("POST", "/runs/{run_id}/retry", None, 202),
+    ("DELETE", "/runs/{run_id}", None, 200),
 ]
 changes = pytest.mark.parametrize(("method", "action", "sent", "done"), CHANGES)
 
@@ -45,6 +47,16 @@ etags = st.builds(
 
 def etag(api: Api) -> str:
     return str(api.get(PATH).headers["ETag"])
+
+
+def path_of(api: Api, action: str) -> str:
+    """Return the path of an action; on a run, that of one that may be cancelled or retried."""
+    if "{run_id}" not in action:
+        return PATH + action
+    run = api.post(f"{PATH}/run").json["id"]
+    if action.endswith("/retry"):
+        assert api.delete(f"{PATH}/runs/{run}").status == 200
+    return PATH + action.replace("{run_id}", run)
 
 
 def stored(api: Api) -> dict[str, Any]:
@@ -101,7 +113,8 @@ def test_a_change_is_made_if_the_job_is_as_the_headers_ask(
         lambda tag: {"If-Match": tag, "If-None-Match": '"other"'},
     ):
         api.put(PATH, body())
-        answer = api.call(method, PATH + action, sent, headers=ask(etag(api)))
+        path = path_of(api, action)
+        answer = api.call(method, path, sent, headers=ask(etag(api)))
         assert answer.status == done, answer.text
 
 
@@ -110,7 +123,7 @@ def test_a_change_is_refused_and_nothing_done_if_the_job_is_not_as_the_headers_a
     api: Api, method: str, action: str, sent: Any, done: int
 ) -> None:
     api.put(PATH, body())
-    tag = etag(api)
+    path, tag = path_of(api, action), etag(api)
     before = stored(api)
     for headers in (
         {"If-Match": '"other"'},
@@ -122,7 +135,7 @@ def test_a_change_is_refused_and_nothing_done_if_the_job_is_not_as_the_headers_a
         {"If-None-Match": f'"other", W/{tag}'},
         {"If-Match": tag, "If-None-Match": tag},
     ):
-        answer = api.call(method, PATH + action, sent, headers=headers)
+        answer = api.call(method, path, sent, headers=headers)
         assert (answer.status, answer.problem["title"]) == (412, "Precondition Failed"), headers
         assert stored(api) == before
 
@@ -134,7 +147,7 @@ def test_a_malformed_list_of_tags_is_refused(
     api: Api, header: str, value: str, method: str, action: str, sent: Any, done: int
 ) -> None:
     api.put(PATH, body())
-    answer = api.call(method, PATH + action, sent, headers={header: value})
+    answer = api.call(method, path_of(api, action), sent, headers={header: value})
     if header == "If-Match":
         assert answer.status == 412
     else:

@@ -59,7 +59,8 @@ seconds = instants.map(lambda at: at.replace(microsecond=0))
 pauses = st.integers(0, 10**6).map(lambda count: timedelta(seconds=count))
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 ids, tokens = instants.map(new_job_id), instants.map(new_token)
-keys = st.builds(RunKey, seconds, st.integers(1, 10**6)) | instants.map(RunKey.for_manual)
+firsts = st.builds(RunKey, seconds, st.integers(1, 10**6)) | instants.map(RunKey.for_manual)
+keys = firsts | st.builds(lambda key, retry: replace(key, retry=retry), firsts, st.integers(1, 99))
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -103,6 +104,7 @@ unfinished_runs = st.builds(
     st.none() | instants,
     st.none() | instants,
     st.booleans(),
+    st.none() | instants,
 )
 states = st.builds(
     State,
@@ -118,7 +120,8 @@ states = st.builds(
     token=st.none() | tokens,
     doubted_until=st.none() | instants,
     runs=st.lists(unfinished_runs, max_size=4).map(tuple),
-    last_run=st.none() | st.builds(LastRun, keys, st.integers(1, 20), st.none() | instants),
+    last_run=st.none()
+    | st.builds(LastRun, keys, st.integers(1, 20), st.none() | instants, st.none() | instants),
     watch_at=st.none() | instants,
     sweeps=st.integers(0, 50),
     edition=st.integers(1, 10**9),
@@ -156,7 +159,16 @@ updates = st.builds(
     RunUpdate, st.sampled_from(RunStatus), st.none() | st.sampled_from(Reason), st.none() | instants
 )
 attempts = st.builds(
-    Attempt, ids, keys, st.integers(1, 20), texts, instants, instants, results, updates
+    Attempt,
+    ids,
+    keys,
+    st.integers(1, 20),
+    texts,
+    instants,
+    instants,
+    results,
+    updates,
+    st.none() | instants,
 )
 ends = st.builds(
     RunEnd,

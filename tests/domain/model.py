@@ -131,9 +131,16 @@ class Model:
             RunKey(due, generation) for due in dues for generation in range(1, state.generation + 1)
         }
 
+    def _retries(self, node: Node, state: State) -> list[RunKey]:
+        """Return the keys of retries that may be asked for, each once."""
+        known = node.ended | {key for key, _ in node.claimed} | {run.key for run in state.runs}
+        keys = {key.retried_by for key in node.ended if not key.retry} - known
+        return sorted(keys, key=lambda key: key.sort)
+
     def _claims(self, node: Node, state: State) -> Iterator[Event]:
         now = TIMES[node.now]
-        for key in self._keys(state):
+        # A message of a run that has ended may still come.
+        for key in self._keys(state) | node.ended:
             for owner in OWNERS:
                 if any(out.run.owner == owner for out in node.out | node.stale):
                     continue
@@ -205,6 +212,12 @@ class Model:
                 continue  # every manual run has a key of its own
             if step is not None:
                 yield self._stepped(name, node, step, None)
+        for key in self._retries(node, state):
+            yield self._stepped("retry", node, job_transitions.retry(state, {key: now}, now), None)
+        for run in state.runs:
+            if run.owner is None:
+                step = job_transitions.cancel(old.trigger, state, run, now)
+                yield self._stepped("cancel", node, step, None)
         yield Event("delete", node, replace(node, state=None))
 
     def _user_step(
@@ -287,7 +300,7 @@ def _check_claim(event: Event, run: UnfinishedRun) -> None:
         if out.run.key == run.key:
             assert out.run.lease_until is not None
             assert out.run.lease_until + SKEW <= now, "live leases of one run never overlap"
-    if run.key.manual:
+    if run.key.is_requested:
         assert run.generation == before.defined_in
     else:
         assert before.status is Status.ACTIVE, "nothing of a paused job is claimed"

@@ -1,4 +1,4 @@
-"""What users do to a job, rule by rule: create, change, pause, resume, run now."""
+"""What users do to a job, rule by rule: create, change, pause, resume, run now, retry, cancel."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 
 from chalicelib.domain import job_transitions
 from chalicelib.domain.cron import Cron
-from chalicelib.domain.errors import DateHasPassed, JobHasEnded, TooManyRuns
+from chalicelib.domain.errors import AttemptInFlight, DateHasPassed, JobHasEnded, TooManyRuns
 from chalicelib.domain.ids import RunKey, new_token
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
+from chalicelib.domain.run import Reason, RunEnd, RunStatus
 from chalicelib.domain.state import (
     GRACE,
     MAX_UNFINISHED_RUNS,
@@ -490,3 +491,66 @@ def test_a_33rd_run_is_refused() -> None:
         len(job_transitions.run_now(fresh(definition(), runs=runs[1:]), MANUAL, NOW).state.runs)
         == MAX_UNFINISHED_RUNS
     )
+
+
+@pytest.mark.parametrize("status", Status)
+def test_retries_are_queued_each_for_its_time_and_change_nothing_else(status: Status) -> None:
+    state = fresh(definition(), status=status, generation=4, defined_in=3, token=TOKEN)
+    first, second = (RunKey(NOW - HOUR * ago, 1).retried_by for ago in (2, 1))
+    step = job_transitions.retry(state, {first: NOW, second: NOW + HOUR}, NOW)
+    assert step.state.runs == (
+        UnfinishedRun(first, 3, 0, next_attempt_at=NOW, planned_at=NOW),
+        UnfinishedRun(
+            second, 3, 0, next_attempt_at=NOW + HOUR, planned_at=NOW + HOUR, covered=False
+        ),
+    )
+    # A message cannot wait for an hour: the sweeper arms the second one.
+    assert step.arm == (DueMessage("job_x", "tenant", first, NOW),)
+    left = replace(step.state, runs=state.runs, revision=state.revision, watch_at=state.watch_at)
+    assert left == state
+    assert not any(step.state.supersedes(run) for run in step.state.runs)
+
+
+def test_a_33rd_run_is_no_retry_either() -> None:
+    plan = {RunKey(NOW - number * MINUTE, 1).retried_by: NOW for number in range(33)}
+    with pytest.raises(TooManyRuns, match="32"):
+        job_transitions.retry(fresh(definition()), plan, NOW)
+
+
+def test_a_cancelled_run_that_was_sent_has_failed_and_is_the_result() -> None:
+    state = fresh(definition(MINUTELY), runs=(waiting(),))
+    step = job_transitions.cancel(MINUTELY, state, waiting(), NOW)
+    assert step.ended == (
+        RunEnd(waiting().key, RunStatus.FAILED, NOW, Reason.CANCELLED, started_at=NOW - HOUR),
+    )
+    assert (step.state.runs, step.state.status) == ((), Status.ACTIVE)
+    assert step.state.last_run == LastRun(waiting().key, 1, closed_at=NOW)
+
+
+def test_a_cancelled_run_that_was_never_sent_is_skipped_and_no_result() -> None:
+    queued = UnfinishedRun(MANUAL, 1, 0, next_attempt_at=NOW)
+    step = job_transitions.cancel(SOON, fresh(definition(), runs=(queued,)), queued, NOW)
+    assert step.ended == (RunEnd(MANUAL, RunStatus.SKIPPED, NOW, Reason.CANCELLED),)
+    assert (step.state.runs, step.state.last_run) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("run", "status"),
+    [
+        (waiting(), Status.FAILED),
+        (waiting(generation=7), Status.ACTIVE),
+        (replace(waiting(), key=waiting().key.retried_by), Status.ACTIVE),
+        (replace(waiting(), key=MANUAL), Status.ACTIVE),
+    ],
+)
+def test_only_the_cancel_of_its_own_run_ends_a_one_time_job(
+    run: UnfinishedRun, status: Status
+) -> None:
+    state = fresh(definition(), next_due_at=None, runs=(run,))
+    assert job_transitions.cancel(SOON, state, run, NOW).state.status is status
+
+
+def test_a_run_whose_attempt_is_in_flight_is_not_cancelled() -> None:
+    state = fresh(definition(), runs=(out(),))
+    with pytest.raises(AttemptInFlight, match="attempt 1 of this run is in flight"):
+        job_transitions.cancel(SOON, state, out(), NOW)

@@ -35,6 +35,8 @@ def test_the_invariants_hold_whatever_happens_in_whatever_order(
         "request",
         "trigger",
         "run",
+        "retry",
+        "cancel",
         "delete",
     }
     assert events > 5_000

@@ -18,7 +18,7 @@ from chalicelib.domain.run import (
     RunUpdate,
 )
 from chalicelib.domain.run_history import Run, merged, recorded, unfinished
-from chalicelib.domain.state import UnfinishedRun
+from chalicelib.domain.state import State, Status, UnfinishedRun
 
 DUE = datetime(2026, 11, 23, 10, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -37,6 +37,10 @@ def attempt(number: int, update: RunUpdate, key: RunKey = KEY) -> Attempt:
     return Attempt(
         "job_x", key, number, "owner", STARTED + (number - 1) * MINUTE, STARTED, result, update
     )
+
+
+def state(*runs: UnfinishedRun) -> State:
+    return State("job_x", "tenant", 7, 1, 1, Status.ACTIVE, DUE, runs=runs)
 
 
 def out(number: int) -> UnfinishedRun:
@@ -185,7 +189,10 @@ def test_runs_of_both_kinds_come_newest_first_each_once() -> None:
     first, second, third = keys(0, 1, 2)
     unfinished_runs = [replace(waiting(1), key=first), replace(out(1), key=third)]
     shown = merged(
-        unfinished_runs, [recorded(first, (attempt(1, RETRYING, first),), None), done(second)], 10
+        state(*unfinished_runs),
+        [recorded(first, (attempt(1, RETRYING, first),), None), done(second)],
+        None,
+        10,
     )
     assert [(run.key, run.status) for run in shown] == [
         (third, RunStatus.RUNNING),
@@ -198,11 +205,43 @@ def test_runs_of_both_kinds_come_newest_first_each_once() -> None:
 @pytest.mark.parametrize("limit", range(6))
 def test_no_more_than_the_limit_and_those_the_newest(limit: int) -> None:
     unfinished_runs = [replace(waiting(1), key=key) for key in keys(4, 0)]
-    shown = merged(unfinished_runs, [done(key) for key in keys(3, 2, 1)[:limit]], limit)
+    on_record = [done(key) for key in keys(3, 2, 1)[:limit]]
+    shown = merged(state(*unfinished_runs), on_record, None, limit)
     assert [run.key for run in shown] == keys(4, 3, 2, 1, 0)[:limit]
+
+
+def test_a_run_is_retried_if_its_retry_is_unfinished_or_on_record() -> None:
+    first, second, third = keys(0, 1, 2)
+    job = state(replace(waiting(0), key=first.retried_by), replace(waiting(1), key=third))
+    shown = merged(job, [recorded(second, (), None, is_retried=True), done(first)], third, 10)
+    assert [(run.key, run.is_retried) for run in shown] == [
+        (second, True),
+        (first.retried_by, False),
+        (first, True),
+    ]
+
+
+@pytest.mark.parametrize("reason", [None, *Reason])
+@pytest.mark.parametrize("status", RunStatus)
+def test_a_run_may_be_retried_if_it_failed_was_missed_or_was_cancelled(
+    status: RunStatus, reason: Reason | None
+) -> None:
+    went_wrong = status in (RunStatus.FAILED, RunStatus.MISSED)
+    run = Run(KEY, status, reason=reason)
+    assert run.may_be_retried == (went_wrong or reason is Reason.CANCELLED)
+
+
+def test_a_retry_is_late_from_the_time_for_which_it_was_planned() -> None:
+    planned = DUE + timedelta(hours=3)
+    retry = replace(waiting(1), key=KEY.retried_by, started_at=planned + SECOND, planned_at=planned)
+    assert unfinished(retry, None).lateness == SECOND
+    asked = replace(retry, attempt=0, started_at=None, next_attempt_at=planned)
+    assert unfinished(asked, None).next_attempt_at == planned
 
 
 def test_runs_of_one_second_come_by_generation_and_manual_ones_last() -> None:
     manual = RunKey.for_manual(DUE)
-    shown = merged([], [done(manual), done(RunKey(DUE, 2)), done(RunKey(DUE, 10)), done(KEY)], 10)
+    shown = merged(
+        state(), [done(manual), done(RunKey(DUE, 2)), done(RunKey(DUE, 10)), done(KEY)], None, 10
+    )
     assert [run.key for run in shown] == [manual, RunKey(DUE, 10), RunKey(DUE, 2), KEY]

@@ -282,7 +282,7 @@ def test_a_superseded_run_is_closed_without_another_attempt() -> None:
         RunEnd(KEY, RunStatus.FAILED, DUE + SECOND, Reason.SUPERSEDED, started_at=DUE),
     )
     assert step.state.runs == (other,)
-    assert step.state.last_run == LastRun(KEY, 1, superseded_at=DUE + SECOND)
+    assert step.state.last_run == LastRun(KEY, 1, closed_at=DUE + SECOND)
     assert step.state.next_due_at == state.next_due_at
 
 
@@ -606,6 +606,9 @@ def test_a_run_that_ends_after_a_pause_leaves_the_job_paused() -> None:
         (LastRun(RunKey(DUE + MINUTE, 1), 1), "last"),
         # A manual run of the same second is the later one.
         (LastRun(RunKey.for_manual(DUE), 1), "last"),
+        # A retry has the place of the time for which it was planned.
+        (LastRun(RunKey(DUE - HOUR, 1, retry=1), 1, planned_at=DUE + SECOND), "last"),
+        (LastRun(RunKey(DUE + HOUR, 1, retry=1), 1, planned_at=DUE - SECOND), "this"),
     ],
 )
 def test_the_last_run_is_the_one_of_the_latest_due_time_whichever_ends_last(
@@ -616,7 +619,7 @@ def test_the_last_run_is_the_one_of_the_latest_due_time_whichever_ends_last(
     assert ended.last_run == (LastRun(KEY, 2) if points_to == "this" else last)
     superseded = fresh(job, generation=2, defined_in=2, runs=(waiting(),), last_run=last)
     closed = claim(job, superseded, DUE).state
-    assert closed.last_run == (LastRun(KEY, 1, superseded_at=DUE) if points_to == "this" else last)
+    assert closed.last_run == (LastRun(KEY, 1, closed_at=DUE) if points_to == "this" else last)
 
 
 def test_a_state_is_swept_when_its_watch_time_has_come_and_not_before() -> None:

@@ -94,7 +94,7 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
         called.append((method, resource))
         headers = (
             {"Idempotency-Key": f"{len(called)}"}
-            if resource in ("/jobs", "/jobs/{job_id}/run")
+            if resource in ("/jobs", "/jobs/{job_id}/run", "/jobs/{job_id}/runs/{run_id}/retry")
             else {}
         )
         answer = api.call(method, resource.format(**names) + query, body, headers)
@@ -132,6 +132,9 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     call("GET", "/upcoming")
     add_many(env.cloud)
     call("GET", "/upcoming")
+    retry = call("POST", "/jobs/{job_id}/runs/{run_id}/retry", job_id=first, run_id=run)["id"]
+    call("DELETE", "/jobs/{job_id}/runs/{run_id}", job_id=first, run_id=retry)
+    assert call("POST", "/runs/retry", query="?status=failed")["retried"]
     call("POST", "/jobs/{job_id}/pause", job_id=far)
     call("POST", "/jobs/{job_id}/resume", job_id=far)
     for action in ("pause", "resume", "delete"):

@@ -130,6 +130,9 @@ function answered(attempt) {
  */
 export function why(run, now, job = null) {
   const last = run.attempts.at(-1);
+  if (run.reason === "cancelled") {
+    return last ? `${answered(last)}; then it was cancelled.` : "Cancelled before it was sent.";
+  }
   switch (run.status) {
     case "missed":
       return missed(run, now, job);

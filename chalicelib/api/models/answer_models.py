@@ -84,6 +84,17 @@ class Changed(TypedDict):
 
 
 @described
+class Retried(TypedDict):
+    """The number of runs that were retried."""
+
+    retried: int
+    """The number of runs."""
+    left: int
+    """Runs that were not retried, because 16 runs of their job are unfinished. Repeat the call from
+    its beginning once these have ended."""
+
+
+@described
 class Preview(TypedDict):
     """When a trigger is due."""
 

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from chalicelib.domain import run, run_history
-from chalicelib.domain.ids import JOB_ID, run_id
+from chalicelib.domain.ids import JOB_ID, RUN_ID, RunKey, run_id
 from chalicelib.domain.instant import format_instant, format_measured
 from chalicelib.domain.job import Overlap
 from chalicelib.domain.request import METHODS
@@ -36,7 +36,7 @@ Measured = Annotated[
     str, with_pattern(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", format="date-time")
 ]
 JobId = Annotated[str, with_pattern(f"^{JOB_ID.pattern}$")]
-RunId = Annotated[str, with_pattern("^run_[0-7][0-9A-HJKMNP-TV-Z]{25}-[0-9A-Z-]{1,30}$")]
+RunId = Annotated[str, with_pattern(f"^{RUN_ID.pattern}$")]
 Method = Annotated[str, Field(json_schema_extra={"enum": list(METHODS)})]
 Ended = Annotated[str, Field(json_schema_extra={"enum": list(ENDED)})]
 EndStatus = Annotated[str, Field(json_schema_extra={"enum": ["succeeded", "failed"]})]
@@ -144,13 +144,13 @@ def _result_view(job: scheduling.Job) -> Result | None:
     last, attempt = job.state.last_run, job.result
     if last is None or attempt is None:
         return None
-    superseded_at, response = last.superseded_at, attempt.result.response
+    closed_at, response = last.closed_at, attempt.result.response
     view = Result(
         run_id=run_id(attempt.job_id, attempt.key),
-        status=RunStatus.FAILED if superseded_at else attempt.update.status,
+        status=RunStatus.FAILED if closed_at else attempt.update.status,
         scheduled_time=format_instant(attempt.key.due_at),
         started_at=format_measured(attempt.run_started_at),
-        finished_at=format_measured(superseded_at or attempt.finished_at),
+        finished_at=format_measured(closed_at or attempt.finished_at),
         attempts=attempt.number,
         status_code=attempt.result.status_code,
         headers=response.headers if response else None,
@@ -295,17 +295,17 @@ def _attempt_view(attempt: run.Attempt, *, with_response: bool) -> Attempt:
 
 @described
 class Run(TypedDict):
-    """A run: one occurrence of a job, or one that a client asked for, with its attempts."""
+    """A run: one occurrence of a job, a manual run or a retry, with its attempts."""
 
     id: RunId
     """The run's id. The target gets it as `Idempotency-Key`, unless the job sets that header."""
     job_id: JobId
     """The job's id."""
-    cause: Literal["schedule", "manual"]
-    """schedule: the job was due; manual: a client asked for the run."""
+    cause: Literal["schedule", "manual", "retry"]
+    """schedule: the job was due; manual: a client asked for the run; retry: for a run again."""
     status: RunStatus
-    """queued: a manual run that is not yet sent; missed: it came too late and was not sent;
-    skipped: not sent, `reason` says why."""
+    """queued: a manual run or a retry that is not yet sent; missed: it came too late and was not
+    sent; skipped: not sent, `reason` says why."""
     scheduled_time: Due
     """When the run was due."""
     started_at: Measured | None
@@ -313,11 +313,12 @@ class Run(TypedDict):
     finished_at: Measured | None
     """When it ended; null before."""
     lateness_ms: int | None
-    """Milliseconds from `scheduled_time` to `started_at`; null before it began."""
+    """Milliseconds from `scheduled_time` to `started_at`, of a retry from the time for which it was
+    planned; null before it began."""
     attempts: list[Attempt]
     """Its attempts, the first one first."""
     next_attempt_at: Measured | None
-    """When it is tried again; null if it is not."""
+    """When it is tried again, or a queued retry is sent; null if it is not."""
     reason: Reason | None
     """Why the run ended, if its attempts do not show it."""
     job_name: NotRequired[str]
@@ -326,6 +327,10 @@ class Run(TypedDict):
     """Of a missed run: the number of occurrences in a row."""
     last_scheduled_time: NotRequired[Due]
     """Of a missed run: the last of its occurrences."""
+    retry_of: NotRequired[RunId]
+    """Of a retry: the run it retries."""
+    retried_by: NotRequired[RunId]
+    """Of a run that was retried: the run that retries it."""
 
 
 Runs = Annotated[list[Run], Field(description="Runs, without the responses of their attempts.")]
@@ -336,7 +341,7 @@ def run_view(job_id: str, run: run_history.Run, *, with_responses: bool) -> Run:
     view = Run(
         id=run_id(job_id, run.key),
         job_id=job_id,
-        cause="manual" if run.key.manual else "schedule",
+        cause=_cause(run.key),
         status=run.status,
         scheduled_time=format_instant(run.key.due_at),
         started_at=_measured(run.started_at),
@@ -349,7 +354,17 @@ def run_view(job_id: str, run: run_history.Run, *, with_responses: bool) -> Run:
     if run.missed_count is not None and run.last_due_at is not None:
         view["missed_count"] = run.missed_count
         view["last_scheduled_time"] = format_instant(run.last_due_at)
+    if run.key.retry_of is not None:
+        view["retry_of"] = run_id(job_id, run.key.retry_of)
+    if run.is_retried:
+        view["retried_by"] = run_id(job_id, run.key.retried_by)
     return view
+
+
+def _cause(key: RunKey) -> Literal["schedule", "manual", "retry"]:
+    if key.retry:
+        return "retry"
+    return "manual" if key.manual else "schedule"
 
 
 def _seconds(duration: timedelta) -> int:

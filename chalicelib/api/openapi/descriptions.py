@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib.domain.ids import JOB_ID, JOB_KEY
+from chalicelib.domain.ids import JOB_ID, JOB_KEY, RUN_ID
 from chalicelib.domain.secrets import SECRET_NAME
 
 # Path parameters.
@@ -16,10 +16,7 @@ NAMES = {
     },
     "run_id": {
         "description": "A run's id.",
-        "schema": {
-            "type": "string",
-            "pattern": "^run_[0-7][0-9A-HJKMNP-TV-Z]{25}-[0-9A-Z-]{1,30}$",
-        },
+        "schema": {"type": "string", "pattern": f"^{RUN_ID.pattern}$"},
         "example": "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z",
     },
     "name": {

@@ -60,6 +60,20 @@ _RUN = {
     "next_attempt_at": None,
     "reason": None,
 }
+_RETRY: dict[str, Any] = {
+    "id": "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z-r1",
+    "job_id": "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K",
+    "cause": "retry",
+    "status": "queued",
+    "scheduled_time": "2026-12-01T10:00:00Z",
+    "started_at": None,
+    "finished_at": None,
+    "lateness_ms": None,
+    "attempts": [],
+    "next_attempt_at": "2026-12-02T08:30:00.000Z",
+    "reason": None,
+    "retry_of": "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z",
+}
 _WITHOUT_RESPONSE = {name: value for name, value in _ATTEMPT.items() if name != "response"}
 _PROBLEM = {
     "type": "about:blank",
@@ -106,7 +120,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             {**_JOB, "trigger": _CRON, "recent_runs": ["succeeded", "failed", "succeeded"]}
         ],
     },
-    "Run": {"A run": _RUN},
+    "Run": {"A run": _RUN, "A retry": _RETRY},
     "Runs": {"One run": [{**_RUN, "attempts": [_WITHOUT_RESPONSE]}]},
     "RunHours": {
         "Two hours": {
@@ -187,6 +201,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         },
     },
     "Changed": {"Three jobs": {"changed": 3}},
+    "Retried": {"Three runs": {"retried": 3, "left": 0}},
     "PreviewIn": {
         "Through a clock change": {
             "trigger": {"cron": "30 2 * * *", "timezone": "Europe/Berlin"},

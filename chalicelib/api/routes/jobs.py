@@ -119,7 +119,7 @@ def _is_sorted(call: Call) -> bool:
     return True
 
 
-_PRECONDITIONS = ("If-Match", "If-None-Match")
+PRECONDITIONS = ("If-Match", "If-None-Match")
 
 
 @route(
@@ -128,7 +128,7 @@ _PRECONDITIONS = ("If-Match", "If-None-Match")
     "GET",
     answers={200: "Job", 304: None},
     query={"include": _include},
-    takes=_PRECONDITIONS,
+    takes=PRECONDITIONS,
     gives=("ETag",),
 )
 def get_job(call: Call, job_id: str) -> Response:
@@ -156,7 +156,7 @@ def _etag(job_id: str, revision: int) -> str:
     return f'"{job_id.removeprefix("job_")}-{revision}"'
 
 
-def _precondition(call: Call) -> Check:
+def precondition(call: Call) -> Check:
     """Return a check that raises NotCurrent unless the call's If-Match and If-None-Match hold."""
     match, none_match = call.preconditions.match, call.preconditions.none_match
 
@@ -176,7 +176,7 @@ def update_job(call: Call, job_id: str) -> Response:
     """Change a job."""
     document = call.document()
     scheduling = call.scheduling
-    check = _precondition(call)
+    check = precondition(call)
 
     def edit(job: Job, now: datetime) -> Edit:
         check(job.state)
@@ -188,7 +188,7 @@ def update_job(call: Call, job_id: str) -> Response:
 _CHANGE: dict[str, Any] = {
     "body": "JobUpdateIn",
     "answers": {200: "Job"},
-    "takes": _PRECONDITIONS,
+    "takes": PRECONDITIONS,
     "gives": ("ETag",),
     "refuses": (409,),
 }
@@ -220,7 +220,7 @@ def patch_job(call: Call, job_id: str) -> Response:
     "PUT",
     body="JobReplacementIn",
     answers={200: "Job", 201: "Job"},
-    takes=_PRECONDITIONS,
+    takes=PRECONDITIONS,
     gives=("ETag", "Location"),
     refuses=(409, 429),
 )
@@ -234,7 +234,7 @@ def put_job(call: Call, job_id: str) -> Response:
         raise Refusal(404, "PUT takes key:{key}; change a job by its id with PATCH")
     document = call.document()
     scheduling = call.scheduling
-    check = _precondition(call)
+    check = precondition(call)
 
     def make(now: datetime) -> Definition:
         if call.preconditions.match is not None:
@@ -256,16 +256,16 @@ def put_job(call: Call, job_id: str) -> Response:
     return answer(201, job_view(job), headers)
 
 
-@route(routes, "/jobs/{job_id}", "DELETE", answers={204: None}, takes=_PRECONDITIONS)
+@route(routes, "/jobs/{job_id}", "DELETE", answers={204: None}, takes=PRECONDITIONS)
 def delete_job(call: Call, job_id: str) -> Response:
     """Delete a job and its runs."""
-    call.scheduling.delete(call.tenant, job_id, _precondition(call))
+    call.scheduling.delete(call.tenant, job_id, precondition(call))
     return answer(204, None)
 
 
 _TURN: dict[str, Any] = {
     "answers": {200: "Job"},
-    "takes": _PRECONDITIONS,
+    "takes": PRECONDITIONS,
     "gives": ("ETag",),
     "refuses": (409,),
 }
@@ -274,13 +274,13 @@ _TURN: dict[str, Any] = {
 @route(routes, "/jobs/{job_id}/pause", "POST", **_TURN)
 def pause_job(call: Call, job_id: str) -> Response:
     """Pause a job."""
-    return _shown(call.scheduling.pause(call.tenant, job_id, _precondition(call)))
+    return _shown(call.scheduling.pause(call.tenant, job_id, precondition(call)))
 
 
 @route(routes, "/jobs/{job_id}/resume", "POST", **_TURN)
 def resume_job(call: Call, job_id: str) -> Response:
     """Resume a paused job."""
-    return _shown(call.scheduling.resume(call.tenant, job_id, _precondition(call)))
+    return _shown(call.scheduling.resume(call.tenant, job_id, precondition(call)))
 
 
 @route(
@@ -288,7 +288,7 @@ def resume_job(call: Call, job_id: str) -> Response:
     "/jobs/{job_id}/run",
     "POST",
     answers={202: "Run"},
-    takes=("Idempotency-Key", *_PRECONDITIONS),
+    takes=("Idempotency-Key", *PRECONDITIONS),
     gives=("Idempotency-Replayed",),
     refuses=(409,),
 )
@@ -298,7 +298,7 @@ def run_job(call: Call, job_id: str) -> Response:
     The run retries by the job's `retry` and becomes its `result`; it changes neither `status` nor
     `next_run_time`.
     """
-    check = _precondition(call)
+    check = precondition(call)
     scheduling = call.scheduling
     # One Idempotency-Key for the job, whether the path has its id or its key.
     found = scheduling.resolve(call.tenant, job_id)

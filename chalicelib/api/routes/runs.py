@@ -93,7 +93,8 @@ def get_run(call: Call, job_id: str, run_id: str) -> Response:
     return answer(200, run_view(found, run, with_responses=True))
 
 
-def _instant(description: str) -> Rule:
+def instant(description: str) -> Rule:
+    """Return a rule that allows instants with an offset."""
     return Rule(
         lambda value: (
             None
@@ -119,8 +120,8 @@ _MOST_COUNTED = timedelta(hours=168)
             "Only runs that ended with this status; `any`: with whichever. Without it, runs that "
             "failed or were missed.",
         ),
-        "since": _instant("Only runs that ended since then."),
-        "until": _instant("Only runs that ended before then."),
+        "since": instant("Only runs that ended since then."),
+        "until": instant("Only runs that ended before then."),
         "label": label,
         "limit": page_size,
         "cursor": cursor,
@@ -136,7 +137,7 @@ def list_ended_runs(call: Call) -> Response:
         raise NotACursor
     status = call.query.get("status")
     statuses = WRONG if status is None else ENDED if status == _ANY else (RunStatus(status),)
-    wanted = Wanted(statuses, _bound(call, "since"), _bound(call, "until"), label_of(call))
+    wanted = Wanted(statuses, bound(call, "since"), bound(call, "until"), label_of(call))
     shown, following = ended_runs(
         call.scheduling, call.tenant, wanted, before, limit_of(call, default=50)
     )
@@ -153,8 +154,8 @@ def list_ended_runs(call: Call) -> Response:
     "GET",
     answers={200: "RunHours"},
     query={
-        "since": _instant("From the hour of this instant on; 23 hours before that of `until`."),
-        "until": _instant("Until then, to the end of the hour; without it, until now."),
+        "since": instant("From the hour of this instant on; 23 hours before that of `until`."),
+        "until": instant("Until then, to the end of the hour; without it, until now."),
     },
 )
 def count_runs(call: Call) -> Response:
@@ -163,14 +164,14 @@ def count_runs(call: Call) -> Response:
     If there are too many for one call, the answer is not `complete`: repeat the request, and it
     goes on from there. Runs of deleted jobs are counted, too.
     """
-    until = _bound(call, "until") or call.scheduling.clock()
-    since = _bound(call, "since") or until - timedelta(hours=23)
+    until = bound(call, "until") or call.scheduling.clock()
+    since = bound(call, "since") or until - timedelta(hours=23)
     if not timedelta(0) < until - since <= _MOST_COUNTED:
         raise InvalidInput.of("since", "must be before until, by at most 168 hours")
     first = since.replace(minute=0, second=0, microsecond=0)
     return answer(200, hours_view(run_hours(call.scheduling, call.tenant, first, until)))
 
 
-def _bound(call: Call, name: str) -> datetime | None:
+def bound(call: Call, name: str) -> datetime | None:
     """Return the instant that the call gives as `since` or `until`, None if it does not."""
     return read_instant(call.query[name]) if name in call.query else None

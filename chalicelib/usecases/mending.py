@@ -1,0 +1,102 @@
+"""Retry one run, or cancel it.
+
+The id of a retry is a function of the run it retries. So a retry needs no marker: it exists if it
+is in the state or has records, and the compare-and-swap of the state lets one of two requests win.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from chalicelib.aws.job_items import Idempotency
+from chalicelib.aws.job_store import StateChanged
+from chalicelib.domain import job_transitions
+from chalicelib.domain.errors import JobNotFound, NothingToRetry, RunHasEnded, Unavailable
+from chalicelib.domain.ids import run_id
+from chalicelib.domain.run import Reason, RunStatus
+from chalicelib.domain.run_history import Run
+from chalicelib.usecases.scheduling import Check, Scheduling, any_state
+
+log = logging.getLogger("resona")
+
+
+def retry(
+    scheduling: Scheduling,
+    tenant: str,
+    reference: str,
+    identifier: str,
+    answer: Callable[[str, Run], Idempotency | None] | None = None,
+    check: Check = any_state,
+) -> tuple[str, Run]:
+    """Queue a run that retries another one; return the job's id and the new run.
+
+    A run that was retried before is left alone, and its retry returned. `answer` returns the record
+    of the answer that shows the new run, to be written with it. Raises JobNotFound, RunNotFound,
+    NothingToRetry, TooManyRuns, AlreadyAnswered, Unavailable, and the errors of `check`.
+    """
+    job_id, key = scheduling.resolve_run(tenant, reference, identifier)
+    at = scheduling.clock()
+    for tries in scheduling.tries():
+        _, state = scheduling.jobs.get(tenant, job_id)
+        run = scheduling.run_of(state, key, responses=False)
+        # On a later try our own write may have made the retry, and a precondition then fails.
+        if not (tries and run.is_retried):
+            check(state)
+        if run.is_retried:
+            return job_id, scheduling.run_of(state, key.retried_by)
+        if state.find(key) is not None or not run.may_be_retried:
+            raise NothingToRetry(RunStatus.RUNNING if state.find(key) else run.status)
+        queued = Run(key.retried_by, RunStatus.QUEUED, next_attempt_at=at, planned_at=at)
+        step = job_transitions.retry(state, {queued.key: at}, scheduling.clock())
+        record = answer(job_id, queued) if answer else None
+        try:
+            scheduling.jobs.save(step.state, idempotency=record, now=scheduling.clock())
+        except StateChanged as changed:
+            if changed.current is None:
+                raise JobNotFound from changed
+            continue
+        log.info("run.queued", extra={"job_id": job_id, "run_id": run_id(job_id, queued.key)})
+        scheduling.arming.arm(step.state, step.arm)
+        return job_id, queued
+    raise Unavailable("the job")
+
+
+def cancel(
+    scheduling: Scheduling,
+    tenant: str,
+    reference: str,
+    identifier: str,
+    check: Check = any_state,
+) -> tuple[str, Run]:
+    """End a run that waits for its first or its next attempt; return the job's id and the run.
+
+    A run that was cancelled before is left alone. Raises JobNotFound, RunNotFound, RunHasEnded,
+    AttemptInFlight, Unavailable, and the errors of `check`.
+    """
+    job_id, key = scheduling.resolve_run(tenant, reference, identifier)
+    for tries in scheduling.tries():
+        definition, state = scheduling.jobs.get(tenant, job_id)
+        waiting = state.find(key)
+        # On a later try our own write may have ended the run, and a precondition then fails.
+        if not (tries and waiting is None):
+            check(state)
+        if waiting is None:
+            run = scheduling.run_of(state, key)
+            if run.reason is not Reason.CANCELLED:
+                raise RunHasEnded(run.status)
+            return job_id, run
+        now = scheduling.clock()
+        step = job_transitions.cancel(definition.trigger, state, waiting, now)
+        ends = [scheduling.runs.end_item(tenant, job_id, end) for end in step.ended]
+        try:
+            scheduling.jobs.save(step.state, ends, now=now)
+        except StateChanged as changed:
+            if changed.current is None:
+                raise JobNotFound from changed
+            continue
+        for end in step.ended:
+            fields = {"job_id": job_id, "run_id": run_id(job_id, key), "reason": end.reason}
+            log.info("run.ended", extra={**fields, "status": end.status})
+        return job_id, scheduling.run_of(step.state, key)
+    raise Unavailable("the job")
