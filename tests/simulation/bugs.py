@@ -24,7 +24,8 @@ from tests.simulation.simulation import simulate
 ROOT = Path(__file__).parent.parent.parent
 FIRST_SEEDS, SEEDS = 200, 5000
 RUN_TRANSITIONS, JOB_TRANSITIONS = "domain/run_transitions.py", "domain/job_transitions.py"
-STATE = "domain/state.py"
+STATE, RUN_ENDS = "domain/state.py", "domain/run_ends.py"
+MENDING, RETRY_FAILED = "usecases/mending.py", "usecases/retry_failed.py"
 FIRING, SCHEDULING = "usecases/firing.py", "usecases/scheduling.py"
 STORE = "aws/job_store.py"
 ATTEMPT, ARMING = "usecases/attempt.py", "usecases/arming.py"
@@ -73,9 +74,9 @@ BUGS = (
     bug(
         "a finish that completes a newer generation",
         (
-            RUN_TRANSITIONS,
-            "not run.key.manual and run.generation == state.generation",
-            "not run.key.manual",
+            RUN_ENDS,
+            "not run.key.is_requested and run.generation == state.generation",
+            "not run.key.is_requested",
         ),
     ),
     bug(
@@ -131,8 +132,8 @@ BUGS = (
     bug(
         "the pointer moves backward",
         (
-            RUN_TRANSITIONS,
-            "is_newer = state.last_run is None or last.key.sort >= state.last_run.key.sort",
+            RUN_ENDS,
+            "is_newer = state.last_run is None or last.place >= state.last_run.place",
             "is_newer = True",
         ),
     ),
@@ -411,7 +412,7 @@ BUGS = (
         "what is superseded is never closed",
         (
             RUN_TRANSITIONS,
-            "        return _close(state, run, now)\n",
+            "        rest, end = closed(state, run, RunStatus.FAILED, Reason.SUPERSEDED, now)\n        return Transition(written(rest), ended=(end,))\n",
             '        return NoChange("superseded")\n',
         ),
     ),
@@ -419,7 +420,7 @@ BUGS = (
         "what is superseded is sent",
         (
             RUN_TRANSITIONS,
-            "    if state.supersedes(run):\n        return _close(state, run, now)\n",
+            "    if state.supersedes(run):\n        rest, end = closed(state, run, RunStatus.FAILED, Reason.SUPERSEDED, now)\n        return Transition(written(rest), ended=(end,))\n",
             "",
         ),
     ),
@@ -461,6 +462,122 @@ BUGS = (
             FIRING,
             '        try:\n            self.queue.send(step.arm, self.clock())\n        except Unavailable:\n            log.warning("message.send_failed", extra={"job_id": step.state.job_id})\n',
             "        self.arming.arm(step.state, step.arm)\n",
+        ),
+    ),
+    bug(
+        "a retry of what is retried",
+        (
+            MENDING,
+            "        if run.is_retried:\n            return job_id, scheduling.run_of(state, key.retried_by)\n",
+            "",
+        ),
+    ),
+    bug(
+        "a retry that looks at the records before the state",
+        (
+            MENDING,
+            "        run = scheduling.run_of(state, key, responses=False)\n",
+            "        run = scheduling.run_of(state, key, responses=False)\n        _, state = scheduling.jobs.get(tenant, job_id)\n",
+        ),
+    ),
+    bug(
+        "a retry of a run that is not over",
+        (
+            MENDING,
+            "state.find(key) is not None or not run.may_be_retried",
+            "not run.may_be_retried",
+        ),
+    ),
+    bug(
+        "a retry acknowledged although another write won",
+        (
+            MENDING,
+            '                raise JobNotFound from changed\n            continue\n        log.info("run.queued"',
+            '                raise JobNotFound from changed\n            return job_id, queued\n        log.info("run.queued"',
+        ),
+    ),
+    bug(
+        "a retry that a pause supersedes",
+        (
+            STATE,
+            "self.defined_in if run.key.is_requested else",
+            "self.defined_in if run.key.manual else",
+        ),
+    ),
+    bug(
+        "a retry that overlaps",
+        (RUN_TRANSITIONS, "if not run.key.is_requested and", "if not run.key.manual and"),
+    ),
+    bug(
+        "a retry that ends its one-time job",
+        (RUN_ENDS, "not run.key.is_requested and", "not run.key.manual and"),
+    ),
+    bug(
+        "a retry that has its old place among the results",
+        (
+            STATE,
+            "return self.planned_at or self.key.asked_at, self.key.sort",
+            "return self.key.asked_at, self.key.sort",
+        ),
+    ),
+    bug(
+        "all that failed, also what is retried",
+        (RETRY_FAILED, "run is not None and not run.is_retried and", "run is not None and"),
+    ),
+    bug(
+        "all that failed, also what is retried meanwhile",
+        (
+            RETRY_FAILED,
+            "            plan = {key: at for key, at in plan.items() if _is_open(scheduling, state, key)}\n",
+            "",
+        ),
+    ),
+    bug(
+        "all that failed, on a state read after the records",
+        (
+            RETRY_FAILED,
+            "        if tries:\n            current = scheduling.jobs.state(state.job_id)\n            if current is None:\n                return 0, 0\n            state = current\n            plan",
+            "        current = scheduling.jobs.state(state.job_id)\n        if current is None:\n            return 0, 0\n        state = current\n        if tries:\n            plan",
+        ),
+    ),
+    bug(
+        "all that failed, also what is not over",
+        (
+            RETRY_FAILED,
+            "ended = [key for key in plan if state.find(key) is None]",
+            "ended = list(plan)",
+        ),
+    ),
+    bug(
+        "a cancel of what is in flight",
+        (
+            JOB_TRANSITIONS,
+            "    if run.owner is not None:\n        raise AttemptInFlight(run.attempt)\n",
+            "",
+        ),
+    ),
+    bug(
+        "a cancel without a record",
+        (
+            MENDING,
+            "scheduling.jobs.save(step.state, ends, now=now)",
+            "scheduling.jobs.save(step.state, now=now)",
+        ),
+    ),
+    bug(
+        "a cancel acknowledged although another write won",
+        (
+            MENDING,
+            "            continue\n        for end in step.ended:",
+            "            pass\n        for end in step.ended:",
+        ),
+    ),
+    bug(
+        "a cancelled run that is not closed",
+        (
+            JOB_TRANSITIONS,
+            "return Transition(written(with_outcome(rest, trigger, run, status)), ended=(end,))",
+            "return Transition(written(state), ended=(end,))",
         ),
     ),
 )

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from chalicelib.domain.ids import run_id, run_key
+from chalicelib.domain.run import Reason
 from chalicelib.domain.state import State, Status
 from tests.simulation.deployment import Answer, Deployment
 from tests.simulation.observer import Violation
 from tests.simulation.virtual_time import Process
 
 MOST_JOBS = 4
+# The statuses of runs that may be retried, and of those that may be cancelled.
+WRONG, WAITING = ("failed", "missed"), ("queued", "retrying")
 
 
 @dataclass
@@ -26,6 +30,8 @@ class Acknowledged:
     deleted: set[str] = field(default_factory=set)
     by_key: dict[str, set[str]] = field(default_factory=dict)
     runs_by_key: dict[str, set[str]] = field(default_factory=dict)
+    retries: dict[str, set[str]] = field(default_factory=dict)
+    """By job: the runs that retry others."""
     runners: dict[str, list[Process]] = field(default_factory=dict)
     """By key: the processes that were asked for a run under it.
 
@@ -105,7 +111,7 @@ class Clients:
         """Do something to a job, and hold what is acknowledged against what is stored."""
         job_history = self.deployment.observer.job_history(job_id)
         before = len(job_history.states)
-        if method == "DELETE":
+        if method == "DELETE" and not action:
             self.acknowledged.delete_begun.setdefault(job_id, self.virtual_time.time)
         path = f"/jobs/{job_id}{action}"
         answer, process = self.deployment.ask(
@@ -143,7 +149,7 @@ class Clients:
         if status == 200 and method in ("POST", "PATCH"):
             self._changed(action, since, answer, body)
         if status == 202:
-            self._queued(answer, since, key)
+            self._queued(answer, job_id, key)
         return answer
 
     def _changed(self, action: str, since: list[State], answer: Answer, body: object) -> None:
@@ -174,7 +180,7 @@ class Clients:
                 body["request"]["body"] in bodies, "an acknowledged request is stored", job_id
             )
 
-    def _queued(self, answer: Answer, since: list[State], key: str | None) -> None:
+    def _queued(self, answer: Answer, job_id: str, key: str | None) -> None:
         identifier = str(answer[2]["id"])
         if key:
             self.acknowledged.runs_by_key.setdefault(key, set()).add(identifier)
@@ -182,12 +188,59 @@ class Clients:
                 len(self.acknowledged.runs_by_key[key]) == 1, "one Idempotency-Key is one run", key
             )
         if answer[1].get("Idempotency-Replayed") != "true":
-            queued = any(
-                run.key.manual and identifier.endswith(run.key.manual)
-                for state in since
-                for run in state.runs
+            begun = self.deployment.observer.job_history(job_id).begun
+            self.hold(
+                run_key(job_id, identifier) in begun, "an acknowledged run is stored", identifier
             )
-            self.hold(queued, "an acknowledged run is stored", identifier)
+
+    def runs(self, job_id: str, statuses: Sequence[str]) -> list[str]:
+        """Return the ids of a job's newest runs with these statuses; none without an answer."""
+        answer = self.ask("GET", job_id, "/runs")
+        listed = answer[2] if answer is not None and answer[0] == 200 else []
+        return [run["id"] for run in listed if run["status"] in statuses]
+
+    def retry(self, job_id: str, identifier: str, key: str | None = None) -> Answer | None:
+        """Retry a run: what is acknowledged is the one run that retries it."""
+        answer = self.ask("POST", job_id, f"/runs/{identifier}/retry", key=key)
+        if answer is not None and answer[0] == 202:
+            wanted = run_id(job_id, run_key(job_id, identifier).retried_by)
+            self.hold(answer[2]["id"] == wanted, "a run has one retry", answer[2]["id"], wanted)
+            self.acknowledged.retries.setdefault(job_id, set()).add(wanted)
+        return answer
+
+    def cancel(self, job_id: str, identifier: str) -> Answer | None:
+        """Cancel a run: from the acknowledgement on nothing of it is sent."""
+        answer = self.ask("DELETE", job_id, f"/runs/{identifier}")
+        if answer is not None and answer[0] == 200:
+            observer, key = self.deployment.observer, run_key(job_id, identifier)
+            end = observer.job_history(job_id).ends.get(key)
+            is_stored = end is not None and end.reason is Reason.CANCELLED
+            self.hold(is_stored, "an acknowledged cancel is stored", identifier)
+            observer.cancelled.add((job_id, key))
+        return answer
+
+    def retry_all(self, tries: int = 1) -> bool:
+        """Retry all that failed, page by page; return whether none was left.
+
+        A page without an answer is asked for again, up to so many tries in all.
+        """
+        path: str | None = "/runs/retry"
+        left = 0
+        while path:
+            answer, process = self.deployment.ask("POST", path)
+            if answer is None or answer[0] == 503:
+                tries -= 1
+                if tries <= 0:
+                    return False
+                self.virtual_time.wait(1)
+                continue
+            self.hold(answer[0] == 200, "an answer that is documented", path, answer)
+            counted, queued = answer[2]["retried"], [key for key in process.queued if key.retry]
+            self.hold(counted <= len(queued), "what is counted was retried", counted, queued)
+            left += answer[2]["left"]
+            link = answer[1].get("Link", "")
+            path = link[link.index("/runs") : link.index(">")] if link else None
+        return left == 0
 
     def list_all(self, limit: int) -> None:
         """Go through all pages, and find every job that was there all along, once."""
@@ -279,6 +332,7 @@ class Clients:
             job_id,
             statuses,
         )
+        self._retries_at_the_end(job_id, runs)
         sent = [run for run in runs if run["attempts"]]
         self.hold((job["result"] is None) == (not sent), "a job that was sent has a result", job_id)
         if job["result"]:
@@ -287,13 +341,31 @@ class Clients:
                 "result and run agree",
                 job_id,
             )
-            # Newest first, and among those of one second the later generation.
             self.hold(
-                job["result"]["run_id"] == sent[0]["id"],
+                job["result"]["run_id"] == self._latest(job_id, sent),
                 "the result is that of the latest run",
                 job_id,
                 job["result"]["run_id"],
             )
+
+    def _retries_at_the_end(self, job_id: str, runs: list[dict[str, Any]]) -> None:
+        ids = {run["id"] for run in runs}
+        lost = self.acknowledged.retries.get(job_id, set()) - ids
+        self.hold(not lost, "no acknowledged retry is lost", lost)
+        for run in runs:
+            retry = run_id(job_id, run_key(job_id, run["id"]).retried_by)
+            wanted = retry if retry in ids else None
+            self.hold(run.get("retried_by") == wanted, "a run says what retries it", run["id"])
+
+    def _latest(self, job_id: str, sent: list[dict[str, Any]]) -> str:
+        """Return the id of the run that came last: by when it was due, asked for or planned."""
+        claims = self.deployment.observer.job_history(job_id).claims
+
+        def place(run: dict[str, Any]) -> tuple[Any, ...]:
+            key = run_key(job_id, run["id"])
+            return claims[key, 1].run.planned_at or key.asked_at, key.sort
+
+        return str(max(sent, key=place)["id"])
 
 
 class Someone:
@@ -379,10 +451,14 @@ class Someone:
                 "pause",
                 "resume",
                 "delete",
+                "mend",
+                "mend",
             )
         )
         if kind == "delete" and chance.random() < 0.5:
             clients.ask("DELETE", job_id)
+        elif kind == "mend":
+            self._mend(job_id)
         elif kind in ("pause", "resume"):
             clients.ask("POST", job_id, f"/{kind}")
         elif kind == "run":
@@ -412,6 +488,23 @@ class Someone:
                     }
                 },
             )
+
+    def _mend(self, job_id: str) -> None:
+        """Retry or cancel a run, now and then twice, or retry all that failed."""
+        clients, chance = self._clients, self._chance
+        kind = chance.choice(("retry", "cancel", "all"))
+        if kind == "all":
+            clients.retry_all()
+            return
+        found = clients.runs(job_id, WRONG if kind == "retry" else WAITING)
+        if not found:
+            return
+        identifier, key = chance.choice(found), self._key()
+        for _ in range(chance.choice((1, 1, 2))):
+            if kind == "retry":
+                clients.retry(job_id, identifier, key)
+            else:
+                clients.cancel(job_id, identifier)
 
     def _look(self) -> None:
         job_id = self._some_job()

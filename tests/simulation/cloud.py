@@ -109,6 +109,16 @@ class SimulatedCloud(Cloud):
             self.chance.uniform(0.05, 2) if is_slow else self.chance.uniform(0.001, 0.012)
         )
 
+    def _pause(self) -> None:
+        """Hold the process up: an executor for longer than a lease, the API for as long as it has.
+
+        A longer pause would kill the API.
+        """
+        process = self.virtual_time.current
+        process.was_slow = True
+        is_api = process.name.startswith("api")
+        self.virtual_time.wait(self.chance.uniform(*((2, 50) if is_api else (30, LONG))))
+
     def _go_wrong(
         self, fault: Fault, operation: str, request: dict[str, Any], effect: Callable[[], Answer]
     ) -> Answer:
@@ -118,8 +128,7 @@ class SimulatedCloud(Cloud):
         if fault is Fault.TORN_READ:
             return self._torn(operation, request, effect)
         if fault is Fault.PAUSE_BEFORE:
-            self.virtual_time.current.was_slow = True
-            self.virtual_time.wait(self.chance.uniform(30, LONG))
+            self._pause()
             return self._go_well(operation, request, effect)
         if fault is Fault.KILL_BEFORE:
             self.virtual_time.kill()
@@ -147,8 +156,7 @@ class SimulatedCloud(Cloud):
         if fault is Fault.ERROR_AFTER:
             raise client_error("InternalServerError", operation, 500)
         if fault is Fault.PAUSE_AFTER:
-            self.virtual_time.current.was_slow = True
-            self.virtual_time.wait(self.chance.uniform(30, LONG))
+            self._pause()
             return answer
         # The SDK did not hear the answer and asks again. A transaction carries a token of the SDK's
         # own, and is done once.

@@ -378,6 +378,7 @@ _RESOURCES = {
     2: "/jobs/{job_id}",
     3: "/jobs/{job_id}/%s",
     4: "/jobs/{job_id}/runs/{run_id}",
+    5: "/jobs/{job_id}/runs/{run_id}/retry",
 }
 
 
@@ -386,11 +387,13 @@ def gateway_event(
 ) -> dict[str, Any]:
     """Return the event that API Gateway would make."""
     segments = path.strip("/").split("/")
-    resource = _RESOURCES[len(segments)]
+    resource = path if segments[0] == "runs" else _RESOURCES[len(segments)]
     if len(segments) == 3:
         resource = resource % segments[2]
     names = (
-        dict(zip(("job_id", "", "run_id"), segments[1:], strict=False)) if len(segments) > 1 else {}
+        dict(zip(("job_id", "", "run_id"), segments[1:], strict=False))
+        if "{job_id}" in resource
+        else {}
     )
     pairs = [pair.split("=", 1) for pair in query.split("&") if pair]
     return {

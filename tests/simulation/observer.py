@@ -77,6 +77,7 @@ class JobHistory:
     claims: dict[tuple[RunKey, int], Claim] = field(default_factory=dict)
     records: dict[tuple[RunKey, int], Attempt] = field(default_factory=dict)
     ends: dict[RunKey, RunEnd] = field(default_factory=dict)
+    begun: set[RunKey] = field(default_factory=set)
     is_deleted: bool = False
 
     def defined(self, generation: int) -> Definition:
@@ -114,6 +115,8 @@ class Observer:
         self.job_histories: dict[str, JobHistory] = {}
         self.sent: dict[tuple[str, RunKey, int], Sent] = {}
         self.responses: dict[tuple[str, str], Response] = {}
+        self.cancelled: set[tuple[str, RunKey]] = set()
+        """Runs whose cancel was acknowledged."""
         self.commits = 0
         self.is_fine = False
         """Nothing goes wrong that a user might notice: then nothing may be late, or lost and found
@@ -342,6 +345,9 @@ class Observer:
             new.job_id,
             due_at,
         )
+        if end is not None and end.reason is Reason.OVERLAP:
+            others = [run for run in old.runs if not run.key.is_requested]
+            self.hold(bool(others), "what is skipped would overlap", new.job_id, due_at)
         last = end.last_due_at if end is not None and end.last_due_at else due_at
         if end is not None and end.missed_count is not None:
             row = 1
@@ -366,9 +372,12 @@ class Observer:
     def _begun(
         self, job_history: JobHistory, old: State | None, run: UnfinishedRun, new: State
     ) -> None:
-        if run.key.manual:
-            self.hold(run.attempt == 0, "a manual run is queued first", run.key)
+        self.hold(run.key not in job_history.begun, "a run begins once", run.key)
+        job_history.begun.add(run.key)
+        if run.key.is_requested:
+            self.hold(run.attempt == 0, "a requested run is queued first", run.key)
             self.virtual_time.current.queued.append(run.key)
+            self._retried(job_history, run.key, new)
             return
         self.hold(
             old is not None and old.status is Status.ACTIVE, "only an active job fires", run.key
@@ -408,10 +417,23 @@ class Observer:
             )
         if definition.overlap is Overlap.SKIP:
             others = [
-                other for other in old.runs if not other.key.manual and not old.supersedes(other)
+                other
+                for other in old.runs
+                if not other.key.is_requested and not old.supersedes(other)
             ]
             self.hold(not others, "what must not overlap does not", run.key, others)
         self._claimed(job_history, run, run.key.due_at, new)
+
+    def _retried(self, job_history: JobHistory, key: RunKey, new: State) -> None:
+        """A retry begins when the run that it retries is over, and went wrong or was cancelled."""
+        origin = key.retry_of
+        if origin is None:
+            return
+        end = job_history.ends.get(origin)
+        went_wrong = job_history.end_of(origin) in (RunStatus.FAILED, RunStatus.MISSED)
+        is_cancelled = end is not None and end.reason is Reason.CANCELLED
+        self.hold(went_wrong or is_cancelled, "what is retried went wrong", key)
+        self.hold(new.find(origin) is None, "what is retried is over", key)
 
     def _claimed(
         self, job_history: JobHistory, run: UnfinishedRun, due_at: datetime, new: State
@@ -461,7 +483,7 @@ class Observer:
                 not old.supersedes(before), "nothing superseded is sent", before.key, old.generation
             )
             self.hold(
-                old.status is not Status.PAUSED or bool(before.key.manual),
+                old.status is not Status.PAUSED or before.key.is_requested,
                 "nothing of a paused job is sent",
                 before.key,
             )
@@ -515,12 +537,7 @@ class Observer:
     ) -> None:
         end = next((end for end in ends if end.key == run.key), None)
         if end is not None:
-            self.hold(
-                end.reason is Reason.SUPERSEDED and run.owner is None,
-                "only what is superseded is closed",
-                run.key,
-            )
-            self.hold(old.supersedes(run), "what is closed was superseded", run.key)
+            self._closed(old, run, end)
             return
         record = job_history.records.get((run.key, run.attempt))
         self.hold(
@@ -530,6 +547,16 @@ class Observer:
         )
         assert record is not None
         self._judge(job_history, old, run, record)
+
+    def _closed(self, old: State, run: UnfinishedRun, end: RunEnd) -> None:
+        self.hold(run.owner is None, "no run is closed that is in flight", run.key)
+        if end.reason is Reason.CANCELLED:
+            status = RunStatus.FAILED if run.attempt else RunStatus.SKIPPED
+            self.hold(end.status is status, "a cancelled run ends as it stood", run.key, end.status)
+            return
+        self.hold(end.reason is Reason.SUPERSEDED, "only what is superseded is closed", run.key)
+        present = old.defined_in if run.key.is_requested else old.generation
+        self.hold(run.generation != present, "what is closed was superseded", run.key)
 
     def _judge(
         self, job_history: JobHistory, old: State, run: UnfinishedRun, record: Attempt
@@ -563,6 +590,11 @@ class Observer:
             "only the owner sends",
             run_id(job_id, key),
             attempt,
+        )
+        self.hold(
+            (job_id, key) not in self.cancelled,
+            "nothing of a cancelled run is sent",
+            run_id(job_id, key),
         )
         claim = job_history.claims[key, attempt]
         self.hold(

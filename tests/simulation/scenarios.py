@@ -8,10 +8,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from chalicelib.domain.ids import run_key
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome, Response
-from tests.simulation.clients import Clients
-from tests.simulation.deployment import Deployment, deployed
+from tests.simulation.clients import WAITING, WRONG, Clients
+from tests.simulation.deployment import Answer, Deployment, deployed
 from tests.simulation.faults import Fault, FaultRates, Plan, possible
 from tests.simulation.observer import Violation
 from tests.simulation.simulation import SimulationRun, finish, told
@@ -46,6 +47,26 @@ class Stage:
         """Do something to a job, again if there was no answer."""
         for _ in range(4):
             answer = self.clients.ask(*args, **members)
+            if answer is not None and answer[0] != 503:
+                return
+            self.wait(1)
+
+    def mend(self, job_id: str, *acts: Callable[[str, str], Answer | None]) -> None:
+        """Do something to the job's newest run that has not succeeded, several clients at once.
+
+        Each does it again if there was no answer. A fault may have kept the run from being there.
+        """
+        for run in self.clients.runs(job_id, (*WRONG, *WAITING, "skipped"))[:1]:
+            if len(acts) == 1:
+                self._until_answered(acts[0], job_id, run)
+            else:
+                self.run_all(*(partial(self._until_answered, act, job_id, run) for act in acts))
+
+    def _until_answered(
+        self, act: Callable[[str, str], Answer | None], job_id: str, run: str
+    ) -> None:
+        for _ in range(4):
+            answer = act(job_id, run)
             if answer is not None and answer[0] != 503:
                 return
             self.wait(1)
@@ -341,6 +362,77 @@ def a_finished_job_begins_anew(stage: Stage) -> None:
     stage.wait(10)
 
 
+def a_failed_run_is_retried_by_two_at_once(stage: Stage) -> None:
+    """And again when its retry has ended: one that was held up finds it."""
+    stage.answers[:] = [404]
+    job_id, retry = stage.job(trigger={"delay": 2}), stage.clients.retry
+    stage.wait(8)
+    stage.mend(job_id, retry, retry)
+    stage.wait(6)
+    stage.mend(job_id, partial(retry, key="again"))
+    stage.wait(6)
+
+
+def a_retry_that_fails_is_retried_and_the_job_paused(stage: Stage) -> None:
+    stage.answers[:] = [404, 503, 404]
+    job_id = stage.job(trigger={"cron": "* * * * *"}, retry=RETRY)
+    stage.wait(61)
+    stage.mend(job_id, stage.clients.retry)
+    stage.wait(2)
+    stage.ask("POST", job_id, "/pause")
+    stage.wait(8)
+    stage.mend(job_id, stage.clients.retry)
+    stage.wait(8)
+
+
+def an_old_run_is_retried_while_a_new_trigger_waits(stage: Stage) -> None:
+    stage.answers[:] = [404]
+    job_id = stage.job(trigger={"delay": 2}, retry=RETRY)
+    stage.wait(6)
+    stage.ask("POST", job_id, body={"trigger": {"delay": 30}})
+    stage.mend(job_id, stage.clients.retry)
+    stage.wait(40)
+
+
+def a_cancel_as_the_next_attempt_comes_due(stage: Stage) -> None:
+    stage.answers[:] = [503]
+    job_id, cancel = stage.job(trigger={"delay": 2}, retry=RETRY), stage.clients.cancel
+    stage.wait(7.9)
+    stage.mend(job_id, cancel, cancel)
+    stage.mend(job_id, stage.clients.retry)
+    stage.wait(10)
+
+
+def a_cancel_of_what_is_queued(stage: Stage) -> None:
+    """A manual run is cancelled while its message is on the way, and its retry too."""
+    job_id = stage.job(trigger={"delay": FAR}, retry=RETRY)
+    stage.ask("POST", job_id, "/run", key="run-1")
+    stage.mend(job_id, stage.clients.cancel)
+    stage.mend(job_id, stage.clients.retry)
+    stage.mend(job_id, stage.clients.cancel)
+    stage.wait(10)
+    stage.ask("DELETE", job_id)
+
+
+def all_that_failed_is_retried(stage: Stage) -> None:
+    """By two who begin at once, and each of whom asks again for what had no answer."""
+    stage.answers[:] = [404] * 2
+    jobs = [stage.job(trigger={"delay": 1}) for _ in range(2)]
+    stage.wait(6)
+    failed = [(job_id, run) for job_id in jobs for run in stage.clients.runs(job_id, WRONG)]
+    retried: list[bool] = []
+
+    def retry_all() -> None:
+        retried.append(stage.clients.retry_all(tries=4))
+
+    stage.run_all(retry_all, retry_all)
+    stage.wait(3)
+    for job_id, run in failed:
+        begun = stage.deployment.observer.job_history(job_id).begun
+        if any(retried) and run_key(job_id, run).retried_by not in begun:
+            raise Violation(f"what failed is retried: {run}")
+
+
 SCRIPTS: tuple[Script, ...] = (
     a_delay,
     a_date_that_a_schedule_wakes_for,
@@ -375,6 +467,12 @@ SCRIPTS: tuple[Script, ...] = (
     a_clock_that_is_ahead_at_the_end_of_a_lease,
     a_finished_job_begins_anew,
     a_response_too_long_for_its_record,
+    a_failed_run_is_retried_by_two_at_once,
+    a_retry_that_fails_is_retried_and_the_job_paused,
+    an_old_run_is_retried_while_a_new_trigger_waits,
+    a_cancel_as_the_next_attempt_comes_due,
+    a_cancel_of_what_is_queued,
+    all_that_failed_is_retried,
 )
 
 
