@@ -122,6 +122,8 @@ def load_definition(text: str) -> Definition:
 def dump_state(state: State) -> str:
     """Return a state as JSON, without the attributes of its item (`revision`, `watch_at`)."""
     last = state.last_run
+    # 0.1.0 cannot read the key of a retry, and ignores a name that it does not know.
+    name_of_last = "last_retry" if last and last.key.retry else "last_run"
     return _dump(
         {
             "tenant": state.tenant,
@@ -134,7 +136,7 @@ def dump_state(state: State) -> str:
             "token": state.token,
             "doubted_until": _time(state.doubted_until),
             "runs": [_dump_unfinished_run(run) for run in state.runs] or None,
-            "last_run": _dump_last_run(last) if last else None,
+            name_of_last: _dump_last_run(last) if last else None,
             "sweeps": state.sweeps or None,
             "edition": state.edition,
             "recent": "".join(_LETTERS[status] for status in state.recent) or None,
@@ -145,7 +147,7 @@ def dump_state(state: State) -> str:
 def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str) -> State:
     """Read a state from its item's attributes and JSON."""
     raw = json.loads(text)
-    last = raw.get("last_run")
+    last = raw.get("last_retry") or raw.get("last_run")
     return State(
         job_id=job_id,
         tenant=raw["tenant"],

@@ -146,6 +146,17 @@ results = st.builds(
 )
 
 
+@given(states)
+def test_the_release_before_reads_a_state_whose_last_run_is_a_retry(state: State) -> None:
+    """It ignores what it does not know, and knows no retries."""
+    raw = json.loads(dump_state(state))
+    is_retry = state.last_run is not None and state.last_run.key.retry > 0
+    assert ("last_retry" in raw, "last_run" in raw) == (
+        is_retry,
+        state.last_run is not None and not is_retry,
+    )
+
+
 def with_its_reason(end: RunEnd) -> RunEnd:
     """A missed run is a misfire, and no other run is."""
     is_missed = end.status is RunStatus.MISSED
