@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from chalicelib.aws.channel_store import ChannelStore
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_store import JobStore
 from chalicelib.aws.quota_store import QuotaStore
@@ -22,6 +23,7 @@ from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Send
 from chalicelib.usecases.firing import Firing
 from chalicelib.usecases.scheduling import Scheduling
+from chalicelib.usecases.telling import Telling
 from tests.cloud import KMS, SQS, Cloud, DynamoDB, Scheduler
 
 # The check of requests, without the check of hosts.
@@ -60,6 +62,7 @@ def compose(
     schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"), sleep)
     secrets = secret_store(cloud, sleep)
     arming = Arming(jobs, queue, clock)
+    channels = ChannelStore(dynamodb, "jobs", sleep)
     return Parts(
         jobs,
         runs,
@@ -67,13 +70,16 @@ def compose(
         queue,
         secrets,
         arming,
-        Scheduling(jobs, runs, schedules, secrets, arming, clock, ANY_HOST, sleep, run_all),
+        Scheduling(
+            jobs, runs, schedules, secrets, channels, arming, clock, ANY_HOST, sleep, run_all
+        ),
         Firing(
             jobs,
             runs,
             schedules,
             queue,
             arming,
+            Telling(runs, channels),
             AttemptSender(secrets, send, clock, sleep),
             clock,
             sleep,

@@ -39,6 +39,7 @@ JOB, TABLES, RUNS, SIGNING = (
     "the answer of /signing-secret",
 )
 DEFINED, ANSWERED, NOWHERE = {JOB, TABLES}, {JOB, RUNS, TABLES}, set[str]()
+CHANNEL = "channels"
 
 # Name → where it belongs. What is on the wire to the target is looked at by itself.
 PLACES: dict[str, set[str]] = {
@@ -55,6 +56,7 @@ PLACES: dict[str, set[str]] = {
     "body-name": DEFINED,
     "refused-url-query": DEFINED,
     "unresolved-url-query": DEFINED,
+    "channel-url-query": {CHANNEL, TABLES},
     # Values of secrets: in requests on the wire, and nowhere else.
     "secret-path": NOWHERE,
     "secret-query": NOWHERE,
@@ -244,7 +246,7 @@ def look_through(canary_stage: CanaryStage, sent: str) -> None:
         for name in PLACES
     }
     assert found == PLACES
-    assert len(PLACES) == 40
+    assert len(PLACES) == 41
     for name in (
         "secret-path",
         "secret-query",
@@ -300,6 +302,10 @@ def pass_over_every_route(canary_stage: CanaryStage, target: Server, mirror: Ser
     signing["signing-current"] = call(
         SIGNING, ("POST", "/signing-secret/rotate"), "/signing-secret/rotate"
     ).json["secret"]
+    query = f"q={canary('channel-url-query')}&s={{{{secret:query}}}}"
+    channel = {"url": f"http://127.0.0.1:{target.port}/?{query}"}
+    call(CHANNEL, ("PUT", "/notices/{name}"), "/notices/ops", channel)
+    call(CHANNEL, ("POST", "/notices/{name}/test"), "/notices/ops/test")
     job_id = call(
         JOB,
         ("POST", "/jobs"),
@@ -326,6 +332,9 @@ def pass_over_every_route(canary_stage: CanaryStage, target: Server, mirror: Ser
     canary_stage.api.env.advance(minutes=20)
     _look(canary_stage, job_id)
     _look(canary_stage, mirrored)
+    call(CHANNEL, ("GET", "/notices"), "/notices")
+    call(CHANNEL, ("GET", "/notices/{name}"), "/notices/ops")
+    call(CHANNEL, ("DELETE", "/notices/{name}"), "/notices/ops")
     _be_refused(canary_stage, job_id)
     _change(canary_stage, job_id)
 

@@ -15,7 +15,7 @@ from chalicelib.aws.serialization import (
     sortable,
 )
 from chalicelib.aws.table import Condition, Item, Put
-from chalicelib.domain.job import Definition
+from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.state import State
 
 # An index partition takes 1,000 writes a second, and a firing makes two in this index.
@@ -54,14 +54,18 @@ class Idempotency:
     expires_at: datetime
 
 
-def put_state(table: str, state: State) -> Put:
-    """Return the write of a state, conditional on the revision before it."""
+def put_state(table: str, state: State, expires_at: datetime | None = None) -> Put:
+    """Return the write of a state, conditional on the revision before it.
+
+    With `expires_at` DynamoDB deletes the item then, or up to two days later.
+    """
     item: Item = {
         "id": state.job_id,
         "part": "state",
         "revision": state.revision,
         "write_token": uuid.uuid4().hex,
         "state": dump_state(state),
+        **_expiry(expires_at),
     }
     if state.watch_at is not None:
         item["watch_at"] = sortable(state.watch_at)
@@ -72,18 +76,31 @@ def put_state(table: str, state: State) -> Put:
     return Put(table, item, before, returns_old=True)
 
 
-def put_definition(table: str, definition: Definition) -> Put:
-    """Return the write of a definition.
+def put_definition(table: str, definition: Definition, expires_at: datetime | None = None) -> Put:
+    """Return the write of a definition. `expires_at` is as in `put_state`.
 
     Unconditional: only used in a transaction together with the conditional write of the state.
     """
     item = {
         "id": definition.id,
         "part": "definition",
-        "tenant": definition.tenant,
+        "tenant": list_name(definition.tenant, definition.kind),
         "definition": dump_definition(definition),
+        **_expiry(expires_at),
     }
     return Put(table, item)
+
+
+def _expiry(expires_at: datetime | None) -> Item:
+    return {"expires_at": int(expires_at.timestamp())} if expires_at else {}
+
+
+def list_name(tenant: str, kind: Kind) -> str:
+    """Return the partition of the index `by_tenant` that lists a tenant's jobs of this kind.
+
+    A tenant's name has no `#`, so no tenant's jobs are in another's partition.
+    """
+    return tenant if kind is Kind.JOB else f"{kind}#{tenant}"
 
 
 def put_key(table: str, tenant: str, key: str, job_id: str) -> Put:

@@ -3,12 +3,14 @@
     id    hash    the job's id
     part  range   `definition`: what the user wrote; `state`: where the job stands
 
-    index by_tenant (keys only):  tenant, id                on definitions
+    index by_tenant (keys only):  tenant, id                on definitions; of notices: `notice#…`
     index by_watch  (keys only):  watch_shard, watch_at     on states with a `watch_at`
 
 A state is written only if its revision is still the one that was read. Each write has a random
 `write_token`: if its answer was lost and the SDK repeated it, the repeat is refused by an item with
 the same token, and counts as a success.
+
+An ended notice has `expires_at`, a time to live in seconds, on both items.
 
 The table also holds the names that must be unique: an item `key#<tenant>#<key>` for each job key,
 and `idempotency#…` (`domain.idempotency`). Indexes may lag by a second.
@@ -26,6 +28,7 @@ from chalicelib.aws.job_items import (
     Idempotency,
     Watched,
     key_name,
+    list_name,
     put_answer,
     put_definition,
     put_key,
@@ -36,7 +39,7 @@ from chalicelib.aws.job_items import (
 from chalicelib.aws.serialization import sortable
 from chalicelib.aws.table import Condition, Delete, Item, Put, Table, Write
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, ResonaError, Unavailable
-from chalicelib.domain.job import Definition
+from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.state import State
 
 if TYPE_CHECKING:
@@ -129,7 +132,7 @@ class JobStore:
         self, definition: Definition, state: State, idempotency: Idempotency | None, now: datetime
     ) -> None:
         """Write a new job, all or nothing. Raises KeyIsTaken, AlreadyAnswered."""
-        writes = self._pair(definition, state)
+        writes: list[Write] = [*self.pair(definition, state)]
         if definition.key is not None:
             tenant, job_id = definition.tenant, definition.id
             writes.append(put_key(self._table.name, tenant, definition.key, job_id))
@@ -139,10 +142,21 @@ class JobStore:
 
     def replace(self, definition: Definition, state: State) -> None:
         """Write a changed definition with its state, all or nothing. Raises StateChanged."""
-        self._write(self._pair(definition, state))
+        self._write(self.pair(definition, state))
 
-    def _pair(self, definition: Definition, state: State) -> list[Put]:
-        return [put_state(self._table.name, state), put_definition(self._table.name, definition)]
+    def retire(self, definition: Definition, state: State, expires_at: datetime) -> None:
+        """Write the next revision of a state that is over, and let the job expire.
+
+        Raises StateChanged.
+        """
+        self._write(self.pair(definition, state, expires_at))
+
+    def pair(
+        self, definition: Definition, state: State, expires_at: datetime | None = None
+    ) -> list[Put]:
+        """Return the writes of a definition and its state, for one transaction, the state first."""
+        table = self._table.name
+        return [put_state(table, state, expires_at), put_definition(table, definition, expires_at)]
 
     def save(
         self,
@@ -174,17 +188,18 @@ class JobStore:
         self._write(deletes)
 
     def page(
-        self, tenant: str, before: str | None, limit: int
+        self, tenant: str, before: str | None, limit: int, kind: Kind = Kind.JOB
     ) -> tuple[list[tuple[Definition, State]], str | None]:
-        """Return up to `limit` of the tenant's jobs, newest first, and the next page's `before`.
+        """Return up to `limit` of the tenant's jobs of a kind, newest first, and the next `before`.
 
         `before` is a job's id, None for the first page and after the last. Deleted jobs that are
         still in the index are left out.
         """
+        partition = list_name(tenant, kind)
         items, place = self._table.query(
-            Condition("tenant = :tenant", {":tenant": tenant}),
+            Condition("tenant = :tenant", {":tenant": partition}),
             index="by_tenant",
-            after={"tenant": tenant, "id": before, "part": "definition"} if before else None,
+            after={"tenant": partition, "id": before, "part": "definition"} if before else None,
             limit=limit,
             backward=True,
         )
@@ -246,7 +261,7 @@ class JobStore:
         return list(map(read_state, found))
 
     def with_definitions(self, states: Sequence[State]) -> list[tuple[Definition, State]]:
-        """Return the jobs that have these states, or later ones, in the same order."""
+        """Return the jobs that have these states, or later ones, in order, without notices."""
         ids = [state.job_id for state in states]
         items = self._batch(ids, ("definition",), consistent=False)
         pairs = [
@@ -254,7 +269,8 @@ class JobStore:
             for state in states
             if (state.job_id, "definition") in items
         ]
-        return [pair for pair in map(self._whole, pairs) if pair is not None]
+        jobs = [pair for pair in pairs if pair[0].kind is Kind.JOB]
+        return [pair for pair in map(self._whole, jobs) if pair is not None]
 
     def watched(
         self, shard: int, after: Watched | None, limit: int

@@ -94,13 +94,15 @@ class RunStore:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._table = Table(client, table, PART, sleep)
-        self._retention = retention
+        self.retention = retention
         self.hours = HourStore(client, table, retention, sleep)
 
     def record(
-        self, tenant: str, record: Attempt, revision: int, now: datetime | None = None
+        self, tenant: str | None, record: Attempt, revision: int, now: datetime | None = None
     ) -> bool:
         """Write an attempt's record, or replace the one that its owner wrote before.
+
+        `tenant` lists a failed run among its others; None lists it nowhere.
 
         Return False, and write nothing, if another owner's record exists or one of a later
         revision. `revision` is that of the state on which the result was decided: a write that
@@ -114,14 +116,15 @@ class RunStore:
         )
         item = self._attempt_item(record)
         item["revision"] = revision
-        item |= index_keys(
-            tenant,
-            record.job_id,
-            record.key,
-            record.update.status,
-            max(record.finished_at, now - LATEST_ENTRY) if now else record.finished_at,
-            record.run_started_at - (record.planned_at or record.key.asked_at),
-        )
+        if tenant is not None:
+            item |= index_keys(
+                tenant,
+                record.job_id,
+                record.key,
+                record.update.status,
+                max(record.finished_at, now - LATEST_ENTRY) if now else record.finished_at,
+                record.run_started_at - (record.planned_at or record.key.asked_at),
+            )
         return self._table.put(item, absent_or_own_and_earlier)
 
     def attempt(self, job_id: str, key: RunKey, number: int) -> Attempt | None:
@@ -251,7 +254,7 @@ class RunStore:
             "job_id": job_id,
             "sort": _sort(key, number),
             "record": record,
-            "expires_at": int((at + self._retention).timestamp()),
+            "expires_at": int((at + self.retention).timestamp()),
         }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from chalicelib.domain.exact_json import read, write
 from chalicelib.domain.ids import RunKey
-from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.job import Callbacks, Definition, Kind, Overlap
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import (
@@ -25,7 +25,16 @@ from chalicelib.domain.run import (
     RunStatus,
     RunUpdate,
 )
-from chalicelib.domain.state import DueMessage, LastRun, State, Status, UnfinishedRun
+from chalicelib.domain.state import (
+    DueMessage,
+    Failing,
+    LastRun,
+    Pause,
+    PauseReason,
+    State,
+    Status,
+    UnfinishedRun,
+)
 from chalicelib.domain.trigger import describe, restore
 
 # How a state stores the statuses of its recent runs: a letter each.
@@ -90,8 +99,15 @@ def dump_definition(definition: Definition) -> str:
             else None,
             "labels": dict(definition.labels),
             "key": definition.key,
+            "callbacks": _callbacks(definition.callbacks),
+            "pause_after": definition.pause_after,
+            "kind": definition.kind if definition.kind is not Kind.JOB else None,
         }
     )
+
+
+def _callbacks(callbacks: Callbacks) -> list[str | None] | None:
+    return [callbacks.succeeded, callbacks.failed] if callbacks != Callbacks() else None
 
 
 def load_definition(text: str) -> Definition:
@@ -116,12 +132,15 @@ def load_definition(text: str) -> Definition:
         labels=raw.get("labels", {}),
         key=raw.get("key"),
         edition=raw.get("edition", 1),
+        callbacks=Callbacks(*raw.get("callbacks", ())),
+        pause_after=raw.get("pause_after"),
+        kind=Kind(raw.get("kind", Kind.JOB)),
     )
 
 
 def dump_state(state: State) -> str:
     """Return a state as JSON, without the attributes of its item (`revision`, `watch_at`)."""
-    last = state.last_run
+    last, failing, pause = state.last_run, state.failing, state.pause
     # 0.1.0 cannot read the key of a retry, and ignores a name that it does not know.
     name_of_last = "last_retry" if last and last.key.retry else "last_run"
     return _dump(
@@ -140,6 +159,8 @@ def dump_state(state: State) -> str:
             "sweeps": state.sweeps or None,
             "edition": state.edition,
             "recent": "".join(_LETTERS[status] for status in state.recent) or None,
+            "failing": [failing.count, _time(failing.since), *failing.told] if failing else None,
+            "pause": [_time(pause.since), pause.reason] if pause else None,
         }
     )
 
@@ -148,6 +169,7 @@ def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str)
     """Read a state from its item's attributes and JSON."""
     raw = json.loads(text)
     last = raw.get("last_retry") or raw.get("last_run")
+    failing, pause = raw.get("failing"), raw.get("pause")
     return State(
         job_id=job_id,
         tenant=raw["tenant"],
@@ -168,6 +190,10 @@ def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str)
         sweeps=raw.get("sweeps", 0),
         edition=raw.get("edition", 1),
         recent=tuple(_STATUSES[letter] for letter in raw.get("recent", "")),
+        failing=Failing(failing[0], _read_needed_time(failing[1]), tuple(failing[2:]))
+        if failing
+        else None,
+        pause=Pause(_read_needed_time(pause[0]), PauseReason(pause[1])) if pause else None,
     )
 
 

@@ -8,6 +8,7 @@
     │   └── SecretNotFound
     ├── Refused               the state of the job does not allow it (409)
     │   ├── JobHasEnded           pause or change of a one-time job whose run has begun or ended
+    │   ├── IsNotice              a change of a notice
     │   ├── DateHasPassed         resume of a one-time job that is over
     │   ├── TooManyRuns           run-now or retry while 32 runs are unfinished
     │   ├── NothingToRetry        retry of a run that has not failed
@@ -112,6 +113,11 @@ class SecretNotFound(NotFound):
         super().__init__("there is no such secret")
 
 
+class ChannelNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("there is no such channel of notices")
+
+
 class Refused(ResonaError):
     """The present state of the job, or of the tenant's secrets, does not allow the request."""
 
@@ -120,6 +126,13 @@ class JobHasEnded(Refused):
     def __init__(self, what: str) -> None:
         super().__init__(
             f"{what}: the run of this one-time job has begun or ended; give it a new trigger"
+        )
+
+
+class IsNotice(Refused):
+    def __init__(self) -> None:
+        super().__init__(
+            "this job is a notice, which can only be read and deleted; change what it tells of"
         )
 
 

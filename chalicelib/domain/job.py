@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -10,6 +10,7 @@ from enum import StrEnum
 from chalicelib.domain.exact_json import SORTED, write
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
+from chalicelib.domain.run import RunStatus
 from chalicelib.domain.trigger import Trigger
 
 
@@ -20,6 +21,31 @@ class Overlap(StrEnum):
     SKIP = "skip"
 
 
+class Kind(StrEnum):
+    """What a job is: a user's, or a notice that Resona made (`domain.notices`)."""
+
+    JOB = "job"
+    NOTICE = "notice"
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """The URLs to which a notice of each run that succeeded or failed is posted; None for none."""
+
+    succeeded: str | None = None
+    failed: str | None = None
+
+    def url(self, status: RunStatus) -> str | None:
+        """Return the URL for a run that ended with this status."""
+        return {RunStatus.SUCCEEDED: self.succeeded, RunStatus.FAILED: self.failed}.get(status)
+
+    def requests(self) -> Iterator[tuple[str, Request]]:
+        """Yield the callbacks as requests without a body, each with the name of its field."""
+        for name, url in (("succeeded", self.succeeded), ("failed", self.failed)):
+            if url is not None:
+                yield f"callbacks.{name}", Request(url, "POST", {})
+
+
 @dataclass(frozen=True, slots=True)
 class Definition:
     """A job as the user wrote it.
@@ -28,7 +54,7 @@ class Definition:
     `edition` counts changes by the user, also of name and labels; the state that belongs to this
     definition has the same edition. With `misfire_grace` None, a one-time job is sent however late
     it is, a cron job until its next occurrence is due. `key` is the client's own name for the job,
-    None if it gave none.
+    None if it gave none. After `pause_after` failed runs in a row the job is paused; None is never.
     """
 
     id: str
@@ -45,12 +71,16 @@ class Definition:
     labels: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None
     edition: int = 1
+    callbacks: Callbacks = Callbacks()
+    pause_after: int | None = None
+    kind: Kind = Kind.JOB
 
     @property
     def meaning(self) -> tuple[object, ...]:
         """Return the parts of the definition whose change starts a new generation.
 
-        Name and labels are left out: they decide neither what is sent nor when.
+        Name, labels, callbacks and `pause_after` are left out: they decide neither what is sent nor
+        when.
         """
         request = self.request
         # Compare the body as JSON text: Python takes False for 0, and 1.0 for 1.
@@ -59,7 +89,8 @@ class Definition:
 
     def says_the_same_as(self, other: Definition) -> bool:
         """Return whether another definition has the same contents, apart from ids and times."""
-        return self.meaning == other.meaning and (self.name, self.labels) == (
-            other.name,
-            other.labels,
-        )
+        return self.meaning == other.meaning and self._beside == other._beside
+
+    @property
+    def _beside(self) -> tuple[object, ...]:
+        return (self.name, dict(self.labels), self.callbacks, self.pause_after)

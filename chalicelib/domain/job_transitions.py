@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from chalicelib.domain import failures
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.errors import AttemptInFlight, DateHasPassed, JobHasEnded, TooManyRuns
 from chalicelib.domain.ids import RunKey
@@ -179,6 +180,8 @@ def resume(
         status=Status.ACTIVE,
         updated_at=now,
         token=token if wants_schedule(definition.trigger, Status.ACTIVE, due_at, now) else None,
+        failing=failures.anew(state.failing),
+        pause=None,
     )
     armed, arm = await_occurrence(resumed, definition.trigger, due_at, now)
     closing, close = _hurry_superseded(armed, now)

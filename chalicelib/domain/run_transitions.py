@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
+from chalicelib.domain import failures
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.job_transitions import pause
 from chalicelib.domain.retry import is_retried, next_attempt_at
 from chalicelib.domain.run import FinishedAttempt, Outcome, Reason, RunEnd, RunStatus, RunUpdate
 from chalicelib.domain.run_ends import closed, with_last_run, with_outcome
@@ -206,21 +209,22 @@ def finish(
     run = state.find(owned.key)
     if run is None or run.owner != owned.owner:
         return NoChange("the attempt has another owner")
-    trigger, retry, result = definition.trigger, definition.retry, attempt.result
+    retry, result = definition.retry, attempt.result
+    end = partial(_end, definition, state, run, attempt.finished_at, now)
     update = attempt.recorded.update if attempt.recorded else None
     if update is not None and update.status is not RunStatus.RETRYING:
         # An executor recorded this end and died before it wrote the state. Keep the recorded end,
         # even if the job has changed since.
-        return _end(trigger, state, run, update)
+        return end(update)
     if result.outcome is Outcome.SUCCESS:
-        return _end(trigger, state, run, RunUpdate(RunStatus.SUCCEEDED))
+        return end(RunUpdate(RunStatus.SUCCEEDED))
     if not is_retried(result.outcome, result.status_code):
-        return _end(trigger, state, run, RunUpdate(RunStatus.FAILED))
+        return end(RunUpdate(RunStatus.FAILED))
     # Do not apply the retry policy of a later definition: that definition superseded this run.
     if definition.generation <= run.generation and run.attempt >= retry.max_attempts:
-        return _end(trigger, state, run, RunUpdate(RunStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED))
+        return end(RunUpdate(RunStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED))
     if state.supersedes(run):
-        return _end(trigger, state, run, RunUpdate(RunStatus.FAILED, Reason.SUPERSEDED))
+        return end(RunUpdate(RunStatus.FAILED, Reason.SUPERSEDED))
     next_at = next_attempt_at(retry, run.attempt, attempt.finished_at, result.retry_after, jitter)
     return _wait(state, run, next_at, now)
 
@@ -236,10 +240,23 @@ def _wait(state: State, run: UnfinishedRun, at: datetime, now: datetime) -> Tran
     )
 
 
-def _end(trigger: Trigger, state: State, run: UnfinishedRun, update: RunUpdate) -> Transition:
+def _end(
+    definition: Definition,
+    state: State,
+    run: UnfinishedRun,
+    at: datetime,
+    now: datetime,
+    update: RunUpdate,
+) -> Transition:
     last = LastRun(run.key, run.attempt, planned_at=run.planned_at)
     ended = with_last_run(state.without_run(run).with_end(update.status), last)
-    return Transition(written(with_outcome(ended, trigger, run, update.status)), update=update)
+    ended = with_outcome(ended, definition.trigger, run, update.status)
+    ended = failures.counted(ended, run, update.status, at)
+    if ended.failing != state.failing and failures.must_pause(definition, ended):
+        paused = pause(failures.as_failing(ended, now), now)
+        assert paused  # noqa: S101  only an active job must pause
+        return replace(paused, update=update)
+    return Transition(written(ended), update=update)
 
 
 def sweep(state: State, now: datetime) -> Transition | NoChange:

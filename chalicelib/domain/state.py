@@ -103,6 +103,33 @@ class LastRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Failing:
+    """The failed runs in a row of a job: their number, and when the first of them ended.
+
+    `told` are the tokens of the channels that were told of the row. A resume sets `count` to 0; who
+    was told stays told until the next success.
+    """
+
+    count: int
+    since: datetime
+    told: tuple[str, ...] = ()
+
+
+class PauseReason(StrEnum):
+    """Why Resona paused a job."""
+
+    FAILING = "failing"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause by Resona: since when, and why."""
+
+    since: datetime
+    reason: PauseReason
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """The progress of a job.
 
@@ -112,7 +139,8 @@ class State:
     run has begun; a paused one-time job keeps it. `covered` says whether a message or the schedule
     arms that occurrence. `token` names the schedule, None if there is none; until `doubted_until`
     its wakes are not relied on. `sweeps` counts sweeps since the last other write. `recent` has the
-    statuses of the runs that ended last, up to MOST_RECENT, in the order of their ends.
+    statuses of the runs that ended last, up to MOST_RECENT, in the order of their ends. `failing`
+    is None unless the last scheduled run failed; `pause` is None unless Resona paused the job.
     """
 
     job_id: str
@@ -132,6 +160,13 @@ class State:
     sweeps: int = 0
     edition: int = 1
     recent: tuple[RunStatus, ...] = ()
+    failing: Failing | None = None
+    pause: Pause | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether the job has ended: nothing is due, and no run is unfinished."""
+        return self.status in (Status.COMPLETED, Status.FAILED) and not self.runs
 
     @property
     def next_run_time(self) -> datetime | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 def scheduling(function_arn: str = "", refuse_host: HostRule | None = None) -> Scheduling:
     """Return the use cases of the API. With `refuse_host` None, private hosts are refused."""
+    from chalicelib.aws.channel_store import ChannelStore
     from chalicelib.aws.due_queue import DueQueue
     from chalicelib.aws.job_store import JobStore
     from chalicelib.aws.quota_store import QuotaStore
@@ -54,6 +55,7 @@ def scheduling(function_arn: str = "", refuse_host: HostRule | None = None) -> S
             settings.secrets_key,
             quota=settings.secrets_quota,
         ),
+        channels=ChannelStore(dynamodb, settings.jobs_table),
         schedules=_schedules(settings),
         arming=Arming(jobs, queue, utc_now),
         clock=utc_now,
@@ -70,6 +72,7 @@ def scheduling(function_arn: str = "", refuse_host: HostRule | None = None) -> S
 
 def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     """Return the use cases of the executor. With `guard` None, it calls only public addresses."""
+    from chalicelib.aws.channel_store import ChannelStore
     from chalicelib.aws.due_queue import DueQueue
     from chalicelib.aws.job_store import JobStore
     from chalicelib.aws.run_store import RunStore
@@ -80,10 +83,12 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     from chalicelib.usecases.arming import Arming
     from chalicelib.usecases.attempt import AttemptSender
     from chalicelib.usecases.firing import Firing
+    from chalicelib.usecases.telling import Telling
 
     settings = read_settings(function_arn=function_arn)
     dynamodb = clients.dynamodb()
     jobs = JobStore(dynamodb, settings.jobs_table)
+    runs = RunStore(dynamodb, settings.runs_table, settings.run_retention)
     queue = DueQueue(clients.sqs(), settings.due_queue_url)
     secrets = SecretStore(
         dynamodb, settings.secrets_table, clients.kms, settings.secrets_key, run_all=in_threads
@@ -91,10 +96,11 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     outbound: Send = partial(send, guard=guard or PUBLIC, https_only=settings.require_https)
     return Firing(
         jobs=jobs,
-        runs=RunStore(dynamodb, settings.runs_table, settings.run_retention),
+        runs=runs,
         schedules=_schedules(settings),
         queue=queue,
         arming=Arming(jobs, queue, utc_now),
+        telling=Telling(runs, ChannelStore(dynamodb, settings.jobs_table)),
         sender=AttemptSender(secrets, outbound, utc_now, time.sleep),
         clock=utc_now,
         sleep=time.sleep,

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from chalicelib.domain.errors import JobNotFound, NotCurrent, Refused, Unavailable
 from chalicelib.domain.state import State, Status
-from chalicelib.usecases.scheduling import Check, Job, Scheduling
+from chalicelib.usecases.checks import Check
+from chalicelib.usecases.scheduling import Job, Scheduling
 
 _Answer = TypeVar("_Answer")
 

@@ -7,24 +7,21 @@ that whoever settles an attempt later knows its result.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import random
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 
 from chalicelib.aws.due_queue import DueQueue
-from chalicelib.aws.job_items import WATCH_SHARDS
 from chalicelib.aws.job_store import JobStore, StateChanged
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules
 from chalicelib.domain import run_transitions
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import RunKey, run_id, split_schedule_name, token_time
-from chalicelib.domain.job import Definition
+from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.retry import MAX_JITTER
 from chalicelib.domain.run import (
     Attempt,
@@ -39,8 +36,10 @@ from chalicelib.domain.run_transitions import Settle
 from chalicelib.domain.state import DueMessage, NoChange, State, Transition, UnfinishedRun
 from chalicelib.runtime.backoff import TRIES, pause_after
 from chalicelib.runtime.concurrency import RunAll, in_threads
-from chalicelib.usecases.arming import Arming
+from chalicelib.usecases.arming import Arming, unschedule
 from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt, run_fields
+from chalicelib.usecases.sweeping import Sweeping
+from chalicelib.usecases.telling import Telling, log_notices, pairs
 
 log = logging.getLogger("resona")
 
@@ -51,7 +50,6 @@ _LONGEST_SLEEP = timedelta(seconds=2)
 # that is just being written.
 _ORPHAN_AGE = timedelta(minutes=15)
 _PAUSE_SECONDS = 1
-_SWEEP_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +95,7 @@ class Firing:
     schedules: Schedules
     queue: DueQueue
     arming: Arming
+    telling: Telling
     sender: AttemptSender
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
@@ -162,7 +161,7 @@ class Firing:
                     # Preparing takes time, and the decision depends on the time: decide again.
                     continue
                 tried.claim_as(owner)
-            if not self._save_claim(decision, now, tries):
+            if not self._save_claim(definition, state, decision, now, tries):
                 loaded = self.jobs.load(due.job_id)
                 continue
             if decision.send is not None:
@@ -188,41 +187,56 @@ class Firing:
             return None
         return decision
 
-    def _save_claim(self, decision: Transition, now: datetime, tries: int) -> bool:
+    def _save_claim(
+        self,
+        definition: Definition,
+        state: State,
+        decision: Transition,
+        now: datetime,
+        tries: int,
+    ) -> bool:
         """Write a claim's transition, log it and send its messages.
 
         Return False if the job must be read and the claim decided again. Raises Unavailable if
         nothing was written.
         """
         job_id, tenant = decision.state.job_id, decision.state.tenant
+        decision, notices = self.telling.notices(definition, state, decision, None, now)
         try:
             ends = [self.runs.end_item(tenant, job_id, end) for end in decision.ended]
-            self.jobs.save(decision.state, ends, now=now)
+            self.jobs.save(decision.state, [*ends, *pairs(self.jobs, notices)], now=now)
         except StateChanged:
             pause_after(tries, self.sleep)
             return False
         except Unavailable as error:
             if not error.unknown:
                 raise
-            self._arm_unconfirmed(decision)
+            self._arm_unconfirmed(decision, *notices)
             return False
         for end in decision.ended:
             # A superseded run was counted as an occurrence when its first attempt was claimed.
             occurrences = end.missed_count or (1 if end.status is RunStatus.SKIPPED else None)
             _log_end(job_id, end.key, end, occurrences=occurrences)
-        self.arming.arm(decision.state, decision.arm)
+        self._arm(decision, notices)
         return True
 
-    def _arm_unconfirmed(self, step: Transition) -> None:
-        """Send the messages of a transition whose write may or may not have taken effect.
+    def _arm(self, step: Transition, notices: tuple[Transition, ...]) -> None:
+        """Send the messages of a transition and of the notices that were written with it."""
+        self.arming.arm(step.state, step.arm)
+        log_notices(step.state.job_id, notices)
+        for notice in notices:
+            self.arming.arm(notice.state, notice.arm)
+
+    def _arm_unconfirmed(self, *steps: Transition) -> None:
+        """Send the messages of transitions whose write may or may not have taken effect.
 
         If it did not, the messages are ignored when they arrive. A failure is only logged:
         `arming.arm` would mark it in a state that may not exist.
         """
         try:
-            self.queue.send(step.arm, self.clock())
+            self.queue.send([due for step in steps for due in step.arm], self.clock())
         except Unavailable:
-            log.warning("message.send_failed", extra={"job_id": step.state.job_id})
+            log.warning("message.send_failed", extra={"job_id": steps[0].state.job_id})
 
     def _attempt(self, claimed: Claimed) -> None:
         definition, run = claimed.prepared.definition, claimed.run
@@ -257,16 +271,24 @@ class Firing:
         """
         jitter = random.uniform(0, MAX_JITTER)
         for tries in range(1, TRIES + 1):
+            if state.edition != definition.edition:
+                # Callbacks and `pause_after` are those of the definition in force.
+                loaded = self.jobs.load(definition.id)
+                if loaded is None:
+                    return
+                definition, state = loaded
             now = self.clock()
             decision = run_transitions.finish(definition, state, run, attempt, jitter, now)
             if isinstance(decision, NoChange) or decision.update is None:
                 return
             record = _record_of(attempt, run, definition.id, decision.update)
+            notices: tuple[Transition, ...] = ()
             try:
-                if not self._record(attempt, record, state, now):
+                if not self._record(definition, attempt, record, state, now):
                     return
                 attempt = replace(attempt, recorded=record)
-                self.jobs.save(decision.state, now=now)
+                decision, notices = self.telling.notices(definition, state, decision, record, now)
+                self._save_finish(definition, decision, record, notices, now)
             except StateChanged as changed:
                 pause_after(tries, self.sleep)
                 # Read again: the state returned with the refusal may be stale after the pause.
@@ -278,93 +300,54 @@ class Firing:
             except Unavailable:
                 if run.lease_until is None or self.clock() >= run.lease_until:
                     raise
-                self._arm_unconfirmed(decision)
+                self._arm_unconfirmed(decision, *notices)
                 self.sleep(_PAUSE_SECONDS)
                 continue
             if attempt.result.outcome is Outcome.UNKNOWN:
                 fields = run_fields(definition.id, run)
                 log.warning("attempt.unknown", extra={**fields, "outcome": Outcome.UNKNOWN})
-            _log_end(definition.id, run.key, decision.update, attempts=run.attempt)
-            self.arming.arm(decision.state, decision.arm)
+            _log_end(definition.id, run.key, record.update, attempts=run.attempt)
+            self._after_pause(state, decision.state)
+            self._arm(decision, notices)
             return
         raise Unavailable("the job")
 
     def _record(
-        self, attempt: FinishedAttempt, record: Attempt, state: State, now: datetime
+        self,
+        definition: Definition,
+        attempt: FinishedAttempt,
+        record: Attempt,
+        state: State,
+        now: datetime,
     ) -> bool:
         """Write the record; return False if another executor has recorded this attempt."""
-        return record == attempt.recorded or self.runs.record(
-            state.tenant, record, state.revision, now
-        )
+        tenant = state.tenant if definition.kind is Kind.JOB else None
+        return record == attempt.recorded or self.runs.record(tenant, record, state.revision, now)
+
+    def _save_finish(
+        self,
+        definition: Definition,
+        step: Transition,
+        record: Attempt,
+        notices: tuple[Transition, ...],
+        now: datetime,
+    ) -> None:
+        """Write a finished state and its notices. A notice that is over begins to expire."""
+        if definition.kind is Kind.NOTICE and step.state.is_over:
+            self.telling.delivered(definition, record)
+            self.jobs.retire(definition, step.state, now + self.runs.retention)
+        else:
+            self.jobs.save(step.state, pairs(self.jobs, notices), now=now)
+
+    def _after_pause(self, before: State, after: State) -> None:
+        """Log a pause that a finish has made, and delete the schedule of the job."""
+        if after.pause is not None and before.pause is None:
+            log.info("job.paused", extra={"job_id": after.job_id, "reason": after.pause.reason})
+            unschedule(self.schedules, after.job_id, before.token)
 
     def sweep(self, until: datetime) -> int:
-        """Arm overdue jobs, all shards concurrently, until `until`; return how many were overdue.
-
-        If a job could not be read or written, arm the others first, then raise Unavailable.
-        """
-        failures: list[Unavailable] = []
-        swept = sum(
-            self.run_all(
-                [
-                    partial(self._sweep_shard, shard, until, failures)
-                    for shard in range(WATCH_SHARDS)
-                ]
-            )
-        )
-        log.debug("sweep.ended", extra={"armed": swept})
-        if failures:
-            raise failures[0]
-        return swept
-
-    def _sweep_shard(self, shard: int, until: datetime, failures: list[Unavailable]) -> int:
-        swept, place = 0, None
-        while self.clock() < until:
-            overdue, place = self.jobs.overdue(shard, self.clock(), _SWEEP_PAGE, place)
-            # A job can take seconds when DynamoDB is slow, so the time is checked before each.
-            in_time = itertools.takewhile(lambda _: self.clock() < until, overdue)
-            armed = [self._sweep_job(job_id, failures) for job_id in in_time]
-            swept += armed.count(True)
-            # Stop after a page without an armed job: the index lags, or the queue is down.
-            if place is None or not any(one is not False for one in armed):
-                break
-        return swept
-
-    def _sweep_job(self, job_id: str, failures: list[Unavailable]) -> bool | None:
-        """Arm one job; return whether it was overdue, None if it could not be read or written.
-
-        An error is added to `failures` or logged, so that the jobs after it are armed too.
-        """
-        try:
-            return self._arm_overdue(job_id)
-        except Unavailable as error:
-            log.warning("sweep.failed", extra={"job_id": job_id}, exc_info=True)
-            failures.append(error)
-            return None
-        except Exception:
-            # A defect that concerns one job must not keep the others from being armed.
-            log.exception("sweep.failed", extra={"job_id": job_id})
-            return None
-
-    def _arm_overdue(self, job_id: str) -> bool:
-        state = self.jobs.state(job_id)
-        now = self.clock()
-        decision = (
-            run_transitions.sweep(state, now) if state is not None else NoChange("the job is gone")
-        )
-        if isinstance(decision, NoChange):
-            return False
-        try:
-            self.jobs.save(decision.state, now=now)
-        except StateChanged:
-            return False
-        fields = {"job_id": job_id, "messages": len(decision.arm)}
-        if any(due.at <= now for due in decision.arm):
-            log.warning("job.overdue", extra=fields)
-        else:
-            # Not overdue, but no message covers it: for example, a retry that is further away than
-            # SQS can delay.
-            log.debug("job.armed", extra=fields)
-        return self.arming.arm(decision.state, decision.arm)
+        """Arm overdue jobs until `until`; return how many were overdue. Raises Unavailable."""
+        return Sweeping(self.jobs, self.arming, self.clock, self.run_all).sweep(until)
 
 
 def _log_end(job_id: str, key: RunKey, end: RunEnd | RunUpdate, **numbers: int | None) -> None:

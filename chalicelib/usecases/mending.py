@@ -16,7 +16,9 @@ from chalicelib.domain.errors import JobNotFound, NothingToRetry, RunHasEnded, U
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.run import Reason, RunStatus
 from chalicelib.domain.run_history import Run
-from chalicelib.usecases.scheduling import Check, Scheduling, any_state
+from chalicelib.usecases.checks import Check, any_state, refuse_notice
+from chalicelib.usecases.scheduling import Scheduling
+from chalicelib.usecases.telling import Telling, log_notices, pairs
 
 log = logging.getLogger("resona")
 
@@ -33,12 +35,13 @@ def retry(
 
     A run that was retried before is left alone, and its retry returned. `answer` returns the record
     of the answer that shows the new run, to be written with it. Raises JobNotFound, RunNotFound,
-    NothingToRetry, TooManyRuns, AlreadyAnswered, Unavailable, and the errors of `check`.
+    IsNotice, NothingToRetry, TooManyRuns, AlreadyAnswered, Unavailable, and the errors of `check`.
     """
     job_id, key = scheduling.resolve_run(tenant, reference, identifier)
     at = scheduling.clock()
     for tries in scheduling.tries():
-        _, state = scheduling.jobs.get(tenant, job_id)
+        definition, state = scheduling.jobs.get(tenant, job_id)
+        refuse_notice(definition)
         run = scheduling.run_of(state, key, responses=False)
         # On a later try our own write may have made the retry, and a precondition then fails.
         if not (tries and run.is_retried):
@@ -77,6 +80,7 @@ def cancel(
     job_id, key = scheduling.resolve_run(tenant, reference, identifier)
     for tries in scheduling.tries():
         definition, state = scheduling.jobs.get(tenant, job_id)
+        refuse_notice(definition)
         waiting = state.find(key)
         # On a later try our own write may have ended the run, and a precondition then fails.
         if not (tries and waiting is None):
@@ -88,9 +92,11 @@ def cancel(
             return job_id, run
         now = scheduling.clock()
         step = job_transitions.cancel(definition.trigger, state, waiting, now)
+        telling = Telling(scheduling.runs, scheduling.channels)
+        step, notices = telling.notices(definition, state, step, None, now)
         ends = [scheduling.runs.end_item(tenant, job_id, end) for end in step.ended]
         try:
-            scheduling.jobs.save(step.state, ends, now=now)
+            scheduling.jobs.save(step.state, [*ends, *pairs(scheduling.jobs, notices)], now=now)
         except StateChanged as changed:
             if changed.current is None:
                 raise JobNotFound from changed
@@ -98,5 +104,8 @@ def cancel(
         for end in step.ended:
             fields = {"job_id": job_id, "run_id": run_id(job_id, key), "reason": end.reason}
             log.info("run.ended", extra={**fields, "status": end.status})
+        log_notices(job_id, notices)
+        for notice in notices:
+            scheduling.arming.arm(notice.state, notice.arm)
         return job_id, scheduling.run_of(step.state, key)
     raise Unavailable("the job")

@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
+from chalicelib.aws.channel_store import ChannelStore
 from chalicelib.aws.job_items import Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
 from chalicelib.aws.quota_store import QuotaStore
@@ -33,7 +34,7 @@ from chalicelib.domain.ids import (
     run_id,
     run_key,
 )
-from chalicelib.domain.job import Definition
+from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.request import RequestCheck
 from chalicelib.domain.run import Attempt
 from chalicelib.domain.run_history import Run, merged, of_state, unfinished
@@ -41,6 +42,7 @@ from chalicelib.domain.state import State, Transition
 from chalicelib.runtime.backoff import tries
 from chalicelib.runtime.concurrency import RunAll, in_threads
 from chalicelib.usecases.arming import Arming, schedule, unschedule
+from chalicelib.usecases.checks import Check, any_state, check_secrets, refuse_notice
 
 log = logging.getLogger("resona")
 
@@ -72,14 +74,6 @@ class NewJob:
 
 _Decision = TypeVar("_Decision", Transition, Transition | None)
 
-# Raises if the state does not meet the caller's preconditions.
-Check = Callable[[State], None]
-
-
-def any_state(state: State) -> None:
-    """Accept every state."""
-    del state
-
 
 class Scheduling:
     """The use cases of the API. `check_request` raises for requests that must not be sent."""
@@ -90,6 +84,7 @@ class Scheduling:
         runs: RunStore,
         schedules: Schedules,
         secrets: SecretStore,
+        channels: ChannelStore,
         arming: Arming,
         clock: Callable[[], datetime],
         check_request: RequestCheck,
@@ -100,6 +95,7 @@ class Scheduling:
         self.jobs = jobs
         self.runs = runs
         self.secrets = secrets
+        self.channels = channels
         self.clock = clock
         self.check_request = check_request
         self.run_all = run_all
@@ -122,11 +118,10 @@ class Scheduling:
         `draft` is its definition without an id. Raises KeyIsTaken, QuotaExceeded, Unavailable, and
         InvalidInput if a secret does not exist.
         """
-        self.secrets.check(draft.tenant, draft.request)
+        check_secrets(self.secrets, draft)
         now = self.clock()
         if self.quotas:
-            # Check the job key first, so that a repeated registration does not count against the
-            # quota.
+            # Check the key first: a repeated registration does not count against the quota.
             self.jobs.refuse_taken(draft.tenant, draft.key)
             self.quotas.take(draft.tenant, now)
         definition = replace(
@@ -171,12 +166,14 @@ class Scheduling:
             raise JobNotFound
         return reference
 
-    def page(self, tenant: str, before: str | None, limit: int) -> tuple[list[Job], str | None]:
-        """Return up to `limit` of the tenant's jobs, newest first, without results.
+    def page(
+        self, tenant: str, before: str | None, limit: int, kind: Kind = Kind.JOB
+    ) -> tuple[list[Job], str | None]:
+        """Return up to `limit` of the tenant's jobs of a kind, newest first, without results.
 
         Also return the next page's `before`, None at the end.
         """
-        pairs, following = self.jobs.page(tenant, before, limit)
+        pairs, following = self.jobs.page(tenant, before, limit, kind)
         return [Job(*pair) for pair in pairs], following
 
     def with_results(self, jobs: Sequence[Job]) -> list[Job]:
@@ -189,11 +186,12 @@ class Scheduling:
         """Change a job. `edit` returns the new definition of the job it is given.
 
         `edit` is called again if another client changed the job meanwhile. Raises JobNotFound,
-        JobHasEnded, Unavailable, and the errors of `edit`.
+        JobHasEnded, IsNotice, Unavailable, and the errors of `edit`.
         """
         job_id = self.resolve(tenant, reference)
         for _ in self.tries():
             job = self.get(tenant, job_id)
+            refuse_notice(job.definition)
             now = self.clock()
             changed = self._try_change(job, edit(job, now), now)
             if changed is not None:
@@ -204,8 +202,8 @@ class Scheduling:
         old, new, state = job.definition, edit.definition, job.state
         if new.says_the_same_as(old) and not edit.anew:
             return job
-        if new.request != old.request:
-            self.secrets.check(new.tenant, new.request)
+        if (new.request, new.callbacks) != (old.request, old.callbacks):
+            check_secrets(self.secrets, new)
         step = self._scheduled(
             new,
             now,
@@ -260,7 +258,7 @@ class Scheduling:
     def pause(self, tenant: str, reference: str, check: Check = any_state) -> Job:
         """Pause a job; a paused job is left unchanged.
 
-        Raises JobNotFound, JobHasEnded, Unavailable, and the errors of `check`.
+        Raises JobNotFound, JobHasEnded, IsNotice, Unavailable, and the errors of `check`.
         """
         return self._decide(
             tenant,
@@ -293,6 +291,7 @@ class Scheduling:
         job_id = self.resolve(tenant, reference)
         for _ in self.tries():
             job = self.get(tenant, job_id)
+            refuse_notice(job.definition)
             check(job.state)
             now = self.clock()
             step = decide(job.definition, job.state, now)
@@ -315,12 +314,13 @@ class Scheduling:
     ) -> tuple[str, Run]:
         """Queue a manual run, and return the job's id and the run. `key` None makes a new key.
 
-        Raises JobNotFound, TooManyRuns, AlreadyAnswered, Unavailable, and the errors of `check`.
+        Raises JobNotFound, Refused, AlreadyAnswered, Unavailable, and the errors of `check`.
         """
         job_id = self.resolve(tenant, reference)
         key = key or RunKey.for_manual(self.clock())
         for attempt in self.tries():
-            _, state = self.jobs.get(tenant, job_id)
+            definition, state = self.jobs.get(tenant, job_id)
+            refuse_notice(definition)
             now = self.clock()
             if attempt and (state.find(key) or self.runs.run(job_id, key, now, responses=False)):
                 # Written by our own call, whose response was lost; the state was changed since.

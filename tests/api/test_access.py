@@ -81,6 +81,11 @@ ROWS = {
     ("GET", "/secrets"): Row(200),
     ("PUT", "/secrets/{name}"): Row(204, {"value": "another"}),
     ("DELETE", "/secrets/{name}"): Row(204),
+    ("GET", "/notices"): Row(200),
+    ("PUT", "/notices/{name}"): Row(200, {"url": "http://example.com/told"}),
+    ("GET", "/notices/{name}"): Row(200),
+    ("DELETE", "/notices/{name}"): Row(204),
+    ("POST", "/notices/{name}/test"): Row(202),
     ("GET", "/signing-secret"): Row(200),
     ("POST", "/signing-secret/rotate"): Row(200),
     ("GET", "/"): Row(200),
@@ -187,6 +192,8 @@ class Stage:
         assert self.call("DELETE", f"/jobs/{job_id}/runs/{cancelled}", by).status == 200
         self.others[run.json["id"]] = {"cancelled": cancelled, "queued": queued}
         assert self.call("PUT", "/secrets/token", by, {"value": "s3cr3t"}).status == 204
+        channel = {"url": "http://example.com/told"}
+        assert self.call("PUT", "/notices/token", by, channel).status == 200
         return {"job_id": job_id, "run_id": run.json["id"], "name": "token"}
 
     def seen(self, by: Key) -> list[Any]:
@@ -415,6 +422,7 @@ def test_three_tenants_with_50_jobs_each_never_see_anything_of_each_other(stage:
                 labels={"canary": sign, "parity": str(number % 2)},
                 # The same in every tenant: a job's key is the tenant's own.
                 key=f"job-{number}",
+                callbacks={"succeeded": {"url": f"http://example.com/{sign}"}},
             ),
             **{"Idempotency-Key": f"request-{number}"},
         )
@@ -425,6 +433,15 @@ def test_three_tenants_with_50_jobs_each_never_see_anything_of_each_other(stage:
         assert (
             stage.call("PUT", f"/secrets/{canary[name]}", key, {"value": canary[name]}).status
             == 204
+        )
+        assert (
+            stage.call(
+                "PUT",
+                f"/notices/{canary[name]}",
+                key,
+                {"url": f"http://example.com/{canary[name]}"},
+            ).status
+            == 200
         )
     for name, key in tenants.items():
         others = [other for other in tenants if other != name]
@@ -438,6 +455,7 @@ def test_three_tenants_with_50_jobs_each_never_see_anything_of_each_other(stage:
         )
         answers = list(everything_to_read(stage, key, itertools.chain(*ids.values())))
         assert sum(canary[name] in answer.body.decode() for answer in answers) > 150
+        assert len(stage.call("GET", "/jobs?kind=notice", key).json) == 50
         for answer in answers:
             assert answer.status in (200, 404)
             assert not foreign.search(answer.body.decode() + repr(answer.headers)), name
@@ -464,7 +482,14 @@ def everything_to_read(stage: Stage, key: Key, ids: Iterator[str]) -> Iterator[A
                 .strip("<>")
                 .removeprefix(f"http://127.0.0.1:{stage.server.server_port}")
             )
-    for query in ("limit=7", "name=canary", f"label={quote('parity:1')}", "status=completed"):
+    notices = f"kind=notice&label={quote('event:run.succeeded')}"
+    for query in (
+        "limit=7",
+        "name=canary",
+        f"label={quote('parity:1')}",
+        "status=completed",
+        notices,
+    ):
         yield stage.call("GET", f"/jobs?{query}", key)
     for path in ("/runs?status=any&limit=100", "/jobs?sort=next_run_time&include=recent_runs"):
         yield stage.call("GET", path, key)

@@ -39,6 +39,9 @@ def test_a_registered_job_is_answered_key_by_key(api: Api) -> None:
         "misfire_grace": None,
         "labels": {},
         "key": None,
+        "callbacks": None,
+        "pause_after": None,
+        "pause": None,
         "result": None,
     }
 

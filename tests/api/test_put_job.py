@@ -136,6 +136,7 @@ def test_what_was_read_can_be_changed_and_sent_back(api: Api) -> None:
         "created_at",
         "id",
         "next_run_time",
+        "pause",
         "result",
         "status",
         "updated_at",

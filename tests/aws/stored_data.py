@@ -145,7 +145,15 @@ def leave() -> dict[str, Any]:
         paused = done(api.post("/jobs", simple("/paused", {"cron": "30 9 * * 1-5"})))
         done(api.post(f"/jobs/{paused['id']}/pause"))
         done(api.post("/jobs", simple("/done", {"delay": 60})))
-        done(api.post("/jobs", simple("/failed", {"delay": 70})))
+        done(api.put("/notices/ops", {"url": "https://example.com/channel", "label": "a:b"}))
+        callbacks = {"failed": {"url": "https://example.com/told?token={{secret:token}}"}}
+        done(api.post("/jobs", simple("/failed", {"delay": 70}, callbacks=callbacks)))
+        done(
+            api.post(
+                "/jobs",
+                simple("/failed", {"cron": "*/10 * * * *"}, pause_after=3, labels={"a": "b"}),
+            )
+        )
         done(api.post("/jobs", simple("/missed", {"delay": 5}, misfire_grace=1)))
         lost = next(
             name

@@ -244,7 +244,9 @@ class Model:
         key: RunKey | None,
         before: Node | None = None,
     ) -> Event:
-        after = replace(node, state=step.state, ended=node.ended | {end.key for end in step.ended})
+        # The number of failed runs has no bound.
+        state = replace(step.state, failing=None)
+        after = replace(node, state=state, ended=node.ended | {end.key for end in step.ended})
         if step.send is not None:
             out = Out(step.send, step.state.generation)
             after = replace(

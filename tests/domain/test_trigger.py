@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.api.models.job_requests import read_trigger
+from chalicelib.api.models.trigger_requests import read_trigger
 from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.instant import format_instant, format_measured, parse_instant
 from chalicelib.domain.trigger import OneTime, after_delay, at_date, describe, restore

@@ -105,6 +105,8 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
         return json.loads(answer.text) if answer.text.startswith(("{", "[")) else None
 
     call("PUT", "/secrets/{name}", {"value": "word"}, name="token")
+    call("PUT", "/notices/{name}", {"url": "https://example.com/?a={{secret:token}}"}, name="ops")
+    call("POST", "/notices/{name}/test", name="ops")
     named = job(
         request={"url": "https://example.com/", "headers": {"Authorization": "{{secret:token}}"}},
         key="mine",
@@ -142,6 +144,9 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     call("DELETE", "/jobs/{job_id}", job_id=far)
     call("GET", "/signing-secret")
     call("POST", "/signing-secret/rotate")
+    call("GET", "/notices")
+    call("GET", "/notices/{name}", name="ops")
+    call("DELETE", "/notices/{name}", name="ops")
     call("GET", "/secrets")
     call("DELETE", "/secrets/{name}", name="token")
     call("POST", "/triggers/preview", {"trigger": {"cron": "0 9 * * *"}})

@@ -29,6 +29,8 @@ MENDING, RETRY_FAILED = "usecases/mending.py", "usecases/retry_failed.py"
 FIRING, SCHEDULING = "usecases/firing.py", "usecases/scheduling.py"
 STORE = "aws/job_store.py"
 ATTEMPT, ARMING = "usecases/attempt.py", "usecases/arming.py"
+TELLING, FAILURES = "usecases/telling.py", "domain/failures.py"
+CHANNELS = "domain/channels.py"
 ITEMS, RUNS, QUEUE = "aws/job_items.py", "aws/run_store.py", "aws/due_queue.py"
 
 
@@ -234,11 +236,14 @@ BUGS = (
         "state before record",
         (
             FIRING,
-            "                if not self._record(attempt, record, state, now):\n"
+            "                if not self._record(definition, attempt, record, state, now):\n"
             "                    return\n"
             "                attempt = replace(attempt, recorded=record)\n"
-            "                self.jobs.save(decision.state, now=now)\n",
-            "                self.jobs.save(decision.state, now=now)\n                self.runs.record(state.tenant, record, state.revision)\n",
+            "                decision, notices = self.telling.notices(definition, state, decision, record, now)\n"
+            "                self._save_finish(definition, decision, record, notices, now)\n",
+            "                decision, notices = self.telling.notices(definition, state, decision, record, now)\n"
+            "                self._save_finish(definition, decision, record, notices, now)\n"
+            "                self.runs.record(state.tenant, record, state.revision)\n",
         ),
     ),
     bug(
@@ -290,8 +295,8 @@ BUGS = (
         "an ending written after its state",
         (
             FIRING,
-            "            self.jobs.save(decision.state, ends, now=now)",
-            "            self.jobs.save(decision.state, now=now)\n            if decision.ended:\n                self.jobs._table.write(*ends)",
+            "            self.jobs.save(decision.state, [*ends, *pairs(self.jobs, notices)], now=now)",
+            "            self.jobs.save(decision.state, pairs(self.jobs, notices), now=now)\n            if decision.ended:\n                self.jobs._table.write(*ends)",
         ),
     ),
     bug(
@@ -460,8 +465,8 @@ BUGS = (
         "uncovering a state that may not stand there",
         (
             FIRING,
-            '        try:\n            self.queue.send(step.arm, self.clock())\n        except Unavailable:\n            log.warning("message.send_failed", extra={"job_id": step.state.job_id})\n',
-            "        self.arming.arm(step.state, step.arm)\n",
+            '        try:\n            self.queue.send([due for step in steps for due in step.arm], self.clock())\n        except Unavailable:\n            log.warning("message.send_failed", extra={"job_id": steps[0].state.job_id})\n',
+            "        for step in steps:\n            self.arming.arm(step.state, step.arm)\n",
         ),
     ),
     bug(
@@ -560,8 +565,8 @@ BUGS = (
         "a cancel without a record",
         (
             MENDING,
-            "scheduling.jobs.save(step.state, ends, now=now)",
-            "scheduling.jobs.save(step.state, now=now)",
+            "scheduling.jobs.save(step.state, [*ends, *pairs(scheduling.jobs, notices)], now=now)",
+            "scheduling.jobs.save(step.state, pairs(scheduling.jobs, notices), now=now)",
         ),
     ),
     bug(
@@ -579,6 +584,127 @@ BUGS = (
             "return Transition(written(with_outcome(rest, trigger, run, status)), ended=(end,))",
             "return Transition(written(state), ended=(end,))",
         ),
+    ),
+    bug(
+        "a notice written after the end",
+        (
+            FIRING,
+            "            self.jobs.save(step.state, pairs(self.jobs, notices), now=now)",
+            "            self.jobs.save(step.state, now=now)\n            for write in pairs(self.jobs, notices):\n                self.jobs._table.write(write)",
+        ),
+    ),
+    bug(
+        "a superseded run that is not told",
+        (FIRING, "[*ends, *pairs(self.jobs, notices)]", "ends"),
+    ),
+    bug(
+        "a notice of an attempt that is to be retried",
+        (
+            TELLING,
+            "yield record.key, step.update.status, None",
+            "yield record.key, (RunStatus.FAILED if step.update.next_attempt_at else step.update.status), None",
+        ),
+    ),
+    bug(
+        "a callback that is no longer in force",
+        (FIRING, "if state.edition != definition.edition:", "if False:"),
+    ),
+    bug(
+        "a notice without a message",
+        (FIRING, "            self.arming.arm(notice.state, notice.arm)\n", "            pass\n"),
+    ),
+    bug(
+        "a notice that stays for ever",
+        (FIRING, "definition.kind is Kind.NOTICE and step.state.is_over", "False"),
+    ),
+    bug(
+        "a notice that expires before it has ended",
+        (
+            FIRING,
+            "definition.kind is Kind.NOTICE and step.state.is_over",
+            "definition.kind is Kind.NOTICE",
+        ),
+    ),
+    bug(
+        "a notice among the jobs",
+        (ITEMS, "return tenant if kind is Kind.JOB else", "return tenant if kind else"),
+    ),
+    bug(
+        "a manual run that counts",
+        (FAILURES, "run.key.is_requested or state.supersedes(run)", "state.supersedes(run)"),
+    ),
+    bug(
+        "a superseded run that counts",
+        (FAILURES, "run.key.is_requested or state.supersedes(run)", "run.key.is_requested"),
+    ),
+    bug(
+        "a success that ends no row",
+        (FAILURES, "return replace(state, failing=None)", "return state"),
+    ),
+    bug(
+        "a resume that counts on",
+        (JOB_TRANSITIONS, "failing=failures.anew(state.failing),", "failing=state.failing,"),
+    ),
+    bug("a failing job that goes on", (FAILURES, "failing.count >= most", "failing.count > most")),
+    bug(
+        "a failure that is told again and again",
+        (
+            CHANNELS,
+            "            if not is_long or channel.token in after.failing.told:",
+            "            if not is_long:",
+        ),
+    ),
+    bug(
+        "a failure that is told too early",
+        (CHANNELS, "failing.count >= channel.after", "failing.count >= 1"),
+    ),
+    bug(
+        "a recovery of a failure that was not told",
+        (CHANNELS, "one.token in tokens and event in one.events", "event in one.events"),
+    ),
+    bug(
+        "a recovery that asks for the label",
+        (
+            CHANNELS,
+            "one.token in tokens and event in one.events",
+            "one.token in tokens and one.wants(event, labels)",
+        ),
+    ),
+    bug(
+        "who was told is forgotten",
+        (
+            CHANNELS,
+            "    kept = (*(token for token in failing.told if token in living), *new)",
+            "    kept = tuple(new)",
+        ),
+    ),
+    bug(
+        "who was told is forgotten at a resume",
+        (
+            FAILURES,
+            "replace(failing, count=0) if failing is not None and failing.told else None",
+            "None",
+        ),
+    ),
+    bug(
+        "missed occurrences that are not told",
+        (CHANNELS, "end.status is RunStatus.MISSED", "False"),
+    ),
+    bug(
+        "a pause that is not told",
+        (CHANNELS, "after.pause is not None and before.pause is None", "False"),
+    ),
+    bug(
+        "a channel of every label",
+        (
+            CHANNELS,
+            "event in self.events and (self.label is None or self.label in labels.items())",
+            "event in self.events",
+        ),
+    ),
+    bug(
+        "a notice of a notice",
+        (TELLING, "if definition.kind is Kind.NOTICE:", "if not definition.id:"),
     ),
 )
 

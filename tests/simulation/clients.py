@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from chalicelib.domain.ids import run_id, run_key
+from chalicelib.domain.job import Kind
 from chalicelib.domain.run import Reason
 from chalicelib.domain.state import State, Status
 from tests.simulation.deployment import Answer, Deployment
@@ -19,6 +20,7 @@ from tests.simulation.virtual_time import Process
 MOST_JOBS = 4
 # The statuses of runs that may be retried, and of those that may be cancelled.
 WRONG, WAITING = ("failed", "missed"), ("queued", "retrying")
+CALLBACKS = {status: {"url": f"https://example.com/{status}"} for status in ("succeeded", "failed")}
 
 
 @dataclass
@@ -255,6 +257,12 @@ class Clients:
             link = answer[1].get("Link", "")
             path = link[link.index("/jobs") : link.index(">")] if link else None
         self.hold(len(seen) == len(set(seen)), "no job is on two pages", seen)
+        histories = self.deployment.observer.job_histories
+        self.hold(
+            all(histories[job_id].definitions[-1][1].kind is Kind.JOB for job_id in seen),
+            "no notice is among the jobs",
+            seen,
+        )
         there = {
             job_id
             for job_id, at in self.acknowledged.created_at.items()
@@ -285,7 +293,7 @@ class Clients:
         firsts = [
             job_history.definitions[0][1].request.body
             for job_history in self.deployment.observer.job_histories.values()
-            if job_history.definitions
+            if job_history.definitions and job_history.definitions[0][1].kind is Kind.JOB
         ]
         self.hold(len(firsts) == len(set(firsts)), "one request is one job", firsts)
         for job_id in list(self.acknowledged.created_at):
@@ -385,6 +393,7 @@ class Someone:
             (10, self._act),
             (2, self._look),
             (1, self._list),
+            (1, self._channel),
         ]
         kinds = [act for weight, act in acts for _ in range(weight)]
         self._create()
@@ -419,6 +428,9 @@ class Someone:
             },
             "overlap": chance.choice(("allow", "skip")),
             "misfire_grace": chance.choice((None, None, 30, 600)),
+            "callbacks": chance.choice((None, None, None, CALLBACKS)),
+            "pause_after": chance.choice((None, None, 1, 2)),
+            "labels": chance.choice(({}, {"team": "billing"})),
         }
         clients.create(clients.draft(trigger, **fields), self._key())
 
@@ -447,6 +459,7 @@ class Someone:
                 "request",
                 "trigger",
                 "name",
+                "callbacks",
                 "retry",
                 "pause",
                 "resume",
@@ -476,6 +489,9 @@ class Someone:
             clients.ask("POST", job_id, body={"trigger": trigger})
         elif kind == "name":
             clients.ask("PATCH", job_id, body={"name": f"name {chance.random()}"})
+        elif kind == "callbacks":
+            callbacks = chance.choice((None, CALLBACKS, {"failed": CALLBACKS["failed"]}))
+            clients.ask("PATCH", job_id, body={"callbacks": callbacks})
         elif kind == "retry":
             clients.ask(
                 "PATCH",
@@ -510,6 +526,22 @@ class Someone:
         job_id = self._some_job()
         if job_id is not None:
             self._clients.look(job_id)
+
+    def _channel(self) -> None:
+        chance = self._chance
+        path = f"/notices/{chance.choice('ab')}"
+        if chance.random() < 0.2:
+            self._clients.deployment.ask("DELETE", path)
+            return
+        events = ["run.failed", "job.recovered", "run.missed", "job.paused"]
+        channel = {
+            "url": "https://example.com/channel",
+            "events": events[: chance.choice((1, 2, 4, 4))],
+            "after": chance.choice((1, 1, 2)),
+            "label": chance.choice((None, None, "team:billing")),
+            "format": chance.choice(("resona", "slack")),
+        }
+        self._clients.deployment.ask("PUT", path, channel)
 
     def _list(self) -> None:
         self._clients.list_all(self._chance.choice((1, 2, 100)))

@@ -89,7 +89,8 @@ class Deployment:
             if self.fault_rates.skew
             else self.skew
         )
-        return Process(f"{kind}#{self.processes}", skew)
+        begun_at = self.virtual_time.time
+        return Process(f"{kind}#{self.processes}", skew, begun_at=begun_at)
 
     def _happens(self, rate: float) -> bool:
         return bool(rate) and self.chance.random() < rate
@@ -388,13 +389,17 @@ def gateway_event(
     """Return the event that API Gateway would make."""
     segments = path.strip("/").split("/")
     resource = path if segments[0] == "runs" else _RESOURCES[len(segments)]
-    if len(segments) == 3:
+    if segments[0] == "notices":
+        resource = "/notices/{name}"
+    elif len(segments) == 3:
         resource = resource % segments[2]
-    names = (
-        dict(zip(("job_id", "", "run_id"), segments[1:], strict=False))
-        if "{job_id}" in resource
-        else {}
-    )
+    names = {"name": segments[-1]}
+    if "{name}" not in resource:
+        names = (
+            dict(zip(("job_id", "", "run_id"), segments[1:], strict=False))
+            if "{job_id}" in resource
+            else {}
+        )
     pairs = [pair.split("=", 1) for pair in query.split("&") if pair]
     return {
         "requestContext": {

@@ -6,7 +6,8 @@ decides nothing and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from chalicelib.aws.job_items import read_definition, read_state
 from chalicelib.aws.serialization import load_attempt, load_ending, load_response
 from chalicelib.aws.table import plain
 from chalicelib.domain.ids import RunKey, run_id
-from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.job import Definition, Kind, Overlap
 from chalicelib.domain.retry import is_retried
 from chalicelib.domain.run import (
     Attempt,
@@ -30,6 +31,7 @@ from chalicelib.domain.state import (
     GRACE,
     MAX_UNFINISHED_RUNS,
     SKEW,
+    PauseReason,
     State,
     Status,
     UnfinishedRun,
@@ -78,6 +80,8 @@ class JobHistory:
     records: dict[tuple[RunKey, int], Attempt] = field(default_factory=dict)
     ends: dict[RunKey, RunEnd] = field(default_factory=dict)
     begun: set[RunKey] = field(default_factory=set)
+    failed_in_a_row: int = 0
+    told_tokens: set[str] = field(default_factory=set)
     is_deleted: bool = False
 
     def defined(self, generation: int) -> Definition:
@@ -117,6 +121,9 @@ class Observer:
         self.responses: dict[tuple[str, str], Response] = {}
         self.cancelled: set[tuple[str, RunKey]] = set()
         """Runs whose cancel was acknowledged."""
+        self.told: set[tuple[str, ...]] = set()
+        self.channels: list[tuple[float, dict[str, dict[str, Any]]]] = [(0.0, {})]
+        """The channels by name, each time they changed."""
         self.commits = 0
         self.is_fine = False
         """Nothing goes wrong that a user might notice: then nothing may be late, or lost and found
@@ -136,9 +143,12 @@ class Observer:
     def saw(self, writes: list[Write]) -> None:
         """Take the writes of one effect, all or nothing, in."""
         states: list[tuple[str, State | None]] = []
+        notices: list[Definition] = []
         for table, key, _, new in writes:
             if table == "jobs" and key[1] == "definition" and new is not None:
                 definition = read_definition(plain(new))
+                if definition.kind is Kind.NOTICE and definition.id not in self.job_histories:
+                    notices.append(definition)
                 job_history = self.job_history(definition.id)
                 if job_history.definitions:
                     self.virtual_time.current.redefined.append(
@@ -152,15 +162,79 @@ class Observer:
             for table, key, _, new in writes
             if table == "runs" and new is not None
         ]
+        self._expiries(writes)
+        ended = [
+            told
+            for job_id, state in states
+            if state is not None
+            for told in self._callbacks(self.job_history(job_id), state)
+        ]
+        self._notices(ended, [notice for notice in notices if "channel" not in notice.labels])
         for job_id, state in states:
             if state is None:
                 self.job_history(job_id).is_deleted = True
             else:
+                of_channels = [
+                    notice
+                    for notice in notices
+                    if "channel" in notice.labels and notice.labels["job"] == job_id
+                ]
                 self._state(
                     self.job_history(job_id),
                     state,
                     [end for end in ends if end is not None],
+                    of_channels,
                 )
+        for table, key, _, new in writes:
+            if table == "jobs" and key[0].startswith("notices#") and "#" not in key[1]:
+                channels = dict(self.channels[-1][1])
+                channels.pop(key[1], None)
+                if new is not None:
+                    channels[key[1]] = json.loads(new["channel"]["S"])
+                self.channels.append((self.virtual_time.time, channels))
+
+    def _expiries(self, writes: list[Write]) -> None:
+        """A notice expires from its end on, whole, and nothing else of the table of jobs does."""
+        for table, key, _, new in writes:
+            if table != "jobs" or key[1] not in ("definition", "state") or new is None:
+                continue
+            job_history = self.job_history(key[0])
+            state = next(
+                (
+                    read_state(plain(item))
+                    for _, other, _, item in writes
+                    if other == (key[0], "state") and item is not None
+                ),
+                None,
+            )
+            is_notice = job_history.definitions[-1][1].kind is Kind.NOTICE
+            ends = is_notice and state is not None and state.is_over
+            self.hold(
+                ("expires_at" in new) == ends, "an ended notice expires, and nothing else", key
+            )
+            parts = [other for _, other, _, _ in writes if other[0] == key[0]]
+            self.hold(not ends or len(parts) == 2, "a notice expires whole", key)
+
+    def _callbacks(self, job_history: JobHistory, new: State) -> Iterator[tuple[str, ...]]:
+        """Yield what is to be told of the runs that this write of a state ends."""
+        if not job_history.states or not job_history.definitions:
+            return
+        definition = job_history.definitions[-1][1]
+        for run in job_history.states[-1].runs:
+            status = job_history.end_of(run.key) if new.find(run.key) is None else None
+            if status is not None and (url := definition.callbacks.url(status)) is not None:
+                yield url, f"run.{status}", new.job_id, run_id(new.job_id, run.key)
+
+    def _notices(self, ended: list[tuple[str, ...]], notices: list[Definition]) -> None:
+        made = [
+            (notice.request.url, *(notice.labels[name] for name in ("event", "job", "run")))
+            for notice in notices
+        ]
+        self.hold(
+            sorted(made) == sorted(ended), "what must be told is told with the end", made, ended
+        )
+        self.hold(self.told.isdisjoint(made), "nothing is told twice", made)
+        self.told |= set(made)
 
     def _record(self, key: tuple[str, ...], item: Item) -> RunEnd | None:
         job_id, sort = key
@@ -235,7 +309,13 @@ class Observer:
                 record.key,
             )
 
-    def _state(self, job_history: JobHistory, new: State, ends: list[RunEnd]) -> None:
+    def _state(
+        self,
+        job_history: JobHistory,
+        new: State,
+        ends: list[RunEnd],
+        notices: list[Definition],
+    ) -> None:
         self.commits += 1
         old = job_history.states[-1] if job_history.states else None
         self.hold(not job_history.is_deleted, "nothing is written after a delete", new.job_id)
@@ -268,6 +348,9 @@ class Observer:
         if old is not None:
             self.hold(new.generation - old.generation in (0, 1), "generations count up", new.job_id)
             self._occurrence(job_history, old, new, ends)
+            happened = self._failing(job_history, old, new)
+            happened += [("run.missed", end.key) for end in ends if end.status is RunStatus.MISSED]
+            self._told_by_channels(job_history, new, happened, notices)
             for run in old.runs:
                 self._run(job_history, old, run, new.find(run.key), new, ends)
         known = {run.key for run in old.runs} if old else set()
@@ -368,6 +451,105 @@ class Observer:
             last,
             new.next_due_at,
         )
+
+    def _failing(self, job_history: JobHistory, old: State, new: State) -> list[tuple[str, RunKey]]:
+        """Failures in a row are counted, and pause a job that has too many.
+
+        Return what channels may be told of.
+        """
+        job = job_history.definitions[-1][1]
+        happened = []
+        for run in old.runs:
+            end = job_history.ends.get(run.key)
+            is_cancelled = end is not None and end.reason is Reason.CANCELLED
+            if new.find(run.key) is not None or run.key.is_requested or is_cancelled:
+                continue
+            if old.supersedes(run):
+                continue
+            has_failed = job_history.end_of(run.key) is RunStatus.FAILED
+            job_history.failed_in_a_row = job_history.failed_in_a_row + 1 if has_failed else 0
+            happened.append(("run.failed" if has_failed else "job.recovered", run.key))
+            if old.status is Status.ACTIVE and new.status is Status.PAUSED:
+                happened.append(("job.paused", run.key))
+        row = job_history.failed_in_a_row
+        is_paused = old.status is Status.ACTIVE and new.status is Status.PAUSED
+        must = job.pause_after is not None and row >= job.pause_after
+        if not self.virtual_time.current.name.startswith("api"):
+            has_failed = any(event == "run.failed" for event, _ in happened)
+            is_active = new.status in (Status.ACTIVE, Status.PAUSED)
+            must = must and has_failed and is_active and old.status is Status.ACTIVE
+            self.hold(is_paused == must, "a job is paused when it fails too often", new.job_id, row)
+            is_said = new.pause is not None and new.pause.reason is PauseReason.FAILING
+            self.hold(not must or is_said, "a pause by Resona has its reason", new.job_id)
+        elif old.status is Status.PAUSED and new.status is Status.ACTIVE:
+            row = job_history.failed_in_a_row = 0
+            self.hold(new.pause is None, "what is resumed is not paused", new.job_id)
+        shown = new.failing.count if new.failing else 0
+        self.hold(shown == row, "failures in a row are counted", new.job_id, shown, row)
+        return happened
+
+    def _told_by_channels(
+        self,
+        job_history: JobHistory,
+        new: State,
+        happened: list[tuple[str, RunKey]],
+        notices: list[Definition],
+    ) -> None:
+        """Channels are told what they ask for, as they were at some time while this was decided."""
+        job = job_history.definitions[-1][1]
+        if job.kind is Kind.NOTICE:
+            self.hold(not notices, "no notice tells of a notice", job.id)
+            return
+        made = sorted(
+            tuple(notice.labels[name] for name in ("event", "run", "channel")) for notice in notices
+        )
+        self.hold(self.told.isdisjoint(made), "nothing is told twice", made)
+        self.told |= set(made)
+        since = self.virtual_time.current.begun_at
+        begun = [at for at, _ in self.channels if at <= since]
+        possible = [
+            channels for at, channels in self.channels if at >= (begun[-1] if begun else 0.0)
+        ]
+        is_as_asked = any(
+            made == sorted(self._to_be_told(job_history, happened, channels))
+            for channels in possible
+        )
+        self.hold(is_as_asked, "channels are told what they ask for", made, happened)
+        now = set(new.failing.told) if new.failing else set()
+        added, lost = now - job_history.told_tokens, job_history.told_tokens - now
+        names = sorted(name for event, _, name in made if event == "run.failed")
+        known = {
+            channel["token"]: name for channels in possible for name, channel in channels.items()
+        }
+        self.hold(
+            sorted(known[token] for token in added) == names, "who was told is known", made, now
+        )
+        is_over = any(event == "job.recovered" for event, _ in happened)
+        living = [{one["token"] for one in channels.values()} for channels in possible]
+        self.hold(
+            is_over or not any(all(token in some for some in living) for token in lost),
+            "who was told stays told",
+            lost,
+        )
+        job_history.told_tokens = now
+
+    def _to_be_told(
+        self,
+        job_history: JobHistory,
+        happened: list[tuple[str, RunKey]],
+        channels: dict[str, dict[str, Any]],
+    ) -> Iterator[tuple[str, ...]]:
+        job = job_history.definitions[-1][1]
+        for event, key in happened:
+            for name, channel in channels.items():
+                was_told = channel["token"] in job_history.told_tokens
+                is_meant = not channel["label"] or tuple(channel["label"]) in job.labels.items()
+                is_long = job_history.failed_in_a_row >= channel["after"]
+                if event in channel["events"] and {
+                    "run.failed": is_meant and is_long and not was_told,
+                    "job.recovered": was_told,
+                }.get(event, is_meant):
+                    yield event, run_id(job.id, key), name
 
     def _begun(
         self, job_history: JobHistory, old: State | None, run: UnfinishedRun, new: State

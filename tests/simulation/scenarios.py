@@ -11,7 +11,7 @@ from typing import Any
 from chalicelib.domain.ids import run_key
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome, Response
-from tests.simulation.clients import WAITING, WRONG, Clients
+from tests.simulation.clients import CALLBACKS, WAITING, WRONG, Clients
 from tests.simulation.deployment import Answer, Deployment, deployed
 from tests.simulation.faults import Fault, FaultRates, Plan, possible
 from tests.simulation.observer import Violation
@@ -67,6 +67,15 @@ class Stage:
     ) -> None:
         for _ in range(4):
             answer = act(job_id, run)
+            if answer is not None and answer[0] != 503:
+                return
+            self.wait(1)
+
+    def channel(self, name: str, **fields: Any) -> None:
+        """Put a channel, again if there was no answer."""
+        for _ in range(4):
+            body = {"url": "https://example.com/channel", **fields}
+            answer, _process = self.deployment.ask("PUT", f"/notices/{name}", body)
             if answer is not None and answer[0] != 503:
                 return
             self.wait(1)
@@ -433,6 +442,71 @@ def all_that_failed_is_retried(stage: Stage) -> None:
             raise Violation(f"what failed is retried: {run}")
 
 
+def a_callback(stage: Stage) -> None:
+    stage.answers[:] = [503, 200, 503, 200]
+    stage.job(retry=RETRY, callbacks=CALLBACKS)
+    stage.wait(40)
+
+
+def a_callback_of_a_superseded_run(stage: Stage) -> None:
+    stage.answers[:] = [503]
+    job_id = stage.job(retry={**RETRY, "initial_delay": 20, "max_delay": 20}, callbacks=CALLBACKS)
+    stage.wait(10)
+    stage.ask("POST", job_id, "/pause")
+    stage.wait(30)
+
+
+def a_callback_that_changes_while_the_request_is_out(stage: Stage) -> None:
+    stage.answers[:] = [0]
+    job_id = stage.job(retry={"max_attempts": 1}, callbacks=CALLBACKS)
+    stage.wait(6)
+    stage.ask("PATCH", job_id, body={"callbacks": None})
+    stage.wait(20)
+
+
+def a_job_that_keeps_failing(stage: Stage) -> None:
+    stage.answers[:] = [404, 200, 404]
+    job_id = stage.job(
+        trigger={"cron": "* * * * *"},
+        pause_after=2,
+        callbacks={"failed": CALLBACKS["failed"]},
+    )
+    stage.ask("POST", job_id, "/run", key="run-1")
+    stage.wait(200)
+    stage.ask("POST", job_id, "/resume")
+    stage.wait(65)
+    stage.ask("DELETE", job_id)
+
+
+def a_channel(stage: Stage) -> None:
+    """A failure and a recovery, while the channel is changed. Another one hears of neither."""
+    stage.answers[:] = [404, 503, 200, 200]
+    stage.channel("a", after=1)
+    stage.channel("b", after=2)
+    job_id = stage.job(trigger={"cron": "* * * * *"}, retry={"max_attempts": 1})
+    stage.wait(70)
+    stage.channel("a", after=2, label="team:sales")
+    stage.wait(60)
+    stage.ask("DELETE", job_id)
+
+
+def a_channel_that_hears_of_missed_occurrences(stage: Stage) -> None:
+    stage.channel("a")
+    stage.job(trigger={"delay": 10}, misfire_grace=5)
+    stage.deployment.cloud.messages.clear()
+    stage.wait(150)
+
+
+def a_channel_that_hears_of_a_pause(stage: Stage) -> None:
+    stage.answers[:] = [404, 200, 200]
+    stage.channel("a")
+    job_id = stage.job(trigger={"cron": "* * * * *"}, pause_after=1)
+    stage.wait(65)
+    stage.ask("POST", job_id, "/resume")
+    stage.wait(65)
+    stage.ask("DELETE", job_id)
+
+
 SCRIPTS: tuple[Script, ...] = (
     a_delay,
     a_date_that_a_schedule_wakes_for,
@@ -473,6 +547,13 @@ SCRIPTS: tuple[Script, ...] = (
     a_cancel_as_the_next_attempt_comes_due,
     a_cancel_of_what_is_queued,
     all_that_failed_is_retried,
+    a_callback,
+    a_callback_of_a_superseded_run,
+    a_callback_that_changes_while_the_request_is_out,
+    a_job_that_keeps_failing,
+    a_channel,
+    a_channel_that_hears_of_missed_occurrences,
+    a_channel_that_hears_of_a_pause,
 )
 
 

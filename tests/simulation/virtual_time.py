@@ -37,6 +37,8 @@ class Process:
     """Which Lambda function it is an invocation of; None before its first call of the cloud."""
     was_slow: bool = False
     """It has been held up: what it decides may be late by then."""
+    begun_at: float = 0.0
+    """When it began, in seconds of the simulation."""
     owns: set[tuple[str, str, int]] = field(default_factory=set)
     committed: list[Any] = field(default_factory=list)
     queued: list[Any] = field(default_factory=list)

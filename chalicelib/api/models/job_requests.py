@@ -1,11 +1,10 @@
-"""Read jobs and triggers from request bodies: the request models, and the rules beyond them."""
+"""Read jobs from request bodies: the request models, and the rules beyond them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,16 +17,16 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from chalicelib.api.models.response_models import job_view
-from chalicelib.api.models.validation import Errors, require_object, unknown_fields
-from chalicelib.domain import cron
-from chalicelib.domain.errors import InvalidInput
+from chalicelib.api.models.trigger_requests import is_delay, is_same_trigger, read_trigger
+from chalicelib.api.models.validation import Errors, require_object
+from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.exact_json import plain
 from chalicelib.domain.ids import JOB_KEY
-from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.job import Callbacks, Definition, Overlap
 from chalicelib.domain.request import METHODS, Request, RequestCheck, normalised
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.secrets import wrong_placeholders
-from chalicelib.domain.trigger import OneTime, Trigger, after_delay, at_date, describe
+from chalicelib.domain.trigger import Trigger
 from chalicelib.usecases.scheduling import Edit, Job
 
 
@@ -54,6 +53,11 @@ _HAS_NO_BODY: JsonDict = {
     "properties": {"method": {"pattern": f"^({_any_case('GET')}|{_any_case('HEAD')})$"}},
     "required": ["method"],
 }
+URL: JsonDict = {
+    "format": "http-url",
+    "maxLength": 2048,
+    "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$",
+}
 _HEADERS: JsonDict = {
     "maxProperties": 50,
     "propertyNames": {"pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"},
@@ -65,11 +69,11 @@ _HEADERS: JsonDict = {
 }
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class RequestIn(_Strict):
+class RequestIn(Strict):
     """The request to send when the job is due."""
 
     # `domain.request` checks the rules of requests; this schema repeats those that JSON Schema can
@@ -80,11 +84,7 @@ class RequestIn(_Strict):
 
     url: str = Field(
         description="The target: http or https. `{{secret:name}}` stands for a secret.",
-        json_schema_extra={
-            "format": "http-url",
-            "maxLength": 2048,
-            "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$",
-        },
+        json_schema_extra=URL,
     )
     method: str = Field(
         "POST",
@@ -104,7 +104,7 @@ class RequestIn(_Strict):
     )
 
 
-class RetryIn(_Strict):
+class RetryIn(Strict):
     """How a failed run is retried."""
 
     max_attempts: Seconds = Field(3, ge=1, le=20, description="Counts the first; 1 is no retry.")
@@ -114,7 +114,22 @@ class RetryIn(_Strict):
     )
 
 
-class _Policies(_Strict):
+class CallbackIn(Strict):
+    """Where a run is posted to when it has ended."""
+
+    url: str = Field(
+        description="http or https; its path and query may name secrets.", json_schema_extra=URL
+    )
+
+
+class CallbacksIn(Strict):
+    """The URLs to which runs of the job are posted when they end so."""
+
+    succeeded: CallbackIn | None = Field(None, description="For runs that succeeded.")
+    failed: CallbackIn | None = Field(None, description="For runs that failed.")
+
+
+class _Policies(Strict):
     timeout: Seconds = Field(
         30, ge=1, le=600, description="Seconds for one attempt, the whole HTTP exchange."
     )
@@ -132,6 +147,12 @@ class _Policies(_Strict):
     )
     key: Annotated[str, StringConstraints(pattern=rf"\A{JOB_KEY.pattern}\z")] | None = Field(
         None, description="Your own name for the job; it cannot be changed."
+    )
+    callbacks: CallbacksIn | None = Field(
+        None, description="The URLs to which runs of the job are posted when they end so."
+    )
+    pause_after: Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole)] | None = Field(
+        None, description="Pause the job after this many failed scheduled runs in a row."
     )
 
 
@@ -174,6 +195,7 @@ def read_job(
     )
     request = _read_request(errors, document, check_request)
     _check_labels(errors, sent, {})
+    _check_callbacks(errors, sent, check_request)
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  raise_if_any() has not raised
     return Definition(
@@ -202,7 +224,15 @@ def _policies(sent: JobIn | JobUpdateIn) -> dict[str, Any]:
         "overlap": Overlap(sent.overlap),
         "misfire_grace": None if grace is None else timedelta(seconds=grace),
         "labels": sent.labels,
+        "callbacks": _callbacks(sent.callbacks or CallbacksIn()),
+        "pause_after": sent.pause_after,
     }
+
+
+def _callbacks(sent: CallbacksIn) -> Callbacks:
+    return Callbacks(
+        sent.succeeded.url if sent.succeeded else None, sent.failed.url if sent.failed else None
+    )
 
 
 def _validated(
@@ -227,6 +257,15 @@ def _check_labels(errors: Errors, sent: JobIn | JobUpdateIn | None, old: Mapping
             )
 
 
+def _check_callbacks(
+    errors: Errors, sent: JobIn | JobUpdateIn | None, check_request: RequestCheck
+) -> None:
+    for field, request in _callbacks((sent and sent.callbacks) or CallbacksIn()).requests():
+        errors.extend(
+            replace(wrong, field=f"{field}.url") for wrong in wrong_request(request, check_request)
+        )
+
+
 def read_edit(
     body: object, job: Job, now: datetime, check_request: RequestCheck, *, replaces: bool
 ) -> Edit:
@@ -243,130 +282,18 @@ def read_edit(
     given = JobIn.model_fields.keys() if replaces else document.keys()
     old = job.definition
     trigger: Trigger | None = old.trigger
-    if "trigger" in document and not _is_same_trigger(document["trigger"], old.trigger):
+    if "trigger" in document and not is_same_trigger(document["trigger"], old.trigger):
         trigger = errors.collect(lambda: read_trigger(document["trigger"], now))
     request = _read_request(errors, document, check_request) if "request" in given else old.request
     if sent and "key" in document and sent.key != old.key:
         errors.add("key", "it cannot be changed")
     _check_labels(errors, sent, old.labels)
+    _check_callbacks(errors, sent, check_request)
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  raise_if_any() has not raised
     policies = {name: value for name, value in _policies(sent).items() if name in given}
     new = replace(old, trigger=trigger, request=request, **policies)
-    return Edit(new, anew=_is_delay(document.get("trigger")))
-
-
-def _is_delay(sent: object) -> bool:
-    return isinstance(sent, dict) and "delay" in sent
-
-
-def _is_same_trigger(sent: object, trigger: Trigger) -> bool:
-    described = describe(trigger)
-    if sent == described or sent == described["fields"]:
-        return True
-    if not isinstance(trigger, OneTime) or not isinstance(sent, dict) or _is_delay(sent):
-        return False
-    # It may be the same date in another form. Read it as of that date, since it may have passed.
-    try:
-        return read_trigger(sent, trigger.date) == trigger
-    except InvalidInput:
-        return False
-
-
-def read_trigger(sent: object, now: datetime) -> Trigger:
-    """Read a trigger: exactly one of delay, date and cron, or the form in which the API returns it.
-
-    Raises InvalidInput.
-    """
-    if not isinstance(sent, dict):
-        raise InvalidInput.of("trigger", "must be an object with exactly one of delay, date, cron")
-    if "type" in sent or "fields" in sent:
-        sent = _unwrap(sent)
-    errors = Errors()
-    kind = _kind(errors, sent)
-    timezone = sent.get("timezone")
-    if not isinstance(sent.get("timezone", ""), str):
-        errors.add("trigger.timezone", "must be the name of a time zone, such as Europe/Berlin")
-        # Without a valid time zone the date cannot be read.
-        kind, timezone = None if kind == "date" else kind, None
-    trigger = errors.collect(partial(_READERS[kind], sent[kind], timezone, now)) if kind else None
-    errors.raise_if_any()
-    assert trigger  # noqa: S101  raise_if_any() has not raised
-    return trigger
-
-
-def _kind(errors: Errors, sent: Mapping[str, Any]) -> str | None:
-    """Return which of delay, date and cron was sent; None, with an error, if it is not one."""
-    unknown = unknown_fields(sent, (*_READERS, "timezone"), within="trigger.")
-    errors.extend(unknown)
-    kinds = [name for name in _READERS if name in sent]
-    # A misspelt name is one mistake, not two.
-    if len(kinds) > 1 or not (kinds or unknown):
-        errors.add("trigger", "give exactly one of delay, date, cron")
-    return kinds[0] if len(kinds) == 1 else None
-
-
-def _unwrap(sent: dict[str, Any]) -> dict[str, Any]:
-    unknown = unknown_fields(sent, ("type", "fields"), within="trigger.")
-    if unknown:
-        raise InvalidInput(unknown)
-    kind, fields = sent.get("type"), sent.get("fields")
-    if kind not in ("one-time", "cron"):
-        raise InvalidInput.of("trigger.type", "must be one-time or cron")
-    wanted = "date" if kind == "one-time" else "cron"
-    if not isinstance(fields, dict) or wanted not in fields:
-        raise InvalidInput.of("trigger.fields", f"must be an object with {wanted}")
-    unknown = unknown_fields(fields, (wanted, "timezone"), within="trigger.fields.")
-    if unknown:
-        raise InvalidInput(unknown)
-    return fields
-
-
-def _read_delay(value: object, timezone: str | None, now: datetime) -> Trigger:
-    errors, trigger = Errors(), None
-    if timezone is not None:
-        errors.add(
-            "trigger.timezone",
-            "goes with cron, or with a date that has no offset; a delay has no time zone",
-        )
-    seconds = plain(value)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        errors.add("trigger.delay", "must be a number of seconds from 0 to 31536000")
-    else:
-        trigger = errors.collect(lambda: after_delay(seconds, now))
-    errors.raise_if_any()
-    assert trigger  # noqa: S101  raise_if_any() has not raised
-    return trigger
-
-
-def _read_date(value: object, timezone: str | None, now: datetime) -> Trigger:
-    if not isinstance(value, str):
-        raise InvalidInput.of(
-            "trigger.date", "must be an ISO 8601 date and time, such as 2026-12-01T10:00:00Z"
-        )
-    return at_date(value, timezone, now)
-
-
-# Every reader takes `now`; a cron does not need it.
-def _read_cron(value: object, timezone: str | None, now: datetime) -> Trigger:  # noqa: ARG001
-    errors = Errors()
-    if isinstance(value, str):
-        # Check the expression without the zone, so that one answer names both errors.
-        errors.collect(lambda: cron.parse(value))
-    else:
-        errors.add("trigger.cron", "must be a cron expression of five fields, such as 0 9 * * 1-5")
-    if timezone is not None:
-        errors.collect(lambda: cron.check_zone(timezone))
-    errors.raise_if_any()
-    assert isinstance(value, str)  # noqa: S101  raise_if_any() has not raised
-    return cron.parse(value, "UTC" if timezone is None else timezone)
-
-
-_READERS: dict[str, Callable[[Any, str | None, datetime], Trigger]] = {
-    "delay": _read_delay,
-    "date": _read_date,
-    "cron": _read_cron,
-}
+    return Edit(new, anew=is_delay(document.get("trigger")))
 
 
 def _read_request(
@@ -388,12 +315,19 @@ def _read_request(
     }
     sent = RequestIn.model_construct(**{"url": "", **valid})
     request = Request(sent.url, normalised(sent.method), sent.headers, sent.body)
+    errors.extend(
+        wrong
+        for wrong in wrong_request(request, check_request)
+        if ("request", wrong.field.split(".")[1]) not in errors.invalid
+    )
+    return request
+
+
+def wrong_request(request: Request, check_request: RequestCheck) -> list[FieldError]:
+    """Return the errors in a request. Raises BodyTooLarge."""
     found = list(wrong_placeholders(request))
     try:
         check_request(request)
     except InvalidInput as error:
         found = [*error.errors, *found]
-    errors.extend(
-        wrong for wrong in found if ("request", wrong.field.split(".")[1]) not in errors.invalid
-    )
-    return request
+    return found

@@ -6,19 +6,22 @@ TypedDicts because pydantic models would cost each cold start about 10 ms.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any, Literal, NotRequired, cast
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from chalicelib.domain import run, run_history
-from chalicelib.domain.ids import JOB_ID, RUN_ID, RunKey, run_id
+from chalicelib.domain import job as domain_job
+from chalicelib.domain import run_history
+from chalicelib.domain import state as domain_state
+from chalicelib.domain.ids import JOB_ID, RUN_ID, run_id
 from chalicelib.domain.instant import format_instant, format_measured
 from chalicelib.domain.job import Overlap
 from chalicelib.domain.request import METHODS
 from chalicelib.domain.run import ENDED, Outcome, Reason, RunStatus
-from chalicelib.domain.state import Status
+from chalicelib.domain.run_document import run_document
+from chalicelib.domain.state import PauseReason, Status
 from chalicelib.domain.trigger import Trigger, describe
 from chalicelib.usecases import scheduling
 
@@ -164,6 +167,34 @@ def _result_view(job: scheduling.Job) -> Result | None:
 
 
 @described
+class Callback(TypedDict):
+    """A URL that is told of ended runs."""
+
+    url: str
+    """Where they are posted."""
+
+
+@described
+class Callbacks(TypedDict):
+    """The URLs to which runs of the job are posted when they end so."""
+
+    succeeded: Callback | None
+    """For runs that succeeded."""
+    failed: Callback | None
+    """For runs that failed."""
+
+
+@described
+class Pause(TypedDict):
+    """Why Resona paused the job, and since when."""
+
+    since: Due
+    """When it was paused."""
+    reason: PauseReason
+    """`failing`: `pause_after` runs in a row have failed."""
+
+
+@described
 class Job(TypedDict):
     """A job. Later releases may add fields; they never remove one."""
 
@@ -194,6 +225,13 @@ class Job(TypedDict):
     """Labels by name, for filtering."""
     key: str | None
     """Your own name for the job; null if it has none."""
+    # These three are absent in an answer that an earlier release gave to an Idempotency-Key.
+    callbacks: NotRequired[Callbacks | None]
+    """Where runs are posted when they end; null for nowhere."""
+    pause_after: NotRequired[int | None]
+    """Failed scheduled runs in a row after which the job is paused; null for never."""
+    pause: NotRequired[Pause | None]
+    """null unless Resona paused the job by itself."""
     result: Result | None
     """The latest run that was sent and has finished; null before there is one."""
     recent_runs: NotRequired[list[Ended]]
@@ -231,11 +269,26 @@ def job_view(job: scheduling.Job, *, with_recent: bool = False) -> Job:
         misfire_grace=None if grace is None else _seconds(grace),
         labels=dict(definition.labels),
         key=definition.key,
+        callbacks=_callbacks_view(definition.callbacks),
+        pause_after=definition.pause_after,
+        pause=_pause_view(state.pause),
         result=_result_view(job),
     )
     if with_recent:
         view["recent_runs"] = [*reversed(state.recent)]
     return view
+
+
+def _callbacks_view(callbacks: domain_job.Callbacks) -> Callbacks | None:
+    shown = {
+        status: Callback(url=url) if (url := callbacks.url(status)) else None
+        for status in (RunStatus.SUCCEEDED, RunStatus.FAILED)
+    }
+    return cast("Callbacks", shown) if any(shown.values()) else None
+
+
+def _pause_view(pause: domain_state.Pause | None) -> Pause | None:
+    return Pause(since=format_instant(pause.since), reason=pause.reason) if pause else None
 
 
 @described
@@ -268,29 +321,6 @@ class Attempt(TypedDict):
     """Absent in lists."""
     error: str | None
     """Why it failed; null if it did not."""
-
-
-def _attempt_view(attempt: run.Attempt, *, with_response: bool) -> Attempt:
-    result, response = attempt.result, attempt.result.response
-    kept = None
-    if response:
-        kept = KeptResponse(
-            headers=response.headers, body=response.body, truncated=response.truncated
-        )
-        if response.encoding:
-            kept["encoding"] = response.encoding
-    view = Attempt(
-        number=attempt.number,
-        started_at=format_measured(attempt.started_at),
-        duration_ms=_milliseconds(result.duration),
-        outcome=result.outcome,
-        status_code=result.status_code,
-        response=kept,
-        error=result.error,
-    )
-    if not with_response:
-        del view["response"]
-    return view
 
 
 @described
@@ -338,42 +368,8 @@ Runs = Annotated[list[Run], Field(description="Runs, without the responses of th
 
 def run_view(job_id: str, run: run_history.Run, *, with_responses: bool) -> Run:
     """Return the run object; in lists its attempts come without their responses."""
-    view = Run(
-        id=run_id(job_id, run.key),
-        job_id=job_id,
-        cause=_cause(run.key),
-        status=run.status,
-        scheduled_time=format_instant(run.key.due_at),
-        started_at=_measured(run.started_at),
-        finished_at=_measured(run.finished_at),
-        lateness_ms=None if run.lateness is None else _milliseconds(run.lateness),
-        attempts=[_attempt_view(one, with_response=with_responses) for one in run.attempts],
-        next_attempt_at=_measured(run.next_attempt_at),
-        reason=run.reason,
-    )
-    if run.missed_count is not None and run.last_due_at is not None:
-        view["missed_count"] = run.missed_count
-        view["last_scheduled_time"] = format_instant(run.last_due_at)
-    if run.key.retry_of is not None:
-        view["retry_of"] = run_id(job_id, run.key.retry_of)
-    if run.is_retried:
-        view["retried_by"] = run_id(job_id, run.key.retried_by)
-    return view
-
-
-def _cause(key: RunKey) -> Literal["schedule", "manual", "retry"]:
-    if key.retry:
-        return "retry"
-    return "manual" if key.manual else "schedule"
+    return cast("Run", run_document(job_id, run, with_responses=with_responses))
 
 
 def _seconds(duration: timedelta) -> int:
     return round(duration.total_seconds())
-
-
-def _milliseconds(duration: timedelta) -> int:
-    return round(duration.total_seconds() * 1000)
-
-
-def _measured(at: datetime | None) -> str | None:
-    return format_measured(at) if at else None

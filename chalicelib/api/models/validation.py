@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -18,6 +18,7 @@ READ_ONLY = (
     "created_at",
     "updated_at",
     "status",
+    "pause",
     "result",
     "next_run_time",
     "recent_runs",
@@ -109,8 +110,10 @@ def hint(name: str, known: Collection[str]) -> str:
 def _known_at(model: type[BaseModel], path: Iterable[str]) -> Collection[str]:
     """Return the field names of the model that is nested in `model` at a path."""
     for name in path:
-        # In a path of pydantic's, every name but the last is that of a field with a model as type.
-        model = model.model_fields[name].annotation  # type: ignore[assignment]
+        # In a path of pydantic's, every name but the last is that of a field with a model as type,
+        # or a model and None.
+        kind = model.model_fields[name].annotation
+        model = next(iter(get_args(kind)), kind)  # type: ignore[assignment]
     return model.model_fields
 
 

@@ -32,6 +32,9 @@ _JOB = {
     "misfire_grace": None,
     "labels": {"team": "billing"},
     "key": None,
+    "callbacks": None,
+    "pause_after": None,
+    "pause": None,
     "result": None,
 }
 _ATTEMPT = {
@@ -74,6 +77,24 @@ _RETRY: dict[str, Any] = {
     "reason": None,
     "retry_of": "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z",
 }
+_CHANNEL = {
+    "name": "billing",
+    "url": "https://hooks.slack.com/services/T000/B000/XXXX",
+    "format": "slack",
+    "events": ["run.failed", "run.missed", "job.recovered", "job.paused"],
+    "label": "team:billing",
+    "after": 1,
+    "created_at": "2026-11-23T10:00:00Z",
+    "updated_at": "2026-11-23T10:00:00Z",
+    "last_delivery": {
+        "job_id": "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K",
+        "event": "run.failed",
+        "status": "succeeded",
+        "finished_at": "2026-12-01T10:00:01.187Z",
+        "status_code": 200,
+        "error": None,
+    },
+}
 _WITHOUT_RESPONSE = {name: value for name, value in _ATTEMPT.items() if name != "response"}
 _PROBLEM = {
     "type": "about:blank",
@@ -100,6 +121,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "retry": {"max_attempts": 5, "initial_delay": 10, "max_delay": 600},
             "overlap": "skip",
             "key": "report",
+            "callbacks": {"failed": {"url": "https://example.com/failed"}},
+            "pause_after": 5,
         },
     },
     "JobUpdateIn": {
@@ -242,6 +265,20 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "previous_expires_at": "2026-12-02T10:00:00Z",
         },
     },
+    "ChannelIn": {
+        "Slack": {
+            "url": "https://hooks.slack.com/services/T000/B000/XXXX",
+            "format": "slack",
+            "label": "team:billing",
+        },
+        "A server of yours": {
+            "url": "https://example.com/notices",
+            "events": ["run.failed", "job.recovered"],
+            "after": 3,
+        },
+    },
+    "Channel": {"Slack": _CHANNEL},
+    "Channels": {"One channel": [_CHANNEL]},
     "Health": {"It is there": {"status": "ok", "version": "0.2.0"}},
     "Index": {
         "On a laptop": {

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from chalicelib.api.paging import NotACursor, read_cursor
 from chalicelib.api.routing import Call, Rule
 from chalicelib.aws.job_items import Watched
+from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.ids import JOB_ID
+from chalicelib.domain.job import Kind
 from chalicelib.domain.state import State
 from chalicelib.usecases import due_jobs
 from chalicelib.usecases.scheduling import Job
@@ -63,7 +65,8 @@ def read_jobs(
     """
     before = position = _position(call)
     for read in range(0, most, _PAGE):
-        jobs, before = call.scheduling.page(call.tenant, before, min(_PAGE, most - read))
+        size = min(_PAGE, most - read)
+        jobs, before = call.scheduling.page(call.tenant, before, size, wanted.kind)
         matching = [job for job in jobs if wanted.matches(job)]
         with_results = _with_results(call, matching[:results])
         results -= len(with_results)
@@ -90,6 +93,8 @@ def read_due_jobs(
     the index on `watch_at`: some may be up to WAKE_AHEAD and GRACE earlier than their due time
     says, and those with an unfinished run by more.
     """
+    if wanted.kind is Kind.NOTICE:
+        raise InvalidInput.of("kind", "notices are listed newest first: leave out sort")
     position = read_cursor(call)
     read, size = 0, min(size, _PAGE)
     for group in _groups_of_due(call, position, size):
@@ -143,6 +148,7 @@ class Filter:
 
     def __init__(self, call: Call) -> None:
         self.filters = [name for name in ("status", "name", "label") if name in call.query]
+        self.kind = Kind(call.query.get("kind", Kind.JOB))
         self._status = call.query.get("status")
         self._name = call.query.get("name", "")
         self._label = label_of(call)

@@ -18,12 +18,13 @@ from chalicelib.api.routing import Call, answer, any_text, one_of, route
 from chalicelib.domain.errors import InvalidInput, NotCurrent
 from chalicelib.domain.exact_json import write
 from chalicelib.domain.ids import RunKey, key_in
-from chalicelib.domain.job import Definition
+from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.run import RunStatus
 from chalicelib.domain.run_history import Run
 from chalicelib.domain.state import State, Status
+from chalicelib.usecases.checks import Check
 from chalicelib.usecases.due_jobs import place
-from chalicelib.usecases.scheduling import Check, Edit, Job
+from chalicelib.usecases.scheduling import Edit, Job
 from chalicelib.usecases.upsert import put
 
 routes = Blueprint(__name__)
@@ -74,6 +75,7 @@ def create_job(call: Call) -> Response:
         "limit": page_size,
         "cursor": cursor,
         "status": one_of(Status, "Only jobs with this status."),
+        "kind": one_of(Kind, "`notice` lists notices instead; `job` is the default."),
         "name": any_text("Only jobs whose name begins with this text."),
         "label": label,
         "include": _include,

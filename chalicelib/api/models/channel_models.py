@@ -1,0 +1,166 @@
+"""Channels of notices: their request model and their response model."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+from typing_extensions import TypedDict
+
+from chalicelib.api.models.job_requests import URL, Seconds, Strict, wrong_request
+from chalicelib.api.models.response_models import Due, EndStatus, JobId, Measured, described
+from chalicelib.api.models.validation import Errors, require_object
+from chalicelib.aws.channel_store import Delivery
+from chalicelib.domain import channels
+from chalicelib.domain.channels import CHANNEL_NAME, Format
+from chalicelib.domain.instant import format_instant, format_measured
+from chalicelib.domain.notices import Event
+from chalicelib.domain.request import Request, RequestCheck
+
+TOLD = (Event.RUN_FAILED, Event.RUN_MISSED, Event.JOB_RECOVERED, Event.JOB_PAUSED)
+EventName = Annotated[str, Field(json_schema_extra={"enum": list(TOLD)})]
+FormatName = Annotated[str, Field(json_schema_extra={"enum": list(Format)})]
+
+
+LabelFilter = Annotated[
+    str, StringConstraints(max_length=320), Field(json_schema_extra={"pattern": "^[^:]+:"})
+]
+
+
+class ChannelIn(Strict):
+    """A channel: a URL, and the events that it is told of."""
+
+    url: str = Field(
+        json_schema_extra=URL,
+        description="Where notices are posted; path and query may name secrets.",
+    )
+    format: FormatName = Field(
+        "resona",
+        description="`slack` is the body that Slack's, Mattermost's and Discord's (`/slack`) "
+        "incoming webhooks take.",
+    )
+    events: list[EventName] = Field(
+        list(TOLD), min_length=1, description="`job.recovered` needs `run.failed` too."
+    )
+    label: LabelFilter | None = Field(
+        None,
+        description="Only jobs with this label, as key:value; the first colon divides them.",
+    )
+    after: Seconds = Field(
+        1, ge=1, le=100, description="Tell of a failure only from this many in a row on."
+    )
+
+
+@described
+class LastDelivery(TypedDict):
+    """How the last notice of a channel ended."""
+
+    job_id: JobId
+    """The notice's id as a job."""
+    event: str
+    """What it told, or `test`."""
+    status: EndStatus
+    """How its run ended."""
+    finished_at: Measured
+    """When its last attempt ended."""
+    status_code: int | None
+    """The status of that attempt's answer; null if there was none."""
+    error: str | None
+    """Why that attempt failed; null if it did not."""
+
+
+@described
+class Channel(TypedDict):
+    """A channel, and how its last notice ended."""
+
+    name: Annotated[str, Field(json_schema_extra={"pattern": f"^{CHANNEL_NAME.pattern}$"})]
+    """The channel's name."""
+    url: str
+    """Where notices are posted."""
+    format: FormatName
+    """The form of its notices."""
+    events: list[EventName]
+    """What it is told of."""
+    label: str | None
+    """Only jobs with this label are told, as key:value; null for all."""
+    after: int
+    """How many failed runs in a row are told as a failure."""
+    created_at: Due
+    """When it was created."""
+    updated_at: Due
+    """When it was last put."""
+    last_delivery: LastDelivery | None
+    """How its last notice ended; null before one has."""
+
+
+Channels = Annotated[list[Channel], Field(description="Channels, by name.")]
+
+
+def channel_view(channel: channels.Channel, last: Delivery | None) -> Channel:
+    """Return the channel object."""
+    return Channel(
+        name=channel.name,
+        url=channel.url,
+        format=channel.format,
+        events=[event for event in TOLD if event in channel.events],
+        label=":".join(channel.label) if channel.label else None,
+        after=channel.after,
+        created_at=format_instant(channel.created_at),
+        updated_at=format_instant(channel.updated_at),
+        last_delivery=_delivery_view(last) if last else None,
+    )
+
+
+def _delivery_view(last: Delivery) -> LastDelivery:
+    return LastDelivery(
+        job_id=last.notice_id,
+        event=last.event,
+        status=last.status,
+        finished_at=format_measured(last.finished_at),
+        status_code=last.status_code,
+        error=last.error,
+    )
+
+
+def read_channel(
+    tenant: str, name: str, body: object, now: datetime, check_request: RequestCheck
+) -> channels.Channel:
+    """Read a channel from the body of a PUT. Raises InvalidInput."""
+    errors = Errors()
+    sent = errors.validate(ChannelIn, require_object(body))
+    if sent:
+        _check(errors, sent, check_request)
+    errors.raise_if_any()
+    assert sent  # noqa: S101  raise_if_any() has not raised
+    key, _, value = (sent.label or "").partition(":")
+    return channels.Channel(
+        tenant=tenant,
+        name=name,
+        token=uuid.uuid4().hex[:12],
+        url=sent.url,
+        events=frozenset(map(Event, sent.events)),
+        created_at=now,
+        updated_at=now,
+        format=Format(sent.format),
+        label=(key, value) if key else None,
+        after=sent.after,
+    )
+
+
+def _check(errors: Errors, sent: ChannelIn, check_request: RequestCheck) -> None:
+    """Add an error for each value that the model takes and the rules do not."""
+    wrong = wrong_request(Request(sent.url, "POST", {}), check_request)
+    errors.extend(replace(one, field="url") for one in wrong)
+    known = ", ".join(TOLD)
+    for place, event in enumerate(sent.events):
+        if event not in TOLD:
+            errors.add(f"events.{place}", f"must be one of {known}")
+    if sent.format not in tuple(Format):
+        errors.add("format", f"must be one of {', '.join(Format)}")
+    if sent.label is not None and sent.label.find(":") < 1:
+        errors.add("label", "must be key:value; the first colon divides them")
+    if Event.JOB_RECOVERED in sent.events and Event.RUN_FAILED not in sent.events:
+        errors.add("events", "job.recovered is told only after run.failed: ask for both")

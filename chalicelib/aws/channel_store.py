@@ -1,0 +1,173 @@
+"""Channels of notices, in the table of jobs: one item per channel, in a partition per tenant.
+
+    id         hash    notices#<tenant>
+    part       range   the channel's name
+    channel    JSON
+    revision   counts puts
+
+    part       range   last#<name>: the channel's last delivery that has ended
+    delivery   JSON
+    expires_at time to live, in seconds
+
+One consistent query reads all channels of a tenant and their last deliveries.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.aws.table import Condition, Item, Table
+from chalicelib.domain.channels import MOST_CHANNELS, Channel, Format
+from chalicelib.domain.errors import ChannelNotFound, QuotaExceeded, Unavailable
+from chalicelib.domain.exact_json import write
+from chalicelib.domain.notices import Event
+from chalicelib.domain.run import RunStatus
+from chalicelib.runtime.backoff import tries
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_PART = "the job table"
+_LAST = "last#"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How the last notice of a channel ended. `status_code` and `error` are of its last attempt."""
+
+    notice_id: str
+    event: str
+    status: RunStatus
+    finished_at: datetime
+    status_code: int | None = None
+    error: str | None = None
+
+
+class ChannelStore:
+    """Channels of notices."""
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._table = Table(client, table, _PART, sleep)
+        self._sleep = sleep
+
+    def all(self, tenant: str) -> list[Channel]:
+        """Return the tenant's channels, by name. Read consistently."""
+        return [channel for channel, _ in self.with_deliveries(tenant)]
+
+    def with_deliveries(self, tenant: str) -> list[tuple[Channel, Delivery | None]]:
+        """Return the tenant's channels, by name, each with its last delivery that has ended."""
+        items, _ = self._table.query(Condition("id = :id", {":id": _partition(tenant)}))
+        last = {
+            item["part"].removeprefix(_LAST): _read_delivery(item["delivery"])
+            for item in items
+            if "delivery" in item
+        }
+        channels = [_read(tenant, item) for item in items if "channel" in item]
+        return [(channel, last.get(channel.name)) for channel in channels]
+
+    def get(self, tenant: str, name: str) -> tuple[Channel, Delivery | None]:
+        """Return a channel and its last delivery. Raises ChannelNotFound."""
+        for channel, delivery in self.with_deliveries(tenant):
+            if channel.name == name:
+                return channel, delivery
+        raise ChannelNotFound
+
+    def put(self, new: Channel) -> Channel:
+        """Create or replace the channel with this name, and return it as it is stored.
+
+        A channel that is replaced keeps its token and its time of creation. A write that takes
+        effect late cannot undo a later one. Raises QuotaExceeded, Unavailable.
+        """
+        for _ in tries(self._sleep):
+            before = self._table.get(id=_partition(new.tenant), part=new.name)
+            old = _read(new.tenant, before) if before else None
+            if old is None and len(self.all(new.tenant)) >= MOST_CHANNELS:
+                raise QuotaExceeded("channels", MOST_CHANNELS, retry_after=1)
+            made = replace(new, token=old.token, created_at=old.created_at) if old else new
+            if old == made or self._write(made, before):
+                return made
+        raise Unavailable(_PART)
+
+    def _write(self, channel: Channel, before: Item | None) -> bool:
+        """Write a channel; return False if it was changed since it was read."""
+        unchanged = Condition("attribute_not_exists(id)")
+        if before is not None:
+            unchanged = Condition("revision = :read", {":read": before["revision"]})
+        item = {
+            "id": _partition(channel.tenant),
+            "part": channel.name,
+            "channel": _dump(channel),
+            "revision": before["revision"] + 1 if before else 1,
+        }
+        return self._table.put(item, unchanged)
+
+    def delete(self, tenant: str, name: str) -> None:
+        """Delete a channel. Raises ChannelNotFound."""
+        self.get(tenant, name)
+        for part in (name, _LAST + name):
+            self._table.delete(id=_partition(tenant), part=part)
+
+    def delivered(self, tenant: str, name: str, delivery: Delivery, expires_at: datetime) -> None:
+        """Store how a notice of a channel ended, in the place of the one before."""
+        text = write(
+            [
+                delivery.notice_id,
+                delivery.event,
+                delivery.status,
+                delivery.finished_at.isoformat(),
+                delivery.status_code,
+                delivery.error,
+            ]
+        )
+        place = {"id": _partition(tenant), "part": _LAST + name}
+        self._table.put({**place, "delivery": text, "expires_at": int(expires_at.timestamp())})
+
+
+def _partition(tenant: str) -> str:
+    return f"notices#{tenant}"
+
+
+def _dump(channel: Channel) -> str:
+    return write(
+        {
+            "token": channel.token,
+            "url": channel.url,
+            "events": sorted(channel.events),
+            "format": channel.format,
+            "label": list(channel.label) if channel.label else None,
+            "after": channel.after,
+            "created_at": channel.created_at.isoformat(),
+            "updated_at": channel.updated_at.isoformat(),
+        }
+    )
+
+
+def _read(tenant: str, item: Item) -> Channel:
+    raw: Any = json.loads(item["channel"])
+    # A later release may have events that this one does not know.
+    known = set(Event)
+    return Channel(
+        tenant=tenant,
+        name=item["part"],
+        token=raw["token"],
+        url=raw["url"],
+        events=frozenset(Event(event) for event in raw["events"] if event in known),
+        created_at=datetime.fromisoformat(raw["created_at"]),
+        updated_at=datetime.fromisoformat(raw["updated_at"]),
+        format=Format(raw["format"]),
+        label=(raw["label"][0], raw["label"][1]) if raw["label"] else None,
+        after=raw["after"],
+    )
+
+
+def _read_delivery(text: str) -> Delivery:
+    notice_id, event, status, finished_at, status_code, error = json.loads(text)
+    at = datetime.fromisoformat(finished_at)
+    return Delivery(notice_id, event, RunStatus(status), at, status_code, error)

@@ -1,0 +1,168 @@
+"""Notices: one-time jobs that tell a URL what happened to a job.
+
+A notice is written in the transaction that ends the run, so neither can be lost without the other.
+From then on it is a job like any other: signed, retried and recorded. Its id is a function of what
+it tells, so that a repeated write cannot make a second one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+from ulid import ULID
+
+from chalicelib.domain import job_transitions
+from chalicelib.domain.exact_json import write
+from chalicelib.domain.ids import RunKey, new_job_id, run_id
+from chalicelib.domain.instant import format_measured
+from chalicelib.domain.job import Definition, Kind
+from chalicelib.domain.request import Request
+from chalicelib.domain.retry import RetryPolicy
+from chalicelib.domain.run import Response
+from chalicelib.domain.run_document import run_document
+from chalicelib.domain.run_history import Run
+from chalicelib.domain.state import Failing, Transition
+from chalicelib.domain.trigger import after_delay
+
+# The part of a target's answer that a notice carries, in characters.
+LONGEST_BODY = 1_000
+_LONGEST_NAME = 200
+# Ten attempts within an hour and a half.
+_RETRY = RetryPolicy(10, timedelta(seconds=10), timedelta(hours=1))
+
+
+class Event(StrEnum):
+    """What a notice tells."""
+
+    RUN_SUCCEEDED = "run.succeeded"
+    RUN_FAILED = "run.failed"
+    RUN_MISSED = "run.missed"
+    JOB_RECOVERED = "job.recovered"
+    JOB_PAUSED = "job.paused"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a notice tells: an event of a job, and the run that ended.
+
+    `response` is the answer to the run's last attempt, None if it is not known. `failing` is the
+    row of failures that the event belongs to, None for other events.
+    """
+
+    event: Event
+    job: Definition
+    run: Run
+    response: Response | None
+    at: datetime
+    failing: Failing | None = None
+
+
+def callback(told: Told, url: str, now: datetime) -> Transition:
+    """Return the transition that creates the notice for a callback of a job."""
+    return _notice(told, url, document(told), "", now)
+
+
+def to_channel(told: Told, channel: str, url: str, body: object, now: datetime) -> Transition:
+    """Return the transition that creates the notice for a channel, with the body in its format."""
+    return _notice(told, url, body, channel, now)
+
+
+def trial(tenant: str, channel: str, url: str, body: object, now: datetime) -> Transition:
+    """Return the transition that creates a notice that tries a channel."""
+    labels = {"event": Event.TEST.value, "channel": channel}
+    name = f"{Event.TEST}: {channel}"
+    return _created(new_job_id(now), tenant, name, url, body, labels, now)
+
+
+def _notice(told: Told, url: str, body: object, channel: str, now: datetime) -> Transition:
+    job, key = told.job, told.run.key
+    labels = {"event": told.event.value, "job": job.id, "run": run_id(job.id, key)}
+    if channel:
+        labels["channel"] = channel
+    identifier = notice_id(job.id, key, told.event, channel)
+    name = f"{told.event}: {job.name}"[:_LONGEST_NAME]
+    return _created(identifier, job.tenant, name, url, body, labels, now)
+
+
+def _created(
+    identifier: str,
+    tenant: str,
+    name: str,
+    url: str,
+    body: object,
+    labels: dict[str, str],
+    now: datetime,
+) -> Transition:
+    definition = Definition(
+        id=identifier,
+        tenant=tenant,
+        generation=1,
+        name=name,
+        created_at=now.replace(microsecond=0),
+        trigger=after_delay(0, now),
+        request=Request(url, "POST", {"Content-Type": "application/json"}, _text(body)),
+        retry=_RETRY,
+        labels=labels,
+        kind=Kind.NOTICE,
+    )
+    return job_transitions.create(definition, None, now)
+
+
+def notice_id(job_id: str, key: RunKey, event: Event, channel: str = "") -> str:
+    """Return the id of a notice; it sorts by the due time of the run. `channel` is empty for a
+    callback.
+    """
+    told = "\n".join((job_id, str(key), event, channel)).encode()
+    made = ULID.from_datetime(key.asked_at).bytes[:6] + sha256(told).digest()[:10]
+    return f"job_{ULID.from_bytes(made)}"
+
+
+def document(told: Told) -> dict[str, Any]:
+    """Return the body of a notice in Resona's own format."""
+    job_id, run = told.job.id, run_document(told.job.id, told.run, with_responses=False)
+    made: dict[str, Any] = {
+        "event": told.event,
+        "at": format_measured(told.at),
+        "job": _in_short(told.job),
+        "run": run,
+        "response": _beginning(told.response) if told.response else None,
+        "links": {"job": f"/jobs/{job_id}", "run": f"/jobs/{job_id}/runs/{run['id']}"},
+    }
+    if told.failing is not None:
+        since = format_measured(told.failing.since)
+        made["failures"] = {"count": told.failing.count, "since": since}
+    return made
+
+
+def _in_short(job: Definition) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "name": job.name,
+        "key": job.key,
+        "labels": dict(job.labels),
+        "request": {"url": job.request.url, "method": job.request.method},
+    }
+
+
+def _beginning(response: Response) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "body": response.body[:LONGEST_BODY],
+        "truncated": response.truncated or len(response.body) > LONGEST_BODY,
+    }
+    if response.encoding:
+        document["encoding"] = response.encoding
+    return document
+
+
+def _text(document: object) -> str:
+    """Return a document as JSON in which no `{{` is left.
+
+    A job's name or a target's answer may contain `{{secret:name}}`; it must not become the secret's
+    value when the notice is sent. In JSON two braces in a row occur only within a string.
+    """
+    return write(document).replace("{{", "{\\u007b")

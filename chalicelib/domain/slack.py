@@ -1,0 +1,73 @@
+"""Messages for Slack, and for Mattermost and Discord, whose `/slack` webhooks take the same body.
+
+The limits and the escaping are the strictest of the three:
+
+* Discord takes 2,000 characters (https://discord.com/developers/docs/resources/webhook), Slack
+  40,000 and Mattermost 16,383.
+* `&`, `<` and `>` are escaped as https://docs.slack.dev/messaging/formatting-message-text says, so
+  `<!channel>` is text. Mattermost and Discord also notify by a plain `@channel` or `@everyone`: an
+  invisible character after each `@` keeps it from being a mention.
+"""
+
+from __future__ import annotations
+
+from chalicelib.domain.job import Definition
+from chalicelib.domain.run import Attempt, Response
+
+LONGEST = 2_000
+_LONGEST_NAME, _LONGEST_URL = 100, 200
+_ZERO_WIDTH_SPACE = "\u200b"
+_ESCAPES = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    "@": f"@{_ZERO_WIDTH_SPACE}",
+    "`": f"`{_ZERO_WIDTH_SPACE}",
+}
+_CUT = "…"
+
+
+def message(
+    headline: str, job: Definition | None, last: Attempt | None, response: Response | None, run: str
+) -> dict[str, str]:
+    """Return the body of a message about a job; `headline` is a sentence of Resona's about it.
+
+    `run` is the run's id. The answer's body is cut so that all of it fits.
+    """
+    lines = [headline if job is None else f"*{quoted(job.name, 6 * _LONGEST_NAME)}* {headline}"]
+    if job is not None:
+        url = quoted(job.request.url[:_LONGEST_URL], 5 * _LONGEST_URL // 2)
+        lines.append(f"{job.request.method} {url}{_answered(last)}")
+    lines += [run] if run else []
+    text = "\n".join(lines)
+    if response is not None and response.body and not response.encoding:
+        frame = "\n```\n", "\n```"
+        left = LONGEST - _length(text) - sum(map(len, frame))
+        text += frame[0] + quoted(response.body, left) + frame[1]
+    return {"text": text}
+
+
+def _answered(last: Attempt | None) -> str:
+    if last is None:
+        return ""
+    code = last.result.status_code
+    return f" answered {code}" if code else f": {quoted(last.result.error or '', 300)}"
+
+
+def quoted(text: str, most: int) -> str:
+    """Return a foreign text with nothing in it that formats or notifies, cut to `most` units.
+
+    A unit is one of UTF-16, in which JavaScript counts.
+    """
+    made, left = list[str](), most - len(_CUT)
+    for sign in text:
+        escaped = _ESCAPES.get(sign, sign)
+        left -= _length(escaped)
+        if left < 0:
+            return "".join(made) + _CUT
+        made.append(escaped)
+    return "".join(made)
+
+
+def _length(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

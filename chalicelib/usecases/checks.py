@@ -1,0 +1,36 @@
+"""What must hold before a job is written or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from chalicelib.aws.secret_store import SecretStore
+from chalicelib.domain.errors import InvalidInput, IsNotice
+from chalicelib.domain.job import Definition, Kind
+from chalicelib.domain.state import State
+
+# Raises if the state does not meet the caller's preconditions.
+Check = Callable[[State], None]
+
+
+def any_state(state: State) -> None:
+    """Accept every state."""
+    del state
+
+
+def refuse_notice(definition: Definition) -> None:
+    """Raise IsNotice if the job is a notice."""
+    if definition.kind is Kind.NOTICE:
+        raise IsNotice
+
+
+def check_secrets(secrets: SecretStore, definition: Definition) -> None:
+    """Check the secrets that a job and its callbacks name. Raises InvalidInput, Unavailable."""
+    secrets.check(definition.tenant, definition.request)
+    for field, request in definition.callbacks.requests():
+        try:
+            secrets.check(definition.tenant, request)
+        except InvalidInput as error:
+            wrong = [replace(one, field=f"{field}.url") for one in error.errors]
+            raise InvalidInput(wrong) from error

@@ -1,0 +1,116 @@
+"""Channels of notices."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from chalicelib.domain.channels import MOST_CHANNELS
+from tests.api.conftest import Api
+from tests.environment import status
+from tests.parts import quota_store
+
+URL = "https://example.com/told"
+TOLD = ["run.failed", "run.missed", "job.recovered", "job.paused"]
+
+
+def test_a_channel_is_put_shown_listed_and_deleted(api: Api) -> None:
+    made = api.put("/notices/ops", {"url": URL})
+    assert (made.status, made.json) == (
+        200,
+        {
+            "name": "ops",
+            "url": URL,
+            "format": "resona",
+            "events": TOLD,
+            "label": None,
+            "after": 1,
+            "created_at": "2026-11-23T10:00:00Z",
+            "updated_at": "2026-11-23T10:00:00Z",
+            "last_delivery": None,
+        },
+    )
+    api.env.advance(seconds=5)
+    fields = {
+        "url": f"{URL}?a=b",
+        "format": "slack",
+        "events": ["run.failed"],
+        "label": "a:b:c",
+        "after": 3,
+    }
+    changed = api.put("/notices/ops", fields).json
+    assert changed == {**made.json, **fields, "updated_at": "2026-11-23T10:00:05Z"}
+    assert api.get("/notices/ops").json == changed
+    api.put("/notices/a", {"url": URL})
+    assert [one["name"] for one in api.get("/notices").json] == ["a", "ops"]
+    assert api.delete("/notices/ops").status == 204
+    assert api.delete("/notices/ops").status == 404
+    assert api.get("/notices/ops").status == 404
+    assert api.post("/notices/ops/test").status == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, ["url"]),
+        ({"url": "ftp://example.com"}, ["url"]),
+        ({"url": f"{URL}?a={{{{secret:no}}}}"}, ["url"]),
+        ({"url": URL, "digest": 60}, ["digest"]),
+        ({"url": URL, "format": "teams"}, ["format"]),
+        ({"url": URL, "events": []}, ["events"]),
+        ({"url": URL, "events": ["run.failed", "run.succeeded"]}, ["events.1"]),
+        ({"url": URL, "events": ["job.recovered"]}, ["events"]),
+        ({"url": URL, "label": "team"}, ["label"]),
+        ({"url": URL, "label": ":billing"}, ["label"]),
+        ({"url": URL, "after": 0}, ["after"]),
+        ({"url": URL, "after": 101}, ["after"]),
+    ],
+)
+def test_a_wrong_value_is_named(api: Api, body: dict[str, Any], fields: list[str]) -> None:
+    assert api.put("/notices/ops", body).fields == fields
+
+
+def test_a_name_has_letters_and_digits(api: Api) -> None:
+    for name in ("a.b", "a" * 65, "last%23a"):
+        assert api.put(f"/notices/{name}", {"url": URL}).fields == ["name"]
+
+
+def test_a_tenant_has_at_most_20_channels(api: Api) -> None:
+    for number in range(MOST_CHANNELS):
+        assert api.put(f"/notices/{number}", {"url": URL}).status == 200
+    assert api.put("/notices/0", {"url": f"{URL}/0"}).status == 200
+    answer = api.put("/notices/more", {"url": URL})
+    assert (answer.status, "channels" in answer.problem["detail"]) == (429, True)
+
+
+@pytest.mark.parametrize("form", ["resona", "slack"])
+def test_a_channel_is_tried(api: Api, form: str) -> None:
+    api.env.scheduling.quotas = quota_store(api.env.cloud, 10, 1)
+    api.put("/notices/ops", {"url": URL, "format": form})
+    notice = api.post("/notices/ops/test")
+    assert notice.status == 202
+    assert notice.json["labels"] == {"event": "test", "channel": "ops"}
+    assert api.post("/notices/ops/test").status == 429
+    api.env.advance(seconds=5)
+    (sent,) = api.env.sent
+    document = json.loads(str(sent.request.body))
+    assert ("event" in document, "text" in document) == (form == "resona", form == "slack")
+    last = api.get("/notices/ops").json["last_delivery"]
+    assert (last["job_id"], last["event"], last["status"]) == (
+        notice.json["id"],
+        "test",
+        "succeeded",
+    )
+    assert api.get("/jobs").json == []
+
+
+def test_only_jobs_with_the_label_are_told(api: Api) -> None:
+    api.put("/notices/ops", {"url": URL, "label": "team:billing"})
+    api.env.target = lambda sent: status(404)
+    for team in ("billing", "sales"):
+        api.register(name=team, trigger={"delay": 1}, labels={"team": team})
+    api.env.advance(seconds=5)
+    told = [json.loads(str(sent.request.body)) for sent in api.env.sent if sent.request.url == URL]
+    assert [document["job"]["name"] for document in told] == ["billing"]
