@@ -702,10 +702,6 @@ BUGS = (
             "event in self.events",
         ),
     ),
-    bug(
-        "a notice of a notice",
-        (TELLING, "if definition.kind is Kind.NOTICE:", "if not definition.id:"),
-    ),
 )
 
 
