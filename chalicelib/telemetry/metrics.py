@@ -19,13 +19,15 @@ NAMESPACE = "Resona"
 # Metric → its unit, and its sets of dimensions.
 METRICS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
     "Lateness": ("Milliseconds", (("stage",),)),
-    "Due": ("Count", (("stage",),)),
     "Retries": ("Count", (("stage",),)),
     "Overdue": ("Count", (("stage",),)),
-    "Attempts": ("Count", (("stage",), ("stage", "outcome"))),
+    "Unsent": ("Count", (("stage",),)),
+    "Attempts": ("Count", (("stage", "outcome"),)),
     "Runs": ("Count", (("stage", "status"),)),
     "Failures": ("Count", (("stage", "function"),)),
 }
+# Not counted as runs, because each is an attempt with the outcome `success`: $0.30 a month.
+_ORDINARY = "succeeded"
 # CloudWatch's limit of values of one metric in a document.
 _MOST_VALUES = 100
 
@@ -66,11 +68,10 @@ class Tally(logging.Handler):
         match record.msg:
             case "attempt.ended" | "attempt.unknown":
                 self._attempt(fields, fields.get("lateness_ms"))
-            case "attempt.abandoned":
-                self._counts["Due"] += _is_first(fields)
             case "run.ended":
-                self._runs[str(fields["status"])] += 1
-                self._counts["Due"] += fields.get("occurrences") or 0
+                if fields["status"] != _ORDINARY:
+                    self._runs[str(fields["status"])] += 1
+                self._counts["Unsent"] += fields.get("occurrences") or 0
             case "job.overdue" | "sweep.failed":
                 self._counts["Overdue"] += 1
             case "sweep.ended":
@@ -80,8 +81,7 @@ class Tally(logging.Handler):
     def _attempt(self, fields: dict[str, Any], lateness_ms: int | None) -> None:
         self._attempts[str(fields["outcome"])] += 1
         self._counts["Retries"] += fields["attempt"] > 1
-        self._counts["Due"] += _is_first(fields)
-        if _is_first(fields) and lateness_ms is not None:
+        if fields["attempt"] == 1 and not fields.get("manual") and lateness_ms is not None:
             self._lateness.append(lateness_ms)
 
     def documents(self, stage: str, function: str, at_ms: int) -> list[dict[str, Any]]:
@@ -112,11 +112,6 @@ class Tally(logging.Handler):
                 dimensions["status"], values["Runs"] = runs[number]
             documents.append(_document(dimensions, values, at_ms))
         return documents
-
-
-def _is_first(fields: dict[str, Any]) -> bool:
-    """Return whether an attempt is the first of a scheduled run."""
-    return fields["attempt"] == 1 and not fields.get("manual")
 
 
 def _document(dimensions: dict[str, str], values: dict[str, Any], at_ms: int) -> dict[str, Any]:

@@ -365,7 +365,8 @@ def show(name_of: Callable[[str], str | None], stream: TextIO = sys.stdout) -> Q
     """
     handler: logging.Handler = logging.StreamHandler(stream)
     events = logging.getLogger("resona")
-    events.setLevel(logging.INFO)
+    # A run that succeeded is told at DEBUG. `is_shown` leaves out what people need not see.
+    events.setLevel(logging.DEBUG)
     if is_json():
         handler.setFormatter(Line())
         events.setLevel(read_log_level())

@@ -58,12 +58,12 @@ def deliver_all(env: Environment, *bodies: str) -> str:
     return deliver(waiting)
 
 
-def test_a_firing_is_two_lines_and_one_document(env: Environment, written: Written) -> None:
+def test_a_firing_is_one_line_and_one_document(env: Environment, written: Written) -> None:
     job_id = env.create(OneTime(DUE))
     written.read().events.clear()
     env.now = DUE + timedelta(milliseconds=70)
     request_id = deliver_all(env)
-    ended, over = written.read().events
+    (ended,) = written.read().events
     identity = {
         "service": "resona",
         "level": "INFO",
@@ -85,23 +85,12 @@ def test_a_firing_is_two_lines_and_one_document(env: Environment, written: Writt
         "timestamp": ended["timestamp"],
         **told,
     }
-    assert over == {
-        **identity,
-        "message": "run.ended",
-        "timestamp": over["timestamp"],
-        "status": "succeeded",
-        "attempts": 1,
-    }
     assert len(written.metrics) == 1
-    # They are paid for: 1.2 KB, and Lambda's own 0.3, are 0.75 dollars a million.
-    firing = written.text.splitlines()[-3:]
-    assert sum(map(len, firing)) <= 1_250
+    # They are paid for: 0.7 KB, and Lambda's own 0.3, are 0.5 dollars a million.
+    assert sum(map(len, written.text.splitlines()[-2:])) <= 720
     assert written.sums == {
         ("Lateness", "dev"): 70,
-        ("Due", "dev"): 1,
-        ("Attempts", "dev"): 1,
         ("Attempts", "dev", "success"): 1,
-        ("Runs", "dev", "succeeded"): 1,
     }
 
 
@@ -118,18 +107,10 @@ def test_ten_messages_side_by_side_are_counted_each_once(
     env.target, env.firing = target, replace(env.firing, run_all=in_threads)
     written.read().events.clear()
     deliver_all(env)
-    assert (
-        sorted(written.read().names)
-        == ["attempt.ended"] * 10 + ["run.ended"] * 5 + ["run.retrying"] * 5
-    )
+    assert sorted(written.read().names) == ["attempt.ended"] * 10 + ["run.retrying"] * 5
     assert {event["job_id"] for event in written.events} == set(jobs)
     sums = written.sums
-    assert [sums[name, "dev"] for name in ("Due", "Attempts")] == [10, 10]
-    assert (
-        sums["Attempts", "dev", "success"],
-        sums["Attempts", "dev", "http_error"],
-        sums["Runs", "dev", "succeeded"],
-    ) == (5, 5, 5)
+    assert (sums["Attempts", "dev", "success"], sums["Attempts", "dev", "http_error"]) == (5, 5)
     assert (
         len([value for document in written.metrics for value in document.get("Lateness", [])]) == 10
     )
@@ -148,11 +129,10 @@ def test_a_retry_is_counted_as_one_and_says_no_lateness(env: Environment, writte
     assert [event.get("lateness_ms") for event in attempts] == [0, None]
     sums = written.sums
     assert (
-        sums["Due", "dev"],
-        sums["Attempts", "dev"],
+        sums["Attempts", "dev", "http_error"],
+        sums["Attempts", "dev", "success"],
         sums["Retries", "dev"],
-        sums["Runs", "dev", "succeeded"],
-    ) == (1, 2, 1, 1)
+    ) == (1, 1, 1)
 
 
 def test_a_manual_run_is_an_attempt_and_no_occurrence(env: Environment, written: Written) -> None:
@@ -160,25 +140,20 @@ def test_a_manual_run_is_an_attempt_and_no_occurrence(env: Environment, written:
     env.scheduling.run_now("tenant", job_id)
     deliver_all(env)
     sums = written.read().sums
-    assert sums == {
-        ("Attempts", "dev"): 1,
-        ("Attempts", "dev", "success"): 1,
-        ("Runs", "dev", "succeeded"): 1,
-    }
+    assert sums == {("Attempts", "dev", "success"): 1}
     assert [
         event.get("manual") for event in written.events if event["message"] == "attempt.ended"
     ] == [True]
 
 
-def test_missed_occurrences_are_due_and_one_run(env: Environment, written: Written) -> None:
+def test_missed_occurrences_are_unsent_and_one_run(env: Environment, written: Written) -> None:
     env.create(parse("* * * * *"))
     bodies = [one.body for one in env.cloud.messages.values()]
     env.now += timedelta(minutes=5)
     deliver_all(env, *bodies)
     sums = written.read().sums
-    assert (sums["Runs", "dev", "missed"], sums["Due", "dev"]) == (1, 5), (
-        "4 missed, and the last sent"
-    )
+    assert (sums["Runs", "dev", "missed"], sums["Unsent", "dev"]) == (1, 4)
+    assert sums["Attempts", "dev", "success"] == 1, "the last was sent"
     (missed,) = [event for event in written.events if event.get("status") == "missed"]
     assert missed["occurrences"] == 4
 
@@ -274,11 +249,7 @@ def test_a_batch_of_which_some_fail_tells_of_each_and_counts_the_others(
     )
     assert "invocation.failed" not in written.names
     sums = written.sums
-    assert (
-        sums["Failures", "dev", "deliver"],
-        sums["Attempts", "dev", "success"],
-        sums["Runs", "dev", "succeeded"],
-    ) == (2, 2, 2)
+    assert (sums["Failures", "dev", "deliver"], sums["Attempts", "dev", "success"]) == (2, 2)
     # What Lambda writes down, and hands on to destinations: the text, and the places.
     assert str(raised.value) == "ValueError; the log's line with exception_name says where and why"
     assert (raised.value.__cause__, raised.value.__suppress_context__) == (None, True)
