@@ -149,7 +149,7 @@ def size(item: Item) -> int:
     """
     return sum(
         [
-            len(name) + len(text.encode())
+            len(name) + len(text if isinstance(text, bytes) else text.encode())
             for name, attribute in item.items()
             for text in attribute.values()
         ]

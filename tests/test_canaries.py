@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from chalicelib.api.routing import backend
+from chalicelib.aws.packing import unpacked
 from chalicelib.handlers import executor
 from chalicelib.outbound.send import send
 from chalicelib.telemetry.invocation import InvocationFailed
@@ -197,7 +198,7 @@ def fail_everywhere(canary_stage: CanaryStage, env: Environment) -> None:
     ((name, schedule),) = [one for one in env.cloud.schedules.items() if one[0].startswith(job_id)]
     canary_stage.call("rest", ("POST", "/jobs/{job_id}/run"), f"/jobs/{job_id}/run")
     body = next(iter(env.cloud.messages.values())).body
-    tables = repr(env.cloud.tables)
+    tables = stored(env)
 
     def crash(operation: str, request: dict[str, Any]) -> None:
         raise RuntimeError(tables) from ValueError(tables)
@@ -225,13 +226,19 @@ def fly(canary_stage: CanaryStage) -> str:
         return b"".join([*target.seen, *mirror.seen]).decode()
 
 
+def stored(env: Environment) -> str:
+    """Return all that the tables hold, packed responses included."""
+    items = [item for table in env.cloud.tables.values() for item in table.values()]
+    return repr([items, [unpacked(item["packed"]["B"]) for item in items if "packed" in item]])
+
+
 def look_through(canary_stage: CanaryStage, sent: str) -> None:
     """Hold where the canaries are against where they belong."""
     assert canary_stage.called == {
         (method, path) for path, methods in ROUTES.items() for method in methods
     }
     env = canary_stage.api.env
-    canary_stage.seen[TABLES].append(repr(env.cloud.tables))
+    canary_stage.seen[TABLES].append(stored(env))
     canary_stage.seen["messages and schedules"] = [
         *canary_stage.seen.pop("armed"),
         repr(env.cloud.messages),

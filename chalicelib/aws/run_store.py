@@ -4,7 +4,8 @@
     sort         range: <RunKey.sort>#<attempt, two digits>, or #99 for an end without an attempt
     owner        the token under which the attempt was recorded
     revision     of the state on which the attempt's result was decided
-    record       JSON
+    record       JSON, without the response
+    packed       the response, compressed (`packing`)
     apart        1 if the response is a separate item, because it is too long for the record
     expires_at   time to live, in seconds; DynamoDB may delete days later, reads skip it at once
 
@@ -16,6 +17,8 @@ responses have another one:
     job_id     hash    <job>#responses
     sort       range   <sort of the record>#<owner>
     response   JSON
+
+The first release wrote a short response as a part of `record`.
 
 A list therefore reads at most 2 KB per attempt, and no long response (up to 16 KiB of body). A
 response is written before the record that refers to it, and only by the record's owner, so it is
@@ -34,6 +37,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.aws.ended_runs_index import LATEST_ENTRY, EndedRunEntry, index_keys, newest
 from chalicelib.aws.hour_store import PART, HourStore
+from chalicelib.aws.packing import packed, unpacked
 from chalicelib.aws.serialization import (
     dump_attempt,
     dump_ending,
@@ -53,7 +57,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _END = 99
-# In bytes of JSON. Up to this size the record and the response fit into two write units (2,048
+# In bytes, packed. Up to this size the record and the response fit into two write units (2,048
 # bytes); a separate item would cost a third.
 _LONGEST_BESIDE = 1_500
 # The most records of one query: at 2 KB each about two megabytes.
@@ -236,15 +240,20 @@ class RunStore:
 
         Raises Unavailable.
         """
-        response, text = record.result.response, dump_attempt(record)
-        beside = dump_response(response) if response else ""
-        is_long = len(beside.encode()) > _LONGEST_BESIDE
-        if is_long:
-            text = dump_attempt(replace(record, result=replace(record.result, response=None)))
-        item = self._item(record.job_id, record.key, record.number, record.finished_at, text)
+        response = record.result.response
+        bare = replace(record, result=replace(record.result, response=None))
+        item = self._item(
+            record.job_id, record.key, record.number, record.finished_at, dump_attempt(bare)
+        )
         item["owner"] = record.owner
-        if is_long:
-            apart = {"response": beside, "expires_at": item["expires_at"]}
+        if response is None:
+            return item
+        text = dump_response(response)
+        short = packed(text)
+        if len(short) <= _LONGEST_BESIDE:
+            item["packed"] = short
+        else:
+            apart = {"response": text, "expires_at": item["expires_at"]}
             self._table.put(_apart(item) | apart)
             item["apart"] = 1
         return item
@@ -284,10 +293,13 @@ def _attempt(item: Item, responses: Mapping[tuple[str, str], str]) -> Attempt:
     """Read an attempt. A long response that is not among `responses` is None."""
     number = int(item["sort"].rpartition("#")[2])
     record = load_attempt(item["job_id"], _key(item), number, item["owner"], item["record"])
-    if "apart" not in item:
+    if "packed" in item:
+        text: str | None = unpacked(item["packed"])
+    elif "apart" in item:
+        place = _apart(item)
+        text = responses.get((place["job_id"], place["sort"]))
+    else:
         return record
-    place = _apart(item)
-    text = responses.get((place["job_id"], place["sort"]))
     return replace(
         record, result=replace(record.result, response=load_response(text) if text else None)
     )

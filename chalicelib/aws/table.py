@@ -1,7 +1,7 @@
 """A DynamoDB table: its operations with retries and paging, on items of plain values.
 
-Attributes are texts (`str`) and whole numbers (`int`). An attribute of any other type, which a
-later release may write, stays as DynamoDB's client returns it.
+Attributes are texts (`str`), whole numbers (`int`) and `bytes`. An attribute of any other type,
+which a later release may write, stays as DynamoDB's client returns it.
 
 Every operation raises Unavailable if DynamoDB does not answer, with `unknown` if a write may have
 taken effect, and ClientError for any other refusal. A failed condition is a return value, not an
@@ -210,7 +210,9 @@ def plain(item: Mapping[str, Any]) -> Item:
 
 
 def _plain(value: dict[str, Any]) -> Any:
-    return value["S"] if "S" in value else int(value["N"]) if "N" in value else value
+    if "S" in value:
+        return value["S"]
+    return int(value["N"]) if "N" in value else value.get("B", value)
 
 
 def _typed(item: Item) -> dict[str, Any]:
@@ -220,6 +222,8 @@ def _typed(item: Item) -> dict[str, Any]:
 def _typed_value(value: Any) -> Any:
     if isinstance(value, str):
         return {"S": value}
+    if isinstance(value, bytes):
+        return {"B": value}
     return {"N": str(value)} if isinstance(value, int) else value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import random
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -300,7 +301,7 @@ def test_a_list_of_runs_reads_no_answer_that_it_does_not_show(api: Api) -> None:
 def test_a_filtered_page_ends_early_by_the_attempts_that_it_reads(api: Api) -> None:
     """150 runs of 20 attempts with long answers: every page is bound, and all lead to the end."""
     made = api.register(trigger={"date": "2026-12-01T10:00:00Z"})
-    long = Response({}, "x" * 2_000, truncated=True)
+    long = Response({}, random.Random(1).randbytes(2_000).hex(), truncated=True)
     for number in range(150):
         key = RunKey(START.replace(microsecond=0) - timedelta(hours=1, seconds=number), 1)
         for attempt in range(1, 21):

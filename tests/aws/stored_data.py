@@ -7,6 +7,7 @@ long as a stage may have been made by them.
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import sys
@@ -183,7 +184,10 @@ def contents(env: Environment) -> dict[str, Any]:
     return copy.deepcopy(
         {
             "now": env.now.isoformat(),
-            "tables": {name: list(table.values()) for name, table in cloud.tables.items()},
+            "tables": {
+                name: [_as_text(item) for item in table.values()]
+                for name, table in cloud.tables.items()
+            },
             "messages": [
                 {**asdict(message), "visible_at": message.visible_at.isoformat()}
                 for message in cloud.messages.values()
@@ -196,6 +200,21 @@ def contents(env: Environment) -> dict[str, Any]:
     )
 
 
+def _as_text(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item with its bytes in base64, as DynamoDB sends them."""
+    return {
+        name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value
+        for name, value in item.items()
+    }
+
+
+def _with_bytes(item: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: {"B": base64.b64decode(value["B"])} if "B" in value else value
+        for name, value in item.items()
+    }
+
+
 def restored(left: dict[str, Any]) -> Environment:
     """Return an environment of today's code with the data that another one has stored."""
     env = Environment(datetime.fromisoformat(left["now"]))
@@ -203,7 +222,7 @@ def restored(left: dict[str, Any]) -> Environment:
     client: Any = DynamoDB(cloud)
     for table, items in left["tables"].items():
         for item in items:
-            client.put_item(TableName=table, Item=item)
+            client.put_item(TableName=table, Item=_with_bytes(item))
     for number, message in enumerate(left["messages"]):
         cloud.messages[f"left-{number}"] = Message(
             **{**message, "visible_at": datetime.fromisoformat(message["visible_at"])}

@@ -41,10 +41,18 @@ def fail(cloud: Cloud, error: ClientError) -> None:
     cloud.before = before
 
 
-def test_texts_and_whole_numbers_are_read_back_and_other_types_as_the_client_has_them(
+def test_texts_numbers_and_bytes_are_read_back_and_other_types_as_the_client_has_them(
     table: Table, cloud: Cloud
 ) -> None:
-    item = {**KEY, "text": "", "count": 0, "long": 10**30, "less": -1, "later": {"B": "AA=="}}
+    item = {
+        **KEY,
+        "text": "",
+        "count": 0,
+        "long": 10**30,
+        "less": -1,
+        "bytes": b"\0",
+        "later": {"BOOL": True},
+    }
     assert table.put(item)
     assert cloud.tables["runs"]["job", "1"] == {
         "job_id": {"S": "job"},
@@ -53,7 +61,8 @@ def test_texts_and_whole_numbers_are_read_back_and_other_types_as_the_client_has
         "count": {"N": "0"},
         "long": {"N": f"{10**30}"},
         "less": {"N": "-1"},
-        "later": {"B": "AA=="},
+        "bytes": {"B": b"\0"},
+        "later": {"BOOL": True},
     }
     assert table.get(**KEY) == item
     assert table.get(job_id="job", sort="2") is None

@@ -78,8 +78,10 @@ def size(item: Item | None) -> int:
     return sum(len(name.encode()) + _size_of_value(value) for name, value in (item or {}).items())
 
 
-def _size_of_value(value: dict[str, str]) -> int:
+def _size_of_value(value: dict[str, str | bytes]) -> int:
     ((kind, text),) = value.items()
+    if isinstance(text, bytes):
+        return len(text)
     if kind == "S":
         return len(text.encode())
     assert kind == "N", f"the meter does not know the size of type {kind}"

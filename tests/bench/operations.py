@@ -22,16 +22,26 @@ HOURLY, MINUTELY = {"cron": "0 * * * *"}, {"cron": "* * * * *"}
 NEAR, FAR = {"delay": 60}, {"delay": 3600}
 
 
-def _filled(template: str, size: int) -> str:
-    return template % ("x" * (size - len(template % "")))
-
-
-# A kilobyte of JSON, with the headers that come with one.
-ANSWER = _filled(
-    '{"id":"ord_01JD8","status":"accepted","lines":'
-    '[{"sku":"A-1","count":2},{"sku":"B-7","count":1}],"note":"%s"}',
-    KB,
+# A kilobyte of JSON that compresses as such JSON does, with the headers that come with one.
+ANSWER = (
+    '{"id":"ord_01JD8Q4Z7M3T9WX5K2","status":"accepted","created_at":"2026-11-23T11:00:00.214Z",'
+    '"customer":{"id":"cus_9fKq27LmXw","email":"j.meyer@example.com","name":"Jana Meyer"},'
+    '"currency":"EUR","lines":['
+    '{"sku":"C-29772","title":"Notebook A5","count":1,"price":14.89,'
+    '"warehouse":"9531985d-5d9d-c9f8-1818-e811892f902b"},'
+    '{"sku":"A-76510","title":"Wool blanket","count":1,"price":17.3,'
+    '"warehouse":"1738f7d9-3d9c-1724-11e2-0b8f6b0d549b"},'
+    '{"sku":"E-65642","title":"Desk lamp, brass","count":2,"price":170.65,'
+    '"warehouse":"f29d0da9-953f-48f1-a09f-76b5a170b338"},'
+    '{"sku":"A-85642","title":"Steel bottle 0.7 l","count":7,"price":10.83,'
+    '"warehouse":"dbc496cb-8e81-973e-0bec-d7b03898d190"},'
+    '{"sku":"B-47959","title":"Coffee grinder","count":3,"price":98.24,'
+    '"warehouse":"d0eda82f-8f6d-0558-4ef8-aa3892276658"}],'
+    '"total":723.26,"shipping":{"carrier":"DHL","service":"standard",'
+    '"tracking":"00340434292135100186","deliver_by":"2026-11-26"},'
+    '"note":"Please leave it at the back door if nobody opens, and ring twice."}'
 )
+ANSWER += " " * (KB - len(ANSWER))
 HEADERS = {
     "date": "Mon, 23 Nov 2026 11:00:00 GMT",
     "content-type": "application/json; charset=utf-8",

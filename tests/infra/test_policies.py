@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import copy
 import json
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -162,7 +163,7 @@ def fire(env: Environment) -> None:
     request = Request("https://example.com/", "POST", {"Authorization": "{{secret:token}}"})
     env.create(OneTime(START.replace(microsecond=0, minute=30)), request=request)
     # A response too long for its record.
-    env.target = lambda sent: ok("x" * 10_000)
+    env.target = lambda sent: ok(random.Random(1).randbytes(5_000).hex())
     orphaned = f"{env.create(OneTime(START.replace(microsecond=0, hour=20)))}"
     (name,) = (name for name in env.cloud.schedules if name.startswith(orphaned))
     env.cloud.tables["jobs"].pop((orphaned, "state"))

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.aws.job_items import read_definition, read_state
+from chalicelib.aws.packing import unpacked
 from chalicelib.aws.serialization import load_attempt, load_ending, load_response
 from chalicelib.aws.table import plain
 from chalicelib.domain.ids import RunKey, run_id
@@ -250,6 +251,9 @@ class Observer:
             job_history.ends[run_key] = end
             return end
         record = load_attempt(job_id, run_key, number, item["owner"]["S"], item["record"]["S"])
+        if "packed" in item:
+            response = load_response(unpacked(item["packed"]["B"]))
+            record = replace(record, result=replace(record.result, response=response))
         if "apart" in item:
             place = f"{job_id}#responses", f"{sort}#{record.owner}"
             self.hold(place in self.responses, "a long response is there before its record", *place)

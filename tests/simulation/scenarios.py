@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -119,7 +120,7 @@ def a_delay(stage: Stage) -> None:
 
 def a_response_too_long_for_its_record(stage: Stage) -> None:
     """It is written before the record, which may fail after it."""
-    stage.padding, stage.answers = " " * 2_000, [503]
+    stage.padding, stage.answers = random.Random(1).randbytes(2_000).hex(), [503]
     stage.job()
     stage.wait(30)
 
