@@ -19,9 +19,10 @@ _DICTIONARY = (
     b'cross-origin","x-xss-protection":"0","1; mode=block","access-control-allow-origin":"*",'
     b'"content-encoding":"gzip","transfer-encoding":"chunked","cache-control":"no-store","no-cache,'
     b' no-store, must-revalidate","max-age=0, private, must-revalidate","strict-transport-'
-    b'security":"max-age=31536000; includeSubDomains; preload","x-content-type-options":"nosniff","x-request-'
-    b'id":"server":"cloudflare","nginx","connection":"keep-alive","close","date":" 2026 GMT",'
-    b'"content-length":"content-type":"text/html; charset=utf-8","text/plain; charset=utf-8",'
+    b'security":"max-age=31536000; includeSubDomains; preload","x-content-type-options":"nosniff",'
+    b'"x-request-id":"server":"cloudflare","nginx","connection":"keep-alive","close","date":"'
+    b' 2026 GMT","content-length":"content-type":"text/html; charset=utf-8",'
+    b'"text/plain; charset=utf-8",'
     b'[{"content-type":"application/json; charset=utf-8",'
 )
 _RAW = -zlib.MAX_WBITS

@@ -51,7 +51,7 @@ def test_texts_numbers_and_bytes_are_read_back_and_other_types_as_the_client_has
         "long": 10**30,
         "less": -1,
         "bytes": b"\0",
-        "later": {"BOOL": True},
+        "later": {"BOOL": "true"},
     }
     assert table.put(item)
     assert cloud.tables["runs"]["job", "1"] == {
@@ -62,7 +62,7 @@ def test_texts_numbers_and_bytes_are_read_back_and_other_types_as_the_client_has
         "long": {"N": f"{10**30}"},
         "less": {"N": "-1"},
         "bytes": {"B": b"\0"},
-        "later": {"BOOL": True},
+        "later": {"BOOL": "true"},
     }
     assert table.get(**KEY) == item
     assert table.get(job_id="job", sort="2") is None
