@@ -27,23 +27,50 @@ from chalicelib.domain.run import AttemptResult, Outcome, Response
 from chalicelib.domain.trigger import OneTime
 from chalicelib.handlers import executor
 from infra.local.clock import queue_event
+from tests.bench.bill import MEGABYTES_OF_A_CPU, memory
 from tests.simulation.deployment import START, Deployment, deployed
 from tests.simulation.faults import FaultRates, Plan
+from tests.simulation.virtual_time import Process, VirtualTime
 
 MAXIMUM_CONCURRENCY = 800
 MORE_A_SECOND = 5
-COLD_START_SECONDS = 0.8
+COLD_START_SECONDS = 0.6
 FROM_IDLE, WARM = 5, 100
 DUE_AFTER_SECONDS = 300
 TARGET_SECONDS = 0.1
+# Of CPU, by tests.bench.cpu: a firing of four calls takes 10 ms, 2.5 of these for a request,
+# and the first one of a process 25 ms more.
+CALL_MILLISECONDS, SEND_MILLISECONDS, FIRST_MILLISECONDS = 1.8, 2.5, 25
 BATCH = 10
+
+
+class Cpu:
+    """The CPU of each execution environment, which all attempts of its batch share: `share` of one.
+
+    Without it, work takes no time.
+    """
+
+    def __init__(self, virtual_time: VirtualTime, megabytes: float) -> None:
+        self._virtual_time = virtual_time
+        self._share = min(1.0, megabytes / MEGABYTES_OF_A_CPU)
+        self._free_at: dict[Process, float] = {}
+
+    def take(self, milliseconds: float) -> None:
+        """Work for so long on a whole CPU, after the others of this environment."""
+        process, now = self._virtual_time.current, self._virtual_time.time
+        if not process.name.startswith("deliver"):
+            return
+        begins = max(now, self._free_at.get(process, 0.0))
+        self._free_at[process] = begins + milliseconds / 1000 / self._share
+        self._virtual_time.wait(self._free_at[process] - now)
 
 
 class EventSource:
     """Lambda's pollers of the due queue."""
 
-    def __init__(self, deployment: Deployment, pollers: int, warm: int) -> None:
+    def __init__(self, deployment: Deployment, cpu: Cpu, pollers: int, warm: int) -> None:
         self._deployment = deployment
+        self._cpu = cpu
         self._virtual_time = deployment.virtual_time
         self._pollers = pollers
         self._environments = warm
@@ -78,16 +105,19 @@ class EventSource:
                 if self._groups[group]:
                     self._turns.append(group)
             self._running += 1
-            wait = 0.02 if self._environments >= self._running else COLD_START_SECONDS
+            is_cold = self._environments < self._running
+            wait = COLD_START_SECONDS if is_cold else 0.02
             self._environments = max(self._environments, self._running)
             self._virtual_time.at(
                 self._virtual_time.time + wait,
-                partial(self._deployment.begin, "deliver", partial(self._handle, batch)),
+                partial(self._deployment.begin, "deliver", partial(self._handle, batch, is_cold)),
             )
         if self._turns and self._allowed() < MAXIMUM_CONCURRENCY:
             self._virtual_time.at(self._virtual_time.time + 1 / MORE_A_SECOND, self._deal)
 
-    def _handle(self, batch: list[str]) -> None:
+    def _handle(self, batch: list[str], is_cold: bool) -> None:
+        if is_cold:
+            self._cpu.take(FIRST_MILLISECONDS)
         messages = [
             {
                 "MessageId": name,
@@ -105,19 +135,23 @@ class EventSource:
         self._virtual_time.at(self._virtual_time.time, self._deal)
 
 
-def answer(request: Request, headers: Mapping[str, str]) -> tuple[float, AttemptResult]:
+def answer(cpu: Cpu, request: Request, headers: Mapping[str, str]) -> tuple[float, AttemptResult]:
+    """Answer a request, after what it takes to send it."""
+    cpu.take(SEND_MILLISECONDS)
     took = timedelta(seconds=TARGET_SECONDS)
     return TARGET_SECONDS, AttemptResult(
         Outcome.SUCCESS, took, 200, Response({}, "ok", truncated=False)
     )
 
 
-def burst(jobs: int, pollers: int, warm: int) -> dict[str, list[float]]:
+def burst(jobs: int, pollers: int, warm: int, megabytes: float) -> dict[str, list[float]]:
     """Return by tenant how many seconds late each of its jobs was sent."""
     with deployed(Plan(), FaultRates(), f"burst {jobs}") as deployment:
         virtual_time = deployment.virtual_time
-        source = EventSource(deployment, pollers, warm)
-        deployment.target = answer
+        cpu = Cpu(virtual_time, megabytes)
+        source = EventSource(deployment, cpu, pollers, warm)
+        deployment.cloud.works = partial(cpu.take, CALL_MILLISECONDS)
+        deployment.target = partial(answer, cpu)
         deployment.arrives = source.arrives
         due_at = START + timedelta(seconds=DUE_AFTER_SECONDS)
         tenants: dict[str, str] = {}
@@ -155,7 +189,7 @@ def main(sizes: list[int]) -> None:
     )
     for name, pollers, warm in (("from idle", FROM_IDLE, 0), ("warm", WARM, WARM)):
         for jobs in sizes:
-            late = burst(jobs, pollers, warm)
+            late = burst(jobs, pollers, warm, memory("deliver"))
             print(
                 (
                     f"{name:9} {jobs:7} of one tenant: {shown(late['noisy'])}   10 of another: "

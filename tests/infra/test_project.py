@@ -98,8 +98,10 @@ def test_no_function_is_given_less_time_than_it_may_need() -> None:
     assert timeouts["authorizer"] < 29 < REMEMBERED_SECONDS
 
 
-def test_no_function_has_the_memory_that_chalice_gives_or_a_concurrency_reserved() -> None:
-    assert all(function.memory_size >= 512 for function in functions().values())
+def test_only_wake_has_the_memory_that_chalice_gives_and_no_concurrency_is_reserved() -> None:
+    memory = {name: function.memory_size for name, function in functions().items()}
+    # `wake` waits for a fraction of a second, and nobody waits for it.
+    assert all(megabytes >= 384 for name, megabytes in memory.items() if name != "wake")
     assert {function.reserved_concurrency for function in functions().values()} == {None}
 
 

@@ -449,9 +449,13 @@ BUGS = (
         "messages come a second late",
         (
             QUEUE,
-            "    delay = int((due.at - now).total_seconds())",
+            "    delay = int((due.at - now).total_seconds() - _EARLY)",
             "    delay = int((due.at - now).total_seconds()) + 2",
         ),
+    ),
+    bug(
+        "a wake that sleeps past the due time",
+        (QUEUE, "max(0.0, ahead % 1 - _SLACK)", "max(0.0, ahead % 1 - _SLACK) + ahead + 2"),
     ),
     bug(
         "a page that leaves a job out",

@@ -44,6 +44,8 @@ class SimulatedCloud(Cloud):
             lambda operation, writes, request: None
         )
         self.told: list[tuple[int, str, dict[str, Any]]] = []
+        self.works: Callable[[], None] = lambda: None
+        """What a call takes of its caller before it is made: nothing, unless CPU is modelled."""
         self.is_verbose = False
         self.remembers_calls = False
         self._writes: list[Write] = []
@@ -68,6 +70,7 @@ class SimulatedCloud(Cloud):
         process = self.virtual_time.current
         process.function = process.function or permissions.caller()
         permissions.check_of(process.function, operation, request)
+        self.works()
         return self.called(operation, request, effect)
 
     def called(
