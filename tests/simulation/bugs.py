@@ -458,6 +458,14 @@ BUGS = (
         (QUEUE, "max(0.0, ahead % 1 - _SLACK)", "max(0.0, ahead % 1 - _SLACK) + ahead + 2"),
     ),
     bug(
+        "a job that was deleted before the due time is claimed",
+        (
+            ITEMS,
+            'before = Condition("revision = :read", {":read": state.revision - 1})',
+            'before = Condition("attribute_not_exists(id) OR revision = :read", {":read": state.revision - 1})',
+        ),
+    ),
+    bug(
         "a page that leaves a job out",
         (
             "api/routes/job_list.py",

@@ -220,6 +220,14 @@ def a_new_request_before_it_is_due(stage: Stage) -> None:
     stage.wait(15)
 
 
+def a_delete_while_the_executor_sleeps(stage: Stage) -> None:
+    """The executor has read the job before it was due."""
+    job_id = stage.job()
+    stage.wait(4.8 - stage.clients.virtual_time.time)
+    stage.ask("DELETE", job_id)
+    stage.wait(10)
+
+
 def a_new_trigger_before_it_is_due(stage: Stage) -> None:
     job_id = stage.job(trigger={"delay": 6})
     stage.ask("POST", job_id, body={"trigger": {"delay": 12}})
@@ -514,6 +522,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_minutely_cron,
     a_cron_that_keeps_firing,
     a_retry,
+    a_delete_while_the_executor_sleeps,
     a_target_that_never_answers,
     a_target_that_says_no,
     a_pause_before_it_is_due,
