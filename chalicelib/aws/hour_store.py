@@ -124,10 +124,10 @@ def count(ends: Iterable[str], until: datetime) -> dict[datetime, RunCounts]:
     before, by_hour = sortable(until), dict[str, list[tuple[RunStatus, int | None]]]()
     for position in ends:
         if position < before:
-            _, status, _, _, _, *lateness = position.split("#")
-            by_hour.setdefault(position[:13], []).append(
-                (RunStatus(status), int(lateness[0]) if lateness else None)
-            )
+            _, name, _, *rest = position.split("#")
+            status = RunStatus(name)
+            lateness = int(rest[0]) if rest and status is RunStatus.SUCCEEDED else None
+            by_hour.setdefault(position[:13], []).append((status, lateness))
     return {_start(hour): counted(runs) for hour, runs in by_hour.items()}
 
 

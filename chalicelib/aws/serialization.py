@@ -53,7 +53,7 @@ def _dump(document: dict[str, Any]) -> str:
 
 
 def _time(at: datetime | None) -> str | None:
-    return at.isoformat() if at is not None else None
+    return at.isoformat().replace("+00:00", "Z") if at is not None else None
 
 
 def _read_time(text: str | None) -> datetime | None:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from chalicelib.domain.cron import wake_is_certain
 from chalicelib.domain.ids import RunKey, token_time
 from chalicelib.domain.job import Definition
-from chalicelib.domain.run import RunEnd, RunStatus, RunUpdate
+from chalicelib.domain.run import Attempt, FinishedAttempt, RunEnd, RunStatus, RunUpdate
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
 # SQS delays a message by at most 900 s; a schedule or the sweeper arms what is due later.
@@ -80,6 +80,20 @@ class UnfinishedRun:
             return self.lease_until + SKEW
         assert self.next_attempt_at is not None  # noqa: S101  a run is in flight or waits
         return self.next_attempt_at + GRACE if self.covered else self.next_attempt_at - WAKE_AHEAD
+
+    def record(self, job_id: str, attempt: FinishedAttempt, update: RunUpdate) -> Attempt:
+        """Return the record of this run's attempt, which has just finished."""
+        return Attempt(
+            job_id,
+            self.key,
+            self.attempt,
+            attempt.owner,
+            attempt.started_at,
+            self.started_at or attempt.started_at,
+            attempt.result,
+            update,
+            self.planned_at,
+        )
 
 
 @dataclass(frozen=True, slots=True)

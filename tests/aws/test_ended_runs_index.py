@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,7 +32,11 @@ def entry(job_id: str, second: int, status: RunStatus = RunStatus.FAILED) -> dic
     """Return the item of a record with which a run ended."""
     at = NOW + timedelta(seconds=second)
     key = RunKey(at, 1)
-    return {"sort": f"{key.sort}#01", **index_keys("tenant", job_id, key, status, at, LATE)}
+    return {
+        "job_id": job_id,
+        "sort": f"{key.sort}#01",
+        **index_keys("tenant", job_id, key, status, at, LATE),
+    }
 
 
 def shard_of(job_id: str) -> str:
@@ -143,5 +148,8 @@ def test_what_went_wrong_is_where_earlier_releases_look_for_it_and_nothing_else_
         assert item["wrong_shard"] in {f"tenant#{shard}" for shard in range(4)}
         assert item["wrong_at"] == f"{at}#{status}#{job_id}#{run}"
     assert entry(job_id, 0, RunStatus.SUCCEEDED)["wrong_shard"].startswith("tenant#ok#")
-    assert entry(job_id, 0, RunStatus.SUCCEEDED)["wrong_at"].endswith(f"{run}#41")
-    assert entry(job_id, 0, RunStatus.SKIPPED)["wrong_at"].endswith(run)
+    succeeded = entry(job_id, 0, RunStatus.SUCCEEDED)["wrong_at"]
+    assert re.fullmatch(rf"{re.escape(at)}#succeeded#[0-9a-f]{{8}}#41", succeeded)
+    skipped = entry(job_id, 0, RunStatus.SKIPPED)["wrong_at"]
+    assert re.fullmatch(rf"{re.escape(at)}#skipped#[0-9a-f]{{8}}", skipped)
+    assert entry(JOBS[1], 0, RunStatus.SKIPPED)["wrong_at"] != skipped

@@ -90,8 +90,8 @@ BUGS = (
         ),
         (
             FIRING,
-            "now, owner = self.clock(), uuid",
-            "now, owner = max(self.clock(), due.at), uuid",
+            "now, owner = self.clock(), _owner_token()",
+            "now, owner = max(self.clock(), due.at), _owner_token()",
         ),
         (
             FIRING,
