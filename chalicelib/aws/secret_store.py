@@ -22,7 +22,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -54,9 +54,6 @@ _PART = "the table of secrets"
 _SIGNING = "signing"
 _TRIES = 10
 _REMEMBERED = 4096
-# A process signs with a new secret within this time of its rotation. The previous one is valid for
-# 24 hours.
-_SIGNING_REMEMBERED = timedelta(minutes=1)
 
 
 def _in_turn(calls: Sequence[Callable[[], list[str]]]) -> list[list[str]]:
@@ -89,7 +86,6 @@ class SecretStore:
         self._sleep = sleep
         self._call_kms = Caller("the key of secrets", sleep)
         self._decrypt = lru_cache(_REMEMBERED)(self._decrypted)
-        self._known_signing: dict[str, tuple[SigningSecrets, datetime]] = {}
 
     @cached_property
     def _kms(self) -> KMSClient:
@@ -204,29 +200,15 @@ class SecretStore:
         yet. Replaced values must be hidden too: a target may answer with the value that an earlier
         attempt sent.
         """
-        found, signing = self._items_and_signing(tenant, names, now)
+        items = self._items(tenant, [_SIGNING, *map(_secret, names)])
+        signing = self._signing(items[_SIGNING]) if _SIGNING in items else self.signing(tenant, now)
+        found = [item for name, item in items.items() if name != _SIGNING]
         opened = self._side_by_side([partial(self._opened, item, now) for item in found])
         values = {
             item["name"].removeprefix(_secret("")): texts[0]
             for item, texts in zip(found, opened, strict=True)
         }
         return signing, values, tuple(text for texts in opened for text in texts[1:])
-
-    def _items_and_signing(
-        self, tenant: str, names: Iterable[str], now: datetime
-    ) -> tuple[list[Item], SigningSecrets]:
-        """Return the items of secrets, and the signing secrets, which are read once a minute."""
-        wanted = [*map(_secret, names)]
-        known, until = self._known_signing.get(tenant, (None, now))
-        if known is not None and now < until:
-            return list(self._items(tenant, wanted).values()) if wanted else [], known
-        items = self._items(tenant, [_SIGNING, *wanted])
-        item = items.pop(_SIGNING, None)
-        signing = self._signing(item) if item else self.signing(tenant, now)
-        if len(self._known_signing) >= _REMEMBERED:
-            self._known_signing.clear()
-        self._known_signing[tenant] = signing, now + _SIGNING_REMEMBERED
-        return list(items.values()), signing
 
     def _opened(self, item: Item, now: datetime) -> list[str]:
         """Return the value of a secret, followed by the values it replaced within 24 hours."""
