@@ -116,7 +116,7 @@ def test_the_recipe_of_a_report_can_be_repeated(terminals: Terminals) -> None:
 
 
 def test_the_recipe_of_a_reminder_registers_once_and_cancels(terminals: Terminals) -> None:
-    _, reminder, _ = blocks(section(README, "Recipes"), "sh")
+    _, reminder, *_ = blocks(section(README, "Recipes"), "sh")
     register, separator, cancel = reminder.partition("\ncurl -s -X DELETE")
     assert separator
     (first,) = terminals.run(register)
@@ -127,7 +127,7 @@ def test_the_recipe_of_a_reminder_registers_once_and_cancels(terminals: Terminal
 
 
 def test_the_recipe_of_a_retry_retries_each_failed_run_once(terminals: Terminals) -> None:
-    *_, retry = blocks(section(README, "Recipes"), "sh")
+    *_, retry, _ = blocks(section(README, "Recipes"), "sh")
     url = f"http://localhost:{free_port()}/closed"
     document = {"name": "Fails", "request": {"url": url}, "trigger": {"delay": 0}}
     job = terminals.laptop.post("/jobs", {**document, "retry": {"max_attempts": 1}}).json()
@@ -144,6 +144,15 @@ def test_the_recipe_of_a_retry_retries_each_failed_run_once(terminals: Terminals
     # The retry may have failed meanwhile, and is then retried itself.
     assert again["retried"] <= 1
     terminals.laptop.delete(f"/jobs/{job['id']}")
+
+
+def test_the_recipe_of_slack_makes_a_channel_that_hides_its_secret(terminals: Terminals) -> None:
+    *_, slack = blocks(section(README, "Recipes"), "sh")
+    *_, channel = terminals.run(slack)
+    assert (channel["name"], channel["format"]) == ("slack", "slack")
+    assert channel["url"] == "https://hooks.slack.com/services/{{secret:slack}}"
+    terminals.laptop.delete("/notices/slack")
+    terminals.laptop.delete("/secrets/slack")
 
 
 @pytest.mark.parametrize("body", [{"key": "value"}, "plain text", None])
