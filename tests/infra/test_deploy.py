@@ -137,6 +137,7 @@ def test_a_second_chalice_deploy_alone_leaves_what_the_finish_has_set_and_the_ap
         "deploy_rest_api",
     ],
 )
+@only_in_soak
 def test_a_first_deploy_that_was_killed_half_way_goes_on_from_what_is_there(
     account: Account, method: str
 ) -> None:
