@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 IS_SOAK = bool(os.environ.get("RESONA_SOAK"))
-EXAMPLES = 200 if IS_SOAK else 6
+EXAMPLES = 200 if IS_SOAK else 4
 # Its phase "coverage" sends every limit of every field by itself, two thousand calls.
 PHASES = "examples,coverage,fuzzing,stateful" if IS_SOAK else "examples,fuzzing,stateful"
 MINUTES = 60 if IS_SOAK else 10

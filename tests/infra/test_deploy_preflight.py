@@ -32,6 +32,7 @@ from tests.cloud import client_error
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
 from tests.infra.test_project import config
+from tests.soak import only_in_soak
 
 
 class Services:
@@ -171,20 +172,22 @@ KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
             {"AWS_REGION": REGION},
             "there are no valid AWS credentials: log in first, with `aws configure` for keys",
         ),
-        (
+        pytest.param(
             "deploy --stage dev --profile nobody",
             {},
             "there are no valid AWS credentials: log in first, with `aws configure` for keys",
+            marks=only_in_soak,
         ),
         (
             "deploy --stage staging",
             {},
             "there is no stage 'staging' to deploy: .chalice/config.json has dev, prod (stages",
         ),
-        (
+        pytest.param(
             "deploy --stage local",
             {},
             "there is no stage 'local' to deploy: .chalice/config.json has dev, prod (stages",
+            marks=only_in_soak,
         ),
         ("package --stage dev out", {}, "Resona has no package: "),
     ],
