@@ -34,7 +34,7 @@ run: $(VENV)/serves ## serve on this laptop, at PORT (8000)
 	@case "$$PORT" in ""|*[!0-9]*) echo "PORT must be a number from 1 to 65535, for example: make run PORT=8000" >&2; exit 1;; esac; \
 		exec $(BIN)/chalice local --stage local --no-autoreload --port "$$PORT"
 
-# Two parts side by side: what waits for a laptop's Resona leaves the processors idle half the time, and the rest takes what it leaves.
+# `make check` has the walls. Two parts side by side: what waits for a laptop's Resona leaves the processors idle half the time, and the rest takes what it leaves.
 test: $(VENV)/tests ## run the tests, offline after the installation
 	@$(PYTEST) --numprocesses 3 --dist loadgroup tests/acceptance > $(VENV)/acceptance.log 2>&1 & laptop=$$!; \
 	trap 'kill $$laptop 2> /dev/null' EXIT INT TERM; \

@@ -18,6 +18,7 @@ from chalicelib.domain.ids import least_job_id, new_job_id
 from chalicelib.domain.quota import Quotas
 from tests.bench.meter import MeteredCloud, Usage
 from tests.cloud import Cloud, DynamoDB, client_error
+from tests.soak import IS_SOAK
 
 NOW = datetime(2026, 11, 23, 10, 0, 20, tzinfo=UTC)
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
@@ -96,7 +97,7 @@ def test_after_deletes_as_many_are_accepted_again() -> None:
     assert len(jobs(cloud)) == 100
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(30 if IS_SOAK else 10))
 def test_there_are_never_more_jobs_than_the_quota_and_after_two_minutes_of_rest_never_fewer(
     seed: int,
 ) -> None:

@@ -17,6 +17,7 @@ from chalicelib.domain.trigger import OneTime
 from tests.domain.cron_oracle import MINUTE, ZONES, changes, place
 from tests.domain.days import runs_on
 from tests.domain.test_cron import random_parse
+from tests.soak import IS_SOAK
 
 # Their clocks do not change from 2026 to 2030.
 STILL = {"UTC", "Asia/Kolkata", "Asia/Kathmandu", "Asia/Tehran"}
@@ -218,7 +219,7 @@ def hour_of(zone: str, change: datetime) -> tuple[datetime, list[datetime], bool
 def test_a_change_is_noted_if_it_touches_a_time_between_the_first_and_the_last() -> None:
     dice, noted, silent = random.Random(3), 0, 0
     moving = [zone for zone in ZONES if zone not in STILL]
-    for number in range(1_500):
+    for number in range(1_500 if IS_SOAK else 500):
         zone = moving[number % len(moving)]
         change = dice.choice(changes(zone))
         cron = random_parse(dice, zone)
@@ -263,7 +264,7 @@ def test_a_change_is_noted_if_it_touches_a_time_between_the_first_and_the_last()
 
 def test_notes_and_times_agree_around_every_change() -> None:
     dice, noted = random.Random(3), 0
-    for number in range(400):
+    for number in range(400 if IS_SOAK else 200):
         zone = ZONES[number % len(ZONES)]
         cron = random_parse(dice, zone)
         change = dice.choice(changes(zone))
