@@ -141,6 +141,11 @@ class Call:
             raise Refusal(415, "send the body as application/json")
         return parse(_raw_body(self.request))
 
+    def refuse_body(self, instead: str) -> None:
+        """Raise Refusal if the call has a body, except for `{}`, which some clients always send."""
+        if _raw_body(self.request).strip() not in (b"", b"{}"):
+            raise Refusal(422, f"this call takes no body; {instead}")
+
     @property
     def scheduling(self) -> Scheduling:
         """Return the use cases. Raises SettingMissing."""

@@ -31,7 +31,8 @@ def _headline(told: Told) -> str:
     """Return a sentence about the job, without its name."""
     count = told.failing.count if told.failing else 0
     since = f" since {format_instant(told.failing.since)}" if told.failing else ""
-    row = f"{count} times in a row{since}" if count > 1 else f"at {format_instant(told.at)}"
+    first = told.failing.since if told.failing else told.at
+    row = f"{count} times in a row{since}" if count > 1 else f"at {format_instant(first)}"
     match told.event:
         case Event.JOB_RECOVERED:
             return f"works again; it failed {row}"

@@ -258,3 +258,12 @@ def test_a_forged_cursor_is_refused(api: Api, position: str) -> None:
 )
 def test_a_wrong_query_is_refused(api: Api, query: str) -> None:
     assert api.post(f"{PATH}?{query}").fields == [query.partition("=")[0]]
+
+
+def test_filters_in_a_body_are_refused_and_nothing_is_retried(api: Api) -> None:
+    fail(api)
+    before = planned(api)
+    answer = api.post(PATH, {"label": "team:billing"})
+    assert (answer.status, "in the query" in answer.json["detail"]) == (422, True)
+    assert planned(api) == before
+    assert api.post(PATH, {}).status == 200

@@ -309,6 +309,17 @@ def test_a_recovery_is_told_after_a_resume(env: Environment) -> None:
     assert [event for _, event in heard(env)] == ["run.failed", "job.paused", "job.recovered"]
 
 
+def test_a_chat_hears_when_what_works_again_has_failed(env: Environment) -> None:
+    put_channel(env, format=Format.SLACK)
+    answer(env, 404)
+    env.create(MINUTELY, retry=ONCE)
+    env.advance(minutes=2, seconds=30)
+    (message,) = (
+        text for sent in env.sent if "works again" in (text := str(sent.request.body or ""))
+    )
+    assert "*job* works again; it failed at 2026-11-23T10:01:00Z" in message
+
+
 def test_missed_occurrences_are_told_with_their_number(env: Environment) -> None:
     put_channel(env)
     env.create(MINUTELY)

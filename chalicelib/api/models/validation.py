@@ -139,6 +139,7 @@ def _field_error(wrong: ErrorDetails, model: type[BaseModel] | None) -> FieldErr
         "model_type": "must be an object",
         "string_too_short": f"must have at least {context.get('min_length')} character",
         "string_too_long": f"must have at most {context.get('max_length')} characters",
+        "too_short": f"must have at least {context.get('min_length')} entry",
         "too_long": f"must have at most {context.get('max_length')} entries",
         "greater_than_equal": f"must be at least {context.get('ge')}",
         "less_than_equal": f"must be at most {context.get('le')}",

@@ -37,7 +37,12 @@ def get_console_file(call: Call, build: str, name: str) -> Response:
 
 
 def shown(call: Call, file: File) -> Response:
-    """Answer with a file, or with 304 if the client has it."""
+    """Answer with a file, or with 304 if the client has it.
+
+    A page's addresses are relative, so a slash at the end of its own is led away from.
+    """
+    if call.request.context.get("path", "").endswith("/"):
+        return answer(303, None, {"Location": call.path})
     named = call.preconditions.none_match
     if named is not None and named.weakly_name(file.headers["ETag"]):
         return answer(304, None, file.headers)
