@@ -185,7 +185,7 @@ def contents(env: Environment) -> dict[str, Any]:
         {
             "now": env.now.isoformat(),
             "tables": {
-                name: [_as_text(item) for item in table.values()]
+                name: [as_sent(item) for item in table.values()]
                 for name, table in cloud.tables.items()
             },
             "messages": [
@@ -200,7 +200,7 @@ def contents(env: Environment) -> dict[str, Any]:
     )
 
 
-def _as_text(item: dict[str, Any]) -> dict[str, Any]:
+def as_sent(item: dict[str, Any]) -> dict[str, Any]:
     """Return an item with its bytes in base64, as DynamoDB sends them."""
     return {
         name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value

@@ -26,6 +26,7 @@ from chalicelib.domain.run import (
 from chalicelib.domain.state import LastRun
 from chalicelib.domain.trigger import Trigger
 from infra.local.journal import Journal
+from tests.aws.stored_data import as_sent
 from tests.bench.meter import MeteredEnvironment
 from tests.cloud import KEYS
 
@@ -106,7 +107,7 @@ def write(env: MeteredEnvironment, home: Path) -> None:
     journal = Journal(home / "local.sqlite")
     journal.write(
         [
-            ("item", "/".join([f"resona-local-{table}", *key]), item)
+            ("item", "/".join([f"resona-local-{table}", *key]), as_sent(item))
             for table, items in env.cloud.tables.items()
             if table in KEYS and table != "secrets"
             for key, item in items.items()
