@@ -130,3 +130,9 @@ def test_no_script_makes_markup_or_code_of_text() -> None:
 def test_its_files_are_made_once() -> None:
     assert page("docs.html") is page("docs.html")
     assert asset("app.js") is asset("app.js")
+
+
+@pytest.mark.parametrize("path", ["/console", "/docs"])
+def test_a_slash_at_the_end_of_a_page_s_address_is_led_away_from(api: Api, path: str) -> None:
+    answer = api.get(f"{path}/")
+    assert (answer.status, answer.headers["Location"]) == (303, path)

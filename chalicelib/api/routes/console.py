@@ -42,7 +42,7 @@ def shown(call: Call, file: File) -> Response:
     A page's addresses are relative, so a slash at the end of its own is led away from.
     """
     if call.request.context.get("path", "").endswith("/"):
-        return answer(303, None, {"Location": call.path})
+        return answer(303, None, {**file.headers, "Location": call.path})
     named = call.preconditions.none_match
     if named is not None and named.weakly_name(file.headers["ETag"]):
         return answer(304, None, file.headers)

@@ -71,9 +71,10 @@ def get_openapi(call: Call) -> Response:
     routes,
     "/docs",
     "GET",
-    answers={200: "Page", 304: None},
+    answers={200: "Page", 303: None, 304: None},
     takes=("If-None-Match",),
     gives=(
+        "Location",
         "Content-Security-Policy",
         "Referrer-Policy",
         "Cross-Origin-Opener-Policy",
