@@ -215,6 +215,7 @@ def fill(laptop: Laptop, target: Target) -> dict[str, str]:
         labels={"team": "billing"},
     )
     laptop.interrupt(everybody=True)
+    # Longer than the misfire grace: the run that comes due meanwhile is missed.
     time.sleep(OFF)
     laptop.start()
     for job in ONCE:

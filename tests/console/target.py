@@ -66,7 +66,7 @@ def called() -> Iterator[Target]:
                 self.wfile.write(text)
 
         # http.server looks for these names.
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _answer  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _answer  # noqa: N815  http.server's
 
         def log_message(self, format: str, *args: object) -> None:
             pass

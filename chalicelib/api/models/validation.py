@@ -113,7 +113,7 @@ def _known_at(model: type[BaseModel], path: Iterable[str]) -> Collection[str]:
         # In a path of pydantic's, every name but the last is that of a field with a model as type,
         # or a model and None.
         kind = model.model_fields[name].annotation
-        model = next(iter(get_args(kind)), kind)  # type: ignore[assignment]
+        model = next(iter(get_args(kind)), kind)  # type: ignore[assignment]  # see above
     return model.model_fields
 
 
