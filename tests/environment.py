@@ -20,6 +20,7 @@ from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome, Response
 from chalicelib.domain.secrets import Credentials
 from chalicelib.domain.trigger import Trigger
+from chalicelib.usecases.job_runs import runs_page
 from infra.local import eventbridge
 from tests.cloud import Cloud
 from tests.parts import Parts, compose
@@ -182,4 +183,4 @@ class Environment:
         return self.jobs.state(job_id)
 
     def run_list(self, job_id: str) -> Any:
-        return self.scheduling.runs_page("tenant", job_id, None, 100)[1]
+        return runs_page(self.scheduling, "tenant", job_id, None, 100)[1]

@@ -61,6 +61,7 @@ from chalicelib.domain.run import (
 from chalicelib.domain.state import DueMessage, LastRun, State, Status
 from chalicelib.domain.trigger import OneTime, Trigger
 from chalicelib.usecases import due_jobs
+from chalicelib.usecases.job_runs import read_run, run_now, runs_page
 from chalicelib.usecases.run_hours import run_hours
 from chalicelib.usecases.scheduling import Edit
 from infra.local.template import read_template
@@ -1461,12 +1462,12 @@ def tour(env: Environment) -> None:
     job_id = env.scheduling.register(
         env.scheduling.prepare(draft), remembered("idempotency#tour", env.now + DAY)
     ).definition.id
-    env.scheduling.run_now("tenant", job_id)
+    run_now(env.scheduling, "tenant", job_id)
     env.advance(minutes=3)
     env.scheduling.pause("tenant", "key:tour")
     assert env.scheduling.page("tenant", None, 1)[0]
-    (run,) = env.scheduling.runs_page("tenant", job_id, None, 1)[1]
-    assert env.scheduling.run("tenant", job_id, run_id(job_id, run.key))
+    (run,) = runs_page(env.scheduling, "tenant", job_id, None, 1)[1]
+    assert read_run(env.scheduling, "tenant", job_id, run_id(job_id, run.key))
     env.runs.ended_runs("tenant", ENDED, None, 1, in_turn)
     hour = now.replace(minute=0, second=0)
     assert run_hours(env.scheduling, "tenant", hour - DAY, env.now).is_complete
@@ -1526,10 +1527,10 @@ def act(env: Environment, chance: random.Random) -> None:
             ),
             lambda: scheduling.pause("tenant", reference),
             lambda: scheduling.resume("tenant", reference),
-            lambda: scheduling.run_now("tenant", reference, chance.choice([None, answer])),
+            lambda: run_now(scheduling, "tenant", reference, chance.choice([None, answer])),
             lambda: scheduling.delete("tenant", reference),
             lambda: scheduling.page("tenant", chance.choice([None, new_job_id(now)]), 3),
-            lambda: scheduling.runs_page("tenant", reference, None, 2),
+            lambda: runs_page(scheduling, "tenant", reference, None, 2),
             lambda: env.advance(seconds=20),
             lambda: env.advance(seconds=20),
         ]

@@ -17,6 +17,7 @@ from chalicelib.domain.ids import run_id
 from chalicelib.domain.run import Reason, RunStatus
 from chalicelib.domain.run_history import Run
 from chalicelib.usecases.checks import Check, any_state, refuse_notice
+from chalicelib.usecases.job_runs import resolve_run, run_of
 from chalicelib.usecases.scheduling import Scheduling
 from chalicelib.usecases.telling import Telling, log_notices, pairs
 
@@ -37,17 +38,17 @@ def retry(
     of the answer that shows the new run, to be written with it. Raises JobNotFound, RunNotFound,
     IsNotice, NothingToRetry, TooManyRuns, AlreadyAnswered, Unavailable, and the errors of `check`.
     """
-    job_id, key = scheduling.resolve_run(tenant, reference, identifier)
+    job_id, key = resolve_run(scheduling, tenant, reference, identifier)
     at = scheduling.clock()
     for tries in scheduling.tries():
         definition, state = scheduling.jobs.get(tenant, job_id)
         refuse_notice(definition)
-        run = scheduling.run_of(state, key, responses=False)
+        run = run_of(scheduling, state, key, responses=False)
         # On a later try our own write may have made the retry, and a precondition then fails.
         if not (tries and run.is_retried):
             check(state)
         if run.is_retried:
-            return job_id, scheduling.run_of(state, key.retried_by)
+            return job_id, run_of(scheduling, state, key.retried_by)
         if state.find(key) is not None or not run.may_be_retried:
             raise NothingToRetry(RunStatus.RUNNING if state.find(key) else run.status)
         queued = Run(key.retried_by, RunStatus.QUEUED, next_attempt_at=at, planned_at=at)
@@ -77,7 +78,7 @@ def cancel(
     A run that was cancelled before is left alone. Raises JobNotFound, RunNotFound, RunHasEnded,
     AttemptInFlight, Unavailable, and the errors of `check`.
     """
-    job_id, key = scheduling.resolve_run(tenant, reference, identifier)
+    job_id, key = resolve_run(scheduling, tenant, reference, identifier)
     for tries in scheduling.tries():
         definition, state = scheduling.jobs.get(tenant, job_id)
         refuse_notice(definition)
@@ -86,7 +87,7 @@ def cancel(
         if not (tries and waiting is None):
             check(state)
         if waiting is None:
-            run = scheduling.run_of(state, key)
+            run = run_of(scheduling, state, key)
             if run.reason is not Reason.CANCELLED:
                 raise RunHasEnded(run.status)
             return job_id, run
@@ -107,5 +108,5 @@ def cancel(
         log_notices(job_id, notices)
         for notice in notices:
             scheduling.arming.arm(notice.state, notice.arm)
-        return job_id, scheduling.run_of(step.state, key)
+        return job_id, run_of(scheduling, step.state, key)
     raise Unavailable("the job")

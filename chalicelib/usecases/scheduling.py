@@ -1,4 +1,4 @@
-"""The use cases of the API: create, change, pause, resume, run, delete and read jobs.
+"""The use cases of jobs: create, change, pause, resume, delete and read them.
 
 A schedule is created before the state is written, and the state has the schedule's token; messages
 are sent after the write. A failure in between is harmless: an orphaned schedule deletes itself at
@@ -23,21 +23,17 @@ from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules
 from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain import job_transitions
-from chalicelib.domain.errors import JobNotFound, KeyIsTaken, RunNotFound, Unavailable
+from chalicelib.domain.errors import JobNotFound, KeyIsTaken, Unavailable
 from chalicelib.domain.ids import (
     JOB_ID,
     JOB_KEY,
-    RunKey,
     key_in,
     new_job_id,
     new_token,
-    run_id,
-    run_key,
 )
 from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.request import RequestCheck
 from chalicelib.domain.run import Attempt
-from chalicelib.domain.run_history import Run, merged, of_state, unfinished
 from chalicelib.domain.state import State, Transition
 from chalicelib.runtime.backoff import tries
 from chalicelib.runtime.concurrency import RunAll, in_threads
@@ -76,7 +72,7 @@ _Decision = TypeVar("_Decision", Transition, Transition | None)
 
 
 class Scheduling:
-    """The use cases of the API. `check_request` raises for requests that must not be sent."""
+    """The use cases of jobs. `check_request` raises for requests that must not be sent."""
 
     def __init__(
         self,
@@ -304,41 +300,6 @@ class Scheduling:
                 return replace(job, state=step.state)
         raise Unavailable("the job")
 
-    def run_now(
-        self,
-        tenant: str,
-        reference: str,
-        idempotency: Idempotency | None = None,
-        check: Check = any_state,
-        key: RunKey | None = None,
-    ) -> tuple[str, Run]:
-        """Queue a manual run, and return the job's id and the run. `key` None makes a new key.
-
-        Raises JobNotFound, Refused, AlreadyAnswered, Unavailable, and the errors of `check`.
-        """
-        job_id = self.resolve(tenant, reference)
-        key = key or RunKey.for_manual(self.clock())
-        for attempt in self.tries():
-            definition, state = self.jobs.get(tenant, job_id)
-            refuse_notice(definition)
-            now = self.clock()
-            if attempt and (state.find(key) or self.runs.run(job_id, key, now, responses=False)):
-                # Written by our own call, whose response was lost; the state was changed since.
-                return self.run(tenant, job_id, run_id(job_id, key))
-            check(state)
-            step = job_transitions.run_now(state, key, now)
-            run = unfinished(next(run for run in step.state.runs if run.key == key), None)
-            try:
-                self.jobs.save(step.state, idempotency=idempotency, now=now)
-            except StateChanged as changed:
-                if changed.current is None:
-                    raise JobNotFound from changed
-                continue
-            log.info("run.queued", extra={"job_id": job_id, "run_id": run_id(job_id, key)})
-            self.arming.arm(step.state, step.arm)
-            return job_id, run
-        raise Unavailable("the job")
-
     def delete(self, tenant: str, reference: str, check: Check = any_state) -> None:
         """Delete a job. Its runs are no longer listed.
 
@@ -357,44 +318,3 @@ class Scheduling:
             unschedule(self._schedules, job_id, state.token)
             return
         raise Unavailable("the job")
-
-    def runs_page(
-        self, tenant: str, reference: str, before: RunKey | None, limit: int
-    ) -> tuple[str, list[Run]]:
-        """Return the job's id and up to `limit` of its runs, newest first, starting after `before`.
-
-        `before` None starts with the newest. Raises JobNotFound.
-        """
-        job_id = self.resolve(tenant, reference)
-        _, state = self.jobs.get(tenant, job_id)
-        on_record = [found.run for found in self.runs.page(job_id, before, limit, self.clock())]
-        return job_id, merged(state, on_record, before, limit)
-
-    def run(self, tenant: str, reference: str, run_id: str) -> tuple[str, Run]:
-        """Return the job's id and one of its runs. Raises JobNotFound, RunNotFound."""
-        job_id, key = self.resolve_run(tenant, reference, run_id)
-        _, state = self.jobs.get(tenant, job_id)
-        return job_id, self.run_of(state, key)
-
-    def resolve_run(self, tenant: str, reference: str, run_id: str) -> tuple[str, RunKey]:
-        """Return the job's id and the run's key for the references in a path.
-
-        Raises JobNotFound, also for a malformed id, and RunNotFound for a malformed run id.
-        """
-        job_id = self.resolve(tenant, reference)
-        try:
-            return job_id, run_key(job_id, run_id)
-        except ValueError as error:
-            self.jobs.get(tenant, job_id)
-            raise RunNotFound from error
-
-    def run_of(self, state: State, key: RunKey, *, responses: bool = True) -> Run:
-        """Return a run of a job whose state was just read. Raises RunNotFound.
-
-        Without `responses`, long responses are None.
-        """
-        found = self.runs.run(state.job_id, key, self.clock(), responses=responses)
-        run = of_state(state, key, found.run if found else None)
-        if run is None:
-            raise RunNotFound
-        return run

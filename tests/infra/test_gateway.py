@@ -20,6 +20,7 @@ from app import app
 from chalicelib.api.console.files import version
 from chalicelib.api.routing import backend
 from chalicelib.domain.ids import run_id
+from chalicelib.usecases.job_runs import run_now
 from infra.local.gateway import Handler, Server
 from tests.api.conftest import job
 from tests.environment import Environment
@@ -216,7 +217,7 @@ def test_head_is_answered_as_get_is_without_the_body(gateway: Gateway, path: str
     """On one kept-alive connection: a body sent all the same would be read as the next answer."""
     document = json.dumps(job(key="nightly", trigger={"cron": "0 3 * * *"})).encode()
     gateway.send(START + b"Content-Length: %d\r\n\r\n" % len(document) + document)
-    run = gateway.env.scheduling.run_now("local", "key:nightly")[1].key
+    run = run_now(gateway.env.scheduling, "local", "key:nightly")[1].key
     job_id = gateway.env.scheduling.resolve("local", "key:nightly")
     at = path.replace("{job_id}", f"key:{key}").replace("{run_id}", run_id(job_id, run))
     at = at.replace("{build}", version())

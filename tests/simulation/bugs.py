@@ -485,7 +485,7 @@ BUGS = (
         "a retry of what is retried",
         (
             MENDING,
-            "        if run.is_retried:\n            return job_id, scheduling.run_of(state, key.retried_by)\n",
+            "        if run.is_retried:\n            return job_id, run_of(scheduling, state, key.retried_by)\n",
             "",
         ),
     ),
@@ -493,8 +493,8 @@ BUGS = (
         "a retry that looks at the records before the state",
         (
             MENDING,
-            "        run = scheduling.run_of(state, key, responses=False)\n",
-            "        run = scheduling.run_of(state, key, responses=False)\n        _, state = scheduling.jobs.get(tenant, job_id)\n",
+            "        run = run_of(scheduling, state, key, responses=False)\n",
+            "        run = run_of(scheduling, state, key, responses=False)\n        _, state = scheduling.jobs.get(tenant, job_id)\n",
         ),
     ),
     bug(

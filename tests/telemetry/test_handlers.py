@@ -27,6 +27,7 @@ from chalicelib.handlers import authorizer, executor
 from chalicelib.handlers.authorizer import Unauthorized
 from chalicelib.runtime.concurrency import in_threads
 from chalicelib.telemetry.invocation import InvocationFailed
+from chalicelib.usecases.job_runs import run_now
 from infra.local.clock import wake_event
 from tests.api.conftest import Api, job
 from tests.cloud import client_error
@@ -137,7 +138,7 @@ def test_a_retry_is_counted_as_one_and_says_no_lateness(env: Environment, writte
 
 def test_a_manual_run_is_an_attempt_and_no_occurrence(env: Environment, written: Written) -> None:
     job_id = env.create(parse("0 9 * * *"))
-    env.scheduling.run_now("tenant", job_id)
+    run_now(env.scheduling, "tenant", job_id)
     deliver_all(env)
     sums = written.read().sums
     assert sums == {("Attempts", "dev", "success"): 1}

@@ -24,6 +24,7 @@ from chalicelib.domain.run import AttemptResult, Outcome, Reason, RunStatus
 from chalicelib.domain.state import DueMessage, Status
 from chalicelib.domain.trigger import OneTime, Trigger
 from chalicelib.runtime.backoff import TRIES
+from chalicelib.usecases.job_runs import run_now
 from chalicelib.usecases.scheduling import Edit
 from chalicelib.usecases.upsert import put
 from tests.cloud import client_error
@@ -202,7 +203,7 @@ def test_a_manual_run_outlives_a_pause_but_not_a_delete(env: Environment) -> Non
     answers = iter([status(500), ok(), status(500)])
     env.target = lambda sent: next(answers)
     job_id = env.create(at(hours=1))
-    _, queued = env.scheduling.run_now("tenant", job_id)
+    _, queued = run_now(env.scheduling, "tenant", job_id)
     assert queued.status is RunStatus.QUEUED
     env.advance(seconds=3)
     env.scheduling.pause("tenant", job_id)
@@ -210,7 +211,7 @@ def test_a_manual_run_outlives_a_pause_but_not_a_delete(env: Environment) -> Non
     assert [sent.headers["Resona-Attempt"] for sent in env.sent] == ["1", "2"]
     assert env.job(job_id).result.result.status_code == 200
     assert env.job(job_id).state.status is Status.PAUSED
-    env.scheduling.run_now("tenant", job_id)
+    run_now(env.scheduling, "tenant", job_id)
     env.advance(seconds=3)
     env.scheduling.delete("tenant", job_id)
     env.advance(minutes=5)
@@ -547,7 +548,7 @@ def test_a_new_trigger_replaces_the_schedule(env: Environment) -> None:
     "act",
     [
         lambda scheduling, job_id: scheduling.pause("tenant", job_id),
-        lambda scheduling, job_id: scheduling.run_now("tenant", job_id),
+        lambda scheduling, job_id: run_now(scheduling, "tenant", job_id),
         lambda scheduling, job_id: scheduling.delete("tenant", job_id),
         lambda scheduling, job_id: scheduling.change(
             "tenant", job_id, lambda job, now: Edit(replace(job.definition, name="Renamed"))
@@ -693,7 +694,7 @@ def test_a_run_whose_answer_was_lost_and_written_over_is_queued_once(env: Enviro
             )
 
     env.cloud.after = lose
-    _, queued = env.scheduling.run_now("tenant", job_id)
+    _, queued = run_now(env.scheduling, "tenant", job_id)
     assert [run.key for run in env.state(job_id).runs] == [queued.key]
     env.advance(minutes=1)
     assert len(env.sent) == 1
@@ -793,7 +794,7 @@ def test_a_resume_whose_answer_was_lost_and_written_over_keeps_its_schedule(
     def lose(operation: str, request: dict[str, object]) -> None:
         if operation == "PutItem" and not lost:
             lost.append(operation)
-            env.scheduling.run_now("tenant", job_id)
+            run_now(env.scheduling, "tenant", job_id)
             # The SDK has asked again, and meets the state that the run wrote.
             raise client_error(
                 "ConditionalCheckFailedException",

@@ -19,6 +19,7 @@ from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import AttemptResult, Response, RunStatus
 from chalicelib.domain.state import PauseReason, Status
 from chalicelib.domain.trigger import OneTime
+from chalicelib.usecases.job_runs import run_now
 from chalicelib.usecases.mending import cancel, retry
 from chalicelib.usecases.scheduling import Edit
 from tests.cloud import client_error
@@ -182,7 +183,7 @@ def test_a_notice_can_be_deleted_but_not_changed(env: Environment) -> None:
     scheduling = env.scheduling
     for change in (
         lambda: scheduling.pause("tenant", notice_id),
-        lambda: scheduling.run_now("tenant", notice_id),
+        lambda: run_now(scheduling, "tenant", notice_id),
         lambda: scheduling.change("tenant", notice_id, lambda job, now: Edit(job.definition)),
     ):
         with pytest.raises(IsNotice):
@@ -228,7 +229,7 @@ def test_a_job_is_paused_after_so_many_failures_in_a_row(env: Environment) -> No
     answer(env, 404, 404, 200, 404, 404, 404)
     job_id = env.create(MINUTELY, pause_after=3)
     env.advance(minutes=5)
-    env.scheduling.run_now("tenant", job_id)
+    run_now(env.scheduling, "tenant", job_id)
     assert env.job(job_id).state.status is Status.ACTIVE
     assert env.job(job_id).state.failing.count == 2
     assert len(env.cloud.schedules) == 1

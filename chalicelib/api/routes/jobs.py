@@ -24,6 +24,7 @@ from chalicelib.domain.run_history import Run
 from chalicelib.domain.state import State, Status
 from chalicelib.usecases.checks import Check
 from chalicelib.usecases.due_jobs import place
+from chalicelib.usecases.job_runs import run_now
 from chalicelib.usecases.scheduling import Edit, Job
 from chalicelib.usecases.upsert import put
 
@@ -310,7 +311,7 @@ def run_job(call: Call, job_id: str) -> Response:
         queued = Run(RunKey.for_manual(scheduling.clock()), RunStatus.QUEUED)
         shown = write(run_view(found, queued, with_responses=True))
         record = key.record(202, shown) if key else None
-        scheduling.run_now(call.tenant, found, record, check, queued.key)
+        run_now(scheduling, call.tenant, found, record, check, queued.key)
         return shown
 
     shown, replayed = once(key, run)

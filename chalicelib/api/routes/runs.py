@@ -26,6 +26,7 @@ from chalicelib.domain.instant import read_instant
 from chalicelib.domain.run import ENDED, RunStatus
 from chalicelib.domain.run_history import Run
 from chalicelib.usecases.ended_runs import Wanted, ended_runs
+from chalicelib.usecases.job_runs import read_run, runs_page
 from chalicelib.usecases.run_hours import run_hours
 
 routes = Blueprint(__name__)
@@ -62,7 +63,7 @@ def _read_page(call: Call, job_id: str, limit: int) -> tuple[str, list[Run], Run
     read = 0
     while True:
         # Read one run more than is shown: it tells whether there is a next page.
-        found, runs = call.scheduling.runs_page(call.tenant, job_id, before, size + 1)
+        found, runs = runs_page(call.scheduling, call.tenant, job_id, before, size + 1)
         for run in runs[:size]:
             if len(shown) == limit:
                 return found, shown, before
@@ -89,7 +90,7 @@ def _position(call: Call) -> RunKey | None:
 @route(routes, "/jobs/{job_id}/runs/{run_id}", "GET", answers={200: "Run"})
 def get_run(call: Call, job_id: str, run_id: str) -> Response:
     """Return a run with every attempt's response."""
-    found, run = call.scheduling.run(call.tenant, job_id, run_id)
+    found, run = read_run(call.scheduling, call.tenant, job_id, run_id)
     return answer(200, run_view(found, run, with_responses=True))
 
 
