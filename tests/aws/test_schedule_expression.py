@@ -16,7 +16,7 @@ from tests.domain.cron_oracle import ZONES, changes
 from tests.domain.random_crons import IS_SOAK
 from tests.domain.test_cron import random_parse
 
-CASES = 200_000 if IS_SOAK else 500
+CASES = 200_000 if IS_SOAK else 260
 AHEAD, SECOND, DAY = timedelta(minutes=2), timedelta(seconds=1), timedelta(days=1)
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from chalicelib.domain.hiding import Mask
 from chalicelib.outbound.answer import READ_AT_MOST
+from tests.soak import IS_SOAK
 
 KEEP = 16 * 1024
 
@@ -300,7 +301,7 @@ MANY_VALUES = {
 
 
 @pytest.mark.parametrize("values", MANY_VALUES)
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=10 if IS_SOAK else 1)
 @given(
     st.lists(
         st.tuples(st.sampled_from([*TEXTS, None]), st.integers(1, 1024)), min_size=1, max_size=6

@@ -23,7 +23,7 @@ from tests.domain.real_crons import REAL_CRONS
 from tests.domain.test_cron import walked
 from tests.soak import IS_SOAK
 
-COMPARED = 50 if IS_SOAK else 6
+COMPARED = 50 if IS_SOAK else 3
 # Forty leap years reach to 2187; AWS's years end in 2199.
 WOKEN = 40 if IS_SOAK else 6
 FAR = datetime(2400, 1, 1, tzinfo=UTC)

@@ -71,8 +71,8 @@ def test_the_programs_come_to_the_signature_that_was_received(
     request = {"url": f"{target}/signed?a='b'", "headers": {"X-Team": "billing"}, "body": body}
     job = registered(laptop, target, request=request, name="Signed")
     ended(laptop, job)
-    # Delivery is at least once.
-    sent = [each for each in target.received if each.path.startswith("/signed")]
+    # A second try of this test has the first one's request there, and the one that curl sent.
+    (sent,) = [each for each in target.received if each.headers["Resona-Job-Id"] == job["id"]]
     secret = laptop.get("/signing-secret")["secret"]
     commands = {"python": [sys.executable, "-c"], "curl": ["bash", "-c"]}
     if shutil.which("node"):
@@ -92,9 +92,8 @@ def test_the_programs_come_to_the_signature_that_was_received(
             check=True,
         )
         if language != "curl":
-            signatures = [each.headers["webhook-signature"].split() for each in sent]
-            assert any(done.stdout.strip() in each for each in signatures)
+            assert done.stdout.strip() in sent.headers["webhook-signature"].split()
     again = target.received[-1]
-    assert (again.path, again.body) == (sent[0].path, sent[0].body)
+    assert (again.path, again.body) == (sent.path, sent.body)
     assert again.headers["X-Team"] == "billing"
     Webhook(secret).verify(again.body, dict(again.headers), json_parse=False)
