@@ -46,9 +46,10 @@ OWNED_BY = {
     "typing_extensions": {"api"},
     "chalice": {"api", "handlers"},
     "certifi": {"outbound"},
-    # The rules stand on the standard library alone, but for the calendar: the field's library for
-    # crons is pure as well, and asks no clock that it is not given.
+    # The rules stand on the standard library alone, but for the calendar and JSON Pointers: the
+    # field's libraries for them are pure as well, and ask no clock that they are not given.
     "croniter": {"domain"},
+    "jsonpointer": {"domain"},
     "tzdata": {"domain"},
     "ulid": {"domain"},
 }

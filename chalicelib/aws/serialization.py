@@ -35,6 +35,7 @@ from chalicelib.domain.state import (
     Status,
     UnfinishedRun,
 )
+from chalicelib.domain.success import SuccessRule
 from chalicelib.domain.trigger import describe, restore
 
 # How a state stores the statuses of its recent runs: a letter each.
@@ -93,6 +94,10 @@ def dump_definition(definition: Definition) -> str:
                 definition.retry.initial_delay.total_seconds(),
                 definition.retry.max_delay.total_seconds(),
             ],
+            # Not in `retry`, of which 0.1.0 takes three numbers.
+            "delays": [delay.total_seconds() for delay in definition.retry.delays] or None,
+            "never_retry": list(definition.retry.never) or None,
+            "success": _dump_success(definition.success) if definition.success else None,
             "overlap": definition.overlap,
             "misfire_grace": definition.misfire_grace.total_seconds()
             if definition.misfire_grace is not None
@@ -110,6 +115,15 @@ def _callbacks(callbacks: Callbacks) -> list[str | None] | None:
     return [callbacks.succeeded, callbacks.failed] if callbacks != Callbacks() else None
 
 
+def _dump_success(rule: SuccessRule) -> dict[str, Any]:
+    return {"statuses": rule.statuses, "contains": rule.contains, "json": dict(rule.json)}
+
+
+def _load_success(raw: dict[str, Any]) -> SuccessRule:
+    statuses = tuple((first, last) for first, last in raw["statuses"])
+    return SuccessRule(statuses, raw["contains"], raw["json"])
+
+
 def load_definition(text: str) -> Definition:
     """Read a definition from JSON."""
     raw: Any = read(text)
@@ -125,8 +139,15 @@ def load_definition(text: str) -> Definition:
         request=Request(request["url"], request["method"], request["headers"], request.get("body")),
         timeout=timedelta(seconds=raw["timeout"]),
         retry=RetryPolicy(
-            max_attempts, timedelta(seconds=initial_delay), timedelta(seconds=max_delay)
+            max_attempts,
+            timedelta(seconds=initial_delay),
+            timedelta(seconds=max_delay),
+            tuple(timedelta(seconds=delay) for delay in raw.get("delays", ())),
+            tuple(
+                one if isinstance(one, int) else Outcome(one) for one in raw.get("never_retry", ())
+            ),
         ),
+        success=_load_success(raw["success"]) if "success" in raw else None,
         overlap=Overlap(raw["overlap"]),
         misfire_grace=timedelta(seconds=grace) if grace is not None else None,
         labels=raw.get("labels", {}),
@@ -234,12 +255,15 @@ def _load_unfinished_run(raw: dict[str, Any]) -> UnfinishedRun:
 def dump_attempt(record: Attempt) -> str:
     """Return an attempt as JSON, without job, run, number and owner: they are item attributes."""
     result, update, response = record.result, record.update, record.result.response
+    is_unexpected = result.outcome is Outcome.UNEXPECTED
     return _dump(
         {
             "started_at": _time(record.started_at),
             "run_started_at": _time(record.run_started_at),
             "duration_ms": round(result.duration.total_seconds() * 1000, 3),
-            "outcome": result.outcome,
+            # 0.1.0 does not know `unexpected`.
+            "outcome": Outcome.HTTP_ERROR if is_unexpected else result.outcome,
+            "unexpected": is_unexpected or None,
             "status_code": result.status_code,
             "response": _response(response) if response else None,
             "error": result.error,
@@ -278,7 +302,7 @@ def load_attempt(job_id: str, key: RunKey, number: int, owner: str, text: str) -
         started_at=_read_needed_time(raw["started_at"]),
         run_started_at=_read_needed_time(raw["run_started_at"]),
         result=AttemptResult(
-            outcome=Outcome(raw["outcome"]),
+            outcome=Outcome.UNEXPECTED if raw.get("unexpected") else Outcome(raw["outcome"]),
             duration=timedelta(milliseconds=raw["duration_ms"]),
             status_code=raw.get("status_code"),
             response=Response(*response) if response else None,

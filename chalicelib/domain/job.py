@@ -11,6 +11,7 @@ from chalicelib.domain.exact_json import SORTED, write
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import RunStatus
+from chalicelib.domain.success import SuccessRule
 from chalicelib.domain.trigger import Trigger
 
 
@@ -55,6 +56,7 @@ class Definition:
     definition has the same edition. With `misfire_grace` None, a one-time job is sent however late
     it is, a cron job until its next occurrence is due. `key` is the client's own name for the job,
     None if it gave none. After `pause_after` failed runs in a row the job is paused; None is never.
+    With `success` None, any status of 200 to 299 is a success.
     """
 
     id: str
@@ -74,6 +76,7 @@ class Definition:
     callbacks: Callbacks = Callbacks()
     pause_after: int | None = None
     kind: Kind = Kind.JOB
+    success: SuccessRule | None = None
 
     @property
     def meaning(self) -> tuple[object, ...]:
@@ -83,9 +86,12 @@ class Definition:
         when.
         """
         request = self.request
-        # Compare the body as JSON text: Python takes False for 0, and 1.0 for 1.
+        # Compare JSON values as text: Python takes False for 0, and 1.0 for 1.
         sent = (request.url, request.method, dict(request.headers), write(request.body, SORTED))
-        return (self.trigger, sent, self.timeout, self.retry, self.overlap, self.misfire_grace)
+        rule = self.success
+        success = rule and (rule.statuses, rule.contains, write(dict(rule.json), SORTED))
+        policies = (self.retry, self.overlap, self.misfire_grace, success)
+        return (self.trigger, sent, self.timeout, policies)
 
     def says_the_same_as(self, other: Definition) -> bool:
         """Return whether another definition has the same contents, apart from ids and times."""

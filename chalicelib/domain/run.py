@@ -14,6 +14,7 @@ class Outcome(StrEnum):
 
     SUCCESS = "success"
     HTTP_ERROR = "http_error"
+    UNEXPECTED = "unexpected"
     TIMEOUT = "timeout"
     CONNECTION_FAILED = "connection_failed"
     DNS_FAILED = "dns_failed"
@@ -44,7 +45,8 @@ class AttemptResult:
 
     `status_code` and `response` are None if no answer was parsed. `error` is a sentence that Resona
     wrote, None on success. `retry_after` is the header as received, None if absent; `domain.retry`
-    interprets it.
+    interprets it. `forbids_retry` says whether the target sent `Resona-Retry: no`; it is not
+    stored.
     """
 
     outcome: Outcome
@@ -53,6 +55,7 @@ class AttemptResult:
     response: Response | None = None
     error: str | None = None
     retry_after: str | None = None
+    forbids_retry: bool = False
 
 
 class RunStatus(StrEnum):

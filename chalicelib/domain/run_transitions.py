@@ -218,7 +218,7 @@ def finish(
         return end(update)
     if result.outcome is Outcome.SUCCESS:
         return end(RunUpdate(RunStatus.SUCCEEDED))
-    if not is_retried(result.outcome, result.status_code):
+    if not is_retried(retry, result):
         return end(RunUpdate(RunStatus.FAILED))
     # Do not apply the retry policy of a later definition: that definition superseded this run.
     if definition.generation <= run.generation and run.attempt >= retry.max_attempts:

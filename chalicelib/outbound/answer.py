@@ -40,10 +40,11 @@ _TO_SPACE = bytes.maketrans(b"\0\r", b"  ")
 class Answer:
     """An HTTP answer.
 
-    `headers` has up to `HOLD_AT_MOST` bytes of headers, and the first `Retry-After` even beyond
-    that. `has_all_headers` is False if others were dropped. `body` has at most `READ_AT_MOST`
-    bytes, without chunk framing. `is_whole` is False if the body was longer, or may have been: only
-    the close of the connection marked its end, and TLS ended without close_notify.
+    `headers` has up to `HOLD_AT_MOST` bytes of headers, and the first `Retry-After` and
+    `Resona-Retry` even beyond that. `has_all_headers` is False if others were dropped. `body` has
+    at most `READ_AT_MOST` bytes, without chunk framing. `is_whole` is False if the body was longer,
+    or may have been: only the close of the connection marked its end, and TLS ended without
+    close_notify.
     """
 
     status: int
@@ -143,8 +144,8 @@ class Head:
         if lower in NOT_HELD:
             return
         self._size += len(name) + len(value) + len(": \r\n")
-        # Retry-After decides when a run is retried, so keep it beyond the limit.
-        is_needed = lower == "retry-after" and lower not in self.headers
+        # These decide whether and when a run is retried, so keep them beyond the limit.
+        is_needed = lower in ("retry-after", "resona-retry") and lower not in self.headers
         if self._size <= HOLD_AT_MOST or is_needed:
             self.headers.add(name.decode("ascii"), value.decode("latin-1"))
         else:

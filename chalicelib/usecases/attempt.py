@@ -25,6 +25,7 @@ from chalicelib.domain.secrets import (
     resolved,
 )
 from chalicelib.domain.state import UnfinishedRun
+from chalicelib.domain.success import judged
 
 log = logging.getLogger("resona")
 
@@ -148,9 +149,10 @@ class AttemptSender:
             prepared.signing.in_force(started_at),
             (*prepared.values.values(), *prepared.replaced),
         )
-        result = self.send(
+        sent = self.send(
             request, run_headers=headers, timeout=definition.timeout, credentials=credentials
         )
+        result = judged(sent, definition.success)
         late = started_at - run.asked_at
         fields = {
             **run_fields(definition.id, run),

@@ -155,6 +155,11 @@ def leave() -> dict[str, Any]:
                 simple("/failed", {"cron": "*/10 * * * *"}, pause_after=3, labels={"a": "b"}),
             )
         )
+        rules = {
+            "success": {"status": ["200-204"], "body_contains": "ok", "json": {"/state": "done"}},
+            "retry": {"delays": [60, 600], "never": ["unexpected", 503]},
+        }
+        done(api.post("/jobs", simple("/done", {"delay": 75}, **rules)))
         done(api.post("/jobs", simple("/missed", {"delay": 5}, misfire_grace=1)))
         lost = next(
             name

@@ -16,7 +16,7 @@ from chalicelib.domain.retry import (
     next_attempt_at,
     parse_retry_after,
 )
-from chalicelib.domain.run import Outcome
+from chalicelib.domain.run import AttemptResult, Outcome
 
 NOW = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
@@ -48,22 +48,51 @@ def pause(
     return next_attempt_at(policy, attempt, NOW, retry_after, jitter) - NOW
 
 
+def is_tried_again(
+    outcome: Outcome,
+    status: int | None = None,
+    never: tuple[Outcome | int, ...] = (),
+    *,
+    forbids_retry: bool = False,
+) -> bool:
+    result = AttemptResult(outcome, SECOND, status, forbids_retry=forbids_retry)
+    return is_retried(RetryPolicy(never=never), result)
+
+
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 507, 599])
 def test_a_status_that_may_pass_is_tried_again(status: int) -> None:
-    assert is_retried(Outcome.HTTP_ERROR, status)
+    assert is_tried_again(Outcome.HTTP_ERROR, status)
 
 
 @pytest.mark.parametrize(
     "status", [300, 301, 304, 400, 401, 403, 404, 405, 409, 410, 418, 422, 428, 451, 499, 600, 999]
 )
 def test_a_status_that_stays_is_not(status: int) -> None:
-    assert not is_retried(Outcome.HTTP_ERROR, status)
+    assert not is_tried_again(Outcome.HTTP_ERROR, status)
 
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_an_outcome_is_tried_again_unless_it_is_final(outcome: Outcome) -> None:
     final = {Outcome.SUCCESS, Outcome.BLOCKED, Outcome.TLS_FAILED, Outcome.HTTP_ERROR}
-    assert is_retried(outcome, None) is (outcome not in final)
+    assert is_tried_again(outcome) is (outcome not in final)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (Outcome.TIMEOUT, None),
+        (Outcome.HTTP_ERROR, 503),
+        (Outcome.UNEXPECTED, 200),
+        (Outcome.UNEXPECTED, 404),
+    ],
+)
+def test_what_a_policy_or_a_target_rules_out_is_not_tried_again(
+    outcome: Outcome, status: int | None
+) -> None:
+    assert is_tried_again(outcome, status, (Outcome.DNS_FAILED, 500))
+    assert not is_tried_again(outcome, status, (Outcome.DNS_FAILED, outcome))
+    assert is_tried_again(outcome, status, (status,) if status else ()) is (status is None)
+    assert not is_tried_again(outcome, status, forbids_retry=True)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +153,18 @@ def test_whatever_a_target_sends_the_policy_bounds_it(
     policy: RetryPolicy, attempt: int, value: str | None, jitter: float
 ) -> None:
     assert timedelta(0) <= pause(policy, attempt, value, jitter) <= policy.max_delay
+
+
+def test_delays_that_are_given_come_one_by_one_and_the_last_again() -> None:
+    policy = RetryPolicy(20, delays=(5 * SECOND, HOUR, 60 * SECOND))
+    expected = [5 * SECOND, HOUR, 60 * SECOND, 60 * SECOND, 60 * SECOND]
+    assert [pause(policy, attempt) for attempt in range(1, 6)] == expected
+    assert pause(policy, 1, jitter=0.1) == 5.5 * SECOND
+    assert pause(policy, 1, "30") == 30 * SECOND
+    # A target may ask for an hour at most, and never shortens a delay.
+    assert pause(policy, 1, "86400") == HOUR
+    assert pause(policy, 2, "10") == HOUR
+    assert pause(RetryPolicy(2, delays=(DAY,)), 1, "10") == DAY
 
 
 def test_delays_double_up_to_the_longest() -> None:

@@ -753,13 +753,18 @@ class Observer:
             self.hold(outcome is Outcome.SUCCESS, "success is what was answered", run.key)
             return
         self.hold(outcome is not Outcome.SUCCESS, "what succeeded has not failed", run.key)
-        if not is_retried(outcome, record.result.status_code):
-            return
         if update.reason is Reason.SUPERSEDED:
             self.hold(old.supersedes(run), "what is superseded was changed", run.key)
             return
-        most = job_history.defined(run.generation).retry.max_attempts
-        self.hold(run.attempt >= most, "retries are not given up early", run.key, run.attempt)
+        policy = job_history.defined(run.generation).retry
+        if not is_retried(policy, record.result):
+            return
+        self.hold(
+            run.attempt >= policy.max_attempts,
+            "retries are not given up early",
+            run.key,
+            run.attempt,
+        )
 
     def sends(self, job_id: str, key: RunKey, attempt: int, marker: str, until: float) -> Sent:
         """Take in that a request goes out now."""

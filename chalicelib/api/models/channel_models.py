@@ -10,9 +10,10 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 from typing_extensions import TypedDict
 
-from chalicelib.api.models.job_requests import URL, Seconds, Strict, wrong_request
+from chalicelib.api.models.job_requests import URL, wrong_request
+from chalicelib.api.models.policy_requests import Seconds
 from chalicelib.api.models.response_models import Due, EndStatus, JobId, Measured, described
-from chalicelib.api.models.validation import Errors, require_object
+from chalicelib.api.models.validation import Errors, Strict, require_object
 from chalicelib.aws.channel_store import Delivery
 from chalicelib.domain import channels
 from chalicelib.domain.channels import CHANNEL_NAME, Format

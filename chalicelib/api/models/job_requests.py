@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -16,27 +15,24 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
+from chalicelib.api.models.policy_requests import (
+    RetryIn,
+    Seconds,
+    SuccessIn,
+    retry_policy,
+    success_rule,
+)
 from chalicelib.api.models.response_models import job_view
 from chalicelib.api.models.trigger_requests import is_delay, is_same_trigger, read_trigger
-from chalicelib.api.models.validation import Errors, require_object
+from chalicelib.api.models.validation import Errors, Strict, require_object, whole
 from chalicelib.domain.errors import FieldError, InvalidInput
-from chalicelib.domain.exact_json import plain
 from chalicelib.domain.ids import JOB_KEY
 from chalicelib.domain.job import Callbacks, Definition, Overlap
 from chalicelib.domain.request import METHODS, Request, RequestCheck, normalised
-from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.secrets import wrong_placeholders
 from chalicelib.domain.trigger import Trigger
 from chalicelib.usecases.scheduling import Edit, Job
 
-
-def _whole(value: object) -> object:
-    # In JSON, 30, 30.0 and 3e1 are the same number.
-    number = plain(value)
-    return int(number) if isinstance(number, float) and number.is_integer() else number
-
-
-Seconds = Annotated[int, BeforeValidator(_whole)]
 Label = Annotated[
     str,
     StringConstraints(min_length=1, max_length=63),
@@ -67,10 +63,6 @@ _HEADERS: JsonDict = {
         "pattern": "^([!-~]([ -~]*[!-~])?)?$",
     },
 }
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
 
 
 class RequestIn(Strict):
@@ -104,16 +96,6 @@ class RequestIn(Strict):
     )
 
 
-class RetryIn(Strict):
-    """How a failed run is retried."""
-
-    max_attempts: Seconds = Field(3, ge=1, le=20, description="Counts the first; 1 is no retry.")
-    initial_delay: Seconds = Field(10, ge=1, le=3600, description="Seconds to the second attempt.")
-    max_delay: Seconds = Field(
-        3600, ge=1, le=86_400, description="Seconds; delays double up to it."
-    )
-
-
 class CallbackIn(Strict):
     """Where a run is posted to when it has ended."""
 
@@ -134,10 +116,13 @@ class _Policies(Strict):
         30, ge=1, le=600, description="Seconds for one attempt, the whole HTTP exchange."
     )
     retry: RetryIn = Field(default_factory=RetryIn)
+    success: SuccessIn | None = Field(
+        None, description="What counts as success; null is any status of 200 to 299."
+    )
     overlap: Literal["allow", "skip"] = Field(
         "allow", description="What to do when it comes due while its previous run is unfinished."
     )
-    misfire_grace: Annotated[int, Field(ge=1, le=86_400), BeforeValidator(_whole)] | None = Field(
+    misfire_grace: Annotated[int, Field(ge=1, le=86_400), BeforeValidator(whole)] | None = Field(
         None,
         description="Seconds a run may be late and still be sent. null: one-time jobs are always "
         "sent, cron jobs until the next occurrence is due.",
@@ -151,7 +136,7 @@ class _Policies(Strict):
     callbacks: CallbacksIn | None = Field(
         None, description="The URLs to which runs of the job are posted when they end so."
     )
-    pause_after: Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole)] | None = Field(
+    pause_after: Annotated[int, Field(ge=1, le=100), BeforeValidator(whole)] | None = Field(
         None, description="Pause the job after this many failed scheduled runs in a row."
     )
 
@@ -187,7 +172,7 @@ def read_job(
         if document.get("key", key) != key:
             errors.add("key", "must be the key in the path, or left out")
         document = {**document, "key": key}
-    sent = _validated(errors, JobIn, document)
+    sent = errors.validate(JobIn, document)
     trigger = (
         errors.collect(lambda: read_trigger(document["trigger"], now))
         if "trigger" in document
@@ -196,6 +181,7 @@ def read_job(
     request = _read_request(errors, document, check_request)
     _check_labels(errors, sent, {})
     _check_callbacks(errors, sent, check_request)
+    policies = _policies(errors, sent) if sent else {}
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  raise_if_any() has not raised
     return Definition(
@@ -206,21 +192,21 @@ def read_job(
         trigger=trigger,
         request=request,
         key=sent.key,
-        **_policies(sent),
+        **policies,
     )
 
 
-def _policies(sent: JobIn | JobUpdateIn) -> dict[str, Any]:
-    """Return the fields of a definition that each come from one field of the body."""
-    retry, grace = sent.retry, sent.misfire_grace
+def _policies(errors: Errors, sent: JobIn | JobUpdateIn) -> dict[str, Any]:
+    """Return the fields of a definition that each come from one field of the body.
+
+    Collects what is wrong with them.
+    """
+    grace = sent.misfire_grace
     return {
         "name": sent.name,
         "timeout": timedelta(seconds=sent.timeout),
-        "retry": RetryPolicy(
-            retry.max_attempts,
-            timedelta(seconds=retry.initial_delay),
-            timedelta(seconds=retry.max_delay),
-        ),
+        "retry": retry_policy(errors, sent.retry),
+        "success": success_rule(errors, sent.success),
         "overlap": Overlap(sent.overlap),
         "misfire_grace": None if grace is None else timedelta(seconds=grace),
         "labels": sent.labels,
@@ -233,15 +219,6 @@ def _callbacks(sent: CallbacksIn) -> Callbacks:
     return Callbacks(
         sent.succeeded.url if sent.succeeded else None, sent.failed.url if sent.failed else None
     )
-
-
-def _validated(
-    errors: Errors, model: type[JobIn | JobUpdateIn], document: Mapping[str, Any]
-) -> JobIn | JobUpdateIn | None:
-    sent = errors.validate(model, document)
-    if sent and sent.retry.max_delay < sent.retry.initial_delay:
-        errors.add("retry.max_delay", "must not be less than initial_delay")
-    return sent
 
 
 def _check_labels(errors: Errors, sent: JobIn | JobUpdateIn | None, old: Mapping[str, str]) -> None:
@@ -278,7 +255,8 @@ def read_edit(
     errors = Errors()
     document = require_object(body)
     errors.forbid_read_only(document, job_view(job, with_recent=True))
-    sent = _validated(errors, JobIn if replaces else JobUpdateIn, document)
+    model: type[JobIn | JobUpdateIn] = JobIn if replaces else JobUpdateIn
+    sent = errors.validate(model, document)
     given = JobIn.model_fields.keys() if replaces else document.keys()
     old = job.definition
     trigger: Trigger | None = old.trigger
@@ -289,10 +267,11 @@ def read_edit(
         errors.add("key", "it cannot be changed")
     _check_labels(errors, sent, old.labels)
     _check_callbacks(errors, sent, check_request)
+    policies = _policies(errors, sent) if sent else {}
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  raise_if_any() has not raised
-    policies = {name: value for name, value in _policies(sent).items() if name in given}
-    new = replace(old, trigger=trigger, request=request, **policies)
+    changed = {name: value for name, value in policies.items() if name in given}
+    new = replace(old, trigger=trigger, request=request, **changed)
     return Edit(new, anew=is_delay(document.get("trigger")))
 
 

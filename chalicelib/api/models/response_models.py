@@ -6,12 +6,18 @@ TypedDicts because pydantic models would cost each cold start about 10 ms.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated, Any, Literal, NotRequired, cast
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from chalicelib.api.models.policy_models import (
+    Retry,
+    Success,
+    retry_view,
+    seconds,
+    success_view,
+)
 from chalicelib.domain import job as domain_job
 from chalicelib.domain import run_history
 from chalicelib.domain import state as domain_state
@@ -100,18 +106,6 @@ class Request(TypedDict):
     """The headers by name, as they were registered."""
     body: Any
     """A string is sent as it is, other values as JSON, null sends no body."""
-
-
-@described
-class Retry(TypedDict):
-    """How a failed run is retried. Delays are in seconds and double up to the largest."""
-
-    max_attempts: int
-    """The most attempts of a run, counting the first."""
-    initial_delay: int
-    """Seconds from the first attempt to the second."""
-    max_delay: int
-    """The longest delay, in seconds."""
 
 
 @described
@@ -225,13 +219,15 @@ class Job(TypedDict):
     """Labels by name, for filtering."""
     key: str | None
     """Your own name for the job; null if it has none."""
-    # These three are absent in an answer that an earlier release gave to an Idempotency-Key.
+    # These four are absent in an answer that an earlier release gave to an Idempotency-Key.
     callbacks: NotRequired[Callbacks | None]
     """Where runs are posted when they end; null for nowhere."""
     pause_after: NotRequired[int | None]
     """Failed scheduled runs in a row after which the job is paused; null for never."""
     pause: NotRequired[Pause | None]
     """null unless Resona paused the job by itself."""
+    success: NotRequired[Success | None]
+    """What counts as success; null is any status of 200 to 299."""
     result: Result | None
     """The latest run that was sent and has finished; null before there is one."""
     recent_runs: NotRequired[list[Ended]]
@@ -244,7 +240,7 @@ Jobs = Annotated[list[Job], Field(description="Jobs, newest first.")]
 def job_view(job: scheduling.Job, *, with_recent: bool = False) -> Job:
     """Return the job object; only `with_recent` has it the job's recent runs."""
     definition, state = job.definition, job.state
-    request, retry, grace = definition.request, definition.retry, definition.misfire_grace
+    request, grace = definition.request, definition.misfire_grace
     view = Job(
         id=definition.id,
         name=definition.name,
@@ -259,19 +255,16 @@ def job_view(job: scheduling.Job, *, with_recent: bool = False) -> Job:
             headers=dict(request.headers),
             body=request.body,
         ),
-        timeout=_seconds(definition.timeout),
-        retry=Retry(
-            max_attempts=retry.max_attempts,
-            initial_delay=_seconds(retry.initial_delay),
-            max_delay=_seconds(retry.max_delay),
-        ),
+        timeout=seconds(definition.timeout),
+        retry=retry_view(definition.retry),
         overlap=definition.overlap,
-        misfire_grace=None if grace is None else _seconds(grace),
+        misfire_grace=None if grace is None else seconds(grace),
         labels=dict(definition.labels),
         key=definition.key,
         callbacks=_callbacks_view(definition.callbacks),
         pause_after=definition.pause_after,
         pause=_pause_view(state.pause),
+        success=success_view(definition.success) if definition.success else None,
         result=_result_view(job),
     )
     if with_recent:
@@ -369,7 +362,3 @@ Runs = Annotated[list[Run], Field(description="Runs, without the responses of th
 def run_view(job_id: str, run: run_history.Run, *, with_responses: bool) -> Run:
     """Return the run object; in lists its attempts come without their responses."""
     return cast("Run", run_document(job_id, run, with_responses=with_responses))
-
-
-def _seconds(duration: timedelta) -> int:
-    return round(duration.total_seconds())

@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from chalicelib.api.problems import MOST_ERRORS
 from chalicelib.domain.errors import FieldError, InvalidInput
-from chalicelib.domain.exact_json import is_same
+from chalicelib.domain.exact_json import is_same, plain
 
 READ_ONLY = (
     "id",
@@ -28,6 +28,21 @@ _LONGEST_MISSPELT = 40
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Value = TypeVar("_Value")
+
+
+class Strict(BaseModel):
+    """A part of a request body: it converts nothing, and knows no other fields than its own."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+def whole(value: object) -> object:
+    """Return a whole number in any form as an int, every other value as it is.
+
+    In JSON, 30, 30.0 and 3e1 are the same number.
+    """
+    number = plain(value)
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 class Errors:
@@ -114,7 +129,7 @@ def _known_at(model: type[BaseModel], path: Iterable[str]) -> Collection[str]:
         # or a model and None.
         kind = model.model_fields[name].annotation
         model = next(iter(get_args(kind)), kind)  # type: ignore[assignment]  # see above
-    return model.model_fields
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _field_error(wrong: ErrorDetails, model: type[BaseModel] | None) -> FieldError:

@@ -35,6 +35,7 @@ _JOB = {
     "callbacks": None,
     "pause_after": None,
     "pause": None,
+    "success": None,
     "result": None,
 }
 _ATTEMPT = {
