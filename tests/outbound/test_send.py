@@ -328,6 +328,16 @@ def test_headers_are_kept_in_lower_case_without_secrets_of_the_connection() -> N
     assert result.response.headers == {"x-one": "1, 2", "content-length": "0"}
 
 
+@pytest.mark.parametrize(
+    ("header", "forbids"),
+    [("Resona-Retry: No \r\n", True), ("Resona-Retry: yes\r\n", False), ("", False)],
+)
+def test_a_target_may_forbid_a_retry(header: str, forbids: bool) -> None:
+    answer = f"HTTP/1.1 503 Down\r\n{header}Content-Length: 0\r\n\r\n"
+    with serving([{"send": answer}]) as server:
+        assert call(server.port).forbids_retry is forbids
+
+
 def test_to_hide_secrets_takes_no_longer_than_the_answer_whatever_both_are() -> None:
     """Searched for together, at every place, these took minutes; and nothing else of the process
     ran meanwhile.
