@@ -20,6 +20,8 @@ _FUNCTION_ARN = re.compile(
     r"arn:(?P<partition>[a-z-]+):lambda:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):function:",
     re.ASCII,
 )
+# https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html: only FIFO topics have a dot.
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}", re.ASCII)
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -65,6 +67,8 @@ class Settings:
     """`RESONA_REQUIRE_HTTPS`, `true` or `false`: refuse `http:` URLs when a job is written and when
     its request is sent.
     """
+    notice_topics: frozenset[str] = frozenset()
+    """`RESONA_NOTICE_TOPICS`, separated by commas: ARNs of SNS topics that channels may name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, function_arn: str = "
             environ, "RESONA_SECRETS_QUOTA", default=1_000, least=0, most=100_000
         ),
         require_https=_flag(environ, "RESONA_REQUIRE_HTTPS"),
+        notice_topics=read_topics(environ),
     )
 
 
@@ -176,9 +181,7 @@ def read_origins(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
 
     Raises SettingMissing for an invalid origin.
     """
-    origins = [
-        text.strip() for text in environ.get("RESONA_CORS_ORIGINS", "").split(",") if text.strip()
-    ]
+    origins = _listed(environ, "RESONA_CORS_ORIGINS")
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
             raise SettingMissing(
@@ -186,6 +189,23 @@ def read_origins(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
                 f"https://app.example.com, not {origin!r}"
             )
     return frozenset(origins)
+
+
+def read_topics(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
+    """Read RESONA_NOTICE_TOPICS, the SNS topics that channels may name; none unless set.
+
+    Raises SettingMissing for what is not the ARN of a topic, and for a FIFO topic: SNS sends no
+    e-mail from one.
+    """
+    topics = _listed(environ, "RESONA_NOTICE_TOPICS")
+    for topic in topics:
+        if not _TOPIC.fullmatch(topic):
+            raise SettingMissing(
+                "the environment variable RESONA_NOTICE_TOPICS must hold ARNs of standard SNS "
+                "topics, such as arn:aws:sns:eu-central-1:123456789012:resona-notices, separated "
+                f"by commas, not {topic!r}"
+            )
+    return frozenset(topics)
 
 
 def read_log_level(environ: Mapping[str, str] = os.environ) -> int:
@@ -200,6 +220,11 @@ def read_log_level(environ: Mapping[str, str] = os.environ) -> int:
             f"{name!r}"
         )
     return logging.getLevelNamesMapping()[name]
+
+
+def _listed(environ: Mapping[str, str], name: str) -> list[str]:
+    """Return the parts of a variable between commas, without spaces around them."""
+    return [text.strip() for text in environ.get(name, "").split(",") if text.strip()]
 
 
 def _flag(environ: Mapping[str, str], name: str) -> bool:

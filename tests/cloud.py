@@ -22,6 +22,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from tests import permissions
+from tests.permissions import TOPIC
 
 Item = dict[str, Any]
 Key = tuple[str, ...]
@@ -87,6 +88,7 @@ class Cloud:
     tables: defaultdict[str, Table] = field(default_factory=lambda: defaultdict(Table))
     messages: dict[str, Message] = field(default_factory=dict)
     schedules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    published: list[dict[str, Any]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     before: Callable[[str, dict[str, Any]], None] = lambda operation, request: None
     after: Callable[[str, dict[str, Any]], None] = lambda operation, request: None
@@ -511,6 +513,28 @@ class SQS:
             return {"Successful": [{"Id": entry["Id"]} for entry in taken], "Failed": failed}
 
         return self._cloud.asked("SendMessageBatch", request, effect)
+
+
+class SNS:
+    """One topic, `TOPIC`."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    def publish(self, **request: Any) -> dict[str, Any]:
+        def effect() -> dict[str, Any]:
+            subject, message = request["Subject"], request["Message"]
+            if request["TopicArn"] != TOPIC:
+                raise client_error("NotFound", "Publish", 404)
+            # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+            fits = subject.isascii() and subject.isprintable() and 0 < len(subject) < 100
+            size = len(message.encode())
+            require(fits and 0 < size <= 256 * 1024, "Publish", "InvalidParameter")
+            self._cloud.published.append(request)
+            identifier = f"00000000-0000-0000-0000-{len(self._cloud.published):012}"
+            return {"MessageId": identifier, "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+        return self._cloud.asked("Publish", request, effect)
 
 
 class Scheduler:

@@ -16,6 +16,7 @@ from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.aws.secret_store import SecretStore
+from chalicelib.aws.topics import Topics
 from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import check
 from chalicelib.runtime.concurrency import RunAll
@@ -24,7 +25,8 @@ from chalicelib.usecases.attempt import AttemptSender, Send
 from chalicelib.usecases.firing import Firing
 from chalicelib.usecases.scheduling import Scheduling
 from chalicelib.usecases.telling import Telling
-from tests.cloud import KMS, SQS, Cloud, DynamoDB, Scheduler
+from tests.cloud import KMS, SNS, SQS, Cloud, DynamoDB, Scheduler
+from tests.permissions import TOPIC
 
 # The check of requests, without the check of hosts.
 ANY_HOST = partial(check, refuse_host=lambda host: None)
@@ -62,7 +64,8 @@ def compose(
     schedules = Schedules(scheduler, "group", Target("arn:function", "arn:role"), sleep)
     secrets = secret_store(cloud, sleep)
     arming = Arming(jobs, queue, clock)
-    channels = ChannelStore(dynamodb, "jobs", sleep)
+    channels = ChannelStore(dynamodb, "jobs", sleep, {TOPIC})
+    topics = Topics(lambda region: SNS(cloud), {TOPIC})
     return Parts(
         jobs,
         runs,
@@ -80,7 +83,7 @@ def compose(
             queue,
             arming,
             Telling(runs, channels),
-            AttemptSender(secrets, send, clock, sleep),
+            AttemptSender(secrets, send, topics.publish, clock, sleep),
             clock,
             sleep,
             run_all,

@@ -19,9 +19,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from infra.deploy.topics import with_topics
+
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = ("api", "wake", "deliver", "sweep", "authorizer")
 
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:resona-notices"
 # The stage whose policies are read; those of the others are the same but for the name.
 STAGE = "dev"
 # Tests' own names of tables, queues and roles, and the names in the policies for which they stand.
@@ -36,6 +39,7 @@ RESOURCES = {
     "FailedQueueArn": "failed",
     "SchedulesArn": "schedule/group/*",
     "SchedulerRoleArn": "arn:role",
+    "NoticesTopicArn": TOPIC,
     **{f"{function.capitalize()}LogsArn": f"log-group:{function}:*" for function in FUNCTIONS},
 }
 _LOGS = f"arn:aws:logs:*:*:log-group:/aws/lambda/resona-{STAGE}"
@@ -49,6 +53,7 @@ NAMED = {
     f"arn:aws:sqs:*:*:resona-{STAGE}-failed": "failed",
     f"arn:aws:scheduler:*:*:schedule/resona-{STAGE}/*": "schedule/group/*",
     f"arn:aws:iam::*:role/resona-{STAGE}-scheduler": "arn:role",
+    TOPIC: TOPIC,
     **{
         f"{_LOGS}{'' if function == 'api' else f'-{function}'}:*": f"log-group:{function}:*"
         for function in FUNCTIONS
@@ -215,6 +220,8 @@ def needs(operation: str, request: dict[str, Any]) -> list[Need]:
             ]
         case "SendMessageBatch":
             return [Need("sqs:SendMessage", request["QueueUrl"])]
+        case "Publish":
+            return [Need("sns:Publish", request["TopicArn"])]
         case "CreateSchedule":
             passed = frozenset({("iam:PassedToService", "scheduler.amazonaws.com")})
             schedule = Need("scheduler:CreateSchedule", _schedule(request))
@@ -245,10 +252,10 @@ def _schedule(request: dict[str, Any]) -> str:
 
 @cache
 def policy(function: str) -> dict[str, Any]:
-    """Return a function's policy, with tests' own names for what it names."""
-    document: dict[str, Any] = json.loads(
-        (ROOT / ".chalice" / STAGE / f"{function}.json").read_text(encoding="utf-8")
-    )
+    """Return a function's policy as it is deployed, with tests' own names for what it names."""
+    path = ROOT / ".chalice" / STAGE / f"{function}.json"
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    document = with_topics(document, str(path), frozenset({TOPIC}))
     for statement in document["Statement"]:
         statement["Resource"] = [_in_tests(name) for name in statement["Resource"]]
     return document

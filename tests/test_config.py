@@ -18,6 +18,7 @@ from chalicelib.config import (
     read_log_level,
     read_origins,
     read_settings,
+    read_topics,
 )
 
 ENVIRON = {
@@ -32,12 +33,14 @@ ENVIRON = {
     "RESONA_SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/resona-dev-scheduler",
 }
 
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:resona-notices"
 OTHERS = {
     "RESONA_RUN_RETENTION": "7",
     "RESONA_JOBS_QUOTA": "0",
     "RESONA_SECRETS_QUOTA": "7",
     "RESONA_REGISTRATIONS_PER_MINUTE": "60000",
     "RESONA_REQUIRE_HTTPS": "true",
+    "RESONA_NOTICE_TOPICS": TOPIC,
 }
 
 
@@ -47,6 +50,7 @@ def test_each_field_is_the_variable_of_its_name() -> None:
     assert (settings.pop("jobs_quota"), settings.pop("registrations_per_minute")) == (0, 60_000)
     assert settings.pop("secrets_quota") == 7
     assert settings.pop("require_https") is True
+    assert settings.pop("notice_topics") == {TOPIC}
     assert {f"RESONA_{name.upper()}": value for name, value in settings.items()} == ENVIRON
 
 
@@ -256,6 +260,21 @@ def test_origins_are_as_browsers_send_them() -> None:
 def test_what_is_no_origin_is_refused(text: str) -> None:
     with pytest.raises(SettingMissing, match="RESONA_CORS_ORIGINS must hold origins"):
         read_origins({"RESONA_CORS_ORIGINS": f"https://good.example,{text}"})
+
+
+def test_topics_are_separated_by_commas() -> None:
+    other = "arn:aws-cn:sns:cn-north-1:123456789012:A_b-1"
+    assert read_topics({}) == read_topics({"RESONA_NOTICE_TOPICS": ""}) == frozenset()
+    assert read_topics({"RESONA_NOTICE_TOPICS": f"{TOPIC}, {other},"}) == {TOPIC, other}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["resona-notices", f"sns:{TOPIC}", f"{TOPIC}.fifo", f"{TOPIC}:0a1b", f"{TOPIC}*", f"{TOPIC} x"],
+)
+def test_what_is_no_standard_topic_is_refused(text: str) -> None:
+    with pytest.raises(SettingMissing, match="RESONA_NOTICE_TOPICS must hold ARNs of standard SNS"):
+        read_topics({"RESONA_NOTICE_TOPICS": f"{TOPIC},{text}"})
 
 
 def test_events_are_written_from_info_on_unless_said_otherwise() -> None:

@@ -7,6 +7,7 @@ arguments reach nothing.
 from __future__ import annotations
 
 import functools
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -196,6 +197,29 @@ def test_each_quota_is_its_own(api: Api) -> None:
     answers = [api.post("/jobs", job()) for _ in range(7)]
     answer = next(answer for answer in answers if answer.status == 429)
     assert answer.headers["RateLimit-Policy"] == '"registrations";q=3;w=60'
+
+
+def test_a_notice_reaches_those_who_subscribed_to_an_allowed_topic(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    region, name = "eu-central-1", "resona-notices"
+    sns, sqs = clients.sns(region), boto3.client("sqs", region_name=region)
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    inbox = sqs.create_queue(QueueName="inbox")["QueueUrl"]
+    arn = f"arn:aws:sqs:{region}:123456789012:inbox"
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    assert api.put("/notices/mail", {"url": f"sns:{topic}"}).fields == ["url"]
+
+    monkeypatch.setenv("RESONA_NOTICE_TOPICS", f"arn:aws:sns:us-east-1:123456789012:a,{topic}")
+    backend.use(composition.scheduling(), stage="local")
+    assert api.put("/notices/mail", {"url": f"sns:{topic}"}).status == 200
+    assert api.post("/notices/mail/test").status == 202
+    (message,) = waiting()
+    executor.on_messages(event_of(message), composition.firing())
+    (mail,) = sqs.receive_message(QueueUrl=inbox)["Messages"]
+    assert json.loads(mail["Body"])["Subject"] == "Resona: a test of mail"
+    last = api.get("/notices/mail").json["last_delivery"]
+    assert (last["status"], last["status_code"]) == ("succeeded", 200)
 
 
 def test_the_authorizer_asks_the_table_of_keys_of_its_own_stage(stage: None) -> None:

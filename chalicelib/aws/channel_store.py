@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -49,11 +50,16 @@ class Delivery:
 
 
 class ChannelStore:
-    """Channels of notices."""
+    """Channels of notices. `topics` are the ARNs of the topics of SNS that they may name."""
 
     def __init__(
-        self, client: DynamoDBClient, table: str, sleep: Callable[[float], None] = time.sleep
+        self,
+        client: DynamoDBClient,
+        table: str,
+        sleep: Callable[[float], None] = time.sleep,
+        topics: AbstractSet[str] = frozenset(),
     ) -> None:
+        self.topics = topics
         self._table = Table(client, table, _PART, sleep)
         self._sleep = sleep
 

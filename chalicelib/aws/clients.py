@@ -36,7 +36,7 @@ _CONFIG = Config(
 _CONFLICTS = frozenset(
     {"TransactionConflictException", "TransactionConflict", "TransactionInProgressException"}
 )
-_THROTTLES = frozenset(
+THROTTLES = frozenset(
     {
         "ProvisionedThroughputExceededException",
         "ProvisionedThroughputExceeded",
@@ -83,6 +83,12 @@ def scheduler() -> EventBridgeSchedulerClient:
 def kms() -> KMSClient:
     """Return the client of KMS."""
     return _early.get("kms") or boto3.client("kms", config=_CONFIG)
+
+
+def sns(region: str) -> Any:
+    """Return a client of SNS in a region: a topic is published to in its own."""
+    make: Any = boto3.client
+    return make("sns", region_name=region, config=_CONFIG)
 
 
 def code_of(error: ClientError) -> str:
@@ -133,7 +139,7 @@ class Caller:
 
 def _is_passing(error: ClientError) -> bool:
     """Return whether the refusal is temporary: load or conflicts only, no failed condition."""
-    if code_of(error) in _CONFLICTS | _THROTTLES:
+    if code_of(error) in _CONFLICTS | THROTTLES:
         return True
     codes = {reason.get("Code") for reason in cancellation_reasons(error)}
-    return bool(codes & (_CONFLICTS | _THROTTLES)) and "ConditionalCheckFailed" not in codes
+    return bool(codes & (_CONFLICTS | THROTTLES)) and "ConditionalCheckFailed" not in codes

@@ -23,10 +23,13 @@ MOST_CHANNELS = 20
 
 
 class Format(StrEnum):
-    """The form of a channel's notices: Resona's own document, or a message for a chat."""
+    """The form of a channel's notices: Resona's own document, a message for a chat, or plain text
+    for e-mail, which only a topic of SNS takes.
+    """
 
     RESONA = "resona"
     SLACK = "slack"
+    TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ from chalicelib.domain.trigger import after_delay
 
 # The part of a target's answer that a notice carries, in characters.
 LONGEST_BODY = 1_000
+# Before the ARN of a topic, in a channel's URL.
+SNS = "sns:"
 _LONGEST_NAME = 200
 # Ten attempts within an hour and a half.
 _RETRY = RetryPolicy(10, timedelta(seconds=10), timedelta(hours=1))
@@ -77,6 +79,16 @@ def trial(tenant: str, channel: str, url: str, body: object, now: datetime) -> T
     labels = {"event": Event.TEST.value, "channel": channel}
     name = f"{Event.TEST}: {channel}"
     return _created(new_job_id(now), tenant, name, url, body, labels, now)
+
+
+def topic_of(definition: Definition) -> str | None:
+    """Return the topic of SNS to which a notice goes, None if it goes to a URL.
+
+    Only channels may name a topic: a job's or a callback's `sns:` is None, and no URL to be called.
+    """
+    is_of_channel = definition.kind is Kind.NOTICE and "channel" in definition.labels
+    url = definition.request.url
+    return url.removeprefix(SNS) if is_of_channel and url.startswith(SNS) else None
 
 
 def _notice(told: Told, url: str, body: object, channel: str, now: datetime) -> Transition:

@@ -55,7 +55,7 @@ def scheduling(function_arn: str = "", refuse_host: HostRule | None = None) -> S
             settings.secrets_key,
             quota=settings.secrets_quota,
         ),
-        channels=ChannelStore(dynamodb, settings.jobs_table),
+        channels=ChannelStore(dynamodb, settings.jobs_table, topics=settings.notice_topics),
         schedules=_schedules(settings),
         arming=Arming(jobs, queue, utc_now),
         clock=utc_now,
@@ -77,6 +77,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     from chalicelib.aws.job_store import JobStore
     from chalicelib.aws.run_store import RunStore
     from chalicelib.aws.secret_store import SecretStore
+    from chalicelib.aws.topics import Topics
     from chalicelib.outbound.address_guard import PUBLIC
     from chalicelib.outbound.send import send
     from chalicelib.runtime.concurrency import in_threads
@@ -94,6 +95,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
         dynamodb, settings.secrets_table, clients.kms, settings.secrets_key, run_all=in_threads
     )
     outbound: Send = partial(send, guard=guard or PUBLIC, https_only=settings.require_https)
+    publish = Topics(clients.sns, settings.notice_topics).publish
     return Firing(
         jobs=jobs,
         runs=runs,
@@ -101,7 +103,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
         queue=queue,
         arming=Arming(jobs, queue, utc_now),
         telling=Telling(runs, ChannelStore(dynamodb, settings.jobs_table)),
-        sender=AttemptSender(secrets, outbound, utc_now, time.sleep),
+        sender=AttemptSender(secrets, outbound, publish, utc_now, time.sleep),
         clock=utc_now,
         sleep=time.sleep,
     )

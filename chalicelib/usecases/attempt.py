@@ -14,6 +14,7 @@ from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.instant import format_instant
 from chalicelib.domain.job import Definition
+from chalicelib.domain.notices import topic_of
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome
 from chalicelib.domain.secrets import (
@@ -48,6 +49,10 @@ class Send(Protocol):
         timeout: timedelta,
         credentials: Credentials,
     ) -> AttemptResult: ...
+
+
+# Publish a notice to a topic of SNS, and return the result; never raises for errors of SNS.
+Publish = Callable[[str, str], AttemptResult]
 
 
 def run_fields(job_id: str, run: UnfinishedRun) -> dict[str, object]:
@@ -93,6 +98,7 @@ class AttemptSender:
 
     secrets: SecretStore
     send: Send
+    publish: Publish
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
 
@@ -137,20 +143,11 @@ class AttemptSender:
             return started_at, AttemptResult(
                 Outcome.BLOCKED, timedelta(0), error=f"{missing}: put it, or change the job"
             )
-        identifier = run_id(definition.id, run.key)
-        headers = {
-            "Idempotency-Key": identifier,
-            "Resona-Job-Id": definition.id,
-            "Resona-Run-Id": identifier,
-            "Resona-Attempt": str(run.attempt),
-            "Resona-Scheduled-Time": format_instant(run.key.due_at),
-        }
-        credentials = Credentials(
-            prepared.signing.in_force(started_at),
-            (*prepared.values.values(), *prepared.replaced),
-        )
-        sent = self.send(
-            request, run_headers=headers, timeout=definition.timeout, credentials=credentials
+        topic = topic_of(definition)
+        sent = (
+            self._send(prepared, request, run, started_at)
+            if topic is None
+            else self.publish(topic, str(request.body))
         )
         result = judged(sent, definition.success)
         late = started_at - run.asked_at
@@ -164,3 +161,23 @@ class AttemptSender:
         }
         log.info("attempt.ended", extra=fields)
         return started_at, result
+
+    def _send(
+        self, prepared: PreparedAttempt, request: Request, run: UnfinishedRun, now: datetime
+    ) -> AttemptResult:
+        """Send a request, signed with the secrets that are in force now."""
+        definition = prepared.definition
+        identifier = run_id(definition.id, run.key)
+        headers = {
+            "Idempotency-Key": identifier,
+            "Resona-Job-Id": definition.id,
+            "Resona-Run-Id": identifier,
+            "Resona-Attempt": str(run.attempt),
+            "Resona-Scheduled-Time": format_instant(run.key.due_at),
+        }
+        credentials = Credentials(
+            prepared.signing.in_force(now), (*prepared.values.values(), *prepared.replaced)
+        )
+        return self.send(
+            request, run_headers=headers, timeout=definition.timeout, credentials=credentials
+        )

@@ -19,12 +19,14 @@ import chalice.cli
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 from chalice.config import DeployedResources
+from chalice.deploy.deployer import PolicyGenerator
 from chalice.deploy.swagger import SwaggerGenerator
 
 from chalicelib.api.openapi.gateway_responses import gateway_responses
-from chalicelib.config import SettingMissing, read_concurrency, read_origins
+from chalicelib.config import SettingMissing, read_concurrency, read_origins, read_topics
 from infra.deploy import stack
 from infra.deploy.cloud import CliError, Cloud, Names, enter, explained, in_words, reach
+from infra.deploy.topics import with_topics
 
 
 def before_deploy(context: click.Context) -> None:
@@ -42,6 +44,7 @@ def before_deploy(context: click.Context) -> None:
     try:
         read_concurrency()
         answer_as_the_api(read_origins())
+        allow_topics(read_topics())
     except SettingMissing as error:
         raise CliError(f"{error}: correct it in .chalice/config.json") from error
     _say_what_failed()
@@ -97,6 +100,17 @@ def answer_as_the_api(origins: AbstractSet[str]) -> None:
         return {**describe(self, app, rest_api), "x-amazon-apigateway-gateway-responses": responses}
 
     generator.generate_swagger = describe_with_responses
+
+
+def allow_topics(topics: AbstractSet[str]) -> None:
+    """Make Chalice add the right to publish to deliver's policy: it has no option for it."""
+    generator: Any = PolicyGenerator
+    read = generator._read_document_from_file
+
+    def read_with_topics(self: Any, filename: str) -> Any:
+        return with_topics(read(self, filename), filename, topics)
+
+    generator._read_document_from_file = read_with_topics
 
 
 def _say_what_failed() -> None:

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.channels import MOST_CHANNELS
-from tests.api.conftest import Api
+from tests.api.conftest import Api, job
 from tests.environment import status
 from tests.parts import quota_store
+from tests.permissions import TOPIC
 
 URL = "https://example.com/told"
+MAIL = f"sns:{TOPIC}"
 TOLD = ["run.failed", "run.missed", "job.recovered", "job.paused"]
 
 
@@ -64,6 +66,13 @@ def test_a_channel_is_put_shown_listed_and_deleted(api: Api) -> None:
         ({"url": URL, "events": ["job.recovered"]}, ["events"]),
         ({"url": URL, "label": "team"}, ["label"]),
         ({"url": URL, "label": ":billing"}, ["label"]),
+        ({"url": URL, "format": "text"}, ["format"]),
+        ({"url": MAIL, "format": "resona"}, ["format"]),
+        ({"url": MAIL, "format": "slack"}, ["format"]),
+        ({"url": f"{MAIL}-of-others"}, ["url"]),
+        ({"url": f"{MAIL}.fifo"}, ["url"]),
+        ({"url": MAIL.upper()}, ["url"]),
+        ({"url": "sns:"}, ["url"]),
         ({"url": URL, "after": 0}, ["after"]),
         ({"url": URL, "after": 101}, ["after"]),
     ],
@@ -114,3 +123,32 @@ def test_only_jobs_with_the_label_are_told(api: Api) -> None:
     api.env.advance(seconds=5)
     told = [json.loads(str(sent.request.body)) for sent in api.env.sent if sent.request.url == URL]
     assert [document["job"]["name"] for document in told] == ["billing"]
+
+
+def test_a_topic_is_put_as_it_is_shown_and_tried(api: Api) -> None:
+    made = api.put("/notices/mail", {"url": MAIL}).json
+    assert (made["url"], made["format"]) == (MAIL, "text")
+    notice = api.post("/notices/mail/test").json
+    assert notice["request"]["url"] == MAIL
+    api.env.advance(seconds=5)
+    (mail,) = api.env.cloud.published
+    assert (mail["TopicArn"], mail["Subject"]) == (TOPIC, "Resona: a test of mail")
+    assert api.env.sent == []
+    last = api.get("/notices/mail").json["last_delivery"]
+    assert (last["job_id"], last["status"], last["status_code"]) == (notice["id"], "succeeded", 200)
+    (run,) = api.get(f"/jobs/{notice['id']}/runs").json
+    shown = api.get(f"/jobs/{notice['id']}/runs/{run['id']}").json["attempts"][0]
+    assert json.loads(shown["response"]["body"]).keys() == {"MessageId"}
+
+
+def test_a_topic_that_is_not_allowed_is_told_what_to_do(api: Api) -> None:
+    answer = api.put("/notices/mail", {"url": f"{MAIL}-of-others"})
+    assert "RESONA_NOTICE_TOPICS" in answer.problem["detail"]
+    assert "standard topic" in api.put("/notices/mail", {"url": f"{MAIL}.fifo"}).problem["detail"]
+
+
+def test_neither_a_job_nor_a_callback_may_name_a_topic(api: Api) -> None:
+    answer = api.post("/jobs", job(request={"url": MAIL}))
+    assert (answer.status, answer.fields) == (422, ["request.url"])
+    answer = api.post("/jobs", job(callbacks={"failed": {"url": MAIL}}))
+    assert (answer.status, answer.fields) == (422, ["callbacks.failed.url"])

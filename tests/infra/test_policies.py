@@ -14,27 +14,34 @@ import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from chalice.deploy.deployer import PolicyGenerator
+from chalice.utils import OSUtils
 
 from chalicelib.api.console.files import version
+from chalicelib.api.models.channel_models import read_channel
 from chalicelib.api.routing import backend
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
 from chalicelib.domain.request import Request
 from chalicelib.domain.trigger import OneTime
 from chalicelib.handlers.authorizer import Authenticator
+from chalicelib.usecases import channels
+from infra.deploy import hook
 from tests.api.conftest import ROUTES, Api, job
 from tests.api.test_upcoming import add_many
 from tests.cloud import DynamoDB
 from tests.environment import START, Environment, ok, status
-from tests.parts import quota_store
+from tests.parts import ANY_HOST, quota_store
 from tests.permissions import (
     ALIAS,
     FUNCTIONS,
     RESOURCES,
     STAGE,
+    TOPIC,
     Forbidden,
     Need,
     Record,
@@ -166,6 +173,9 @@ def fire(env: Environment) -> None:
     env.target = lambda sent: ok(random.Random(1).randbytes(5_000).hex())
     orphaned = f"{env.create(OneTime(START.replace(microsecond=0, hour=20)))}"
     (name,) = (name for name in env.cloud.schedules if name.startswith(orphaned))
+    channel = read_channel("tenant", "mail", {"url": f"sns:{TOPIC}"}, env.now, ANY_HOST, {TOPIC})
+    channels.put(env.scheduling, channel)
+    channels.test(env.scheduling, "tenant", "mail")
     env.cloud.tables["jobs"].pop((orphaned, "state"))
 
     def die(operation: str, request: dict[str, Any]) -> None:
@@ -348,6 +358,9 @@ def _calls() -> Iterator[tuple[str, str, range]]:
 
 
 def _is_client(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call):
+        # The client of a region.
+        return isinstance(node.func, ast.Attribute) and node.func.attr == "_sns"
     return _is_table(node) or (
         isinstance(node, ast.Attribute)
         and node.attr in ("_client", "_kms")
@@ -359,6 +372,23 @@ def _is_table(node: ast.AST) -> bool:
     return (
         isinstance(node, ast.Attribute) and node.attr == "_table" and isinstance(node.ctx, ast.Load)
     )
+
+
+def test_chalice_lets_deliver_alone_publish_to_the_topics_of_the_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = PolicyGenerator._read_document_from_file
+    monkeypatch.setattr(PolicyGenerator, "_read_document_from_file", read)
+    hook.allow_topics(frozenset({TOPIC}))
+    make: Any = PolicyGenerator
+    generator = make(None, OSUtils())
+    for path in sorted((ROOT / ".chalice").glob("*/*.json")):
+        before, resource = json.loads(path.read_text()), SimpleNamespace(filename=str(path))
+        generator.handle_filebasediampolicy(None, resource)
+        added = {"Effect": "Allow", "Action": ["sns:Publish"], "Resource": [TOPIC]}
+        if path.name == "deliver.json":
+            before["Statement"].append({"Sid": "Notices", **added})
+        assert resource.document == before
 
 
 # Conditions only narrow what is allowed, so what they refuse is asked for by itself.

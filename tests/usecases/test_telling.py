@@ -9,21 +9,26 @@ from typing import Any
 
 import pytest
 
+from chalicelib.api.models.channel_models import read_channel
 from chalicelib.domain.channels import Channel, Format
 from chalicelib.domain.cron import parse
 from chalicelib.domain.errors import IsNotice, JobNotFound
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.job import Callbacks, Kind
 from chalicelib.domain.notices import Event
+from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import AttemptResult, Response, RunStatus
 from chalicelib.domain.state import PauseReason, Status
 from chalicelib.domain.trigger import OneTime
+from chalicelib.usecases import channels
 from chalicelib.usecases.job_runs import run_now
 from chalicelib.usecases.mending import cancel, retry
 from chalicelib.usecases.scheduling import Edit
 from tests.cloud import client_error
 from tests.environment import START, Environment, Sent, in_turn, ok, status
+from tests.parts import ANY_HOST
+from tests.permissions import TOPIC
 
 SUCCEEDED, FAILED = "https://example.com/succeeded", "https://example.com/failed"
 BOTH = Callbacks(SUCCEEDED, FAILED)
@@ -410,3 +415,59 @@ def test_a_retry_neither_counts_nor_recovers(env: Environment) -> None:
     env.advance(seconds=10)
     assert [event for _, event in heard(env)] == ["run.failed"]
     assert env.state(job_id).failing.count == 1
+
+
+def mail_channel(env: Environment) -> None:
+    channel = read_channel("tenant", "mail", {"url": f"sns:{TOPIC}"}, env.now, ANY_HOST, {TOPIC})
+    channels.put(env.scheduling, channel)
+
+
+def test_a_failure_and_the_recovery_are_mailed(env: Environment) -> None:
+    mail_channel(env)
+    answer(env, 503, body="no disk left")
+    env.create(MINUTELY, retry=ONCE)
+    env.advance(minutes=2, seconds=10)
+    assert [mail["Subject"] for mail in env.cloud.published] == [
+        "Resona: job failed",
+        "Resona: job works again",
+    ]
+    assert "> no disk left" in env.cloud.published[0]["Message"]
+
+
+def test_a_mail_is_tried_again_while_sns_throttles_and_its_end_is_shown(env: Environment) -> None:
+    mail_channel(env)
+    answer(env, 503)
+    left = [
+        client_error("Throttled", "Publish", 429),
+        client_error("InternalError", "Publish", 500),
+    ]
+
+    def fail(operation: str, request: dict[str, Any]) -> None:
+        if operation == "Publish" and left:
+            raise left.pop(0)
+
+    env.cloud.before = fail
+    env.create(at(seconds=5), retry=ONCE)
+    env.advance(minutes=5)
+    (notice,) = listed(env)
+    (run,) = env.run_list(notice.definition.id)
+    assert [one.result.status_code for one in run.attempts] == [429, 500, 200]
+    last = env.scheduling.channels.get("tenant", "mail")[1]
+    assert last is not None
+    assert (last.status, last.status_code, last.error) == (RunStatus.SUCCEEDED, 200, None)
+
+
+def test_a_stored_job_or_callback_with_a_topic_publishes_nothing(env: Environment) -> None:
+    """The API refuses both; the executor does not rely on that."""
+    answer(env, 503)
+    request = Request(f"sns:{TOPIC}", "POST", {}, "{}")
+    env.create(
+        at(seconds=5),
+        request=request,
+        labels={"channel": "mail"},
+        callbacks=Callbacks(failed=f"sns:{TOPIC}"),
+        retry=ONCE,
+    )
+    env.advance(seconds=20)
+    assert env.cloud.published == []
+    assert {sent.request.url for sent in env.sent} == {f"sns:{TOPIC}"}

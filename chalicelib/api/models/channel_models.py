@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
+from pydantic.config import JsonDict
 from typing_extensions import TypedDict
 
-from chalicelib.api.models.job_requests import URL, wrong_request
+from chalicelib.api.models.job_requests import wrong_request
 from chalicelib.api.models.policy_requests import Seconds
 from chalicelib.api.models.response_models import Due, EndStatus, JobId, Measured, described
 from chalicelib.api.models.validation import Errors, Strict, require_object
@@ -18,13 +20,16 @@ from chalicelib.aws.channel_store import Delivery
 from chalicelib.domain import channels
 from chalicelib.domain.channels import CHANNEL_NAME, Format
 from chalicelib.domain.instant import format_instant, format_measured
-from chalicelib.domain.notices import Event
+from chalicelib.domain.notices import SNS, Event
 from chalicelib.domain.request import Request, RequestCheck
 
 TOLD = (Event.RUN_FAILED, Event.RUN_MISSED, Event.JOB_RECOVERED, Event.JOB_PAUSED)
 EventName = Annotated[str, Field(json_schema_extra={"enum": list(TOLD)})]
 FormatName = Annotated[str, Field(json_schema_extra={"enum": list(Format)})]
-
+_TARGET: JsonDict = {
+    "maxLength": 2048,
+    "pattern": "^([Hh][Tt][Tt][Pp][Ss]?://|sns:arn:aws)[!-~]+$",
+}
 
 LabelFilter = Annotated[
     str, StringConstraints(max_length=320), Field(json_schema_extra={"pattern": "^[^:]+:"})
@@ -35,13 +40,14 @@ class ChannelIn(Strict):
     """A channel: a URL, and the events that it is told of."""
 
     url: str = Field(
-        json_schema_extra=URL,
-        description="Where notices are posted; path and query may name secrets.",
+        json_schema_extra=_TARGET,
+        description="Where notices are posted; path and query may name secrets. Or `sns:` and the "
+        "ARN of a topic that the stage allows, for e-mail.",
     )
-    format: FormatName = Field(
-        "resona",
-        description="`slack` is the body that Slack's, Mattermost's and Discord's (`/slack`) "
-        "incoming webhooks take.",
+    format: FormatName | None = Field(
+        None,
+        description="`resona` unless given. `slack` is the body that Slack's, Mattermost's and "
+        "Discord's (`/slack`) incoming webhooks take. Topics take `text`, and nothing else does.",
     )
     events: list[EventName] = Field(
         list(TOLD), min_length=1, description="`job.recovered` needs `run.failed` too."
@@ -80,7 +86,7 @@ class Channel(TypedDict):
     name: Annotated[str, Field(json_schema_extra={"pattern": f"^{CHANNEL_NAME.pattern}$"})]
     """The channel's name."""
     url: str
-    """Where notices are posted."""
+    """Where notices are posted, or `sns:` and the ARN of a topic."""
     format: FormatName
     """The form of its notices."""
     events: list[EventName]
@@ -127,13 +133,22 @@ def _delivery_view(last: Delivery) -> LastDelivery:
 
 
 def read_channel(
-    tenant: str, name: str, body: object, now: datetime, check_request: RequestCheck
+    tenant: str,
+    name: str,
+    body: object,
+    now: datetime,
+    check_request: RequestCheck,
+    topics: AbstractSet[str],
 ) -> channels.Channel:
-    """Read a channel from the body of a PUT. Raises InvalidInput."""
+    """Read a channel from the body of a PUT. Raises InvalidInput.
+
+    `topics` are the ARNs of the topics of SNS that the stage allows.
+    """
     errors = Errors()
     sent = errors.validate(ChannelIn, require_object(body))
     if sent:
-        _check(errors, sent, check_request)
+        _check_target(errors, sent, check_request, topics)
+        _check(errors, sent)
     errors.raise_if_any()
     assert sent  # noqa: S101  raise_if_any() has not raised
     key, _, value = (sent.label or "").partition(":")
@@ -145,21 +160,47 @@ def read_channel(
         events=frozenset(map(Event, sent.events)),
         created_at=now,
         updated_at=now,
-        format=Format(sent.format),
+        format=Format(sent.format or (Format.TEXT if _is_topic(sent) else Format.RESONA)),
         label=(key, value) if key else None,
         after=sent.after,
     )
 
 
-def _check(errors: Errors, sent: ChannelIn, check_request: RequestCheck) -> None:
+def _is_topic(sent: ChannelIn) -> bool:
+    return sent.url.startswith(SNS)
+
+
+def _check_target(
+    errors: Errors, sent: ChannelIn, check_request: RequestCheck, topics: AbstractSet[str]
+) -> None:
+    """Add an error for a URL that may not be called, a topic that is not allowed, and a format that
+    the target does not take.
+    """
+    if not _is_topic(sent):
+        wrong = wrong_request(Request(sent.url, "POST", {}), check_request)
+        errors.extend(replace(one, field="url") for one in wrong)
+        if sent.format == Format.TEXT:
+            errors.add("format", "text is for topics of SNS; post resona or slack to a URL")
+        return
+    if sent.url.endswith(".fifo"):
+        errors.add("url", "SNS sends no e-mail from a FIFO topic: use a standard topic")
+    elif sent.url.removeprefix(SNS) not in topics:
+        errors.add(
+            "url",
+            "the stage does not allow this topic: whoever runs it adds it to RESONA_NOTICE_TOPICS "
+            "and deploys; a laptop has no topics",
+        )
+    if sent.format in (Format.RESONA, Format.SLACK):
+        errors.add("format", "a topic takes text: leave the format out")
+
+
+def _check(errors: Errors, sent: ChannelIn) -> None:
     """Add an error for each value that the model takes and the rules do not."""
-    wrong = wrong_request(Request(sent.url, "POST", {}), check_request)
-    errors.extend(replace(one, field="url") for one in wrong)
     known = ", ".join(TOLD)
     for place, event in enumerate(sent.events):
         if event not in TOLD:
             errors.add(f"events.{place}", f"must be one of {known}")
-    if sent.format not in tuple(Format):
+    if sent.format is not None and sent.format not in tuple(Format):
         errors.add("format", f"must be one of {', '.join(Format)}")
     if sent.label is not None and sent.label.find(":") < 1:
         errors.add("label", "must be key:value; the first colon divides them")

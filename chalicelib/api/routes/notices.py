@@ -44,7 +44,12 @@ def put_channel(call: Call, name: str) -> Response:
     if not CHANNEL_NAME.fullmatch(name):
         raise InvalidInput.of("name", "must be 1 to 64 of A-Z a-z 0-9 _ -")
     sent = read_channel(
-        call.tenant, name, call.document(), scheduling.clock(), scheduling.check_request
+        call.tenant,
+        name,
+        call.document(),
+        scheduling.clock(),
+        scheduling.check_request,
+        scheduling.channels.topics,
     )
     channel = channels.put(scheduling, sent)
     log.info("channel.put")
