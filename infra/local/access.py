@@ -31,6 +31,15 @@ def needs_keys(environ: Mapping[str, str] = os.environ) -> bool:
     return text == "required"
 
 
+def refuse_topics(environ: Mapping[str, str] = os.environ) -> None:
+    """Exit with a sentence if RESONA_NOTICE_TOPICS is set: a laptop must not seem to send mail."""
+    if environ.get("RESONA_NOTICE_TOPICS"):
+        sys.exit(
+            "a laptop publishes to no topic of SNS: unset RESONA_NOTICE_TOPICS, which is for "
+            "deployed stages"
+        )
+
+
 def own_key(folder: Path, gate: Authenticator) -> str:
     """Return the key that is kept in the folder if it is still valid, else create and keep one.
 

@@ -117,6 +117,7 @@ class LocalServer(chalice.local.LocalDevServer):
         # Chalice sets INFO, at which boto3 logs every client that it creates.
         logging.getLogger().setLevel(logging.WARNING)
         check_port(host, port)
+        access.refuse_topics()
         needs_keys, (origins, hosts) = access.needs_keys(), _visitors()
         is_json = shown.is_json()
         self._cloud = Cloud(home())
