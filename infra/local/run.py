@@ -156,10 +156,12 @@ class LocalServer(chalice.local.LocalDevServer):
             self._cloud.watch(self._lose_cloud)
             self._clock.start()
             command.watch_sources(self._begin_anew, _terminate)
-            greet(f"http://localhost:{self.port}", self._key, self._says)
+            with self._between_lines():
+                greet(f"http://localhost:{self.port}", self._key, self._says)
             self.server.serve_forever(poll_interval=0.1)
         except KeyboardInterrupt:
-            say("\nStopping.", self._says)
+            with self._between_lines():
+                say("\nStopping.", self._says)
         finally:
             # Free the port first, so that the next start can use it.
             self.server.server_close()
@@ -172,6 +174,19 @@ class LocalServer(chalice.local.LocalDevServer):
             say(LOST, sys.stderr)
         end(self._code)
 
+    @contextlib.contextmanager
+    def _between_lines(self) -> Iterator[None]:
+        """Keep the thread that writes log lines from writing within the block.
+
+        `print` writes a text and its line end one after the other, and a log line may come between.
+        """
+        (handler,) = self._lines.handlers
+        handler.acquire()
+        try:
+            yield
+        finally:
+            handler.release()
+
     def _lose_cloud(self) -> None:
         # Do not restart the emulator here: running calls have lost their connections, and the old
         # port may be taken.
@@ -179,7 +194,8 @@ class LocalServer(chalice.local.LocalDevServer):
         self._end_with(1)
 
     def _begin_anew(self) -> None:
-        say("\nA source has changed: starting again.", self._says)
+        with self._between_lines():
+            say("\nA source has changed: starting again.", self._says)
         self._end_with(command.RESTART)
 
     def _end_with(self, code: int) -> None:
