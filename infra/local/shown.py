@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import re
 import sys
 import threading
 import traceback
@@ -25,7 +26,7 @@ from urllib.parse import urlsplit
 from chalicelib.config import read_log_level
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.run import AttemptResult, Outcome
-from chalicelib.domain.state import DueMessage, UnfinishedRun
+from chalicelib.domain.state import DueMessage, PauseReason, UnfinishedRun
 from chalicelib.telemetry.lines import Line, is_logged, mark_logged
 from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt
 from chalicelib.usecases.firing import Firing
@@ -77,6 +78,8 @@ UNSHOWN = frozenset(
     "sweep.ended attempt.ended library.warned log_line.failed metrics.failed".split()
 )
 SHOWN = frozenset(_WORDS) | {"run.ended", "run.retrying"}
+# The end of a retry's id.
+_RETRY = re.compile(r"-r[0-9]+$", re.ASCII)
 _REASONS = {
     "overlap": "the run before was not over",
     "too_many_runs": "too many runs are unfinished",
@@ -199,7 +202,7 @@ class ReadableLine(logging.Formatter):
             mark, colour, words = _of_run(record.msg, fields)
         elif record.name == "resona" and record.msg in _WORDS:
             mark, colour, words = _WORDS[record.msg]
-            words = words.format_map(fields)
+            words = (_why(record.msg, fields) or words).format_map(fields)
         elif record.name.startswith("resona") and not record.args:
             mark, colour, words = (
                 "!",
@@ -229,6 +232,15 @@ class ReadableLine(logging.Formatter):
         if len(self._names) >= 10_000:
             self._names.clear()
         self._names[job_id] = name
+
+
+def _why(event: str, fields: Mapping[str, Any]) -> str | None:
+    """Return the text of an event that has another cause than usual, None for the usual text."""
+    if event == "job.paused" and fields.get("reason") == PauseReason.FAILING:
+        return "paused: too many of its runs failed in a row"
+    if event == "run.queued" and _RETRY.search(fields["run_id"]):
+        return "asked to retry a run"
+    return None
 
 
 def _of_attempt(attempt: Attempt, event: str, fields: Mapping[str, Any]) -> tuple[str, str, str]:

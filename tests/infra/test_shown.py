@@ -229,7 +229,14 @@ def test_a_run_is_one_line_with_its_attempt(
             "✗ Report  failed: the job was changed",
         ),
         ("job.created", {}, "+ Report  created"),
-        ("run.queued", {}, "· Report  asked to run now"),
+        ("run.queued", {"run_id": "run_1-m20261201T100000Z"}, "· Report  asked to run now"),
+        ("run.queued", {"run_id": "run_1-1-x-r2"}, "· Report  asked to retry a run"),
+        ("job.paused", {}, "· Report  paused"),
+        (
+            "job.paused",
+            {"reason": "failing"},
+            "· Report  paused: too many of its runs failed in a row",
+        ),
         ("job.overdue", {"messages": 1}, "! Report  came due unnoticed and runs now"),
     ],
 )
