@@ -20,6 +20,7 @@ from chalice.cli import cli as chalice
 
 from app import app
 from chalicelib.config import Settings
+from chalicelib.domain.notices import Event
 from chalicelib.domain.request import LARGEST_BODY
 from chalicelib.domain.secrets import LARGEST_SECRET
 from chalicelib.domain.state import MAX_UNFINISHED_RUNS
@@ -157,6 +158,12 @@ def test_make_alone_lists_every_target_with_a_line() -> None:
     phony = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)[0].split()
     assert listed.keys() == set(phony)
     assert len(listed) == len(done.stdout.splitlines())
+
+
+def test_every_event_that_a_channel_is_told_of_is_in_the_table() -> None:
+    rows = re.findall(r"^\| `([a-z]+\.?[a-z]*)` \|", section(page("api"), "Notices"), re.MULTILINE)
+    # A callback tells of runs that succeeded.
+    assert set(Event) - {Event.RUN_SUCCEEDED} <= set(rows)
 
 
 def test_every_alarm_is_explained_and_no_other() -> None:

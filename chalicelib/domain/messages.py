@@ -43,8 +43,9 @@ def _headline(told: Told) -> str:
             return f"{what}: it {row}"
         case Event.RUN_MISSED:
             due = format_instant(told.run.key.due_at)
-            many = (told.run.missed_count or 1) > 1
-            return f"{what}, the first of them due at {due}" if many else f"{what}, due at {due}"
+            if (told.run.missed_count or 1) == 1:
+                return f"{what}: it was due at {due} and came too late to be sent"
+            return f"{what}: the first was due at {due}, and they came too late to be sent"
         case _:
             return row
 

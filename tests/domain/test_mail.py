@@ -89,14 +89,14 @@ Resona sent this to its channel mail.
             None,
             1,
             "missed a run",
-            "missed a run, due at 2026-11-23T10:00:00Z",
+            "missed a run: it was due at 2026-11-23T10:00:00Z and came too late to be sent",
         ),
         (
             Event.RUN_MISSED,
             None,
             7,
             "missed 7 runs",
-            "missed 7 runs, the first of them due at 2026-11-23T10:00:00Z",
+            "missed 7 runs: the first was due at 2026-11-23T10:00:00Z, and they came too late to be sent",
         ),
     ],
 )
