@@ -215,8 +215,14 @@ class SecretStore:
         sealed = [item["value"], *(value for value, _ in _replaced(item, now))]
         return [self._decrypt(item["tenant"], item["name"], value) for value in sealed]
 
-    def signing(self, tenant: str, now: datetime) -> SigningSecrets:
-        """Return the tenant's signing secrets; create them if it has none yet."""
+    def signing(self, tenant: str, now: datetime, *, creates: bool = True) -> SigningSecrets:
+        """Return the tenant's signing secrets; create them if it has none yet.
+
+        Unless it `creates`, secrets that do not exist are made up, and forgotten.
+        """
+        if not creates:
+            item = self._item(tenant, _SIGNING)
+            return self._signing(item) if item else SigningSecrets(_fresh())
         return self._changed_signing(tenant, now, lambda found: found)
 
     def rotate(self, tenant: str, now: datetime) -> SigningSecrets:

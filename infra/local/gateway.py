@@ -244,8 +244,9 @@ class Handler(ChaliceRequestHandler):
             return None
         methods = self.local_gateway._app_object.routes[event["requestContext"]["resourcePath"]]
         if self.command not in methods:
+            allowed = ", ".join(sorted(methods))
             self._problem(
-                405, f"{self.command} is not possible here", {"Allow": ", ".join(sorted(methods))}
+                405, f"{self.command} is not possible here: use {allowed}", {"Allow": allowed}
             )
             return None
         return event

@@ -18,6 +18,14 @@ def test_the_signing_secret_is_shown_and_stays(api: Api) -> None:
     assert api.get("/signing-secret").json == answer.json
 
 
+def test_head_creates_no_secret(api: Api, env: Environment) -> None:
+    head = api.call("HEAD", "/signing-secret")
+    assert env.cloud.tables["secrets"] == {}
+    first = api.get("/signing-secret")
+    assert (head.status, len(head.text)) == (200, len(first.text))
+    assert api.call("HEAD", "/signing-secret").text == first.text
+
+
 def test_a_rotation_shows_both_for_24_hours(api: Api, env: Environment) -> None:
     first = api.get("/signing-secret").json["secret"]
     rotated = api.post("/signing-secret/rotate")

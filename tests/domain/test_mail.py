@@ -96,7 +96,8 @@ Resona sent this to its channel mail.
             None,
             7,
             "missed 7 runs",
-            "missed 7 runs: the first was due at 2026-11-23T10:00:00Z, and they came too late to be sent",
+            "missed 7 runs: the first was due at 2026-11-23T10:00:00Z, "
+            "and they came too late to be sent",
         ),
     ],
 )

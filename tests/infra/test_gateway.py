@@ -192,6 +192,12 @@ def test_a_body_of_another_type_is_refused_for_its_type_and_not_for_its_headers(
     assert gateway.send(request + b"no header\r\n\r\n" + BODY).status == 400
 
 
+def test_a_method_that_a_path_has_not_is_told_those_that_it_has(gateway: Gateway) -> None:
+    answer = gateway.send(b"PUT /jobs HTTP/1.1" + HOST)
+    assert answer.json["detail"] == "PUT is not possible here: use GET, HEAD, OPTIONS, POST"
+    assert "Allow: GET, HEAD, OPTIONS, POST" in answer.raw.decode()
+
+
 def test_a_path_that_is_not_there_is_told_where_the_routes_are_listed(gateway: Gateway) -> None:
     answer = gateway.send(b"GET /job HTTP/1.1" + HOST)
     assert (answer.status, answer.json["detail"]) == (

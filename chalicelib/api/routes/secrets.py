@@ -96,7 +96,9 @@ def delete_secret(call: Call, name: str) -> Response:
 def get_signing_secret(call: Call) -> Response:
     """Return the secrets that requests are signed with."""
     now = call.scheduling.clock()
-    return _shown(call.scheduling.secrets.signing(call.tenant, now), now)
+    # HEAD changes nothing, and its answer is as long as that of GET.
+    creates = call.request.method == "GET"
+    return _shown(call.scheduling.secrets.signing(call.tenant, now, creates=creates), now)
 
 
 @route(
