@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from chalicelib.domain.errors import ResonaError, shortened
+from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError, shortened
 from chalicelib.domain.exact_json import Number, integer, real, write
 
 MAX_DEPTH = 32
@@ -52,6 +52,25 @@ def parse(raw: bytes) -> object:
     except UnicodeEncodeError as error:
         raise NotJson("the body holds half of a surrogate pair, which is no character") from error
     return document
+
+
+def refuse_body(raw: bytes, query: Iterable[str]) -> None:
+    """Refuse the body of a call that takes none, except `{}` and `null`: some clients send them.
+
+    `query` are the parameters that the call takes. Raises InvalidInput, which names every field.
+    """
+    try:
+        document = parse(raw) if raw.strip() else None
+    except NotJson:
+        document = raw
+    if document in (None, {}):
+        return
+    names = ", ".join(name for name in query if name != "cursor")
+    instead = f"; give {names} in the query" if names else ""
+    if not isinstance(document, dict):
+        raise InvalidInput.of("", f"this call takes no body{instead}")
+    why = f"unknown field; this call takes no body{instead}"
+    raise InvalidInput(FieldError(name, why) for name in document)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlencode
 from chalice.app import Blueprint, CaseInsensitiveMapping, Request, Response
 
 from chalicelib.api.cors_headers import shared
-from chalicelib.api.json_body import parse
+from chalicelib.api.json_body import parse, refuse_body
 from chalicelib.api.models.validation import hint
 from chalicelib.api.preconditions import Preconditions, read_preconditions
 from chalicelib.api.problems import LARGEST_PROBLEM, NoKey, Refusal, answer_to, problem
@@ -141,11 +141,6 @@ class Call:
             raise Refusal(415, "send the body as application/json")
         return parse(_raw_body(self.request))
 
-    def refuse_body(self, instead: str) -> None:
-        """Raise Refusal if the call has a body, except for `{}`, which some clients always send."""
-        if _raw_body(self.request).strip() not in (b"", b"{}"):
-            raise Refusal(422, f"this call takes no body; {instead}")
-
     @property
     def scheduling(self) -> Scheduling:
         """Return the use cases. Raises SettingMissing."""
@@ -258,6 +253,8 @@ def _answer_call(operation: Operation, request: Request, names: Mapping[str, str
         if len(_raw_body(request)) > MAX_REQUEST:
             raise Refusal(413, "the request is larger than 256 KiB")
         call = _call(request, tenant, operation.query, operation.takes)
+        if operation.body is None and operation.method != "GET":
+            refuse_body(_raw_body(request), operation.query)
         # API Gateway passes the parts of a path as they were sent, percent-encoded.
         return operation.view(call, **{name: unquote(value) for name, value in names.items()})
     except Exception as error:
