@@ -19,7 +19,7 @@ from moto import mock_aws
 
 from chalicelib.aws import clients
 from chalicelib.aws.topics import Topics
-from chalicelib.domain.retry import is_retried
+from chalicelib.domain.retry import RetryPolicy, is_retried
 from chalicelib.domain.run import AttemptResult, Outcome
 from tests.cloud import SNS, Cloud, client_error
 from tests.environment import START
@@ -70,7 +70,7 @@ def answering(error: Exception) -> Callable[[str], Any]:
 
 
 def retried(result: AttemptResult) -> bool:
-    return is_retried(result.outcome, result.status_code)
+    return is_retried(RetryPolicy(), result)
 
 
 @pytest.mark.parametrize(
