@@ -125,6 +125,21 @@ def test_what_chalice_leaves_is_finished_and_a_second_time_it_changes_nothing(
     assert [line.partition(" had ")[0] for line in deployer.told] == ["API Gateway"]
 
 
+def test_lambda_writes_no_lines_of_its_own_into_the_logs_of_a_firing(deployer: Deployer) -> None:
+    asked: list[dict[str, Any]] = []
+    deployer.client("lambda").meta.events.register(
+        "provide-client-params.lambda.UpdateFunctionConfiguration",
+        lambda params, **_: asked.append(dict(params)),
+    )
+    deployer.finish()
+    assert [one.pop("FunctionName") for one in asked] == [
+        "resona-dev-wake",
+        "resona-dev-deliver",
+        "resona-dev-sweep",
+    ]
+    assert all(one == {"LoggingConfig": finish.LOGGING} for one in asked)
+
+
 def test_without_functions_the_command_that_comes_first_is_told(account: Account) -> None:
     with pytest.raises(CliError, match=r"type `\.venv/bin/chalice deploy --stage dev` first"):
         finish.finish(Cloud(account.client, ACCOUNT, REGION), NAMES, {})
@@ -204,6 +219,7 @@ def test_a_role_that_is_not_seen_at_once_is_waited_for(deployer: Deployer) -> No
         ("apigateway", "update_stage", "BadRequestException"),
         ("lambda", "put_function_event_invoke_config", "InvalidParameterValueException"),
         ("lambda", "put_function_recursion_config", "ResourceConflictException"),
+        ("lambda", "update_function_configuration", "ResourceConflictException"),
     ],
 )
 def test_what_was_just_made_is_waited_for_a_minute_and_no_longer(
