@@ -16,7 +16,7 @@ from chalicelib.usecases.scheduling import Job, Scheduling
 _Answer = TypeVar("_Answer")
 
 MOST_JOBS = 100
-_LANES = 10
+LANES = 10
 # Begin no further job after this time. A job may take several seconds more if DynamoDB is slow.
 _BEGIN_WITHIN = timedelta(seconds=10)
 
@@ -40,7 +40,7 @@ def run_in_time(
                 return
             done[number] = acts[number]()
 
-    scheduling.run_all([work] * min(_LANES, len(acts)))
+    scheduling.run_all([work] * min(LANES, len(acts)))
     return [done.get(number) for number in range(len(acts))]
 
 

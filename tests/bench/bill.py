@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 
 from chalicelib.telemetry.invocation import invocation
+from chalicelib.usecases.bulk import LANES, MOST_JOBS
+from infra.deploy.finish import QUIET
 from infra.template import load
 from tests.bench.costs import (
     DAY_SECONDS,
@@ -46,7 +48,7 @@ ITEM_OVERHEAD = 100
 # counted beside each line.
 LINE_OVERHEAD = 26
 # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html: what Lambda writes of
-# an invocation, in plain text.
+# an invocation of the API, in plain text.
 LAMBDAS_OWN = (
     "START RequestId: 0afa315a-f4d4-4a8a-a544-a4512fb8e297 Version: $LATEST",
     "END RequestId: 0afa315a-f4d4-4a8a-a544-a4512fb8e297",
@@ -79,6 +81,8 @@ ASSUMED = Assumed()
 FIRING = ASSUMED.target + ASSUMED.waiting
 # Measured by tests.bench.cpu: milliseconds of a whole CPU for one invocation.
 CPU = {"api_handler": 6.3, "wake": 4.5, "deliver": 12.0, "sweep": 24.0}
+# The same for a call that registers a hundred jobs.
+BATCH_CPU = 460
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 MEGABYTES_OF_A_CPU = 1769
 # https://docs.aws.amazon.com/kms/latest/developerguide/services-dynamodb.html: DynamoDB asks KMS
@@ -102,6 +106,10 @@ class Step:
     metrics: frozenset[str] = frozenset()
     waits: float = 0
     indexed: int = 0
+    work: float | None = None
+    """CPU milliseconds; None for those of `CPU`."""
+    lanes: int = 1
+    """How many calls are made at once."""
 
     @property
     def seconds(self) -> float:
@@ -110,8 +118,9 @@ class Step:
 
     def seconds_at(self, megabytes: int) -> float:
         """Return how long it runs with so much memory: its share of a CPU goes by that."""
-        work = CPU[self.function] * max(1, MEGABYTES_OF_A_CPU / megabytes)
-        return (work + self.calls * ASSUMED.aws_call + self.waits) / 1000
+        work = CPU[self.function] if self.work is None else self.work
+        calls = self.calls * ASSUMED.aws_call / self.lanes
+        return (work * max(1, MEGABYTES_OF_A_CPU / megabytes) + calls + self.waits) / 1000
 
     @property
     def gb_seconds(self) -> float:
@@ -143,10 +152,14 @@ def step(made: Bench, function: str, act: Callable[[], object], waits: float = 0
         calls=len(made.env.cloud.calls) - calls,
         kept=_kept(made) - kept,
         indexed=_indexed(made) - indexed,
-        logged=sum(len(line) + LINE_OVERHEAD for line in [*lines, *LAMBDAS_OWN]),
+        logged=sum(len(line) + LINE_OVERHEAD for line in [*lines, *_of_lambda(function)]),
         metrics=frozenset(name for line in lines for name in _metrics_of(json.loads(line))),
         waits=waits,
     )
+
+
+def _of_lambda(function: str) -> tuple[str, ...]:
+    return () if function in QUIET else LAMBDAS_OWN
 
 
 @contextmanager
@@ -200,6 +213,25 @@ def one_time() -> list[Step]:
             step(made, "wake", lambda: made.advance(minutes=59), ASSUMED.wake_waiting),
             step(made, "deliver", lambda: made.advance(minutes=2), FIRING),
         ]
+
+
+def batch() -> Step:
+    """Count the registration of a hundred one-time jobs in one call."""
+    with bench(KB) as made:
+        job = {"name": "nightly order export", "request": made.request(), "trigger": FAR}
+        registered = step(
+            made,
+            "api_handler",
+            lambda: made.call("POST", "/jobs/batch", {"jobs": [job] * MOST_JOBS}),
+        )
+        return replace(registered, work=BATCH_CPU, lanes=LANES)
+
+
+def batched(jobs: int) -> Bill:
+    """Return what so many one-time jobs cost that are registered by the hundred."""
+    _, *fired = one_time()
+    registered = batch()
+    return bill([registered], jobs / MOST_JOBS) + bill(fired, jobs) + by_month([registered, *fired])
 
 
 def cron() -> list[Step]:
@@ -331,9 +363,17 @@ def months() -> Iterator[str]:
 def services() -> Iterator[str]:
     """Yield the table of services."""
     once, again, rest = one_time(), cron(), at_rest()
-    columns = [bill(once, MILLION) + by_month(once), bill(again, MILLION) + by_month(again), rest]
-    yield "| | a million one-time jobs | a million firings of crons | a month at rest |"
-    yield "|---|---|---|---|"
+    columns = [
+        bill(once, MILLION) + by_month(once),
+        batched(MILLION),
+        bill(again, MILLION) + by_month(again),
+        rest,
+    ]
+    yield (
+        "| | a million one-time jobs | … registered by the batch | a million firings of crons "
+        "| a month at rest |"
+    )
+    yield "|---|---|---|---|---|"
     for service in sorted({name for column in columns for name in column}):
         dollars = [_dollars(column[service]) if column[service] else "" for column in columns]
         yield f"| {service} | {' | '.join(dollars)} |"

@@ -36,6 +36,7 @@ from chalicelib.handlers import composition, executor
 from chalicelib.outbound import transport
 from chalicelib.runtime.clock import utc_now
 from chalicelib.telemetry.invocation import invocation
+from chalicelib.usecases.bulk import MOST_JOBS
 from chalicelib.usecases.firing import Firing
 from chalicelib.usecases.scheduling import Scheduling
 from infra.local.clock import queue_event
@@ -58,15 +59,27 @@ class Measured:
     firing: Firing
     url: str
 
-    def create(self) -> None:
-        """Create a job by the API, in one invocation."""
-        body = {
+    @property
+    def job(self) -> dict[str, Any]:
+        """Return a job as the API takes it."""
+        return {
             "name": "nightly order export",
             "request": {"url": self.url, "body": BODY},
             "trigger": {"delay": 3600},
         }
-        answer = app(gateway_event("POST", "/jobs", "", body, {}), Context())
+
+    def create(self) -> None:
+        """Create a job by the API, in one invocation."""
+        answer = app(gateway_event("POST", "/jobs", "", self.job, {}), Context())
         assert answer["statusCode"] == 201, answer
+
+    def create_batch(self) -> None:
+        """Create as many jobs as one call of the API takes."""
+        body = {"jobs": [self.job] * MOST_JOBS}
+        event = gateway_event("POST", "/jobs", "", body, {})
+        event["requestContext"] |= {"resourcePath": "/jobs/batch", "path": "/jobs/batch"}
+        answer = app(event, Context())
+        assert answer["statusCode"] == 200, answer
 
     def due(self) -> DueMessage:
         """Register a job that is due now, and return its message."""
@@ -147,6 +160,7 @@ def measured() -> dict[str, list[float]]:
             "wake": [cost(lambda: made.wake(f"{job_id}-01JD9V8M0Q4Q6T5W0H9C1Y3B7K")) for _ in dues],
             "sweep": [cost(made.sweep) for _ in dues],
             "api_handler, a create": [cost(made.create) for _ in dues],
+            f"api_handler, a batch of {MOST_JOBS}": [cost(made.create_batch) for _ in range(6)],
         }
 
 
