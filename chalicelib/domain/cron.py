@@ -1,7 +1,9 @@
 """Compute when a cron expression occurs in a time zone; `cron_fields` reads the expression.
 
-Wall-clock times that a spring change skips do not occur. Times that an autumn change repeats occur
-once, the first time; a cron that runs in every hour of the day occurs both times.
+By default, wall-clock times that a spring change skips do not occur, and times that an autumn
+change repeats occur once, the first time; `Dst` changes that. A cron that runs in every hour of the
+day goes on through both changes, whatever its `Dst`: repeated times occur at both passings, and
+skipped times are not made up for, because the next hour follows at once.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import takewhile
+from typing import Literal
 
 from croniter import croniter
 
@@ -31,16 +34,41 @@ _LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Dst:
+    """What a cron does at the times that a clock change skips (`gap`) or repeats (`fold`).
+
+    With `next`, skipped times occur at the first instant after the gap, all of them once.
+    """
+
+    gap: Literal["skip", "next"] = "skip"
+    fold: Literal["first", "both"] = "first"
+
+
+USUAL_DST = Dst()
+
+
+@dataclass(frozen=True, slots=True)
 class Cron:
     """A cron expression in a time zone, both as the user wrote them."""
 
     expression: str
     timezone: str
+    dst: Dst = USUAL_DST
 
     @property
     def fields(self) -> Fields:
         """Return the fields of the expression."""
         return read(self.expression)
+
+    @property
+    def makes_up(self) -> bool:
+        """Whether skipped times occur at the first instant after the gap."""
+        return self.dst.gap == "next" and not self.fields.every_hour
+
+    @property
+    def occurs_twice(self) -> bool:
+        """Whether repeated times occur at both passings."""
+        return self.dst.fold == "both" or self.fields.every_hour
 
     def next_after(self, after: datetime) -> datetime | None:
         """Return the first occurrence strictly after an instant, in UTC.
@@ -54,19 +82,19 @@ class Cron:
         return at if at is not None and at.year < _END.year else None
 
     def _next_after(self, after: datetime) -> datetime | None:
-        every_hour, place = self.fields.every_hour, time_zones.zone(self.timezone)
+        twice, place = self.occurs_twice, time_zones.zone(self.timezone)
         wall = after.astimezone(place).replace(tzinfo=None)
         # If `after` is in the first of two repeated hours, earlier wall-clock times come again.
-        start = wall - (
-            time_zones.second_passing(wall, place) - after if every_hour else timedelta()
-        )
+        start = wall - (time_zones.second_passing(wall, place) - after if twice else timedelta())
         repeated = None
         for wall in self._wall_times(start.replace(second=0, microsecond=0) + _MINUTE):
             first, second = time_zones.to_utc(wall, place), time_zones.second_passing(wall, place)
             if first > second:
                 # A spring change skips this time (see `time_zones.second_passing`).
-                continue
-            if every_hour and second > after:
+                if not self.makes_up:
+                    continue
+                first = second = time_zones.end_of_gap(wall, place)
+            if twice and second > after:
                 repeated = repeated or second
             if first > after:
                 return min(first, repeated or first)
@@ -143,7 +171,7 @@ def wake_is_certain(cron: Cron, due: datetime) -> bool:
     return time_zones.to_utc(wall, place) == due - 2 * _MINUTE
 
 
-def parse(expression: str, timezone: str = "UTC") -> Cron:
+def parse(expression: str, timezone: str = "UTC", dst: Dst = USUAL_DST) -> Cron:
     """Read a cron expression as a user writes it.
 
     Raises InvalidInput, naming trigger.cron or trigger.timezone.
@@ -155,11 +183,14 @@ def parse(expression: str, timezone: str = "UTC") -> Cron:
     fields = read(text)
     if not can_fire(fields):
         raise refused("never fires: none of these months has such a day")
-    cron = Cron(text, timezone)
+    cron = Cron(text, timezone, dst)
     # Sundays in the last week of March at 02:30, for example, never exist in a zone whose clocks
     # always go forward then.
     if cron.next_after(_RULES_FROM) is None:
-        raise refused(f"never fires: the clocks of {timezone} skip this time on every such day")
+        raise refused(
+            f"never fires: the clocks of {timezone} skip this time on every such day; "
+            'give trigger.dst {"gap": "next"} to fire after the gap'
+        )
     return cron
 
 

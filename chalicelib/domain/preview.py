@@ -66,7 +66,7 @@ def _notes(
     on = f"On {day.day} {day:%B %Y}"
     # Explain only clock changes between `after` and the last time shown.
     if skipped and after < time_zones.end_of_gap(skipped[0], place) <= last:
-        yield f"{on} {_skipped_in_words(skipped, cron, is_all=len(skipped) == len(walls))}"
+        yield f"{on} {_skipped_in_words(skipped, cron, place, is_all=len(skipped) == len(walls))}"
     if any(
         time_zones.to_utc(wall, place) <= last and after < time_zones.second_passing(wall, place)
         for wall in repeated
@@ -74,18 +74,22 @@ def _notes(
         yield f"{on} {_repeated_in_words(repeated, cron)}"
 
 
-def _skipped_in_words(skipped: list[datetime], cron: Cron, *, is_all: bool) -> str:
+def _skipped_in_words(skipped: list[datetime], cron: Cron, place: ZoneInfo, *, is_all: bool) -> str:
     subject = _in_words(skipped, "does not exist", "do not exist")
     consequence = "no run then" if len(skipped) == 1 else "no runs then"
     if is_all:
         consequence = "no run that day"
+    if cron.makes_up:
+        at = time_zones.first_after_gap(skipped[0], place)
+        other_day = "" if at.date() == skipped[0].date() else f" on {at.day} {at:%B}"
+        consequence = f"one run at {at:%H:%M}{other_day} instead"
     return f"{subject} in {cron.timezone}: {consequence}"
 
 
 def _repeated_in_words(repeated: list[datetime], cron: Cron) -> str:
     subject = _in_words(repeated, "occurs twice", "occur twice")
     one = "it runs" if len(repeated) == 1 else "they run"
-    times = "both times" if cron.fields.every_hour else "once, the first time"
+    times = "both times" if cron.occurs_twice else "once, the first time"
     return f"{subject} in {cron.timezone}: {one} {times}"
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.domain import time_zones
-from chalicelib.domain.cron import Cron, check_zone
+from chalicelib.domain.cron import USUAL_DST, Cron, Dst, check_zone
 from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.instant import format_instant, parse_instant
 
@@ -136,7 +136,10 @@ def describe(trigger: Trigger) -> dict[str, Any]:
     """Return a trigger as the API shows it: its type and its fields."""
     if isinstance(trigger, OneTime):
         return {"type": "one-time", "fields": {"date": format_instant(trigger.date)}}
-    return {"type": "cron", "fields": {"cron": trigger.expression, "timezone": trigger.timezone}}
+    fields: dict[str, Any] = {"cron": trigger.expression, "timezone": trigger.timezone}
+    if trigger.dst != USUAL_DST:
+        fields["dst"] = asdict(trigger.dst)
+    return {"type": "cron", "fields": fields}
 
 
 def restore(described: dict[str, Any]) -> Trigger:
@@ -144,4 +147,4 @@ def restore(described: dict[str, Any]) -> Trigger:
     fields = described["fields"]
     if described["type"] == "one-time":
         return OneTime(parse_instant(fields["date"]))
-    return Cron(fields["cron"], fields["timezone"])
+    return Cron(fields["cron"], fields["timezone"], Dst(**fields.get("dst", {})))

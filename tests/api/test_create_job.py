@@ -128,6 +128,16 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"trigger": {"cron": "* * * *"}}, ["trigger.cron"]),
     ({"trigger": {"cron": "0 9 * * *", "timezone": "Mars/Olympus"}}, ["trigger.timezone"]),
     ({"trigger": {"cron": "0 9 * * *", "timezone": 1}}, ["trigger.timezone"]),
+    ({"trigger": {"delay": 5, "dst": {"gap": "next"}}}, ["trigger.dst"]),
+    ({"trigger": {"cron": "0 9 * * *", "dst": "next"}}, ["trigger.dst"]),
+    (
+        {"trigger": {"cron": "x", "dst": {"gap": "both", "fold": [], "gaps": "next"}}},
+        ["trigger.cron", "trigger.dst.fold", "trigger.dst.gap", "trigger.dst.gaps"],
+    ),
+    (
+        {"trigger": {"type": "one-time", "fields": {"date": "2026-12-01T10:00:00Z", "dst": {}}}},
+        ["trigger.fields.dst"],
+    ),
     ({"trigger": {"at": 5}}, ["trigger.at"]),
     ({"trigger": {"type": "never", "fields": {}}}, ["trigger.type"]),
     ({"trigger": {"type": "cron", "fields": {"date": "2026-12-01T10:00:00Z"}}}, ["trigger.fields"]),

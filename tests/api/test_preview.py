@@ -48,6 +48,25 @@ def test_notes_say_what_daylight_saving_does(api: Api) -> None:
     ]
 
 
+def test_a_cron_makes_up_for_a_skipped_time_if_asked_to(api: Api) -> None:
+    trigger = {"cron": "30 2 * * *", "timezone": "Europe/Berlin", "dst": {"gap": "next"}}
+    body = preview(api, trigger, after="2027-03-27T12:00:00+01:00", count=1).json
+    assert body["trigger"]["fields"] == {**trigger, "dst": {"gap": "next", "fold": "first"}}
+    assert body["next_run_times"] == ["2027-03-28T01:00:00Z"]
+    assert body["notes"] == [
+        "On 28 March 2027 the time 02:30 does not exist in Europe/Berlin: one run at 03:00 instead"
+    ]
+    assert preview(api, body["trigger"]).json["trigger"] == body["trigger"]
+
+
+@pytest.mark.parametrize(
+    "dst", [None, {}, {"gap": None}, {"gap": "skip"}, {"gap": "skip", "fold": "first"}]
+)
+def test_the_default_at_clock_changes_is_not_shown(api: Api, dst: object) -> None:
+    body = preview(api, {"cron": "30 2 * * *", "dst": dst}).json
+    assert body["trigger"]["fields"] == {"cron": "30 2 * * *", "timezone": "UTC"}
+
+
 def test_times_come_strictly_after(api: Api) -> None:
     body = preview(api, {"cron": "0 9 * * *"}, after="2027-01-01T09:00:00Z", count=1).json
     assert body["next_run_times"] == ["2027-01-02T09:00:00Z"]

@@ -25,7 +25,7 @@ from chalicelib.aws.serialization import (
     load_state,
     sortable,
 )
-from chalicelib.domain.cron import Cron
+from chalicelib.domain.cron import Cron, Dst
 from chalicelib.domain.ids import RunKey, new_job_id, new_token
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import Request
@@ -79,7 +79,12 @@ definitions = st.builds(
     name=texts,
     created_at=seconds,
     trigger=st.builds(OneTime, seconds)
-    | st.sampled_from([Cron("0 9 * * 1-5", "Europe/Berlin"), Cron("@daily", "UTC")]),
+    | st.sampled_from(
+        [
+            Cron("0 9 * * 1-5", "Europe/Berlin"),
+            Cron("@daily", "UTC", Dst("next", "both")),
+        ]
+    ),
     request=st.builds(
         Request,
         texts,

@@ -12,7 +12,7 @@ from time import process_time
 
 import pytest
 
-from chalicelib.domain.cron import Cron, _first_day, parse
+from chalicelib.domain.cron import USUAL_DST, Cron, Dst, _first_day, parse
 from chalicelib.domain.errors import InvalidInput
 from tests.domain.cron_oracle import ZONES, changes, occurrences, occurrences_of_months
 from tests.domain.days import runs_on
@@ -28,9 +28,9 @@ def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def first(cron: str, zone: str, after: str, count: int = 1) -> list[str]:
+def first(cron: str, zone: str, after: str, count: int = 1, dst: Dst = USUAL_DST) -> list[str]:
     """Return so many occurrences as texts, in UTC."""
-    found = walked(parse(cron, zone), utc(after), datetime.max.replace(tzinfo=UTC), count)
+    found = walked(parse(cron, zone, dst), utc(after), datetime.max.replace(tzinfo=UTC), count)
     assert len(found) == count
     return [f"{at:%Y-%m-%d %H:%M}" for at in found]
 
@@ -241,6 +241,63 @@ def test_a_repeated_time_occurs_once_at_its_first_passing(
     cron: str, zone: str, after: str, expected: list[str]
 ) -> None:
     assert first(cron, zone, after, len(expected)) == expected
+
+
+MADE_UP, TWICE = Dst(gap="next"), Dst(fold="both")
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "after", "expected"),
+    [
+        (
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2027-03-27 12:00",
+            ["2027-03-28 01:00", "2027-03-29 00:30"],
+        ),
+        # All that are skipped occur once, and not beside an occurrence at that instant.
+        (
+            "*/20 2,3 * * *",
+            "Europe/Berlin",
+            "2027-03-27 12:00",
+            ["2027-03-28 01:00", "2027-03-28 01:20"],
+        ),
+        (
+            "0,15 2 * * *",
+            "Australia/Lord_Howe",
+            "2026-10-03 12:00",
+            ["2026-10-03 15:30", "2026-10-04 15:00"],
+        ),
+        # Samoa had no 30 December 2011.
+        ("0 9 * * *", "Pacific/Apia", "2011-12-29 20:00", ["2011-12-30 10:00", "2011-12-30 19:00"]),
+        ("0 9 30 12 *", "Pacific/Apia", "2011-12-29 20:00", ["2011-12-30 10:00"]),
+        # The next hour follows at once.
+        (
+            "30 * * * *",
+            "Europe/Berlin",
+            "2027-03-28 00:00",
+            ["2027-03-28 00:30", "2027-03-28 01:30"],
+        ),
+    ],
+)
+def test_a_skipped_time_is_made_up_for_after_the_gap_if_asked_for(
+    cron: str, zone: str, after: str, expected: list[str]
+) -> None:
+    assert first(cron, zone, after, len(expected), MADE_UP) == expected
+
+
+def test_a_repeated_time_occurs_at_both_passings_if_asked_for() -> None:
+    assert first("30 2 * * *", "Europe/Berlin", "2027-10-30 12:00", 3, TWICE) == [
+        "2027-10-31 00:30",
+        "2027-10-31 01:30",
+        "2027-11-01 01:30",
+    ]
+    # From within the first passing, what comes again is all that is left.
+    assert first("10,50 1 * * *", "America/New_York", "2027-11-07 05:55", 3, TWICE) == [
+        "2027-11-07 06:10",
+        "2027-11-07 06:50",
+        "2027-11-08 06:10",
+    ]
 
 
 @pytest.mark.parametrize("hours", ["*", "0-23", "*/1", "0/1", "12-23,0-11"])
@@ -525,6 +582,9 @@ def test_a_cron_whose_every_time_is_skipped_never_fires() -> None:
     ):
         parse("30 2 25-31 3 */7", "Europe/Berlin")
     assert first("30 2 25-31 3 */7", "UTC", "2026-01-01") == ["2026-03-29 02:30"]
+    assert first("30 2 25-31 3 */7", "Europe/Berlin", "2026-01-01", dst=MADE_UP) == [
+        "2026-03-29 01:00"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -72,11 +72,24 @@ class DateIn(_Input):
     timezone: Zone = "UTC"
 
 
+class DstIn(_Input):
+    """What a cron does at the times that a clock change skips or repeats.
+
+    A cron that runs in every hour of the day goes on through both, whatever is given here.
+    """
+
+    gap: Literal["skip", "next"] | None = "skip"
+    """Skipped times: they do not occur, or together once, at the first instant after the gap."""
+    fold: Literal["first", "both"] | None = "first"
+    """Times that are repeated: the first time, or both times."""
+
+
 class CronIn(_Input):
     """Repeatedly, at the times of a cron expression."""
 
     cron: CronText
     timezone: Zone = "UTC"
+    dst: DstIn | None = Field(None, description="By default, `skip` and `first`.")
 
 
 class OneTimeTriggerIn(_Input):

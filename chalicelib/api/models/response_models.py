@@ -72,11 +72,23 @@ class OneTimeTrigger(TypedDict):
 
 
 @described
+class DstFields(TypedDict):
+    """What a cron does at the times that a clock change skips or repeats."""
+
+    gap: Literal["skip", "next"]
+    """`next`: times that are skipped occur at the first instant after the gap, all of them once."""
+    fold: Literal["first", "both"]
+    """`both`: times that are repeated occur both times."""
+
+
+@described
 class CronFields(TypedDict):
     cron: str
     """The expression: five fields, as Unix cron has them."""
     timezone: str
     """The IANA time zone that the expression is read in."""
+    dst: NotRequired[DstFields]
+    """Absent for the default, `skip` and `first`."""
 
 
 @described

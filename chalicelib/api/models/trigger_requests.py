@@ -9,6 +9,7 @@ from typing import Any
 
 from chalicelib.api.models.validation import Errors, unknown_fields
 from chalicelib.domain import cron
+from chalicelib.domain.cron import USUAL_DST, Dst
 from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.exact_json import plain
 from chalicelib.domain.trigger import OneTime, Trigger, after_delay, at_date, describe
@@ -49,7 +50,9 @@ def read_trigger(sent: object, now: datetime) -> Trigger:
         errors.add("trigger.timezone", "must be the name of a time zone, such as Europe/Berlin")
         # Without a valid time zone the date cannot be read.
         kind, timezone = None if kind == "date" else kind, None
-    trigger = errors.collect(partial(_READERS[kind], sent[kind], timezone, now)) if kind else None
+    dst = errors.collect(lambda: _read_dst(sent.get("dst"), kind)) or USUAL_DST
+    read = partial(_read_cron, dst=dst) if kind == "cron" else _READERS.get(kind or "")
+    trigger = errors.collect(partial(read, sent[kind], timezone, now)) if read and kind else None
     errors.raise_if_any()
     assert trigger  # noqa: S101  raise_if_any() has not raised
     return trigger
@@ -57,7 +60,7 @@ def read_trigger(sent: object, now: datetime) -> Trigger:
 
 def _kind(errors: Errors, sent: Mapping[str, Any]) -> str | None:
     """Return which of delay, date and cron was sent; None, with an error, if it is not one."""
-    unknown = unknown_fields(sent, (*_READERS, "timezone"), within="trigger.")
+    unknown = unknown_fields(sent, (*_READERS, "timezone", "dst"), within="trigger.")
     errors.extend(unknown)
     kinds = [name for name in _READERS if name in sent]
     # A misspelt name is one mistake, not two.
@@ -76,7 +79,8 @@ def _unwrap(sent: dict[str, Any]) -> dict[str, Any]:
     wanted = "date" if kind == "one-time" else "cron"
     if not isinstance(fields, dict) or wanted not in fields:
         raise InvalidInput.of("trigger.fields", f"must be an object with {wanted}")
-    unknown = unknown_fields(fields, (wanted, "timezone"), within="trigger.fields.")
+    known = ("cron", "timezone", "dst") if kind == "cron" else ("date", "timezone")
+    unknown = unknown_fields(fields, known, within="trigger.fields.")
     if unknown:
         raise InvalidInput(unknown)
     return fields
@@ -108,7 +112,12 @@ def _read_date(value: object, timezone: str | None, now: datetime) -> Trigger:
 
 
 # Every reader takes `now`; a cron does not need it.
-def _read_cron(value: object, timezone: str | None, now: datetime) -> Trigger:  # noqa: ARG001
+def _read_cron(
+    value: object,
+    timezone: str | None,
+    now: datetime,  # noqa: ARG001
+    dst: Dst = USUAL_DST,
+) -> Trigger:
     errors = Errors()
     if isinstance(value, str):
         # Check the expression without the zone, so that one answer names both errors.
@@ -119,9 +128,30 @@ def _read_cron(value: object, timezone: str | None, now: datetime) -> Trigger:  
         errors.collect(lambda: cron.check_zone(timezone))
     errors.raise_if_any()
     assert isinstance(value, str)  # noqa: S101  raise_if_any() has not raised
-    return cron.parse(value, "UTC" if timezone is None else timezone)
+    return cron.parse(value, "UTC" if timezone is None else timezone, dst)
 
 
+def _read_dst(sent: object, kind: str | None) -> Dst:
+    """Return what a cron does at clock changes; the default if nothing was sent."""
+    if sent is None:
+        return USUAL_DST
+    if kind in ("delay", "date"):
+        raise InvalidInput.of("trigger.dst", "goes with cron; a delay or a date occurs once")
+    if not isinstance(sent, dict):
+        raise InvalidInput.of(
+            "trigger.dst", 'must be an object, such as {"gap": "next", "fold": "first"}'
+        )
+    errors = Errors()
+    errors.extend(unknown_fields(sent, _DST_CHOICES, within="trigger.dst."))
+    given = {name: sent[name] for name in _DST_CHOICES if sent.get(name) is not None}
+    for name, value in given.items():
+        if value not in _DST_CHOICES[name]:
+            errors.add(f"trigger.dst.{name}", f"must be {' or '.join(_DST_CHOICES[name])}")
+    errors.raise_if_any()
+    return Dst(**given)
+
+
+_DST_CHOICES = {"gap": ("skip", "next"), "fold": ("first", "both")}
 _READERS: dict[str, Callable[[Any, str | None, datetime], Trigger]] = {
     "delay": _read_delay,
     "date": _read_date,
