@@ -21,7 +21,7 @@ from chalicelib.domain.state import State
 # An index partition takes 1,000 writes a second, and a firing makes two in this index.
 WATCH_SHARDS = 16
 
-_ABSENT = Condition("attribute_not_exists(id)")
+ABSENT = Condition("attribute_not_exists(id)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def put_state(table: str, state: State, expires_at: datetime | None = None) -> P
     if state.watch_at is not None:
         item["watch_at"] = sortable(state.watch_at)
         item["watch_shard"] = str(zlib.crc32(state.job_id.encode()) % WATCH_SHARDS)
-    before = _ABSENT
+    before = ABSENT
     if state.revision > 1:
         before = Condition("revision = :read", {":read": state.revision - 1})
     return Put(table, item, before, returns_old=True)
@@ -79,7 +79,8 @@ def put_state(table: str, state: State, expires_at: datetime | None = None) -> P
 def put_definition(table: str, definition: Definition, expires_at: datetime | None = None) -> Put:
     """Return the write of a definition. `expires_at` is as in `put_state`.
 
-    Unconditional: only used in a transaction together with the conditional write of the state.
+    Unconditional: used in a transaction together with the conditional write of the state, or, for a
+    new job, with a condition of its own.
     """
     item = {
         "id": definition.id,
@@ -106,7 +107,7 @@ def list_name(tenant: str, kind: Kind) -> str:
 def put_key(table: str, tenant: str, key: str, job_id: str) -> Put:
     """Return the write that reserves a job key, conditional on the key being free."""
     item = {"id": key_name(tenant, key), "part": "name", "job_id": job_id}
-    return Put(table, item, _ABSENT)
+    return Put(table, item, ABSENT)
 
 
 def put_answer(table: str, idempotency: Idempotency, now: datetime) -> Put:

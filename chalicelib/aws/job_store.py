@@ -18,12 +18,14 @@ and `idempotency#…` (`domain.idempotency`). Indexes may lag by a second.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from chalicelib.aws.job_items import (
+    ABSENT,
     Answered,
     Idempotency,
     Watched,
@@ -39,6 +41,7 @@ from chalicelib.aws.job_items import (
 from chalicelib.aws.serialization import sortable
 from chalicelib.aws.table import Condition, Delete, Item, Put, Table, Write
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, ResonaError, Unavailable
+from chalicelib.domain.ids import least_job_id
 from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.state import State
 
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 
 _PART = "the job table"
 _READS = 5
+# `add` takes no longer, from its first write to its last.
+_LEFT_AGE = timedelta(minutes=15)
 
 
 class StateChanged(ResonaError):
@@ -131,14 +136,29 @@ class JobStore:
     def add(
         self, definition: Definition, state: State, idempotency: Idempotency | None, now: datetime
     ) -> None:
-        """Write a new job, all or nothing. Raises KeyIsTaken, AlreadyAnswered."""
-        writes: list[Write] = [*self.pair(definition, state)]
+        """Write a new job: its definition, then all or nothing the rest, which makes it a job.
+
+        In a transaction the definition would cost twice. Without a state it is no job: a list
+        deletes what a process that died in between has left. Raises KeyIsTaken, AlreadyAnswered.
+        """
+        # Refused only after our own try, whose answer was lost: the id is new.
+        self._table.put(put_definition(self._table.name, definition).item, ABSENT)
+        writes: list[Write] = [put_state(self._table.name, state)]
         if definition.key is not None:
             tenant, job_id = definition.tenant, definition.id
             writes.append(put_key(self._table.name, tenant, definition.key, job_id))
         if idempotency:
             writes.append(put_answer(self._table.name, idempotency, now))
-        self._write(writes, key=definition.key)
+        try:
+            self._write(writes, key=definition.key, once=True)
+        except (KeyIsTaken, AlreadyAnswered):
+            self._drop(definition.id)
+            raise
+
+    def _drop(self, job_id: str) -> None:
+        """Delete a definition that has not become a job; if it fails, a list will."""
+        with contextlib.suppress(Unavailable):
+            self._table.delete(id=job_id, part="definition")
 
     def replace(self, definition: Definition, state: State) -> None:
         """Write a changed definition with its state, all or nothing. Raises StateChanged."""
@@ -188,12 +208,17 @@ class JobStore:
         self._write(deletes)
 
     def page(
-        self, tenant: str, before: str | None, limit: int, kind: Kind = Kind.JOB
+        self,
+        tenant: str,
+        before: str | None,
+        limit: int,
+        kind: Kind = Kind.JOB,
+        now: datetime | None = None,
     ) -> tuple[list[tuple[Definition, State]], str | None]:
         """Return up to `limit` of the tenant's jobs of a kind, newest first, and the next `before`.
 
         `before` is a job's id, None for the first page and after the last. Deleted jobs that are
-        still in the index are left out.
+        still in the index are left out. With `now`, definitions that never became jobs are deleted.
         """
         partition = list_name(tenant, kind)
         items, place = self._table.query(
@@ -203,16 +228,24 @@ class JobStore:
             limit=limit,
             backward=True,
         )
-        return self._load_all([item["id"] for item in items]), place["id"] if place else None
+        left_before = least_job_id(now - _LEFT_AGE) if now else ""
+        ids = [item["id"] for item in items]
+        return self._load_all(ids, left_before), place["id"] if place else None
 
-    def _load_all(self, ids: list[str]) -> list[tuple[Definition, State]]:
-        """Return the jobs that exist, in the order of their ids."""
+    def _load_all(self, ids: list[str], left_before: str = "") -> list[tuple[Definition, State]]:
+        """Return the jobs that exist, in the order of their ids.
+
+        Delete definitions without a state whose ids are less than `left_before`.
+        """
         pairs = []
         items = self._batch(ids)
         for job_id in ids:
             definition, state = items.get((job_id, "definition")), items.get((job_id, "state"))
             if definition and state:
                 pairs.append((read_definition(definition), read_state(state)))
+            elif definition and job_id < left_before:
+                # `add` did not come to its second write: the job was never there.
+                self._drop(job_id)
         # A batch reads each item by itself: `_whole` reads a pair again that changed in between.
         return [pair for pair in map(self._whole, pairs) if pair is not None]
 
@@ -310,9 +343,14 @@ class JobStore:
         items, place = self._table.query(is_overdue, index="by_watch", after=after, limit=limit)
         return [item["id"] for item in items], place
 
-    def _write(self, writes: Sequence[Write], *, key: str | None = None) -> None:
-        """Make all writes or none. The first is that of the state; `key` is the job key, if any."""
-        refused = self._table.write(*writes)
+    def _write(
+        self, writes: Sequence[Write], *, key: str | None = None, once: bool = False
+    ) -> None:
+        """Make all writes or none. The first is that of the state; `key` is the job key, if any.
+
+        `once` is as in `Table.write`.
+        """
+        refused = self._table.write(*writes, once=once)
         if not refused:
             return
         if 0 in refused:

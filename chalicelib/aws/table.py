@@ -157,15 +157,17 @@ class Table:
         request = {"TableName": self.name, "Key": _typed(key)}
         self._call(lambda: self._client.delete_item(**request), writes=True)
 
-    def write(self, *writes: Write) -> dict[int, Item]:
+    def write(self, *writes: Write, once: bool = False) -> dict[int, Item]:
         """Make all writes or none: a single put as PutItem, anything else as a transaction.
 
+        With `once` a single put is a transaction too, at twice the price: the SDK's repeats of a
+        transaction have no effect, even if the item was deleted in between.
         Return an empty dict if they were made. Otherwise return, by position, the writes whose
         conditions failed, each with the existing item (empty if there is none, or without
         `returns_old`).
         """
         requests = [_request(write) for write in writes]
-        if "Put" in requests[0] and len(requests) == 1:
+        if "Put" in requests[0] and len(requests) == 1 and not once:
             return self._refused(lambda: self._client.put_item(**requests[0]["Put"]))
         return self._refused(lambda: self._client.transact_write_items(TransactItems=requests))
 

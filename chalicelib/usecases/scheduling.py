@@ -169,7 +169,7 @@ class Scheduling:
 
         Also return the next page's `before`, None at the end.
         """
-        pairs, following = self.jobs.page(tenant, before, limit, kind)
+        pairs, following = self.jobs.page(tenant, before, limit, kind, self.clock())
         return [Job(*pair) for pair in pairs], following
 
     def with_results(self, jobs: Sequence[Job]) -> list[Job]:

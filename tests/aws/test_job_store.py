@@ -89,15 +89,18 @@ def answer(fingerprint: str = "same", expires_at: datetime = NOW + HOUR) -> Idem
 
 
 def repeated_by_the_sdk(
-    cloud: Cloud, client: DynamoDB, meanwhile: Callable[[], None] = lambda: None
+    cloud: Cloud,
+    client: DynamoDB,
+    meanwhile: Callable[[], None] = lambda: None,
+    writes: tuple[str, ...] = ("PutItem", "TransactWriteItems"),
 ) -> None:
-    """Lose the answer of the next write: the SDK sends the same bytes again, and its caller sees
-    only what comes of that.
+    """Lose the answer of the next of these writes: the SDK sends the same bytes again, and its
+    caller sees only what comes of that.
     """
     again = {"PutItem": client.put_item, "TransactWriteItems": client.transact_write_items}
 
     def after(operation: str, request: dict[str, Any]) -> None:
-        if operation in again:
+        if operation in writes:
             cloud.after = lambda operation, request: None
             meanwhile()
             again[operation](**request)
@@ -111,6 +114,33 @@ def test_what_is_added_is_read_back_whole(jobs: JobStore) -> None:
     assert jobs.get("tenant", JOB) == (made, state)
     assert jobs.state(JOB) == state
     assert jobs.find_key("tenant", "mine") == JOB
+
+
+def test_a_repeat_of_an_add_does_not_undo_a_change(jobs: JobStore) -> None:
+    made, state = added(jobs)
+    jobs.replace(*changed(made, state, "another name"))
+    with pytest.raises(StateChanged):
+        jobs.add(made, state, None, NOW)
+    assert jobs.get("tenant", JOB)[0].name == "another name"
+
+
+def test_a_definition_whose_process_died_is_no_job_and_a_list_deletes_it_later(
+    jobs: JobStore, cloud: Cloud
+) -> None:
+    def die(operation: str, request: dict[str, Any]) -> None:
+        if operation == "TransactWriteItems":
+            raise SystemExit
+
+    made = definition(new_job_id(NOW), key="the-key")
+    cloud.before = die
+    with pytest.raises(SystemExit):
+        added(jobs, made)
+    cloud.before = lambda operation, request: None
+    assert jobs.load(made.id) is None
+    assert jobs.page("tenant", None, 10, now=NOW + timedelta(minutes=14)) == ([], None)
+    assert (made.id, "definition") in cloud.tables["jobs"]
+    assert jobs.page("tenant", None, 10, now=NOW + timedelta(minutes=16)) == ([], None)
+    assert not cloud.tables["jobs"]
 
 
 def test_another_tenants_job_and_key_are_not_found(jobs: JobStore) -> None:
@@ -223,10 +253,13 @@ def test_a_transaction_whose_answer_was_lost_recognises_its_own_write(
 def test_a_new_job_whose_answer_was_lost_is_not_refused_for_the_key_it_took_itself(
     jobs: JobStore, cloud: Cloud, client: DynamoDB
 ) -> None:
-    repeated_by_the_sdk(cloud, client)
-    made, state = added(jobs, definition(key="mine"), answer())
-    assert cloud.calls == ["TransactWriteItems", "TransactWriteItems"]
-    assert jobs.load(JOB) == (made, state)
+    for writes in (("PutItem",), ("TransactWriteItems",)):
+        cloud.tables["jobs"].clear()
+        cloud.calls.clear()
+        repeated_by_the_sdk(cloud, client, writes=writes)
+        made, state = added(jobs, definition(key="mine"), answer())
+        assert sorted(cloud.calls) == sorted([*writes, "PutItem", "TransactWriteItems"])
+        assert jobs.load(JOB) == (made, state)
 
 
 def test_a_write_that_was_throttled_after_its_effect_recognises_itself(
@@ -297,6 +330,8 @@ def test_a_transaction_cancelled_for_another_reason_is_no_refusal(
     jobs: JobStore, cloud: Cloud
 ) -> None:
     def cancel(operation: str, request: dict[str, Any]) -> None:
+        if operation != "TransactWriteItems":
+            return
         raise client_error(
             "TransactionCanceledException",
             operation,
@@ -306,7 +341,7 @@ def test_a_transaction_cancelled_for_another_reason_is_no_refusal(
     cloud.before = cancel
     with pytest.raises(Unavailable):
         added(jobs)
-    assert cloud.calls == ["TransactWriteItems"]
+    assert cloud.calls == ["PutItem", "TransactWriteItems"]
 
 
 def in_order(cloud: Cloud, operation: str, *steps: Callable[[], None]) -> None:

@@ -13,6 +13,7 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -158,6 +159,10 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     for action in ("pause", "resume", "delete"):
         assert call("POST", f"/jobs/{action}", query="?label=team:a")["changed"] == 1
     call("DELETE", "/jobs/{job_id}", job_id=far)
+    # A definition whose process died before it was a job: a list deletes it.
+    env.cloud.tables["jobs"].pop((call("POST", "/jobs", job())["id"], "state"))
+    env.now += timedelta(minutes=16)
+    call("GET", "/jobs")
     call("GET", "/signing-secret")
     call("POST", "/signing-secret/rotate")
     call("GET", "/notices")

@@ -279,8 +279,8 @@ BUGS = (
         "the answer kept beside the transaction",
         (
             STORE,
-            "        if idempotency:\n            writes.append(put_answer(self._table.name, idempotency, now))\n        self._write(writes, key=definition.key)",
-            "        self._write(writes, key=definition.key)\n        if idempotency:\n            self._write([put_answer(self._table.name, idempotency, now)])",
+            "        if idempotency:\n            writes.append(put_answer(self._table.name, idempotency, now))\n        try:\n            self._write(writes, key=definition.key, once=True)",
+            "        try:\n            self._write(writes, key=definition.key, once=True)\n            if idempotency:\n                self._write([put_answer(self._table.name, idempotency, now)])",
         ),
     ),
     bug(
@@ -463,6 +463,28 @@ BUGS = (
             ITEMS,
             'before = Condition("revision = :read", {":read": state.revision - 1})',
             'before = Condition("attribute_not_exists(id) OR revision = :read", {":read": state.revision - 1})',
+        ),
+    ),
+    bug(
+        "a state that is written before its definition",
+        (
+            STORE,
+            "        self._table.put(put_definition(self._table.name, definition).item, ABSENT)\n",
+            "",
+        ),
+        (
+            STORE,
+            "            self._write(writes, key=definition.key, once=True)",
+            "            self._write(writes, key=definition.key, once=True)\n"
+            "            self._table.put(put_definition(self._table.name, definition).item, ABSENT)",
+        ),
+    ),
+    bug(
+        "a list that deletes the definition of a job which is just being written",
+        (
+            STORE,
+            "            elif definition and job_id < left_before:",
+            "            elif definition:",
         ),
     ),
     bug(

@@ -118,6 +118,8 @@ class Observer:
     def __init__(self, virtual_time: VirtualTime) -> None:
         self.virtual_time = virtual_time
         self.job_histories: dict[str, JobHistory] = {}
+        self.begun: dict[str, Definition] = {}
+        """Definitions whose jobs are not there yet, because they have no state."""
         self.sent: dict[tuple[str, RunKey, int], Sent] = {}
         self.responses: dict[tuple[str, str], Response] = {}
         self.cancelled: set[tuple[str, RunKey]] = set()
@@ -145,8 +147,11 @@ class Observer:
         """Take the writes of one effect, all or nothing, in."""
         states: list[tuple[str, State | None]] = []
         notices: list[Definition] = []
+        with_state = {key[0] for table, key, *_ in writes if table == "jobs" and key[1] == "state"}
         for table, key, _, new in writes:
-            if table == "jobs" and key[1] == "definition" and new is not None:
+            if table == "jobs" and key[1] == "definition" and key[0] not in with_state:
+                self._alone(key[0], new)
+            elif table == "jobs" and key[1] == "definition" and new is not None:
                 definition = read_definition(plain(new))
                 if definition.kind is Kind.NOTICE and definition.id not in self.job_histories:
                     notices.append(definition)
@@ -157,6 +162,10 @@ class Observer:
                     )
                 job_history.definitions.append((definition.generation, definition))
             elif table == "jobs" and key[1] == "state":
+                if new is not None and key[0] in self.begun:
+                    definition = self.begun.pop(key[0])
+                    begins = (definition.generation, definition)
+                    self.job_history(key[0]).definitions.append(begins)
                 states.append((key[0], read_state(plain(new)) if new is not None else None))
         ends = [
             self._record(key, new)
@@ -194,12 +203,25 @@ class Observer:
                     channels[key[1]] = json.loads(new["channel"]["S"])
                 self.channels.append((self.virtual_time.time, channels))
 
+    def _alone(self, job_id: str, item: Item | None) -> None:
+        """A definition is written or deleted by itself only while its job is not there."""
+        job_history = self.job_histories.get(job_id)
+        is_there = job_history is not None and not job_history.is_deleted
+        self.hold(not is_there, "a definition changes with its state", job_id)
+        self.begun.pop(job_id, None)
+        if item is not None:
+            self.hold("expires_at" not in item, "a new job does not expire", job_id)
+            self.begun[job_id] = read_definition(plain(item))
+
     def _expiries(self, writes: list[Write]) -> None:
         """A notice expires from its end on, whole, and nothing else of the table of jobs does."""
         for table, key, _, new in writes:
             if table != "jobs" or key[1] not in ("definition", "state") or new is None:
                 continue
-            job_history = self.job_history(key[0])
+            job_history = self.job_histories.get(key[0])
+            if job_history is None or not job_history.definitions:
+                # No job yet, or one without a definition: `_state` tells.
+                continue
             state = next(
                 (
                     read_state(plain(item))
