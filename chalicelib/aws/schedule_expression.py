@@ -13,6 +13,7 @@ from functools import cache
 
 from chalicelib.domain import time_zones
 from chalicelib.domain.cron import Cron
+from chalicelib.domain.cron_fields import LAST, Fields
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
 _LONGEST = 256
@@ -100,11 +101,43 @@ def _days(cron: Cron, shifts: set[int]) -> tuple[str, str]:
     fields = cron.fields
     if not fields.both_days:
         return "*", "?"
-    if fields.weekdays != _ALL_WEEKDAYS:
-        weekdays = {(day + shift) % 7 + 1 for day in fields.weekdays for shift in shifts}
-        return "?", _list(weekdays, 1, 7)
-    days = {other for day in fields.days for shift in shifts for other in _moved(day, shift)}
+    word = _word(fields) if shifts == {0} else None
+    if word:
+        return word
+    weekdays = fields.weekdays | {weekday for weekday, _ in fields.nth}
+    if weekdays != _ALL_WEEKDAYS:
+        return "?", _list({(day + shift) % 7 + 1 for day in weekdays for shift in shifts}, 1, 7)
+    days = {
+        other for day in _possible_days(fields) for shift in shifts for other in _moved(day, shift)
+    }
     return _list(days, 1, 31), "?"
+
+
+def _word(fields: Fields) -> tuple[str, str] | None:
+    """Return what `_days` does, if AWS documents a word for just these days; else None.
+
+    It documents `L`, `15W`, `6L` (a Friday) and `2#1` (a Monday), each by itself, and does not say
+    how `W` treats the ends of a month.
+    """
+    if len(fields.nth) == 1 and not fields.weekdays:
+        [(weekday, nth)] = fields.nth
+        return "?", f"{weekday + 1}L" if nth == LAST else f"{weekday + 1}#{nth}"
+    if fields.days or len(fields.nearest) + len(fields.from_last) != 1:
+        return None
+    if fields.from_last == {0}:
+        return "L", "?"
+    inner = fields.nearest & set(range(2, 28))
+    return (f"{min(inner)}W", "?") if inner else None
+
+
+def _possible_days(fields: Fields) -> set[int]:
+    """Return the days that day of month may match, in months of any length."""
+    lengths = (28, 29, 30, 31)
+    last = {length - before for before in fields.from_last for length in lengths}
+    meant = {day for near in fields.nearest for day in (lengths if near == LAST else (near,))}
+    # At the ends of a month the nearest weekday is up to two days away.
+    nearest = {day + away for day in meant for away in (-2, -1, 0, 1, 2)}
+    return {day for day in fields.days | last | nearest if 1 <= day <= 31}
 
 
 def _moved(day: int, shift: int) -> Iterable[int]:

@@ -1,4 +1,6 @@
-"""Compute when a cron expression occurs in a time zone; `cron_fields` reads the expression.
+"""Compute when a cron expression occurs in a time zone.
+
+`cron_fields` reads the expression, `cron_days` finds its days.
 
 By default, wall-clock times that a spring change skips do not occur, and times that an autumn
 change repeats occur once, the first time; `Dst` changes that. A cron that runs in every hour of the
@@ -10,26 +12,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from itertools import takewhile
 from typing import Literal
 
-from croniter import croniter
-
 from chalicelib.domain import time_zones
-from chalicelib.domain.cron_fields import LONGEST_MONTH, Fields, can_fire, read, refused
+from chalicelib.domain.cron_days import RULES_FROM, YEARS_AHEAD, can_fire, first_day
+from chalicelib.domain.cron_fields import Fields, read, refused
 from chalicelib.domain.errors import InvalidInput
 
 _MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
-# The rarest cron, a 29 February on a given day of the week, comes again within 40 years.
-_HORIZON = timedelta(days=366 * 40)
+_HORIZON = timedelta(days=366 * YEARS_AHEAD)
 # The search ends here: later days overflow `datetime` in some zones.
 _END = date(9999, 1, 2)
-# Whether a cron fires at all is decided from this fixed date, so that the answer never changes.
-_RULES_FROM = datetime(2026, 1, 1, tzinfo=UTC)
 _LONGEST = 200
 
 
@@ -103,7 +99,7 @@ class Cron:
     def _wall_times(self, start: datetime) -> Iterator[datetime]:
         """Yield the matching wall-clock times from `start`, a whole minute, in order.
 
-        croniter finds the days. The times of a day come from the fields, because croniter takes
+        `cron_days` finds the days. The times of a day come from the fields, because croniter takes
         50 µs for each, too long to count thousands of missed occurrences.
         """
         hours, minutes = self.fields.hours, self.fields.minutes
@@ -117,42 +113,10 @@ class Cron:
 
     def days_from(self, first: date) -> Iterator[date]:
         """Yield the days on which the cron runs, from `first` to the end of the year 9999."""
-        day = _first_day(self.expression, first)
+        day = first_day(self.expression, first)
         while day is not None:
             yield day
-            day = _first_day(self.expression, day + _DAY)
-
-
-@lru_cache(maxsize=4096)
-def _first_day(expression: str, start: date) -> date | None:
-    """Return the first day from `start` on which a cron runs; None after the year 9999."""
-    # A croniter keeps its position, and threads share the cached one: copy it.
-    midnights = copy(_midnights(expression))
-    midnights.set_current(datetime.combine(start, time(0)) - _MINUTE)
-    try:
-        found: datetime = midnights.get_next(datetime)
-    except (ValueError, OverflowError):
-        # croniter stepped past the year 9999.
-        return None
-    return found.date()
-
-
-@lru_cache(maxsize=4096)
-def _midnights(expression: str) -> croniter:
-    """Return a croniter that occurs at midnight on the days of a cron.
-
-    Its fields list the numbers that `read` found, because croniter reads `4-4` as every day.
-    """
-    fields = read(expression)
-    # Drop days that no month has: croniter would search 50 years for 30 February where a day of the
-    # week may match instead.
-    longest = max(LONGEST_MONTH[month] for month in fields.months)
-    days = [day for day in fields.days if fields.both_days or day <= longest]
-    listed = (",".join(map(str, numbers)) for numbers in (days, fields.months, fields.weekdays))
-    return croniter(
-        " ".join(("0", "0", *(numbers or "*" for numbers in listed))),
-        day_or=not fields.both_days,
-    )
+            day = first_day(self.expression, day + _DAY)
 
 
 def wake_is_certain(cron: Cron, due: datetime) -> bool:
@@ -186,7 +150,7 @@ def parse(expression: str, timezone: str = "UTC", dst: Dst = USUAL_DST) -> Cron:
     cron = Cron(text, timezone, dst)
     # Sundays in the last week of March at 02:30, for example, never exist in a zone whose clocks
     # always go forward then.
-    if cron.next_after(_RULES_FROM) is None:
+    if cron.next_after(datetime(RULES_FROM, 1, 1, tzinfo=UTC)) is None:
         raise refused(
             f"never fires: the clocks of {timezone} skip this time on every such day; "
             'give trigger.dst {"gap": "next"} to fire after the gap'

@@ -26,60 +26,75 @@ _MONTHS = {
 _WEEKDAYS = {
     name: number for number, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])
 }
-LONGEST_MONTH = dict.fromkeys(range(1, 13), 31) | dict.fromkeys((4, 6, 9, 11), 30) | {2: 29}
 _ITEM = re.compile(
     r"(?:(?P<star>\*)|(?P<first>[0-9]+|[a-z]+)(?:-(?P<last>[0-9]+|[a-z]+))?)(?:/(?P<step>[0-9]+))?",
     re.ASCII,
 )
 
-# Syntax of other cron dialects: the field it stands in ("" is any), and the refusal, which says
-# what to write instead. Do not propose a day of the month together with a day of the week: the
-# cron would run on days that match only one of them.
-_FOREIGN = (
-    ("", re.compile(r".*\?.*"), "'?' is of other dialects; write *"),
-    ("", re.compile(r".*#.*"), "'#' (the n-th weekday of a month) is not possible"),
+# The last day of a month; its last weekday; its last Friday. Others are counted from the first, 1.
+LAST = -1
+_NAME = "|".join(_WEEKDAYS)
+_FROM_LAST = re.compile(r"l(?:-(?P<before>[0-9]+))?", re.ASCII)
+_NEAREST = re.compile(r"(?P<day>[0-9]+|l)w", re.ASCII)
+_NTH = re.compile(rf"(?P<weekday>[0-9]+|{_NAME})(?:l|#(?P<nth>[0-9]+))", re.ASCII)
+
+# Near misses and the syntax of other dialects: the field that an item stands in ("" is any), and
+# the refusal, which says what to write instead.
+_MISSES = (
+    ("", r".*\?.*", "'?' is of other dialects; write *"),
+    ("day of month", r"w([0-9]+)", "write {}W"),
+    ("day of month", r"wl", "write LW"),
     (
         "day of month",
-        re.compile(r"l"),
-        "'L' (the last day) is not possible in one cron; register three jobs, with "
-        "31 1,3,5,7,8,10,12 and 30 4,6,9,11 and 28 2 as day of month and month "
-        "(29 February is left out)",
+        r"w",
+        "'W' follows a day; write 15W for the weekday nearest to the 15th, or LW for the last one",
+    ),
+    ("day of month", r"[0-9]+-[0-9]+w", "'W' follows a single day; write such as 1W,2W"),
+    (
+        "day of month",
+        r"lw[-+].*|l-[0-9]+w",
+        "'W' does not go with days before the last; write LW for the last weekday of the month, or "
+        "L-3 for the third day before the last",
     ),
     (
         "day of month",
-        re.compile(r"l[-+].*"),
-        "'L' (days before the last) is not possible; the days 1 to 28 are in every month",
+        r"(?:lw?|[0-9]+w)/.*",
+        "'L' and 'W' have no step; list the days, such as 1W,15W,L",
+    ),
+    ("day of month", r"l\+?([0-9]+)", "write L-{} for so many days before the last"),
+    ("day of month", r"([0-9]+)-l", "write {}-31, which ends with the month"),
+    (
+        "day of month",
+        rf"(?:[0-9]+|{_NAME})l",
+        "write L for the last day of the month; the last such weekday of a month, as 5L, stands in "
+        "day of week",
+    ),
+    ("day of month", r".*#.*", "'#' (the n-th weekday of a month) stands in day of week"),
+    ("day of week", rf"l([0-7]|{_NAME})", "write {}L"),
+    ("day of week", rf"([0-7]|{_NAME})#l", "write {}L"),
+    ("day of week", rf"({_NAME})[a-z]+l", "names have three letters; write {}L"),
+    (
+        "day of week",
+        r"l",
+        "'L' follows a day; write 5L for the last Friday of the month, or 6 for every Saturday",
+    ),
+    ("day of week", r".*-.*l", "'L' follows a single day; write such as 1L,2L"),
+    ("day of week", r"#([1-5])", "'#' follows a day; write 1#{0} or MON#{0} for a Monday"),
+    ("day of week", rf"([0-7]|{_NAME})#", "write {0}#1 to {0}#5, or {0}L for the last"),
+    (
+        "day of week",
+        r".*#.*",
+        "'#' stands between a single day and its number; write 1#2 or MON#2 for the second Monday",
     ),
     (
         "day of week",
-        re.compile(r"[0-7]l|(?:sun|mon|tue|wed|thu|fri|sat)l"),
-        "'L' (the last such weekday of a month) is not possible in one cron; it is one of the days "
-        "22-31: write these as day of month, * as day of week, and let the target skip the others",
+        r".*w",
+        "'W' (the nearest weekday) stands in day of month; write 1-5 for every weekday",
     ),
-    (
-        "day of week",
-        re.compile(r"l"),
-        "'L' is not possible; write the day of the week by itself, such as 6 for Saturday",
-    ),
-    (
-        "day of month",
-        re.compile(r"([0-9]{1,2})w"),
-        "'W' (the nearest weekday) is not possible in one cron; {} is that day, "
-        "whatever its day of the week",
-    ),
-    ("day of month", re.compile(r"l?w"), "'W' (the nearest weekday) is not possible in one cron"),
-    (
-        "",
-        re.compile(r"h(?:[(/].*)?"),
-        "'H' (a hashed time) is not possible; write the time you want",
-    ),
-    (
-        "",
-        re.compile(r"r(?:[(/].*)?"),
-        "'R' (a random time) is not possible; write the time you want",
-    ),
+    ("", r"l(?:[-w].*)?|.*#.*", "'L', 'W' and '#' stand only in day of month and day of week"),
+    ("", r"h(?:[(/].*)?", "'H' (a hashed time) is not possible; write the time you want"),
+    ("", r"r(?:[(/].*)?", "'R' (a random time) is not possible; write the time you want"),
 )
-_NTH = re.compile(r"(?P<weekday>[0-7]|sun|mon|tue|wed|thu|fri|sat)#(?P<nth>[1-5])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +125,10 @@ class Fields:
 
     `both_days` says whether day of month and day of week must both match; otherwise one of them is
     enough. As in Vixie cron, both must match if one of the two begins with a star, also `*/2`.
+
+    Day of month also matches the days so far from the last (`from_last`: 0 for `L`, 3 for `L-3`),
+    and the weekdays nearest to others (`nearest`: 15 for `15W`, LAST for `LW`). Day of week also
+    matches the n-th of a day in a month (`nth`: (1, 2) for `1#2`, (5, LAST) for `5L`).
     """
 
     minutes: tuple[int, ...]
@@ -118,6 +137,9 @@ class Fields:
     months: frozenset[int]
     weekdays: frozenset[int]
     both_days: bool
+    from_last: frozenset[int] = frozenset()
+    nearest: frozenset[int] = frozenset()
+    nth: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def every_hour(self) -> bool:
@@ -137,36 +159,86 @@ def read(expression: str) -> Fields:
         text = _NICKNAMES[text]
     parts = re.split(r"[ \t]+", text) if text else []
     if len(parts) != 5:
-        hint = "; seconds and years are not possible" if len(parts) in (6, 7) else ""
+        hint = ""
+        if len(parts) in (6, 7):
+            hint = (
+                "; seconds and years are not possible: leave out the first field of Quartz, the "
+                "last of EventBridge"
+            )
         if text.startswith(("tz=", "cron_tz=")):
             hint = "; give a time zone as trigger.timezone"
         raise refused(
             "must have five fields (minute, hour, day of month, month, day of week), "
             f"not {len(parts)}{hint}"
         )
-    minutes, hours, days, months, weekdays = (
-        _values(part, kind) for part, kind in zip(parts, _KINDS, strict=True)
-    )
-    both_days = parts[2].startswith("*") or parts[4].startswith("*")
-    sundays = frozenset(day % 7 for day in weekdays)
+    minutes, hours, days, months, weekdays = (part.split(",") for part in parts)
+    from_last, nearest, days = _days_apart(days)
+    nth, weekdays = _weekdays_apart(weekdays)
+    minute, hour, day, month, weekday = _KINDS
     return Fields(
-        tuple(sorted(minutes)),
-        tuple(sorted(hours)),
-        frozenset(days),
-        frozenset(months),
-        sundays,
-        both_days,
+        tuple(sorted(_values(minutes, minute))),
+        tuple(sorted(_values(hours, hour))),
+        frozenset(_values(days, day)),
+        frozenset(_values(months, month)),
+        frozenset(number % 7 for number in _values(weekdays, weekday)),
+        parts[2].startswith("*") or parts[4].startswith("*"),
+        from_last,
+        nearest,
+        nth,
     )
 
 
-def _values(text: str, kind: _Kind) -> set[int]:
-    return {value for item in text.split(",") for value in _item_values(item, kind)}
+def _days_apart(items: list[str]) -> tuple[frozenset[int], frozenset[int], list[str]]:
+    """Return `from_last` and `nearest` of the items of day of month, and the other items."""
+    from_last, nearest, others = set(), set(), []
+    for item in items:
+        if match := _FROM_LAST.fullmatch(item):
+            from_last.add(_before_last(match["before"]))
+        elif match := _NEAREST.fullmatch(item):
+            nearest.add(LAST if match["day"] == "l" else _number(match["day"], _KINDS[2], item))
+        else:
+            others.append(item)
+    return frozenset(from_last), frozenset(nearest), others
+
+
+def _before_last(before: str | None) -> int:
+    if before is None:
+        return 0
+    if not 1 <= int(before) <= 30:
+        raise refused(
+            f"day of month: L-{_shown(before)} is in no month; write L for the last day, "
+            "L-1 for the day before, and so on to L-30"
+        )
+    return int(before)
+
+
+def _weekdays_apart(items: list[str]) -> tuple[frozenset[tuple[int, int]], list[str]]:
+    """Return `nth` of the items of day of week, and the other items."""
+    nth, others = set(), []
+    for item in items:
+        match = _NTH.fullmatch(item)
+        if match is None:
+            others.append(item)
+            continue
+        weekday, number = _number(match["weekday"], _KINDS[4], item), match["nth"]
+        if number is not None and not 1 <= int(number) <= 5:
+            named = match["weekday"].upper()
+            raise refused(
+                f"day of week: a month has no {named}#{_shown(number)}; write {named}#1 to "
+                f"{named}#5, or {named}L for the last"
+            )
+        nth.add((weekday % 7, LAST if number is None else int(number)))
+    return frozenset(nth), others
+
+
+def _values(items: list[str], kind: _Kind) -> set[int]:
+    return {value for item in items for value in _item_values(item, kind)}
 
 
 def _item_values(item: str, kind: _Kind) -> set[int]:
     match = _ITEM.fullmatch(item)
     if match is None:
-        raise refused(f"{kind.name}: {_foreign(item, kind) or _why_not(item, kind)}")
+        raise refused(f"{kind.name}: {_miss(item, kind) or _why_not(item, kind)}")
     low, high = _range(match, kind, item)
     width = int(match["step"]) if match["step"] else 1
     if width == 0:
@@ -231,7 +303,7 @@ def _in_two(match: re.Match[str], low: int, high: int, kind: _Kind) -> str:
 def _number(text: str, kind: _Kind, item: str) -> int:
     if not text.isdigit():
         if text not in kind.names:
-            raise refused(f"{kind.name}: {_foreign(item, kind) or _why_not(text, kind)}")
+            raise refused(f"{kind.name}: {_miss(item, kind) or _why_not(text, kind)}")
         return kind.names[text]
     number = int(text)
     if not kind.least <= number <= kind.most:
@@ -239,40 +311,13 @@ def _number(text: str, kind: _Kind, item: str) -> int:
     return number
 
 
-def _foreign(item: str, kind: _Kind) -> str | None:
-    """Return what to write instead of another dialect's syntax; None for unknown syntax."""
-    match = _NTH.fullmatch(item)
-    if match and kind.name == "day of week":
-        return _nth(match["weekday"], int(match["nth"]))
-    for name, form, sentence in _FOREIGN:
-        match = form.fullmatch(item)
+def _miss(item: str, kind: _Kind) -> str | None:
+    """Return what to write instead of a near miss; None if what was meant is unknown."""
+    for name, form, sentence in _MISSES:
+        match = re.fullmatch(form, item, re.ASCII)
         if match and name in ("", kind.name):
-            return sentence.format(*match.groups())
+            return sentence.format(*(group.upper() for group in match.groups()))
     return None
-
-
-def _nth(weekday: str, nth: int) -> str:
-    """Return how to write the n-th weekday of a month, which is not always possible in one cron.
-
-    Both days must match only if one of the two fields begins with a star. The hints therefore write
-    one of the days with a star that has the same meaning: `*/31` is the 1st, and `*/7` is Sunday.
-    """
-    days = ("1-7", "8-14", "15-21", "22-28", "29-31")[nth - 1]
-    if nth == 1:
-        return (
-            f"'#' is not possible; for the first write */31,{days} as day of month "
-            f"and {weekday.upper()} as day of week"
-        )
-    if weekday in ("0", "7", "sun"):
-        return (
-            f"'#' is not possible; for this Sunday write {days} as day of month "
-            "and */7 as day of week"
-        )
-    return (
-        "'#' (the n-th weekday of a month) is not possible in one cron; "
-        f"it is one of the days {days}: write these as day of month, * as day of week, "
-        "and let the target skip the others"
-    )
 
 
 def _shown(digits: str) -> str:
@@ -290,13 +335,6 @@ def _why_not(item: str, kind: _Kind) -> str:
         f"{shown} is not possible; write numbers from {kind.least} to {kind.most}{names}, "
         "as 1,2 or 1-5 or */2"
     )
-
-
-def can_fire(fields: Fields) -> bool:
-    """Return whether the fields match any day of any year."""
-    if not fields.both_days and fields.weekdays:
-        return True
-    return any(day <= LONGEST_MONTH[month] for month in fields.months for day in fields.days)
 
 
 def refused(sentence: str) -> InvalidInput:

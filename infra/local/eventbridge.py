@@ -4,8 +4,9 @@
     cron(minutes hours day-of-month month day-of-week *)
 
 One of the two day fields is `?`. Days of the week are 1 (Sunday) to 7. A local time that does not
-exist is skipped; a repeated one fires once. Resona writes numbers, ranges, lists and steps; a
-laptop refuses the rest of the language: rates, names, years, `L`, `W` and `#`.
+exist is skipped; a repeated one fires once. Resona writes numbers, ranges, lists and steps, and by
+themselves `L`, `15W`, `6L` and `6#3`. A laptop refuses the rest of the language: rates, names,
+years, and weekdays near the ends of a month, of which the guide does not say which they are.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from chalicelib.domain import time_zones
 _CRON = re.compile(r"cron\((\S+) (\S+) (\S+) (\S+) (\S+) \*\)")
 _AT = re.compile(r"at\((\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})\)", re.ASCII)
 _ITEM = re.compile(r"(?:\*|(\d+)(?:-(\d+))?)(?:/(\d+))?", re.ASCII)
+_WORD = re.compile(r"L|([2-9]|1[0-9]|2[0-7])W", re.ASCII)
+_WEEK_WORD = re.compile(r"([1-7])(?:L|#([1-5]))", re.ASCII)
 _DAYS_AHEAD = 366 * 9
 
 
@@ -74,13 +77,33 @@ class _Cron:
     days: list[int]
     months: list[int]
     weekdays: list[int]
+    # `L`, `15W`, `6L` or `6#3`; empty without one.
+    word: str
 
     def on(self, day: date) -> bool:
         return (
             day.month in self.months
             and day.day in self.days
             and day.isoweekday() % 7 + 1 in self.weekdays
+            and (not self.word or _is_meant(self.word, day))
         )
+
+
+def _is_meant(word: str, day: date) -> bool:
+    if word == "L":
+        return (day + timedelta(days=1)).day == 1
+    number, weekday = int(word.rstrip("LW").partition("#")[0]), day.isoweekday()
+    if word.endswith("W"):
+        # Friday stands for Saturday too, Monday for Sunday.
+        return (weekday <= 5 and number == day.day) or (weekday, number - day.day) in (
+            (5, 1),
+            (1, -1),
+        )
+    if weekday % 7 + 1 != number:
+        return False
+    if word.endswith("L"):
+        return (day + timedelta(days=7)).month != day.month
+    return (day.day + 6) // 7 == int(word[-1])
 
 
 @lru_cache(maxsize=4096)
@@ -91,13 +114,16 @@ def _read(expression: str) -> _Cron:
     minutes, hours, days, months, weekdays = match.groups()
     if (days == "?") == (weekdays == "?"):
         raise InvalidExpression(expression)
+    word = days if _WORD.fullmatch(days) else weekdays if _WEEK_WORD.fullmatch(weekdays) else ""
+    days, weekdays = ("*" if text in ("?", word) else text for text in (days, weekdays))
     try:
         return _Cron(
             _numbers(minutes, 0, 59),
             _numbers(hours, 0, 23),
-            _numbers("*" if days == "?" else days, 1, 31),
+            _numbers(days, 1, 31),
             _numbers(months, 1, 12),
-            _numbers("*" if weekdays == "?" else weekdays, 1, 7),
+            _numbers(weekdays, 1, 7),
+            word,
         )
     except ValueError as error:
         raise InvalidExpression(expression) from error

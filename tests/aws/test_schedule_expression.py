@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from chalicelib.aws.schedule_expression import to_eventbridge
-from chalicelib.domain.cron import Cron, parse, wake_is_certain
+from chalicelib.domain.cron import USUAL_DST, Cron, Dst, parse, wake_is_certain
 from chalicelib.domain.trigger import OneTime
 from infra.local.eventbridge import next_fire, validate
 from tests.domain.cron_oracle import ZONES, changes
 from tests.domain.random_crons import IS_SOAK
-from tests.domain.test_cron import random_parse
+from tests.domain.test_cron import random_dst, random_parse
 
 CASES = 200_000 if IS_SOAK else 260
 AHEAD, SECOND, DAY = timedelta(minutes=2), timedelta(seconds=1), timedelta(days=1)
@@ -65,7 +66,7 @@ def test_what_is_certain_to_wake_wakes_two_minutes_before(share: int) -> None:
     dice, certain, uncertain = random.Random(share), 0, 0
     for number in range(CASES // 4):
         zone = ZONES[number % len(ZONES)]
-        cron = random_parse(dice, zone)
+        cron = replace(random_parse(dice, zone), dst=random_dst(dice))
         start = dice.choice(changes(zone)) - timedelta(minutes=dice.randrange(600))
         found = check(cron, start, 12)
         certain, uncertain = certain + found[0], uncertain + found[1]
@@ -112,6 +113,23 @@ def test_the_longest_crons_fit(seed: int) -> None:
         ("59 23 31 12 *", "Europe/Berlin", "cron(57 23 31 12 ? *)"),
         ("0 0 29 2 *", "Europe/Berlin", "cron(58 23 28 1,2 ? *)"),
         ("0 0 1 1 *", "Europe/Berlin", "cron(58 23 28-31 1,12 ? *)"),
+        # Words that AWS has too, with its numbers of weekdays. The evening before has none.
+        ("0 9 L * *", "Europe/Berlin", "cron(58 8 L * ? *)"),
+        ("0 9 15W 3 *", "Europe/Berlin", "cron(58 8 15W 3 ? *)"),
+        ("0 9 * * 5L", "Europe/Berlin", "cron(58 8 ? * 6L *)"),
+        ("0 9 * * SUN#2", "Europe/Berlin", "cron(58 8 ? * 1#2 *)"),
+        ("0 9 */2 * 6#5", "Europe/Berlin", "cron(58 8 ? * 7#5 *)"),
+        ("0 0 L * *", "Europe/Berlin", "cron(58 23 27-30 * ? *)"),
+        ("0 0 * * 5L", "Europe/Berlin", "cron(58 23 ? * 5 *)"),
+        ("0 0 15W * *", "Europe/Berlin", "cron(58 23 12-16 * ? *)"),
+        # Words that AWS does not have, or not beside others, or of which it does not say enough.
+        ("0 9 L-3 * *", "Europe/Berlin", "cron(58 8 25-28 * ? *)"),
+        ("0 9 LW * *", "Europe/Berlin", "cron(58 8 26-31 * ? *)"),
+        ("0 9 1W * *", "Europe/Berlin", "cron(58 8 1-3 * ? *)"),
+        ("0 9 1,15,L * *", "Europe/Berlin", "cron(58 8 1,15,28-31 * ? *)"),
+        ("0 9 * * 5L,1#2", "Europe/Berlin", "cron(58 8 ? * 2,6 *)"),
+        ("0 9 L * 5L", "Europe/Berlin", "cron(58 8 * * ? *)"),
+        ("0 * L * *", "Europe/Berlin", "cron(58 * 1,27-31 * ? *)"),
         # In a zone of 5 hours and 45 minutes the full hour is UTC's quarter.
         ("0 * * * *", "Asia/Kathmandu", "cron(13 * * * ? *)"),
         # West of UTC the evening of 28 February is 1 March, or the 29th in a leap year.
@@ -151,9 +169,9 @@ def test_a_daily_or_rarer_job_wakes_at_most_once_a_day(cron: str, zone: str) -> 
 
 
 def test_a_wake_in_a_clock_change_is_not_certain() -> None:
-    def certain(cron: str, due: str) -> bool:
+    def certain(cron: str, due: str, dst: Dst = USUAL_DST) -> bool:
         at = datetime.fromisoformat(due).replace(tzinfo=UTC)
-        read = parse(cron, "Europe/Berlin")
+        read = parse(cron, "Europe/Berlin", dst)
         assert read.next_after(at - SECOND) == at
         return wake_is_certain(read, at)
 
@@ -165,6 +183,13 @@ def test_a_wake_in_a_clock_change_is_not_certain() -> None:
     assert certain("0 2 * * *", "2027-10-31 00:00")
     assert certain("0 * * * *", "2027-10-31 01:00")
     assert certain("0 * * * *", "2027-03-28 01:00")
+
+    # What is made up for after a gap, or comes a second time, no schedule wakes for.
+    assert not certain("30 2 * * *", "2027-03-28 01:00", Dst(gap="next"))
+    assert not certain("30 2 * * *", "2027-10-31 01:30", Dst(fold="both"))
+    assert not certain("0 2 * * *", "2027-10-31 01:00", Dst(fold="both"))
+    assert not certain("30 2 * * *", "2027-10-31 00:30", Dst(fold="both"))
+    assert certain("30 2 * * *", "2027-11-01 01:30", Dst("next", "both"))
 
 
 def test_a_date_wakes_two_minutes_before_in_utc() -> None:

@@ -5,8 +5,10 @@ It knows nothing of `chalicelib.domain.cron`, and is too slow for anything but t
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
@@ -27,6 +29,7 @@ ZONES = (
     "Antarctica/Troll",
 )
 MINUTE = timedelta(minutes=1)
+_DAY = timedelta(days=1)
 _NAMES = {
     name: number
     for names, start in (
@@ -35,7 +38,16 @@ _NAMES = {
     )
     for number, name in enumerate(names.split(), start)
 }
-_BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+MEANINGS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_BOUNDS = ((0, 59), (0, 23))
 
 
 @lru_cache
@@ -65,29 +77,82 @@ def numbers(field: str, least: int, most: int) -> set[int]:
     return found
 
 
-_Minute = tuple[datetime, int, int, int, int, int, int]
+def names_day(expression: str, day: date) -> bool:
+    """Return whether a cron runs on a day, which is compared with each item of its fields."""
+    _, _, days, months, weekdays = MEANINGS.get(expression, expression).lower().split()
+    if day.month not in numbers(months, 1, 12):
+        return False
+    by_month = any(_is_in_month(item, day) for item in days.split(","))
+    by_week = any(_is_in_week(item, day) for item in weekdays.split(","))
+    needs_both = days[0] == "*" or weekdays[0] == "*"
+    return (by_month and by_week) if needs_both else (by_month or by_week)
+
+
+def _is_in_month(item: str, day: date) -> bool:
+    if found := re.fullmatch(r"l(?:-(\d+))?", item):
+        last = day + int(found[1] or 0) * _DAY
+        return last.month == day.month and (last + _DAY).day == 1
+    if found := re.fullmatch(r"(\d+|l)w", item):
+        month = [day + ahead * _DAY for ahead in range(-31, 32)]
+        month = [other for other in month if (other.year, other.month) == (day.year, day.month)]
+        wanted = [other for other in month if str(other.day) == found[1]] or month[-1:]
+        if found[1] not in ("l", str(wanted[0].day)):
+            return False
+        weekdays = [other for other in month if other.isoweekday() <= 5]
+        return day == min(weekdays, key=lambda other: abs(other - wanted[0]))
+    return day.day in numbers(item, 1, 31)
+
+
+def _is_in_week(item: str, day: date) -> bool:
+    found = re.fullmatch(r"(\w{1,3})(?:l|#(\d))", item)
+    if found is None:
+        return day.isoweekday() % 7 in {number % 7 for number in numbers(item, 0, 7)}
+    if day.isoweekday() % 7 not in {number % 7 for number in numbers(found[1], 0, 7)}:
+        return False
+    if found[2] is None:
+        return (day + 7 * _DAY).month != day.month
+    return (day.day - 1) // 7 + 1 == int(found[2])
+
+
+# The instant, and the time that the clock shows.
+_Minute = tuple[datetime, datetime]
 
 
 @lru_cache(maxsize=512)
 def _minutes(zone: str, first: datetime, last: datetime) -> list[_Minute]:
-    """Return (instant, minute, hour, day, month, weekday, fold) for every minute from `first` to
-    `last`.
-    """
+    """Return every minute from `first` to `last`."""
     found, at, clock = [], first, place(zone)
     while at <= last:
-        found.append(_minute(at, clock))
+        found.append((at, at.astimezone(clock)))
         at += MINUTE
     return found
 
 
-def _minute(at: datetime, clock: ZoneInfo) -> _Minute:
-    wall = at.astimezone(clock)
-    return (at, wall.minute, wall.hour, wall.day, wall.month, (wall.weekday() + 1) % 7, wall.fold)
+@lru_cache(maxsize=512)
+def _skipped(zone: str, first: datetime, last: datetime) -> list[_Minute]:
+    """Return every time that the clock skips, with the instant at which it is past it."""
+    found = []
+    for (_, earlier), (at, later) in itertools.pairwise(_minutes(zone, first, last)):
+        wall, end = earlier.replace(tzinfo=None) + MINUTE, later.replace(tzinfo=None)
+        while wall < end:
+            found.append((at, wall))
+            wall += MINUTE
+    return found
 
 
-def occurrences(expression: str, zone: str, first: datetime, last: datetime) -> list[datetime]:
+def occurrences(
+    expression: str,
+    zone: str,
+    first: datetime,
+    last: datetime,
+    gap: str = "skip",
+    fold: str = "first",
+) -> list[datetime]:
     """Return every occurrence from `first`, a whole minute, to `last`."""
-    return _matching(expression, _minutes(zone, first, last))
+    found = set(_matching(expression, _minutes(zone, first, last), fold))
+    if gap == "next" and not _is_in_every_hour(expression):
+        found |= set(_matching(expression, _skipped(zone, first, last)))
+    return sorted(found)
 
 
 def occurrences_of_months(
@@ -97,8 +162,7 @@ def occurrences_of_months(
     cron's time of day is passed over.
     """
     minutes, hours = (
-        numbers(text, *bounds)
-        for text, bounds in zip(expression.split()[:2], _BOUNDS, strict=False)
+        numbers(text, *bounds) for text, bounds in zip(expression.split()[:2], _BOUNDS, strict=True)
     )
     walls = {hour * 60 + minute for hour in hours for minute in minutes}
     possible = sorted(
@@ -112,7 +176,7 @@ def occurrences_of_months(
         for minute in possible
         if first <= (at := day + timedelta(minutes=minute)) <= last
     )
-    return _matching(expression, (_minute(at, place(zone)) for at in instants))
+    return _matching(expression, ((at, at.astimezone(place(zone))) for at in instants))
 
 
 @cache
@@ -123,26 +187,23 @@ def _offsets(zone: str, first: datetime, last: datetime) -> frozenset[int]:
     return frozenset(int(offset.total_seconds() // 60) for offset in found if offset is not None)
 
 
-def _matching(expression: str, walls: Iterable[_Minute]) -> list[datetime]:
-    texts = expression.split()
-    minutes, hours, days, months, weekdays = (
-        numbers(text, *bounds) for text, bounds in zip(texts, _BOUNDS, strict=True)
+def _is_in_every_hour(expression: str) -> bool:
+    return len(numbers(expression.split()[1], 0, 23)) == 24
+
+
+def _matching(expression: str, walls: Iterable[_Minute], fold: str = "first") -> list[datetime]:
+    minutes, hours = (
+        numbers(text, *bounds) for text, bounds in zip(expression.split()[:2], _BOUNDS, strict=True)
     )
-    weekdays = {number % 7 for number in weekdays}
-    needs_both = texts[2][0] == "*" or texts[4][0] == "*"
-    at_both_passings = len(hours) == 24
+    at_both_passings = len(hours) == 24 or fold == "both"
+    is_named = cache(lambda day: names_day(expression, day))
     return [
         at
-        for at, minute, hour, day, month, weekday, fold in walls
-        if minute in minutes
-        and hour in hours
-        and month in months
-        and (fold == 0 or at_both_passings)
-        and (
-            (day in days and weekday in weekdays)
-            if needs_both
-            else (day in days or weekday in weekdays)
-        )
+        for at, wall in walls
+        if wall.minute in minutes
+        and wall.hour in hours
+        and (wall.fold == 0 or at_both_passings)
+        and is_named(wall.date())
     ]
 
 

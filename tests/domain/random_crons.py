@@ -35,6 +35,34 @@ def _field(dice: random.Random, least: int, most: int, names: list[str], star: f
     return ",".join(_item(dice, least, most, names) for _ in range(dice.choice((1, 1, 1, 2, 3))))
 
 
+def _days(dice: random.Random) -> str:
+    return dice.choice(
+        (
+            "L",
+            f"L-{dice.randint(1, 30)}",
+            f"{dice.randint(1, 31)}W",
+            "LW",
+            f"{dice.randint(1, 31)},{dice.randint(1, 31)}w,l",
+            f"*/{dice.randint(2, 9)},{dice.randint(1, 31)}W",
+            f"L-{dice.randint(1, 30)},{dice.randint(1, 31)}-31",
+        )
+    )
+
+
+def _weekdays(dice: random.Random) -> str:
+    day = dice.choice((str(dice.randint(0, 7)), dice.choice(_WEEKDAYS)))
+    nth = f"{day}#{dice.randint(1, 5)}"
+    return dice.choice(
+        (
+            f"{day}L",
+            nth,
+            f"{nth},{dice.randint(0, 7)}L",
+            f"{dice.randint(0, 7)},{nth}",
+            f"*/4,{nth}",
+        )
+    )
+
+
 def random_cron(dice: random.Random) -> str:
     """Return an expression; one in five runs in every hour."""
     hour = (
@@ -45,12 +73,14 @@ def random_cron(dice: random.Random) -> str:
     if dice.random() < 0.3:
         # The hours in which clocks change.
         hour = dice.choice(("0-3", "1,2,3", "23,0,1", "2", "*/2", "1-2"))
+    days = _field(dice, 1, 31, [], 0.6) if dice.random() < 0.8 else _days(dice)
+    weekdays = _field(dice, 0, 7, _WEEKDAYS, 0.6) if dice.random() < 0.8 else _weekdays(dice)
     return " ".join(
         (
             _field(dice, 0, 59, [], 0.1),
             hour,
-            _field(dice, 1, 31, [], 0.6),
+            days,
             _field(dice, 1, 12, _MONTHS, 0.8),
-            _field(dice, 0, 7, _WEEKDAYS, 0.6),
+            weekdays,
         )
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from time import process_time
@@ -11,12 +12,11 @@ from time import process_time
 import pytest
 
 from chalicelib.domain import time_zones
-from chalicelib.domain.cron import parse
+from chalicelib.domain.cron import Dst, parse
 from chalicelib.domain.preview import preview
 from chalicelib.domain.trigger import OneTime
-from tests.domain.cron_oracle import MINUTE, ZONES, changes, place
-from tests.domain.days import runs_on
-from tests.domain.test_cron import random_parse
+from tests.domain.cron_oracle import MINUTE, ZONES, changes, names_day, place
+from tests.domain.test_cron import random_dst, random_parse
 from tests.soak import IS_SOAK
 
 # Their clocks do not change from 2026 to 2030.
@@ -128,6 +128,28 @@ def test_a_note_says_what_a_clock_change_does(
     assert notes(cron, zone, after)[:1] == [sentence]
 
 
+def test_a_note_says_what_was_asked_for_at_a_clock_change() -> None:
+    def said(cron: str, zone: str, after: str, dst: Dst) -> tuple[str, ...]:
+        return preview(parse(cron, zone, dst), utc(after), 100).notes[:1]
+
+    berlin, spring, autumn = "Europe/Berlin", "2027-03-26", "2027-10-29"
+    assert said("*/20 2,3 * * *", berlin, spring, Dst(gap="next")) == (
+        "On 28 March 2027 the times from 02:00 to 02:40 do not exist in Europe/Berlin: one run at "
+        "03:00 instead",
+    )
+    assert said("0 9 30 12 *", "Pacific/Apia", "2011-12-01", Dst(gap="next")) == (
+        "On 30 December 2011 the time 09:00 does not exist in Pacific/Apia: one run at 00:00 on "
+        "31 December instead",
+    )
+    assert said("30 2 * * *", berlin, autumn, Dst(fold="both")) == (
+        "On 31 October 2027 the time 02:30 occurs twice in Europe/Berlin: it runs both times",
+    )
+    # The next hour follows at once.
+    assert said("30 * * * *", berlin, "2027-03-27", Dst("next", "first")) == (
+        "On 28 March 2027 the time 02:30 does not exist in Europe/Berlin: no run then",
+    )
+
+
 def test_there_is_no_note_where_nothing_is_touched() -> None:
     assert notes("30 4 * * *", "Europe/Berlin", "2027-01-01", 100) == []
     assert notes("30 2 * * 1-5", "Europe/Berlin", "2027-01-01", 100) == []
@@ -222,12 +244,12 @@ def test_a_change_is_noted_if_it_touches_a_time_between_the_first_and_the_last()
     for number in range(1_500 if IS_SOAK else 500):
         zone = moving[number % len(moving)]
         change = dice.choice(changes(zone))
-        cron = random_parse(dice, zone)
+        cron = replace(random_parse(dice, zone), dst=random_dst(dice))
         after = change + timedelta(minutes=dice.randrange(-150, 100))
         shown = preview(cron, after, dice.choice((1, 2, 5)))
         at, odd, is_gap = hour_of(zone, change)
         fields, clock, last = cron.fields, place(zone), shown.times[-1]
-        on_days = [wall for wall in odd if runs_on(fields, wall.date())]
+        on_days = [wall for wall in odd if names_day(cron.expression, wall.date())]
         walls = [
             wall for wall in on_days if wall.hour in fields.hours and wall.minute in fields.minutes
         ]
@@ -254,11 +276,14 @@ def test_a_change_is_noted_if_it_touches_a_time_between_the_first_and_the_last()
             assert f"{walls[0]:%H:%M}" in note
             assert f"{walls[-1]:%H:%M}" in note
             assert ("exist" in note) == is_gap
-            assert ("both times" in note) == (not is_gap and fields.every_hour)
+            is_made_up = is_gap and cron.dst.gap == "next" and not fields.every_hour
+            is_twice = cron.dst.fold == "both" or fields.every_hour
+            assert ("both times" in note) == (not is_gap and is_twice)
+            assert note.endswith(f": one run at {at.astimezone(clock):%H:%M} instead") == is_made_up
             assert note.endswith("that day") == (
-                is_gap and len(walls) == len(fields.hours) * len(fields.minutes)
+                is_gap and not is_made_up and len(walls) == len(fields.hours) * len(fields.minutes)
             )
-    assert noted > 50
+    assert noted > 30
     assert silent > 50
 
 
@@ -266,7 +291,7 @@ def test_notes_and_times_agree_around_every_change() -> None:
     dice, noted = random.Random(3), 0
     for number in range(400 if IS_SOAK else 200):
         zone = ZONES[number % len(ZONES)]
-        cron = random_parse(dice, zone)
+        cron = replace(random_parse(dice, zone), dst=random_dst(dice))
         change = dice.choice(changes(zone))
         shown = preview(cron, change - timedelta(hours=30), 100)
         noted += len(shown.notes)
@@ -280,8 +305,7 @@ def test_notes_and_times_agree_around_every_change() -> None:
                     "no runs then",
                     "once, the first time",
                     "both times",
+                    "instead",
                 )
             )
-        if any("both times" in note for note in shown.notes):
-            assert cron.fields.every_hour
-    assert noted > 20
+    assert noted > 10

@@ -17,8 +17,7 @@ from cronsim import CronSim
 from chalicelib.domain.cron import Cron, parse
 from tests.aws.test_schedule_expression import check
 from tests.bench.idle_wakes import cost
-from tests.domain.cron_oracle import changes, place
-from tests.domain.days import runs_on
+from tests.domain.cron_oracle import MEANINGS, changes, names_day, place
 from tests.domain.real_crons import REAL_CRONS
 from tests.domain.test_cron import walked
 from tests.soak import IS_SOAK
@@ -28,16 +27,6 @@ COMPARED = 50 if IS_SOAK else 3
 WOKEN = 40 if IS_SOAK else 6
 FAR = datetime(2400, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-# Cronsim knows no nicknames.
-MEANINGS = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-}
 
 
 @dataclass(frozen=True)
@@ -152,7 +141,9 @@ def _offset(wall: datetime) -> timedelta:
 def _names(cron: Cron, wall: datetime) -> bool:
     fields = cron.fields
     return (
-        runs_on(fields, wall.date()) and wall.hour in fields.hours and wall.minute in fields.minutes
+        names_day(cron.expression, wall.date())
+        and wall.hour in fields.hours
+        and wall.minute in fields.minutes
     )
 
 

@@ -39,6 +39,14 @@ def fires(expression: str, zone: str, after: str, count: int) -> list[str]:
         ("cron(0/5 8-17 ? * 2-6 *)", ["2026-01-01 08:00", "2026-01-01 08:05"]),
         ("cron(1/10 * * * ? *)", ["2026-01-01 00:01", "2026-01-01 00:11", "2026-01-01 00:21"]),
         ("cron(0 9 ? 1,2 1 *)", ["2026-01-04 09:00", "2026-01-11 09:00"]),
+        # The guide's words: the last day of the month, the weekday closest to the third, the last
+        # Friday, and the second Tuesday of the month.
+        ("cron(0 9 L * ? *)", ["2026-01-31 09:00", "2026-02-28 09:00", "2026-03-31 09:00"]),
+        ("cron(0 9 3W * ? *)", ["2026-01-02 09:00", "2026-02-03 09:00", "2026-03-03 09:00"]),
+        ("cron(0 9 3W 5 ? *)", ["2026-05-04 09:00", "2027-05-03 09:00"]),
+        ("cron(15 10 ? * 6L *)", ["2026-01-30 10:15", "2026-02-27 10:15"]),
+        ("cron(0 9 ? * 3#2 *)", ["2026-01-13 09:00", "2026-02-10 09:00"]),
+        ("cron(0 9 ? * 1#5 *)", ["2026-03-29 09:00", "2026-05-31 09:00"]),
         # Recorded as accepted.
         ("cron(*/15 * * * ? *)", ["2026-01-01 00:15", "2026-01-01 00:30"]),
         ("cron(0-59/10 0-23/2 ? * * *)", ["2026-01-01 00:10", "2026-01-01 00:20"]),
@@ -116,9 +124,15 @@ def test_what_aws_refuses_is_refused(expression: str) -> None:
         "cron(0 18 ? * MON-FRI *)",
         "cron(0 9 1 JAN ? *)",
         "cron(0 0 1 1 ? 2026)",
-        "cron(15 10 ? * 6L *)",
-        "cron(0 9 3W * ? *)",
-        "cron(0 9 ? * 3#2 *)",
+        # The guide does not say what these are.
+        "cron(0 9 1W * ? *)",
+        "cron(0 9 28W * ? *)",
+        "cron(0 9 LW * ? *)",
+        "cron(0 9 L-3 * ? *)",
+        "cron(0 9 1,L * ? *)",
+        "cron(0 9 ? * L *)",
+        "cron(0 9 ? * 6L,2#1 *)",
+        "cron(0 9 ? * 2#6 *)",
     ],
 )
 def test_what_resona_does_not_write_is_refused_though_aws_takes_it(expression: str) -> None:

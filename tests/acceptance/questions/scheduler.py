@@ -25,6 +25,8 @@ _THREADS, _PAUSE_SECONDS = 4, 0.1
 _ACCEPTED = "cron(0 12 * * ? *)"
 # A zone whose clocks change, so that crons are not translated to UTC where it could be avoided.
 _ZONE = "Europe/Berlin"
+# Those that are translated with words of EventBridge, which the real crons do not have.
+_WORDS = ("0 9 L * *", "0 9 15W * *", "0 9 * * 5L", "0 9 * * 1#2")
 _KEY_SECONDS = 2.5 * REMEMBERED_SECONDS
 
 
@@ -96,7 +98,7 @@ def zone_names(asking: Asking) -> Answer:
 
 def expressions(asking: Asking) -> Answer:
     """Make a schedule of every real cron as it is translated, and delete it."""
-    account, crons = _account(asking), REAL_CRONS[: asking.sizes.schedules]
+    account, crons = _account(asking), (*_WORDS, *REAL_CRONS)[: asking.sizes.schedules]
     refused = _refused(account, [(cron, *to_eventbridge(Cron(cron, _ZONE))) for cron in crons])
     return judged(
         not refused,
