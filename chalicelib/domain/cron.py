@@ -144,18 +144,21 @@ def parse(expression: str, timezone: str = "UTC", dst: Dst = USUAL_DST) -> Cron:
     text = expression.strip(" \t")
     if len(text) > _LONGEST:
         raise refused(f"has more than {_LONGEST} characters")
-    fields = read(text)
-    if not can_fire(fields):
-        raise refused("never fires: none of these months has such a day")
     cron = Cron(text, timezone, dst)
+    if cron.next_after(datetime(RULES_FROM, 1, 1, tzinfo=UTC)) is None:
+        raise refused(f"never fires: {_why_never(cron)}")
+    return cron
+
+
+def _why_never(cron: Cron) -> str:
+    if not can_fire(cron.fields):
+        return "none of these months has such a day"
     # Sundays in the last week of March at 02:30, for example, never exist in a zone whose clocks
     # always go forward then.
-    if cron.next_after(datetime(RULES_FROM, 1, 1, tzinfo=UTC)) is None:
-        raise refused(
-            f"never fires: the clocks of {timezone} skip this time on every such day; "
-            'give trigger.dst {"gap": "next"} to fire after the gap'
-        )
-    return cron
+    return (
+        f"the clocks of {cron.timezone} skip this time on every such day; "
+        'give trigger.dst {"gap": "next"} to fire after the gap'
+    )
 
 
 def check_zone(name: str) -> None:

@@ -71,7 +71,7 @@ _MISSES = (
     ),
     ("day of month", r".*#.*", "'#' (the n-th weekday of a month) stands in day of week"),
     ("day of week", rf"l([0-7]|{_NAME})", "write {}L"),
-    ("day of week", rf"([0-7]|{_NAME})#l", "write {}L"),
+    ("day of week", rf"([0-7]|{_NAME})#(?:l|-1)", "write {}L"),
     ("day of week", rf"({_NAME})[a-z]+l", "names have three letters; write {}L"),
     (
         "day of week",
