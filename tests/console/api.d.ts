@@ -7,7 +7,7 @@ interface JSON {
 
 interface Trigger {
   type: "one-time" | "cron";
-  fields: { date?: string; cron?: string; timezone?: string };
+  fields: { date?: string; cron?: string; timezone?: string; dst?: { gap: string; fold: string } };
 }
 
 interface JobRequest {

@@ -17,6 +17,8 @@ const DEFAULTS = {
   date: "",
   delay: "60",
   timezone: "UTC",
+  gap: "skip",
+  fold: "first",
   timeout: "30",
   max_attempts: "3",
   initial_delay: "10",
@@ -49,6 +51,7 @@ export function draftOf(job) {
     cron: trigger.fields.cron || DEFAULTS.cron,
     date: trigger.fields.date ? wall(trigger.fields.date, zone) : "",
     timezone: zone,
+    ...trigger.fields.dst,
     timeout: String(job.timeout),
     max_attempts: String(retry.max_attempts),
     initial_delay: String(retry.initial_delay),
@@ -78,8 +81,10 @@ function number(text) {
 /** Return the trigger of a draft. */
 export function triggerOf(draft) {
   if (draft.kind === "delay") return { delay: number(draft.delay) };
-  const when = draft.kind === "cron" ? { cron: draft.cron } : { date: draft.date };
-  return { ...when, timezone: draft.timezone };
+  const { timezone, gap, fold } = draft;
+  if (draft.kind === "date") return { date: draft.date, timezone };
+  const isUsual = gap === DEFAULTS.gap && fold === DEFAULTS.fold;
+  return { cron: draft.cron, timezone, ...(isUsual ? {} : { dst: { gap, fold } }) };
 }
 
 /** Return the job of a draft as the API takes it. Raises SyntaxError if its body is not JSON. */

@@ -138,7 +138,7 @@ const GROUP = {
   body: "request.body",
   bodyKind: "request.body",
   ...Object.fromEntries(
-    ["kind", "cron", "date", "delay", "timezone"].map((name) => [name, "trigger"]),
+    ["kind", "cron", "date", "delay", "timezone", "gap", "fold"].map((name) => [name, "trigger"]),
   ),
   ...Object.fromEntries(
     ["max_attempts", "initial_delay", "max_delay"].map((name) => [name, "retry"]),

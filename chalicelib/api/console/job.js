@@ -193,12 +193,19 @@ function Sent({ request }) {
   </section>`;
 }
 
+function clockWords(dst) {
+  if (!dst) return "";
+  const gap = dst.gap === "next" ? "after the gap" : "not";
+  const fold = dst.fold === "both" ? "both times" : "once";
+  return `; runs ${gap} if clocks skip its time, ${fold} if they repeat it`;
+}
+
 function Fields({ job, now }) {
   const { retry, trigger } = job;
   const fields = {
     Trigger:
       trigger.type === "cron"
-        ? html`<code>${trigger.fields.cron}</code> ${trigger.fields.timezone}`
+        ? html`<code>${trigger.fields.cron}</code> ${trigger.fields.timezone}${clockWords(trigger.fields.dst)}`
         : whole(trigger.fields.date),
     Timeout: `${job.timeout} s for each attempt`,
     Retry:

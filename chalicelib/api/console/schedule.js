@@ -21,6 +21,7 @@ const MACROS = {
 };
 const ALL_DAYS = Array.from({ length: 31 }, (_, place) => place + 1);
 const ALL_WEEK = [0, 1, 2, 3, 4, 5, 6];
+const NTH = ["", "first", "second", "third", "fourth"];
 // How many times, days or months are listed; of more, the expression is shorter.
 const LISTED = 4;
 
@@ -42,18 +43,43 @@ export function cronWords(cron) {
   if (fields.length !== 5) return null;
   const minutes = numbers(fields[0], 0, 59);
   const hours = numbers(fields[1], 0, 23);
-  const days = numbers(fields[2], 1, 31);
   const months = numbers(fields[3], 1, 12, ["", ...MONTHS]);
-  const weekdays = numbers(fields[4], 0, 7, DAYS);
-  if (!minutes || !hours || !days || !months || !weekdays) return null;
-  const week = [...new Set(weekdays.map((day) => day % 7))].sort((a, b) => a - b);
-  // As in Vixie cron: either is enough, unless one of the two begins with a star.
-  const isEither = !fields[2].startsWith("*") && !fields[4].startsWith("*");
-  const isDaily = isEither && (days.length === 31 || week.length === 7);
-  const on = isDaily ? dayWords(ALL_DAYS, months, ALL_WEEK) : dayWords(days, months, week);
+  if (!minutes || !hours || !months) return null;
+  const on = oneDayWords(fields[2], months, fields[4]) ?? daysWords(fields[2], months, fields[4]);
   const at = timeWords(minutes, hours);
   if (on === null || at === null) return null;
   return [on || (at.startsWith("at") ? "daily" : ""), at].filter(Boolean).join(" ");
+}
+
+/** Return the words of a day that is in every month, such as the last Friday; null for others. */
+function oneDayWords(day, months, weekday) {
+  const which =
+    (weekday === "*" && dayOfMonth(day)) || (day === "*" && nthOfMonth(weekday)) || null;
+  const within = monthWords(months);
+  return which && within !== null ? `on the ${which} of ${within || "each month"}` : null;
+}
+
+function dayOfMonth(day) {
+  const near = /^(\d+)w$/.exec(day);
+  if (near && Number(near[1]) <= 28) return `weekday nearest to day ${near[1]}`;
+  return { l: "last day", lw: "last weekday" }[day];
+}
+
+function nthOfMonth(weekday) {
+  const [, day, nth] = /^([0-7]|[a-z]{3})(?:l|#([1-4]))$/.exec(weekday) || [];
+  const name = DAYS[number(day, DAYS) % 7];
+  return name && `${nth ? NTH[nth] : "last"} ${name}`;
+}
+
+function daysWords(day, months, weekday) {
+  const days = numbers(day, 1, 31);
+  const weekdays = numbers(weekday, 0, 7, DAYS);
+  if (!days || !weekdays) return null;
+  const week = [...new Set(weekdays.map((each) => each % 7))].sort((a, b) => a - b);
+  // As in Vixie cron: either is enough, unless one of the two begins with a star.
+  const isEither = !day.startsWith("*") && !weekday.startsWith("*");
+  const isDaily = isEither && (days.length === 31 || week.length === 7);
+  return isDaily ? dayWords(ALL_DAYS, months, ALL_WEEK) : dayWords(days, months, week);
 }
 
 /** Return the numbers that a field stands for, in order; null if it is not a list of ranges. */
@@ -123,16 +149,20 @@ function dayWords(days, months, week) {
   };
   // With both, a cron means either or both, by a rule that no short sentence says.
   if (!always.days && !always.week) return null;
-  const within = always.months
-    ? ""
-    : listed(
-        months.map((month) => MONTHS[month - 1]),
-        stepOf(months),
-      );
+  const within = monthWords(months);
   if (within === null) return null;
   if (!always.week) return `${weekWords(week)}${within && ` in ${within}`}`;
   if (always.days) return within && `daily in ${within}`;
   return dateWords(days, within, months);
+}
+
+/** Return the names of months, none for all twelve; null for more than are listed. */
+function monthWords(months) {
+  if (months.length === 12) return "";
+  return listed(
+    months.map((month) => MONTHS[month - 1]),
+    stepOf(months),
+  );
 }
 
 function weekWords(week) {

@@ -90,9 +90,24 @@ export function When({ draft, set, errors, preview }) {
       <//>`
       }
     </div>
+    ${draft.kind === "cron" && html`<${ClockChanges} draft=${draft} errors=${errors} input=${input} />`}
     ${errors.filter((error) => error.field === "trigger").map((error) => html`<p class="error">${error.message}</p>`)}
     <${Occurrences} preview=${preview} draft=${draft} />
   </fieldset>`;
+}
+
+function ClockChanges({ draft, errors, input }) {
+  const choice = (
+    label,
+    name,
+    options,
+  ) => html`<${Field} label=${label} field=${`trigger.dst.${name}`} errors=${errors}>
+    ${(of) => html`<select ...${of} value=${draft[name]} onChange=${input(name)}>${Object.entries(options).map(([value, words]) => html`<option value=${value}>${words}</option>`)}</select>`}
+  <//>`;
+  return html`<div class="pair">
+    ${choice("A time that clocks skip", "gap", { skip: "does not run", next: "runs after the gap" })}
+    ${choice("A time that clocks repeat", "fold", { first: "runs once", both: "runs both times" })}
+  </div>`;
 }
 
 function Occurrences({ preview, draft }) {

@@ -70,6 +70,32 @@ def test_every_field_of_a_job_can_be_given(page: Page, laptop: Laptop, target: T
     }
 
 
+def test_what_a_cron_does_at_clock_changes_can_be_chosen_and_is_kept(
+    page: Page, laptop: Laptop, target: Target
+) -> None:
+    go(page, laptop, "/jobs/new")
+    page.get_by_label("Name", exact=True).fill("Nightly")
+    page.get_by_label("URL", exact=True).fill(f"{target}/nightly")
+    page.get_by_label("Cron", exact=True).nth(-1).fill("30 2 L * *")
+    page.get_by_label("A time that clocks skip").select_option("runs after the gap")
+    button(page, "Register job").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Nightly")
+    expect(page.locator("body")).to_contain_text("on the last day of each month at 02:30")
+    expect(page.locator("body")).to_contain_text("runs after the gap if clocks skip its time")
+    (made,) = laptop.get("/jobs?name=Nightly")
+    assert made["trigger"]["fields"]["dst"] == {"gap": "next", "fold": "first"}
+    go(page, laptop, f"/jobs/{made['id']}/edit")
+    page.get_by_label("Name", exact=True).fill("Nightly 2")
+    page.get_by_label("Time zone").fill("UTC")
+    button(page, "Save changes").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Nightly 2")
+    assert laptop.get(f"/jobs/{made['id']}")["trigger"]["fields"] == {
+        "cron": "30 2 L * *",
+        "timezone": "UTC",
+        "dst": {"gap": "next", "fold": "first"},
+    }
+
+
 def test_each_error_stands_at_its_field_in_the_words_of_the_api(page: Page, laptop: Laptop) -> None:
     go(page, laptop, "/jobs/new")
     page.get_by_label("URL", exact=True).fill("ftp://a/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from calendar import monthrange
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
@@ -31,7 +32,22 @@ PLAIN = [
     f"{minute} {hour} {days}"
     for minute in ("0", "30", "*/15", "0,30", "*", "5-59/10", "*/7")
     for hour in ("*", "9", "9-17", "*/6", "8,20", "22-23", "8-18/2", "1-23/2")
-    for days in ("* * *", "* * 1-5", "* * 0,6", "1 * *", "31 * *", "1 1 *", "* 3-5 sun", "1-31 * 1")
+    for days in (
+        "L * *",
+        "LW 1,7 *",
+        "15W * *",
+        "* * 5L",
+        "* 2-4 mon#2",
+        "1,L * *",
+        "* * *",
+        "* * 1-5",
+        "* * 0,6",
+        "1 * *",
+        "31 * *",
+        "1 1 *",
+        "* 3-5 sun",
+        "1-31 * 1",
+    )
 ]
 
 
@@ -104,6 +120,9 @@ def is_meant(days: str, day: date) -> bool:
     """Return whether a day is one of "weekdays in May", "on day 1 of each month", or the like."""
     if found := re.fullmatch(r"every year on (\d+) (\w+)(?: in leap years)?", days):
         return (day.day, MONTHS[day.month - 1]) == (int(found[1]), found[2])
+    if found := re.fullmatch(r"on the (.+) of (.+)", days):
+        is_within = found[2] == "each month" or MONTHS[day.month - 1] in listed(found[2], MONTHS)
+        return is_within and is_one_of_month(found[1], day)
     if found := re.fullmatch(r"on days? (.+) of (.+)", days):
         named = str(day.day) in listed(found[1], [str(each) for each in range(1, 32)])
         rest = re.sub(r"each month( that has (it|them))?", "", found[2])
@@ -117,6 +136,22 @@ def is_meant(days: str, day: date) -> bool:
     if on.removesuffix("s") in DAYS:
         return DAYS[day.weekday()] == on.removesuffix("s")
     return SHORT[day.weekday()] in listed(on, ["Sun", *SHORT])
+
+
+def is_one_of_month(which: str, day: date) -> bool:
+    """Return whether a day is the "last day", "weekday nearest to day 15" or "second Monday"."""
+    length = monthrange(day.year, day.month)[1]
+    month = [day.replace(day=number) for number in range(1, length + 1)]
+    weekdays = [other for other in month if other.weekday() < 5]
+    if which == "last day":
+        return day == month[-1]
+    if which == "last weekday":
+        return day == weekdays[-1]
+    if found := re.fullmatch(r"weekday nearest to day (\d+)", which):
+        return day == min(weekdays, key=lambda other: abs(other.day - int(found[1])))
+    nth, name = which.split()
+    named = [other for other in month if DAYS[other.weekday()] == name]
+    return day == named[{"first": 0, "second": 1, "third": 2, "fourth": 3, "last": -1}[nth]]
 
 
 def listed(words: str, names: list[str]) -> list[str]:
