@@ -29,7 +29,9 @@ Zone = Annotated[
 CronText = Annotated[
     str,
     Field(
-        description="Five fields, as Unix cron has them, or @hourly to @yearly.",
+        description="Five fields, as Unix cron has them, or @hourly to @yearly. Day of month also "
+        "takes L (the last day), L-3, 15W (the nearest weekday) and LW; day of week 5L (the last "
+        "Friday) and 1#2 (the second Monday).",
         json_schema_extra={"format": "cron"},
     ),
 ]

@@ -84,7 +84,7 @@ class DstFields(TypedDict):
 @described
 class CronFields(TypedDict):
     cron: str
-    """The expression: five fields, as Unix cron has them."""
+    """The expression: five fields, as Unix cron has them, with L, W and # in those of days."""
     timezone: str
     """The IANA time zone that the expression is read in."""
     dst: NotRequired[DstFields]

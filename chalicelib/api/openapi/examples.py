@@ -232,6 +232,17 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "after": "2027-03-27T00:00:00Z",
             "count": 3,
         },
+        "The last day of each month": {
+            "trigger": {"cron": "30 2 L * *", "timezone": "Europe/Berlin"},
+        },
+        "Making up for a skipped time": {
+            "trigger": {
+                "cron": "30 2 * * *",
+                "timezone": "Europe/Berlin",
+                "dst": {"gap": "next", "fold": "first"},
+            },
+            "after": "2027-03-27T00:00:00Z",
+        },
     },
     "Preview": {
         "Through a clock change": {
