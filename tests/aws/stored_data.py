@@ -143,7 +143,8 @@ def leave() -> dict[str, Any]:
                 ),
             )
         )
-        paused = done(api.post("/jobs", simple("/paused", {"cron": "30 9 * * 1-5"})))
+        last_days = {"cron": "30 9 L * 5L", "dst": {"gap": "next", "fold": "both"}}
+        paused = done(api.post("/jobs", simple("/paused", last_days)))
         done(api.post(f"/jobs/{paused['id']}/pause"))
         done(api.post("/jobs", simple("/done", {"delay": 60})))
         done(api.put("/notices/ops", {"url": "https://example.com/channel", "label": "a:b"}))
