@@ -25,6 +25,7 @@ from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import Response
 from chalicelib.domain.run_document import run_document
 from chalicelib.domain.run_history import Run
+from chalicelib.domain.run_values import filled, run_values
 from chalicelib.domain.state import Failing, Transition
 from chalicelib.domain.trigger import after_delay
 
@@ -66,7 +67,8 @@ class Told:
 
 def callback(told: Told, url: str, now: datetime) -> Transition:
     """Return the transition that creates the notice for a callback of a job."""
-    return _notice(told, url, document(told), "", now)
+    values = run_values(told.job, told.run.key, len(told.run.attempts))
+    return _notice(told, filled(url, values), document(told), "", now)
 
 
 def to_channel(told: Told, channel: str, url: str, body: object, now: datetime) -> Transition:

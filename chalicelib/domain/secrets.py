@@ -1,7 +1,8 @@
-"""Secrets in requests: find and replace the placeholders `{{secret:NAME}}`; rotate signing secrets.
+"""Secrets and other values in requests: find and replace placeholders; rotate signing secrets.
 
-A placeholder is replaced only when an attempt is sent, so that a stored request holds no secret. A
-tenant also has a signing secret, with which its requests are signed (Standard Webhooks).
+The placeholder `{{secret:NAME}}` is replaced only when an attempt is sent, so that a stored request
+holds no secret. `domain.run_values` has the other placeholders. A tenant also has a signing secret,
+with which its requests are signed (Standard Webhooks).
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from urllib.parse import quote
 
 from chalicelib.domain.errors import FieldError, RotatedTooOften
 from chalicelib.domain.request import Request
+from chalicelib.domain.run_values import OF_RUN, RUN_VALUES, for_header, for_url
 
 SECRET_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 LARGEST_SECRET = 4096
@@ -27,6 +30,8 @@ MOST_REPLACED = 2
 
 HEADER_VALUE = "put visible ASCII characters, with spaces only between them"
 _PLACEHOLDER = re.compile(r"\{\{secret:([^{}]*)\}\}", re.ASCII)
+_ANY = re.compile(r"\{\{(?:secret:(?P<secret>[^{}]*)|(?P<run>(?:run|job)\.[^{}]*))\}\}", re.ASCII)
+Encode = Callable[[str], str]
 # Characters that RFC 3986 allows in a path, without the percent sign.
 _PATH_SAFE = "/:@!$&'()*+,;=~"
 
@@ -102,15 +107,19 @@ def wrong_placeholders(request: Request) -> Iterator[FieldError]:
                 yield FieldError(
                     field, "{{secret:NAME}} needs a name of 1 to 64 of A-Z a-z 0-9 _ -"
                 )
+        for name in OF_RUN.findall(text):
+            if name not in RUN_VALUES:
+                known = ", ".join(RUN_VALUES)
+                yield FieldError(field, f"{{{{{name[:40]}}}}} is not known; known: {known}")
     named = len(names_in(request))
     if named > MOST_NAMED:
         yield FieldError(
             "request.body", f"the request may name at most {MOST_NAMED} secrets, and names {named}"
         )
     scheme, _, rest = request.url.partition("://")
-    if "{{secret:" in scheme + re.split("[/?#]", rest, maxsplit=1)[0]:
+    if re.search("{{(secret:|run\\.|job\\.)", scheme + re.split("[/?#]", rest, maxsplit=1)[0]):
         yield FieldError(
-            "request.url", "a secret may stand in the path and in the query, not in the host"
+            "request.url", "a placeholder may stand in the path and in the query, not in the host"
         )
 
 
@@ -171,33 +180,43 @@ def _strings(body: object) -> Iterator[str]:
             yield from _strings(value)
 
 
-def resolved(request: Request, values: Mapping[str, str]) -> Request:
+def resolved(
+    request: Request, values: Mapping[str, str], of_run: Mapping[str, str] = MappingProxyType({})
+) -> Request:
     """Return the request with each placeholder replaced by its value. Raises SecretMissing.
 
-    In the URL values are percent-encoded: in the query all reserved characters, in the path only
-    those that a path does not allow, so slashes stay. In a JSON body a value becomes part of the
-    string around it. Placeholders inside values are not replaced.
+    `values` are those of secrets, `of_run` those of `domain.run_values`. In the URL values are
+    percent-encoded: in the query all reserved characters, in the path those that a path does not
+    allow, so the slashes of a secret stay, and those of another value do not. In a header values
+    other than secrets are percent-encoded where they have to be. In a JSON body a value becomes
+    part of the string around it. Placeholders inside values are not replaced.
     """
 
-    def put(text: str, encode: Callable[[str], str] = str) -> str:
-        return _PLACEHOLDER.sub(lambda found: encode(_value(values, found[1])), text)
+    def put(text: str, secret: Encode = str, other: Encode = str) -> str:
+        def value(found: re.Match[str]) -> str:
+            if found["secret"] is not None:
+                return secret(_value(values, found["secret"]))
+            # A name that is not known is text, as it was when the job was registered.
+            return other(of_run[found["run"]]) if found["run"] in of_run else found[0]
 
-    if not any(_PLACEHOLDER.search(text) for _, text in _texts(request)):
+        return _ANY.sub(value, text)
+
+    if not any(_ANY.search(text) for _, text in _texts(request)):
         return request
     path, mark, query = request.url.partition("?")
     url = (
-        put(path, lambda value: quote(value, safe=_PATH_SAFE))
+        put(path, lambda value: quote(value, safe=_PATH_SAFE), for_url)
         + mark
-        + put(query, lambda value: quote(value, safe=""))
+        + put(query, lambda value: quote(value, safe=""), for_url)
     )
     headers = {
-        name: put(value) if isinstance(value, str) else value
+        name: put(value, other=for_header) if isinstance(value, str) else value
         for name, value in request.headers.items()
     }
     return replace(request, url=url, headers=headers, body=_with_values(request.body, put))
 
 
-def _with_values(body: object, put: Callable[[str], str]) -> object:
+def _with_values(body: object, put: Encode) -> object:
     if isinstance(body, str):
         return put(body)
     if isinstance(body, Mapping):

@@ -13,10 +13,11 @@ from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.instant import format_instant
-from chalicelib.domain.job import Definition
+from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.notices import topic_of
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome
+from chalicelib.domain.run_values import run_values
 from chalicelib.domain.secrets import (
     MOST_NAMED,
     Credentials,
@@ -138,7 +139,11 @@ class AttemptSender:
             why = f"the request may name at most {MOST_NAMED} secrets: change the job"
             return started_at, AttemptResult(Outcome.BLOCKED, timedelta(0), error=why)
         try:
-            request = resolved(definition.request, prepared.values)
+            of_run = run_values(definition, run.key, run.attempt)
+            if definition.kind is Kind.NOTICE:
+                # What it tells is text, also where it looks like a placeholder.
+                of_run = {}
+            request = resolved(definition.request, prepared.values, of_run)
         except SecretMissing as missing:
             return started_at, AttemptResult(
                 Outcome.BLOCKED, timedelta(0), error=f"{missing}: put it, or change the job"

@@ -124,7 +124,7 @@ def test_a_secret_in_the_place_of_a_host_is_refused(api: Api, url: str) -> None:
     put(api)
     answer = api.post("/jobs", job(request=naming("token", url=url)))
     assert (
-        "a secret may stand in the path and in the query, not in the host"
+        "a placeholder may stand in the path and in the query, not in the host"
         in answer.problem["detail"]
     )
 

@@ -77,7 +77,7 @@ def test_a_name_of_another_form_is_refused_where_it_stands(text: str) -> None:
 )
 def test_a_secret_cannot_be_a_host(url: str) -> None:
     assert [error.message for error in wrong_placeholders(post(url))] == [
-        "a secret may stand in the path and in the query, not in the host"
+        "a placeholder may stand in the path and in the query, not in the host"
     ]
 
 

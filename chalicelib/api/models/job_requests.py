@@ -75,7 +75,8 @@ class RequestIn(Strict):
     )
 
     url: str = Field(
-        description="The target: http or https. `{{secret:name}}` stands for a secret.",
+        description="The target: http or https. In its path and query `{{secret:name}}` stands "
+        "for a secret, and `{{run.id}}` and others for values of the run, as in headers and body.",
         json_schema_extra=URL,
     )
     method: str = Field(
