@@ -170,8 +170,9 @@ def test_the_example_of_a_job_is_what_registering_it_answers(api: Api) -> None:
 
 
 def test_the_example_of_a_preview_is_what_the_preview_answers(api: Api) -> None:
-    (sent,), (shown,) = EXAMPLES["PreviewIn"].values(), EXAMPLES["Preview"].values()
-    answer = api.post("/triggers/preview", sent)
+    (named, shown), *others = EXAMPLES["Preview"].items()
+    assert others == []
+    answer = api.post("/triggers/preview", EXAMPLES["PreviewIn"][named])
     assert answer.json == shown
 
 
