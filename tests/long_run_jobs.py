@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
+from chalicelib.domain.cron import USUAL_DST, Dst
 from tests.domain import cron_oracle
 from tests.domain.cron_oracle import MINUTE, ZONES
 
@@ -33,6 +34,7 @@ class Job:
     cron: str
     zone: str
     takes: float = 0
+    dst: Dst = USUAL_DST
 
     @property
     def spans(self) -> list[Span]:
@@ -61,7 +63,12 @@ class Job:
         found: list[datetime] = []
         for first, last in self.spans:
             found += cron_oracle.occurrences_of_months(
-                self.cron, self.zone, _minute(first) + MINUTE, _minute(last)
+                self.cron,
+                self.zone,
+                _minute(first) + MINUTE,
+                _minute(last),
+                self.dst.gap,
+                self.dst.fold,
             )
         return found
 
@@ -212,6 +219,29 @@ MIXED = [
     Job("30 0 * 2,3 6-7", TEHRAN),
     Job("1 0 29-31,1 * 1-5", UTC_ZONE),
 ]
+WORDS = [
+    Job("0 9 L * *", BERLIN),
+    Job("0 0 L * *", CHATHAM),
+    Job("1 0 1,15W,L * *", CAIRO),
+    Job("0 8 LW * *", NEW_YORK),
+    Job("30 4 15W * *", SYDNEY),
+    Job("0 3 L-3 * 1#1", KOLKATA),
+    Job("0 0 * * 5L", SANTIAGO),
+    Job("0 12 * * 2#2", UTC_ZONE),
+    Job("1 1 */2 * sunL", BERLIN),
+]
+_BOTH = Dst("next", "both")
+CLOCKS = [
+    *(Job("30 2 * * *", zone, dst=_BOTH) for zone in (BERLIN, NEW_YORK, TROLL)),
+    Job("*/20 1-3 * * *", NEW_YORK, dst=_BOTH),
+    Job("0,15 2 * * *", LORD_HOWE, dst=Dst(gap="next")),
+    Job("45 1 * * *", LORD_HOWE, dst=Dst(fold="both")),
+    Job("0 0 * * *", CAIRO, dst=_BOTH),
+    Job("30 23 * * *", CAIRO, dst=_BOTH),
+    Job("0,30 0 * * *", "Atlantic/Azores", dst=_BOTH),
+    Job("0 2,3 * * *", BERLIN, dst=Dst(gap="next")),
+    Job("15 * * * *", CASABLANCA, dst=_BOTH),
+]
 _ASKED = START
 _LATER = datetime(2028, 3, 25, 21, 59, 12, 700_000, tzinfo=UTC)
 ONCE = [
@@ -257,5 +287,7 @@ JOBS: list[Job | Once] = [
     *MONTHLY,
     *YEARLY,
     *MIXED,
+    *WORDS,
+    *CLOCKS,
     *ONCE,
 ]

@@ -17,7 +17,18 @@ from chalicelib.domain.state import Status
 from chalicelib.domain.trigger import after_delay, at_date
 from tests.domain.cron_oracle import MINUTE, ZONES, occurrences, occurrences_of_months
 from tests.long_run import LongRun, silence
-from tests.long_run_jobs import END, HOURLY, IS_SOAK, JOBS, LEAP_DAY, START, Job, Once, changes
+from tests.long_run_jobs import (
+    CLOCKS,
+    END,
+    HOURLY,
+    IS_SOAK,
+    JOBS,
+    LEAP_DAY,
+    START,
+    Job,
+    Once,
+    changes,
+)
 
 SHARDS = 8 if IS_SOAK else 1
 SECOND = timedelta(seconds=1)
@@ -55,7 +66,7 @@ def register(long_run: LongRun, job: Job | Once, ids: dict[Job | Once, str]) -> 
     def create() -> None:
         now = long_run.virtual_time.now
         if isinstance(job, Job):
-            ids[job] = long_run.create(parse(job.cron, job.zone), job.takes)
+            ids[job] = long_run.create(parse(job.cron, job.zone, job.dst), job.takes)
         else:
             ids[job] = long_run.create(
                 at_date(job.date, job.zone, now) if job.date else after_delay(job.delay, now)
@@ -103,10 +114,9 @@ def test_the_jobs_are_of_all_kinds() -> None:
     assert [job.cron for job in crons if not job.occurrences()] == ["30 2 26 3 *"]
 
 
-@pytest.mark.parametrize("job", HOURLY, ids=str)
+@pytest.mark.parametrize("job", [*HOURLY, *CLOCKS], ids=str)
 def test_both_ways_to_ask_the_oracle_agree(job: Job) -> None:
     for moment in (*changes(job.zone), LEAP_DAY):
         first, last = moment - 700 * MINUTE, moment + 700 * MINUTE
-        assert occurrences_of_months(job.cron, job.zone, first, last) == occurrences(
-            job.cron, job.zone, first, last
-        )
+        span = (job.cron, job.zone, first, last, job.dst.gap, job.dst.fold)
+        assert occurrences_of_months(*span) == occurrences(*span)

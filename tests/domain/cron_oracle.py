@@ -29,7 +29,7 @@ ZONES = (
     "Antarctica/Troll",
 )
 MINUTE = timedelta(minutes=1)
-_DAY = timedelta(days=1)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _NAMES = {
     name: number
     for names, start in (
@@ -131,12 +131,16 @@ def _minutes(zone: str, first: datetime, last: datetime) -> list[_Minute]:
 @lru_cache(maxsize=512)
 def _skipped(zone: str, first: datetime, last: datetime) -> list[_Minute]:
     """Return every time that the clock skips, with the instant at which it is past it."""
-    found = []
-    for (_, earlier), (at, later) in itertools.pairwise(_minutes(zone, first, last)):
-        wall, end = earlier.replace(tzinfo=None) + MINUTE, later.replace(tzinfo=None)
-        while wall < end:
-            found.append((at, wall))
-            wall += MINUTE
+    found, clock = [], place(zone)
+    for hour in range((last - first) // _HOUR + 1):
+        begin = first + hour * _HOUR
+        if begin.astimezone(clock).utcoffset() == (begin + _HOUR).astimezone(clock).utcoffset():
+            continue
+        for (_, earlier), (at, later) in itertools.pairwise(_minutes(zone, begin, begin + _HOUR)):
+            wall, end = earlier.replace(tzinfo=None) + MINUTE, later.replace(tzinfo=None)
+            while wall < end and at <= last:
+                found.append((at, wall))
+                wall += MINUTE
     return found
 
 
@@ -149,14 +153,24 @@ def occurrences(
     fold: str = "first",
 ) -> list[datetime]:
     """Return every occurrence from `first`, a whole minute, to `last`."""
-    found = set(_matching(expression, _minutes(zone, first, last), fold))
-    if gap == "next" and not _is_in_every_hour(expression):
-        found |= set(_matching(expression, _skipped(zone, first, last)))
-    return sorted(found)
+    found = _matching(expression, _minutes(zone, first, last), fold)
+    made_up = _made_up(expression, zone, first, last) if gap == "next" else []
+    return sorted({*found, *made_up})
+
+
+def _made_up(expression: str, zone: str, first: datetime, last: datetime) -> list[datetime]:
+    if len(numbers(expression.split()[1], 0, 23)) == 24:
+        return []
+    return _matching(expression, _skipped(zone, first, last))
 
 
 def occurrences_of_months(
-    expression: str, zone: str, first: datetime, last: datetime
+    expression: str,
+    zone: str,
+    first: datetime,
+    last: datetime,
+    gap: str = "skip",
+    fold: str = "first",
 ) -> list[datetime]:
     """Return what `occurrences` does, for a long span: what no offset of the zone can make the
     cron's time of day is passed over.
@@ -176,7 +190,9 @@ def occurrences_of_months(
         for minute in possible
         if first <= (at := day + timedelta(minutes=minute)) <= last
     )
-    return _matching(expression, ((at, at.astimezone(place(zone))) for at in instants))
+    walls_of_instants = ((at, at.astimezone(place(zone))) for at in instants)
+    made_up = _made_up(expression, zone, first, last) if gap == "next" else []
+    return sorted({*_matching(expression, walls_of_instants, fold), *made_up})
 
 
 @cache
@@ -185,10 +201,6 @@ def _offsets(zone: str, first: datetime, last: datetime) -> frozenset[int]:
     steps = range(int((last - first).total_seconds() // 3600) + 2)
     found = {(first + timedelta(hours=step)).astimezone(place(zone)).utcoffset() for step in steps}
     return frozenset(int(offset.total_seconds() // 60) for offset in found if offset is not None)
-
-
-def _is_in_every_hour(expression: str) -> bool:
-    return len(numbers(expression.split()[1], 0, 23)) == 24
 
 
 def _matching(expression: str, walls: Iterable[_Minute], fold: str = "first") -> list[datetime]:
