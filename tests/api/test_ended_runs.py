@@ -292,9 +292,26 @@ def test_until_is_the_first_end_that_is_not_shown(api: Api) -> None:
     first = api.get(f"/runs?status=any&{since}&{until}&limit=2")
     assert unnamed(first.json) == ended[3:5]
     assert unnamed(api.get(next_path(first)).json) == ended[5:6]
-    assert (
-        api.get(f"/runs?since={ended[2]['finished_at']}&until={ended[5]['finished_at']}").json == []
-    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/runs"), ("POST", "/runs/retry"), ("GET", "/runs/hours")]
+)
+def test_a_span_that_ends_before_it_begins_is_refused(api: Api, method: str, path: str) -> None:
+    late, early = "since=2026-11-23T10:00:01Z", "until=2026-11-23T11:00:00%2B01:00"
+    assert api.call(method, f"{path}?{late}&{early}").fields == ["since"]
+
+
+@pytest.mark.parametrize("name", ["since", "until"])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/runs"), ("POST", "/runs/retry"), ("GET", "/runs/hours")]
+)
+def test_an_offset_whose_plus_became_a_space_is_told_how_to_write_it(
+    api: Api, method: str, path: str, name: str
+) -> None:
+    answer = api.call(method, f"{path}?{name}=2026-11-23T10:00:00+01:00")
+    assert answer.fields == [name]
+    assert "write %2B, or the time in UTC with Z" in answer.problem["detail"]
 
 
 def test_a_label_leaves_the_runs_of_the_jobs_that_have_it_now(api: Api) -> None:

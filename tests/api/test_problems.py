@@ -242,6 +242,24 @@ def test_a_misspelt_field_is_told_which_was_meant(
     assert errors[field] == f"unknown field; did you mean {meant}?"
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "field", "around"),
+    [
+        ("/triggers/preview", {"cron": "* * * * *"}, "cron", "trigger"),
+        ("/triggers/preview", {"count": 3, "timezone": "UTC"}, "timezone", "trigger"),
+        ("/jobs", job(trigger=None, delay=5), "delay", "trigger"),
+        ("/jobs", job(request=None, url="https://example.com/"), "url", "request"),
+        ("/jobs", job(max_attempts=5), "max_attempts", "retry"),
+    ],
+)
+def test_a_field_that_is_written_too_high_is_told_where_it_belongs(
+    api: Api, path: str, body: dict[str, Any], field: str, around: str
+) -> None:
+    errors = {error["field"]: error["message"] for error in api.post(path, body).problem["errors"]}
+    wanted = f'unknown field; write it within {around}: {{"{around}": {{"{field}": …}}}}'
+    assert errors[field] == wanted
+
+
 @pytest.mark.parametrize("name", ["colour", "", "x" * 20_000, "é"])
 def test_a_field_that_is_like_none_is_told_which_there_are(api: Api, name: str) -> None:
     [error] = api.post("/jobs", job(**{name: 1})).problem["errors"]

@@ -25,6 +25,12 @@ READ_ONLY = (
 )
 
 _LONGEST_MISSPELT = 40
+# Fields that are written one level too high, and where they belong.
+_WITHIN = {
+    "trigger": ("delay", "date", "cron", "timezone", "type", "fields"),
+    "request": ("url", "method", "headers", "body"),
+    "retry": ("max_attempts", "initial_delay", "max_delay"),
+}
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Value = TypeVar("_Value")
@@ -116,7 +122,10 @@ def unknown_fields(
 
 
 def hint(name: str, known: Collection[str]) -> str:
-    """Suggest the known name that was probably meant, or list the known names."""
+    """Suggest the known name that was probably meant or is around it, or list the known names."""
+    for around, names in _WITHIN.items():
+        if around in known and name in names:
+            return f'write it within {around}: {{"{around}": {{"{name}": …}}}}'
     # Do not search for long names: that is slow, and they are not misspellings.
     near = get_close_matches(name.lower(), known, n=1) if len(name) <= _LONGEST_MISSPELT else []
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"

@@ -12,7 +12,7 @@ from chalicelib.api.models.response_models import run_view
 from chalicelib.api.paging import NotACursor, cursor, link_to, read_cursor
 from chalicelib.api.routes.job_list import label, label_of
 from chalicelib.api.routes.jobs import PRECONDITIONS, precondition
-from chalicelib.api.routes.runs import bound, instant
+from chalicelib.api.routes.runs import instant, span
 from chalicelib.api.routing import Call, answer, one_of, route
 from chalicelib.aws.ended_runs_index import WRONG, is_position
 from chalicelib.aws.job_items import Idempotency
@@ -104,7 +104,7 @@ def retry_runs(call: Call) -> Response:
     """
     query = call.query
     statuses = [status for status in WRONG if query.get("status", status) == status]
-    wanted = Wanted(statuses, bound(call, "since"), bound(call, "until"), label_of(call))
+    wanted = Wanted(statuses, *span(call), label_of(call))
     done = retry_failed(call.scheduling, call.tenant, wanted, _place(call))
     rest = done.following
     position = f"{sortable(rest.sent_at)}/{rest.before}" if rest and rest.sent_at else None

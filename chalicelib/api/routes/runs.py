@@ -97,13 +97,16 @@ def get_run(call: Call, job_id: str, run_id: str) -> Response:
 def instant(description: str) -> Rule:
     """Return a rule that allows instants with an offset."""
     return Rule(
-        lambda value: (
-            None
-            if read_instant(value)
-            else "must be an instant with its offset, such as 2026-12-01T10:00:00Z"
-        ),
-        {"type": "string", "format": "date-time", "description": description},
+        _why_no_instant, {"type": "string", "format": "date-time", "description": description}
     )
+
+
+def _why_no_instant(value: str) -> str | None:
+    if read_instant(value):
+        return None
+    if read_instant(value.replace(" ", "+")):
+        return "a + in a query means a space: write %2B, or the time in UTC with Z"
+    return "must be an instant with its offset, such as 2026-12-01T10:00:00Z"
 
 
 _ANY = "any"
@@ -138,7 +141,7 @@ def list_ended_runs(call: Call) -> Response:
         raise NotACursor
     status = call.query.get("status")
     statuses = WRONG if status is None else ENDED if status == _ANY else (RunStatus(status),)
-    wanted = Wanted(statuses, bound(call, "since"), bound(call, "until"), label_of(call))
+    wanted = Wanted(statuses, *span(call), label_of(call))
     shown, following = ended_runs(
         call.scheduling, call.tenant, wanted, before, limit_of(call, default=50)
     )
@@ -165,14 +168,24 @@ def count_runs(call: Call) -> Response:
     If there are too many for one call, the answer is not `complete`: repeat the request, and it
     goes on from there. Runs of deleted jobs are counted, too.
     """
-    until = bound(call, "until") or call.scheduling.clock()
-    since = bound(call, "since") or until - timedelta(hours=23)
+    since, until = span(call)
+    until = until or call.scheduling.clock()
+    since = since or until - timedelta(hours=23)
     if not timedelta(0) < until - since <= _MOST_COUNTED:
         raise InvalidInput.of("since", "must be before until, by at most 168 hours")
     first = since.replace(minute=0, second=0, microsecond=0)
     return answer(200, hours_view(run_hours(call.scheduling, call.tenant, first, until)))
 
 
-def bound(call: Call, name: str) -> datetime | None:
-    """Return the instant that the call gives as `since` or `until`, None if it does not."""
-    return read_instant(call.query[name]) if name in call.query else None
+def span(call: Call) -> tuple[datetime | None, datetime | None]:
+    """Return the instants that the call gives as `since` and `until`, None for one that is absent.
+
+    Raises InvalidInput if `since` is after `until`.
+    """
+    since, until = (
+        read_instant(call.query[name]) if name in call.query else None
+        for name in ("since", "until")
+    )
+    if since and until and since > until:
+        raise InvalidInput.of("since", "must not be after until")
+    return since, until

@@ -49,10 +49,11 @@ def _read(body: object, now: datetime) -> tuple[Trigger, datetime, int]:
     """Read the body. Raises InvalidInput, which names every wrong field."""
     errors, trigger = Errors(), None
     document = require_object(body)
-    errors.extend(unknown_fields(document, ("trigger", "after", "count")))
+    unknown = unknown_fields(document, ("trigger", "after", "count"))
+    errors.extend(unknown)
     if "trigger" in document:
         trigger = errors.collect(lambda: read_trigger(document["trigger"], now))
-    else:
+    elif not unknown:
         errors.add("trigger", "is required")
     after = read_instant(document["after"]) if "after" in document else None
     if "after" in document and after is None:
