@@ -81,6 +81,34 @@ def test_a_wrong_value_is_named(api: Api, body: dict[str, Any], fields: list[str
     assert api.put("/notices/ops", body).fields == fields
 
 
+def test_what_was_read_is_put_back_as_it_is(api: Api) -> None:
+    api.put("/notices/ops", {"url": URL})
+    api.post("/notices/ops/test")
+    api.env.advance(seconds=5)
+    shown = api.get("/notices/ops").json
+    assert shown["last_delivery"] is not None
+    again = api.put("/notices/ops", {**shown, "after": 3})
+    assert {**again.json, "updated_at": 0} == {**shown, "after": 3, "updated_at": 0}
+
+
+def test_a_read_only_field_may_not_have_another_value(api: Api) -> None:
+    other: dict[str, Any] = {
+        "name": "a",
+        "created_at": "x",
+        "updated_at": None,
+        "last_delivery": None,
+    }
+    assert api.put("/notices/ops", {"url": URL, **other}).fields == sorted(other)
+    api.put("/notices/ops", {"url": URL})
+    other["last_delivery"] = {}
+    assert api.put("/notices/ops", {"url": URL, **other}).fields == sorted(other)
+    # What is read-only of a job is no field of a channel.
+    assert api.put("/notices/ops", {"url": URL, "id": "x", "status": "y"}).fields == [
+        "id",
+        "status",
+    ]
+
+
 def test_a_name_has_letters_and_digits(api: Api) -> None:
     for name in ("a.b", "a" * 65, "last%23a"):
         assert api.put(f"/notices/{name}", {"url": URL}).fields == ["name"]

@@ -186,7 +186,9 @@ def fire(env: Environment) -> None:
     env.target = lambda sent: ok(random.Random(1).randbytes(5_000).hex())
     orphaned = f"{env.create(OneTime(START.replace(microsecond=0, hour=20)))}"
     (name,) = (name for name in env.cloud.schedules if name.startswith(orphaned))
-    channel = read_channel("tenant", "mail", {"url": f"sns:{TOPIC}"}, env.now, ANY_HOST, {TOPIC})
+    channel = read_channel(
+        "tenant", {"name": "mail"}, {"url": f"sns:{TOPIC}"}, env.now, ANY_HOST, {TOPIC}
+    )
     channels.put(env.scheduling, channel)
     channels.test(env.scheduling, "tenant", "mail")
     env.cloud.tables["jobs"].pop((orphaned, "state"))

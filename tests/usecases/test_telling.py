@@ -418,7 +418,9 @@ def test_a_retry_neither_counts_nor_recovers(env: Environment) -> None:
 
 
 def mail_channel(env: Environment) -> None:
-    channel = read_channel("tenant", "mail", {"url": f"sns:{TOPIC}"}, env.now, ANY_HOST, {TOPIC})
+    channel = read_channel(
+        "tenant", {"name": "mail"}, {"url": f"sns:{TOPIC}"}, env.now, ANY_HOST, {TOPIC}
+    )
     channels.put(env.scheduling, channel)
 
 

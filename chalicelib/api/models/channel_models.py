@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 from pydantic.config import JsonDict
@@ -23,6 +24,7 @@ from chalicelib.domain.instant import format_instant, format_measured
 from chalicelib.domain.notices import SNS, Event
 from chalicelib.domain.request import Request, RequestCheck
 
+_READ_ONLY = ("name", "created_at", "updated_at", "last_delivery")
 TOLD = (Event.RUN_FAILED, Event.RUN_MISSED, Event.JOB_RECOVERED, Event.JOB_PAUSED)
 EventName = Annotated[str, Field(json_schema_extra={"enum": list(TOLD)})]
 FormatName = Annotated[str, Field(json_schema_extra={"enum": list(Format)})]
@@ -134,7 +136,7 @@ def _delivery_view(last: Delivery) -> LastDelivery:
 
 def read_channel(
     tenant: str,
-    name: str,
+    shown: Mapping[str, Any],
     body: object,
     now: datetime,
     check_request: RequestCheck,
@@ -142,10 +144,14 @@ def read_channel(
 ) -> channels.Channel:
     """Read a channel from the body of a PUT. Raises InvalidInput.
 
+    `shown` is the channel as GET shows it, of a new one only the `name`. A read-only field may have
+    the value that is shown: clients may send back what they read.
     `topics` are the ARNs of the topics of SNS that the stage allows.
     """
     errors = Errors()
-    sent = errors.validate(ChannelIn, require_object(body))
+    document = require_object(body)
+    errors.forbid_read_only(document, shown, _READ_ONLY)
+    sent = errors.validate(ChannelIn, document, _READ_ONLY)
     if sent:
         _check_target(errors, sent, check_request, topics)
         _check(errors, sent)
@@ -154,7 +160,7 @@ def read_channel(
     key, _, value = (sent.label or "").partition(":")
     return channels.Channel(
         tenant=tenant,
-        name=name,
+        name=shown["name"],
         token=uuid.uuid4().hex[:12],
         url=sent.url,
         events=frozenset(map(Event, sent.events)),

@@ -65,14 +65,28 @@ class Errors:
     def extend(self, errors: Iterable[FieldError]) -> None:
         self._errors += errors
 
-    def forbid_read_only(self, document: Mapping[str, Any], view: Mapping[str, Any]) -> None:
-        for name in READ_ONLY:
+    def forbid_read_only(
+        self,
+        document: Mapping[str, Any],
+        view: Mapping[str, Any],
+        names: Collection[str] = READ_ONLY,
+    ) -> None:
+        """Add an error for each read-only field that has not the value that is shown."""
+        for name in names:
             if name in document and not (name in view and is_same(document[name], view[name])):
                 self.add(name, "is read-only")
 
-    def validate(self, model: type[_Model], document: Mapping[str, Any]) -> _Model | None:
-        """Return the document as the model reads it, or None and collect the errors."""
-        known = {name: value for name, value in document.items() if name not in READ_ONLY}
+    def validate(
+        self,
+        model: type[_Model],
+        document: Mapping[str, Any],
+        read_only: Collection[str] = READ_ONLY,
+    ) -> _Model | None:
+        """Return the document as the model reads it, or None and collect the errors.
+
+        Fields that are `read_only` are left out: `forbid_read_only` is for them.
+        """
+        known = {name: value for name, value in document.items() if name not in read_only}
         try:
             sent = model.model_validate(known)
         except ValidationError as error:

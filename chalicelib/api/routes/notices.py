@@ -43,9 +43,12 @@ def put_channel(call: Call, name: str) -> Response:
     scheduling = call.scheduling
     if not CHANNEL_NAME.fullmatch(name):
         raise InvalidInput.of("name", "must be 1 to 64 of A-Z a-z 0-9 _ -")
+    known = {
+        one.name: (one, last) for one, last in scheduling.channels.with_deliveries(call.tenant)
+    }
     sent = read_channel(
         call.tenant,
-        name,
+        channel_view(*known[name]) if name in known else {"name": name},
         call.document(),
         scheduling.clock(),
         scheduling.check_request,
@@ -53,8 +56,7 @@ def put_channel(call: Call, name: str) -> Response:
     )
     channel = channels.put(scheduling, sent)
     log.info("channel.put")
-    known = {one.name: last for one, last in scheduling.channels.with_deliveries(call.tenant)}
-    return answer(200, channel_view(channel, known.get(name)))
+    return answer(200, channel_view(channel, known[name][1] if name in known else None))
 
 
 @route(routes, "/notices/{name}", "DELETE", answers={204: None})
