@@ -29,6 +29,7 @@ MOST_NAMED = 20
 MOST_REPLACED = 2
 
 HEADER_VALUE = "put visible ASCII characters, with spaces only between them"
+_OPENING = "{{secret:"
 _PLACEHOLDER = re.compile(r"\{\{secret:([^{}]*)\}\}", re.ASCII)
 _ANY = re.compile(r"\{\{(?:secret:(?P<secret>[^{}]*)|(?P<run>(?:run|job)\.[^{}]*))\}\}", re.ASCII)
 Encode = Callable[[str], str]
@@ -111,6 +112,8 @@ def wrong_placeholders(request: Request) -> Iterator[FieldError]:
             if name not in RUN_VALUES:
                 known = ", ".join(RUN_VALUES)
                 yield FieldError(field, f"{{{{{name[:40]}}}}} is not known; known: {known}")
+        if _OPENING in _PLACEHOLDER.sub(" ", text):
+            yield FieldError(field, "{{secret: has no }} after its name: write {{secret:NAME}}")
     named = len(names_in(request))
     if named > MOST_NAMED:
         yield FieldError(

@@ -83,12 +83,28 @@ def test_a_secret_cannot_be_a_host(url: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["{{secret}}", "{secret:a}", "{{ secret:a }}", "{{secret:a}", "secret:a", "{{Secret:a}}"],
+    ["{{secret}}", "{secret:a}", "{{ secret:a }}", "secret:a", "secret:a}}", "{{Secret:a}}"],
 )
 def test_whatever_is_no_placeholder_is_sent_as_it_is(text: str) -> None:
     request = post(body=text)
     assert list(wrong_placeholders(request)) == []
     assert resolved(request, {"a": "x"}) == request
+    assert list(wrong_placeholders(post(body="{{sec{{secret:a}}ret:"))) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["{{secret:a", "{{secret:a}", "{{secret:a} }", "{{secret:{{secret:a}}", "{{secret:a{}}"]
+)
+def test_a_placeholder_that_is_not_closed_is_refused_where_it_stands(text: str) -> None:
+    url, header, body = (
+        post(f"https://example.com/?a={text}"),
+        post(headers={"X-A": text}),
+        post(body=[{text: 1}]),
+    )
+    for request, field in ((url, "url"), (header, "headers.X-A"), (body, "body")):
+        (error,) = wrong_placeholders(request)
+        assert error.field == f"request.{field}"
+        assert "write {{secret:NAME}}" in error.message
 
 
 def test_each_place_that_names_a_missing_secret_is_told_once() -> None:
