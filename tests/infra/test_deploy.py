@@ -11,6 +11,7 @@ from chalicelib.api.openapi.gateway_responses import gateway_responses
 from infra.deploy.finish import ASYNCHRONOUS, BURST, FORMAT, RATE
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
+from tests.permissions import TOPIC
 from tests.soak import only_in_soak
 
 FAILED_QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:resona-dev-failed"
@@ -69,9 +70,24 @@ def noted(account: Account) -> dict[str, Any]:
     return {one["name"]: one for one in notes["resources"]}
 
 
+def policy_of(account: Account, part: str) -> Any:
+    """Return the policy that a function has."""
+    name = f"resona-dev-{part}"
+    asked = account.client("iam").get_role_policy(RoleName=name, PolicyName=name)
+    return asked["PolicyDocument"]
+
+
+def written_policy(account: Account, part: str) -> Any:
+    return json.loads((account.checkout / ".chalice" / "dev" / f"{part}.json").read_text())
+
+
 def test_three_commands_make_all_of_a_stage_and_a_second_time_they_change_nothing(
     account: Account,
 ) -> None:
+    path = account.checkout / ".chalice" / "config.json"
+    config, allowed = json.loads(path.read_text()), {"RESONA_NOTICE_TOPICS": TOPIC}
+    config["stages"]["dev"]["environment_variables"] |= allowed
+    path.write_text(json.dumps(config))
     account.deploys()
     found = deployed(account)
     settings = found["stage"]["methodSettings"]["*/*"]
@@ -90,11 +106,15 @@ def test_three_commands_make_all_of_a_stage_and_a_second_time_they_change_nothin
     assert found["loops"] == {"resona-dev-deliver": "Allow"}
     # One setting, from which the functions know all names.
     environments = [function["Environment"]["Variables"] for function in found["functions"]]
-    assert environments == [{"RESONA_STAGE": "dev"}] * 5
-    policy = account.client("iam").get_role_policy(
-        RoleName="resona-dev-wake", PolicyName="resona-dev-wake"
-    )["PolicyDocument"]
-    assert policy == json.loads((account.checkout / ".chalice" / "dev" / "wake.json").read_text())
+    assert environments == [{"RESONA_STAGE": "dev", **allowed}] * 5
+    assert policy_of(account, "wake") == written_policy(account, "wake")
+    # And the right to what a setting names.
+    publish = {"Effect": "Allow", "Action": ["sns:Publish"], "Resource": [TOPIC]}
+    statements = written_policy(account, "deliver")["Statement"]
+    assert policy_of(account, "deliver")["Statement"] == [
+        *statements,
+        {"Sid": "Notices", **publish},
+    ]
     assert noted(account)["rest_api"]["rest_api_id"] == found["api"]
     assert f"https://{found['api']}.execute-api.{REGION}.amazonaws.com/api\n" in account.out
     assert ".venv/bin/python -m infra.keys create --stage dev" in account.out
