@@ -116,7 +116,19 @@ def some_zone(dice: random.Random) -> str:
     )
 
 
-WRITERS = {"cron": some_cron, "date": some_date, "delay": some_delay, "timezone": some_zone}
+def some_dst(dice: random.Random) -> dict[str, object]:
+    words = ("skip", "next", "first", "both", None, garbage(dice))
+    names = [name for name in ("gap", "fold", garbage(dice)) if dice.random() < 0.5]
+    return {name: dice.choice(words) for name in names}
+
+
+WRITERS = {
+    "cron": some_cron,
+    "date": some_date,
+    "delay": some_delay,
+    "timezone": some_zone,
+    "dst": some_dst,
+}
 
 
 def some_value(dice: random.Random, name: str) -> object:
@@ -133,6 +145,8 @@ def some_trigger(dice: random.Random) -> object:
     fields = {kind: some_value(dice, kind)}
     if dice.random() < (0.1 if kind == "delay" else 0.3):
         fields["timezone"] = some_value(dice, "timezone")
+    if dice.random() < (0.2 if kind == "cron" else 0.02):
+        fields["dst"] = some_value(dice, "dst")
     luck = dice.random()
     if luck < 0.03:
         other = dice.choice(tuple(WRITERS))

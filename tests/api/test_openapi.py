@@ -99,6 +99,8 @@ def test_what_is_sent_is_closed_and_what_is_shown_may_gain_keys() -> None:
         {"date": "tomorrow"},
         {"date": "2026-12-01T10:00:00Z", "timezone": "UTC"},
         {"cron": "* * * * *", "type": "cron"},
+        {"cron": "* * * * *", "dst": {"gap": "both"}},
+        {"delay": 5, "dst": {"gap": "next"}},
         {"type": "cron", "fields": {"date": "2026-12-01T10:00:00Z"}},
     ],
 )
