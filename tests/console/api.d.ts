@@ -32,6 +32,9 @@ interface Job {
   overlap: "allow" | "skip";
   misfire_grace: number | null;
   labels: Record<string, string>;
+  callbacks: { succeeded: { url: string } | null; failed: { url: string } | null } | null;
+  pause_after: number | null;
+  pause: { since: string; reason: string } | null;
   result: Result | null;
   recent_runs?: string[];
 }
@@ -58,7 +61,7 @@ interface Run {
   id: string;
   job_id: string;
   job_name?: string;
-  cause: "schedule" | "manual";
+  cause: "schedule" | "manual" | "retry";
   status: string;
   reason?: string;
   scheduled_time: string;
@@ -69,6 +72,8 @@ interface Run {
   next_attempt_at: string | null;
   missed_count?: number;
   last_scheduled_time?: string;
+  retry_of?: string;
+  retried_by?: string;
 }
 
 interface FieldProblem {
@@ -76,10 +81,11 @@ interface FieldProblem {
   message: string;
 }
 
-/** An answer's data, and the cursor of the next page. */
+/** An answer's data, the cursor of the next page, and the ETag. */
 interface Answer<Data> {
   data: Data;
   next: string | null;
+  tag: string | null;
 }
 
 interface Percentiles {

@@ -6,17 +6,22 @@ import { parse } from "./format.js";
 const BASE = new URL("./", location.href);
 const KEY = "resona.key";
 
-/** An answer that is none: what was refused and why. `status` 0: Resona did not answer. */
+/**
+ * An answer that is none: what was refused and why. `status` 0: Resona did not answer. `newer` is
+ * what somebody else made of it meanwhile.
+ */
 export class Problem extends Error {
   /**
    * @param {number} status
    * @param {string} detail
    * @param {FieldProblem[]} [errors]
+   * @param {any} [newer]
    */
-  constructor(status, detail, errors = []) {
+  constructor(status, detail, errors = [], newer = null) {
     super(detail);
     this.status = status;
     this.errors = errors;
+    this.newer = newer;
   }
 }
 
@@ -74,6 +79,12 @@ class Access {
   }
 }
 
+/** Return the problem that somebody else changed these fields while a form was open. */
+export function changedMeanwhile(fields, newer) {
+  const detail = `Nothing was saved: while this form was open, somebody else changed ${fields.join(", ")}.`;
+  return new Problem(412, detail, [], newer);
+}
+
 export const keyring = new Access();
 
 let offset = 0;
@@ -99,18 +110,20 @@ export function url(path) {
 }
 
 /**
- * Call the API. Returns its answer's data, and the cursor of the next page. Raises Problem.
+ * Call the API. Returns its answer's data, the cursor of the next page and the ETag. Raises Problem.
  *
  * @param {string} method
  * @param {string} path
- * @param {{body?: string, key?: string | null, signal?: AbortSignal}} [options]
+ * @param {{body?: string, key?: string | null, match?: string | null, signal?: AbortSignal}} [options]
+ *   `match` is the ETag that what is changed must have
  * @returns {Promise<Answer<any>>}
  */
-export async function call(method, path, { body, key = keyring.key(), signal } = {}) {
+export async function call(method, path, { body, key = keyring.key(), match, signal } = {}) {
   /** @type {Record<string, string>} */
   const headers = {};
   if (key) headers.Authorization = `Bearer ${key}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (match) headers["If-Match"] = match;
   let answer;
   let text;
   try {
@@ -137,7 +150,7 @@ export async function call(method, path, { body, key = keyring.key(), signal } =
     const detail = data?.detail || `Resona answered ${answer.status}.`;
     throw new Problem(answer.status, detail, data?.errors);
   }
-  return { data, next: cursor(answer.headers.get("Link")) };
+  return { data, next: cursor(answer.headers.get("Link")), tag: answer.headers.get("ETag") };
 }
 
 function read(text) {

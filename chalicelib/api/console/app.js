@@ -1,10 +1,13 @@
 // The frame of the console: its head, its screens by their addresses, and the keyboard.
 
 import { keyring } from "./api.js";
+
+import { ChannelForm, Channels, Notices } from "./channels.js";
 import { Form } from "./form.js";
 import { JobScreen } from "./job.js";
 import { Jobs } from "./jobs.js";
 import { KeyScreen } from "./key.js";
+
 import { Overview } from "./overview.js";
 import { render } from "./preact.js";
 import { useEffect, useRef, useState } from "./preact-hooks.js";
@@ -18,11 +21,12 @@ const KEYS = [
   ["g then o", "Overview"],
   ["g then j", "Jobs"],
   ["g then r", "Runs of all jobs"],
+  ["g then c", "Channels"],
   ["g then s", "Secrets and signing"],
   ["n", "New job"],
   ["/", "Search the jobs"],
   ["j, k", "Next and previous row of a list"],
-  ["x", "Select the row, in the list of jobs"],
+  ["x", "Select the row, in the lists of jobs and runs"],
   ["Enter", "Open the row"],
   ["Ctrl Enter", "Save, in a form"],
   ["Esc", "Close what is open"],
@@ -62,6 +66,7 @@ function useKeyboard(show) {
         j: () => (before.current === "g" ? go("/jobs") : step(1)),
         k: () => step(-1),
         o: () => before.current === "g" && go("/"),
+        c: () => before.current === "g" && go("/channels"),
         r: () => before.current === "g" && go("/runs"),
         s: () => before.current === "g" && go("/secrets"),
         x: () => row && find("input[type=checkbox]", row)?.click(),
@@ -93,6 +98,12 @@ function Screen({ path, query }) {
   if (parts.length === 0) return html`<${Overview} query=${query} />`;
   if (first === "runs") return html`<${Runs} query=${query} />`;
   if (first === "secrets") return html`<${Secrets} query=${query} />`;
+  if (first === "channels" && parts.length === 1) return html`<${Channels} />`;
+  if (first === "channels" && id === "new" && !rest) return html`<${ChannelForm} key="new" />`;
+  if (first === "channels" && rest === "edit") return html`<${ChannelForm} key=${id} name=${id} />`;
+  if (first === "notices" && parts.length === 1) return html`<${Notices} query=${query} />`;
+  if (first === "notices")
+    return html`<${JobScreen} key=${id} id=${id} run=${run} query=${query} isNotice=${true} />`;
   if (first === "key") return html`<${KeyScreen} />`;
   if (first !== "jobs") return html`<${Lost} />`;
   if (parts.length === 1) return html`<${Jobs} query=${query} />`;
@@ -142,6 +153,7 @@ function App() {
         <a href="#/" aria-current=${here("/")}>Overview</a>
         <a href="#/jobs" aria-current=${path === "/jobs/new" ? null : here("/jobs")}>Jobs</a>
         <a href="#/runs" aria-current=${here("/runs")}>Runs</a>
+        <a href="#/channels" aria-current=${here("/channels") || here("/notices")}>Channels</a>
         <a href="#/secrets" aria-current=${here("/secrets")}>Secrets</a>
         <a class="wide-only" href="#/jobs/new" aria-current=${path === "/jobs/new" ? here("/jobs") : null}>New job</a>
       </nav>

@@ -25,6 +25,9 @@ const DEFAULTS = {
   max_delay: "3600",
   overlap: "allow",
   misfire_grace: "",
+  pause_after: "",
+  on_succeeded: "",
+  on_failed: "",
   labels: [],
 };
 
@@ -57,7 +60,10 @@ export function draftOf(job) {
     initial_delay: String(retry.initial_delay),
     max_delay: String(retry.max_delay),
     overlap: job.overlap,
-    misfire_grace: job.misfire_grace === null ? "" : String(job.misfire_grace),
+    misfire_grace: String(job.misfire_grace ?? ""),
+    pause_after: String(job.pause_after ?? ""),
+    on_succeeded: job.callbacks?.succeeded?.url ?? "",
+    on_failed: job.callbacks?.failed?.url ?? "",
     labels: pairs(job.labels),
   };
 }
@@ -73,9 +79,19 @@ function members(found) {
 }
 
 /** Return a number as JSON has it; the text itself, for the API to refuse, if it is none. */
-function number(text) {
+export function number(text) {
   const trimmed = text.trim();
   return trimmed !== "" && Number.isFinite(Number(trimmed)) ? Number(trimmed) : text;
+}
+
+function optional(text) {
+  return text.trim() === "" ? null : number(text);
+}
+
+function callbacks(draft) {
+  const urls = Object.entries({ succeeded: draft.on_succeeded, failed: draft.on_failed });
+  const given = urls.filter(([, url]) => url).map(([status, url]) => [status, { url }]);
+  return given.length ? Object.fromEntries(given) : null;
 }
 
 /** Return the trigger of a draft. */
@@ -103,7 +119,9 @@ export function jobOf(draft) {
       max_delay: number(draft.max_delay),
     },
     overlap: draft.overlap,
-    misfire_grace: draft.misfire_grace.trim() === "" ? null : number(draft.misfire_grace),
+    misfire_grace: optional(draft.misfire_grace),
+    pause_after: optional(draft.pause_after),
+    callbacks: callbacks(draft),
     labels: members(draft.labels),
   };
   return draft.key ? { ...job, key: draft.key } : job;

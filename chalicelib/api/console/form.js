@@ -1,38 +1,37 @@
-// The form that registers and changes a job.
+// The form that registers and changes a job; a curl command that is pasted fills it.
 
-import { call, get, keyring, url } from "./api.js";
-import { curl } from "./curl.js";
+import { call, changedMeanwhile, get, keyring, url } from "./api.js";
+import { curl, readCurl } from "./curl.js";
 import { changes, draftOf, empty, jobOf, sparse, triggerOf } from "./draft.js";
 import { ZONE } from "./format.js";
-import { Paste } from "./paste.js";
 import { useEffect, useMemo, useRef, useState } from "./preact-hooks.js";
 import { find, refreshAll, to } from "./state.js";
-import { Block, Change, Failure, Heading, html, Loading, say } from "./ui.js";
+import { Block, Change, Failure, Heading, html, Loading, say, Text } from "./ui.js";
 import { How, What } from "./what.js";
 import { usePreview, When } from "./when.js";
 
+// How often a job that goes on running is tried to be changed.
+const TRIES = 4;
 // The fields that show their own errors; those of others stand above the form.
 const PLACES = [
   ...["name", "key", "request.url", "request.method", "request.headers", "request.body", "trigger"],
-  ...["timeout", "retry", "overlap", "misfire_grace", "labels"],
+  ...["timeout", "retry", "overlap", "misfire_grace", "pause_after", "labels"],
+  ...["callbacks.succeeded.url", "callbacks.failed.url"],
 ];
 
 /** Register a job, from another one if `from` is its id, or change the job with this id. */
 export function Form({ id, from, isFirst }) {
-  const [old, setOld] = useState(null);
+  const [old, setOld] = useState(/** @type {Answer<Job> | null} */ (null));
   const [error, setError] = useState(null);
   const source = id || from;
   useEffect(() => {
     if (!source) return;
-    get(`/jobs/${encodeURIComponent(source)}`).then(
-      ({ data }) => setOld(data),
-      (problem) => setError(problem),
-    );
+    get(`/jobs/${encodeURIComponent(source)}`).then(setOld, (problem) => setError(problem));
   }, [source]);
   const title = id ? "Edit job" : from ? "Duplicate job" : "New job";
   if (error) return html`<${Heading} title=${title} /><${Failure} error=${error} />`;
   if (source && !old) return html`<${Heading} title=${title} /><${Loading} rows=${8} />`;
-  return html`<${Fields} title=${title} id=${id} first=${begin(old, { id, isFirst })} />`;
+  return html`<${Fields} title=${title} id=${id} first=${begin(old?.data, { id, isFirst })} tag=${old?.tag} />`;
 }
 
 function begin(old, { id, isFirst }) {
@@ -50,13 +49,35 @@ function begin(old, { id, isFirst }) {
   return id ? draft : { ...draft, name: `${draft.name} copy`.slice(0, 200), key: "" };
 }
 
-function Fields({ title, id, first }) {
+/**
+ * Change a job, unless somebody else changed the same fields since it was `seen` with an ETag. The
+ * ETag alone does not tell: a job that ran has another one, too. Raises Problem.
+ */
+async function save(id, body, seen, tag) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await call("PATCH", `/jobs/${id}`, { body: JSON.stringify(body), match: tag });
+    } catch (problem) {
+      if (problem.status !== 412 || tries === TRIES) throw problem;
+      const newer = await get(`/jobs/${id}`);
+      const theirs = changes(draftOf(newer.data), seen);
+      const fields = Object.keys(body).filter(
+        (name) => name in theirs && JSON.stringify(theirs[name]) !== JSON.stringify(body[name]),
+      );
+      if (fields.length) throw changedMeanwhile(fields, newer);
+      tag = newer.tag;
+    }
+  }
+}
+
+function Fields({ title, id, first, tag }) {
   const [draft, setDraft] = useState(first);
   const [errors, setErrors] = useState(/** @type {FieldProblem[]} */ ([]));
   const [refused, setRefused] = useState(/** @type {any} */ (null));
   const [isUnderWay, setUnderWay] = useState(false);
   const form = useRef(/** @type {HTMLFormElement | null} */ (null));
   const original = useRef(first);
+  const newer = refused?.newer;
   const set = (changed) => {
     setDraft((before) => ({ ...before, ...changed }));
     // An error stands until its field is changed.
@@ -79,15 +100,21 @@ function Fields({ title, id, first }) {
   ];
   if (notJson) shown.push({ field: "request.body", message: notJson });
 
+  /** Begin anew with the job as somebody else changed it. */
+  function take() {
+    original.current = draftOf(newer.data);
+    setDraft(original.current);
+    setRefused(null);
+  }
   async function submit(event) {
     event.preventDefault();
     if (notJson || isUnderWay) return;
     setUnderWay(true);
     try {
-      const text = JSON.stringify(job);
-      const { data } = await call(id ? "PATCH" : "POST", id ? `/jobs/${id}` : "/jobs", {
-        body: text,
-      });
+      const seen = newer ? draftOf(newer.data) : original.current;
+      const { data } = id
+        ? await save(id, job, seen, newer?.tag ?? tag)
+        : await call("POST", "/jobs", { body: JSON.stringify(job) });
       say(id ? "The job was changed." : "The job was registered.");
       refreshAll();
       location.hash = to(`/jobs/${data.id}`);
@@ -118,14 +145,15 @@ function Fields({ title, id, first }) {
         ${refused && (elsewhere.length > 0 || !refused.errors.length) && html`<${Failure} error=${refused} />`}
         <div class="buttons">
           <${Change} type="submit" kind="primary" disabled=${isUnderWay || Boolean(notJson) || isNothing}>
-            ${id ? "Save changes" : "Register job"}
+            ${newer ? "Save mine over theirs" : id ? "Save changes" : "Register job"}
           <//>
+          ${newer && html`<button type="button" onClick=${take}>Drop mine and show theirs</button>`}
           <a class="button" href=${id ? to(`/jobs/${id}`) : "#/jobs"}>Cancel</a>
           ${isNothing && html`<span class="note">Nothing is changed yet.</span>`}
           ${errors.length > 0 && html`<span class="error" role="alert">${errors.length === 1 ? "One field is wrong." : `${errors.length} fields are wrong.`}</span>`}
         </div>
       </div>
-      <${Same} job=${job} id=${id} />
+      <${Same} body=${job} method=${id ? "PATCH" : "POST"} path=${id ? `/jobs/${id}` : "/jobs"} isNothing=${isNothing} />
     </form>
   `;
 }
@@ -137,6 +165,8 @@ const GROUP = {
   headers: "request.headers",
   body: "request.body",
   bodyKind: "request.body",
+  on_succeeded: "callbacks.succeeded",
+  on_failed: "callbacks.failed",
   ...Object.fromEntries(
     ["kind", "cron", "date", "delay", "timezone", "gap", "fold"].map((name) => [name, "trigger"]),
   ),
@@ -153,21 +183,44 @@ function read(draft, old) {
   }
 }
 
-function Same({ job, id }) {
-  const target = url(id ? `/jobs/${id}` : "/jobs");
+/** What a form sends, as JSON and as curl; `body` is null if it cannot be written. */
+export function Same({ body, method, path, isNothing = false }) {
   const headers = keyring.key() ? { Authorization: "Bearer $RESONA_KEY" } : {};
   const command =
-    job &&
-    curl({ url: target, method: id ? "PATCH" : "POST", headers, body: job }).replace(
+    body &&
+    curl({ url: url(path), method, headers, body }).replace(
       "'Authorization: Bearer $RESONA_KEY'",
       '"Authorization: Bearer $RESONA_KEY"',
     );
-  if (id && job && !Object.keys(job).length)
+  if (isNothing)
     return html`<aside><p class="empty">What you change stands here, as JSON and as curl.</p></aside>`;
   return html`<aside aria-label="As JSON and curl">
     <h2>JSON</h2>
-    ${job ? html`<${Block} text=${JSON.stringify(job, null, 2)} what="the JSON" />` : html`<p class="empty">The body is not JSON.</p>`}
+    ${body ? html`<${Block} text=${JSON.stringify(body, null, 2)} what="the JSON" />` : html`<p class="empty">The body is not JSON.</p>`}
     <h2>curl</h2>
-    ${job && html`<${Block} text=${command} what="the command" />`}
+    ${body && html`<${Block} text=${command} what="the command" />`}
   </aside>`;
+}
+
+/** Take a curl command; `onRead` gets the fields of the form that it says. */
+function Paste({ onRead }) {
+  const [text, set] = useState("");
+  const [notes, setNotes] = useState(/** @type {string[] | null} */ (null));
+  function read(command) {
+    set(command);
+    if (!command.trim()) {
+      setNotes(null);
+      return;
+    }
+    const { fields, notes } = readCurl(command);
+    if (fields) onRead(fields);
+    setNotes(fields ? ["The fields below are filled in.", ...notes] : notes);
+  }
+  return html`<details class="paste">
+    <summary>Paste a curl command</summary>
+    <textarea aria-label="curl command" rows="4" spellcheck=${false} placeholder="curl https://…" value=${text} onInput=${(event) => read(event.target.value)}></textarea>
+    <div role="status">
+      ${notes && html`<ul class="notes">${notes.map((note) => html`<li><${Text} of=${note} /></li>`)}</ul>`}
+    </div>
+  </details>`;
 }

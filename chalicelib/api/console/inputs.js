@@ -15,6 +15,13 @@ export function Field({ label, field, errors, children, note }) {
   </div>`;
 }
 
+/** A labelled line of text; whatever else is given are attributes of the input. */
+export function Line({ label, field, errors, note = null, onChange, ...rest }) {
+  return html`<${Field} label=${label} field=${field} errors=${errors} note=${note}>
+    ${(of) => html`<input ...${of} type="text" spellcheck=${false} autocomplete="off" ...${rest} onInput=${(event) => onChange(event.target.value)} />`}
+  <//>`;
+}
+
 /** A row of radio buttons: `options` has the words of each value. */
 export function Choice({ name, value, options, onChange, labelled }) {
   return html`<div class="choice" role="radiogroup" aria-labelledby=${labelled}>

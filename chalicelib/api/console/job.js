@@ -1,13 +1,14 @@
-// One job: what it sends and when, its runs, and what can be done to it.
+// One job or notice: what it sends and when, its runs with their attempts, and what can be done to it.
 
 import { call, get, path, post } from "./api.js";
+import { About } from "./channels.js";
 import { curl } from "./curl.js";
-import { duration, whole, why } from "./format.js";
+import { duration, hexDump, laidOut, relative, whole, why, ZONE } from "./format.js";
 import { Labels, Next } from "./jobs.js";
 import { useState } from "./preact-hooks.js";
-import { Attempts } from "./run.js";
+import { Mend, pathOf } from "./runs.js";
 import { scheduleWords } from "./schedule.js";
-import { refreshAll, to, useAnswer, useNow } from "./state.js";
+import { to, useAnswer, useNow } from "./state.js";
 import {
   Block,
   Change,
@@ -21,41 +22,40 @@ import {
   Loading,
   Relative,
   Status,
-  say,
   Text,
   Time,
+  useAct,
 } from "./ui.js";
 
 const PAGE = 25;
 const MOST = 100;
-const RUN_STATUSES = ["succeeded", "failed", "missed", "skipped", "retrying", "running", "queued"];
+const CAUSES = { manual: "by hand", retry: "retry" };
+const ENDED = ["succeeded", "failed", "missed", "skipped"];
+const RUN_STATUSES = [...ENDED, "retrying", "running", "queued"];
 
-/** Show a job; `run` is the id of the run that is open, null if none is. */
-export function JobScreen({ id, run, query }) {
+/** Show a job or a notice; `run` is the id of the run that is open, null if none is. */
+export function JobScreen({ id, run, query, isNotice = false }) {
   const now = useNow();
   const { data, error, at, isLoading } = useAnswer(`job ${id}`, (signal) =>
-    get(`/jobs/${encodeURIComponent(id)}`, signal),
+    get(`/jobs/${encodeURIComponent(id)}?include=recent_runs`, signal),
   );
-  if (isLoading) return html`<${Heading} title="Job" /><${Loading} rows=${6} />`;
+  const [kind, base] = isNotice ? ["Notice", "/notices"] : ["Job", "/jobs"];
+  if (isLoading) return html`<${Heading} title=${kind} /><${Loading} rows=${6} />`;
   if (!data || error?.status === 404) {
-    return html`<${Heading} title="Job" /><${Failure} error=${error} /><p><a href="#/jobs">All jobs</a></p>`;
+    return html`<${Heading} title=${kind} /><${Failure} error=${error} /><p><a href=${to(base)}>All ${kind.toLowerCase()}s</a></p>`;
   }
   const job = data.data;
   return html`
-    <p class="crumbs"><a href="#/jobs">Jobs</a></p>
+    <p class="crumbs"><a href=${to(base)}>${kind}s</a></p>
     <div class="title">
       <${Heading} title=${job.name}><${Text} of=${job.name} /><//>
       <${Status} of=${job.status} />
     </div>
-    <${Actions} job=${job} />
+    <${Actions} job=${job} isNotice=${isNotice} />
     <${Failure} error=${error} stale=${at} now=${now} />
-    <p class="facts">
-      <span><${Text} of=${scheduleWords(job.trigger, now)} /></span>
-      ${job.next_run_time && html`<span><${Next} job=${job} now=${now} /></span>`}
-      ${Object.keys(job.labels).length > 0 && html`<span><${Labels} of=${job.labels} /></span>`}
-    </p>
+    ${isNotice ? html`<${About} notice=${job} now=${now} />` : html`<${Facts} job=${job} now=${now} />`}
     <div class="columns job-columns">
-      <${Runs} job=${job} open=${run} query=${query} now=${now} />
+      <${Runs} job=${job} open=${run} query=${query} now=${now} base=${base} />
       <div>
         <${Sent} request=${job.request} />
         <${Fields} job=${job} now=${now} />
@@ -64,28 +64,42 @@ export function JobScreen({ id, run, query }) {
   `;
 }
 
-function Actions({ job }) {
-  const [isAsking, ask] = useState(false);
-  const [refused, setRefused] = useState(null);
-  const [isUnderWay, setUnderWay] = useState(false);
-  async function act(word, does) {
-    setUnderWay(true);
-    try {
-      await does();
-      setRefused(null);
-      say(word);
-      refreshAll();
-    } catch (problem) {
-      setRefused(problem);
-    }
-    setUnderWay(false);
+function Facts({ job, now }) {
+  const failures = inARow(job.recent_runs ?? []);
+  return html`${
+    job.pause?.reason === "failing" &&
+    html`<p class="failure"><${Status} of="failed" word="" /> Paused <${Relative} of=${job.pause.since} now=${now} />, since it kept failing: ${job.pause_after} failed ${job.pause_after === 1 ? "run" : "runs in a row"}. Resume it when the cause is gone; the count begins anew.</p>`
   }
+    <p class="facts">
+      <span><${Text} of=${scheduleWords(job.trigger, now)} /></span>
+      ${job.next_run_time && html`<span><${Next} job=${job} now=${now} /></span>`}
+      ${failures > 1 && html`<span class="is-late"><b>${failures}</b> failed runs in a row</span>`}
+      ${Object.keys(job.labels).length > 0 && html`<span><${Labels} of=${job.labels} /></span>`}
+      <span><a href=${to("/notices", { label: `job:${job.id}` })}>Notices about it</a></span>
+    </p>`;
+}
+
+/** Return how many of the last runs failed, without one that succeeded after them. */
+function inARow(recent) {
+  const end = recent.indexOf("succeeded");
+  const since = end < 0 ? recent : recent.slice(0, end);
+  return since.filter((status) => status === "failed").length;
+}
+
+function Actions({ job, isNotice }) {
+  const [isAsking, ask] = useState(false);
+  const { act, refused, isUnderWay } = useAct();
   async function remove() {
-    await act("The job was deleted.", async () => {
+    await act(`The ${isNotice ? "notice" : "job"} was deleted.`, async () => {
       await call("DELETE", `/jobs/${job.id}`);
-      location.hash = "#/jobs";
+      location.hash = to(isNotice ? "/notices" : "/jobs");
     });
     ask(false);
+  }
+  if (isNotice) {
+    return html`<div class="buttons actions"><${Change} kind="danger" onClick=${() => ask(true)}>Delete…<//></div>
+      <${Failure} error=${refused} />
+      ${isAsking && html`<${ConfirmDelete} jobs=${[job]} what="notice" onClose=${() => ask(false)} onConfirm=${remove} />`}`;
   }
   const isPaused = job.status === "paused";
   const turn = isPaused ? "resume" : "pause";
@@ -106,7 +120,7 @@ function Actions({ job }) {
     ${isAsking && html`<${ConfirmDelete} jobs=${[job]} onClose=${() => ask(false)} onConfirm=${remove} />`}`;
 }
 
-function Runs({ job, open, query, now }) {
+function Runs({ job, open, query, now, base }) {
   const [size, setSize] = useState(PAGE);
   const status = query.get("status") || "";
   const question = path(`/jobs/${job.id}/runs`, { limit: String(size), status });
@@ -119,7 +133,7 @@ function Runs({ job, open, query, now }) {
     <div class="title">
       <h2 id="runs">Runs</h2>
       <select aria-label="Only runs with the status" value=${status} onChange=${(event) => {
-        location.hash = to(`/jobs/${job.id}`, { status: event.target.value });
+        location.hash = to(`${base}/${job.id}`, { status: event.target.value });
       }}>
         <option value="">Any status</option>
         ${RUN_STATUSES.map((each) => html`<option value=${each}>${each}</option>`)}
@@ -127,12 +141,12 @@ function Runs({ job, open, query, now }) {
     </div>
     <${Failure} error=${error} stale=${at} now=${now} />
     ${isLoading && html`<${Loading} rows=${4} />`}
-    ${data && !isListed && html`<${Alone} job=${job} id=${open} now=${now} />`}
+    ${data && !isListed && html`<${Alone} job=${job} id=${open} now=${now} base=${base} />`}
     ${data && !runs.length && html`<p class="empty">${status ? "No run has this status." : "It has not run yet."} ${!status && job.next_run_time && html`It is due <${Relative} of=${job.next_run_time} now=${now} />.`}</p>`}
     ${
       runs.length > 0 &&
-      html`<ul class="list runs">
-      ${runs.map((run) => html`<${Run} key=${run.id} job=${job} run=${run} isOpen=${run.id === open} status=${status} now=${now} />`)}
+      html`<ul class="list runs mends">
+      ${runs.map((run) => html`<${Run} key=${run.id} job=${job} run=${run} isOpen=${run.id === open} status=${status} now=${now} base=${base} />`)}
     </ul>`
     }
     ${data?.next && size < MOST && html`<p><button type="button" onClick=${() => setSize(MOST)}>Show more</button></p>`}
@@ -141,25 +155,26 @@ function Runs({ job, open, query, now }) {
 }
 
 /** A run that the list does not hold: of an address that was sent, or too old. */
-function Alone({ job, id, now }) {
+function Alone({ job, id, now, base }) {
   const { data, error } = useAnswer(`run ${id}`, (signal) =>
     get(`/jobs/${job.id}/runs/${encodeURIComponent(id)}`, signal),
   );
   if (error) return html`<${Failure} error=${error} />`;
   return (
     data &&
-    html`<ul class="list runs"><${Run} job=${job} run=${data.data} isOpen=${true} status="" now=${now} /></ul>`
+    html`<ul class="list runs mends"><${Run} job=${job} run=${data.data} isOpen=${true} status="" now=${now} base=${base} /></ul>`
   );
 }
 
-function Run({ job, run, isOpen, status, now }) {
-  const here = isOpen ? `/jobs/${job.id}` : `/jobs/${job.id}/runs/${run.id}`;
+function Run({ job, run, isOpen, status, now, base }) {
+  const here = isOpen ? `${base}/${job.id}` : pathOf(job.id, run.id, base);
+  const isNotice = base === "/notices";
   const took = run.attempts.reduce((sum, attempt) => sum + attempt.duration_ms, 0);
   const code = run.attempts.at(-1)?.status_code;
   return html`<li data-row class=${isOpen ? "is-open" : ""}>
     <a class="row" data-main href=${to(here, { status })} aria-expanded=${String(isOpen)} role="button" onKeyDown=${press}>
       <${Status} of=${run.status} word=${code && run.status === "succeeded" ? `succeeded ${code}` : run.status} />
-      <span class="name"><${Time} of=${run.scheduled_time} now=${now} /> ${run.cause === "manual" && html`<span class="label">by hand</span>`}</span>
+      <span class="name"><${Time} of=${run.scheduled_time} now=${now} /> ${CAUSES[run.cause] && html`<span class="label">${CAUSES[run.cause]}</span>`}</span>
       <span class="at"><${Relative} of=${run.scheduled_time} now=${now} /></span>
       <span class="why">
         ${run.status !== "succeeded" && html`<${Text} of=${why(run, now, job)} />${" "}`}
@@ -170,7 +185,8 @@ function Run({ job, run, isOpen, status, now }) {
         </span>
       </span>
     </a>
-    ${isOpen && html`<${Attempts} job=${job} run=${run} now=${now} />`}
+    ${!isOpen && !isNotice && html`<${Mend} run=${run} />`}
+    ${isOpen && html`<${Attempts} job=${job} run=${run} now=${now} isNotice=${isNotice} />`}
   </li>`;
 }
 
@@ -213,6 +229,12 @@ function Fields({ job, now }) {
         ? "none"
         : `${retry.max_attempts} attempts; ${retry.initial_delay} s before the second, doubling to at most ${retry.max_delay} s`,
     Overlap: job.overlap === "skip" ? "skip, while its previous run is unfinished" : "allow",
+    "Pause after":
+      job.pause_after &&
+      `${job.pause_after} failed scheduled ${job.pause_after === 1 ? "run" : "runs in a row"}`,
+    "Callback, succeeded":
+      job.callbacks?.succeeded && html`<${Text} of=${job.callbacks.succeeded.url} />`,
+    "Callback, failed": job.callbacks?.failed && html`<${Text} of=${job.callbacks.failed.url} />`,
     "Misfire grace": job.misfire_grace === null ? "default" : `${job.misfire_grace} s`,
     Key: job.key && html`<code><${Text} of=${job.key} /></code>`,
     Id: html`<code>${job.id}</code>`,
@@ -225,4 +247,84 @@ function Fields({ job, now }) {
       ${Object.entries(fields).map(([name, value]) => value && html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}
     </dl>
   </section>`;
+}
+
+/** Show every attempt of a run, with what came back, and mend it; a notice's cannot be. */
+function Attempts({ job, run, now, isNotice }) {
+  const isOver = ENDED.includes(run.status);
+  const ask = (signal) => get(`/jobs/${job.id}/runs/${encodeURIComponent(run.id)}`, signal);
+  // What has ended does not change; until then, each change of the list asks anew.
+  const key = isOver ? run.id : `${run.id} ${run.status} ${run.attempts.length}`;
+  const { data, error } = useAnswer(key, ask, { once: true });
+  const shown = data?.data;
+  return html`<div class="opened">
+    <dl class="fields">
+      <div><dt>Planned</dt><dd title=${whole(run.scheduled_time)}>${whole(run.scheduled_time, ZONE)}</dd></div>
+      ${run.started_at && html`<div><dt>Sent</dt><dd>${exact(run.started_at)}${run.lateness_ms !== null && ` (${duration(run.lateness_ms)} after)`}</dd></div>`}
+      ${run.finished_at && html`<div><dt>${run.attempts.length ? "Finished" : "Recorded"}</dt><dd>${exact(run.finished_at)}</dd></div>`}
+      ${run.next_attempt_at && html`<div><dt>Next attempt</dt><dd>${relative(run.next_attempt_at, now)}</dd></div>`}
+      <div><dt>Run</dt><dd><code>${run.id}</code></dd></div>
+      ${["retry_of", "retried_by"].map((name) => run[name] && html`<div><dt>${name === "retry_of" ? "Retry of" : "Retried by"}</dt><dd><a href=${to(pathOf(job.id, run[name]))}>${run[name]}</a></dd></div>`)}
+      ${!isNotice && isOver && html`<div><dt>Notices</dt><dd><a href=${to("/notices", { label: `run:${run.id}` })}>Who was told of it</a></dd></div>`}
+    </dl>
+    ${!isNotice && html`<${Mend} run=${run} isWhole=${true} />`}
+    <${Failure} error=${error} />
+    ${!shown && !error && html`<${Loading} rows=${2} />`}
+    ${shown && shown.attempts.length === 0 && html`<p class="empty">Nothing was sent.</p>`}
+    ${shown && html`<${Bars} run=${shown} />`}
+    ${shown?.attempts.map((attempt, place) => html`<${Attempt} key=${attempt.number} attempt=${attempt} before=${shown.attempts[place - 1]} now=${now} isOnly=${shown.attempts.length === 1} />`)}
+  </div>`;
+}
+
+function exact(iso) {
+  const milliseconds = iso.slice(19, 23);
+  return whole(iso).replace(/(:\d\d:\d\d)/, `$1${milliseconds}`);
+}
+
+/** The attempts on one line of time, from the planned time to the last answer. */
+function Bars({ run }) {
+  if (run.attempts.length < 2) return null;
+  const starts = run.attempts.map((attempt) => new Date(attempt.started_at).getTime());
+  const ends = run.attempts.map((attempt, place) => starts[place] + attempt.duration_ms);
+  const from = Math.min(new Date(run.scheduled_time).getTime(), ...starts);
+  const width = Math.max(...ends) - from || 1;
+  return html`<div class="bars" aria-hidden="true">
+    ${run.attempts.map(
+      (
+        attempt,
+        place,
+      ) => html`<i class=${attempt.outcome === "success" ? "succeeded" : "failed"} title=${`Attempt ${attempt.number}: ${duration(attempt.duration_ms)}`}
+        style=${{ left: `${((starts[place] - from) / width) * 99}%`, width: `max(3px, ${(attempt.duration_ms / width) * 99}%)` }}></i>`,
+    )}
+  </div>`;
+}
+
+/** How long after the attempt before one was sent. */
+function gap(attempt, before) {
+  const ended = Date.parse(before.started_at) + before.duration_ms;
+  return `, ${duration(Math.max(0, Date.parse(attempt.started_at) - ended))} after attempt ${before.number}`;
+}
+
+function Attempt({ attempt, before, now, isOnly }) {
+  const { response } = attempt;
+  const outcome = attempt.outcome === "success" ? "succeeded" : "failed";
+  return html`<section class="attempt" aria-label=${`Attempt ${attempt.number}`}>
+    <p>
+      <${Status} of=${outcome} word=${attempt.status_code ? String(attempt.status_code) : attempt.outcome.replaceAll("_", " ")} />
+      ${!isOnly && html`<b>Attempt ${attempt.number}</b>`}
+      <span class="note"><${Time} of=${attempt.started_at} now=${now} />, ${duration(attempt.duration_ms)}${before && gap(attempt, before)}</span>
+      ${attempt.error && html`<span class="why"><${Text} of=${attempt.error} /></span>`}
+    </p>
+    ${response && html`<${Headers} of=${response.headers} /><${Body} of=${response} />`}
+  </section>`;
+}
+
+function Body({ of }) {
+  const note = of.truncated
+    ? html`<p class="note">There was more: the first 16 KiB of a body and 8 KiB of headers are kept.</p>`
+    : null;
+  if (!of.body) return html`<p class="note">The answer had no body.</p>${note}`;
+  if (of.encoding === "base64")
+    return html`<${Block} text=${hexDump(of.body)} what="body, in hexadecimal" kind="dump" />${note}`;
+  return html`<${Block} text=${laidOut(of.body) ?? of.body} what="body of the answer" />${note}`;
 }

@@ -1,7 +1,6 @@
 // The list of jobs.
 
 import { call, get, path, post } from "./api.js";
-import { LabelFilter, Pages, useLater } from "./filters.js";
 import { city, elsewhere, moment, ZONE } from "./format.js";
 import { useState } from "./preact-hooks.js";
 import { scheduleWords } from "./schedule.js";
@@ -21,14 +20,18 @@ import {
   ChangeLink,
   ConfirmDelete,
   Failure,
+  forEach,
   Heading,
   html,
+  LabelFilter,
   Loading,
+  Pages,
   Relative,
   Status,
   say,
   Text,
   Time,
+  useLater,
 } from "./ui.js";
 
 const PAGE = "50";
@@ -37,8 +40,6 @@ const PAGES = 10;
 const FILTERS = ["status", "name", "label", "sort", "cursor"];
 const STATUSES = ["active", "paused", "completed", "failed"];
 const SORTED = { "": true, active: true };
-// How many jobs are changed at once when many were selected.
-const AT_ONCE = 4;
 
 /** Show the jobs, with filters that the address holds. */
 export function Jobs({ query }) {
@@ -72,10 +73,10 @@ export function Jobs({ query }) {
 }
 
 /**
- * Ask for a page of jobs: a filtered one may be empty though there are more, and leads on. Returns
+ * Ask for a page of jobs or notices: a filtered one may be empty though there are more, and leads on. Returns
  * how many pages were read, too.
  */
-async function found(filters, signal) {
+export async function found(filters, signal) {
   let cursor = filters.cursor;
   for (let pages = 1; ; pages += 1) {
     const question = path("/jobs", { limit: PAGE, include: "recent_runs", ...filters, cursor });
@@ -150,24 +151,6 @@ function Selection({ jobs, selected, select }) {
     <button type="button" class="quiet" onClick=${() => select(new Map())}>Clear</button>
     ${isAsking && html`<${ConfirmDelete} jobs=${chosen} onClose=${() => ask(false)} onConfirm=${remove} />`}
   </div>`;
-}
-
-/** Do something to each job, a few at once. Returns why it was refused, of those that were. */
-async function forEach(jobs, act) {
-  const rest = [...jobs];
-  /** @type {string[]} */
-  const failures = [];
-  async function worker() {
-    for (let job = rest.shift(); job; job = rest.shift()) {
-      try {
-        await act(job);
-      } catch (problem) {
-        failures.push(problem.message);
-      }
-    }
-  }
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  return failures;
 }
 
 function Table({ jobs, now, selected, select }) {

@@ -1,10 +1,27 @@
-// Runs of all jobs: as a list, and on a screen of their own with filters.
+// Runs: those of all jobs as a list with filters, and how they are mended: retried and cancelled.
 
-import { get, path } from "./api.js";
-import { LabelFilter, Pages } from "./filters.js";
-import { wall, why, ZONE } from "./format.js";
-import { replace, to, useAnswer, useNow } from "./state.js";
-import { Failure, Heading, html, Loading, Relative, Status, Text, Time } from "./ui.js";
+import { call, get, path, now as serverTime } from "./api.js";
+import { wall, whole, why, ZONE } from "./format.js";
+import { useEffect, useRef, useState } from "./preact-hooks.js";
+import { find, refreshAll, replace, to, useAnswer, useNow } from "./state.js";
+import {
+  Change,
+  Confirm,
+  Dialog,
+  Failure,
+  forEach,
+  Heading,
+  html,
+  LabelFilter,
+  Loading,
+  Pages,
+  Relative,
+  Status,
+  say,
+  Text,
+  Time,
+  useAct,
+} from "./ui.js";
 
 const PAGE = "50";
 const FILTERS = ["status", "label", "since", "until", "cursor"];
@@ -16,22 +33,90 @@ const STATUSES = {
   missed: "missed",
   skipped: "skipped",
 };
+/** What `POST /runs/retry` retries, by the filter of the list; it takes no others. */
+const WRONG = { "": "failed or missed", failed: "failed", missed: "missed" };
+const WAITING = ["queued", "retrying"];
 
-/** List runs, the last to end first: each with its job, and with why it ended so. */
-export function RunList({ runs, now }) {
-  return html`<ul class="list">
+/** Return the path of a run. */
+export function pathOf(job, run, base = "/jobs") {
+  return `${base}/${encodeURIComponent(job)}/runs/${encodeURIComponent(run)}`;
+}
+
+/** Return why a run cannot be retried; empty if it can. */
+function whyNot(run) {
+  if (run.retried_by) return "It was retried; that run can be retried, too.";
+  if (WRONG[run.status] || run.reason === "cancelled") return "";
+  return run.finished_at
+    ? "Only what failed, was missed or was cancelled can be retried."
+    : "It is not over yet.";
+}
+
+/** Buttons that retry and cancel a run; with `isWhole` also what cannot be done, and why. */
+export function Mend({ run, isWhole = false }) {
+  const { act, refused, isUnderWay } = useAct();
+  const [isAsking, ask] = useState(false);
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  const path = pathOf(run.job_id, run.id);
+  const reason = whyNot(run);
+  const isSent = run.status === "running";
+  const named = (word) =>
+    isWhole ? null : `${word} the run ${run.job_name ?? ""} due ${whole(run.scheduled_time)}`;
+  async function change(word, method, of) {
+    await act(word, () => call(method, of));
+    ask(false);
+    // The button goes when it has done its work: the focus stays in the row.
+    setTimeout(() =>
+      find("[data-main]", place.current?.closest("[data-row]") ?? undefined)?.focus(),
+    );
+  }
+  return html`<div class="mend buttons" ref=${place}>
+    ${!isWhole && run.retried_by && html`<a href=${to(pathOf(run.job_id, run.retried_by))} aria-label=${named("Retried:")}>Retried</a>`}
+    ${
+      (isWhole || !reason) &&
+      html`<${Change} kind=${isWhole ? "" : "small"} disabled=${isUnderWay || reason} title=${reason || "Send it again, as the job is now"} label=${named("Retry")}
+        onClick=${() => change("The run is sent again.", "POST", `${path}/retry`)}>Retry<//>`
+    }
+    ${
+      (WAITING.includes(run.status) || (isWhole && isSent)) &&
+      html`<${Change} kind=${isWhole ? "" : "small"} disabled=${isUnderWay || isSent} title=${isSent ? "It is being sent" : null} label=${named("Cancel…")} onClick=${() => ask(true)}>Cancel…<//>`
+    }
+    ${isWhole && reason && html`<span class="note">${isSent ? "It is being sent; if that fails, it can be cancelled." : reason}</span>`}
+    <${Failure} error=${refused} />
+    ${
+      isAsking &&
+      html`<${Confirm} title="Cancel this run?" action="Cancel the run" keep="Keep it" onClose=${() => ask(false)} onConfirm=${() => change("The run was cancelled.", "DELETE", path)}>
+      <p>Nothing more of it is sent. It can be retried later.</p>
+    <//>`
+    }
+  </div>`;
+}
+
+/**
+ * List runs, the last to end first: each with its job, and with why it ended so. With `toggle` they
+ * can be selected.
+ */
+export function RunList({ runs, now, selected = new Map(), toggle }) {
+  return html`<ul class="list mends">
     ${runs.map((run) => {
       const ended = run.finished_at ?? run.scheduled_time;
-      return html`<li key=${run.id} data-row>
-        <a class="row" data-main href=${to(`/jobs/${run.job_id}/runs/${run.id}`)}>
+      return html`<li key=${run.id} data-row class=${selected.has(run.id) ? "is-selected" : ""}>
+        ${toggle && html`<${Pick} run=${run} isSelected=${selected.has(run.id)} toggle=${toggle} />`}
+        <a class="row" data-main href=${to(pathOf(run.job_id, run.id))}>
           <${Status} of=${run.status} />
           <span class="name"><${Text} of=${run.job_name} /></span>
           <span class="at"><${Relative} of=${ended} now=${now} /></span>
           <span class="why"><${Text} of=${why(run, now)} /> <span class="note">Due <${Time} of=${run.scheduled_time} now=${now} />.</span></span>
         </a>
+        <${Mend} run=${run} />
       </li>`;
     })}
   </ul>`;
+}
+
+function Pick({ run, isSelected, toggle }) {
+  const reason = whyNot(run);
+  return html`<input type="checkbox" aria-label=${`Select the run of ${run.job_name}`} title=${reason ?? ""} disabled=${Boolean(reason) && !isSelected}
+    checked=${isSelected} onChange=${() => toggle(run)} />`;
 }
 
 /** Show the runs of all jobs that have ended, with filters that the address holds. */
@@ -40,17 +125,134 @@ export function Runs({ query }) {
   const filters = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) || ""]));
   const question = path("/runs", { limit: PAGE, ...filters });
   const { data, error, at, isLoading } = useAnswer(question, (signal) => get(question, signal));
+  const [selected, select] = useState(new Map());
   const runs = data?.data ?? [];
+  function toggle(run) {
+    const changed = new Map(selected);
+    if (!changed.delete(run.id)) changed.set(run.id, run);
+    select(changed);
+  }
   return html`
     <${Heading} title="Runs" />
     <${Filters} filters=${filters} />
+    ${runs.length > 0 && html`<${Selection} filters=${filters} runs=${runs} next=${data?.next} selected=${selected} select=${select} />`}
     <${Failure} error=${error} stale=${at} now=${now} />
     ${isLoading && html`<${Loading} rows=${8} />`}
-    ${runs.length > 0 && html`<${RunList} runs=${runs} now=${now} />`}
+    ${runs.length > 0 && html`<${RunList} runs=${runs} now=${now} selected=${selected} toggle=${toggle} />`}
     ${data && !runs.length && html`<${Nothing} next=${data.next} />`}
     <${Pages} of="runs" path="/runs" filters=${filters} next=${data?.next} />
     <p class="note">Runs that are not over yet stand on the screens of their jobs.</p>
   `;
+}
+
+/** Retry all runs of the list, or those that were selected. */
+function Selection({ filters, runs, next, selected, select }) {
+  const [refused, setRefused] = useState(/** @type {any} */ (null));
+  const [isUnderWay, setUnderWay] = useState(false);
+  const open = runs.filter((run) => !whyNot(run));
+  const isAll = open.length > 0 && open.every((run) => selected.has(run.id));
+  async function again() {
+    setUnderWay(true);
+    const chosen = [...selected.values()];
+    const failures = await forEach(chosen, (run) =>
+      call("POST", `${pathOf(run.job_id, run.id)}/retry`),
+    );
+    const done = chosen.length - failures.length;
+    say(`${done} ${done === 1 ? "run is" : "runs are"} sent again.`);
+    setRefused(
+      failures.length ? { message: `${failures.length} could not be: ${failures[0]}` } : null,
+    );
+    setUnderWay(false);
+    select(new Map());
+    refreshAll();
+  }
+  return html`<div class="selection" role="region" aria-label="Retry runs">
+      <label class="with-words"><input type="checkbox" checked=${isAll} disabled=${!open.length} onChange=${() => select(isAll ? new Map() : new Map(open.map((run) => [run.id, run])))} />
+        <span>${selected.size ? `${selected.size} selected` : "Select all on this page"}</span></label>
+      <span class="grow"></span>
+      ${
+        selected.size
+          ? html`<${Change} kind="primary" disabled=${isUnderWay} onClick=${again}>Retry ${selected.size} selected<//>
+            <button type="button" class="quiet" onClick=${() => select(new Map())}>Clear</button>`
+          : html`<${RetryAll} filters=${filters} runs=${runs} next=${next} />`
+      }
+    </div>
+    <${Failure} error=${refused} />`;
+}
+
+/** A button that retries all runs of the list; the first page says how many, if it is the only one. */
+function RetryAll({ filters, runs, next }) {
+  const [until, open] = useState("");
+  const what = WRONG[filters.status];
+  if (!what) return null;
+  const left = runs.filter((run) => !whyNot(run) && run.reason !== "cancelled").length;
+  const isCounted = !next && !filters.cursor;
+  const many = isCounted ? `${left} ${what} ${left === 1 ? "run" : "runs"}` : `all ${what} runs`;
+  // A retry that fails meanwhile ends after this, so that it is not retried by the same click.
+  const latest = Date.parse(runs[0]?.finished_at ?? "") || 0;
+  const end = () => new Date(Math.max(serverTime(), latest) + 1).toISOString();
+  return html`<${Change} disabled=${isCounted && !left} onClick=${() => open(filters.until || end())}>Retry ${many}…<//>
+    ${until && html`<${Sweep} filters=${{ ...filters, cursor: "", until }} title=${`Retry ${many}?`} onClose=${() => open("")} />`}`;
+}
+
+/** Retry page by page until the end, or until it is stopped. What is repeated retries no run twice. */
+function Sweep({ filters, title, onClose }) {
+  const [state, set] = useState({ phase: "", retried: 0, left: 0, error: null });
+  const { phase, retried, left, error } = state;
+  const isWanted = useRef(true);
+  const cursor = useRef("");
+  const stop = () => {
+    isWanted.current = false;
+  };
+  useEffect(() => stop, []);
+  useEffect(() => find("dialog .buttons button")?.focus(), [phase]);
+  async function go() {
+    isWanted.current = true;
+    let sum = { ...state, phase: "going", error: null };
+    set(sum);
+    try {
+      do {
+        const question = path("/runs/retry", { ...filters, cursor: cursor.current });
+        const { data, next } = await call("POST", question);
+        cursor.current = next ?? "";
+        sum = { ...sum, retried: sum.retried + data.retried, left: sum.left + data.left };
+        set(sum);
+      } while (cursor.current && isWanted.current);
+      set({ ...sum, phase: cursor.current ? "stopped" : "done" });
+    } catch (problem) {
+      set({ ...sum, phase: "stopped", error: problem });
+    }
+    refreshAll();
+  }
+  const said = {
+    going: isWanted.current ? " so far…" : " so far; it stops after this page…",
+    stopped: ", then it stopped.",
+    done: " in all. They are sent ten a second.",
+  };
+  return html`<${Dialog} title=${title} onClose=${phase === "going" ? stop : onClose}>
+    ${!phase && html`<${Which} filters=${filters} />`}
+    <p role="status">${phase && `${retried} ${retried === 1 ? "run" : "runs"} retried${said[phase]}`}</p>
+    ${left > 0 && html`<p class="note">${left} were left: their jobs have too many unfinished runs. Retry again when these are over.</p>`}
+    <${Failure} error=${error} />
+    <p class="buttons">
+      <button type="button" onClick=${phase === "going" ? stop : onClose}>${phase === "going" ? "Stop" : phase ? "Close" : "Cancel"}</button>
+      ${["", "stopped"].includes(phase) && html`<${Change} kind="primary" onClick=${go}>${phase ? "Go on" : "Retry"}<//>`}
+    </p>
+  <//>`;
+}
+
+function Which({ filters }) {
+  const time = (of) => html`<b><${Time} of=${of} now=${serverTime()} /></b>`;
+  return html`<p>Runs that ended ${filters.since && html`since ${time(filters.since)} and `}before ${time(filters.until)}${filters.label && html`, of jobs with <b><${Text} of=${filters.label} /></b>`}. Each is sent again once, as its job is now.</p>
+    <p class="note">Runs that were retried or cancelled before are left out.</p>`;
+}
+
+/** Return six in the evening of yesterday, in the viewer's zone. */
+function lastNight() {
+  const at = new Date(serverTime());
+  at.setDate(at.getDate() - 1);
+  at.setHours(18, 0, 0, 0);
+  return at.toISOString().replace(".000", "");
 }
 
 function Filters({ filters }) {
@@ -69,6 +271,7 @@ function Filters({ filters }) {
     </label>
     <${LabelFilter} value=${filters.label} onChange=${(label) => change({ label })} />
     ${instant("Ended since", "since")} ${instant("and before", "until")}
+    <button type="button" class="quiet" title="Since six in the evening of yesterday" onClick=${() => change({ since: lastNight(), until: "" })}>Since last night</button>
   </form>`;
 }
 

@@ -1,12 +1,28 @@
-// The tenant's secrets: names, never values. Beside them, the signing secret.
+// The tenant's secrets: names, never values. Beside them, the signing secret: shown and replaced on
+// request alone, and programs that verify by it.
 
 import { call, get, path } from "./api.js";
+import { messageFor } from "./draft.js";
 import { useState } from "./preact-hooks.js";
-import { Signing } from "./signing.js";
-import { refreshAll, useAnswer, useNow } from "./state.js";
-import { Change, Confirm, Copy, Failure, Heading, html, Loading, Relative, say } from "./ui.js";
+import { isCertain, LANGUAGES, receiver, signed, VARIABLE } from "./snippets.js";
+import { replace, to, useAnswer, useNow } from "./state.js";
+import {
+  Block,
+  Change,
+  Confirm,
+  Copy,
+  Failure,
+  Heading,
+  html,
+  Loading,
+  Relative,
+  Text,
+  useAct,
+} from "./ui.js";
 
 const PAGE = "100";
+// The newest jobs, of which one can be chosen.
+const CHOICE = "10";
 
 /** Show the secrets, and what requests are signed with; `query` may name the job to verify. */
 export function Secrets({ query }) {
@@ -54,17 +70,12 @@ function Named() {
 }
 
 function Removal({ name, onClose }) {
-  const [refused, setRefused] = useState(null);
-  async function remove() {
-    try {
+  const { act, refused } = useAct();
+  const remove = () =>
+    act(`The secret ${name} was deleted.`, async () => {
       await call("DELETE", `/secrets/${name}`);
-      say(`The secret ${name} was deleted.`);
-      refreshAll();
       onClose();
-    } catch (problem) {
-      setRefused(problem);
-    }
-  }
+    });
   return html`<${Confirm} title="Delete this secret?" action=${`Delete ${name}`} onClose=${onClose} onConfirm=${remove}>
     <p><code>${name}</code></p>
     <p>Runs of a job that still names it fail, and say so. This cannot be undone.</p>
@@ -75,30 +86,18 @@ function Removal({ name, onClose }) {
 function Put({ names }) {
   const [name, setName] = useState("");
   const [value, setValue] = useState("");
-  const [refused, setRefused] = useState(/** @type {any} */ (null));
-  const [isUnderWay, setUnderWay] = useState(false);
-  const message = (field) =>
-    (refused?.errors ?? [])
-      .filter((error) => error.field === field)
-      .map((error) => error.message)
-      .join("; ");
-  async function submit(event) {
+  const { act, refused, isUnderWay } = useAct();
+  const message = (field) => messageFor(refused?.errors ?? [], field);
+  function submit(event) {
     event.preventDefault();
     if (!name || isUnderWay) return;
-    setUnderWay(true);
-    try {
+    act(`The secret ${name} was saved.`, async () => {
       await call("PUT", `/secrets/${encodeURIComponent(name)}`, {
         body: JSON.stringify({ value }),
       });
-      say(`The secret ${name} was saved.`);
       setName("");
       setValue("");
-      setRefused(null);
-      refreshAll();
-    } catch (problem) {
-      setRefused(problem);
-    }
-    setUnderWay(false);
+    });
   }
   const isOld = names.includes(name);
   return html`<form class="put" onSubmit=${submit} noValidate>
@@ -117,4 +116,120 @@ function Put({ names }) {
     <${Change} type="submit" kind="primary" disabled=${!name || isUnderWay}>${isOld ? "Replace" : "Save"}<//>
     ${refused && !refused.errors?.length && html`<${Failure} error=${refused} />`}
   </form>`;
+}
+
+/** Show what requests are signed with. `job` is the id of the job whose request is verified. */
+function Signing({ job, language }) {
+  return html`<div>
+    <section aria-labelledby="signing">
+      <h2 id="signing">Signing secret</h2>
+      <p class="note">
+        Every request is signed as <a href="https://www.standardwebhooks.com" rel="noreferrer">Standard Webhooks</a> defines.
+        Your API verifies the signature by this secret.
+      </p>
+      <${Secret} />
+    </section>
+    <${Verify} job=${job} language=${LANGUAGES[language] ? language : "python"} />
+  </div>`;
+}
+
+// It is read on a click alone: the API creates the secret of a tenant that has none when it is read.
+function Secret() {
+  const now = useNow();
+  const [shown, show] = useState(/** @type {any} */ (null));
+  const [isAsking, ask] = useState(false);
+  const { act, refused } = useAct();
+  const take = (word, method, path) =>
+    act(word, async () => show((await call(method, path)).data)).then(() => ask(false));
+  const rotate = () => take("There is a new signing secret.", "POST", "/signing-secret/rotate");
+  return html`
+    ${
+      shown &&
+      html`<${Block} text=${shown.secret} what="the signing secret" />
+      ${
+        shown.previous &&
+        html`<p class="note">Requests are signed with the previous secret too; it ends <${Relative} of=${shown.previous_expires_at} now=${now} />.</p>
+        <${Block} text=${shown.previous} what="the previous signing secret" />`
+      }`
+    }
+    <p class="buttons">
+      ${
+        shown
+          ? html`<button type="button" onClick=${() => show(null)}>Hide</button>`
+          : html`<${Change} onClick=${() => take("", "GET", "/signing-secret")}>Show the signing secret<//>`
+      }
+      <${Change} kind="danger" onClick=${() => ask(true)}>Rotate…<//>
+    </p>
+    <${Failure} error=${refused} />
+    ${
+      isAsking &&
+      html`<${Confirm} title="Rotate the signing secret?" action="Rotate" onClose=${() => ask(false)} onConfirm=${rotate}>
+      <p>A new secret is made. For 24 hours requests are signed with the old one too: give your API the new one by then.</p>
+      <p>The secret can be rotated four times in 24 hours.</p>
+    <//>`
+    }`;
+}
+
+function Verify({ job, language }) {
+  const { data, error } = useAnswer(
+    "jobs to verify",
+    (signal) => get(path("/jobs", { limit: CHOICE }), signal),
+    { once: true },
+  );
+  const jobs = (data?.data ?? []).filter((each) => each.result);
+  const chosen = job || jobs[0]?.id;
+  const choose = (changed) => replace(to("/secrets", { job, language, ...changed }));
+  const code = receiver(language);
+  return html`<section aria-labelledby="verify">
+    <div class="title">
+      <h2 id="verify">Verify a signature</h2>
+      <nav class="spans" aria-label="Language">
+        ${Object.entries(LANGUAGES).map(([name, words]) => html`<a href=${to("/secrets", { job, language: name })} aria-current=${name === language ? "true" : null}>${words}</a>`)}
+      </nav>
+    </div>
+    <p class="note">The secret stands in the environment, as <code>${VARIABLE}</code>.</p>
+    ${code && html`<${Block} text=${code} kind="code" what="a receiver that verifies" />`}
+    <${Failure} error=${error} />
+    ${
+      jobs.length > 0 &&
+      html`<div class="field">
+      <label for="verified">${code ? "The last request of" : "Send again, signed anew, the last request of"}</label>
+      <select id="verified" value=${chosen} onChange=${(event) => choose({ job: event.target.value })}>
+        ${job && !jobs.some((each) => each.id === job) && html`<option value=${job}>${job}</option>`}
+        ${jobs.map((each) => html`<option value=${each.id}>${each.name}</option>`)}
+      </select>
+    </div>`
+    }
+    ${chosen ? html`<${Last} id=${chosen} language=${language} />` : data && html`<p class="empty">Once a job has run, its last request stands here.</p>`}
+  </section>`;
+}
+
+/** The last request that a job has sent, and how it was signed. */
+function Last({ id, language }) {
+  const { data, error, isLoading } = useAnswer(
+    `last request ${id}`,
+    (signal) => lastOf(id, signal),
+    {
+      once: true,
+    },
+  );
+  if (isLoading) return html`<${Loading} rows=${2} />`;
+  if (!data) return html`<${Failure} error=${error} />`;
+  const { job, sent } = data;
+  if (!sent) return html`<p class="empty"><${Text} of=${job.name} /> has sent no request yet.</p>`;
+  return html`<${Block} text=${signed(language, job.request, sent)} kind="code" what="the signature of its last request" />
+    <p class="note">
+      ${language === "curl" ? "Your API accepts it, and refuses it by another secret." : html`It prints the <code>webhook-signature</code> that your API received.`}
+      ${!isCertain(job.request) && " The request names secrets, or numbers as names: put in by hand what was sent."}
+      ${data.isChanged && " The job was changed since: this is its request of today."}
+    </p>`;
+}
+
+async function lastOf(id, signal) {
+  const named = encodeURIComponent(id);
+  const { data: job } = await get(`/jobs/${named}`, signal);
+  const { data: runs } = await get(path(`/jobs/${named}/runs`, { limit: "10" }), signal);
+  const run = runs.find((each) => each.attempts.length);
+  const at = run?.attempts.at(-1).started_at;
+  return { job, sent: run && { id: run.id, at }, isChanged: run && job.updated_at > at };
 }

@@ -4,10 +4,14 @@ import { moment, relative, whole, ZONE } from "./format.js";
 import htm from "./htm.js";
 import { h } from "./preact.js";
 import { useEffect, useLayoutEffect, useRef, useState } from "./preact-hooks.js";
-import { find, useAccess } from "./state.js";
+import { find, refreshAll, to, useAccess } from "./state.js";
 
 export const html = htm.bind(h);
 
+// How long nothing is typed before the list is asked for, in milliseconds.
+const TYPING = 250;
+// How many are changed at once when many were selected.
+const AT_ONCE = 4;
 // Signs that are not seen, or that turn the order of others: a target may send any.
 const HIDDEN =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it finds
@@ -91,11 +95,11 @@ export function Change({
 }
 
 /** A link that looks like a button, to a screen that changes something. */
-export function ChangeLink({ href, children, kind = "" }) {
+export function ChangeLink({ href, children, kind = "", label = null }) {
   const reads = useAccess() === "read";
   return reads
-    ? html`<a class="button ${kind}" role="link" aria-disabled="true" tabindex="0" title=${WHY_NOT}>${children}</a>`
-    : html`<a class="button ${kind}" href=${href}>${children}</a>`;
+    ? html`<a class="button ${kind}" role="link" aria-disabled="true" tabindex="0" aria-label=${label} title=${WHY_NOT}>${children}</a>`
+    : html`<a class="button ${kind}" aria-label=${label} href=${href}>${children}</a>`;
 }
 
 /** A button that copies a text. */
@@ -154,8 +158,8 @@ export function Dialog({ title, children, onClose, label }) {
   </dialog>`;
 }
 
-/** Ask whether to do something that cannot be undone; `action` is the word of the button. */
-export function Confirm({ title, action, children, onClose, onConfirm }) {
+/** Ask whether to do something that cannot be undone; `action` and `keep` are the buttons' words. */
+export function Confirm({ title, action, keep = "Cancel", children, onClose, onConfirm }) {
   const [isUnderWay, set] = useState(false);
   const confirm = async () => {
     set(true);
@@ -165,16 +169,16 @@ export function Confirm({ title, action, children, onClose, onConfirm }) {
   return html`<${Dialog} title=${title} onClose=${onClose}>
     ${children}
     <p class="buttons">
-      <button type="button" onClick=${onClose}>Cancel</button>
+      <button type="button" onClick=${onClose}>${keep}</button>
       <${Change} kind="danger" onClick=${confirm} disabled=${isUnderWay}>${action}<//>
     </p>
   <//>`;
 }
 
-/** Ask whether to delete; names what is deleted. */
-export function ConfirmDelete({ jobs, onClose, onConfirm }) {
+/** Ask whether to delete jobs, or a notice; names what is deleted. */
+export function ConfirmDelete({ jobs, what = "job", onClose, onConfirm }) {
   const isOne = jobs.length === 1;
-  const title = isOne ? "Delete this job?" : `Delete ${jobs.length} jobs?`;
+  const title = isOne ? `Delete this ${what}?` : `Delete ${jobs.length} jobs?`;
   const action = isOne
     ? html`<span>Delete “<${Text} of=${jobs[0].name} />”</span>`
     : `Delete ${jobs.length} jobs`;
@@ -231,6 +235,25 @@ export function say(text) {
   tell(text);
 }
 
+/** Return what changes something and says so, if it is running, and why it was refused last. */
+export function useAct() {
+  const [refused, setRefused] = useState(/** @type {any} */ (null));
+  const [isUnderWay, setUnderWay] = useState(false);
+  async function act(word, does) {
+    setUnderWay(true);
+    try {
+      await does();
+      setRefused(null);
+      say(word);
+      refreshAll();
+    } catch (problem) {
+      setRefused(problem);
+    }
+    setUnderWay(false);
+  }
+  return { act, refused, isUnderWay };
+}
+
 /** Where `say` speaks. */
 export function Said() {
   const [text, set] = useState("");
@@ -241,4 +264,58 @@ export function Said() {
     timer.current = setTimeout(() => set(""), 6000);
   };
   return html`<div class="said" role="status" aria-live="polite">${text && html`<p>${text}</p>`}</div>`;
+}
+
+/** Return a function that calls `act` a moment after it was called last. */
+export function useLater(act) {
+  const timer = useRef(/** @type {number | undefined} */ (undefined));
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return (value) => {
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => act(value), TYPING);
+  };
+}
+
+/** An input for key:value. */
+export function LabelFilter({ value, onChange }) {
+  const [text, set] = useState(value);
+  const later = useLater(onChange);
+  const isWhole = text === "" || text.indexOf(":") > 0;
+  const type = (typed) => {
+    set(typed);
+    if (typed === "" || typed.indexOf(":") > 0) later(typed);
+  };
+  return html`<label>
+      <span class="unseen">Label, as key:value</span>
+      <input type="text" placeholder="Label key:value" value=${text} aria-invalid=${isWhole ? null : "true"}
+        aria-describedby="label-error" onInput=${(event) => type(event.target.value)} />
+    </label>
+    <span class="error" id="label-error">${isWhole ? "" : "Give key:value."}</span>`;
+}
+
+/** Links to the first page and the next one; `of` is what the list has. */
+export function Pages({ of, path, filters, next }) {
+  if (!next && !filters.cursor) return null;
+  return html`<nav class="pages" aria-label="Pages">
+    ${filters.cursor && html`<a class="button" href=${to(path, { ...filters, cursor: "" })}>First page</a>`}
+    ${next && html`<a class="button" href=${to(path, { ...filters, cursor: next })}>More ${of}</a>`}
+  </nav>`;
+}
+
+/** Do something to each of many, a few at once. Returns why it was refused, of those that were. */
+export async function forEach(many, act) {
+  const rest = [...many];
+  /** @type {string[]} */
+  const failures = [];
+  async function worker() {
+    for (let one = rest.shift(); one; one = rest.shift()) {
+      try {
+        await act(one);
+      } catch (problem) {
+        failures.push(problem.message);
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return failures;
 }

@@ -1,7 +1,7 @@
 // What a job sends, and how.
 
 import { messageFor } from "./draft.js";
-import { Choice, Field, Pairs } from "./inputs.js";
+import { Choice, Field, Line, Pairs } from "./inputs.js";
 import { html } from "./ui.js";
 
 const METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
@@ -11,16 +11,12 @@ export function What({ draft, set, errors, id }) {
   const input = (name) => (event) => set({ [name]: event.target.value });
   return html`<fieldset>
     <legend>What</legend>
-    <${Field} label="Name" field="name" errors=${errors}>
-      ${(of) => html`<input ...${of} type="text" value=${draft.name} maxlength="200" autocomplete="off" onInput=${input("name")} />`}
-    <//>
+    <${Line} label="Name" field="name" errors=${errors} value=${draft.name} maxlength="200" spellcheck=${true} onChange=${(name) => set({ name })} />
     <div class="pair method-url">
       <${Field} label="Method" field="request.method" errors=${errors}>
         ${(of) => html`<select ...${of} value=${draft.method} onChange=${input("method")}>${METHODS.map((each) => html`<option>${each}</option>`)}</select>`}
       <//>
-      <${Field} label="URL" field="request.url" errors=${errors}>
-        ${(of) => html`<input ...${of} type="text" inputmode="url" spellcheck=${false} autocomplete="off" placeholder="https://" value=${draft.url} onInput=${input("url")} />`}
-      <//>
+      <${Line} label="URL" field="request.url" errors=${errors} value=${draft.url} inputmode="url" placeholder="https://" onChange=${(url) => set({ url })} />
     </div>
     <${Pairs} label="Headers" one="header" field="request.headers" errors=${errors} pairs=${draft.headers} onChange=${(headers) => set({ headers })} />
     <div class="field">
@@ -39,9 +35,7 @@ export function What({ draft, set, errors, id }) {
       id
         ? draft.key &&
           html`<p class="note">Key <code>${draft.key}</code>: it cannot be changed.</p>`
-        : html`<${Field} label="Key (optional)" field="key" errors=${errors} note="Your own name for the job. It is unique and cannot be changed.">
-          ${(of) => html`<input ...${of} type="text" spellcheck=${false} autocomplete="off" value=${draft.key} onInput=${input("key")} />`}
-        <//>`
+        : html`<${Line} label="Key (optional)" field="key" errors=${errors} value=${draft.key} note="Your own name for the job. It is unique and cannot be changed." onChange=${(key) => set({ key })} />`
     }
   </fieldset>`;
 }
@@ -49,26 +43,24 @@ export function What({ draft, set, errors, id }) {
 /** The fields of attempts and policies. */
 export function How({ draft, set, errors }) {
   const input = (name) => (event) => set({ [name]: event.target.value });
-  const seconds = (
-    label,
-    field,
-    name,
-    note,
-  ) => html`<${Field} label=${label} field=${field} errors=${errors} note=${note}>
-    ${(of) => html`<input ...${of} type="text" inputmode="numeric" value=${draft[name]} onInput=${input(name)} />`}
-  <//>`;
+  const line = (label, field, name, more = {}) =>
+    html`<${Line} label=${label} field=${field} errors=${errors} value=${draft[name]} inputmode="numeric" ...${more} onChange=${(text) => set({ [name]: text })} />`;
+  const optional = { inputmode: "url", placeholder: "URL (optional)" };
   return html`<fieldset>
     <legend>How</legend>
     <div class="triple">
-      ${seconds("Timeout, seconds", "timeout", "timeout")}
-      ${seconds("Attempts", "retry.max_attempts", "max_attempts")}
-      ${seconds("First retry after, s", "retry.initial_delay", "initial_delay")}
-      ${seconds("Longest delay, s", "retry.max_delay", "max_delay")}
-      ${seconds("Misfire grace, s", "misfire_grace", "misfire_grace")}
+      ${line("Timeout, seconds", "timeout", "timeout")}
+      ${line("Attempts", "retry.max_attempts", "max_attempts")}
+      ${line("First retry after, s", "retry.initial_delay", "initial_delay")}
+      ${line("Longest delay, s", "retry.max_delay", "max_delay")}
+      ${line("Misfire grace, s", "misfire_grace", "misfire_grace")}
+      ${line("Pause after, failures", "pause_after", "pause_after")}
       <${Field} label="Overlap" field="overlap" errors=${errors}>
         ${(of) => html`<select ...${of} value=${draft.overlap} onChange=${input("overlap")}><option value="allow">allow</option><option value="skip">skip</option></select>`}
       <//>
     </div>
     <p class="note">Misfire grace: how late a run may still be sent. Empty: a date always, a cron until its next occurrence.</p>
+    ${line("Post a run that succeeded to", "callbacks.succeeded.url", "on_succeeded", optional)}
+    ${line("Post a run that failed to", "callbacks.failed.url", "on_failed", optional)}
   </fieldset>`;
 }

@@ -1,0 +1,355 @@
+// Channels and their form, the notices that were sent to them and to callbacks, and their delivery.
+
+import { call, changedMeanwhile, get, Problem, post } from "./api.js";
+import { messageFor, number } from "./draft.js";
+import { Same } from "./form.js";
+import { why } from "./format.js";
+import { Choice, Line } from "./inputs.js";
+import { found } from "./jobs.js";
+import { useEffect, useState } from "./preact-hooks.js";
+import { pathOf } from "./runs.js";
+import { find, RARELY, replace, SELDOM, to, useAnswer, useNow } from "./state.js";
+import {
+  Change,
+  ChangeLink,
+  Confirm,
+  Failure,
+  Heading,
+  html,
+  Loading,
+  Pages,
+  Relative,
+  Status,
+  Text,
+  useAct,
+} from "./ui.js";
+
+// How often the end of a test is asked for, in milliseconds.
+const SOON = 1000;
+/** What a notice says, by its event. */
+const WORDS = {
+  "run.failed": "a run failed",
+  "job.recovered": "the job works again",
+  "run.missed": "runs were missed",
+  "job.paused": "the job was paused, as it kept failing",
+  "run.succeeded": "a run succeeded",
+  test: "a test",
+};
+/** What a channel can tell of. */
+const EVENTS = {
+  "run.failed": "A run failed: once, until the job works again",
+  "job.recovered": "The job works again after a failure that was told",
+  "run.missed": "Runs were missed",
+  "job.paused": "The job was paused, as it kept failing",
+};
+// Of a new channel.
+const EMPTY = { name: "", url: "", format: "slack", events: Object.keys(EVENTS), after: 1 };
+const STATUSES = { active: "on its way", completed: "delivered", failed: "not delivered" };
+const FILTERS = ["status", "label", "cursor"];
+
+/** Show the channels, and the notices that were made last. */
+export function Channels() {
+  const now = useNow();
+  const { data, error, at, isLoading } = useChannels();
+  const sent = useNotices({ limit: "10" });
+  const channels = data?.data ?? [];
+  const notices = sent.data?.data ?? [];
+  return html`
+    <div class="title">
+      <${Heading} title="Channels" />
+      <${ChangeLink} kind="primary" href="#/channels/new">New channel<//>
+    </div>
+    <p class="note">A channel tells a URL, such as a chat's webhook or your own API, when jobs fail and when they work again.</p>
+    <${Failure} error=${error ?? sent.error} stale=${at} now=${now} />
+    ${isLoading && html`<${Loading} />`}
+    ${data && !channels.length && html`<p class="empty">Nobody is told when a job fails. <a href="#/channels/new">Make the first channel</a></p>`}
+    <div class="columns">
+      ${channels.length > 0 && html`<ul class="list channels">${channels.map((channel) => html`<${Channel} key=${channel.name} channel=${channel} now=${now} />`)}</ul>`}
+      ${
+        (channels.length > 0 || notices.length > 0) &&
+        html`<section aria-labelledby="told">
+        <div class="title"><h2 id="told">Told last</h2><a href="#/notices">All notices</a></div>
+        ${notices.length ? html`<${List} notices=${notices} now=${now} />` : html`<p class="empty">${sent.data ? "Nothing yet." : "…"}</p>`}
+      </section>`
+      }
+    </div>
+  `;
+}
+
+function useChannels() {
+  return useAnswer("channels", (signal) => get("/notices", signal));
+}
+
+function useNotices(filters) {
+  const question = { kind: "notice", ...filters };
+  return useAnswer(JSON.stringify(question), (signal) => found(question, signal), {
+    every: filters.label || filters.status ? RARELY : SELDOM,
+  });
+}
+
+/** Return the path of a channel. */
+function channelPath(name) {
+  return `/notices/${encodeURIComponent(name)}`;
+}
+
+function Channel({ channel, now }) {
+  const { name, format, url, last_delivery: last } = channel;
+  const [test, setTest] = useState("");
+  const [isAsking, ask] = useState(false);
+  const { act, refused, isUnderWay } = useAct();
+  const edit = to(`/channels/${name}/edit`);
+  const send = () =>
+    act("A test was sent.", async () => setTest((await post(`${channelPath(name)}/test`)).data.id));
+  async function remove() {
+    await act("The channel was deleted.", () => call("DELETE", channelPath(name)));
+    ask(false);
+  }
+  return html`<li data-row>
+    <h2><a data-main href=${edit}>${name}</a></h2>
+    <p>Tells of <${Text} of=${tells(channel)} />, ${format === "slack" ? "as a chat message" : "as JSON"}.</p>
+    <p class="note"><${Text} of=${url} /></p>
+    <p>${last ? html`<${Delivery} last=${last} now=${now} />` : html`<${Status} of="waiting" word="nothing told yet" />`}</p>
+    <p class="buttons">
+      <${Change} kind="small" label=${`Send a test to ${name}`} disabled=${isUnderWay} onClick=${send}>Send a test<//>
+      <${ChangeLink} kind="small" label=${`Edit ${name}`} href=${edit}>Edit<//>
+      <${Change} kind="small danger" label=${`Delete ${name}…`} onClick=${() => ask(true)}>Delete…<//>
+      <a href=${to("/notices", { label: `channel:${name}` })} aria-label=${`Notices to ${name}`}>Notices</a>
+    </p>
+    ${test && html`<${Test} key=${test} id=${test} now=${now} />`}
+    <${Failure} error=${refused} />
+    ${
+      isAsking &&
+      html`<${Confirm} title="Delete this channel?" action=${`Delete ${name}`} onClose=${() => ask(false)} onConfirm=${remove}>
+      <p>It hears of nothing new. Notices that were made for it are sent still.</p>
+    <//>`
+    }
+  </li>`;
+}
+
+/** Say what a channel tells of: failures from the 3rd in a row on, and recoveries of team:crm. */
+function tells({ events, label, after }) {
+  const words = {
+    "run.failed": after > 1 ? `failures from ${after} in a row on` : "failures",
+    "job.recovered": "recoveries",
+    "run.missed": "missed runs",
+    "job.paused": "pauses of failing jobs",
+  };
+  const all = events.map((event) => words[event] ?? event).join(", ");
+  return `${all.replace(/, ([^,]*)$/, " and $1")}${label ? ` of jobs with ${label}` : ""}`;
+}
+
+function Delivery({ last, now }) {
+  const isFine = last.status === "succeeded";
+  return html`<a href=${to(`/notices/${last.job_id}`)}><${Status} of=${last.status} word=${isFine ? "delivered" : "not delivered"} /></a>${" "}
+    <${Relative} of=${last.finished_at} now=${now} />: ${WORDS[last.event] ?? last.event}.
+    ${!isFine && html` <${Text} of=${`${last.error ?? last.status_code}.`} />`}`;
+}
+
+/** How a test is delivered, as soon as it is. */
+function Test({ id, now }) {
+  const { data, error } = useAnswer(
+    `test ${id}`,
+    (signal) => get(`/jobs/${id}/runs?limit=1`, signal),
+    { every: (answer) => (answer?.data[0]?.finished_at ? RARELY : SOON) },
+  );
+  const run = data?.data[0];
+  const words = { succeeded: "Test delivered", failed: "Test not delivered" };
+  const word = words[run?.status] ?? "Test on its way";
+  return html`<p>
+    <span role="status"><${Status} of=${run?.status ?? "queued"} word=${word} /></span>
+    ${run && html` <${Text} of=${why(run, now)} />`} <a href=${to(`/notices/${id}`)}>What came back</a>
+    <${Failure} error=${error} />
+  </p>`;
+}
+
+/** Show the notices, with filters that the address holds. */
+export function Notices({ query }) {
+  const now = useNow();
+  const filters = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) || ""]));
+  const { data, error, at, isLoading } = useNotices(filters);
+  const notices = data?.data ?? [];
+  return html`
+    <p class="crumbs"><a href="#/channels">Channels</a></p>
+    <${Heading} title="Notices" />
+    <${Filters} filters=${filters} />
+    <${Failure} error=${error} stale=${at} now=${now} />
+    ${isLoading && html`<${Loading} rows=${8} />`}
+    ${notices.length > 0 && html`<${List} notices=${notices} now=${now} />`}
+    ${data && !notices.length && html`<p class="empty">${data.next ? "None of the notices read so far matches. The next page reads on." : "There is no such notice. Notices are kept for 30 days."}</p>`}
+    <${Pages} of="notices" path="/notices" filters=${filters} next=${data?.next} />
+  `;
+}
+
+function Filters({ filters }) {
+  const { data } = useChannels();
+  const pick = (name) => (event) =>
+    replace(to("/notices", { ...filters, cursor: "", [name]: event.target.value }));
+  const channels = (data?.data ?? []).map(({ name }) => [`channel:${name}`, `To ${name}`]);
+  const events = Object.entries(WORDS).map(([event, words]) => [
+    `event:${event}`,
+    `That say: ${words}`,
+  ]);
+  const labels = [["", "All notices"], ...channels, ...events];
+  // A job's or a run's, from the page of that.
+  if (!labels.some(([label]) => label === filters.label))
+    labels.push([filters.label, `About ${filters.label}`]);
+  const options = (found) =>
+    found.map(([value, words]) => html`<option value=${value}>${words}</option>`);
+  return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
+    <select aria-label="To whom, or about what" value=${filters.label} onChange=${pick("label")}>${options(labels)}</select>
+    <select aria-label="Delivery" value=${filters.status} onChange=${pick("status")}>${options([["", "Delivered or not"], ...Object.entries(STATUSES)])}</select>
+  </form>`;
+}
+
+/** List notices: what each says, of which job, to whom, and whether it was delivered. */
+function List({ notices, now }) {
+  return html`<ul class="list mends">
+    ${notices.map((notice) => {
+      const { status, result, labels } = notice;
+      return html`<li key=${notice.id} data-row>
+        <a class="row" data-main href=${to(`/notices/${notice.id}`)}>
+          <${Status} of=${status === "active" ? "queued" : status} word=${STATUSES[status] ?? status} />
+          <span class="name"><${Text} of=${named(notice)} /></span>
+          <span class="at"><${Relative} of=${result?.finished_at ?? notice.created_at} now=${now} /></span>
+          <span class="why"><span class="label"><${Text} of=${labels.channel ?? "callback"} /></span> ${WORDS[labels.event] ?? labels.event}${status === "failed" && html`: <${Text} of=${result?.error ?? "not sent"} />`}</span>
+        </a>
+        <${Links} notice=${notice} />
+      </li>`;
+    })}
+  </ul>`;
+}
+
+/** Return the name of the job that a notice tells of. */
+function named({ name, labels }) {
+  return name.replace(`${labels.event}: `, "");
+}
+
+function Links({ notice }) {
+  const { job, run } = notice.labels;
+  const of = named(notice);
+  return html`<span class="mend buttons">${
+    run &&
+    html`<a href=${to(`/jobs/${encodeURIComponent(job)}`)} aria-label=${`Job ${of}`}>Job</a>
+    <a href=${to(pathOf(job, run))} aria-label=${`Run of ${of}`}>Run</a>`
+  }</span>`;
+}
+
+/** Say on the page of a notice what it tells whom. */
+export function About({ notice, now }) {
+  const { event, channel } = notice.labels;
+  return html`<p class="facts">
+    <span>${WORDS[event] ?? event}, <${Relative} of=${notice.created_at} now=${now} /></span>
+    <span>${channel ? html`to <a href=${to("/notices", { label: `channel:${channel}` })}><${Text} of=${channel} /></a>` : "to the job's callback"}</span>
+    <${Links} notice=${notice} />
+  </p>`;
+}
+
+/** Return the channel of a draft, as the API takes it. */
+function channelOf({ url, format, events, label, after }) {
+  return { url, format, events, ...(label && { label }), after: number(String(after)) };
+}
+
+/** Return the channel with this name, null if there is none. Raises Problem. */
+async function current(name) {
+  try {
+    return (await get(channelPath(name))).data;
+  } catch (problem) {
+    if (problem.status === 404) return null;
+    throw problem;
+  }
+}
+
+/** Make a channel, or change the one with this name. */
+export function ChannelForm({ name = "" }) {
+  const [old, setOld] = useState(/** @type {any} */ (name ? undefined : EMPTY));
+  const [error, setError] = useState(null);
+  useEffect(() => {
+    if (name) current(name).then(setOld, setError);
+  }, []);
+  const title = name ? "Edit channel" : "New channel";
+  return html`
+    <p class="crumbs"><a href="#/channels">Channels</a></p>
+    <${Heading} title=${title} />
+    <${Failure} error=${old === null ? { message: "There is no such channel." } : error} />
+    ${old === undefined && !error && html`<${Loading} />`}
+    ${old && html`<${Fields} old=${old} isNew=${!name} />`}
+  `;
+}
+
+function Fields({ old, isNew }) {
+  const [draft, setDraft] = useState(old);
+  // The channel that is replaced: as it was shown, or as somebody else saved it, once that was told.
+  const [base, setBase] = useState(old);
+  const { act, refused, isUnderWay } = useAct();
+  const errors = refused?.errors ?? [];
+  const newer = refused?.newer;
+  const set = (changed) => setDraft((before) => ({ ...before, ...changed }));
+  const line = (label, field, more = {}) =>
+    html`<${Line} label=${label} field=${field} errors=${errors} value=${draft[field]} ...${more} onChange=${(text) => set({ [field]: text })} />`;
+  const wrong = messageFor(errors, "events");
+
+  async function save() {
+    // A PUT replaces all of a channel, and takes no ETag.
+    const present = await current(draft.name);
+    if (present && present.updated_at !== base.updated_at) {
+      setBase(present);
+      if (!base.updated_at)
+        throw new Problem(412, "There is a channel with this name.", [], present);
+      const [is, was] = [channelOf(present), channelOf(base)];
+      const fields = Object.keys({ ...is, ...was });
+      throw changedMeanwhile(
+        fields.filter((name) => String(is[name]) !== String(was[name])),
+        present,
+      );
+    }
+    await call("PUT", channelPath(draft.name), { body: JSON.stringify(channelOf(draft)) });
+    location.hash = "#/channels";
+  }
+  async function submit(event) {
+    event.preventDefault();
+    if (isUnderWay || !draft.name) return;
+    await act("The channel was saved.", save);
+    setTimeout(() => find("form [aria-invalid=true]")?.focus());
+  }
+  return html`<form class="form" noValidate onSubmit=${submit} onKeyDown=${(event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit(event);
+  }}>
+    <div>
+      <fieldset>
+        <legend>Where</legend>
+        ${isNew ? line("Name", "name", { maxlength: 64, note: "Letters, digits, - and _, such as ops. It cannot be changed." }) : html`<p>Channel <code>${draft.name}</code></p>`}
+        ${line("URL", "url", { inputmode: "url", placeholder: "https://", note: html`Path and query may name a secret: <code>https://hooks.slack.com/services/{{secret:slack}}</code>` })}
+        <div class="field">
+          <span class="label-text" id="format-label">What is posted</span>
+          <${Choice} name="format" labelled="format-label" value=${draft.format} options=${{ slack: "A chat message", resona: "JSON" }} onChange=${(format) => set({ format })} />
+          <p class="note">${draft.format === "slack" ? "For Slack, Mattermost and Discord (a URL that ends with /slack)." : "The job, the run and what it was answered, for an API of your own."}</p>
+          <p class="error">${messageFor(errors, "format")}</p>
+        </div>
+      </fieldset>
+      <fieldset>
+        <legend>Of what</legend>
+        <div class="field" role="group" aria-label="Events" aria-describedby="events-error">
+          ${Object.entries(EVENTS).map(
+            ([
+              event,
+              words,
+            ]) => html`<label class="check"><input type="checkbox" checked=${draft.events.includes(event)} aria-invalid=${wrong ? "true" : null}
+              onChange=${({ target }) => set({ events: [...draft.events.filter((one) => one !== event), ...(target.checked ? [event] : [])] })} /> ${words}</label>`,
+          )}
+          <p class="error" id="events-error">${wrong}</p>
+        </div>
+        <div class="pair">
+          ${line("Failed runs in a row before it is told", "after", { inputmode: "numeric" })}
+          ${line("Only jobs with the label (optional)", "label", { placeholder: "key:value" })}
+        </div>
+      </fieldset>
+      ${!errors.length && html`<${Failure} error=${refused} />`}
+      <div class="buttons">
+        <${Change} type="submit" kind="primary" disabled=${isUnderWay || !draft.name}>${newer ? "Save mine over theirs" : "Save channel"}<//>
+        ${newer && html`<button type="button" onClick=${() => act("", async () => setDraft(newer))}>Drop mine and show theirs</button>`}
+        <a class="button" href="#/channels">Cancel</a>
+      </div>
+    </div>
+    <${Same} body=${channelOf(draft)} method="PUT" path=${channelPath(draft.name || "name")} />
+  </form>`;
+}
