@@ -8,7 +8,7 @@ import { Choice, Line } from "./inputs.js";
 import { found } from "./jobs.js";
 import { useEffect, useState } from "./preact-hooks.js";
 import { pathOf } from "./runs.js";
-import { find, RARELY, replace, SELDOM, to, useAnswer, useNow } from "./state.js";
+import { find, RARELY, refreshAll, replace, SELDOM, to, useAnswer, useNow } from "./state.js";
 import {
   Change,
   ChangeLink,
@@ -44,7 +44,8 @@ const EVENTS = {
 };
 // Of a new channel.
 const EMPTY = { name: "", url: "", format: "slack", events: Object.keys(EVENTS), after: 1 };
-const STATUSES = { active: "on its way", completed: "delivered", failed: "not delivered" };
+/** How far a notice is, by its status as a job. */
+export const DELIVERY = { active: "on its way", completed: "delivered", failed: "not delivered" };
 const FILTERS = ["status", "label", "cursor"];
 
 /** Show the channels, and the notices that were made last. */
@@ -141,8 +142,7 @@ function tells({ events, label, after }) {
 function Delivery({ last, now }) {
   const isFine = last.status === "succeeded";
   return html`<a href=${to(`/notices/${last.job_id}`)}><${Status} of=${last.status} word=${isFine ? "delivered" : "not delivered"} /></a>${" "}
-    <${Relative} of=${last.finished_at} now=${now} />: ${WORDS[last.event] ?? last.event}.
-    ${!isFine && html` <${Text} of=${`${last.error ?? last.status_code}.`} />`}`;
+    <${Relative} of=${last.finished_at} now=${now} />: ${WORDS[last.event] ?? last.event}${!isFine && html`; <${Text} of=${last.error ?? last.status_code} />`}.`;
 }
 
 /** How a test is delivered, as soon as it is. */
@@ -155,6 +155,7 @@ function Test({ id, now }) {
   const run = data?.data[0];
   const words = { succeeded: "Test delivered", failed: "Test not delivered" };
   const word = words[run?.status] ?? "Test on its way";
+  useEffect(refreshAll, [run?.finished_at]);
   return html`<p>
     <span role="status"><${Status} of=${run?.status ?? "queued"} word=${word} /></span>
     ${run && html` <${Text} of=${why(run, now)} />`} <a href=${to(`/notices/${id}`)}>What came back</a>
@@ -197,7 +198,7 @@ function Filters({ filters }) {
     found.map(([value, words]) => html`<option value=${value}>${words}</option>`);
   return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
     <select aria-label="To whom, or about what" value=${filters.label} onChange=${pick("label")}>${options(labels)}</select>
-    <select aria-label="Delivery" value=${filters.status} onChange=${pick("status")}>${options([["", "Delivered or not"], ...Object.entries(STATUSES)])}</select>
+    <select aria-label="Delivery" value=${filters.status} onChange=${pick("status")}>${options([["", "Delivered or not"], ...Object.entries(DELIVERY)])}</select>
   </form>`;
 }
 
@@ -208,7 +209,7 @@ function List({ notices, now }) {
       const { status, result, labels } = notice;
       return html`<li key=${notice.id} data-row>
         <a class="row" data-main href=${to(`/notices/${notice.id}`)}>
-          <${Status} of=${status === "active" ? "queued" : status} word=${STATUSES[status] ?? status} />
+          <${Status} of=${status === "active" ? "queued" : status} word=${DELIVERY[status] ?? status} />
           <span class="name"><${Text} of=${named(notice)} /></span>
           <span class="at"><${Relative} of=${result?.finished_at ?? notice.created_at} now=${now} /></span>
           <span class="why"><span class="label"><${Text} of=${labels.channel ?? "callback"} /></span> ${WORDS[labels.event] ?? labels.event}${status === "failed" && html`: <${Text} of=${result?.error ?? "not sent"} />`}</span>

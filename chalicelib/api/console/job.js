@@ -1,10 +1,10 @@
 // One job or notice: what it sends and when, its runs with their attempts, and what can be done to it.
 
 import { call, get, path, post } from "./api.js";
-import { About } from "./channels.js";
+import { About, DELIVERY } from "./channels.js";
 import { curl } from "./curl.js";
 import { duration, hexDump, laidOut, relative, whole, why, ZONE } from "./format.js";
-import { Labels, Next } from "./jobs.js";
+import { JobStatus, Labels, Next } from "./jobs.js";
 import { useState } from "./preact-hooks.js";
 import { Mend, pathOf } from "./runs.js";
 import { scheduleWords } from "./schedule.js";
@@ -49,7 +49,7 @@ export function JobScreen({ id, run, query, isNotice = false }) {
     <p class="crumbs"><a href=${to(base)}>${kind}s</a></p>
     <div class="title">
       <${Heading} title=${job.name}><${Text} of=${job.name} /><//>
-      <${Status} of=${job.status} />
+      ${isNotice ? html`<${Status} of=${job.status} word=${DELIVERY[job.status]} />` : html`<${JobStatus} job=${job} />`}
     </div>
     <${Actions} job=${job} isNotice=${isNotice} />
     <${Failure} error=${error} stale=${at} now=${now} />

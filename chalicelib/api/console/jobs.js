@@ -187,11 +187,17 @@ function Row({ job, now, isSelected, toggle }) {
       ${job.key && html`<code class="job-key"><${Text} of=${job.key} /></code>`}
       <${Labels} of=${job.labels} />
     </td>
-    <td role="cell" class="is"><${Status} of=${job.status} /></td>
+    <td role="cell" class="is"><${JobStatus} job=${job} /></td>
     <td role="cell" class="schedule"><${Text} of=${scheduleWords(job.trigger, now)} /></td>
     <td role="cell" class="next"><${Next} job=${job} now=${now} /></td>
     <td role="cell" class="last"><${Last} job=${job} now=${now} /></td>
   </tr>`;
+}
+
+/** A job's status, and the reason why Resona paused it. */
+export function JobStatus({ job }) {
+  const { status, pause } = job;
+  return html`<${Status} of=${status} word=${pause ? `${status}: ${pause.reason}` : status} />`;
 }
 
 /** A job's labels; each leads to the jobs that have it. */

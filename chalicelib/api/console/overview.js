@@ -188,7 +188,7 @@ function Due({ title, jobs, now, kind, more = null }) {
           <a class="row" data-main href=${to(`/jobs/${job.id}`)}>
             <${Status} of=${kind} bare=${true} />
             <span class="name"><${Text} of=${job.name} /></span>
-            <span class="at">${job.next_run_time ? html`<${Relative} of=${job.next_run_time} now=${now} />` : "paused"}</span>
+            <span class="at">${job.next_run_time ? html`<${Relative} of=${job.next_run_time} now=${now} />` : (job.pause?.reason ?? "paused")}</span>
             <span class="why note">
               <${Text} of=${scheduleWords(job.trigger, now)} />${job.next_run_time && job.trigger.type === "cron" && html` · <${Time} of=${job.next_run_time} now=${now} />`}
             </span>

@@ -184,7 +184,8 @@ function Selection({ filters, runs, next, selected, select }) {
 function RetryAll({ filters, runs, next }) {
   const [until, open] = useState("");
   const what = WRONG[filters.status];
-  if (!what) return null;
+  if (!what)
+    return html`<a href=${to("/runs", { ...filters, status: "", cursor: "" })}>Only failed or missed runs</a>`;
   const left = runs.filter((run) => !whyNot(run) && run.reason !== "cancelled").length;
   const isCounted = !next && !filters.cursor;
   const many = isCounted ? `${left} ${what} ${left === 1 ? "run" : "runs"}` : `all ${what} runs`;
@@ -271,7 +272,7 @@ function Filters({ filters }) {
     </label>
     <${LabelFilter} value=${filters.label} onChange=${(label) => change({ label })} />
     ${instant("Ended since", "since")} ${instant("and before", "until")}
-    <button type="button" class="quiet" title="Since six in the evening of yesterday" onClick=${() => change({ since: lastNight(), until: "" })}>Since last night</button>
+    <button type="button" title="Since six in the evening of yesterday" onClick=${() => change({ since: lastNight(), until: "" })}>Since last night</button>
   </form>`;
 }
 

@@ -54,7 +54,7 @@ export function How({ draft, set, errors }) {
       ${line("First retry after, s", "retry.initial_delay", "initial_delay")}
       ${line("Longest delay, s", "retry.max_delay", "max_delay")}
       ${line("Misfire grace, s", "misfire_grace", "misfire_grace")}
-      ${line("Pause after, failures", "pause_after", "pause_after")}
+      ${line("Pause after failures", "pause_after", "pause_after")}
       <${Field} label="Overlap" field="overlap" errors=${errors}>
         ${(of) => html`<select ...${of} value=${draft.overlap} onChange=${input("overlap")}><option value="allow">allow</option><option value="skip">skip</option></select>`}
       <//>
