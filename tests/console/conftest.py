@@ -109,7 +109,7 @@ def is_elsewhere(url: str) -> bool:
 
 def is_wrong(message: Any) -> bool:
     # Chromium reports each refusal of the API, which the page shows in words.
-    refusals = ("status of 401", "status of 403", "status of 404", "status of 422", "status of 503")
+    refusals = [f"status of {status}" for status in (401, 403, 404, 412, 422, 503)]
     return message.type in ("error", "warning") and not any(
         refusal in message.text for refusal in refusals
     )

@@ -94,7 +94,7 @@ function channelPath(name) {
 }
 
 function Channel({ channel, now }) {
-  const { name, format, url, last_delivery: last } = channel;
+  const { name, format, label, url, last_delivery: last } = channel;
   const [test, setTest] = useState("");
   const [isAsking, ask] = useState(false);
   const { act, refused, isUnderWay } = useAct();
@@ -107,7 +107,7 @@ function Channel({ channel, now }) {
   }
   return html`<li data-row>
     <h2><a data-main href=${edit}>${name}</a></h2>
-    <p>Tells of <${Text} of=${tells(channel)} />, ${format === "slack" ? "as a chat message" : "as JSON"}.</p>
+    <p>Tells of ${tells(channel)}, ${format === "slack" ? "as a chat message" : "as JSON"}.${label && html` Only jobs with <span class="label"><${Text} of=${label} /></span>`}</p>
     <p class="note"><${Text} of=${url} /></p>
     <p>${last ? html`<${Delivery} last=${last} now=${now} />` : html`<${Status} of="waiting" word="nothing told yet" />`}</p>
     <p class="buttons">
@@ -127,16 +127,16 @@ function Channel({ channel, now }) {
   </li>`;
 }
 
-/** Say what a channel tells of: failures from the 3rd in a row on, and recoveries of team:crm. */
-function tells({ events, label, after }) {
+/** Say what a channel tells of: failures from 3 in a row on, and recoveries. */
+function tells({ events, after }) {
   const words = {
     "run.failed": after > 1 ? `failures from ${after} in a row on` : "failures",
     "job.recovered": "recoveries",
     "run.missed": "missed runs",
-    "job.paused": "pauses of failing jobs",
+    "job.paused": "pauses",
   };
   const all = events.map((event) => words[event] ?? event).join(", ");
-  return `${all.replace(/, ([^,]*)$/, " and $1")}${label ? ` of jobs with ${label}` : ""}`;
+  return all.replace(/, ([^,]*)$/, " and $1");
 }
 
 function Delivery({ last, now }) {

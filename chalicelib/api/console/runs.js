@@ -55,6 +55,7 @@ function whyNot(run) {
 export function Mend({ run, isWhole = false }) {
   const { act, refused, isUnderWay } = useAct();
   const [isAsking, ask] = useState(false);
+  // The row in which a button was pressed: it has the focus when the button goes.
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   const path = pathOf(run.job_id, run.id);
   const reason = whyNot(run);
@@ -62,14 +63,16 @@ export function Mend({ run, isWhole = false }) {
   const named = (word) =>
     isWhole ? null : `${word} the run ${run.job_name ?? ""} due ${whole(run.scheduled_time)}`;
   async function change(word, method, of) {
+    place.current = find(":focus")?.closest("[data-row]") ?? null;
     await act(word, () => call(method, of));
     ask(false);
-    // The button goes when it has done its work: the focus stays in the row.
-    setTimeout(() =>
-      find("[data-main]", place.current?.closest("[data-row]") ?? undefined)?.focus(),
-    );
   }
-  return html`<div class="mend buttons" ref=${place}>
+  useEffect(() => {
+    const isLost = document.activeElement === document.body;
+    if (place.current && isLost) find("[data-main]", place.current)?.focus();
+    place.current = null;
+  }, [reason, run.status]);
+  return html`<div class="mend buttons">
     ${!isWhole && run.retried_by && html`<a href=${to(pathOf(run.job_id, run.retried_by))} aria-label=${named("Retried:")}>Retried</a>`}
     ${
       (isWhole || !reason) &&

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.acceptance.laptop import Laptop
-from tests.console.conftest import button, go
+from tests.console.conftest import button, go, registered
 from tests.console.target import Target
 
 pytestmark = pytest.mark.xdist_group("console 2")
@@ -21,6 +21,7 @@ WRONG = {
     "retry.initial_delay": ("retry-initial_delay", "one"),
     "retry.max_delay": ("retry-max_delay", "86401"),
     "misfire_grace": ("misfire_grace", "0.5"),
+    "pause_after": ("pause_after", "101"),
     "trigger.timezone": ("trigger-timezone", "Nowhere/Else"),
     "trigger.date": ("trigger-date", "2001-01-01T00:00:00"),
 }
@@ -44,7 +45,8 @@ def test_every_field_of_a_job_can_be_given(page: Page, laptop: Laptop, target: T
     page.get_by_label("Time zone").fill("UTC")
     expect(page.locator(".occurrences li")).to_have_count(1)
     given = {"timeout": "7", "retry-max_attempts": "5", "retry-initial_delay": "2"}
-    for field, value in {**given, "retry-max_delay": "60", "misfire_grace": "90"}.items():
+    given |= {"retry-max_delay": "60", "misfire_grace": "90", "pause_after": "4"}
+    for field, value in {**given, "callbacks-failed-url": f"{target}/failed"}.items():
         page.locator(f"#{field}").fill(value)
     page.get_by_label("Overlap").select_option("skip")
     button(page, "Register job").click()
@@ -58,6 +60,8 @@ def test_every_field_of_a_job_can_be_given(page: Page, laptop: Laptop, target: T
         "overlap": "skip",
         "misfire_grace": 90,
     }
+    assert made["callbacks"] == {"succeeded": None, "failed": {"url": f"{target}/failed"}}
+    assert made["pause_after"] == 4
     assert (made["labels"], made["next_run_time"]) == (
         {"team": "crm"},
         due.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -118,6 +122,30 @@ def test_each_error_stands_at_its_field_in_the_words_of_the_api(page: Page, lapt
             place = page.locator(f"#{field.replace('.', '-')}-error")
             expect(place).to_contain_text(message)
     expect(page.get_by_label("Name", exact=True)).to_be_focused()
+
+
+def test_an_edit_overwrites_nobody_s_and_a_run_does_not_stop_it(
+    page: Page, laptop: Laptop, target: Target
+) -> None:
+    job = registered(laptop, target, name="Shared", trigger={"cron": "0 3 * * *"})
+    path = f"/jobs/{job['id']}"
+    go(page, laptop, f"{path}/edit")
+    name, timeout = page.get_by_label("Name", exact=True), page.locator("#timeout")
+    name.fill("Mine")
+    timeout.fill("44")
+    laptop.post(f"{path}/run")
+    laptop.request("PATCH", path, {"name": "Theirs", "overlap": "skip"})
+    button(page, "Save changes").click()
+    expect(page.get_by_role("alert")).to_contain_text("somebody else changed name.")
+    assert (laptop.get(path)["name"], laptop.get(path)["timeout"]) == ("Theirs", 30)
+    button(page, "Drop mine and show theirs").click()
+    expect(name).to_have_value("Theirs")
+    timeout.fill("55")
+    laptop.post(f"{path}/run")
+    button(page, "Save changes").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Theirs")
+    shown = laptop.get(path)
+    assert (shown["timeout"], shown["overlap"]) == (55, "skip")
 
 
 def test_a_pasted_command_fills_the_form_and_says_what_it_leaves_out(

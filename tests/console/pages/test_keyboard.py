@@ -45,7 +45,12 @@ def test_a_list_is_walked_and_a_job_is_opened(page: Page, laptop: Laptop, target
     expect(page.get_by_role("dialog")).to_contain_text("Keyboard")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    for keys, heading in {"gr": "Runs", "gs": "Secrets and signing", "gj": "Jobs"}.items():
+    for keys, heading in {
+        "gr": "Runs",
+        "gc": "Channels",
+        "gs": "Secrets and signing",
+        "gj": "Jobs",
+    }.items():
         for key in keys:
             page.keyboard.press(key)
         expect(page.get_by_role("heading", level=1)).to_have_text(heading)

@@ -184,6 +184,9 @@ def test_axe_finds_nothing_on_any_screen_in_either_theme(
         "/jobs": "tbody tr",
         "/jobs?name=Nobody": ".empty",
         "/runs?status=any": ".row",
+        "/channels": ".channels li",
+        "/channels/axe/edit": ".check",
+        "/notices": ".row",
         "/secrets": ".secrets li",
         f"/jobs/{job['id']}": ".fields",
         f"/jobs/{failed['id']}/runs/{run['run_id']}": ".attempt",
@@ -193,6 +196,8 @@ def test_axe_finds_nothing_on_any_screen_in_either_theme(
         "/jobs/job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K": ".failure",
     }
     laptop.request("PUT", "/secrets/axe", {"value": "x"})
+    laptop.request("PUT", "/notices/axe", {"url": f"{target}/axe"})
+    laptop.post("/notices/axe/test")
     found: dict[str, list[str]] = {}
     for address, seen in screens.items():
         go(page, laptop, address)
@@ -201,11 +206,15 @@ def test_axe_finds_nothing_on_any_screen_in_either_theme(
     go(page, laptop, f"/jobs/{job['id']}")
     button(page, "Delete…").click()
     found["a confirmation"] = violations(page)
+    go(page, laptop, "/runs")
+    page.get_by_role("button", name="runs…").click()
+    found["a retry of all"] = violations(page)
     go(page, laptop, "/jobs/new")
     page.get_by_label("URL", exact=True).fill("nothing")
     button(page, "Register job").click()
     expect(page.locator("#request-url-error")).not_to_be_empty()
     found["a refused form"] = violations(page)
+    laptop.request("DELETE", "/notices/axe")
     assert [f"{address} {each}" for address, told in found.items() for each in told] == []
 
 
