@@ -10,9 +10,11 @@ from pathlib import Path
 
 from chalicelib.api.routing import LOCAL_TENANT
 from chalicelib.aws.serialization import dump_state, load_state
+from chalicelib.domain.channels import MOST_CHANNELS, Channel
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition
+from chalicelib.domain.notices import Event, trial
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import (
     Attempt,
@@ -25,12 +27,13 @@ from chalicelib.domain.run import (
 )
 from chalicelib.domain.state import LastRun
 from chalicelib.domain.trigger import Trigger
+from chalicelib.usecases.scheduling import Job, NewJob
 from infra.local.journal import Journal
 from tests.aws.stored_data import as_sent
 from tests.bench.meter import MeteredEnvironment
 from tests.cloud import KEYS
 
-JOBS, RUNS_PER_JOB = 10_000, 10
+JOBS, RUNS_PER_JOB, NOTICES = 10_000, 10, 1000
 TEAMS = ("billing", "crm", "shop", "web", "data")
 WORDS = (
     "Report",
@@ -71,6 +74,19 @@ def fill(env: MeteredEnvironment, url: str, jobs: int = JOBS) -> None:
         record(
             env, job_id, {env.now - timedelta(seconds=age): dice.random() > 0.01 for age in ages}
         )
+
+
+def tell(env: MeteredEnvironment, url: str) -> None:
+    """Make as many channels as there may be, and a thousand notices to them."""
+    for number in range(MOST_CHANNELS):
+        name = f"channel-{number}"
+        told = frozenset({Event.RUN_FAILED, Event.JOB_RECOVERED})
+        env.scheduling.channels.put(Channel(LOCAL_TENANT, name, name, url, told, env.now, env.now))
+    for number in range(NOTICES):
+        env.now += timedelta(milliseconds=1)
+        step = trial(LOCAL_TENANT, f"channel-{number % MOST_CHANNELS}", url, {}, env.now)
+        assert step.definition
+        env.scheduling.register(NewJob(Job(step.definition, step.state), step))
 
 
 def register(

@@ -41,6 +41,9 @@ SCREENS = {
     "runs of every status": ("/runs?status=any", ".row"),
     "a job": ("/jobs/{job}", ".runs .row"),
     "a run": ("/jobs/{job}/runs/{run}", ".attempt"),
+    "channels": ("/channels", ".channels li"),
+    "notices": ("/notices", ".row"),
+    "notices of a job": ("/notices?label=job:{job}", ".empty"),
     "secrets": ("/secrets", ".empty"),
 }
 _WATCH = """
@@ -128,6 +131,10 @@ def acts(started: Browser, url: str, slower: int = 1) -> Iterator[tuple[str, flo
         "open a job": lambda: rows.first.locator("[data-main]").click(),
         "go to the overview": lambda: tab.get_by_role("link", name="Overview").click(),
         "show 7 days": lambda: tab.get_by_role("link", name="7d").click(),
+        "go to the runs that failed": lambda: tab.get_by_role(
+            "link", name="Runs", exact=True
+        ).click(),
+        "select all runs on the page": lambda: tab.get_by_label("Select all on this page").check(),
     }
     for what, act in todo.items():
         tab.evaluate("watched.longest = watched.event = 0")
@@ -157,9 +164,12 @@ def served(jobs: int) -> Iterator[tuple[Laptop, MeteredEnvironment, dict[str, st
         env.now = datetime.now(UTC)
         env.secrets.signing(LOCAL_TENANT, env.now)
         filled.fill(env, target, jobs)
+        filled.tell(env, target)
         filled.write(env, Path(home))
         laptop = Laptop(Path(home))
         laptop.start()
+        # Until the notices are sent, they keep the processors busy.
+        laptop.wait_for("/jobs?kind=notice&status=active", lambda left: not left, 120)
         run = laptop.get("/runs?status=any&limit=1")[0]
         yield laptop, env, {"job": run["job_id"], "run": run["id"]}
         laptop.close()

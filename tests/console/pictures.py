@@ -31,12 +31,13 @@ from tests.console.target import HOSTILE, Target, called
 FOLDER = ROOT / ".build" / "pictures"
 SIZES = {"wide": (1280, 720), "phone": (390, 844)}
 THEMES = ("light", "dark")
-# Of the README: the picture, its theme and its size.
+# Of the README and docs/console.md: the picture, its theme and its size.
 SHOWN = {
     "overview-light": ("overview", "light", "wide"),
     "overview-phone": ("overview", "dark", "phone"),
     "run-dark": ("run", "dark", "wide"),
     "jobs-light": ("jobs-by-next-run", "light", "wide"),
+    "channels-light": ("channels", "light", "wide"),
 }
 # Jobs that have run for a day: name, cron, labels, and how many of a hundred runs fail.
 CRONS: tuple[tuple[str, str, dict[str, str], int], ...] = (
@@ -54,6 +55,17 @@ ONCE: list[dict[str, Any]] = [
     {"name": "Refresh exchange rates", "trigger": {"delay": 0}, "path": "/gone"},
     {"name": "Sync customers", "trigger": {"delay": 0}, "path": "/fails"},
 ]
+# Channels: what each is told of, and the URL that is shown in the place of the target's.
+CHANNELS: dict[str, dict[str, Any]] = {
+    "billing": {"format": "slack", "label": "team:billing", "after": 3},
+    "chat": {"format": "slack"},
+    "pager": {"events": ["run.failed", "job.recovered"], "after": 2},
+}
+SHOWN_URLS = {
+    "billing": "https://chat.example.com/hooks/{{secret:chat}}",
+    "chat": "https://hooks.slack.com/services/{{secret:slack}}",
+    "pager": "https://pager.example.com/resona?key={{secret:pager_key}}",
+}
 # How long the laptop is off, so that one job is missed, in seconds.
 OFF = 6
 ALL_DAYS = frozenset(range(1, 32))
@@ -85,6 +97,22 @@ def overdue(route: Route) -> None:
     route.fulfill(response=answer, body=json.dumps(jobs))
 
 
+def with_urls(route: Route) -> None:
+    """Answer with the channels as if they called the internet."""
+    answer = route.fetch()
+    channels = [{**channel, "url": SHOWN_URLS[channel["name"]]} for channel in answer.json()]
+    route.fulfill(response=answer, body=json.dumps(channels))
+
+
+def failing(route: Route) -> None:
+    """Answer that Resona has paused the job."""
+    answer = route.fetch()
+    since = time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(time.time() - 1800))
+    job = {**answer.json(), "status": "paused", "pause_after": 5, "next_run_time": None}
+    job |= {"pause": {"since": since, "reason": "failing"}, "recent_runs": ["failed"] * 5}
+    route.fulfill(response=answer, body=json.dumps(job))
+
+
 def goes_away(tab: Page, ids: dict[str, str]) -> None:
     tab.route("**/jobs?*", lambda route: route.fulfill(status=503, body="{}"))
     expect(tab.get_by_role("alert").first).to_be_visible()
@@ -98,6 +126,24 @@ def wrong_form(tab: Page, ids: dict[str, str]) -> None:
     tab.get_by_label("Name of header 1").fill("Bad name")
     button(tab, "Register job").click()
     expect(tab.locator(".is-wrong")).to_have_count(4)
+
+
+def changed_meanwhile(tab: Page, ids: dict[str, str]) -> None:
+    path = f"{tab.url.partition('/console')[0]}/jobs/{ids['cron']}"
+    tab.get_by_label("Name", exact=True).fill("Mine")
+    tab.request.patch(path, data={"name": "Theirs"})
+    button(tab, "Save changes").click()
+    expect(tab.get_by_role("alert")).to_be_visible()
+    tab.request.patch(path, data={"name": "Sync stock"})
+
+
+def tested(tab: Page, ids: dict[str, str]) -> None:
+    button(tab, "Send a test to chat").click()
+    expect(tab.locator(".channels")).to_contain_text("Test delivered")
+
+
+def runs_selected(tab: Page, ids: dict[str, str]) -> None:
+    tab.locator(".mends input").first.check()
 
 
 def pasted(tab: Page, ids: dict[str, str]) -> None:
@@ -155,10 +201,25 @@ STATES = {
     "jobs-went-away": State("/jobs", goes_away),
     "jobs-by-next-run": State("/jobs?sort=next_run_time"),
     "runs": State("/runs?status=any"),
+    "runs-failed": State("/runs", runs_selected),
+    "runs-retry": State(
+        "/runs?since=2026-01-01T00:00:00Z",
+        lambda tab, _ids: tab.get_by_role("button", name="runs…").click(),
+    ),
+    "channels": State("/channels", instead("**/notices", with_urls)),
+    "channels-empty": State("/channels", of="empty"),
+    "channels-tested": State("/channels", tested),
+    "channel-form": State("/channels/new"),
+    "channel-edit": State("/channels/pager/edit"),
+    "notices": State("/notices"),
+    "notices-none-found": State("/notices?label=job:none"),
+    "notice": State("/notices/{notice}"),
+    "notices-hostile": State("/notices", of="hostile"),
     "runs-none-found": State("/runs?status=skipped&since=2026-01-01T00:00:00Z"),
     "job": State("/jobs/{cron}"),
     "job-gone": State("/jobs/job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K"),
     "job-paused": State("/jobs/{paused}"),
+    "job-failing": State("/jobs/{cron}", instead("**/jobs/job_*", failing)),
     "job-delete": State("/jobs/{cron}", opened("Delete…")),
     "run": State("/jobs/{failed}/runs/{failed run}"),
     "run-missed": State("/jobs/{missed}/runs/{missed run}"),
@@ -173,6 +234,7 @@ STATES = {
     "form-wrong": State("/jobs/new", wrong_form),
     "form-pasted": State("/jobs/new", pasted),
     "form-edit": State("/jobs/{cron}/edit"),
+    "form-changed-meanwhile": State("/jobs/{cron}/edit", changed_meanwhile),
     "secrets": State("/secrets"),
     "secrets-empty": State("/secrets", of="empty"),
     "secrets-shown": State("/secrets?language=curl", opened("Show the signing secret")),
@@ -214,6 +276,9 @@ def fill(laptop: Laptop, target: Target) -> dict[str, str]:
         misfire_grace=1,
         labels={"team": "billing"},
     )
+    for name, channel in CHANNELS.items():
+        url = f"{target}/{'gone' if name == 'billing' else name}"
+        laptop.request("PUT", f"/notices/{name}", {"url": url, **channel})
     laptop.interrupt(everybody=True)
     # Longer than the misfire grace: the run that comes due meanwhile is missed.
     time.sleep(OFF)
@@ -231,6 +296,7 @@ def fill(laptop: Laptop, target: Target) -> dict[str, str]:
         laptop.request("PUT", f"/secrets/{name}", {"value": "x" * 20})
     since = f"{datetime.now(UTC) - timedelta(minutes=5):%Y-%m-%dT%H:%M:%SZ}"
     laptop.wait_for(f"/runs?since={since}", lambda runs: len(runs) >= 3, 40)
+    laptop.post("/notices/billing/test")
     shown = {
         "failed": ids["Sync customers"],
         "missed": missed["id"],
@@ -242,11 +308,14 @@ def fill(laptop: Laptop, target: Target) -> dict[str, str]:
         for name, job in shown.items()
     }
     of_cron = {"cron": ids["Sync stock"], "paused": ids["Clean sessions"]}
-    return {**shown, **runs, **of_cron, "running": running["id"]}
+    notices = laptop.wait_for("/jobs?kind=notice", lambda notices: len(notices) >= 3, 20)
+    others = {"running": running["id"], "notice": notices[-1]["id"]}
+    return {**shown, **runs, **of_cron, **others}
 
 
 def attack(laptop: Laptop, target: Target) -> dict[str, str]:
     """Register a job whose name and answer are hostile, and return its id and its run's."""
+    laptop.request("PUT", "/notices/all", {"url": f"{target}/hostile"})
     job = laptop.register(
         f"{target}/hostile",
         {"delay": 0},
