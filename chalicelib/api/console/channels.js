@@ -204,7 +204,7 @@ function Filters({ filters }) {
 
 /** List notices: what each says, of which job, to whom, and whether it was delivered. */
 function List({ notices, now }) {
-  return html`<ul class="list mends">
+  return html`<ul class="list mends notices">
     ${notices.map((notice) => {
       const { status, result, labels } = notice;
       return html`<li key=${notice.id} data-row>

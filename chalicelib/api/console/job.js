@@ -73,7 +73,7 @@ function Facts({ job, now }) {
     <p class="facts">
       <span><${Text} of=${scheduleWords(job.trigger, now)} /></span>
       ${job.next_run_time && html`<span><${Next} job=${job} now=${now} /></span>`}
-      ${failures > 1 && html`<span class="is-late"><b>${failures}</b> failed runs in a row</span>`}
+      ${failures > 1 && !job.pause && html`<span class="is-late"><b>${failures}</b> failed runs in a row</span>`}
       ${Object.keys(job.labels).length > 0 && html`<span><${Labels} of=${job.labels} /></span>`}
       <span><a href=${to("/notices", { label: `job:${job.id}` })}>Notices about it</a></span>
     </p>`;
