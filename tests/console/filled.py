@@ -77,14 +77,14 @@ def fill(env: MeteredEnvironment, url: str, jobs: int = JOBS) -> None:
 
 
 def tell(env: MeteredEnvironment, url: str) -> None:
-    """Make as many channels as there may be, and a thousand notices to them."""
+    """Make as many channels as there may be, and notices to them that are due tomorrow."""
     for number in range(MOST_CHANNELS):
         name = f"channel-{number}"
         told = frozenset({Event.RUN_FAILED, Event.JOB_RECOVERED})
         env.scheduling.channels.put(Channel(LOCAL_TENANT, name, name, url, told, env.now, env.now))
     for number in range(NOTICES):
-        env.now += timedelta(milliseconds=1)
-        step = trial(LOCAL_TENANT, f"channel-{number % MOST_CHANNELS}", url, {}, env.now)
+        at = env.now + timedelta(days=1, milliseconds=number)
+        step = trial(LOCAL_TENANT, f"channel-{number % MOST_CHANNELS}", url, {}, at)
         assert step.definition
         env.scheduling.register(NewJob(Job(step.definition, step.state), step))
 

@@ -168,8 +168,6 @@ def served(jobs: int) -> Iterator[tuple[Laptop, MeteredEnvironment, dict[str, st
         filled.write(env, Path(home))
         laptop = Laptop(Path(home))
         laptop.start()
-        # Until the notices are sent, they keep the processors busy.
-        laptop.wait_for("/jobs?kind=notice&status=active", lambda left: not left, 120)
         run = laptop.get("/runs?status=any&limit=1")[0]
         yield laptop, env, {"job": run["job_id"], "run": run["id"]}
         laptop.close()

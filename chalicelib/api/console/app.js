@@ -1,22 +1,20 @@
-// The frame of the console: its head, its screens by their addresses, and the keyboard.
+// The frame of the console: its head, its screens by their addresses, the keyboard, and the key.
 
-import { keyring } from "./api.js";
-
+import { find, get, keyring, to, useAccess, useAddress, useAnswer } from "./api.js";
 import { ChannelForm, Channels, Notices } from "./channels.js";
 import { Form } from "./form.js";
 import { JobScreen } from "./job.js";
 import { Jobs } from "./jobs.js";
-import { KeyScreen } from "./key.js";
-
 import { Overview } from "./overview.js";
 import { render } from "./preact.js";
 import { useEffect, useRef, useState } from "./preact-hooks.js";
 import { Runs } from "./runs.js";
 import { Secrets } from "./secrets.js";
-import { find, to, useAccess, useAddress } from "./state.js";
 import { ThemeSwitch } from "./theme-switch.js";
 import { Dialog, focusHeading, Heading, html, Said, WHY_NOT } from "./ui.js";
 
+// What a key may do, by its scope.
+const MAY = { read: "read", write: "read and write" };
 const KEYS = [
   ["g then o", "Overview"],
   ["g then j", "Jobs"],
@@ -124,6 +122,77 @@ function decode(part) {
 function Lost() {
   return html`<${Heading} title="There is no such page" />
     <p>Go to the <a href="#/">overview</a> or the <a href="#/jobs">jobs</a>.</p>`;
+}
+
+/** Ask for a key, or show what the key of this tab may do. */
+function KeyScreen() {
+  const access = useAccess();
+  // Only an answer tells whether a key is asked for at all.
+  const { data } = useAnswer(`key ${access}`, (signal) => get("/jobs?limit=1", signal), {
+    once: true,
+  });
+  const [text, set] = useState("");
+  const [error, setError] = useState("");
+  const [isUnderWay, setUnderWay] = useState(false);
+
+  async function submit(event) {
+    event.preventDefault();
+    setUnderWay(true);
+    try {
+      await keyring.take(text.trim());
+      setError("");
+      set("");
+      if (location.hash === "#/key") location.hash = "#/";
+    } catch (problem) {
+      const isWrong = problem.status === 401;
+      setError(
+        isWrong
+          ? "This key opens nothing here: it is mistyped, revoked, expired or of another stage."
+          : problem.message,
+      );
+    }
+    setUnderWay(false);
+  }
+
+  if (access === "open" && data) {
+    return html`<div class="narrow">
+      <${Heading} title="No key is asked for here" />
+      <p>Whoever reaches this address can use it. <a href="#/">Overview</a></p>
+    </div>`;
+  }
+  return html`<div class="narrow">
+    <${Heading} title=${keyring.key() ? "The key of this tab" : "This stage asks for a key"} />
+    ${
+      keyring.key() && access !== "none"
+        ? html`<p>
+          The key in use may ${MAY[access] || "read"}.
+          <button type="button" onClick=${() => keyring.forget()}>Forget it</button>
+        </p>`
+        : html`<p>
+          A key begins with <code>rsn_</code>. Whoever operates the stage creates one:
+          <code class="command">.venv/bin/python -m infra.keys create --stage dev --tenant me</code>
+        </p>`
+    }
+    <form onSubmit=${submit}>
+      <label for="key">Key</label>
+      <input
+        id="key"
+        type="password"
+        autocomplete="off"
+        spellcheck=${false}
+        placeholder="rsn_…"
+        value=${text}
+        aria-invalid=${error ? "true" : null}
+        aria-describedby="key-error key-note"
+        onInput=${(event) => set(event.target.value)}
+      />
+      <p class="error" id="key-error" role="alert">${error}</p>
+      <p class="note" id="key-note">
+        It is kept in this tab until the tab is closed, and sent to this stage alone.
+      </p>
+      <p class="buttons"><button class="primary" aria-disabled=${!text || isUnderWay ? "true" : null}>Use this key</button></p>
+    </form>
+  </div>`;
 }
 
 function App() {

@@ -1,6 +1,20 @@
 // Channels and their form, the notices that were sent to them and to callbacks, and their delivery.
 
-import { call, changedMeanwhile, get, Problem, post } from "./api.js";
+import {
+  call,
+  changedMeanwhile,
+  find,
+  get,
+  Problem,
+  post,
+  RARELY,
+  refreshAll,
+  replace,
+  SELDOM,
+  to,
+  useAnswer,
+  useNow,
+} from "./api.js";
 import { messageFor, number } from "./draft.js";
 import { Same } from "./form.js";
 import { why } from "./format.js";
@@ -8,7 +22,6 @@ import { Choice, Line } from "./inputs.js";
 import { found } from "./jobs.js";
 import { useEffect, useState } from "./preact-hooks.js";
 import { pathOf } from "./runs.js";
-import { find, RARELY, refreshAll, replace, SELDOM, to, useAnswer, useNow } from "./state.js";
 import {
   Change,
   ChangeLink,

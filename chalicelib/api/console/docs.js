@@ -1,12 +1,11 @@
 // The page of the API: the OpenAPI document to read, to search and to try.
 
-import { get, keyring, url } from "./api.js";
+import { get, keep, kept, keyring, url, useAccess, useAnswer } from "./api.js";
 import { LANGUAGES } from "./languages.js";
 import { firstOf, indexOf, refusalsOf, tagsOf } from "./openapi.js";
 import { Folded, Operation, Prose } from "./operation.js";
 import { render } from "./preact.js";
 import { useEffect, useMemo, useReducer, useRef, useState } from "./preact-hooks.js";
-import { keep, kept, useAccess, useAnswer } from "./state.js";
 import { ThemeSwitch } from "./theme-switch.js";
 import { Block, Failure, html, Loading } from "./ui.js";
 

@@ -1,13 +1,12 @@
 // The form that registers and changes a job; a curl command that is pasted fills it.
 
-import { call, changedMeanwhile, get, keyring, url } from "./api.js";
+import { call, changedMeanwhile, find, get, keyring, refreshAll, to, url } from "./api.js";
 import { curl, readCurl } from "./curl.js";
 import { changes, draftOf, empty, jobOf, sparse, triggerOf } from "./draft.js";
 import { ZONE } from "./format.js";
+import { How, What } from "./inputs.js";
 import { useEffect, useMemo, useRef, useState } from "./preact-hooks.js";
-import { find, refreshAll, to } from "./state.js";
 import { Block, Change, Failure, Heading, html, Loading, say, Text } from "./ui.js";
-import { How, What } from "./what.js";
 import { usePreview, When } from "./when.js";
 
 // How often a job that goes on running is tried to be changed.

@@ -1,7 +1,9 @@
-// The inputs of a form, each with the errors of its field.
+// The inputs of a form, each with the errors of its field; and the fields of what a job sends.
 
 import { messageFor } from "./draft.js";
 import { html, Text } from "./ui.js";
+
+const METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 /** A labelled input, which `children` makes of its attributes, with its errors and a note. */
 export function Field({ label, field, errors, children, note }) {
@@ -50,4 +52,63 @@ export function Pairs({ label, one, field, errors, pairs, onChange }) {
     <button type="button" class="quiet small" onClick=${() => onChange([...pairs, { name: "", value: "" }])}>Add a ${one}</button>
     <p class="error" id=${`${name}-error`}>${message && html`<${Text} of=${message} />`}</p>
   </div>`;
+}
+
+/** The fields of a request, and of what names the job. */
+export function What({ draft, set, errors, id }) {
+  const input = (name) => (event) => set({ [name]: event.target.value });
+  return html`<fieldset>
+    <legend>What</legend>
+    <${Line} label="Name" field="name" errors=${errors} value=${draft.name} maxlength="200" spellcheck=${true} onChange=${(name) => set({ name })} />
+    <div class="pair method-url">
+      <${Field} label="Method" field="request.method" errors=${errors}>
+        ${(of) => html`<select ...${of} value=${draft.method} onChange=${input("method")}>${METHODS.map((each) => html`<option>${each}</option>`)}</select>`}
+      <//>
+      <${Line} label="URL" field="request.url" errors=${errors} value=${draft.url} inputmode="url" placeholder="https://" onChange=${(url) => set({ url })} />
+    </div>
+    <${Pairs} label="Headers" one="header" field="request.headers" errors=${errors} pairs=${draft.headers} onChange=${(headers) => set({ headers })} />
+    <div class="field">
+      <span class="label-text" id="body-kind">Body</span>
+      <${Choice} name="bodyKind" labelled="body-kind" value=${draft.bodyKind} options=${{ none: "None", json: "JSON", text: "Text" }} onChange=${(bodyKind) => set({ bodyKind })} />
+    </div>
+    ${
+      draft.bodyKind !== "none" &&
+      html`<${Field} label=${draft.bodyKind === "json" ? "JSON" : "Text"} field="request.body" errors=${errors}>
+      ${(of) => html`<textarea ...${of} rows="6" spellcheck=${false} value=${draft.body} onInput=${input("body")}></textarea>`}
+    <//>`
+    }
+    ${draft.bodyKind === "none" && messageFor(errors, "request.body") && html`<p class="error">${messageFor(errors, "request.body")}</p>`}
+    <${Pairs} label="Labels" one="label" field="labels" errors=${errors} pairs=${draft.labels} onChange=${(labels) => set({ labels })} />
+    ${
+      id
+        ? draft.key &&
+          html`<p class="note">Key <code>${draft.key}</code>: it cannot be changed.</p>`
+        : html`<${Line} label="Key (optional)" field="key" errors=${errors} value=${draft.key} note="Your own name for the job. It is unique and cannot be changed." onChange=${(key) => set({ key })} />`
+    }
+  </fieldset>`;
+}
+
+/** The fields of attempts and policies. */
+export function How({ draft, set, errors }) {
+  const input = (name) => (event) => set({ [name]: event.target.value });
+  const line = (label, field, name, more = {}) =>
+    html`<${Line} label=${label} field=${field} errors=${errors} value=${draft[name]} inputmode="numeric" ...${more} onChange=${(text) => set({ [name]: text })} />`;
+  const optional = { inputmode: "url", placeholder: "URL (optional)" };
+  return html`<fieldset>
+    <legend>How</legend>
+    <div class="triple">
+      ${line("Timeout, seconds", "timeout", "timeout")}
+      ${line("Attempts", "retry.max_attempts", "max_attempts")}
+      ${line("First retry after, s", "retry.initial_delay", "initial_delay")}
+      ${line("Longest delay, s", "retry.max_delay", "max_delay")}
+      ${line("Misfire grace, s", "misfire_grace", "misfire_grace")}
+      ${line("Pause after failures", "pause_after", "pause_after")}
+      <${Field} label="Overlap" field="overlap" errors=${errors}>
+        ${(of) => html`<select ...${of} value=${draft.overlap} onChange=${input("overlap")}><option value="allow">allow</option><option value="skip">skip</option></select>`}
+      <//>
+    </div>
+    <p class="note">Misfire grace: how late a run may still be sent. Empty: a date always, a cron until its next occurrence.</p>
+    ${line("Post a run that succeeded to", "callbacks.succeeded.url", "on_succeeded", optional)}
+    ${line("Post a run that failed to", "callbacks.failed.url", "on_failed", optional)}
+  </fieldset>`;
 }

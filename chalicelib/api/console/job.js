@@ -1,6 +1,6 @@
 // One job or notice: what it sends and when, its runs with their attempts, and what can be done to it.
 
-import { call, get, path, post } from "./api.js";
+import { call, get, path, post, to, useAnswer, useNow } from "./api.js";
 import { About, DELIVERY } from "./channels.js";
 import { curl } from "./curl.js";
 import { duration, hexDump, laidOut, relative, whole, why, ZONE } from "./format.js";
@@ -8,7 +8,6 @@ import { JobStatus, Labels, Next } from "./jobs.js";
 import { useState } from "./preact-hooks.js";
 import { Mend, pathOf } from "./runs.js";
 import { scheduleWords } from "./schedule.js";
-import { to, useAnswer, useNow } from "./state.js";
 import {
   Block,
   Change,

@@ -1,12 +1,12 @@
 // The list of jobs.
 
-import { call, get, path, post } from "./api.js";
-import { city, elsewhere, moment, ZONE } from "./format.js";
-import { useState } from "./preact-hooks.js";
-import { scheduleWords } from "./schedule.js";
 import {
   address,
+  call,
   EVERY,
+  get,
+  path,
+  post,
   RARELY,
   refreshAll,
   replace,
@@ -14,7 +14,10 @@ import {
   to,
   useAnswer,
   useNow,
-} from "./state.js";
+} from "./api.js";
+import { city, elsewhere, moment, ZONE } from "./format.js";
+import { useState } from "./preact-hooks.js";
+import { scheduleWords } from "./schedule.js";
 import {
   Change,
   ChangeLink,

@@ -1,11 +1,10 @@
 // An operation of the API: what it takes and answers, as code, and a form that sends it.
 
-import { keyring, url } from "./api.js";
+import { keyring, url, useAccess } from "./api.js";
 import { duration, laidOut } from "./format.js";
 import { LANGUAGES } from "./languages.js";
 import { fieldsOf, limitWords, partsOf, requestOf, resolved, typeWords } from "./openapi.js";
 import { useEffect, useState } from "./preact-hooks.js";
-import { useAccess } from "./state.js";
 import { Block, Change, Copy, Headers, html } from "./ui.js";
 
 // The most characters of an answer that are shown.

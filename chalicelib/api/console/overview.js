@@ -1,12 +1,23 @@
 // The first screen: what went wrong, and what comes next, on an axis of time too.
 
-import { get, path, now as serverTime, url } from "./api.js";
+import {
+  EVERY,
+  find,
+  get,
+  path,
+  RARELY,
+  SELDOM,
+  now as serverTime,
+  to,
+  url,
+  useAnswer,
+  useNow,
+} from "./api.js";
 import { beginning, columns, OUTCOMES, SPANS, total, words } from "./columns.js";
 import { duration, moment, relative } from "./format.js";
 import { useRef, useState } from "./preact-hooks.js";
 import { RunList } from "./runs.js";
 import { scheduleWords } from "./schedule.js";
-import { EVERY, find, RARELY, SELDOM, to, useAnswer, useNow } from "./state.js";
 import {
   Block,
   ChangeLink,

@@ -1,9 +1,19 @@
 // Runs: those of all jobs as a list with filters, and how they are mended: retried and cancelled.
 
-import { call, get, path, now as serverTime } from "./api.js";
+import {
+  call,
+  find,
+  get,
+  path,
+  refreshAll,
+  replace,
+  now as serverTime,
+  to,
+  useAnswer,
+  useNow,
+} from "./api.js";
 import { wall, whole, why, ZONE } from "./format.js";
 import { useEffect, useRef, useState } from "./preact-hooks.js";
-import { find, refreshAll, replace, to, useAnswer, useNow } from "./state.js";
 import {
   Change,
   Confirm,

@@ -1,11 +1,10 @@
 // The tenant's secrets: names, never values. Beside them, the signing secret: shown and replaced on
 // request alone, and programs that verify by it.
 
-import { call, get, path } from "./api.js";
+import { call, get, path, replace, to, useAnswer, useNow } from "./api.js";
 import { messageFor } from "./draft.js";
 import { useState } from "./preact-hooks.js";
 import { isCertain, LANGUAGES, receiver, signed, VARIABLE } from "./snippets.js";
-import { replace, to, useAnswer, useNow } from "./state.js";
 import {
   Block,
   Change,

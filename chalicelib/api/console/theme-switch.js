@@ -1,7 +1,7 @@
 // The switch between the system's theme, the light and the dark one.
 
+import { keep, kept } from "./api.js";
 import { useState } from "./preact-hooks.js";
-import { keep, kept } from "./state.js";
 import { html } from "./ui.js";
 
 const THEMES = { system: "System theme", light: "Light theme", dark: "Dark theme" };

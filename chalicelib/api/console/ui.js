@@ -1,10 +1,10 @@
 // What every screen is made of.
 
+import { find, refreshAll, to, useAccess } from "./api.js";
 import { moment, relative, whole, ZONE } from "./format.js";
 import htm from "./htm.js";
 import { h } from "./preact.js";
 import { useEffect, useLayoutEffect, useRef, useState } from "./preact-hooks.js";
-import { find, refreshAll, to, useAccess } from "./state.js";
 
 export const html = htm.bind(h);
 

@@ -1,12 +1,11 @@
 // The trigger of a job, and when it is due.
 
-import { call } from "./api.js";
+import { call, useNow } from "./api.js";
 import { triggerOf } from "./draft.js";
 import { city, elsewhere, moment, relative, ZONE } from "./format.js";
 import { Choice, Field } from "./inputs.js";
 import { useEffect, useState } from "./preact-hooks.js";
 import { cronWords } from "./schedule.js";
-import { useNow } from "./state.js";
 import { html } from "./ui.js";
 
 const ZONES = Intl.supportedValuesOf ? ["UTC", ...Intl.supportedValuesOf("timeZone")] : ["UTC"];
