@@ -28,7 +28,14 @@ interface Job {
   trigger: Trigger;
   request: JobRequest;
   timeout: number;
-  retry: { max_attempts: number; initial_delay: number; max_delay: number };
+  retry: {
+    max_attempts: number;
+    initial_delay: number | null;
+    max_delay: number | null;
+    delays?: number[];
+    never?: (string | number)[];
+  };
+  success?: object | null;
   overlap: "allow" | "skip";
   misfire_grace: number | null;
   labels: Record<string, string>;

@@ -23,6 +23,10 @@ const DEFAULTS = {
   max_attempts: "3",
   initial_delay: "10",
   max_delay: "3600",
+  // What the form does not show, and keeps.
+  delays: null,
+  never: null,
+  success: null,
   overlap: "allow",
   misfire_grace: "",
   pause_after: "",
@@ -57,8 +61,11 @@ export function draftOf(job) {
     ...trigger.fields.dst,
     timeout: String(job.timeout),
     max_attempts: String(retry.max_attempts),
-    initial_delay: String(retry.initial_delay),
-    max_delay: String(retry.max_delay),
+    initial_delay: String(retry.initial_delay ?? ""),
+    max_delay: String(retry.max_delay ?? ""),
+    delays: retry.delays,
+    never: retry.never,
+    success: job.success,
     overlap: job.overlap,
     misfire_grace: String(job.misfire_grace ?? ""),
     pause_after: String(job.pause_after ?? ""),
@@ -108,6 +115,11 @@ export function jobOf(draft) {
   const request = { url: draft.url, method: draft.method, headers: members(draft.headers) };
   if (draft.bodyKind === "text") request.body = draft.body;
   if (draft.bodyKind === "json") request.body = parse(draft.body);
+  const { delays, never, success } = draft;
+  const doubling = {
+    initial_delay: number(draft.initial_delay),
+    max_delay: number(draft.max_delay),
+  };
   const job = {
     name: draft.name,
     request,
@@ -115,9 +127,10 @@ export function jobOf(draft) {
     timeout: number(draft.timeout),
     retry: {
       max_attempts: number(draft.max_attempts),
-      initial_delay: number(draft.initial_delay),
-      max_delay: number(draft.max_delay),
+      ...(delays ? { delays } : doubling),
+      ...(never && { never }),
     },
+    ...(success && { success }),
     overlap: draft.overlap,
     misfire_grace: optional(draft.misfire_grace),
     pause_after: optional(draft.pause_after),

@@ -99,8 +99,8 @@ export function How({ draft, set, errors }) {
     <div class="triple">
       ${line("Timeout, seconds", "timeout", "timeout")}
       ${line("Attempts", "retry.max_attempts", "max_attempts")}
-      ${line("First retry after, s", "retry.initial_delay", "initial_delay")}
-      ${line("Longest delay, s", "retry.max_delay", "max_delay")}
+      ${!draft.delays && line("First retry after, s", "retry.initial_delay", "initial_delay")}
+      ${!draft.delays && line("Longest delay, s", "retry.max_delay", "max_delay")}
       ${line("Misfire grace, s", "misfire_grace", "misfire_grace")}
       ${line("Pause after failures", "pause_after", "pause_after")}
       <${Field} label="Overlap" field="overlap" errors=${errors}>

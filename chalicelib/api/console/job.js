@@ -226,7 +226,9 @@ function Fields({ job, now }) {
     Retry:
       retry.max_attempts === 1
         ? "none"
-        : `${retry.max_attempts} attempts; ${retry.initial_delay} s before the second, doubling to at most ${retry.max_delay} s`,
+        : `${retry.max_attempts} attempts; ${retry.delays ? `delays of ${retry.delays.join(", ")} s` : `${retry.initial_delay} s before the second, doubling to at most ${retry.max_delay} s`}`,
+    "Never retried": retry.never?.join(", "),
+    Success: job.success && html`<code><${Text} of=${JSON.stringify(job.success)} /></code>`,
     Overlap: job.overlap === "skip" ? "skip, while its previous run is unfinished" : "allow",
     "Pause after":
       job.pause_after &&

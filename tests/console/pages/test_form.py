@@ -148,6 +148,27 @@ def test_an_edit_overwrites_nobody_s_and_a_run_does_not_stop_it(
     assert (shown["timeout"], shown["overlap"]) == (55, "skip")
 
 
+def test_what_the_form_does_not_show_is_kept(page: Page, laptop: Laptop, target: Target) -> None:
+    kept = {"delays": [5, 60], "never": ["timeout"]}
+    success = {"status": [404]}
+    made = registered(
+        laptop, target, name="Rules", trigger={"cron": "0 3 * * *"}, retry=kept, success=success
+    )
+    go(page, laptop, f"/jobs/{made['id']}")
+    expect(page.locator(".fields")).to_contain_text("3 attempts; delays of 5, 60 s")
+    page.get_by_role("link", name="Edit").click()
+    page.locator("#retry-max_attempts").fill("4")
+    button(page, "Save changes").click()
+    expect(page.locator(".fields")).to_contain_text("4 attempts; delays of 5, 60 s")
+    page.get_by_role("link", name="Duplicate").click()
+    button(page, "Register job").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Rules copy")
+    copy = laptop.get("/jobs?name=Rules+copy")[0]
+    for job in (laptop.get(f"/jobs/{made['id']}"), copy):
+        assert {name: job["retry"][name] for name in kept} == kept
+        assert job["success"] == made["success"]
+
+
 def test_a_pasted_command_fills_the_form_and_says_what_it_leaves_out(
     page: Page, laptop: Laptop, target: Target
 ) -> None:
