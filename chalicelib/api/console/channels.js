@@ -46,6 +46,7 @@ const WORDS = {
   "run.missed": "runs were missed",
   "job.paused": "the job was paused, as it kept failing",
   "run.succeeded": "a run succeeded",
+  digest: "a digest",
   test: "a test",
 };
 /** What a channel can tell of. */
@@ -107,7 +108,7 @@ function channelPath(name) {
 }
 
 function Channel({ channel, now }) {
-  const { name, format, label, url, last_delivery: last } = channel;
+  const { name, format, label, url, digest, last_delivery: last } = channel;
   const [test, setTest] = useState("");
   const [isAsking, ask] = useState(false);
   const { act, refused, isUnderWay } = useAct();
@@ -120,7 +121,7 @@ function Channel({ channel, now }) {
   }
   return html`<li data-row>
     <h2><a data-main href=${edit}>${name}</a></h2>
-    <p>Tells of ${tells(channel)}, ${format === "slack" ? "as a chat message" : "as JSON"}.${label && html` Only jobs with <span class="label"><${Text} of=${label} /></span>`}</p>
+    <p>Tells of ${tells(channel)}, ${format === "slack" ? "as a chat message" : "as JSON"}${digest && `, gathered for ${digest} s`}.${label && html` Only jobs with <span class="label"><${Text} of=${label} /></span>`}</p>
     <p class="note"><${Text} of=${url} /></p>
     <p>${last ? html`<${Delivery} last=${last} now=${now} />` : html`<${Status} of="waiting" word="nothing told yet" />`}</p>
     <p class="buttons">
@@ -220,11 +221,13 @@ function List({ notices, now }) {
   return html`<ul class="list mends notices">
     ${notices.map((notice) => {
       const { status, result, labels } = notice;
+      // A notice of a digest is due when its time is over; until then it gathers.
+      const isOpen = status === "active" && labels.digest;
       return html`<li key=${notice.id} data-row>
         <a class="row" data-main href=${to(`/notices/${notice.id}`)}>
-          <${Status} of=${status === "active" ? "queued" : status} word=${DELIVERY[status] ?? status} />
+          <${Status} of=${status === "active" ? "queued" : status} word=${isOpen ? "gathering" : (DELIVERY[status] ?? status)} />
           <span class="name"><${Text} of=${named(notice)} /></span>
-          <span class="at"><${Relative} of=${result?.finished_at ?? notice.created_at} now=${now} /></span>
+          <span class="at"><${Relative} of=${isOpen ? notice.next_run_time : (result?.finished_at ?? notice.created_at)} now=${now} /></span>
           <span class="why"><span class="label"><${Text} of=${labels.channel ?? "callback"} /></span> ${WORDS[labels.event] ?? labels.event}${status === "failed" && html`: <${Text} of=${result?.error ?? "not sent"} />`}</span>
         </a>
         <${Links} notice=${notice} />
@@ -259,8 +262,9 @@ export function About({ notice, now }) {
 }
 
 /** Return the channel of a draft, as the API takes it. */
-function channelOf({ url, format, events, label, after }) {
-  return { url, format, events, ...(label && { label }), after: number(String(after)) };
+function channelOf({ url, format, events, label, after, digest }) {
+  const given = { ...(label && { label }), ...(digest && { digest: number(String(digest)) }) };
+  return { url, format, events, after: number(String(after)), ...given };
 }
 
 /** Return the channel with this name, null if there is none. Raises Problem. */
@@ -354,6 +358,7 @@ function Fields({ old, isNew }) {
         </div>
         <div class="pair">
           ${line("Failed runs in a row before it is told", "after", { inputmode: "numeric" })}
+          ${line("Gather for, seconds (optional)", "digest", { inputmode: "numeric", note: "Comes as one notice." })}
           ${line("Only jobs with the label (optional)", "label", { placeholder: "key:value" })}
         </div>
       </fieldset>

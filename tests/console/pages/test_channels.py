@@ -30,16 +30,19 @@ def test_a_channel_is_made_tested_changed_and_deleted(
     expect(page.get_by_label("Failed runs in a row")).to_be_focused()
     page.get_by_label("Failed runs in a row").fill("3")
     page.get_by_label("Only jobs with the label").fill("team:crm")
+    page.get_by_label("Gather for, seconds").fill("120")
     button(page, "Save channel").click()
     row = page.locator(".channels li", has_text="ops")
     expect(row).to_contain_text("failures from 3 in a row on, recoveries and pauses, as a chat")
+    expect(row).to_contain_text("gathered for 120 s.")
     expect(row).to_contain_text("Only jobs with team:crm")
     made = laptop.get("/notices/ops")
-    assert {name: made[name] for name in ("format", "events", "label", "after")} == {
+    assert {name: made[name] for name in ("format", "events", "label", "after", "digest")} == {
         "format": "slack",
         "events": ["run.failed", "job.recovered", "job.paused"],
         "label": "team:crm",
         "after": 3,
+        "digest": 120,
     }
     button(page, "Send a test to ops").click()
     expect(row).to_contain_text("Test delivered")
