@@ -92,7 +92,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, function_arn: str = "
     here = _Here(environ, function_arn)
     return Settings(
         stage=stage,
-        jobs_table=environ.get("RESONA_JOBS_TABLE") or f"resona-{stage}-jobs",
+        jobs_table=read_jobs_table(environ),
         runs_table=environ.get("RESONA_RUNS_TABLE") or f"resona-{stage}-runs",
         due_queue_url=here.queue_url("RESONA_DUE_QUEUE_URL", f"resona-{stage}-due"),
         secrets_table=environ.get("RESONA_SECRETS_TABLE") or f"resona-{stage}-secrets",
@@ -115,6 +115,11 @@ def read_settings(environ: Mapping[str, str] = os.environ, function_arn: str = "
         require_https=_flag(environ, "RESONA_REQUIRE_HTTPS"),
         notice_topics=read_topics(environ),
     )
+
+
+def read_jobs_table(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the name of the table of jobs. Raises SettingMissing."""
+    return environ.get("RESONA_JOBS_TABLE") or f"resona-{_stage(environ)}-jobs"
 
 
 def read_api_key_settings(environ: Mapping[str, str] = os.environ) -> ApiKeySettings:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chalicelib.aws import clients
-from chalicelib.config import Settings, read_api_key_settings, read_settings
+from chalicelib.config import Settings, read_api_key_settings, read_jobs_table, read_settings
 from chalicelib.runtime.clock import utc_now
 
 if TYPE_CHECKING:
@@ -107,6 +107,21 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
         clock=utc_now,
         sleep=time.sleep,
     )
+
+
+def prepare(function: str, batch: int) -> None:
+    """Load what sends requests, while Lambda initializes a function: later it has less CPU.
+
+    For `deliver` also load the certificates that targets are verified with, and open a connection
+    to DynamoDB for each message of a batch.
+    """
+    from chalicelib.outbound import send, transport
+
+    del send
+    if function.endswith("-deliver"):
+        clients.make_early("kms")
+        transport.tls()
+        clients.connect_early(read_jobs_table(), batch)
 
 
 def authenticator(function_arn: str = "") -> Authenticator:

@@ -111,6 +111,5 @@ def on_sweep(use_cases: Firing) -> int:
 
 
 clients.make_early("dynamodb", "sqs", "scheduler")
-# Only `deliver` decrypts secrets.
-if os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "").endswith("-deliver"):
-    clients.make_early("kms")
+if name := os.environ.get("AWS_LAMBDA_FUNCTION_NAME"):
+    composition.prepare(name, _BATCH)

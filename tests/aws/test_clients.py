@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from botocore.exceptions import (
     BotoCoreError,
@@ -244,6 +247,65 @@ def test_a_client_gives_up_before_the_gateway_does(
     assert (config.connect_timeout + config.read_timeout) * config.retries[
         "total_max_attempts"
     ] < 29 / 2
+
+
+def test_the_shipped_roots_are_those_of_amazon_that_certifi_has_too() -> None:
+    """If certifi leaves one out, it is no longer to be trusted: leave it out here, too."""
+    shipped = clients.AMAZON_ROOTS.read_text().split("-----END CERTIFICATE-----\n")
+    known = Path(certifi.where()).read_text()
+    labels = []
+    for label, certificate in (one.strip().split("\n", 1) for one in shipped if one.strip()):
+        assert certificate in known
+        assert f'Label: "{label.removeprefix("# ")}"\n' in known.split(certificate)[0][-700:]
+        labels.append(label.removeprefix("# "))
+    amazons = [f"Amazon Root CA {number}" for number in (1, 2, 3, 4)]
+    assert labels == [*amazons, "Starfield Services Root Certificate Authority - G2"]
+    assert ssl.create_default_context(cafile=str(clients.AMAZON_ROOTS)).get_ca_certs()
+
+
+@pytest.mark.parametrize(
+    ("environ", "is_ours"),
+    [
+        ({"AWS_REGION": "eu-central-1"}, True),
+        ({"AWS_REGION": "eu-isoe-west-1"}, False),
+        ({"AWS_REGION": "cn-north-1"}, False),
+        ({"AWS_REGION": "us-gov-west-1"}, False),
+        ({"AWS_REGION": "eusc-de-east-1"}, False),
+        ({"AWS_REGION": "eu-central-1", "AWS_CA_BUNDLE": "/opt/ours.pem"}, False),
+        ({"AWS_REGION": "eu-central-1", "HTTPS_PROXY": "http://proxy:3128"}, False),
+    ],
+)
+def test_in_lambda_amazons_roots_are_trusted_where_they_are_known_to_be_used(
+    environ: dict[str, str], is_ours: bool
+) -> None:
+    expected = str(clients.AMAZON_ROOTS) if is_ours else None
+    assert clients.trusted({"AWS_LAMBDA_FUNCTION_NAME": "resona-dev", **environ}) == expected
+    assert clients.trusted(environ) is None
+
+
+class Answering:
+    """A client that counts how many of its calls run at once, and fails each."""
+
+    def __init__(self, together: int) -> None:
+        self._all_there = threading.Barrier(together)
+        self.asked: list[dict[str, Any]] = []
+
+    def get_item(self, **request: Any) -> None:
+        self.asked.append(request)
+        self._all_there.wait(10)
+        raise NoCredentialsError
+
+
+def test_connections_are_opened_side_by_side_and_only_in_a_function_that_is_about_to_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = Answering(3)
+    monkeypatch.setitem(clients._early, "dynamodb", client)
+    clients.connect_early("jobs", 3)
+    assert client.asked == []
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
+    clients.connect_early("jobs", 3)
+    assert [request["TableName"] for request in client.asked] == ["jobs"] * 3
 
 
 def imported(module: str, **environment: str) -> list[str]:

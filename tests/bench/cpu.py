@@ -22,10 +22,13 @@ from statistics import median
 from subprocess import PIPE, Popen
 from typing import Any
 
+import boto3
+import certifi
 from chalice.app import SQSEvent
 
 from app import app
 from chalicelib.api.routing import backend
+from chalicelib.aws import clients
 from chalicelib.aws.serialization import dump_due
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition
@@ -122,20 +125,52 @@ def stage() -> Iterator[Measured]:
         transport.tls().load_verify_locations(trusted)
         chain.write_text(authority.chain("127.0.0.1", "localhost"))
         cloud = Cloud(Path(folder, "home"))
-        command = [sys.executable, "-m", "tests.bench.sending", str(chain)]
-        with Popen(command, cwd=ROOT, stdout=PIPE, text=True) as target:
+        with server(chain) as port:
             try:
                 use(cloud.endpoint)
-                assert target.stdout is not None
-                url = f"https://localhost:{target.stdout.readline().strip()}/hook"
+                url = f"https://localhost:{port}/hook"
                 host_rule = LOCAL.refuse_host
                 scheduling = composition.scheduling(refuse_host=host_rule)
                 backend.use(scheduling, stage="local")
                 os.environ["AWS_LAMBDA_FUNCTION_NAME"] = "resona-prod"
                 yield Measured(scheduling, composition.firing(guard=LOCAL), url)
             finally:
-                target.kill()
                 cloud.stop()
+
+
+def connections() -> dict[str, list[float]]:
+    """Return the CPU milliseconds of a call of AWS that opens a TLS connection, by the certificates
+    that are trusted, each with the certificate of the server here.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        authority, chain = Authority(), Path(folder, "server.pem")
+        chain.write_text(authority.chain("127.0.0.1", "localhost"))
+        with server(chain) as port:
+            found = {}
+            for name, path in (("certifi's", certifi.where()), ("Amazon's", clients.AMAZON_ROOTS)):
+                trusted = Path(folder, "trusted.pem")
+                trusted.write_text(Path(path).read_text(encoding="utf-8") + authority.pem)
+                make: Any = boto3.client
+                client = make(
+                    "dynamodb", endpoint_url=f"https://localhost:{port}", verify=str(trusted)
+                )
+                ask = partial(client.get_item, TableName="none", Key={"id": {"S": "none"}})
+                found[f"a call with a connection, {name} roots"] = [
+                    cost(ask) for _ in range(ROUNDS // 3)
+                ]
+            return found
+
+
+@contextmanager
+def server(chain: Path) -> Iterator[str]:
+    """Run a server that closes each connection after an answer, and give its port."""
+    command = [sys.executable, "-m", "tests.bench.sending", str(chain)]
+    with Popen(command, cwd=ROOT, stdout=PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
 
 
 def cost(call: Callable[[], object]) -> float:
@@ -167,7 +202,7 @@ def measured() -> dict[str, list[float]]:
 def report() -> Iterator[str]:
     """Yield the table."""
     yield f"CPU ms of an invocation{'':14} {'first':>7} {'median':>7} {'least':>7}"
-    for name, times in measured().items():
+    for name, times in {**measured(), **connections()}.items():
         yield f"{name:37} {times[0]:7.1f} {median(times[1:]):7.1f} {min(times[1:]):7.1f}"
 
 
