@@ -132,23 +132,26 @@ class Firing:
             self.queue.send([due], self.clock())
             return
         # Read before the due time: the claim is refused if the job has changed since.
-        loaded = self.jobs.load(due.job_id)
+        loaded, tried = self.jobs.load(due.job_id), _Tried()
+        if loaded is not None and _will_send(*loaded, due, self.clock()):
+            tried.latest = self.sender.prepare(loaded[0])
         # Check again after sleeping, because the clock may be adjusted: a claim before the due time
         # is refused.
         while (wait := due.at - self.clock()) > timedelta(0):
             self.sleep(wait.total_seconds())
-        claimed = self._claim(due, loaded)
+        claimed = self._claim(due, loaded, tried)
         if claimed is not None:
             self._attempt(claimed)
 
-    def _claim(self, due: DueMessage, loaded: tuple[Definition, State] | None) -> Claimed | None:
+    def _claim(
+        self, due: DueMessage, loaded: tuple[Definition, State] | None, tried: _Tried
+    ) -> Claimed | None:
         """Claim the attempt that is due; None if there is nothing to send. `loaded` is the job as
-        it was read last.
+        it was read last, `tried` what was prepared for it.
 
         Raises Unavailable; no attempt is used up then.
         """
         key = due.key
-        tried = _Tried()
         for tries in range(1, TRIES + 1):
             if loaded is None:
                 _log_ignored(due.job_id, key, "the job is gone")
@@ -354,6 +357,12 @@ class Firing:
     def sweep(self, until: datetime) -> int:
         """Arm overdue jobs until `until`; return how many were overdue. Raises Unavailable."""
         return Sweeping(self.jobs, self.arming, self.clock, self.run_all).sweep(until)
+
+
+def _will_send(definition: Definition, state: State, due: DueMessage, now: datetime) -> bool:
+    """Return whether a message leads to an attempt at its time if nothing changes until then."""
+    decision = run_transitions.claim(definition, state, due.key, "", max(now, due.at))
+    return isinstance(decision, Transition) and decision.send is not None
 
 
 def _owner_token() -> str:

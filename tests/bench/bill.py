@@ -71,7 +71,7 @@ class Assumed:
     wake_waiting: int = 340
     """`wake` waits for the fraction of a second before it sends three of four messages."""
     access_line: int = 400
-    init: int = 600
+    init: int = 650
     """Of a cold start, which Lambda bills. It has a whole CPU, whatever the memory."""
     cold: float = 0.01
     """How many invocations are cold starts."""

@@ -860,7 +860,7 @@ def test_a_claim_that_is_always_overtaken_is_given_back_to_the_queue(env: Enviro
     env.create(at(seconds=6))
     asked = overtaken(env, 1_000)
     deliver_at_its_time(env)
-    assert len(asked) == TRIES - 1
+    assert len(asked) == TRIES
     assert env.sent == []
     assert len(env.cloud.messages) == 1
 
