@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,10 +39,6 @@ _CONFIG = Config(
 # The SDK loads its certificates for each new connection: 25 ms of CPU for all of certifi's roots,
 # less than 1 ms for these.
 AMAZON_ROOTS = Path(__file__).parent / "amazon_roots.pem"
-# Partitions of AWS whose certificates may have other roots, by the beginnings of their regions.
-_OTHER_PARTITIONS = ("cn-", "us-gov-", "us-iso", "eu-iso", "eusc-")
-# With these, somebody else answers for AWS: the SDK's own choice of certificates stays.
-_OTHER_TRUST = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "https_proxy")
 
 # Codes of requests that were refused without effect because of a concurrent one.
 _CONFLICTS = frozenset(
@@ -81,32 +76,33 @@ def connect_early(table: str, count: int) -> None:
     """Open connections to DynamoDB while Lambda initializes a function: each read of an item that
     is not there, half a unit, opens one. Waits for a second at most, and raises nothing.
 
-    Does nothing outside Lambda, nor where a function is initialized long before it is invoked.
+    The connections trust Amazon's roots alone. If DynamoDB does not answer over them, because it
+    has another root, somebody else answers for it or it is down, the SDK's choice stays. Does
+    nothing outside Lambda, nor where a function is initialized long before it is invoked.
     """
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") != "on-demand":
         return
-    client = dynamodb()
+    client = _make("dynamodb", verify=str(AMAZON_ROOTS))
 
-    def ask() -> None:
-        with contextlib.suppress(BotoCoreError, ClientError):
+    def is_answered() -> bool:
+        try:
             client.get_item(TableName=table, Key={"id": {"S": "none"}, "part": {"S": "none"}})
+        except ClientError:
+            return True
+        except BotoCoreError:
+            return False
+        return True
 
     threads = ThreadPoolExecutor(count)
-    wait([threads.submit(ask) for _ in range(count)], timeout=1)
+    done, _ = wait([threads.submit(is_answered) for _ in range(count)], timeout=1)
     threads.shutdown(wait=False)
+    if any(asked.result() for asked in done):
+        _early["dynamodb"] = client
 
 
-def trusted(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the path of the certificates to trust; None leaves the choice to the SDK."""
-    region = environ.get("AWS_REGION", "")
-    if "AWS_LAMBDA_FUNCTION_NAME" not in environ or region.startswith(_OTHER_PARTITIONS):
-        return None
-    return None if any(map(environ.get, _OTHER_TRUST)) else str(AMAZON_ROOTS)
-
-
-def _make(service: str) -> Any:
+def _make(service: str, **options: Any) -> Any:
     make: Any = boto3.client
-    return make(service, config=_CONFIG, verify=trusted())
+    return make(service, config=_CONFIG, **options)
 
 
 def dynamodb() -> DynamoDBClient:

@@ -17,9 +17,11 @@ import pytest
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
     EndpointConnectionError,
     NoCredentialsError,
     ReadTimeoutError,
+    SSLError,
 )
 
 from chalicelib.aws import clients
@@ -263,49 +265,48 @@ def test_the_shipped_roots_are_those_of_amazon_that_certifi_has_too() -> None:
     assert ssl.create_default_context(cafile=str(clients.AMAZON_ROOTS)).get_ca_certs()
 
 
-@pytest.mark.parametrize(
-    ("environ", "is_ours"),
-    [
-        ({"AWS_REGION": "eu-central-1"}, True),
-        ({"AWS_REGION": "eu-isoe-west-1"}, False),
-        ({"AWS_REGION": "cn-north-1"}, False),
-        ({"AWS_REGION": "us-gov-west-1"}, False),
-        ({"AWS_REGION": "eusc-de-east-1"}, False),
-        ({"AWS_REGION": "eu-central-1", "AWS_CA_BUNDLE": "/opt/ours.pem"}, False),
-        ({"AWS_REGION": "eu-central-1", "HTTPS_PROXY": "http://proxy:3128"}, False),
-    ],
-)
-def test_in_lambda_amazons_roots_are_trusted_where_they_are_known_to_be_used(
-    environ: dict[str, str], is_ours: bool
-) -> None:
-    expected = str(clients.AMAZON_ROOTS) if is_ours else None
-    assert clients.trusted({"AWS_LAMBDA_FUNCTION_NAME": "resona-dev", **environ}) == expected
-    assert clients.trusted(environ) is None
-
-
 class Answering:
-    """A client that counts how many of its calls run at once, and fails each."""
+    """A client that waits until so many of its calls run at once, and fails each."""
 
-    def __init__(self, together: int) -> None:
+    def __init__(self, together: int, error: Exception) -> None:
         self._all_there = threading.Barrier(together)
+        self._error = error
         self.asked: list[dict[str, Any]] = []
 
     def get_item(self, **request: Any) -> None:
         self.asked.append(request)
         self._all_there.wait(10)
-        raise NoCredentialsError
+        raise self._error
 
 
-def test_connections_are_opened_side_by_side_and_only_in_a_function_that_is_about_to_run(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("error", "is_kept"),
+    [
+        (client_error("AccessDeniedException", "GetItem"), True),
+        (SSLError(endpoint_url="https://dynamodb", error=ssl.SSLError("unknown root")), False),
+        (ConnectTimeoutError(endpoint_url="https://dynamodb"), False),
+    ],
+)
+def test_connections_are_opened_side_by_side_and_kept_if_amazons_roots_verify_them(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, is_kept: bool
 ) -> None:
-    client = Answering(3)
-    monkeypatch.setitem(clients._early, "dynamodb", client)
+    client: Any = Answering(3, error)
+    made = list[Any]()
+
+    def make(service: str, **options: Any) -> Any:
+        made.append((service, options["verify"]))
+        return client
+
+    monkeypatch.setattr("boto3.client", make)
+    monkeypatch.setattr(clients, "_early", {"dynamodb": "the SDK's"})
     clients.connect_early("jobs", 3)
-    assert client.asked == []
+    assert made == []
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
     clients.connect_early("jobs", 3)
+    assert made == [("dynamodb", str(clients.AMAZON_ROOTS))]
     assert [request["TableName"] for request in client.asked] == ["jobs"] * 3
+    found: Any = clients.dynamodb()
+    assert found is (client if is_kept else "the SDK's")
 
 
 def imported(module: str, **environment: str) -> list[str]:
