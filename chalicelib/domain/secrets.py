@@ -29,7 +29,7 @@ MOST_NAMED = 20
 MOST_REPLACED = 2
 
 HEADER_VALUE = "put visible ASCII characters, with spaces only between them"
-_OPENING = "{{secret:"
+_OPENING = re.compile(r"\{\{(?:secret:|run\.|job\.)")
 _PLACEHOLDER = re.compile(r"\{\{secret:([^{}]*)\}\}", re.ASCII)
 _ANY = re.compile(r"\{\{(?:secret:(?P<secret>[^{}]*)|(?P<run>(?:run|job)\.[^{}]*))\}\}", re.ASCII)
 Encode = Callable[[str], str]
@@ -112,15 +112,18 @@ def wrong_placeholders(request: Request) -> Iterator[FieldError]:
             if name not in RUN_VALUES:
                 known = ", ".join(RUN_VALUES)
                 yield FieldError(field, f"{{{{{name[:40]}}}}} is not known; known: {known}")
-        if _OPENING in _PLACEHOLDER.sub(" ", text):
-            yield FieldError(field, "{{secret: has no }} after its name: write {{secret:NAME}}")
+        unclosed = _OPENING.search(OF_RUN.sub(" ", _PLACEHOLDER.sub(" ", text)))
+        if unclosed:
+            yield FieldError(
+                field, f"{unclosed[0]} has no }}}} after its name: write {unclosed[0]}NAME}}}}"
+            )
     named = len(names_in(request))
     if named > MOST_NAMED:
         yield FieldError(
             "request.body", f"the request may name at most {MOST_NAMED} secrets, and names {named}"
         )
     scheme, _, rest = request.url.partition("://")
-    if re.search("{{(secret:|run\\.|job\\.)", scheme + re.split("[/?#]", rest, maxsplit=1)[0]):
+    if _OPENING.search(scheme + re.split("[/?#]", rest, maxsplit=1)[0]):
         yield FieldError(
             "request.url", "a placeholder may stand in the path and in the query, not in the host"
         )

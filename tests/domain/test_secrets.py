@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -93,7 +94,11 @@ def test_whatever_is_no_placeholder_is_sent_as_it_is(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{{secret:a", "{{secret:a}", "{{secret:a} }", "{{secret:{{secret:a}}", "{{secret:a{}}"]
+    "text",
+    [
+        *("{{secret:a", "{{secret:a}", "{{secret:a} }", "{{secret:{{secret:a}}", "{{secret:a{}}"),
+        *("{{run.id", "{{run.id}", "{{job.{{job.id}}"),
+    ],
 )
 def test_a_placeholder_that_is_not_closed_is_refused_where_it_stands(text: str) -> None:
     url, header, body = (
@@ -104,7 +109,7 @@ def test_a_placeholder_that_is_not_closed_is_refused_where_it_stands(text: str) 
     for request, field in ((url, "url"), (header, "headers.X-A"), (body, "body")):
         (error,) = wrong_placeholders(request)
         assert error.field == f"request.{field}"
-        assert "write {{secret:NAME}}" in error.message
+        assert re.search(r"write \{\{(secret:|run\.|job\.)NAME\}\}$", error.message)
 
 
 def test_each_place_that_names_a_missing_secret_is_told_once() -> None:
