@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -38,7 +39,8 @@ def write(page: Page, wanted: Any, text: str) -> None:
 
 
 def test_a_list_is_walked_and_a_job_is_opened(page: Page, laptop: Laptop, target: Target) -> None:
-    registered(laptop, target, name="By keys", trigger={"cron": "0 3 * * *"})
+    job = {"name": "By keys", "request": {"url": target}, "trigger": {"cron": "0 3 * * *"}}
+    laptop.request("PUT", "/jobs/key:by-keys", job)
     go(page, laptop, "/")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     page.keyboard.press("?")
@@ -57,6 +59,8 @@ def test_a_list_is_walked_and_a_job_is_opened(page: Page, laptop: Laptop, target
         expect(page.get_by_role("heading", level=1)).to_be_focused()
     page.keyboard.press("/")
     page.keyboard.type("By keys")
+    # The list of each shorter name comes and goes with its rows.
+    expect(page).to_have_url(re.compile(r"name=By\+keys$"))
     expect(page.locator("tbody tr")).to_have_count(1)
     reach(page, page.get_by_label("Select all on this page"))
     page.keyboard.press("j")
@@ -123,5 +127,16 @@ def test_many_are_paused_secrets_are_kept_and_the_theme_is_switched(
     press(page, button(page, "Rotate…"))
     press(page, page.get_by_role("dialog").get_by_role("button", name="Cancel"))
     expect(button(page, "Rotate…")).to_be_focused()
+    laptop.request("DELETE", "/notices/by-keys")
+    go(page, laptop, "/channels/new")
+    write(page, page.get_by_label("Name", exact=True), "by-keys")
+    write(page, page.get_by_label("URL", exact=True), target)
+    press(page, page.get_by_label("Runs were missed"), " ")
+    page.keyboard.press("Control+Enter")
+    press(page, button(page, "Send a test to by-keys"))
+    expect(page.locator(".channels")).to_contain_text("Test delivered")
+    press(page, button(page, "Delete by-keys…"))
+    press(page, page.get_by_role("dialog").get_by_role("button", name="Delete by-keys"))
+    expect(page.locator(".channels li", has_text="by-keys")).to_have_count(0)
     press(page, page.get_by_role("button", name="System theme; switch"), " ")
     expect(page.get_by_role("button", name="Light theme; switch")).to_be_focused()

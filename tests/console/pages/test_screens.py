@@ -155,7 +155,8 @@ def test_what_a_target_or_a_user_wrote_is_shown_and_never_run(
     name = HOSTILE[:150]
     job = registered(laptop, f"{target}/hostile", name=name, labels={"<b>": "</textarea>"})
     run = ended(laptop, job)
-    for address in ("/", "/jobs", f"/jobs/{job['id']}/edit", f"/jobs/{job['id']}"):
+    screens = ("/", "/jobs", f"/jobs/{job['id']}/edit", f"/jobs/{job['id']}", "/runs", "/notices")
+    for address in screens:
         go(page, laptop, address)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         expect(page.locator(".loading")).to_have_count(0)
