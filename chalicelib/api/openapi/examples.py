@@ -232,9 +232,6 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "after": "2027-03-27T00:00:00Z",
             "count": 3,
         },
-        "The last day of each month": {
-            "trigger": {"cron": "30 2 L * *", "timezone": "Europe/Berlin"},
-        },
         "Making up for a skipped time": {
             "trigger": {
                 "cron": "30 2 * * *",
@@ -242,6 +239,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 "dst": {"gap": "next", "fold": "first"},
             },
             "after": "2027-03-27T00:00:00Z",
+            "count": 2,
+        },
+        "The last day and the second Friday of each month": {
+            "trigger": {"cron": "0 9 L * 5#2", "timezone": "Europe/Berlin"},
+            "after": "2027-01-01T00:00:00Z",
+            "count": 4,
         },
     },
     "Preview": {
@@ -258,6 +261,34 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "notes": [
                 "On 28 March 2027 the time 02:30 does not exist in Europe/Berlin: no run that day"
             ],
+        },
+        "Making up for a skipped time": {
+            "trigger": {
+                "type": "cron",
+                "fields": {
+                    "cron": "30 2 * * *",
+                    "timezone": "Europe/Berlin",
+                    "dst": {"gap": "next", "fold": "first"},
+                },
+            },
+            "next_run_times": ["2027-03-27T01:30:00Z", "2027-03-28T01:00:00Z"],
+            "notes": [
+                "On 28 March 2027 the time 02:30 does not exist in Europe/Berlin: one run at 03:00 "
+                "instead"
+            ],
+        },
+        "The last day and the second Friday of each month": {
+            "trigger": {
+                "type": "cron",
+                "fields": {"cron": "0 9 L * 5#2", "timezone": "Europe/Berlin"},
+            },
+            "next_run_times": [
+                "2027-01-08T08:00:00Z",
+                "2027-01-31T08:00:00Z",
+                "2027-02-12T08:00:00Z",
+                "2027-02-28T08:00:00Z",
+            ],
+            "notes": [],
         },
     },
     "SecretIn": {"A token": {"value": "s3cr3t"}},
