@@ -308,6 +308,7 @@ def test_after_the_end_of_time_nothing_occurs() -> None:
         parse("* * * * *"),
         parse("* * * * *", "Asia/Tokyo"),
         parse("0 9 * * *", "America/New_York"),
+        parse("0 9 L-3 * *"),
     ):
         assert cron.next_after(datetime.max.replace(tzinfo=UTC)) is None
         assert cron.next_after(datetime(9999, 12, 31, 10, tzinfo=UTC)) is None
