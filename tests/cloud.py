@@ -236,6 +236,12 @@ def _value(attribute: dict[str, Any]) -> Any:
     return int(attribute["N"]) if "N" in attribute else attribute["S"]
 
 
+_ACTIONS = {
+    "SET": r"(?P<name>\w+) = (?:(?P<added>\w+) \+ )?(?P<value>:\w+)",
+    "ADD": r"(?P<name>\w+) (?P<value>:\w+)",
+}
+
+
 class DynamoDB:
     """Tables named as in `KEYS`."""
 
@@ -266,20 +272,34 @@ class DynamoDB:
             require(keys_fit(request["Key"]), "UpdateItem")
             if self._refusal(request):
                 raise client_error("ConditionalCheckFailedException", "UpdateItem")
-            table, key = self._place(request)
-            values, item = (
-                request["ExpressionAttributeValues"],
-                dict(self._cloud.tables[table].get(key, request["Key"])),
-            )
-            for action in request["UpdateExpression"].removeprefix("SET ").split(", "):
-                match = re.fullmatch(r"(\w+) = (\w+) \+ (:\w+)", action)
-                assert match, f"the cloud in memory does not know the update {action!r}"
-                require(match[2] in item, "UpdateItem")
-                item[match[1]] = {"N": str(_value(item[match[2]]) + _value(values[match[3]]))}
-            self._apply({"TableName": table, "Item": item})
+            self._apply(self._updated(request))
             return {}
 
         return self._cloud.asked("UpdateItem", request, effect)
+
+    def _updated(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the put of an item as an update leaves it."""
+        table, key = self._place(request)
+        values, item = (
+            request["ExpressionAttributeValues"],
+            dict(self._cloud.tables[table].get(key, request["Key"])),
+        )
+        kind, _, actions = request["UpdateExpression"].partition(" ")
+        for action in actions.split(", "):
+            match = re.fullmatch(_ACTIONS[kind], action)
+            assert match, f"the cloud in memory does not know the update {action!r}"
+            name, added, value = (
+                match["name"],
+                match.groupdict().get("added"),
+                values[match["value"]],
+            )
+            if kind == "ADD" and name in item:
+                added = name
+            require(added is None or added in item, "UpdateItem")
+            item[name] = (
+                {"N": str(_value(item[added]) + _value(value))} if added is not None else value
+            )
+        return {"TableName": table, "Item": item}
 
     def _refusal(self, request: dict[str, Any]) -> dict[str, Any] | None:
         table, key = self._place(request)
@@ -320,7 +340,7 @@ class DynamoDB:
 
     def transact_write_items(self, **request: Any) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
-            writes = [write.get("Put") or write["Delete"] for write in request["TransactItems"]]
+            writes = [next(iter(write.values())) for write in request["TransactItems"]]
             places = {self._place(write) for write in writes}
             is_valid = len(places) == len(writes) <= 100 and all(
                 fits(write.get("Item") or write["Key"]) for write in writes
@@ -335,7 +355,7 @@ class DynamoDB:
                     CancellationReasons=reasons,
                 )
             for write in writes:
-                self._apply(write)
+                self._apply(self._updated(write) if "UpdateExpression" in write else write)
             return {}
 
         return self._cloud.asked("TransactWriteItems", request, effect)

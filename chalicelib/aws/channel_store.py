@@ -9,21 +9,28 @@
     delivery   JSON
     expires_at time to live, in seconds
 
-One consistent query reads all channels of a tenant and their last deliveries.
+    part       range   window#<name>: the last window of the channel's digest (`aws.digest_store`)
+    notice_id  the id of the window's notice
+    window     JSON
+    expires_at time to live, in seconds
+
+One consistent query reads all channels of a tenant, their last deliveries and their windows.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.aws.table import Condition, Item, Table
+from chalicelib.aws.digest_store import WINDOW, DigestStore
+from chalicelib.aws.table import Condition, Item, Put, Table
 from chalicelib.domain.channels import MOST_CHANNELS, Channel, Format
+from chalicelib.domain.digests import Window
 from chalicelib.domain.errors import ChannelNotFound, QuotaExceeded, Unavailable
 from chalicelib.domain.exact_json import write
 from chalicelib.domain.notices import Event
@@ -62,21 +69,34 @@ class ChannelStore:
         self.topics = topics
         self._table = Table(client, table, _PART, sleep)
         self._sleep = sleep
+        self.digests = DigestStore(client, table, sleep)
 
     def all(self, tenant: str) -> list[Channel]:
         """Return the tenant's channels, by name. Read consistently."""
-        return [channel for channel, _ in self.with_deliveries(tenant)]
+        return [channel for channel, _ in self.with_windows(tenant)]
+
+    def with_windows(self, tenant: str) -> list[tuple[Channel, Window | None]]:
+        """Return the tenant's channels, by name, each with its last window. Read consistently."""
+        items = self._items(tenant)
+        windows = {
+            item["part"].removeprefix(WINDOW): _read_window(item)
+            for item in items
+            if "window" in item
+        }
+        return [(one, windows.get(one.name)) for one in _channels(tenant, items)]
 
     def with_deliveries(self, tenant: str) -> list[tuple[Channel, Delivery | None]]:
         """Return the tenant's channels, by name, each with its last delivery that has ended."""
-        items, _ = self._table.query(Condition("id = :id", {":id": _partition(tenant)}))
+        items = self._items(tenant)
         last = {
             item["part"].removeprefix(_LAST): _read_delivery(item["delivery"])
             for item in items
             if "delivery" in item
         }
-        channels = [_read(tenant, item) for item in items if "channel" in item]
-        return [(channel, last.get(channel.name)) for channel in channels]
+        return [(one, last.get(one.name)) for one in _channels(tenant, items)]
+
+    def _items(self, tenant: str) -> list[Item]:
+        return self._table.query(Condition("id = :id", {":id": _partition(tenant)}))[0]
 
     def get(self, tenant: str, name: str) -> tuple[Channel, Delivery | None]:
         """Return a channel and its last delivery. Raises ChannelNotFound."""
@@ -117,7 +137,7 @@ class ChannelStore:
     def delete(self, tenant: str, name: str) -> None:
         """Delete a channel. Raises ChannelNotFound."""
         self.get(tenant, name)
-        for part in (name, _LAST + name):
+        for part in (name, _LAST + name, WINDOW + name):
             self._table.delete(id=_partition(tenant), part=part)
 
     def delivered(self, tenant: str, name: str, delivery: Delivery, expires_at: datetime) -> None:
@@ -135,14 +155,33 @@ class ChannelStore:
         place = {"id": _partition(tenant), "part": _LAST + name}
         self._table.put({**place, "delivery": text, "expires_at": int(expires_at.timestamp())})
 
+    def opening(self, channel: Channel, window: Window, before: Window | None) -> Put:
+        """Return the write of a channel's new window, if its last one is still `before`.
+
+        It is None if the channel has none.
+        """
+        unchanged = Condition("attribute_not_exists(id)")
+        if before is not None:
+            unchanged = Condition("notice_id = :read", {":read": before.notice_id})
+        item = {
+            "id": _partition(channel.tenant),
+            "part": WINDOW + channel.name,
+            "notice_id": window.notice_id,
+            "window": _dump_window(window),
+            "expires_at": int(window.ends_at.timestamp()),
+        }
+        return Put(self._table.name, item, unchanged)
+
 
 def _partition(tenant: str) -> str:
     return f"notices#{tenant}"
 
 
 def _dump(channel: Channel) -> str:
+    digest = {"digest": channel.digest.total_seconds()} if channel.digest else {}
     return write(
         {
+            **digest,
             "token": channel.token,
             "url": channel.url,
             "events": sorted(channel.events),
@@ -153,6 +192,10 @@ def _dump(channel: Channel) -> str:
             "updated_at": channel.updated_at.isoformat(),
         }
     )
+
+
+def _channels(tenant: str, items: Iterable[Item]) -> list[Channel]:
+    return [_read(tenant, item) for item in items if "channel" in item]
 
 
 def _read(tenant: str, item: Item) -> Channel:
@@ -170,6 +213,24 @@ def _read(tenant: str, item: Item) -> Channel:
         format=Format(raw["format"]),
         label=(raw["label"][0], raw["label"][1]) if raw["label"] else None,
         after=raw["after"],
+        digest=timedelta(seconds=raw["digest"]) if "digest" in raw else None,
+    )
+
+
+def _dump_window(window: Window) -> str:
+    ends_at, length = window.ends_at.isoformat(), window.length.total_seconds()
+    return write([ends_at, window.token, window.url, window.format, length])
+
+
+def _read_window(item: Item) -> Window:
+    ends_at, token, url, form, length = json.loads(item["window"])
+    return Window(
+        item["notice_id"],
+        datetime.fromisoformat(ends_at),
+        token,
+        url,
+        Format(form),
+        timedelta(seconds=length),
     )
 
 

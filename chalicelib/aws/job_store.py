@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from chalicelib.aws.digest_store import changed, closing
 from chalicelib.aws.job_items import (
     ABSENT,
     Answered,
@@ -40,6 +41,7 @@ from chalicelib.aws.job_items import (
 )
 from chalicelib.aws.serialization import sortable
 from chalicelib.aws.table import Condition, Delete, Item, Put, Table, Write
+from chalicelib.domain.digests import is_open
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, ResonaError, Unavailable
 from chalicelib.domain.ids import least_job_id
 from chalicelib.domain.job import Definition, Kind
@@ -189,7 +191,7 @@ class JobStore:
         """Write the next revision of a state.
 
         The writes `beside` it and the answer to an Idempotency-Key are in the same transaction.
-        Raises StateChanged, AlreadyAnswered.
+        Raises StateChanged, AlreadyAnswered, and WindowChanged if an event's window has changed.
         """
         answer = [put_answer(self._table.name, idempotency, now)] if idempotency else []
         self._write([put_state(self._table.name, state), *beside, *answer])
@@ -205,7 +207,9 @@ class JobStore:
         if definition.key is not None:
             name = key_name(definition.tenant, definition.key)
             deletes.append(Delete(table, {"id": name, "part": "name"}))
-        self._write(deletes)
+        # An event that is added to the window of a deleted notice would be told to nobody.
+        close = closing(table, job_id, state.updated_at) if is_open(definition) else []
+        self._write([*deletes, *close])
 
     def page(
         self,
@@ -357,6 +361,9 @@ class JobStore:
             # A changed state is reported before a taken name.
             self._check_refusal(writes[0], refused[0])
             return
+        windows = changed([writes[position] for position in refused])
+        if windows is not None:
+            raise windows
         puts = [write for write in map(writes.__getitem__, refused) if isinstance(write, Put)]
         parts = {put.item["part"] for put in puts}
         # A repeated create finds its job key taken by its own first try. It must get the first

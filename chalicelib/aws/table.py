@@ -61,7 +61,21 @@ class Delete:
     returns_old: bool = False
 
 
-Write = Put | Delete
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The update of an item, which is created if there is none.
+
+    `expression` may use the values of `values` and of the condition.
+    """
+
+    table: str
+    key: Item
+    expression: str
+    values: Item
+    condition: Condition | None = None
+
+
+Write = Put | Delete | Update
 
 
 class Table:
@@ -243,6 +257,10 @@ def _request(write: Write) -> dict[str, Any]:
     request: dict[str, Any] = {"TableName": write.table}
     if write.condition:
         request |= _expression("ConditionExpression", write.condition)
+    if isinstance(write, Update):
+        values = request.get("ExpressionAttributeValues", {}) | _typed(write.values)
+        update = {"UpdateExpression": write.expression, "ExpressionAttributeValues": values}
+        return {"Update": request | update | {"Key": _typed(write.key)}}
     if write.returns_old:
         request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
     if isinstance(write, Put):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from chalicelib.domain.notices import Event
@@ -18,7 +18,7 @@ from chalicelib.domain.run import RunStatus
 from chalicelib.domain.state import State, Transition
 
 CHANNEL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-# The notices of one end are written in one transaction, which takes 100 items.
+# The notices of one end are written in one transaction, which takes 100 items: up to four each.
 MOST_CHANNELS = 20
 
 
@@ -37,7 +37,8 @@ class Channel:
     """A channel as the user wrote it.
 
     `token` tells it from an earlier channel of the same name. `label` is the key and the value that
-    a job must have, None for all jobs.
+    a job must have, None for all jobs. `digest` is the length of its windows, None for a notice of
+    each event by itself (`domain.digests`).
     """
 
     tenant: str
@@ -50,6 +51,7 @@ class Channel:
     format: Format = Format.RESONA
     label: tuple[str, str] | None = None
     after: int = 1
+    digest: timedelta | None = None
 
     def wants(self, event: Event, labels: Mapping[str, str]) -> bool:
         """Return whether the channel is to be told of this event of a job with these labels."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from chalicelib.domain import mail, slack
 from chalicelib.domain.channels import Channel, Format
@@ -20,6 +22,36 @@ def body_of(told: Told, channel: Channel) -> object:
     last = told.run.attempts[-1] if told.run.attempts else None
     identifier = run_id(told.job.id, told.run.key)
     return slack.message(_headline(told), told.job, last, told.response, identifier)
+
+
+def example_of(told: Told, channel: Channel) -> object:
+    """Return an event as an example of a digest: its document, or its line in a message."""
+    if channel.format is Format.RESONA:
+        return document(told)
+    last = told.run.attempts[-1] if told.run.attempts else None
+    return slack.line(told.job.name, _headline(told), last)
+
+
+def digest_document(
+    channel: str, counts: Mapping[Event, int], since: datetime, at: datetime
+) -> dict[str, Any]:
+    """Return the body of a digest, without examples. `at` is when its window has ended."""
+    return {
+        "event": Event.DIGEST,
+        "at": format_measured(at),
+        "channel": channel,
+        "since": format_measured(since),
+        "count": sum(counts.values()),
+        "counts": dict(counts),
+        "examples": [],
+    }
+
+
+def digest_message(counts: Mapping[Event, int], lines: Iterable[str], since: datetime) -> object:
+    """Return the body of a digest for a chat: a headline, and as many of the lines as fit."""
+    total, kinds = sum(counts.values()), (f"{count} {event}" for event, count in counts.items())
+    headline = f"*{total} events* since {format_instant(since)}: {', '.join(kinds)}"
+    return slack.listed(headline, lines, total)
 
 
 def trial_body(channel: Channel, now: datetime) -> object:

@@ -46,6 +46,7 @@ class Event(StrEnum):
     RUN_MISSED = "run.missed"
     JOB_RECOVERED = "job.recovered"
     JOB_PAUSED = "job.paused"
+    DIGEST = "digest"
     TEST = "test"
 
 
@@ -119,7 +120,7 @@ def _created(
         name=name,
         created_at=now.replace(microsecond=0),
         trigger=after_delay(0, now),
-        request=Request(url, "POST", {"Content-Type": "application/json"}, _text(body)),
+        request=Request(url, "POST", {"Content-Type": "application/json"}, as_text(body)),
         retry=_RETRY,
         labels=labels,
         kind=Kind.NOTICE,
@@ -173,7 +174,7 @@ def _beginning(response: Response) -> dict[str, Any]:
     return document
 
 
-def _text(document: object) -> str:
+def as_text(document: object) -> str:
     """Return a document as JSON in which no `{{` is left.
 
     A job's name or a target's answer may contain `{{secret:name}}`; it must not become the secret's

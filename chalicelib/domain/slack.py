@@ -11,11 +11,14 @@ The limits and the escaping are the strictest of the three:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run import Attempt, Response
 
 LONGEST = 2_000
 _LONGEST_NAME, _LONGEST_URL = 100, 200
+_SHORT_NAME, _SHORT_ERROR = 40, 40
 _ZERO_WIDTH_SPACE = "\u200b"
 _ESCAPES = {
     "&": "&amp;",
@@ -47,11 +50,29 @@ def message(
     return {"text": text}
 
 
-def _answered(last: Attempt | None) -> str:
+def line(name: str, headline: str, last: Attempt | None) -> str:
+    """Return what `message` says of a job, in a line: 20 of them usually fit into a message."""
+    return f"*{quoted(name, _SHORT_NAME)}* {headline}{_answered(last, _SHORT_ERROR)}"
+
+
+def listed(headline: str, lines: Iterable[str], total: int) -> dict[str, str]:
+    """Return the body of a message with as many of the lines as fit, and how many are left out of
+    `total`.
+    """
+    text, left = headline, total
+    for one in lines:
+        longer = f"{text}\n• {one}"
+        if _length(longer) > LONGEST - len(f"\nand {total} more"):
+            break
+        text, left = longer, left - 1
+    return {"text": text + (f"\nand {left} more" if left else "")}
+
+
+def _answered(last: Attempt | None, most: int = 300) -> str:
     if last is None:
         return ""
     code = last.result.status_code
-    return f" answered {code}" if code else f": {quoted(last.result.error or '', 300)}"
+    return f" answered {code}" if code else f": {quoted(last.result.error or '', most)}"
 
 
 def quoted(text: str, most: int) -> str:

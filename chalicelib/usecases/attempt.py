@@ -26,7 +26,7 @@ from chalicelib.domain.secrets import (
     names_in,
     resolved,
 )
-from chalicelib.domain.state import UnfinishedRun
+from chalicelib.domain.state import State, UnfinishedRun
 from chalicelib.domain.success import judged
 
 log = logging.getLogger("resona")
@@ -91,6 +91,40 @@ class PreparedAttempt:
     signing: SigningSecrets
     values: Mapping[str, str]
     replaced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claimed attempt: what to send, and the state and the run as they were claimed."""
+
+    prepared: PreparedAttempt
+    state: State
+    run: UnfinishedRun
+
+
+class Tried:
+    """The prepared attempts for one message: the latest, and one for each claim that was tried.
+
+    `prepared_for` is the definition as it was read; a digest is sent with another body.
+
+    If the response to a claim was lost, its owner token in the state shows that it succeeded. The
+    attempt that was prepared for that claim is then sent.
+    """
+
+    def __init__(self) -> None:
+        self.latest: PreparedAttempt | None = None
+        self.prepared_for: Definition | None = None
+        self.by_owner: dict[str | None, PreparedAttempt] = {}
+
+    def claim_as(self, owner: str) -> None:
+        """Remember that the latest prepared attempt is claimed with this owner token."""
+        if self.latest is not None:
+            self.by_owner[owner] = self.latest
+
+    def won(self, state: State) -> Claimed | None:
+        """Return the tried claim that succeeded according to the state, None if none did."""
+        run = next((run for run in state.runs if run.owner in self.by_owner), None)
+        return Claimed(self.by_owner[run.owner], state, run) if run is not None else None
 
 
 @dataclass(frozen=True, slots=True)

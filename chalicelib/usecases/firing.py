@@ -13,11 +13,14 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
+from chalicelib.aws.digest_store import WindowChanged
 from chalicelib.aws.due_queue import DueQueue, pause_before_sending
 from chalicelib.aws.job_store import JobStore, StateChanged
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules
+from chalicelib.aws.table import Write
 from chalicelib.domain import run_transitions
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import RunKey, run_id, split_schedule_name, token_time
@@ -37,9 +40,9 @@ from chalicelib.domain.state import DueMessage, NoChange, State, Transition, Unf
 from chalicelib.runtime.backoff import TRIES, pause_after
 from chalicelib.runtime.concurrency import RunAll, in_threads
 from chalicelib.usecases.arming import Arming, unschedule
-from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt, run_fields
+from chalicelib.usecases.attempt import AttemptSender, Claimed, Tried, run_fields
 from chalicelib.usecases.sweeping import Sweeping
-from chalicelib.usecases.telling import Telling, log_notices, pairs
+from chalicelib.usecases.telling import Notices, Telling
 
 log = logging.getLogger("resona")
 
@@ -50,40 +53,6 @@ _LONGEST_SLEEP = timedelta(seconds=2)
 # that is just being written.
 _ORPHAN_AGE = timedelta(minutes=15)
 _PAUSE_SECONDS = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A claimed attempt: what to send, and the state and the run as they were claimed."""
-
-    prepared: PreparedAttempt
-    state: State
-    run: UnfinishedRun
-
-
-class _Tried:
-    """The prepared attempts for one message: the latest, and one for each claim that was tried.
-
-    If the response to a claim was lost, its owner token in the state shows that it succeeded. The
-    attempt that was prepared for that claim is then sent.
-    """
-
-    def __init__(self) -> None:
-        self.latest: PreparedAttempt | None = None
-        self.by_owner: dict[str | None, PreparedAttempt] = {}
-
-    def is_prepared_for(self, definition: Definition) -> bool:
-        return self.latest is not None and self.latest.definition == definition
-
-    def claim_as(self, owner: str) -> None:
-        """Remember that the latest prepared attempt is claimed with this owner token."""
-        if self.latest is not None:
-            self.by_owner[owner] = self.latest
-
-    def won(self, state: State) -> Claimed | None:
-        """Return the tried claim that succeeded according to the state, None if none did."""
-        run = next((run for run in state.runs if run.owner in self.by_owner), None)
-        return Claimed(self.by_owner[run.owner], state, run) if run is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +101,9 @@ class Firing:
             self.queue.send([due], self.clock())
             return
         # Read before the due time: the claim is refused if the job has changed since.
-        loaded, tried = self.jobs.load(due.job_id), _Tried()
+        loaded, tried = self.jobs.load(due.job_id), Tried()
         if loaded is not None and _will_send(*loaded, due, self.clock()):
-            tried.latest = self.sender.prepare(loaded[0])
+            tried.latest, tried.prepared_for = self.sender.prepare(loaded[0]), loaded[0]
         # Check again after sleeping, because the clock may be adjusted: a claim before the due time
         # is refused.
         while (wait := due.at - self.clock()) > timedelta(0):
@@ -144,7 +113,7 @@ class Firing:
             self._attempt(claimed)
 
     def _claim(
-        self, due: DueMessage, loaded: tuple[Definition, State] | None, tried: _Tried
+        self, due: DueMessage, loaded: tuple[Definition, State] | None, tried: Tried
     ) -> Claimed | None:
         """Claim the attempt that is due; None if there is nothing to send. `loaded` is the job as
         it was read last, `tried` what was prepared for it.
@@ -165,8 +134,9 @@ class Firing:
             if decision is None:
                 return None
             if decision.send is not None:
-                if not tried.is_prepared_for(definition):
-                    tried.latest = self.sender.prepare(definition)
+                if tried.prepared_for != definition:
+                    sent = self.telling.composed(definition, now, is_closed=bool(state.runs))
+                    tried.latest, tried.prepared_for = self.sender.prepare(sent), definition
                     # Preparing takes time, and the decision depends on the time: decide again.
                     continue
                 tried.claim_as(owner)
@@ -210,17 +180,19 @@ class Firing:
         nothing was written.
         """
         job_id, tenant = decision.state.job_id, decision.state.tenant
-        decision, notices = self.telling.notices(definition, state, decision, None, now)
+        ends = [self.runs.end_item(tenant, job_id, end) for end in decision.ended]
+
+        def save(step: Transition, beside: list[Write]) -> None:
+            self.jobs.save(step.state, [*ends, *beside], now=now)
+
         try:
-            ends = [self.runs.end_item(tenant, job_id, end) for end in decision.ended]
-            self.jobs.save(decision.state, [*ends, *pairs(self.jobs, notices)], now=now)
+            decision, notices = self._tell(definition, state, decision, None, now, save)
         except StateChanged:
             pause_after(tries, self.sleep)
             return False
         except Unavailable as error:
             if not error.unknown:
                 raise
-            self._arm_unconfirmed(decision, *notices)
             return False
         for end in decision.ended:
             # A superseded run was counted as an occurrence when its first attempt was claimed.
@@ -229,11 +201,39 @@ class Firing:
         self._arm(decision, notices)
         return True
 
-    def _arm(self, step: Transition, notices: tuple[Transition, ...]) -> None:
+    def _tell(
+        self,
+        definition: Definition,
+        before: State,
+        step: Transition,
+        record: Attempt | None,
+        now: datetime,
+        save: Callable[[Transition, list[Write]], None],
+    ) -> tuple[Transition, Notices]:
+        """Write a transition with what it tells, by `save`; return both as they were written.
+
+        The arguments are those of `Telling.notices`. Raises Unavailable, and the errors of `save`.
+        """
+        closed = frozenset[str]()
+        for _ in range(TRIES):
+            told, notices = self.telling.notices(definition, before, step, record, now, closed)
+            try:
+                save(told, notices.writes(self.jobs))
+            except WindowChanged as changed:
+                closed |= changed.closed
+                continue
+            except Unavailable as error:
+                if error.unknown:
+                    self._arm_unconfirmed(told, *notices.made)
+                raise
+            return told, notices
+        raise Unavailable("the windows of digests")
+
+    def _arm(self, step: Transition, notices: Notices) -> None:
         """Send the messages of a transition and of the notices that were written with it."""
         self.arming.arm(step.state, step.arm)
-        log_notices(step.state.job_id, notices)
-        for notice in notices:
+        notices.log(step.state.job_id)
+        for notice in notices.made:
             self.arming.arm(notice.state, notice.arm)
 
     def _arm_unconfirmed(self, *steps: Transition) -> None:
@@ -291,13 +291,12 @@ class Firing:
             if isinstance(decision, NoChange) or decision.update is None:
                 return
             record = run.record(definition.id, attempt, decision.update)
-            notices: tuple[Transition, ...] = ()
+            save = partial(self._save_finish, definition, record, now)
             try:
                 if not self._record(definition, attempt, record, state, now):
                     return
                 attempt = replace(attempt, recorded=record)
-                decision, notices = self.telling.notices(definition, state, decision, record, now)
-                self._save_finish(definition, decision, record, notices, now)
+                decision, notices = self._tell(definition, state, decision, record, now, save)
             except StateChanged as changed:
                 pause_after(tries, self.sleep)
                 # Read again: the state returned with the refusal may be stale after the pause.
@@ -309,7 +308,6 @@ class Firing:
             except Unavailable:
                 if run.lease_until is None or self.clock() >= run.lease_until:
                     raise
-                self._arm_unconfirmed(decision, *notices)
                 self.sleep(_PAUSE_SECONDS)
                 continue
             if attempt.result.outcome is Outcome.UNKNOWN:
@@ -336,17 +334,18 @@ class Firing:
     def _save_finish(
         self,
         definition: Definition,
-        step: Transition,
         record: Attempt,
-        notices: tuple[Transition, ...],
         now: datetime,
+        step: Transition,
+        beside: list[Write],
     ) -> None:
-        """Write a finished state and its notices. A notice that is over begins to expire."""
+        """Write a finished state and what is told. A notice that is over begins to expire."""
         if definition.kind is Kind.NOTICE and step.state.is_over:
-            self.telling.delivered(definition, record)
-            self.jobs.retire(definition, step.state, now + self.runs.retention)
+            sent = self.telling.composed(definition, now, is_closed=True)
+            self.telling.delivered(sent, record)
+            self.jobs.retire(sent, step.state, now + self.runs.retention)
         else:
-            self.jobs.save(step.state, pairs(self.jobs, notices), now=now)
+            self.jobs.save(step.state, beside, now=now)
 
     def _after_pause(self, before: State, after: State) -> None:
         """Log a pause that a finish has made, and delete the schedule of the job."""
@@ -360,7 +359,12 @@ class Firing:
 
 
 def _will_send(definition: Definition, state: State, due: DueMessage, now: datetime) -> bool:
-    """Return whether a message leads to an attempt at its time if nothing changes until then."""
+    """Return whether a message leads to an attempt at its time if nothing changes until then.
+
+    False for notices: a digest is composed when it is due, which closes its window.
+    """
+    if definition.kind is Kind.NOTICE:
+        return False
     decision = run_transitions.claim(definition, state, due.key, "", max(now, due.at))
     return isinstance(decision, Transition) and decision.send is not None
 

@@ -19,7 +19,7 @@ from chalicelib.domain.run_history import Run
 from chalicelib.usecases.checks import Check, any_state, refuse_notice
 from chalicelib.usecases.job_runs import resolve_run, run_of
 from chalicelib.usecases.scheduling import Scheduling
-from chalicelib.usecases.telling import Telling, log_notices, pairs
+from chalicelib.usecases.telling import Telling
 
 log = logging.getLogger("resona")
 
@@ -97,7 +97,7 @@ def cancel(
         step, notices = telling.notices(definition, state, step, None, now)
         ends = [scheduling.runs.end_item(tenant, job_id, end) for end in step.ended]
         try:
-            scheduling.jobs.save(step.state, [*ends, *pairs(scheduling.jobs, notices)], now=now)
+            scheduling.jobs.save(step.state, [*ends, *notices.writes(scheduling.jobs)], now=now)
         except StateChanged as changed:
             if changed.current is None:
                 raise JobNotFound from changed
@@ -105,8 +105,8 @@ def cancel(
         for end in step.ended:
             fields = {"job_id": job_id, "run_id": run_id(job_id, key), "reason": end.reason}
             log.info("run.ended", extra={**fields, "status": end.status})
-        log_notices(job_id, notices)
-        for notice in notices:
+        notices.log(job_id)
+        for notice in notices.made:
             scheduling.arming.arm(notice.state, notice.arm)
         return job_id, run_of(scheduling, step.state, key)
     raise Unavailable("the job")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from chalicelib.aws.channel_store import ChannelStore, Delivery
+from chalicelib.aws.digest_store import Ended
 from chalicelib.aws.job_store import JobStore
 from chalicelib.aws.run_store import RunStore
-from chalicelib.aws.table import Put
+from chalicelib.aws.table import Write
 from chalicelib.domain.channels import Channel, may_tell, tell
-from chalicelib.domain.ids import RunKey
+from chalicelib.domain.digests import Window, composed, is_open, opened
+from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.job import Definition, Kind
-from chalicelib.domain.messages import body_of
+from chalicelib.domain.messages import body_of, example_of
 from chalicelib.domain.notices import Event, Told, callback, to_channel
 from chalicelib.domain.run import Attempt, RunEnd, RunStatus
 from chalicelib.domain.run_history import Run, recorded
@@ -23,6 +25,43 @@ from chalicelib.domain.state import State, Transition
 log = logging.getLogger("resona")
 
 _EVENTS = {RunStatus.SUCCEEDED: Event.RUN_SUCCEEDED, RunStatus.FAILED: Event.RUN_FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """What is told with a write of a state: new notices, and events that are added to others.
+
+    `beside` are the writes of windows (`domain.digests`). `added` has the id of the notice of each
+    event that a window takes.
+    """
+
+    made: tuple[Transition, ...] = ()
+    beside: tuple[Write, ...] = ()
+    added: tuple[tuple[str, Event], ...] = ()
+
+    def __add__(self, other: Notices) -> Notices:
+        beside, added = self.beside + other.beside, self.added + other.added
+        return Notices(self.made + other.made, beside, added)
+
+    def writes(self, jobs: JobStore) -> list[Write]:
+        """Return what is written in the transaction of the state."""
+        pairs = [
+            write
+            for notice in self.made
+            if notice.definition
+            for write in jobs.pair(notice.definition, notice.state)
+        ]
+        return [*pairs, *self.beside]
+
+    def log(self, job_id: str) -> None:
+        """Log what was written."""
+        for notice in self.made:
+            event = notice.definition.labels["event"] if notice.definition else None
+            fields = {"job_id": job_id, "notice_id": notice.state.job_id, "event": event}
+            log.info("notice.created", extra=fields)
+        for notice_id, event in self.added:
+            fields = {"job_id": job_id, "notice_id": notice_id, "event": event}
+            log.info("notice.extended", extra=fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +78,31 @@ class Telling:
         step: Transition,
         record: Attempt | None,
         now: datetime,
-    ) -> tuple[Transition, tuple[Transition, ...]]:
+        closed: Collection[str] = (),
+    ) -> tuple[Transition, Notices]:
         """Return a transition of this job with what it tells in its state, and its notices.
 
         `definition` is the one in force, `before` the state from which the transition was decided.
         `record` is that of the attempt that the transition finishes, None if it finishes none.
-        Raises Unavailable.
+        `closed` are the ids of notices that take no more events. Raises Unavailable.
         """
         if definition.kind is Kind.NOTICE:
-            return step, ()
-        made = list(self._callbacks(definition, step, record, now))
+            return step, Notices()
+        notices = Notices(tuple(self._callbacks(definition, step, record, now)))
         if may_tell(before, step):
-            channels = self.channels.all(definition.tenant)
-            step, told = tell(channels, definition.labels, before, step)
-            made += [
-                self._to(channel, event, definition, before, step, record, now)
-                for event, channel in told
-            ]
-        return step, tuple(made)
+            channels = self.channels.with_windows(definition.tenant)
+            step, found = tell([one for one, _ in channels], definition.labels, before, step)
+            told = {
+                event: self._told(event, definition, before, step, record, now)
+                for event in dict.fromkeys(event for event, _ in found)
+            }
+            for channel, window in channels:
+                if window is not None and window.notice_id in closed:
+                    window = replace(window, ends_at=now)
+                events = [told[event] for event, one in found if one == channel]
+                if events:
+                    notices += self._to(channel, window, events, now)
+        return step, notices
 
     def _callbacks(
         self, definition: Definition, step: Transition, record: Attempt | None, now: datetime
@@ -67,16 +113,15 @@ class Telling:
                 run = self._run(definition.id, key, record, end, now)
                 yield callback(_told(_EVENTS[status], definition, run, now), url, now)
 
-    def _to(
+    def _told(
         self,
-        channel: Channel,
         event: Event,
         definition: Definition,
         before: State,
         step: Transition,
         record: Attempt | None,
         now: datetime,
-    ) -> Transition:
+    ) -> Told:
         key, _, end = next(
             (key, status, end)
             for key, status, end in _ends(step, record)
@@ -84,10 +129,42 @@ class Telling:
         )
         run = self._run(definition.id, key, record, end, now)
         told = _told(event, definition, run, now)
-        if event is not Event.RUN_MISSED:
-            failing = before.failing if event is Event.JOB_RECOVERED else step.state.failing
-            told = replace(told, failing=failing)
-        return to_channel(told, channel.name, channel.url, body_of(told, channel), now)
+        if event is Event.RUN_MISSED:
+            return told
+        failing = before.failing if event is Event.JOB_RECOVERED else step.state.failing
+        return replace(told, failing=failing)
+
+    def _to(
+        self, channel: Channel, before: Window | None, told: Sequence[Told], now: datetime
+    ) -> Notices:
+        """Return what a channel is told of the events of one end. `before` is its last window."""
+        if channel.digest is None:
+            return Notices(tuple(_usual(one, channel, now) for one in told))
+        first, digests = told[0], self.channels.digests
+        identifier = run_id(first.job.id, first.run.key)
+        ended = Ended(identifier, first.at, [(one.event, example_of(one, channel)) for one in told])
+        if before is not None and before.takes(channel, now):
+            added = tuple((before.notice_id, one.event) for one in told)
+            return Notices(beside=digests.added(before, ended), added=added)
+        window, notice = opened(_usual(first, channel, now), channel, now)
+        opening = self.channels.opening(channel, window, before)
+        return Notices((notice,), (opening, digests.first(window, ended)))
+
+    def composed(self, notice: Definition, now: datetime, *, is_closed: bool) -> Definition:
+        """Return a notice as it is sent; that of a window has all its events, and takes no more.
+
+        `is_closed` says that this was called before. The result is the same every time. Raises
+        Unavailable.
+        """
+        if not is_open(notice):
+            return notice
+        digests = self.channels.digests
+        found = digests.closed(notice.id) if is_closed else None
+        if found is None:
+            digests.close(notice.id, now)
+            found = digests.closed(notice.id)
+            assert found  # noqa: S101  it was just closed
+        return composed(notice, *found)
 
     def _run(
         self, job_id: str, key: RunKey, record: Attempt | None, end: RunEnd | None, now: datetime
@@ -131,19 +208,6 @@ def _ends(
         yield end.key, end.status, end
 
 
-def pairs(jobs: JobStore, notices: tuple[Transition, ...]) -> list[Put]:
-    """Return the writes of new notices."""
-    return [
-        write
-        for notice in notices
-        if notice.definition
-        for write in jobs.pair(notice.definition, notice.state)
-    ]
-
-
-def log_notices(job_id: str, notices: tuple[Transition, ...]) -> None:
-    """Log the notices that were written."""
-    for notice in notices:
-        event = notice.definition.labels["event"] if notice.definition else None
-        fields = {"job_id": job_id, "notice_id": notice.state.job_id, "event": event}
-        log.info("notice.created", extra=fields)
+def _usual(told: Told, channel: Channel, now: datetime) -> Transition:
+    """Return the notice of an event by itself."""
+    return to_channel(told, channel.name, channel.url, body_of(told, channel), now)

@@ -29,6 +29,7 @@ def test_a_channel_is_put_shown_listed_and_deleted(api: Api) -> None:
             "events": TOLD,
             "label": None,
             "after": 1,
+            "digest": None,
             "created_at": "2026-11-23T10:00:00Z",
             "updated_at": "2026-11-23T10:00:00Z",
             "last_delivery": None,
@@ -41,6 +42,7 @@ def test_a_channel_is_put_shown_listed_and_deleted(api: Api) -> None:
         "events": ["run.failed"],
         "label": "a:b:c",
         "after": 3,
+        "digest": 120,
     }
     changed = api.put("/notices/ops", fields).json
     assert changed == {**made.json, **fields, "updated_at": "2026-11-23T10:00:05Z"}
@@ -59,7 +61,10 @@ def test_a_channel_is_put_shown_listed_and_deleted(api: Api) -> None:
         ({}, ["url"]),
         ({"url": "ftp://example.com"}, ["url"]),
         ({"url": f"{URL}?a={{{{secret:no}}}}"}, ["url"]),
-        ({"url": URL, "digest": 60}, ["digest"]),
+        ({"url": URL, "digest": 9}, ["digest"]),
+        ({"url": URL, "digest": 3601}, ["digest"]),
+        ({"url": URL, "digest": 10.5}, ["digest"]),
+        ({"url": URL, "spread": 60}, ["spread"]),
         ({"url": URL, "format": "teams"}, ["format"]),
         ({"url": URL, "events": []}, ["events"]),
         ({"url": URL, "events": ["run.failed", "run.succeeded"]}, ["events.1"]),

@@ -30,7 +30,8 @@ FIRING, SCHEDULING = "usecases/firing.py", "usecases/scheduling.py"
 STORE = "aws/job_store.py"
 ATTEMPT, ARMING = "usecases/attempt.py", "usecases/arming.py"
 TELLING, FAILURES = "usecases/telling.py", "domain/failures.py"
-CHANNELS = "domain/channels.py"
+CHANNELS, DIGESTS = "domain/channels.py", "domain/digests.py"
+DIGEST_STORE = "aws/digest_store.py"
 ITEMS, RUNS, QUEUE = "aws/job_items.py", "aws/run_store.py", "aws/due_queue.py"
 
 
@@ -239,10 +240,8 @@ BUGS = (
             "                if not self._record(definition, attempt, record, state, now):\n"
             "                    return\n"
             "                attempt = replace(attempt, recorded=record)\n"
-            "                decision, notices = self.telling.notices(definition, state, decision, record, now)\n"
-            "                self._save_finish(definition, decision, record, notices, now)\n",
-            "                decision, notices = self.telling.notices(definition, state, decision, record, now)\n"
-            "                self._save_finish(definition, decision, record, notices, now)\n"
+            "                decision, notices = self._tell(definition, state, decision, record, now, save)\n",
+            "                decision, notices = self._tell(definition, state, decision, record, now, save)\n"
             "                self.runs.record(state.tenant, record, state.revision)\n",
         ),
     ),
@@ -295,8 +294,8 @@ BUGS = (
         "an ending written after its state",
         (
             FIRING,
-            "            self.jobs.save(decision.state, [*ends, *pairs(self.jobs, notices)], now=now)",
-            "            self.jobs.save(decision.state, pairs(self.jobs, notices), now=now)\n            if decision.ended:\n                self.jobs._table.write(*ends)",
+            "            self.jobs.save(step.state, [*ends, *beside], now=now)",
+            "            self.jobs.save(step.state, beside, now=now)\n            if ends:\n                self.jobs._table.write(*ends)",
         ),
     ),
     bug(
@@ -599,8 +598,8 @@ BUGS = (
         "a cancel without a record",
         (
             MENDING,
-            "scheduling.jobs.save(step.state, [*ends, *pairs(scheduling.jobs, notices)], now=now)",
-            "scheduling.jobs.save(step.state, pairs(scheduling.jobs, notices), now=now)",
+            "scheduling.jobs.save(step.state, [*ends, *notices.writes(scheduling.jobs)], now=now)",
+            "scheduling.jobs.save(step.state, notices.writes(scheduling.jobs), now=now)",
         ),
     ),
     bug(
@@ -623,13 +622,13 @@ BUGS = (
         "a notice written after the end",
         (
             FIRING,
-            "            self.jobs.save(step.state, pairs(self.jobs, notices), now=now)",
-            "            self.jobs.save(step.state, now=now)\n            for write in pairs(self.jobs, notices):\n                self.jobs._table.write(write)",
+            "            self.jobs.save(step.state, beside, now=now)",
+            "            self.jobs.save(step.state, now=now)\n            for write in beside:\n                self.jobs._table.write(write)",
         ),
     ),
     bug(
         "a superseded run that is not told",
-        (FIRING, "[*ends, *pairs(self.jobs, notices)]", "ends"),
+        (FIRING, "[*ends, *beside]", "ends"),
     ),
     bug(
         "a notice of an attempt that is to be retried",
@@ -734,6 +733,69 @@ BUGS = (
             CHANNELS,
             "event in self.events and (self.label is None or self.label in labels.items())",
             "event in self.events",
+        ),
+    ),
+    bug(
+        "a digest that is not closed",
+        (TELLING, "            digests.close(notice.id, now)\n", "            pass\n"),
+        (DIGEST_STORE, "if len(shards) < _SHARDS or not all(", "if not all("),
+    ),
+    bug(
+        "an event for a window that is closed",
+        (DIGEST_STORE, "attribute_not_exists(is_closed)", "attribute_not_exists(no_such_name)"),
+    ),
+    bug(
+        "an event that is not counted",
+        (
+            DIGEST_STORE,
+            "return counted, self._event(window, part, ended)",
+            "return (self._event(window, part, ended),)",
+        ),
+    ),
+    bug(
+        "an event that is only counted",
+        (DIGEST_STORE, "return counted, self._event(window, part, ended)", "return (counted,)"),
+    ),
+    bug(
+        "a first event that is not counted",
+        (DIGEST_STORE, "first[event] + sum(", "sum("),
+    ),
+    bug(
+        "a window of a deleted notice",
+        (STORE, "if is_open(definition) else []", "if False else []"),
+    ),
+    bug(
+        "a window that goes elsewhere",
+        (DIGESTS, "return is_same and is_short and", "return is_short and"),
+    ),
+    bug(
+        "a window that is too long for the channel",
+        (DIGESTS, "return is_same and is_short and", "return is_same and"),
+    ),
+    bug("a window that ends late", (DIGESTS, "(now + length)", "(now + 3 * length)")),
+    bug(
+        "two windows at once",
+        (
+            "aws/channel_store.py",
+            "return Put(self._table.name, item, unchanged)",
+            "return Put(self._table.name, item)",
+        ),
+    ),
+    bug("a digest of one", (DIGESTS, "if total < 2 or", "if total < 1 or")),
+    bug(
+        "a digest that tells its first event only",
+        (
+            FIRING,
+            "sent = self.telling.composed(definition, now, is_closed=bool(state.runs))",
+            "sent = definition",
+        ),
+    ),
+    bug(
+        "a digest that is shown as it began",
+        (
+            FIRING,
+            "sent = self.telling.composed(definition, now, is_closed=True)",
+            "sent = definition",
         ),
     ),
 )

@@ -540,6 +540,7 @@ class Someone:
             "after": chance.choice((1, 1, 2)),
             "label": chance.choice((None, None, "team:billing")),
             "format": chance.choice(("resona", "slack")),
+            "digest": chance.choice((None, None, 10, 40)),
         }
         self._clients.deployment.ask("PUT", path, channel)
 

@@ -7,6 +7,7 @@ decides nothing and changes nothing.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -43,6 +44,8 @@ from tests.simulation.cloud import Write
 from tests.simulation.virtual_time import Process, VirtualTime
 
 ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED)
+# The clocks of two processes are wrong by up to five seconds each.
+_SKEWS = timedelta(seconds=11)
 
 
 class Violation(BaseException):
@@ -101,6 +104,29 @@ class JobHistory:
         )
 
 
+@dataclass
+class WindowHistory:
+    """What is known of a digest's window: what it tells, as (event, run), and what was sent."""
+
+    notice: Definition
+    token: str
+    is_closed: bool = False
+    told: list[tuple[str, str]] = field(default_factory=list)
+    body: str | None = None
+
+    def is_told_by(self, body: str) -> bool:
+        """Say whether a body tells what happened in this window."""
+        if len(self.told) == 1:
+            return body == self.notice.request.body
+        document = json.loads(body)
+        if "text" in document:
+            return str(document["text"]).startswith(f"*{len(self.told)} events* ")
+        shown = [(one["event"], one["run"]["id"]) for one in document["examples"]]
+        counts = Counter(event for event, _ in self.told)
+        is_whole = document["counts"] == counts and document["count"] == len(self.told)
+        return is_whole and len(shown) == min(20, len(self.told)) and set(shown) <= set(self.told)
+
+
 def first_watch_at(state: State) -> datetime | None:
     """Return when the first step of a state must be armed if nothing has by then, None if it waits
     for nothing.
@@ -127,6 +153,8 @@ class Observer:
         self.told: set[tuple[str, ...]] = set()
         self.channels: list[tuple[float, dict[str, dict[str, Any]]]] = [(0.0, {})]
         """The channels by name, each time they changed."""
+        self.windows: dict[str, WindowHistory] = {}
+        """The windows of digests by the ids of their notices."""
         self.commits = 0
         self.is_fine = False
         """Nothing goes wrong that a user might notice: then nothing may be late, or lost and found
@@ -155,6 +183,8 @@ class Observer:
                 definition = read_definition(plain(new))
                 if definition.kind is Kind.NOTICE and definition.id not in self.job_histories:
                     notices.append(definition)
+                    if "digest" in definition.labels:
+                        self._opened(definition)
                 job_history = self.job_history(definition.id)
                 if job_history.definitions:
                     self.virtual_time.current.redefined.append(
@@ -180,20 +210,27 @@ class Observer:
             for told in self._callbacks(self.job_history(job_id), state)
         ]
         self._notices(ended, [notice for notice in notices if "channel" not in notice.labels])
+        told = [
+            (notice.labels["event"], notice.labels["run"], notice.labels["channel"], False)
+            for notice in notices
+            if "channel" in notice.labels and not {"digest", "test"} & set(notice.labels)
+        ]
+        told += [
+            one
+            for table, key, _, new in writes
+            if table == "jobs" and key[0].startswith("digest#") and new is not None
+            for one in self._added(key, new)
+        ]
         for job_id, state in states:
             if state is None:
                 self.job_history(job_id).is_deleted = True
             else:
-                of_channels = [
-                    notice
-                    for notice in notices
-                    if "channel" in notice.labels and notice.labels["job"] == job_id
-                ]
+                prefix = f"run_{job_id.removeprefix('job_')}-"
                 self._state(
                     self.job_history(job_id),
                     state,
                     [end for end in ends if end is not None],
-                    of_channels,
+                    sorted(one for one in told if one[1].startswith(prefix)),
                 )
         for table, key, _, new in writes:
             if table == "jobs" and key[0].startswith("notices#") and "#" not in key[1]:
@@ -213,6 +250,62 @@ class Observer:
             self.hold("expires_at" not in item, "a new job does not expire", job_id)
             self.begun[job_id] = read_definition(plain(item))
 
+    def _opened(self, notice: Definition) -> None:
+        """A channel has one window at a time, unless it is changed meanwhile."""
+        name, possible = notice.labels["channel"], self._possible_channels()
+        token = next(one[name]["token"] for one in reversed(possible) if name in one)
+        of_channel = [
+            window
+            for window in self.windows.values()
+            if (window.notice.labels["channel"], window.token) == (name, token)
+        ]
+        if of_channel and isinstance(of_channel[-1].notice.trigger, OneTime):
+            last = of_channel[-1]
+            is_over = of_channel[-1].notice.trigger.date < self.virtual_time.now + _SKEWS
+            is_kept = all(self._is_asked_for(last, one) for one in possible)
+            self.hold(last.is_closed or is_over or not is_kept, "one window at a time", notice.id)
+        self.windows[notice.id] = WindowHistory(notice, token)
+
+    def _added(self, key: tuple[str, ...], item: Item) -> Iterator[tuple[str, str, str, bool]]:
+        """Take in what is added to a window: it is not lost, and not told too late."""
+        notice_id = key[0].removeprefix("digest#")
+        if not key[1].startswith("event#"):
+            self.windows[notice_id].is_closed |= "is_closed" in item
+            return
+        window, is_first = self.windows[notice_id], key[1] == "event#0"
+        labels = window.notice.labels
+        self.hold(window.body is None, "nothing is added to a digest that is sent", *key)
+        self.hold(not self.job_history(notice_id).is_deleted, "a digest is there", *key)
+        self.hold(is_first == (not window.told), "the first event opens a window", *key)
+        self.hold(
+            any(self._is_asked_for(window, one) for one in self._possible_channels()),
+            "a digest is where and when the channel asks for it",
+            *key,
+        )
+        run = labels["run"] if is_first else key[1].rpartition("#")[2]
+        for event, _ in json.loads(unpacked(item["packed"]["B"])):
+            window.told.append((event, run))
+            yield event, run, labels["channel"], True
+
+    def _is_asked_for(self, window: WindowHistory, channels: dict[str, dict[str, Any]]) -> bool:
+        labels, trigger = window.notice.labels, window.notice.trigger
+        assert isinstance(trigger, OneTime)
+        channel = channels.get(labels["channel"])
+        if channel is None or "digest" not in channel:
+            return False
+        late = trigger.date - self.virtual_time.now
+        is_same = (channel["url"], channel["format"]) == (
+            window.notice.request.url,
+            labels["digest"],
+        )
+        return is_same and late <= timedelta(seconds=channel["digest"]) + _SKEWS
+
+    def _possible_channels(self) -> list[dict[str, dict[str, Any]]]:
+        """Return the channels at each time since the current process began."""
+        since = self.virtual_time.current.begun_at
+        begun = [at for at, _ in self.channels if at <= since]
+        return [channels for at, channels in self.channels if at >= (begun[-1] if begun else 0.0)]
+
     def _expiries(self, writes: list[Write]) -> None:
         """A notice expires from its end on, whole, and nothing else of the table of jobs does."""
         for table, key, _, new in writes:
@@ -230,7 +323,12 @@ class Observer:
                 ),
                 None,
             )
-            is_notice = job_history.definitions[-1][1].kind is Kind.NOTICE
+            definition = job_history.definitions[-1][1]
+            is_notice = definition.kind is Kind.NOTICE
+            if key[0] in self.windows and state is not None and state.is_over:
+                is_as_sent = definition.request.body == self.windows[key[0]].body
+                self.hold(is_as_sent, "an ended digest shows what was sent", key)
+                self.hold("digest" not in definition.labels, "an ended digest is one", key)
             ends = is_notice and state is not None and state.is_over
             self.hold(
                 ("expires_at" in new) == ends, "an ended notice expires, and nothing else", key
@@ -340,7 +438,7 @@ class Observer:
         job_history: JobHistory,
         new: State,
         ends: list[RunEnd],
-        notices: list[Definition],
+        told: list[tuple[str, str, str, bool]],
     ) -> None:
         self.commits += 1
         old = job_history.states[-1] if job_history.states else None
@@ -376,7 +474,7 @@ class Observer:
             self._occurrence(job_history, old, new, ends)
             happened = self._failing(job_history, old, new)
             happened += [("run.missed", end.key) for end in ends if end.status is RunStatus.MISSED]
-            self._told_by_channels(job_history, new, happened, notices)
+            self._told_by_channels(job_history, new, happened, told)
             for run in old.runs:
                 self._run(job_history, old, run, new.find(run.key), new, ends)
         known = {run.key for run in old.runs} if old else set()
@@ -519,23 +617,17 @@ class Observer:
         job_history: JobHistory,
         new: State,
         happened: list[tuple[str, RunKey]],
-        notices: list[Definition],
+        made: list[tuple[str, str, str, bool]],
     ) -> None:
         """Channels are told what they ask for, as they were at some time while this was decided."""
         job = job_history.definitions[-1][1]
         if job.kind is Kind.NOTICE:
-            self.hold(not notices, "no notice tells of a notice", job.id)
+            self.hold(not made, "no notice tells of a notice", job.id)
             return
-        made = sorted(
-            tuple(notice.labels[name] for name in ("event", "run", "channel")) for notice in notices
-        )
-        self.hold(self.told.isdisjoint(made), "nothing is told twice", made)
-        self.told |= set(made)
-        since = self.virtual_time.current.begun_at
-        begun = [at for at, _ in self.channels if at <= since]
-        possible = [
-            channels for at, channels in self.channels if at >= (begun[-1] if begun else 0.0)
-        ]
+        new_ones = {one[:3] for one in made}
+        self.hold(self.told.isdisjoint(new_ones), "nothing is told twice", made)
+        self.told |= new_ones
+        possible = self._possible_channels()
         is_as_asked = any(
             made == sorted(self._to_be_told(job_history, happened, channels))
             for channels in possible
@@ -543,7 +635,7 @@ class Observer:
         self.hold(is_as_asked, "channels are told what they ask for", made, happened)
         now = set(new.failing.told) if new.failing else set()
         added, lost = now - job_history.told_tokens, job_history.told_tokens - now
-        names = sorted(name for event, _, name in made if event == "run.failed")
+        names = sorted(name for event, _, name, _ in made if event == "run.failed")
         known = {
             channel["token"]: name for channels in possible for name, channel in channels.items()
         }
@@ -564,7 +656,7 @@ class Observer:
         job_history: JobHistory,
         happened: list[tuple[str, RunKey]],
         channels: dict[str, dict[str, Any]],
-    ) -> Iterator[tuple[str, ...]]:
+    ) -> Iterator[tuple[str, str, str, bool]]:
         job = job_history.definitions[-1][1]
         for event, key in happened:
             for name, channel in channels.items():
@@ -575,7 +667,7 @@ class Observer:
                     "run.failed": is_meant and is_long and not was_told,
                     "job.recovered": was_told,
                 }.get(event, is_meant):
-                    yield event, run_id(job.id, key), name
+                    yield event, run_id(job.id, key), name, "digest" in channel
 
     def _begun(
         self, job_history: JobHistory, old: State | None, run: UnfinishedRun, new: State
@@ -817,6 +909,10 @@ class Observer:
             attempt,
         )
         wanted = job_history.defined(claim.run.generation).request.body
+        if (window := self.windows.get(job_id)) is not None:
+            self.hold(window.body in (None, marker), "a digest stays as it was sent", job_id)
+            self.hold(window.is_told_by(marker), "a digest tells all", job_id, window.told, marker)
+            wanted = window.body = marker
         self.hold(
             wanted == marker,
             "request and run are of one generation",
@@ -855,6 +951,10 @@ class Observer:
         `jobs` are the keys of the job table.
         """
         there = {key[0] for key in jobs}
+        for job_id, window in self.windows.items():
+            notice = self.job_history(job_id)
+            waits = notice.is_deleted or notice.states[-1].next_run_time is not None
+            self.hold(window.body is not None or waits, "a digest is sent", job_id)
         for job_id, job_history in self.job_histories.items():
             self.hold(
                 not job_history.is_deleted or job_id not in there,

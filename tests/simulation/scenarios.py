@@ -516,6 +516,48 @@ def a_channel_that_hears_of_a_pause(stage: Stage) -> None:
     stage.ask("DELETE", job_id)
 
 
+def a_digest(stage: Stage) -> None:
+    """Two that fail, and one for which it is too late. The digest is told again."""
+    stage.answers[:] = [404, 404, 503, 200, 404]
+    stage.channel("a", digest=10)
+    for delay in (2, 6, 40):
+        stage.job(trigger={"delay": delay})
+    stage.wait(70)
+
+
+def a_digest_of_what_fails_at_once(stage: Stage) -> None:
+    """Each of the ends would open the window. Then the channel is changed, and changed again."""
+    deployment, held = stage.deployment, list[str]()
+    # The first request makes the tenant's signing secret; those that wait for it end apart.
+    stage.answers[:] = [200, *[404] * 6]
+    stage.channel("a", digest=50)
+    stage.job(trigger={"delay": 1})
+    stage.wait(3)
+    deployment.arrives = held.append
+    for _ in range(4):
+        stage.job(trigger={"date": "2026-11-23T10:00:08Z"})
+    deployment.arrives = None
+    deployment.virtual_time.at(7.9, partial(deployment.deliver, held))
+    stage.wait(max(0, 9 - deployment.virtual_time.time))
+    for form in ("resona", "slack"):
+        stage.channel("a", digest=10, format=form)
+        stage.job(trigger={"delay": 1})
+        stage.wait(3)
+    stage.wait(50)
+
+
+def a_digest_that_is_deleted_while_it_waits(stage: Stage) -> None:
+    stage.answers[:] = [404, 404]
+    stage.channel("a", digest=30)
+    for delay in (2, 12):
+        stage.job(trigger={"delay": delay})
+    stage.wait(4)
+    answer, _process = stage.deployment.ask("GET", "/jobs?kind=notice")
+    for notice in answer[2] if answer is not None and answer[0] == 200 else ():
+        stage.ask("DELETE", notice["id"])
+    stage.wait(50)
+
+
 SCRIPTS: tuple[Script, ...] = (
     a_delay,
     a_date_that_a_schedule_wakes_for,
@@ -564,6 +606,9 @@ SCRIPTS: tuple[Script, ...] = (
     a_channel,
     a_channel_that_hears_of_missed_occurrences,
     a_channel_that_hears_of_a_pause,
+    a_digest,
+    a_digest_of_what_fails_at_once,
+    a_digest_that_is_deleted_while_it_waits,
 )
 
 

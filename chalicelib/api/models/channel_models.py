@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
@@ -20,6 +20,7 @@ from chalicelib.api.models.validation import Errors, Strict, require_object
 from chalicelib.aws.channel_store import Delivery
 from chalicelib.domain import channels
 from chalicelib.domain.channels import CHANNEL_NAME, Format
+from chalicelib.domain.digests import LONGEST, SHORTEST
 from chalicelib.domain.instant import format_instant, format_measured
 from chalicelib.domain.notices import SNS, Event
 from chalicelib.domain.request import Request, RequestCheck
@@ -61,6 +62,13 @@ class ChannelIn(Strict):
     after: Seconds = Field(
         1, ge=1, le=100, description="Tell of a failure only from this many in a row on."
     )
+    digest: Seconds | None = Field(
+        None,
+        ge=SHORTEST.seconds,
+        le=LONGEST.seconds,
+        description="In seconds: tell what happens within such a time of a first event as one "
+        "notice, at its end. null: tell each event at once.",
+    )
 
 
 @described
@@ -70,7 +78,7 @@ class LastDelivery(TypedDict):
     job_id: JobId
     """The notice's id as a job."""
     event: str
-    """What it told, or `test`."""
+    """What it told: an event, `digest` or `test`."""
     status: EndStatus
     """How its run ended."""
     finished_at: Measured
@@ -97,6 +105,8 @@ class Channel(TypedDict):
     """Only jobs with this label are told, as key:value; null for all."""
     after: int
     """How many failed runs in a row are told as a failure."""
+    digest: int | None
+    """Within how many seconds of a first event all is told as one notice; null: each at once."""
     created_at: Due
     """When it was created."""
     updated_at: Due
@@ -117,6 +127,7 @@ def channel_view(channel: channels.Channel, last: Delivery | None) -> Channel:
         events=[event for event in TOLD if event in channel.events],
         label=":".join(channel.label) if channel.label else None,
         after=channel.after,
+        digest=channel.digest.seconds if channel.digest else None,
         created_at=format_instant(channel.created_at),
         updated_at=format_instant(channel.updated_at),
         last_delivery=_delivery_view(last) if last else None,
@@ -169,6 +180,7 @@ def read_channel(
         format=Format(sent.format or (Format.TEXT if _is_topic(sent) else Format.RESONA)),
         label=(key, value) if key else None,
         after=sent.after,
+        digest=timedelta(seconds=sent.digest) if sent.digest else None,
     )
 
 

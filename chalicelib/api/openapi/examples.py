@@ -85,6 +85,7 @@ _CHANNEL = {
     "events": ["run.failed", "run.missed", "job.recovered", "job.paused"],
     "label": "team:billing",
     "after": 1,
+    "digest": 120,
     "created_at": "2026-11-23T10:00:00Z",
     "updated_at": "2026-11-23T10:00:00Z",
     "last_delivery": {
@@ -313,6 +314,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "url": "https://hooks.slack.com/services/T000/B000/XXXX",
             "format": "slack",
             "label": "team:billing",
+            "digest": 120,
         },
         "A server of yours": {
             "url": "https://example.com/notices",
