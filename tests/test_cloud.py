@@ -285,8 +285,14 @@ def conditional(condition: str | None, *, old: bool, **values: Any) -> dict[str,
 
 
 def transact(cloud: Side, *writes: dict[str, Any]) -> Any:
-    items = [{"Put" if "Item" in write else "Delete": write} for write in writes]
+    items = [{kind_of(write): write} for write in writes]
     return outcome(cloud.dynamodb, "transact_write_items", {"TransactItems": items})
+
+
+def kind_of(write: dict[str, Any]) -> str:
+    if "UpdateExpression" in write:
+        return "Update"
+    return "Put" if "Item" in write else "Delete"
 
 
 def stored(cloud: Side, name: str, part: str = "state") -> Any:
@@ -683,7 +689,7 @@ def test_an_index_can_be_counted(cloud: Side) -> None:
     assert outcome(cloud.dynamodb, "query", request) == {"Count": 2}
 
 
-def update(name: str, action: str, condition: str, **values: Any) -> dict[str, Any]:
+def update(name: str, action: str, condition: str | None, **values: Any) -> dict[str, Any]:
     return {
         "TableName": "jobs",
         "Key": job(name),
@@ -716,6 +722,25 @@ def test_an_update_of_what_is_absent_is_refused_by_its_condition(cloud: Side) ->
     request = update("a", "SET revision = revision + :o", "revision < :m", o=n(1), m=n(9))
     assert code(cloud.dynamodb, "update_item", **request) == "ConditionalCheckFailedException"
     assert stored(cloud, "a") is None
+
+
+def test_a_transaction_counts_in_an_item_that_need_not_be_there_until_it_is_closed(
+    cloud: Side,
+) -> None:
+    def count(**values: Any) -> dict[str, Any]:
+        return update("a", "ADD failed :f, missed :m", "attribute_not_exists(is_closed)", **values)
+
+    others = [put(job(name)) for name in "bcd"]
+    assert transact(cloud, count(f=n(1), m=n(2)), others[0]) == {}
+    assert transact(cloud, others[1], count(f=n(3), m=n(0))) == {}
+    close = update("a", "SET is_closed = :c, expires_at = :e", None, c=n(1), e=n(9))
+    assert transact(cloud, close, update("e", "SET is_closed = :c", None, c=n(1))) == {}
+    refused = transact(cloud, count(f=n(1), m=n(1)), others[2])
+    assert refused == ("TransactionCanceledException", None, [REFUSED, PASSED])
+    counted = job("a", failed=n(4), missed=n(2), is_closed=n(1), expires_at=n(9))
+    assert stored(cloud, "a") == counted
+    assert stored(cloud, "e") == job("e", is_closed=n(1))
+    assert stored(cloud, "d") is None
 
 
 def test_the_cloud_in_memory_has_the_tables_of_the_template() -> None:
@@ -1633,6 +1658,7 @@ def test_the_code_gives_every_name_and_value_that_it_uses_and_uses_no_reserved_w
         )
         assert set(re.findall(r"#\w+", text)) == set(part.get("ExpressionAttributeNames", {})), text
         bare = set(re.findall(r"(?<![:#\w])\w+", text)) - {
+            "ADD",
             "AND",
             "BETWEEN",
             "OR",
