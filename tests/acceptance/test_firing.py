@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook
 
 from tests.acceptance.receivers import Receiving, body_of
 from tests.acceptance.served import Served
@@ -114,6 +116,53 @@ def test_200_jobs_due_in_the_same_second_all_fire_once(served: Served, receiver:
     assert {one.headers["Resona-Job-Id"] for one in got} == {job["id"] for job in jobs}
     assert max(one.at for one in got) - date <= timedelta(seconds=10) + served.slack
     assert min(one.at for one in got) >= date - served.slack
+
+
+def test_fifty_jobs_that_fail_are_told_in_time_by_one_signed_digest(
+    served: Served, receiver: Receiving
+) -> None:
+    label = {"batch": f"{time.time_ns()}"}
+    window = 15
+    channel = {
+        "url": receiver.address("/told"),
+        "label": f"batch:{label['batch']}",
+        "digest": window,
+    }
+    assert served.request("PUT", "/notices/fifty", channel).status_code == 200
+    # The stage that serves may be a tenant's own: leave no channel there.
+    try:
+        begin = (served.now() + timedelta(seconds=4) + served.slack).replace(microsecond=0)
+        url = receiver.address("/failing", failing=50)
+        jobs = [
+            {
+                "name": f"failing {number}",
+                "request": {"url": url},
+                "trigger": {"date": (begin + timedelta(seconds=number % 6)).isoformat()},
+                "retry": {"max_attempts": 1},
+                "labels": {**served.labels, **label},
+            }
+            for number in range(50)
+        ]
+        assert served.post("/jobs/batch", {"jobs": jobs}).status_code == 200
+        time.sleep((begin - served.now()).total_seconds() + window)
+        listed = "/jobs?kind=notice&label=channel:fifty"
+        (notice,) = served.wait_for(
+            listed, lambda found: found and found[0]["status"] == "completed", 25
+        )
+    finally:
+        served.delete("/notices/fifty")
+    told = json.loads(notice["request"]["body"])
+    assert (told["count"], told["counts"], len(told["examples"])) == (50, {"run.failed": 50}, 20)
+    codes = [one["run"]["attempts"][0]["status_code"] for one in told["examples"]]
+    assert codes == [receiver.failure] * 20
+    first = datetime.fromisoformat(told["since"])
+    sent = datetime.fromisoformat(notice["result"]["started_at"])
+    assert begin - served.slack <= first <= begin + timedelta(seconds=2) + served.slack
+    assert sent - first <= timedelta(seconds=window + 2) + served.slack
+    if receiver.shows_requests:
+        (got,) = receiver.came_of([notice])
+        assert got.body.decode() == notice["request"]["body"]
+        Webhook(served.get("/signing-secret")["secret"]).verify(got.body, dict(got.headers))
 
 
 def test_a_resumed_cron_fires_at_its_next_time_and_a_minutely_one_every_minute(
