@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.bench import bill, limits
+from tests.bench import bill, limits, telling
 
 ROOT = Path(__file__).parent.parent.parent
 README, COSTS, LIMITS = ROOT / "README.md", ROOT / "docs" / "costs.md", ROOT / "docs" / "limits.md"
@@ -21,7 +21,8 @@ def written(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     if path == README:
         return _replaced(_COMPARED, _compared(), text, path)
-    tables = bill.tables() if path == COSTS else [list(limits.table())]
+    counted = list(limits.table()) if path == LIMITS else list(telling.table())
+    tables = [*(bill.tables() if path == COSTS else ()), counted]
     for table in tables:
         rows = re.compile(rf"^{re.escape(table[0])}\n(?:\|.*\n)*", re.MULTILINE)
         text = _replaced(rows, "\n".join(table) + "\n", text, path)

@@ -738,11 +738,19 @@ BUGS = (
     bug(
         "a digest that is not closed",
         (TELLING, "            digests.close(notice.id, now)\n", "            pass\n"),
-        (DIGEST_STORE, "if len(shards) < _SHARDS or not all(", "if not all("),
+        (
+            DIGEST_STORE,
+            'len(shards) < _SHARDS or not all("is_closed" in shard for shard in shards)',
+            "False",
+        ),
     ),
     bug(
         "an event for a window that is closed",
         (DIGEST_STORE, "attribute_not_exists(is_closed)", "attribute_not_exists(no_such_name)"),
+    ),
+    bug(
+        "a window that is found closed and tried again",
+        (FIRING, "closed |= changed.closed", "closed |= frozenset()"),
     ),
     bug(
         "an event that is not counted",
