@@ -293,12 +293,13 @@ class Observer:
         channel = channels.get(labels["channel"])
         if channel is None or "digest" not in channel:
             return False
-        late = trigger.date - self.virtual_time.now
+        length = (trigger.date - window.notice.created_at).total_seconds()
         is_same = (channel["url"], channel["format"]) == (
             window.notice.request.url,
             labels["digest"],
         )
-        return is_same and late <= timedelta(seconds=channel["digest"]) + _SKEWS
+        # Both times are rounded down.
+        return is_same and length <= channel["digest"] + 1
 
     def _possible_channels(self) -> list[dict[str, dict[str, Any]]]:
         """Return the channels at each time since the current process began."""
