@@ -90,9 +90,9 @@ def composed(
     if total < 2 or not isinstance(notice.trigger, OneTime):
         return replace(notice, labels=labels)
     channel, since, until = labels["channel"], notice.created_at, notice.trigger.date
-    if form is Format.SLACK:
+    if form is not Format.RESONA:
         lines = [str(example) for _, example in examples[:MOST_EXAMPLES]]
-        body: object = messages.digest_message(counts, lines, since)
+        body = messages.digest_message(channel, form, counts, lines, since)
     else:
         document = messages.digest_document(channel, counts, since, until)
         room = LARGEST_BODY - len(as_text(document).encode())

@@ -7,7 +7,7 @@ required before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from unicodedata import combining, normalize
 
 from chalicelib.domain.ids import run_id
@@ -37,6 +37,26 @@ def message(what: str, sentence: str, told: Told, channel: str) -> dict[str, str
         f"Resona sent this to its channel {channel}.",
     ]
     return {"Subject": _subject(name, what), "Message": "\n\n".join(parts) + "\n"}
+
+
+def paragraph(sentence: str, told: Told) -> str:
+    """Return an event as a part of a digest: a sentence, the last status or error, the run."""
+    last = told.run.attempts[-1].result if told.run.attempts else None
+    code = last.status_code if last else None
+    end = (
+        f", status {code}" if code else f": {printable(last.error)}" if last and last.error else ""
+    )
+    run = f"/jobs/{told.job.id}/runs/{run_id(told.job.id, told.run.key)}"
+    return f"{printable(told.job.name)} {sentence}{end}\n  {run}"
+
+
+def digest(summary: str, paragraphs: Sequence[str], total: int, channel: str) -> dict[str, str]:
+    """Return the parameters of SNS's Publish for the digest of `total` events."""
+    left = total - len(paragraphs)
+    more = [f"And {left} more."] if left else []
+    end = f"Resona sent this to its channel {channel}.\n"
+    text = "\n\n".join([f"{summary}.", *paragraphs, *more, end])
+    return {"Subject": f"Resona: {total} events for {channel}", "Message": text}
 
 
 def trial(channel: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,9 +25,11 @@ def body_of(told: Told, channel: Channel) -> object:
 
 
 def example_of(told: Told, channel: Channel) -> object:
-    """Return an event as an example of a digest: its document, or its line in a message."""
+    """Return an event as an example of a digest: its document, or its part of a text."""
     if channel.format is Format.RESONA:
         return document(told)
+    if channel.format is Format.TEXT:
+        return mail.paragraph(_headline(told), told)
     last = told.run.attempts[-1] if told.run.attempts else None
     return slack.line(told.job.name, _headline(told), last)
 
@@ -47,11 +49,15 @@ def digest_document(
     }
 
 
-def digest_message(counts: Mapping[Event, int], lines: Iterable[str], since: datetime) -> object:
-    """Return the body of a digest for a chat: a headline, and as many of the lines as fit."""
+def digest_message(
+    channel: str, form: Format, counts: Mapping[Event, int], lines: Sequence[str], since: datetime
+) -> object:
+    """Return the body of a digest for a person. `lines` are the first events, by `example_of`."""
     total, kinds = sum(counts.values()), (f"{count} {event}" for event, count in counts.items())
-    headline = f"*{total} events* since {format_instant(since)}: {', '.join(kinds)}"
-    return slack.listed(headline, lines, total)
+    summary = f"since {format_instant(since)}: {', '.join(kinds)}"
+    if form is Format.TEXT:
+        return mail.digest(f"{total} events {summary}", lines, total, channel)
+    return slack.listed(f"*{total} events* {summary}", lines, total)
 
 
 def trial_body(channel: Channel, now: datetime) -> object:

@@ -148,6 +148,8 @@ def leave() -> dict[str, Any]:
         done(api.post(f"/jobs/{paused['id']}/pause"))
         done(api.post("/jobs", simple("/done", {"delay": 60})))
         done(api.put("/notices/ops", {"url": "https://example.com/channel", "label": "a:b"}))
+        waiting = {"url": "https://example.com/digest", "label": "a:b", "digest": 900}
+        done(api.put("/notices/night", waiting))
         callbacks = {"failed": {"url": "https://example.com/told?token={{secret:token}}"}}
         done(api.post("/jobs", simple("/failed", {"delay": 70}, callbacks=callbacks)))
         done(

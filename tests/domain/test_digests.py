@@ -173,6 +173,19 @@ def test_a_message_for_a_chat_is_never_too_long() -> None:
             assert text.endswith(f"and {left} more") == (left > 0)
 
 
+def test_a_mail_has_a_paragraph_for_each_of_the_first_events() -> None:
+    text = replace(CHANNEL, format=Format.TEXT)
+    one = Event.RUN_FAILED, messages.example_of(FAILED, text)
+    body = json.loads(str(closed(text, [one] * MOST_EXAMPLES, more=30).request.body))
+    assert body["Subject"] == "Resona: 50 events for ops"
+    summary, *paragraphs, more, end = body["Message"].split("\n\n")
+    assert summary == "50 events since 2026-11-23T10:00:00Z: 50 run.failed."
+    assert len(paragraphs) == MOST_EXAMPLES
+    run = f"/jobs/{JOB.id}/runs/run_{JOB.id.removeprefix('job_')}-1-20261123T100000Z"
+    assert paragraphs[0] == f"job failed at 2026-11-23T10:00:00Z, status 500\n  {run}"
+    assert (more, end) == ("And 30 more.", "Resona sent this to its channel ops.\n")
+
+
 def test_a_digest_ends_in_a_whole_second() -> None:
     window, _ = opened(usual(CHANNEL), CHANNEL, datetime(2026, 1, 1, 0, 0, 0, 999_999, UTC))
     assert window.ends_at == datetime(2026, 1, 1, 0, 0, 10, tzinfo=UTC)
