@@ -28,6 +28,7 @@ def to_eventbridge(trigger: Trigger) -> tuple[str, str]:
     if isinstance(trigger, OneTime):
         at = (trigger.date - WAKE_AHEAD).astimezone(UTC)
         return f"at({at.replace(tzinfo=None).isoformat()})", "UTC"
+    assert isinstance(trigger, Cron)  # noqa: S101  wants_schedule(): an interval has none
     if trigger.fields.every_hour:
         # AWS does not document what a schedule in a zone does in a repeated hour; UTC has none.
         return _every_hour(trigger), "UTC"

@@ -182,6 +182,7 @@ def dump_state(state: State) -> str:
             "recent": "".join(_LETTERS[status] for status in state.recent) or None,
             "failing": [failing.count, _time(failing.since), *failing.told] if failing else None,
             "pause": [_time(pause.since), pause.reason] if pause else None,
+            "counted": state.counted or None,
         }
     )
 
@@ -215,6 +216,7 @@ def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str)
         if failing
         else None,
         pause=Pause(_read_needed_time(pause[0]), PauseReason(pause[1])) if pause else None,
+        counted=raw.get("counted", 0),
     )
 
 

@@ -21,8 +21,9 @@ from chalicelib.domain import time_zones
 from chalicelib.domain.cron_days import RULES_FROM, YEARS_AHEAD, can_fire, first_day
 from chalicelib.domain.cron_fields import Fields, read, refused
 from chalicelib.domain.errors import InvalidInput
+from chalicelib.domain.limits import UNLIMITED, Limits
 
-_MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
+_SECOND, _MINUTE, _DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 _HORIZON = timedelta(days=366 * YEARS_AHEAD)
 # The search ends here: later days overflow `datetime` in some zones.
 _END = date(9999, 1, 2)
@@ -50,6 +51,8 @@ class Cron:
     expression: str
     timezone: str
     dst: Dst = USUAL_DST
+    starts_at: datetime | None = None
+    limits: Limits = UNLIMITED
 
     @property
     def fields(self) -> Fields:
@@ -69,13 +72,16 @@ class Cron:
     def next_after(self, after: datetime) -> datetime | None:
         """Return the first occurrence strictly after an instant, in UTC.
 
-        Returns None if there is none within 45 years or before the year 9999.
+        None is before `starts_at`. Returns None if there is none until `ends_at`, within 45 years
+        or before the year 9999.
         """
+        if self.starts_at is not None:
+            after = max(after, self.starts_at - _SECOND)
         try:
             at = self._next_after(after.astimezone(UTC))
         except OverflowError:
             return None
-        return at if at is not None and at.year < _END.year else None
+        return self.limits.keep(at) if at is not None and at.year < _END.year else None
 
     def _next_after(self, after: datetime) -> datetime | None:
         twice, place = self.occurs_twice, time_zones.zone(self.timezone)

@@ -7,9 +7,9 @@
     │   ├── RunNotFound
     │   └── SecretNotFound
     ├── Refused               the state of the job does not allow it (409)
-    │   ├── JobHasEnded           pause or change of a one-time job whose run has begun or ended
+    │   ├── JobHasEnded           pause or change of a job whose last run has begun or ended
     │   ├── IsNotice              a change of a notice
-    │   ├── DateHasPassed         resume of a one-time job that is over
+    │   ├── DateHasPassed         resume of a job that is not due again
     │   ├── TooManyRuns           run-now or retry while 32 runs are unfinished
     │   ├── NothingToRetry        retry of a run that has not failed
     │   ├── AttemptInFlight       cancel of a run that is just being sent
@@ -125,7 +125,7 @@ class Refused(ResonaError):
 class JobHasEnded(Refused):
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"{what}: the run of this one-time job has begun or ended; give it a new trigger"
+            f"{what}: the last run of this job has begun or ended; give it a new trigger"
         )
 
 
@@ -138,7 +138,9 @@ class IsNotice(Refused):
 
 class DateHasPassed(Refused):
     def __init__(self) -> None:
-        super().__init__("the date of this one-time job has passed; give it a new trigger")
+        super().__init__(
+            "the date, or the last occurrence, of this job has passed; give it a new trigger"
+        )
 
 
 class TooManyRuns(Refused):

@@ -54,7 +54,7 @@ class Definition:
     `generation` is the generation that began with this definition; `State.defined_in` is the same.
     `edition` counts changes by the user, also of name and labels; the state that belongs to this
     definition has the same edition. With `misfire_grace` None, a one-time job is sent however late
-    it is, a cron job until its next occurrence is due. `key` is the client's own name for the job,
+    it is, another until its next occurrence is due. `key` is the client's own name for the job,
     None if it gave none. After `pause_after` failed runs in a row the job is paused; None is never.
     With `success` None, any status of 200 to 299 is a success.
     """

@@ -12,9 +12,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from chalicelib.domain import failures
+from chalicelib.domain.counting import following
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.errors import AttemptInFlight, DateHasPassed, JobHasEnded, TooManyRuns
 from chalicelib.domain.ids import RunKey
+from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run import Reason, RunStatus
 from chalicelib.domain.run_ends import closed, with_outcome
@@ -31,7 +33,7 @@ from chalicelib.domain.state import (
     run_due,
     written,
 )
-from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
+from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger, check_occurs
 
 
 def wants_schedule(
@@ -40,8 +42,9 @@ def wants_schedule(
     """Return whether a job takes a schedule.
 
     Active cron jobs do, and active one-time jobs that are due later than SQS can delay a message.
+    Intervals do not: the claim of an occurrence, or the sweeper, arms the next.
     """
-    if status is not Status.ACTIVE or due_at is None:
+    if status is not Status.ACTIVE or due_at is None or isinstance(trigger, Interval):
         return False
     return isinstance(trigger, Cron) or due_at - now > NEAR
 
@@ -49,8 +52,10 @@ def wants_schedule(
 def first_due_at(trigger: Trigger, now: datetime) -> datetime | None:
     """Return when a trigger that starts now is due first.
 
-    For a one-time trigger this is its date, even if just passed. None if a cron never occurs.
+    For a one-time trigger this is its date, even if just passed. Raises InvalidInput if its limits
+    leave no occurrence.
     """
+    check_occurs(trigger, now)
     return trigger.date if isinstance(trigger, OneTime) else trigger.next_after(now)
 
 
@@ -86,13 +91,14 @@ def change(
     if is_new_trigger:
         status = Status.PAUSED if status is Status.PAUSED else Status.ACTIVE
         due_at, kept = first_due_at(new.trigger, now), None
+        state = replace(state, counted=0)
     if kept is None and wants_schedule(new.trigger, status, due_at, now):
         kept = token
     edited = replace(state, edition=state.edition + 1, status=status, updated_at=now, token=kept)
     if not is_new_trigger and new.meaning == old.meaning:
         definition = replace(new, generation=old.generation, edition=edited.edition)
         return Transition(written(edited), definition=definition)
-    if not is_new_trigger and isinstance(old.trigger, OneTime) and due_at is None:
+    if not is_new_trigger and due_at is None:
         raise JobHasEnded("this change is not possible")
     if kept != state.token:
         edited = replace(edited, doubted_until=None)
@@ -153,10 +159,10 @@ def pause(state: State, now: datetime) -> Transition | None:
 def due_after_resume(definition: Definition, state: State, now: datetime) -> datetime:
     """Return when a paused job would be due if it were resumed now.
 
-    Raises DateHasPassed for a one-time job whose date has passed or whose run has begun.
+    Raises DateHasPassed if its date or its last occurrence has passed, or its last run has begun.
     """
     trigger = definition.trigger
-    due_at = state.next_due_at if isinstance(trigger, OneTime) else trigger.next_after(now)
+    due_at = state.next_due_at if isinstance(trigger, OneTime) else following(state, trigger, now)
     if due_at is None or due_at <= now:
         raise DateHasPassed
     return due_at
@@ -229,7 +235,7 @@ def _queued(state: State, runs: Iterable[UnfinishedRun]) -> Transition:
     return Transition(written(state), arm=tuple(arm))
 
 
-def cancel(trigger: Trigger, state: State, run: UnfinishedRun, now: datetime) -> Transition:
+def cancel(state: State, run: UnfinishedRun, now: datetime) -> Transition:
     """Return the transition that ends a run which waits for its first or its next attempt.
 
     A run that was sent has failed; one that never was is skipped. Raises AttemptInFlight.
@@ -238,7 +244,7 @@ def cancel(trigger: Trigger, state: State, run: UnfinishedRun, now: datetime) ->
         raise AttemptInFlight(run.attempt)
     status = RunStatus.FAILED if run.attempt else RunStatus.SKIPPED
     rest, end = closed(state, run, status, Reason.CANCELLED, now)
-    return Transition(written(with_outcome(rest, trigger, run, status)), ended=(end,))
+    return Transition(written(with_outcome(rest, run, status)), ended=(end,))
 
 
 def _hurry_superseded(state: State, now: datetime) -> tuple[State, tuple[DueMessage, ...]]:

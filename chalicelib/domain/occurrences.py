@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -15,13 +16,22 @@ _SECOND = timedelta(seconds=1)
 Place = tuple[datetime, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A job, when it is due next, and how many occurrences it has left; None for no limit."""
+
+    definition: Definition
+    due_at: datetime
+    left: int | None = None
+
+
 def merged(
-    jobs: Iterable[tuple[Definition, datetime]], now: datetime, after: Place | None = None
+    jobs: Iterable[Due], now: datetime, after: Place | None = None
 ) -> Iterator[tuple[datetime, Definition]]:
     """Yield the occurrences of jobs in time order, those of one time by their jobs' ids.
 
-    With each job comes the time when it is due next, which may have passed: its later occurrences
-    come after `now`. `after` is the last occurrence that is left out, None if none is.
+    The time when a job is due next may have passed: its later occurrences come after `now`. `after`
+    is the last occurrence that is left out, None if none is.
     """
 
     # Many jobs have the same trigger, such as an hourly cron.
@@ -29,21 +39,31 @@ def merged(
     def following(trigger: Trigger, at: datetime) -> datetime | None:
         return trigger.next_after(max(at, now))
 
-    heap = []
-    for definition, due_at in jobs:
-        first: datetime | None = due_at
-        if after is not None and (due_at, definition.id) <= after:
-            first = following(definition.trigger, max(after[0] - _SECOND, due_at))
-            if first is not None and (first, definition.id) <= after:
-                first = following(definition.trigger, first)
-        if first is not None:
-            heap.append((first, definition.id, definition))
+    def then(due: Due) -> Due | None:
+        """Return the job as it is after this occurrence, None if it was the last."""
+        left = None if due.left is None else due.left - 1
+        at = following(due.definition.trigger, due.due_at) if left != 0 else None
+        return Due(due.definition, at, left) if at is not None else None
+
+    def behind(due: Due, place: Place) -> Due | None:
+        """Return the job as it is at its first occurrence behind a place."""
+        found: Due | None = due
+        if due.left is None and due.due_at < place[0]:
+            # Its occurrences need not be counted: the first of them is looked for from here on.
+            at = following(due.definition.trigger, max(place[0] - _SECOND, due.due_at))
+            found = Due(due.definition, at) if at is not None else None
+        while found is not None and (found.due_at, found.definition.id) <= place:
+            found = then(found)
+        return found
+
+    placed = (due if after is None else behind(due, after) for due in jobs)
+    heap = [(due.due_at, due.definition.id, due) for due in placed if due is not None]
     heapq.heapify(heap)
     while heap:
-        at, job_id, definition = heap[0]
-        yield at, definition
-        then = following(definition.trigger, at)
-        if then is None:
+        at, job_id, due = heap[0]
+        yield at, due.definition
+        later = then(due)
+        if later is None:
             heapq.heappop(heap)
         else:
-            heapq.heapreplace(heap, (then, job_id, definition))
+            heapq.heapreplace(heap, (later.due_at, job_id, later))

@@ -1,4 +1,4 @@
-"""Preview a trigger: its next times, and notes on daylight saving changes."""
+"""Preview a trigger: its next times, and notes on its limits and on daylight saving changes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from zoneinfo import ZoneInfo
 
 from chalicelib.domain import time_zones
 from chalicelib.domain.cron import Cron
-from chalicelib.domain.trigger import Trigger
+from chalicelib.domain.instant import format_instant
+from chalicelib.domain.interval import Interval
+from chalicelib.domain.limits import UNLIMITED
+from chalicelib.domain.trigger import OneTime, Trigger
 
 _DAY = timedelta(days=1)
 _MOST_NOTES = 20
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The next times, in UTC, and notes on how daylight saving affects them."""
+    """The next times, in UTC, and notes on their limits and how daylight saving affects them."""
 
     times: tuple[datetime, ...]
     notes: tuple[str, ...]
@@ -27,22 +31,49 @@ class Preview:
 def preview(trigger: Trigger, after: datetime, count: int) -> Preview:
     """Return up to `count` occurrences strictly after an instant, with notes.
 
-    There is a note for each day on which a clock change skips or repeats some of them.
+    `max_runs` are counted from there. The first note says when the trigger begins and ends, if it
+    is an interval or has limits. There is a note for each day on which a clock change skips or
+    repeats some of the times.
     """
     times: list[datetime] = []
-    while len(times) < count:
-        following = trigger.next_after(times[-1] if times else after)
-        if following is None:
-            break
+    most = min(count, trigger.limits.max_runs or count)
+    following = trigger.next_after(after)
+    while following is not None and len(times) < most:
         times.append(following)
+        following = trigger.next_after(following)
+    is_all = following is None or len(times) == trigger.limits.max_runs
+    limits = tuple(_limits_in_words(trigger, is_all=is_all and bool(times)))
     if not isinstance(trigger, Cron) or not times:
-        return Preview(tuple(times), ())
+        return Preview(tuple(times), limits)
     place = time_zones.zone(trigger.timezone)
     first, last = after.astimezone(place).date(), times[-1].astimezone(place).date()
     until_last = takewhile(lambda day: day <= last, trigger.days_from(first))
     days = (day for day in until_last if _is_day_of_change(place, day))
     notes = (note for day in days for note in _notes(trigger, place, day, after, times[-1]))
-    return Preview(tuple(times), tuple(islice(notes, _MOST_NOTES)))
+    return Preview(tuple(times), (*limits, *islice(notes, _MOST_NOTES)))
+
+
+def _limits_in_words(trigger: Trigger, *, is_all: bool) -> Iterator[str]:
+    if isinstance(trigger, OneTime):
+        return
+    ends_at, most = trigger.limits.ends_at, trigger.limits.max_runs
+    parts = [f"from {format_instant(trigger.starts_at)}"] if trigger.starts_at else []
+    parts += [f"until {format_instant(ends_at)}"] if ends_at else []
+    words = " ".join(parts)
+    if isinstance(trigger, Interval):
+        words = f"{_length_in_words(trigger.every)} {words}"
+    if most:
+        words += f"{', ' if words else ''}{'once' if most == 1 else f'{most} times'} at most"
+    if words:
+        yield words[0].upper() + words[1:]
+    if is_all and trigger.limits != UNLIMITED:
+        yield "The last of these times is the trigger's last"
+
+
+def _length_in_words(every: timedelta) -> str:
+    seconds = int(every.total_seconds())
+    unit, size = next((unit, size) for unit, size in _UNITS if seconds % size == 0)
+    return f"every {unit}" if seconds == size else f"every {seconds // size} {unit}s"
 
 
 def _is_day_of_change(place: ZoneInfo, day: date) -> bool:

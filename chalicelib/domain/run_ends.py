@@ -1,4 +1,4 @@
-"""Apply the end of a run to its job: the result that is shown, and a one-time job's status."""
+"""Apply the end of a run to its job: the result that is shown, and the status after the last."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import datetime
 
 from chalicelib.domain.run import Reason, RunEnd, RunStatus
 from chalicelib.domain.state import LastRun, State, Status, UnfinishedRun
-from chalicelib.domain.trigger import OneTime, Trigger
 
 
 def with_last_run(state: State, last: LastRun) -> State:
@@ -16,17 +15,20 @@ def with_last_run(state: State, last: LastRun) -> State:
     return replace(state, last_run=last) if is_newer else state
 
 
-def with_outcome(state: State, trigger: Trigger, run: UnfinishedRun, status: RunStatus) -> State:
-    """Return the state after the end of a run: it decides the status of a one-time job.
+def with_outcome(state: State, run: UnfinishedRun, status: RunStatus) -> State:
+    """Return the state after the end of a run, without that run.
 
-    Requested runs and runs of an older generation change no status.
+    The run of the last occurrence decides the job's status. Requested runs and runs of an older
+    generation do not, nor earlier ones that end after it.
     """
-    is_the_only_run = (
-        isinstance(trigger, OneTime)
-        and not run.key.is_requested
-        and run.generation == state.generation
+    is_present = not run.key.is_requested and run.generation == state.generation
+    is_last = state.next_due_at is None and not any(
+        not other.key.is_requested
+        and other.generation == state.generation
+        and other.key.due_at > run.key.due_at
+        for other in state.runs
     )
-    if not is_the_only_run or state.status is not Status.ACTIVE:
+    if not (is_present and is_last) or state.status is not Status.ACTIVE:
         return state
     succeeded = status is RunStatus.SUCCEEDED
     return replace(state, status=Status.COMPLETED if succeeded else Status.FAILED)

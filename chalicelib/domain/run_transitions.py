@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from chalicelib.domain import failures
+from chalicelib.domain.counting import counted, following, left
 from chalicelib.domain.ids import RunKey
+from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.job_transitions import pause
 from chalicelib.domain.retry import is_retried, next_attempt_at
@@ -42,7 +44,7 @@ from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
 # A lease lasts this much longer than the timeout: the time to record and finish the attempt.
 LEASE_MARGIN = timedelta(seconds=20)
-# One transition counts at most this many missed occurrences; the next one continues.
+# One transition counts at most this many missed occurrences of a cron; the next one continues.
 MISSED_AT_MOST = 10_000
 
 
@@ -112,40 +114,51 @@ def _claim_occurrence(
         return NoChange("not yet")
     # From here on use `due_at`, not the key's time: an older occurrence may still be open.
     state = doubt_after_lost_wake(state, due_at, now)
-    missed = _missed(definition, due_at, now)
-    if missed:
-        last = missed[-1]
+    count, last = _missed(definition, state, due_at, now)
+    if count:
+        state = counted(state, definition.trigger, count)
         key = RunKey(due_at, state.generation)
         end = RunEnd(
-            key, RunStatus.MISSED, now, Reason.MISFIRE, missed_count=len(missed), last_due_at=last
+            key, RunStatus.MISSED, now, Reason.MISFIRE, missed_count=count, last_due_at=last
         )
         return _end_without_attempt(definition, state, last, end, now)
     reason = _reason_to_skip(definition, state)
     if reason:
         end = RunEnd(RunKey(due_at, state.generation), RunStatus.SKIPPED, now, reason)
         return _end_without_attempt(definition, state, due_at, end, now)
+    state = counted(state, definition.trigger, 1)
     advanced, arm = await_occurrence(
-        state, definition.trigger, definition.trigger.next_after(due_at), now
+        state, definition.trigger, following(state, definition.trigger, due_at), now
     )
     fresh = UnfinishedRun(RunKey(due_at, state.generation), state.generation, attempt=0)
     claimed = _claimed(fresh, definition.timeout, owner, now)
     return Transition(written_by_claim(advanced.with_run(claimed), now), send=claimed, arm=arm)
 
 
-def _missed(definition: Definition, due_at: datetime, now: datetime) -> list[datetime]:
-    """Return the successive occurrences from `due_at` on that are too late to be sent."""
-    missed: list[datetime] = []
-    trigger, occurrence = definition.trigger, due_at
-    following = trigger.next_after(occurrence)
-    while (
-        is_misfire(trigger, definition.misfire_grace, occurrence, following, now)
-        and len(missed) < MISSED_AT_MOST
-    ):
-        missed.append(occurrence)
-        if following is None or following > now:
+def _missed(
+    definition: Definition, state: State, due_at: datetime, now: datetime
+) -> tuple[int, datetime]:
+    """Return how many successive occurrences from `due_at` on are too late to be sent, and the
+    last of them.
+    """
+    trigger, grace = definition.trigger, definition.misfire_grace
+    most = left(state, trigger)
+    if isinstance(trigger, Interval):
+        # Counted at once: a year of an interval of 10 s has three million.
+        until = now if grace is None else now - grace - timedelta.resolution
+        late = trigger.count(due_at, until)
+        late = late if most is None else min(late, most)
+        # Without a grace the latest is sent.
+        late -= grace is None and late > 0
+        return late, due_at + (late - 1) * trigger.every
+    count, last, occurrence = 0, due_at, due_at
+    after = trigger.next_after(occurrence) if most != 1 else None
+    while is_misfire(trigger, grace, occurrence, after, now) and count < MISSED_AT_MOST:
+        count, last = count + 1, occurrence
+        if after is None or after > now:
             break
-        occurrence, following = following, trigger.next_after(following)
-    return missed
+        occurrence, after = after, trigger.next_after(after) if most != count + 1 else None
+    return count, last
 
 
 def is_misfire(
@@ -157,7 +170,7 @@ def is_misfire(
 ) -> bool:
     """Return whether an occurrence is too late to be sent.
 
-    Without a grace a one-time job is never too late; an occurrence of a cron is too late when the
+    Without a grace a one-time job is never too late; an occurrence of another is too late when the
     `following` one is due.
     """
     if grace is not None:
@@ -181,11 +194,11 @@ def _end_without_attempt(
     definition: Definition, state: State, last: datetime, end: RunEnd, now: datetime
 ) -> Transition:
     """Record a missed or skipped run, and wait for the first occurrence after `last`."""
-    advanced, arm = await_occurrence(
-        state, definition.trigger, definition.trigger.next_after(last), now
-    )
-    if advanced.next_due_at is None and isinstance(definition.trigger, OneTime):
-        advanced = replace(advanced, status=Status.FAILED)
+    trigger = definition.trigger
+    advanced, arm = await_occurrence(state, trigger, following(state, trigger, last), now)
+    if advanced.next_due_at is None:
+        is_done = end.status is RunStatus.SKIPPED and not isinstance(trigger, OneTime)
+        advanced = replace(advanced, status=Status.COMPLETED if is_done else Status.FAILED)
     again = None
     if advanced.next_due_at is not None and advanced.next_due_at <= now:
         again, arm = occurrence_due(advanced, advanced.next_due_at), ()
@@ -250,7 +263,7 @@ def _end(
 ) -> Transition:
     last = LastRun(run.key, run.attempt, planned_at=run.planned_at)
     ended = with_last_run(state.without_run(run).with_end(update.status), last)
-    ended = with_outcome(ended, definition.trigger, run, update.status)
+    ended = with_outcome(ended, run, update.status)
     ended = failures.counted(ended, run, update.status, at)
     if ended.failing != state.failing and failures.must_pause(definition, ended):
         paused = pause(failures.as_failing(ended, now), now)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from chalicelib.domain.cron import wake_is_certain
+from chalicelib.domain.cron import Cron, wake_is_certain
 from chalicelib.domain.ids import RunKey, token_time
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run import Attempt, FinishedAttempt, RunEnd, RunStatus, RunUpdate
@@ -149,12 +149,13 @@ class State:
 
     `revision` counts writes. `generation` counts what is sent and when, see docs/model.md;
     `defined_in` is the generation that began with the present definition, and `edition` is the
-    edition of that definition. `next_due_at` is the next occurrence, None for a one-time job whose
-    run has begun; a paused one-time job keeps it. `covered` says whether a message or the schedule
+    edition of that definition. `next_due_at` is the next occurrence, None if the last run has
+    begun; a paused one-time job keeps it. `covered` says whether a message or the schedule
     arms that occurrence. `token` names the schedule, None if there is none; until `doubted_until`
     its wakes are not relied on. `sweeps` counts sweeps since the last other write. `recent` has the
     statuses of the runs that ended last, up to MOST_RECENT, in the order of their ends. `failing`
     is None unless the last scheduled run failed; `pause` is None unless Resona paused the job.
+    `counted` is how many occurrences count for `max_runs`, 0 without it (`domain.counting`).
     """
 
     job_id: str
@@ -176,6 +177,7 @@ class State:
     recent: tuple[RunStatus, ...] = ()
     failing: Failing | None = None
     pause: Pause | None = None
+    counted: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -286,6 +288,9 @@ def await_occurrence(
     they are due within 15 minutes; later ones are marked as not covered, for the sweeper to arm.
     """
     waits = replace(state, next_due_at=due_at, covered=True)
+    if due_at is None and not isinstance(trigger, OneTime):
+        # The schedule of a cron that has ended is orphaned: it is deleted at its next wake.
+        return replace(waits, token=None), ()
     if due_at is None or state.status is not Status.ACTIVE:
         return waits, ()
     if not is_doubted(state, now) and schedule_wakes_for(state.token, trigger, due_at, now):
@@ -321,7 +326,7 @@ def schedule_wakes_for(
         return False
     if due_at - WAKE_AHEAD < token_time(token) + SETTLING:
         return False
-    return isinstance(trigger, OneTime) or wake_is_certain(trigger, due_at)
+    return not isinstance(trigger, Cron) or wake_is_certain(trigger, due_at)
 
 
 def occurrence_due(state: State, due_at: datetime) -> DueMessage:

@@ -1,16 +1,21 @@
-"""Triggers: read, store and show when a job is due, as a date or a cron. A delay becomes a date."""
+"""Triggers: read, store and show when a job is due: a date, a cron or an interval.
+
+A delay becomes a date.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from chalicelib.domain import time_zones
 from chalicelib.domain.cron import USUAL_DST, Cron, Dst, check_zone
 from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.instant import format_instant, parse_instant
+from chalicelib.domain.interval import LONGEST_SECONDS, SHORTEST_SECONDS, Interval
+from chalicelib.domain.limits import UNLIMITED, Limits
 
 # A schedule wakes this long before an occurrence: EventBridge Scheduler may be up to 59 s late, and
 # a cold start takes more.
@@ -18,6 +23,7 @@ WAKE_AHEAD = timedelta(minutes=2)
 LONGEST_DELAY_SECONDS = 31_536_000
 _PAST_ALLOWED = timedelta(seconds=60)
 _YEARS_AHEAD = 10
+_FIRST_YEAR = 1970
 
 _DATE = re.compile(
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]"
@@ -31,6 +37,7 @@ _DATE = re.compile(
 class OneTime:
     """A single date, in UTC and whole seconds."""
 
+    limits: ClassVar[Limits] = UNLIMITED
     date: datetime
 
     def next_after(self, after: datetime) -> datetime | None:
@@ -38,7 +45,7 @@ class OneTime:
         return self.date if self.date > after else None
 
 
-Trigger = OneTime | Cron
+Trigger = OneTime | Cron | Interval
 
 
 def after_delay(delay: float, now: datetime) -> OneTime:
@@ -59,37 +66,105 @@ def _rounded_up(at: datetime) -> datetime:
     return whole if at.microsecond == 0 else whole + timedelta(seconds=1)
 
 
+def every(seconds: int, starts_at: datetime | None, limits: Limits, now: datetime) -> Interval:
+    """Return the trigger of an interval.
+
+    Without `starts_at` its first occurrence is one interval from now, rounded up to a whole second.
+    Raises InvalidInput.
+    """
+    if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+        raise InvalidInput.of(
+            "trigger.every",
+            f"must be a whole number of seconds from {SHORTEST_SECONDS} to {LONGEST_SECONDS}",
+        )
+    step = timedelta(seconds=seconds)
+    return Interval(step, starts_at or _rounded_up(now) + step, limits)
+
+
+def check_occurs(trigger: Trigger, now: datetime) -> None:
+    """Check that a trigger which starts now occurs within its limits. Raises InvalidInput."""
+    if isinstance(trigger, OneTime) or trigger.next_after(now) is not None:
+        return
+    ends_at, starts_at = trigger.limits.ends_at, trigger.starts_at
+    if ends_at is None:
+        raise InvalidInput.of("trigger", "does not occur again; give it an earlier starts_at")
+    if ends_at <= now:
+        why = "has passed; give a date in the future"
+    elif starts_at and ends_at < starts_at:
+        why = f"is before the first occurrence, {format_instant(starts_at)}; give a later one"
+    else:
+        why = "is before the first occurrence; give a later one"
+    raise InvalidInput.of("trigger.ends_at", why)
+
+
 def at_date(text: str, timezone: str | None, now: datetime) -> OneTime:
     """Return the trigger of an ISO 8601 date and time.
 
     A text without an offset is in `timezone`, or in UTC if that is None. Raises InvalidInput.
     """
     match = _DATE.fullmatch(text)
-    wrong = _wrong_zone(timezone, has_offset=match is not None and match["offset"] is not None)
+    wrong = _wrong_zone(timezone, has_offset=has_offset(text))
+    if match is None or wrong:
+        shape = () if match else wrong_shape("trigger.date").errors
+        raise InvalidInput([*shape, *(wrong.errors if wrong else ())])
+    at = instant_of(text, timezone, "trigger.date")
+    if now - at > _PAST_ALLOWED:
+        raise InvalidInput.of("trigger.date", "has passed; give a date in the future")
+    return OneTime(_in_reach(at, now, "trigger.date"))
+
+
+def start_at(text: str, timezone: str | None, now: datetime) -> datetime:
+    """Return the instant of a trigger's `starts_at`, in whole seconds. Raises InvalidInput."""
+    at = instant_of(text, timezone, "trigger.starts_at")
+    if at.year < _FIRST_YEAR:
+        raise InvalidInput.of("trigger.starts_at", f"must be in {_FIRST_YEAR} or later")
+    return _in_reach(at, now, "trigger.starts_at")
+
+
+def end_at(text: str, timezone: str | None) -> datetime:
+    """Return the instant of a trigger's `ends_at`, rounded down to a second.
+
+    Raises InvalidInput.
+    """
+    # Rounded up it would allow an occurrence after it.
+    whole = re.sub("[.,][0-9]+", "", text) if _DATE.fullmatch(text) else text
+    return instant_of(whole, timezone, "trigger.ends_at")
+
+
+def has_offset(text: str) -> bool:
+    """Return whether a text is a date and time with an offset from UTC."""
+    match = _DATE.fullmatch(text)
+    return match is not None and match["offset"] is not None
+
+
+def instant_of(text: str, timezone: str | None, field: str) -> datetime:
+    """Return the instant of an ISO 8601 date and time, rounded up to a whole second.
+
+    A text without an offset is in `timezone`, a known one, or in UTC if that is None. Raises
+    InvalidInput, naming `field`.
+    """
+    match = _DATE.fullmatch(text)
     if match is None:
-        shape = _refused(
-            "must be a date and time as 2026-12-01T10:00:00Z, 2026-12-01T10:00:00+01:00, "
-            "or without offset and with timezone"
-        )
-        raise InvalidInput([*shape.errors, *(wrong.errors if wrong else ())])
-    if wrong:
-        raise wrong
+        raise wrong_shape(field)
     try:
         wall = datetime.fromisoformat(f"{match['day']}T{re.split('[.,]', match['time'])[0]}")
         at = (
             _with_offset(wall, match["offset"])
             if match["offset"]
-            else _in_zone(wall, timezone or "UTC")
+            else _in_zone(wall, timezone or "UTC", field)
         )
-        if match["fraction"] and int(match["fraction"]):
-            at += timedelta(seconds=1)
+        return at + timedelta(seconds=bool(match["fraction"] and int(match["fraction"])))
     except (ValueError, OverflowError) as error:
-        raise _refused("there is no such date and time") from error
-    return OneTime(_in_reach(at, now))
+        raise InvalidInput.of(field, "there is no such date and time") from error
 
 
-def _refused(sentence: str) -> InvalidInput:
-    return InvalidInput.of("trigger.date", sentence)
+def wrong_shape(field: str) -> InvalidInput:
+    """Return the error of a value that is not a date and time."""
+    return InvalidInput.of(
+        field,
+        "must be a date and time as 2026-12-01T10:00:00Z, 2026-12-01T10:00:00+01:00, "
+        "or without offset and with timezone",
+    )
 
 
 def _wrong_zone(timezone: str | None, *, has_offset: bool) -> InvalidInput | None:
@@ -111,24 +186,23 @@ def _with_offset(wall: datetime, offset: str) -> datetime:
     return datetime.fromisoformat(wall.isoformat() + text).astimezone(UTC)
 
 
-def _in_zone(wall: datetime, timezone: str) -> datetime:
+def _in_zone(wall: datetime, timezone: str, field: str) -> datetime:
     place = time_zones.zone(timezone)
     if not time_zones.exists(wall, place):
         following = time_zones.first_after_gap(wall, place)
-        raise _refused(
+        raise InvalidInput.of(
+            field,
             f"the clocks of {timezone} skip this time; "
-            f"the next that exists is {following.isoformat()}"
+            f"the next that exists is {following.isoformat()}",
         )
     return time_zones.to_utc(wall, place)
 
 
-def _in_reach(at: datetime, now: datetime) -> datetime:
-    if now - at > _PAST_ALLOWED:
-        raise _refused("has passed; give a date in the future")
+def _in_reach(at: datetime, now: datetime, field: str) -> datetime:
     # Ten years after a 29 February there is none: use 1 March.
     day = now.replace(day=1, month=3) if (now.month, now.day) == (2, 29) else now
     if at > day.replace(year=now.year + _YEARS_AHEAD):
-        raise _refused(f"is more than {_YEARS_AHEAD} years ahead")
+        raise InvalidInput.of(field, f"is more than {_YEARS_AHEAD} years ahead")
     return at
 
 
@@ -136,10 +210,22 @@ def describe(trigger: Trigger) -> dict[str, Any]:
     """Return a trigger as the API shows it: its type and its fields."""
     if isinstance(trigger, OneTime):
         return {"type": "one-time", "fields": {"date": format_instant(trigger.date)}}
-    fields: dict[str, Any] = {"cron": trigger.expression, "timezone": trigger.timezone}
-    if trigger.dst != USUAL_DST:
-        fields["dst"] = asdict(trigger.dst)
-    return {"type": "cron", "fields": fields}
+    if isinstance(trigger, Interval):
+        kind = "interval"
+        fields: dict[str, Any] = {"every": int(trigger.every.total_seconds())}
+    else:
+        kind = "cron"
+        fields = {"cron": trigger.expression, "timezone": trigger.timezone}
+        if trigger.dst != USUAL_DST:
+            fields["dst"] = asdict(trigger.dst)
+    limits = trigger.limits
+    bounds = {
+        "starts_at": trigger.starts_at and format_instant(trigger.starts_at),
+        "ends_at": limits.ends_at and format_instant(limits.ends_at),
+        "max_runs": limits.max_runs,
+    }
+    given = {name: value for name, value in bounds.items() if value is not None}
+    return {"type": kind, "fields": {**fields, **given}}
 
 
 def restore(described: dict[str, Any]) -> Trigger:
@@ -147,4 +233,13 @@ def restore(described: dict[str, Any]) -> Trigger:
     fields = described["fields"]
     if described["type"] == "one-time":
         return OneTime(parse_instant(fields["date"]))
-    return Cron(fields["cron"], fields["timezone"], Dst(**fields.get("dst", {})))
+    starts_at, ends_at = (
+        parse_instant(fields[name]) if name in fields else None for name in ("starts_at", "ends_at")
+    )
+    max_runs = fields.get("max_runs")
+    limits = Limits(ends_at, max_runs) if ends_at or max_runs else UNLIMITED
+    if described["type"] == "interval":
+        assert starts_at  # noqa: S101  an interval has one
+        return Interval(timedelta(seconds=fields["every"]), starts_at, limits)
+    dst = Dst(**fields.get("dst", {}))
+    return Cron(fields["cron"], fields["timezone"], dst, starts_at, limits)

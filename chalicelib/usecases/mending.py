@@ -92,7 +92,7 @@ def cancel(
                 raise RunHasEnded(run.status)
             return job_id, run
         now = scheduling.clock()
-        step = job_transitions.cancel(definition.trigger, state, waiting, now)
+        step = job_transitions.cancel(state, waiting, now)
         telling = Telling(scheduling.runs, scheduling.channels)
         step, notices = telling.notices(definition, state, step, None, now)
         ends = [scheduling.runs.end_item(tenant, job_id, end) for end in step.ended]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
+from chalicelib.domain.counting import left
 from chalicelib.domain.job import Definition
-from chalicelib.domain.occurrences import Place, merged
+from chalicelib.domain.occurrences import Due, Place, merged
 from chalicelib.domain.state import GRACE, State
 from chalicelib.usecases import due_jobs
 from chalicelib.usecases.scheduling import Scheduling
@@ -97,15 +98,13 @@ def _count_before(states: Sequence[State], wanted: Wanted) -> int:
     return bisect_right(states, (at.isoformat(), job_id), key=due_jobs.place)
 
 
-def _jobs(
-    scheduling: Scheduling, states: Sequence[State], wanted: Wanted
-) -> list[tuple[Definition, datetime]]:
-    """Return the jobs whose occurrences can be on the page, and when they are due next."""
+def _jobs(scheduling: Scheduling, states: Sequence[State], wanted: Wanted) -> list[Due]:
+    """Return the jobs whose occurrences can be on the page."""
     if wanted.label is None:
         # Jobs that are due later than a whole page of others are not on it.
         states = states[: _count_before(states, wanted) + wanted.limit + 1]
     return [
-        (definition, state.next_run_time)
+        Due(definition, state.next_run_time, left(state, definition.trigger))
         for definition, state in due_jobs.with_definitions(scheduling, states)
         if state.next_run_time is not None
         and state.next_run_time < wanted.until

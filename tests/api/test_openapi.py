@@ -96,6 +96,8 @@ def test_what_is_sent_is_closed_and_what_is_shown_may_gain_keys() -> None:
         {},
         {"delay": -1},
         {"delay": 5, "date": "2026-12-01T10:00:00Z"},
+        {"every": 9},
+        {"every": 90, "timezone": "UTC"},
         {"date": "tomorrow"},
         {"date": "2026-12-01T10:00:00Z", "timezone": "UTC"},
         {"cron": "* * * * *", "type": "cron"},

@@ -163,6 +163,10 @@ def leave() -> dict[str, Any]:
             "retry": {"delays": [60, 600], "never": ["unexpected", 503]},
         }
         done(api.post("/jobs", simple("/done", {"delay": 75}, **rules)))
+        interval = {"every": 2000, "ends_at": "2026-11-23T18:00:00Z", "max_runs": 4}
+        done(api.post("/jobs", simple("/interval", interval)))
+        bounds = {"starts_at": "2026-11-23T09:00:00Z", "max_runs": 9}
+        done(api.post("/jobs", simple("/bounded", {"cron": "15 * * * *", **bounds})))
         done(api.post("/jobs", simple("/missed", {"delay": 5}, misfire_grace=1)))
         lost = next(
             name

@@ -27,7 +27,9 @@ from chalicelib.aws.serialization import (
 )
 from chalicelib.domain.cron import Cron, Dst
 from chalicelib.domain.ids import RunKey, new_job_id, new_token
+from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.limits import Limits
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import (
@@ -79,10 +81,17 @@ definitions = st.builds(
     name=texts,
     created_at=seconds,
     trigger=st.builds(OneTime, seconds)
+    | st.builds(
+        Interval,
+        st.integers(10, 10**7).map(lambda each: timedelta(seconds=each)),
+        seconds,
+        st.builds(Limits, st.none() | seconds, st.none() | st.integers(1, 10**6)),
+    )
     | st.sampled_from(
         [
             Cron("0 9 * * 1-5", "Europe/Berlin"),
             Cron("@daily", "UTC", Dst("next", "both")),
+            Cron("@hourly", "UTC", starts_at=NOW, limits=Limits(NOW, 10)),
         ]
     ),
     request=st.builds(

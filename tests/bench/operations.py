@@ -210,6 +210,21 @@ def fire(body: int) -> Costs:
         made.create(MINUTELY)
         made.advance(minutes=10)
         costs["cron of every minute: wake and firing"] = made.fired(minutes=1)
+    with bench(body) as made:
+        made.create({"every": 60})
+        made.advance(minutes=10)
+        costs["interval of a minute: firing"] = made.fired(minutes=1)
+    with bench(body) as made:
+        made.env.sweeps = True
+        made.create({"every": 3600})
+        made.advance(minutes=70)
+        made.env.sweeps = False
+        made.advance(minutes=49)
+        empty = sweep(0)
+        made.env.sweeps = True
+        costs["interval of an hour: its sweep"] = made.used(made.env.sweep) + empty * -1
+        made.env.sweeps = False
+        costs["interval of an hour: firing"] = made.fired(minutes=3)
     return costs
 
 

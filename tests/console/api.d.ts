@@ -6,8 +6,17 @@ interface JSON {
 }
 
 interface Trigger {
-  type: "one-time" | "cron";
-  fields: { date?: string; cron?: string; timezone?: string; dst?: { gap: string; fold: string } };
+  type: "one-time" | "cron" | "interval";
+  fields: {
+    date?: string;
+    cron?: string;
+    timezone?: string;
+    dst?: { gap: string; fold: string };
+    every?: number;
+    starts_at?: string;
+    ends_at?: string;
+    max_runs?: number;
+  };
 }
 
 interface JobRequest {

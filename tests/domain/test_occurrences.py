@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.job import Definition
-from chalicelib.domain.occurrences import merged
+from chalicelib.domain.occurrences import Due, merged
 from chalicelib.domain.request import Request
 from chalicelib.domain.trigger import OneTime, Trigger
 
@@ -53,11 +53,11 @@ def test_they_are_what_each_job_has_in_one_order_from_every_place_on(
         due_at = trigger.next_after(NOW) or NOW.replace(microsecond=0)
         if overdue is not None and isinstance(trigger, Cron):
             due_at = NOW.replace(second=0, microsecond=0) - overdue
-        jobs.append((job(number, trigger), due_at))
+        jobs.append(Due(job(number, trigger), due_at))
     expected = sorted(
-        (at, definition.id)
-        for definition, due_at in jobs
-        for at in of_one(definition.trigger, due_at)
+        (at, due.definition.id)
+        for due in jobs
+        for at in of_one(due.definition.trigger, due.due_at)
         if at < UNTIL
     )
 

@@ -32,6 +32,7 @@ ATTEMPT, ARMING = "usecases/attempt.py", "usecases/arming.py"
 TELLING, FAILURES = "usecases/telling.py", "domain/failures.py"
 CHANNELS, DIGESTS = "domain/channels.py", "domain/digests.py"
 DIGEST_STORE = "aws/digest_store.py"
+INTERVAL = "domain/interval.py"
 ITEMS, RUNS, QUEUE = "aws/job_items.py", "aws/run_store.py", "aws/due_queue.py"
 
 
@@ -329,14 +330,14 @@ BUGS = (
     ),
     bug(
         "missed occurrences miscounted",
-        (RUN_TRANSITIONS, "missed_count=len(missed), last", "missed_count=len(missed) + 1, last"),
+        (RUN_TRANSITIONS, "missed_count=count, last", "missed_count=count + 1, last"),
     ),
     bug(
         "missed occurrences passed over in silence",
         (
             RUN_TRANSITIONS,
-            "definition.trigger.next_after(due_at), now)\n    fresh",
-            "definition.trigger.next_after(now), now)\n    fresh",
+            "following(state, definition.trigger, due_at), now)\n    fresh",
+            "following(state, definition.trigger, now), now)\n    fresh",
         ),
     ),
     bug(
@@ -351,8 +352,8 @@ BUGS = (
         "a resume that makes up for the pause",
         (
             JOB_TRANSITIONS,
-            "due_at = state.next_due_at if isinstance(trigger, OneTime) else trigger.next_after(now)",
-            "due_at = state.next_due_at",
+            "state.next_due_at if isinstance(trigger, OneTime) else following(state, trigger, now)",
+            "state.next_due_at",
         ),
         (
             JOB_TRANSITIONS,
@@ -614,7 +615,7 @@ BUGS = (
         "a cancelled run that is not closed",
         (
             JOB_TRANSITIONS,
-            "return Transition(written(with_outcome(rest, trigger, run, status)), ended=(end,))",
+            "return Transition(written(with_outcome(rest, run, status)), ended=(end,))",
             "return Transition(written(state), ended=(end,))",
         ),
     ),
@@ -805,6 +806,67 @@ BUGS = (
             "sent = self.telling.composed(definition, now, is_closed=True)",
             "sent = definition",
         ),
+    ),
+    bug(
+        "an interval that begins anew when it is resumed",
+        (
+            INTERVAL,
+            "self.starts_at + ((after - self.starts_at) // self.every + 1) * self.every",
+            "after + self.every",
+        ),
+    ),
+    bug(
+        "an interval whose latest occurrence is missed",
+        (
+            RUN_TRANSITIONS,
+            "late -= grace is None and late > 0",
+            "late -= 0",
+        ),
+    ),
+    bug(
+        "occurrences that max_runs does not count",
+        (RUN_TRANSITIONS, "    state = counted(state, definition.trigger, 1)\n", ""),
+    ),
+    bug(
+        "missed occurrences that count as one",
+        (
+            RUN_TRANSITIONS,
+            "counted(state, definition.trigger, count)",
+            "counted(state, definition.trigger, 1)",
+        ),
+    ),
+    bug(
+        "skipped occurrences that count",
+        (
+            RUN_TRANSITIONS,
+            "        end = RunEnd(RunKey(due_at, state.generation), RunStatus.SKIPPED, now, reason)",
+            "        state = counted(state, definition.trigger, 1)\n"
+            "        end = RunEnd(RunKey(due_at, state.generation), RunStatus.SKIPPED, now, reason)",
+        ),
+    ),
+    bug(
+        "an end that is passed",
+        ("domain/limits.py", "at > self.ends_at", "False"),
+    ),
+    bug(
+        "an earlier run that ends its job",
+        (RUN_ENDS, "other.key.due_at > run.key.due_at", "False"),
+    ),
+    bug(
+        "a new trigger that counts on",
+        (JOB_TRANSITIONS, "        state = replace(state, counted=0)\n", ""),
+    ),
+    bug(
+        "a job that fails because its last run is skipped",
+        (
+            RUN_TRANSITIONS,
+            "is_done = end.status is RunStatus.SKIPPED and not isinstance(trigger, OneTime)",
+            "is_done = False",
+        ),
+    ),
+    bug(
+        "an interval that nobody arms",
+        (STATE, "return replace(waits, covered=False), ()", "return waits, ()"),
     ),
 )
 

@@ -18,6 +18,7 @@ from chalicelib.aws.packing import unpacked
 from chalicelib.aws.serialization import load_attempt, load_ending, load_response
 from chalicelib.aws.table import plain
 from chalicelib.domain.ids import RunKey, run_id
+from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition, Kind, Overlap
 from chalicelib.domain.retry import is_retried
 from chalicelib.domain.run import (
@@ -38,7 +39,7 @@ from chalicelib.domain.state import (
     Status,
     UnfinishedRun,
 )
-from chalicelib.domain.trigger import WAKE_AHEAD, OneTime
+from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 from tests.cloud import Item
 from tests.simulation.cloud import Write
 from tests.simulation.virtual_time import Process, VirtualTime
@@ -85,6 +86,8 @@ class JobHistory:
     ends: dict[RunKey, RunEnd] = field(default_factory=dict)
     begun: set[RunKey] = field(default_factory=set)
     failed_in_a_row: int = 0
+    counted: int = 0
+    """Occurrences since the trigger began that count for its `max_runs`."""
     told_tokens: set[str] = field(default_factory=set)
     is_deleted: bool = False
 
@@ -138,6 +141,14 @@ def first_watch_at(state: State) -> datetime | None:
     return min(times, default=None)
 
 
+def next_occurrence(trigger: Trigger, at: datetime) -> datetime | None:
+    """Return the occurrence of a trigger that follows one of its occurrences."""
+    if not isinstance(trigger, Interval):
+        return trigger.next_after(at)
+    ends_at, following = trigger.limits.ends_at, at + trigger.every
+    return following if ends_at is None or following <= ends_at else None
+
+
 class Observer:
     """Raises Violation."""
 
@@ -187,9 +198,10 @@ class Observer:
                         self._opened(definition)
                 job_history = self.job_history(definition.id)
                 if job_history.definitions:
-                    self.virtual_time.current.redefined.append(
-                        (job_history.definitions[-1][1], definition)
-                    )
+                    before = job_history.definitions[-1][1]
+                    self.virtual_time.current.redefined.append((before, definition))
+                    if definition.trigger != before.trigger:
+                        job_history.counted = 0
                 job_history.definitions.append((definition.generation, definition))
             elif table == "jobs" and key[1] == "state":
                 if new is not None and key[0] in self.begun:
@@ -470,9 +482,11 @@ class Observer:
             len(new.runs) <= MAX_UNFINISHED_RUNS, "at most 32 runs are unfinished", new.job_id
         )
         self._watch(old, new)
+        self._within_bounds(job_history, new)
         if old is not None:
             self.hold(new.generation - old.generation in (0, 1), "generations count up", new.job_id)
             self._occurrence(job_history, old, new, ends)
+            self._ended(job_history, old, new)
             happened = self._failing(job_history, old, new)
             happened += [("run.missed", end.key) for end in ends if end.status is RunStatus.MISSED]
             self._told_by_channels(job_history, new, happened, told)
@@ -559,7 +573,7 @@ class Observer:
         last = end.last_due_at if end is not None and end.last_due_at else due_at
         if end is not None and end.missed_count is not None:
             row = 1
-            while (due_at := trigger.next_after(due_at) or last) < last:
+            while (due_at := next_occurrence(trigger, due_at) or last) < last:
                 row += 1
             row += end.key.due_at < last
             self.hold(
@@ -569,13 +583,56 @@ class Observer:
                 row,
                 end.missed_count,
             )
+            grace = job_history.defined(old.generation).misfire_grace
+            too_late = last + grace if grace is not None else next_occurrence(trigger, last)
+            skew = timedelta(seconds=abs(self.virtual_time.current.skew))
+            is_late = too_late is not None and too_late <= self.virtual_time.now + skew
+            self.hold(is_late, "what is missed was too late", new.job_id, last)
+        if end is None or end.status is RunStatus.MISSED:
+            job_history.counted += end.missed_count or 0 if end is not None else 1
+        most = trigger.limits.max_runs
+        is_used_up = most is not None and job_history.counted >= most
         self.hold(
-            new.next_due_at == trigger.next_after(last),
+            most is None or job_history.counted <= most, "at most max_runs occur", new.job_id, most
+        )
+        self.hold(
+            new.next_due_at == (None if is_used_up else next_occurrence(trigger, last)),
             "occurrences follow each other",
             new.job_id,
             last,
             new.next_due_at,
         )
+
+    def _ended(self, job_history: JobHistory, old: State, new: State) -> None:
+        """A job is over when its last run is, and ends as that did."""
+        if old.status is not Status.ACTIVE or new.status not in (Status.COMPLETED, Status.FAILED):
+            return
+        keys = {key for key in {*job_history.begun, *job_history.ends} if not key.is_requested}
+        last = max(
+            (key for key in keys if key.generation == new.generation), key=lambda key: key.due_at
+        )
+        trigger, end = job_history.definitions[-1][1].trigger, job_history.end_of(last)
+        is_used_up = job_history.counted == trigger.limits.max_runs
+        ends_at = (end and job_history.ends.get(last) and job_history.ends[last].last_due_at) or (
+            last.due_at
+        )
+        is_last = is_used_up or next_occurrence(trigger, ends_at) is None
+        self.hold(is_last, "a job is over after its last occurrence", new.job_id, last)
+        is_skipped = end is RunStatus.SKIPPED and not isinstance(trigger, OneTime)
+        is_done = end is RunStatus.SUCCEEDED or is_skipped
+        wanted = Status.COMPLETED if is_done else Status.FAILED
+        self.hold(new.status is wanted, "a job ends as its last run", new.job_id, new.status, end)
+
+    def _within_bounds(self, job_history: JobHistory, new: State) -> None:
+        """What is due is within the bounds, and a whole number of intervals after their start."""
+        trigger = job_history.definitions[-1][1].trigger
+        ends_at = trigger.limits.ends_at
+        if ends_at is not None and new.next_due_at is not None:
+            self.hold(new.next_due_at <= ends_at, "nothing is due after its end", new.job_id)
+        if isinstance(trigger, Interval) and new.next_due_at is not None:
+            behind = (new.next_due_at - trigger.starts_at).total_seconds()
+            is_on_grid = behind >= 0 and behind % trigger.every.total_seconds() == 0
+            self.hold(is_on_grid, "an interval keeps its seconds", new.job_id, new.next_due_at)
 
     def _failing(self, job_history: JobHistory, old: State, new: State) -> list[tuple[str, RunKey]]:
         """Failures in a row are counted, and pause a job that has too many.
@@ -977,15 +1034,8 @@ class Observer:
                 )
                 self.hold(job_history.end_of(key) is not None, "every run has ended", job_id, key)
             state = job_history.states[-1]
-            if (
-                isinstance(job_history.definitions[-1][1].trigger, OneTime)
-                and state.status is Status.ACTIVE
-            ):
-                self.hold(
-                    state.next_due_at is not None,
-                    "a one-time job that is over has a status",
-                    job_id,
-                )
+            if state.status is Status.ACTIVE:
+                self.hold(state.next_due_at is not None, "a job that is over has a status", job_id)
             is_far = (
                 state.next_run_time is not None
                 and state.next_run_time - self.virtual_time.now > timedelta(minutes=4)

@@ -141,6 +141,66 @@ def a_cron_that_keeps_firing(stage: Stage) -> None:
     stage.wait(260)
 
 
+def an_interval_of_ten_seconds(stage: Stage) -> None:
+    """It is shorter than its target takes to fail."""
+    stage.answers[:] = [200, 0, 0, 200]
+    job_id = stage.job(trigger={"every": 10}, retry=RETRY)
+    stage.wait(65)
+    stage.ask("DELETE", job_id)
+
+
+def an_interval_that_no_message_can_wait_for(stage: Stage) -> None:
+    """The sweeper arms it. Then it is changed to one that arms itself, and back."""
+    job_id = stage.job(trigger={"every": FAR})
+    stage.wait(FAR + 100)
+    stage.ask("PATCH", job_id, body={"trigger": {"every": 30}})
+    stage.wait(40)
+    stage.ask("PATCH", job_id, body={"trigger": {"every": FAR}})
+    stage.wait(60)
+
+
+def a_pause_within_an_interval(stage: Stage) -> None:
+    job_id = stage.job(trigger={"every": 20})
+    stage.wait(25)
+    stage.ask("POST", job_id, "/pause")
+    stage.wait(25)
+    stage.ask("POST", job_id, "/resume")
+    stage.wait(45)
+    stage.ask("DELETE", job_id)
+
+
+def an_interval_of_three_runs(stage: Stage) -> None:
+    """The first takes so long that others are skipped: these do not count."""
+    stage.answers[:] = [0, 200, 503, 200]
+    trigger = {"every": 10, "max_runs": 3}
+    job_id = stage.job(trigger=trigger, overlap="skip", retry={**RETRY, "max_attempts": 1})
+    stage.wait(60)
+    stage.ask("POST", job_id, "/run")
+    stage.ask("PATCH", job_id, body={"trigger": {**trigger, "max_runs": 2}})
+    stage.wait(25)
+
+
+def an_interval_that_misses_some_of_its_runs(stage: Stage) -> None:
+    stage.deployment.observer.is_fine = False
+    stage.job(trigger={"every": 10, "max_runs": 9})
+    stage.wait(12)
+    stage.deployment.cloud.messages.clear()
+    stage.wait(100)
+
+
+def a_cron_with_an_end(stage: Stage) -> None:
+    ends_at = (stage.clients.virtual_time.now + timedelta(seconds=130)).isoformat()
+    stage.answers[:] = [200, 503, 200]
+    trigger = {"cron": "* * * * *", "ends_at": ends_at}
+    job_id = stage.job(trigger=trigger, retry=RETRY)
+    paused = stage.job(trigger=trigger)
+    stage.ask("POST", paused, "/pause")
+    stage.wait(150)
+    stage.ask("POST", paused, "/resume")
+    stage.ask("PATCH", job_id, body={"name": "ended"})
+    stage.wait(10)
+
+
 def a_retry(stage: Stage) -> None:
     stage.answers[:] = [503, 503, 200]
     stage.job(retry=RETRY)
@@ -563,6 +623,12 @@ SCRIPTS: tuple[Script, ...] = (
     a_date_that_a_schedule_wakes_for,
     a_minutely_cron,
     a_cron_that_keeps_firing,
+    an_interval_of_ten_seconds,
+    an_interval_that_no_message_can_wait_for,
+    a_pause_within_an_interval,
+    an_interval_of_three_runs,
+    an_interval_that_misses_some_of_its_runs,
+    a_cron_with_an_end,
     a_retry,
     a_delete_while_the_executor_sleeps,
     a_target_that_never_answers,

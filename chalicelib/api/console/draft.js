@@ -16,6 +16,10 @@ const DEFAULTS = {
   cron: "0 9 * * 1-5",
   date: "",
   delay: "60",
+  every: "300",
+  // The fields of the trigger that the form does not show, and the kind that has them.
+  bounds: {},
+  boundsOf: null,
   timezone: "UTC",
   gap: "skip",
   fold: "first",
@@ -35,6 +39,8 @@ const DEFAULTS = {
   labels: [],
 };
 
+const KINDS = { "one-time": "date", cron: "cron", interval: "every" };
+
 /** Return an empty draft, for a viewer in a zone. */
 export function empty(zone) {
   return { ...DEFAULTS, timezone: zone };
@@ -44,7 +50,8 @@ export function empty(zone) {
 export function draftOf(job) {
   const { request, trigger, retry } = job;
   const { body } = request;
-  const zone = trigger.fields.timezone || "UTC";
+  const { cron, every, date, timezone, dst, ...bounds } = trigger.fields;
+  const zone = timezone || "UTC";
   return {
     ...DEFAULTS,
     name: job.name,
@@ -54,9 +61,12 @@ export function draftOf(job) {
     headers: pairs(request.headers),
     bodyKind: body === null ? "none" : typeof body === "string" ? "text" : "json",
     body: body === null ? "" : typeof body === "string" ? body : JSON.stringify(body, null, 2),
-    kind: trigger.type === "cron" ? "cron" : "date",
-    cron: trigger.fields.cron || DEFAULTS.cron,
-    date: trigger.fields.date ? wall(trigger.fields.date, zone) : "",
+    kind: KINDS[trigger.type],
+    cron: cron || DEFAULTS.cron,
+    every: every ? String(every) : DEFAULTS.every,
+    date: date ? wall(date, zone) : "",
+    bounds,
+    boundsOf: KINDS[trigger.type],
     timezone: zone,
     ...trigger.fields.dst,
     timeout: String(job.timeout),
@@ -105,9 +115,11 @@ function callbacks(draft) {
 export function triggerOf(draft) {
   if (draft.kind === "delay") return { delay: number(draft.delay) };
   const { timezone, gap, fold } = draft;
+  const bounds = draft.kind === draft.boundsOf ? draft.bounds : {};
+  if (draft.kind === "every") return { every: number(draft.every), ...bounds };
   if (draft.kind === "date") return { date: draft.date, timezone };
   const isUsual = gap === DEFAULTS.gap && fold === DEFAULTS.fold;
-  return { cron: draft.cron, timezone, ...(isUsual ? {} : { dst: { gap, fold } }) };
+  return { cron: draft.cron, timezone, ...bounds, ...(isUsual ? {} : { dst: { gap, fold } }) };
 }
 
 /** Return the job of a draft as the API takes it. Raises SyntaxError if its body is not JSON. */

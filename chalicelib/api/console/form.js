@@ -167,7 +167,10 @@ const GROUP = {
   on_succeeded: "callbacks.succeeded",
   on_failed: "callbacks.failed",
   ...Object.fromEntries(
-    ["kind", "cron", "date", "delay", "timezone", "gap", "fold"].map((name) => [name, "trigger"]),
+    ["kind", "cron", "every", "date", "delay", "timezone", "gap", "fold"].map((name) => [
+      name,
+      "trigger",
+    ]),
   ),
   ...Object.fromEntries(
     ["max_attempts", "initial_delay", "max_delay"].map((name) => [name, "retry"]),

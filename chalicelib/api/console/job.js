@@ -7,7 +7,7 @@ import { duration, hexDump, laidOut, relative, whole, why, ZONE } from "./format
 import { JobStatus, Labels, Next } from "./jobs.js";
 import { useState } from "./preact-hooks.js";
 import { Mend, pathOf } from "./runs.js";
-import { scheduleWords } from "./schedule.js";
+import { intervalWords, scheduleWords } from "./schedule.js";
 import {
   Block,
   Change,
@@ -221,7 +221,9 @@ function Fields({ job, now }) {
     Trigger:
       trigger.type === "cron"
         ? html`<code>${trigger.fields.cron}</code> ${trigger.fields.timezone}${clockWords(trigger.fields.dst)}`
-        : whole(trigger.fields.date),
+        : trigger.type === "interval"
+          ? `${intervalWords(trigger.fields.every)} from ${whole(trigger.fields.starts_at)}`
+          : whole(trigger.fields.date),
     Timeout: `${job.timeout} s for each attempt`,
     Retry:
       retry.max_attempts === 1

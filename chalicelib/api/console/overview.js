@@ -201,7 +201,7 @@ function Due({ title, jobs, now, kind, more = null }) {
             <span class="name"><${Text} of=${job.name} /></span>
             <span class="at">${job.next_run_time ? html`<${Relative} of=${job.next_run_time} now=${now} />` : (job.pause?.reason ?? "paused")}</span>
             <span class="why note">
-              <${Text} of=${scheduleWords(job.trigger, now)} />${job.next_run_time && job.trigger.type === "cron" && html` · <${Time} of=${job.next_run_time} now=${now} />`}
+              <${Text} of=${scheduleWords(job.trigger, now)} />${job.next_run_time && job.trigger.type !== "one-time" && html` · <${Time} of=${job.next_run_time} now=${now} />`}
             </span>
           </a>
         </li>`,

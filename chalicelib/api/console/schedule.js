@@ -19,6 +19,7 @@ const MACROS = {
   "@yearly": "0 0 1 1 *",
   "@annually": "0 0 1 1 *",
 };
+const UNITS = { day: 86400, hour: 3600, minute: 60, second: 1 };
 const ALL_DAYS = Array.from({ length: 31 }, (_, place) => place + 1);
 const ALL_WEEK = [0, 1, 2, 3, 4, 5, 6];
 const NTH = ["", "first", "second", "third", "fourth"];
@@ -27,9 +28,31 @@ const LISTED = 4;
 
 /** Return a job's schedule in words. */
 export function scheduleWords(trigger, now) {
-  if (trigger.type !== "cron") return `once, ${moment(trigger.fields.date, now)}`;
-  const { cron, timezone } = trigger.fields;
-  return `${cronWords(cron) || cron}, ${city(timezone)}`;
+  if (trigger.type === "one-time") return `once, ${moment(trigger.fields.date, now)}`;
+  return [recurrenceWords(trigger), ...boundWords(trigger, now)].join(", ");
+}
+
+function recurrenceWords({ type, fields }) {
+  if (type === "interval") return intervalWords(fields.every);
+  return `${cronWords(fields.cron) || fields.cron}, ${city(fields.timezone)}`;
+}
+
+/** Return the length of an interval in words, in the largest unit of which it has a whole number. */
+export function intervalWords(seconds) {
+  const unit = Object.keys(UNITS).find((name) => seconds % UNITS[name] === 0) || "second";
+  const count = seconds / UNITS[unit];
+  return count === 1 ? `every ${unit}` : `every ${count} ${unit}s`;
+}
+
+function boundWords({ type, fields }, now) {
+  const { starts_at, ends_at, max_runs } = fields;
+  // An interval always has a start; one that has passed says nothing of what is to come.
+  const isToCome = starts_at && (type === "cron" || new Date(starts_at) > now);
+  return [
+    isToCome && `from ${moment(starts_at, now)}`,
+    ends_at && `until ${moment(ends_at, now)}`,
+    max_runs && `${max_runs === 1 ? "once" : `${max_runs} times`} at most`,
+  ].filter(Boolean);
 }
 
 /**

@@ -23,7 +23,7 @@ export function usePreview(draft, isSame) {
   useEffect(() => {
     const abort = new AbortController();
     const timer = setTimeout(async () => {
-      const count = draft.kind === "cron" ? 5 : 1;
+      const count = draft.kind === "cron" || draft.kind === "every" ? 5 : 1;
       try {
         const { data } = await call("POST", "/triggers/preview", {
           body: `{"trigger":${trigger},"count":${count}}`,
@@ -58,13 +58,19 @@ export function When({ draft, set, errors, preview }) {
     <legend>When</legend>
     <div class="field">
       <span class="label-text" id="kind-label">Trigger</span>
-      <${Choice} name="kind" labelled="kind-label" value=${draft.kind} options=${{ cron: "Cron", date: "Date", delay: "Delay" }} onChange=${(kind) => set({ kind })} />
+      <${Choice} name="kind" labelled="kind-label" value=${draft.kind} options=${{ cron: "Cron", every: "Interval", date: "Date", delay: "Delay" }} onChange=${(kind) => set({ kind })} />
     </div>
     <div class="pair">
       ${
         draft.kind === "cron" &&
         html`<${Field} label="Cron" field="trigger.cron" errors=${errors} note=${words}>
         ${(of) => html`<input ...${of} type="text" class="mono" spellcheck=${false} autocomplete="off" value=${draft.cron} onInput=${input("cron")} />`}
+      <//>`
+      }
+      ${
+        draft.kind === "every" &&
+        html`<${Field} label="Seconds from one to the next" field="trigger.every" errors=${errors}>
+        ${(of) => html`<input ...${of} type="text" inputmode="numeric" value=${draft.every} onInput=${input("every")} />`}
       <//>`
       }
       ${
@@ -80,7 +86,7 @@ export function When({ draft, set, errors, preview }) {
       <//>`
       }
       ${
-        draft.kind !== "delay" &&
+        (draft.kind === "cron" || draft.kind === "date") &&
         html`<${Field} label="Time zone" field="trigger.timezone" errors=${errors}>
         ${(
           of,

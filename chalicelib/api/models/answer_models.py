@@ -10,14 +10,8 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from chalicelib.api.models.response_models import (
-    CronTrigger,
-    Due,
-    Job,
-    OneTimeTrigger,
-    described,
-    with_pattern,
-)
+from chalicelib.api.models.response_fields import Due, described, with_pattern
+from chalicelib.api.models.response_models import AnyTrigger, Job
 from chalicelib.domain.secrets import SECRET_NAME
 
 SigningSecret = Annotated[str, with_pattern("^whsec_")]
@@ -98,7 +92,7 @@ class Retried(TypedDict):
 class Preview(TypedDict):
     """When a trigger is due."""
 
-    trigger: OneTimeTrigger | CronTrigger
+    trigger: AnyTrigger
     """The trigger as jobs show it."""
     next_run_times: list[Due]
     """When it is due, the earliest first."""

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from chalicelib.api.models.job_requests import wrong_request
 from chalicelib.api.models.policy_requests import Seconds
-from chalicelib.api.models.response_models import Due, EndStatus, JobId, Measured, described
+from chalicelib.api.models.response_fields import Due, EndStatus, JobId, Measured, described
 from chalicelib.api.models.validation import Errors, Strict, require_object
 from chalicelib.aws.channel_store import Delivery
 from chalicelib.domain import channels

@@ -126,7 +126,7 @@ class _Policies(Strict):
     misfire_grace: Annotated[int, Field(ge=1, le=86_400), BeforeValidator(whole)] | None = Field(
         None,
         description="Seconds a run may be late and still be sent. null: one-time jobs are always "
-        "sent, cron jobs until the next occurrence is due.",
+        "sent, others until the next occurrence is due.",
     )
     labels: dict[Label, LabelValue] = Field(
         default_factory=dict, max_length=20, description="Labels by name, for filtering."

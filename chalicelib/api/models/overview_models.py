@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from chalicelib.api.models.response_models import Due, JobId, Measured, described
+from chalicelib.api.models.response_fields import Due, JobId, Measured, described
 from chalicelib.domain.instant import format_instant, format_measured
 from chalicelib.domain.run import RunStatus
 from chalicelib.domain.run_counts import RunCounts

@@ -13,6 +13,7 @@ from pydantic.config import JsonDict
 
 from chalicelib.api.models.job_requests import JobIn
 from chalicelib.api.routes.triggers import MOST_TIMES
+from chalicelib.domain.interval import LONGEST_SECONDS, SHORTEST_SECONDS
 from chalicelib.domain.secrets import LARGEST_SECRET
 from chalicelib.domain.trigger import LONGEST_DELAY_SECONDS
 from chalicelib.usecases.bulk import MOST_JOBS
@@ -44,6 +45,9 @@ DateText = Annotated[
 ]
 
 
+MaxRuns = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
 class _Input(BaseModel):
     # The texts under the fields are their descriptions.
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -57,10 +61,18 @@ class DelayIn(_Input):
 
 
 # JSON schema of a trigger whose date has an offset: it must not have a `timezone`.
+_WITH_OFFSET = r"T.*([Zz]|[+-]\d\d(:?[0-5]\d)?)$"
 _HAS_OFFSET: JsonDict = {
-    "properties": {"date": {"pattern": r"T.*([Zz]|[+-]\d\d(:?[0-5]\d)?)$"}},
+    "properties": {"date": {"pattern": _WITH_OFFSET}},
     "required": ["date"],
 }
+
+
+def _without_offset(name: str) -> JsonDict:
+    return {
+        "properties": {name: {"type": "string", "not": {"pattern": _WITH_OFFSET}}},
+        "required": [name],
+    }
 
 
 class DateIn(_Input):
@@ -92,6 +104,35 @@ class CronIn(_Input):
     cron: CronText
     timezone: Zone = "UTC"
     dst: DstIn | None = Field(None, description="By default, `skip` and `first`.")
+    starts_at: DateText | None = None
+    """No occurrence before then; null or absent: from now on."""
+    ends_at: DateText | None = None
+    """No occurrence after then."""
+    max_runs: MaxRuns | None = None
+    """Occurrences after which the trigger ends. Missed ones count, skipped ones do not."""
+
+
+class EveryIn(_Input):
+    """Repeatedly, each time that so many seconds have passed. Clock changes mean nothing to it."""
+
+    # The zone of bounds that have none themselves.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"anyOf": [_without_offset("starts_at"), _without_offset("ends_at")]},
+            "else": {"properties": {"timezone": False}},
+        }
+    )
+
+    every: int = Field(ge=SHORTEST_SECONDS, le=LONGEST_SECONDS)
+    """Seconds from one occurrence to the next."""
+    starts_at: DateText | None = None
+    """The first occurrence; those before now are left out. null or absent: one interval from now,
+    rounded up to a whole second; in an update with the same `every`, as it was."""
+    ends_at: DateText | None = None
+    """No occurrence after then."""
+    max_runs: MaxRuns | None = None
+    """Occurrences after which the trigger ends. Missed ones count, skipped ones do not."""
+    timezone: Zone = "UTC"
 
 
 class OneTimeTriggerIn(_Input):
@@ -112,8 +153,21 @@ class CronTriggerIn(_Input):
     """The expression and its time zone."""
 
 
-class TriggerIn(RootModel[DelayIn | DateIn | CronIn | OneTimeTriggerIn | CronTriggerIn]):
-    """When a job is due: one of `delay`, `date`, `cron`; or a trigger as the API returns it."""
+class IntervalTriggerIn(_Input):
+    """An interval as the API returns it."""
+
+    type: Literal["interval"]
+    """The kind of trigger."""
+    fields: EveryIn
+    """Its length and its first occurrence."""
+
+
+class TriggerIn(
+    RootModel[
+        DelayIn | DateIn | CronIn | EveryIn | OneTimeTriggerIn | CronTriggerIn | IntervalTriggerIn
+    ]
+):
+    """When a job is due: `delay`, `date`, `cron` or `every`; or a trigger as the API returns it."""
 
 
 class BatchIn(_Input):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired, cast
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from chalicelib.api.models.policy_models import (
@@ -18,41 +18,30 @@ from chalicelib.api.models.policy_models import (
     seconds,
     success_view,
 )
+from chalicelib.api.models.response_fields import (
+    Due,
+    Encoding,
+    Ended,
+    EndsAt,
+    EndStatus,
+    JobId,
+    MaxRuns,
+    Measured,
+    Method,
+    RunId,
+    described,
+)
 from chalicelib.domain import job as domain_job
 from chalicelib.domain import run_history
 from chalicelib.domain import state as domain_state
-from chalicelib.domain.ids import JOB_ID, RUN_ID, run_id
+from chalicelib.domain.ids import run_id
 from chalicelib.domain.instant import format_instant, format_measured
 from chalicelib.domain.job import Overlap
-from chalicelib.domain.request import METHODS
-from chalicelib.domain.run import ENDED, Outcome, Reason, RunStatus
+from chalicelib.domain.run import Outcome, Reason, RunStatus
 from chalicelib.domain.run_document import run_document
 from chalicelib.domain.state import PauseReason, Status
 from chalicelib.domain.trigger import Trigger, describe
 from chalicelib.usecases import scheduling
-
-# The texts under the fields are their descriptions; they are read only for OpenAPI.
-described = with_config(ConfigDict(use_attribute_docstrings=True))
-
-
-def with_pattern(pattern: str, **words: str) -> Any:
-    """Return what gives a text a pattern, and other words, in its JSON schema."""
-    return Field(json_schema_extra={"pattern": pattern, **words})
-
-
-Due = Annotated[str, with_pattern(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", format="date-time")]
-Measured = Annotated[
-    str, with_pattern(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", format="date-time")
-]
-JobId = Annotated[str, with_pattern(f"^{JOB_ID.pattern}$")]
-RunId = Annotated[str, with_pattern(f"^{RUN_ID.pattern}$")]
-Method = Annotated[str, Field(json_schema_extra={"enum": list(METHODS)})]
-Ended = Annotated[str, Field(json_schema_extra={"enum": list(ENDED)})]
-EndStatus = Annotated[str, Field(json_schema_extra={"enum": ["succeeded", "failed"]})]
-Encoding = Annotated[
-    str,
-    Field(json_schema_extra={"const": "base64"}, description="Present if the body is not UTF-8."),
-]
 
 
 @described
@@ -89,6 +78,10 @@ class CronFields(TypedDict):
     """The IANA time zone that the expression is read in."""
     dst: NotRequired[DstFields]
     """Absent for the default, `skip` and `first`."""
+    starts_at: NotRequired[Due]
+    """No occurrence is before then."""
+    ends_at: NotRequired[EndsAt]
+    max_runs: NotRequired[MaxRuns]
 
 
 @described
@@ -101,9 +94,32 @@ class CronTrigger(TypedDict):
     """The expression and its time zone."""
 
 
-def trigger_view(trigger: Trigger) -> OneTimeTrigger | CronTrigger:
+@described
+class IntervalFields(TypedDict):
+    every: int
+    """Seconds from one occurrence to the next."""
+    starts_at: Due
+    """The first occurrence."""
+    ends_at: NotRequired[EndsAt]
+    max_runs: NotRequired[MaxRuns]
+
+
+@described
+class IntervalTrigger(TypedDict):
+    """Repeatedly, each time that so many seconds have passed."""
+
+    type: Literal["interval"]
+    """The kind of trigger."""
+    fields: IntervalFields
+    """Its length and its first occurrence."""
+
+
+AnyTrigger = OneTimeTrigger | CronTrigger | IntervalTrigger
+
+
+def trigger_view(trigger: Trigger) -> AnyTrigger:
     """Return the trigger object."""
-    return cast("OneTimeTrigger | CronTrigger", describe(trigger))
+    return cast("AnyTrigger", describe(trigger))
 
 
 @described
@@ -215,9 +231,9 @@ class Job(TypedDict):
     next_run_time: Due | None
     """The next due time; null if the job is not due again."""
     status: Status
-    """completed: a one-time job whose run succeeded; failed: a one-time job whose run failed for
+    """completed: its last run succeeded, and it is not due again; failed: its last run failed for
     good, or was missed."""
-    trigger: OneTimeTrigger | CronTrigger
+    trigger: AnyTrigger
     """When the job is due."""
     request: Request
     timeout: int
@@ -226,7 +242,7 @@ class Job(TypedDict):
     overlap: Overlap
     misfire_grace: int | None
     """Seconds a run may be late and still be sent; null if the default applies: one-time jobs are
-    always sent, cron jobs until the next occurrence is due."""
+    always sent, others until the next occurrence is due."""
     labels: dict[str, str]
     """Labels by name, for filtering."""
     key: str | None

@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from chalicelib.api.models.validation import Errors, unknown_fields
-from chalicelib.domain import cron
+from chalicelib.api.models.validation import Errors, unknown_fields, whole
+from chalicelib.domain import cron, time_zones
 from chalicelib.domain.cron import USUAL_DST, Dst
-from chalicelib.domain.errors import InvalidInput
+from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.exact_json import plain
-from chalicelib.domain.trigger import OneTime, Trigger, after_delay, at_date, describe
+from chalicelib.domain.interval import Interval
+from chalicelib.domain.limits import UNLIMITED, Limits
+from chalicelib.domain.trigger import (
+    OneTime,
+    Trigger,
+    after_delay,
+    at_date,
+    check_occurs,
+    describe,
+    end_at,
+    every,
+    has_offset,
+    start_at,
+)
+
+_ONE_OF = "exactly one of delay, date, cron, every"
+# The fields of a trigger beside the one that says its kind, and the kinds with which they go.
+_RECURRING = ("cron", "every")
+_BESIDE = {
+    "timezone": ("date", "cron", "every"),
+    "dst": ("cron",),
+    "starts_at": _RECURRING,
+    "ends_at": _RECURRING,
+    "max_runs": _RECURRING,
+}
+# Each kind of trigger by its `type`, with the field that says when it is due.
+_TYPES = {"one-time": "date", "cron": "cron", "interval": "every"}
+# Null means absent in these fields.
+_NULLABLE = ("dst", "every", "starts_at", "ends_at", "max_runs")
+_DST_CHOICES = {"gap": ("skip", "next"), "fold": ("first", "both")}
+_MOST_RUNS = 1_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def is_delay(sent: object) -> bool:
@@ -21,52 +53,77 @@ def is_delay(sent: object) -> bool:
 
 
 def is_same_trigger(sent: object, trigger: Trigger) -> bool:
-    """Return whether a client sent this trigger, in any of its forms."""
+    """Return whether a client sent this trigger, in any of its forms.
+
+    An interval without `starts_at` is the one that the job has if it is as long: a deployment that
+    registers its jobs again and again does not begin it anew.
+    """
     described = describe(trigger)
     if sent == described or sent == described["fields"]:
         return True
-    if not isinstance(trigger, OneTime) or not isinstance(sent, dict) or is_delay(sent):
+    if not isinstance(sent, dict) or is_delay(sent):
         return False
-    # It may be the same date in another form. Read it as of that date, since it may have passed.
+    # It may be the same in another form. Read it as of its own time, since that may have passed.
+    match trigger:
+        case OneTime():
+            as_of = trigger.date
+        case Interval():
+            as_of = trigger.starts_at - trigger.every
+        case _:
+            as_of = trigger.starts_at or _EPOCH
     try:
-        return read_trigger(sent, trigger.date) == trigger
+        return _read(sent, as_of) == trigger
     except InvalidInput:
         return False
 
 
 def read_trigger(sent: object, now: datetime) -> Trigger:
-    """Read a trigger: exactly one of delay, date and cron, or the form in which the API returns it.
+    """Read a trigger: one of delay, date, cron and every, or the form in which the API returns it.
 
-    Raises InvalidInput.
+    Raises InvalidInput, also if it would never occur.
     """
+    trigger = _read(sent, now)
+    check_occurs(trigger, now)
+    return trigger
+
+
+def _read(sent: object, now: datetime) -> Trigger:
     if not isinstance(sent, dict):
-        raise InvalidInput.of("trigger", "must be an object with exactly one of delay, date, cron")
+        raise InvalidInput.of("trigger", f"must be an object with {_ONE_OF}")
     if "type" in sent or "fields" in sent:
         sent = _unwrap(sent)
+    sent = {
+        name: value for name, value in sent.items() if value is not None or name not in _NULLABLE
+    }
     errors = Errors()
     kind = _kind(errors, sent)
     timezone = sent.get("timezone")
     if not isinstance(sent.get("timezone", ""), str):
         errors.add("trigger.timezone", "must be the name of a time zone, such as Europe/Berlin")
-        # Without a valid time zone the date cannot be read.
-        kind, timezone = None if kind == "date" else kind, None
-    dst = errors.collect(lambda: _read_dst(sent.get("dst"), kind)) or USUAL_DST
-    read = partial(_read_cron, dst=dst) if kind == "cron" else _READERS.get(kind or "")
-    trigger = errors.collect(partial(read, sent[kind], timezone, now)) if read and kind else None
+        # Without a valid time zone dates cannot be read.
+        kind, timezone = kind if kind in ("cron", "delay") else None, None
+    trigger = errors.collect(partial(_READERS[kind], sent, timezone, now)) if kind else None
     errors.raise_if_any()
     assert trigger  # noqa: S101  raise_if_any() has not raised
     return trigger
 
 
 def _kind(errors: Errors, sent: Mapping[str, Any]) -> str | None:
-    """Return which of delay, date and cron was sent; None, with an error, if it is not one."""
-    unknown = unknown_fields(sent, (*_READERS, "timezone", "dst"), within="trigger.")
+    """Return which kind of trigger was sent; None, with an error, if it is not one."""
+    unknown = unknown_fields(sent, (*_READERS, *_BESIDE), within="trigger.")
     errors.extend(unknown)
     kinds = [name for name in _READERS if name in sent]
     # A misspelt name is one mistake, not two.
     if len(kinds) > 1 or not (kinds or unknown):
-        errors.add("trigger", "give exactly one of delay, date, cron")
-    return kinds[0] if len(kinds) == 1 else None
+        errors.add("trigger", f"give {_ONE_OF}")
+    if len(kinds) != 1:
+        return None
+    errors.extend(
+        FieldError(f"trigger.{name}", f"goes with {' or '.join(kinds_of)}, not with {kinds[0]}")
+        for name, kinds_of in _BESIDE.items()
+        if name in sent and name != "timezone" and kinds[0] not in kinds_of
+    )
+    return kinds[0]
 
 
 def _unwrap(sent: dict[str, Any]) -> dict[str, Any]:
@@ -74,26 +131,26 @@ def _unwrap(sent: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         raise InvalidInput(unknown)
     kind, fields = sent.get("type"), sent.get("fields")
-    if kind not in ("one-time", "cron"):
-        raise InvalidInput.of("trigger.type", "must be one-time or cron")
-    wanted = "date" if kind == "one-time" else "cron"
+    wanted = _TYPES.get(kind) if isinstance(kind, str) else None
+    if wanted is None:
+        raise InvalidInput.of("trigger.type", "must be one-time, cron or interval")
     if not isinstance(fields, dict) or wanted not in fields:
         raise InvalidInput.of("trigger.fields", f"must be an object with {wanted}")
-    known = ("cron", "timezone", "dst") if kind == "cron" else ("date", "timezone")
-    unknown = unknown_fields(fields, known, within="trigger.fields.")
+    beside = (name for name, kinds in _BESIDE.items() if wanted in kinds)
+    unknown = unknown_fields(fields, (wanted, *beside), within="trigger.fields.")
     if unknown:
         raise InvalidInput(unknown)
     return fields
 
 
-def _read_delay(value: object, timezone: str | None, now: datetime) -> Trigger:
+def _read_delay(sent: Mapping[str, Any], timezone: str | None, now: datetime) -> Trigger:
     errors, trigger = Errors(), None
     if timezone is not None:
         errors.add(
             "trigger.timezone",
             "goes with cron, or with a date that has no offset; a delay has no time zone",
         )
-    seconds = plain(value)
+    seconds = plain(sent["delay"])
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         errors.add("trigger.delay", "must be a number of seconds from 0 to 31536000")
     else:
@@ -103,22 +160,16 @@ def _read_delay(value: object, timezone: str | None, now: datetime) -> Trigger:
     return trigger
 
 
-def _read_date(value: object, timezone: str | None, now: datetime) -> Trigger:
-    if not isinstance(value, str):
+def _read_date(sent: Mapping[str, Any], timezone: str | None, now: datetime) -> Trigger:
+    if not isinstance(sent["date"], str):
         raise InvalidInput.of(
             "trigger.date", "must be an ISO 8601 date and time, such as 2026-12-01T10:00:00Z"
         )
-    return at_date(value, timezone, now)
+    return at_date(sent["date"], timezone, now)
 
 
-# Every reader takes `now`; a cron does not need it.
-def _read_cron(
-    value: object,
-    timezone: str | None,
-    now: datetime,  # noqa: ARG001
-    dst: Dst = USUAL_DST,
-) -> Trigger:
-    errors = Errors()
+def _read_cron(sent: Mapping[str, Any], timezone: str | None, now: datetime) -> Trigger:
+    errors, value = Errors(), sent["cron"]
     if isinstance(value, str):
         # Check the expression without the zone, so that one answer names both errors.
         errors.collect(lambda: cron.parse(value))
@@ -126,17 +177,20 @@ def _read_cron(
         errors.add("trigger.cron", "must be a cron expression of five fields, such as 0 9 * * 1-5")
     if timezone is not None:
         errors.collect(lambda: cron.check_zone(timezone))
+    known = timezone if timezone in time_zones.names() else None
+    starts_at = errors.collect(partial(_starts_at, sent, known, now))
+    limits = errors.collect(partial(_limits, sent, known)) or UNLIMITED
+    dst = errors.collect(lambda: _read_dst(sent.get("dst"))) or USUAL_DST
     errors.raise_if_any()
     assert isinstance(value, str)  # noqa: S101  raise_if_any() has not raised
-    return cron.parse(value, "UTC" if timezone is None else timezone, dst)
+    read = cron.parse(value, "UTC" if timezone is None else timezone, dst)
+    return replace(read, starts_at=starts_at, limits=limits)
 
 
-def _read_dst(sent: object, kind: str | None) -> Dst:
+def _read_dst(sent: object) -> Dst:
     """Return what a cron does at clock changes; the default if nothing was sent."""
     if sent is None:
         return USUAL_DST
-    if kind in ("delay", "date"):
-        raise InvalidInput.of("trigger.dst", "goes with cron; a delay or a date occurs once")
     if not isinstance(sent, dict):
         raise InvalidInput.of(
             "trigger.dst", 'must be an object, such as {"gap": "next", "fold": "first"}'
@@ -151,9 +205,65 @@ def _read_dst(sent: object, kind: str | None) -> Dst:
     return Dst(**given)
 
 
-_DST_CHOICES = {"gap": ("skip", "next"), "fold": ("first", "both")}
-_READERS: dict[str, Callable[[Any, str | None, datetime], Trigger]] = {
+def _read_every(sent: Mapping[str, Any], timezone: str | None, now: datetime) -> Trigger:
+    errors = Errors()
+    if timezone is not None:
+        errors.collect(partial(_check_zone_of_interval, sent, timezone))
+        errors.raise_if_any()
+    starts_at = errors.collect(partial(_starts_at, sent, timezone, now))
+    limits = errors.collect(partial(_limits, sent, timezone)) or UNLIMITED
+    seconds = whole(sent["every"])
+    if isinstance(seconds, bool) or not isinstance(seconds, int):
+        # Give the sentence of a number that is out of range.
+        seconds = -1
+    trigger = errors.collect(lambda: every(seconds, starts_at, limits, now))
+    errors.raise_if_any()
+    assert trigger  # noqa: S101  raise_if_any() has not raised
+    return trigger
+
+
+def _check_zone_of_interval(sent: Mapping[str, Any], timezone: str) -> None:
+    """Check a time zone beside `every`: it is that of bounds without an offset."""
+    bounds = [sent[name] for name in ("starts_at", "ends_at") if name in sent]
+    if all(not isinstance(text, str) or has_offset(text) for text in bounds):
+        raise InvalidInput.of(
+            "trigger.timezone",
+            "an interval has no time zone: leave it out, or give starts_at or ends_at without an "
+            "offset",
+        )
+    cron.check_zone(timezone)
+
+
+def _starts_at(sent: Mapping[str, Any], timezone: str | None, now: datetime) -> datetime | None:
+    text = _text(sent, "starts_at")
+    return start_at(text, timezone, now) if text is not None else None
+
+
+def _limits(sent: Mapping[str, Any], timezone: str | None) -> Limits:
+    errors = Errors()
+    text = errors.collect(partial(_text, sent, "ends_at"))
+    ends_at = errors.collect(partial(end_at, text, timezone)) if text is not None else None
+    most = whole(sent.get("max_runs"))
+    if most is not None and (isinstance(most, bool) or most not in range(1, _MOST_RUNS + 1)):
+        errors.add("trigger.max_runs", f"must be a whole number from 1 to {_MOST_RUNS}")
+    errors.raise_if_any()
+    assert most is None or isinstance(most, int)  # noqa: S101  no error was found
+    return Limits(ends_at, most)
+
+
+def _text(sent: Mapping[str, Any], name: str) -> str | None:
+    """Return a date and time that was sent, None if it was not."""
+    text = sent.get(name)
+    if text is not None and not isinstance(text, str):
+        raise InvalidInput.of(
+            f"trigger.{name}", "must be an ISO 8601 date and time, such as 2026-12-01T10:00:00Z"
+        )
+    return text
+
+
+_READERS: dict[str, Callable[[Mapping[str, Any], str | None, datetime], Trigger]] = {
     "delay": _read_delay,
     "date": _read_date,
     "cron": _read_cron,
+    "every": _read_every,
 }

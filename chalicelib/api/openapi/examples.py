@@ -102,8 +102,8 @@ _PROBLEM = {
     "type": "about:blank",
     "title": "Unprocessable Content",
     "status": 422,
-    "detail": "trigger: give exactly one of delay, date, cron",
-    "errors": [{"field": "trigger", "message": "give exactly one of delay, date, cron"}],
+    "detail": "trigger: give exactly one of delay, date, cron, every",
+    "errors": [{"field": "trigger", "message": "give exactly one of delay, date, cron, every"}],
 }
 
 # Model: {name of the example: the JSON value}.
@@ -125,6 +125,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "key": "report",
             "callbacks": {"failed": {"url": "https://example.com/failed"}},
             "pause_after": 5,
+        },
+        "Every 90 seconds": {
+            "name": "Look for orders",
+            "request": {"url": "https://example.com/orders", "method": "GET"},
+            "trigger": {"every": 90},
+            "overlap": "skip",
         },
     },
     "JobUpdateIn": {
@@ -348,7 +354,7 @@ PROBLEMS: dict[int, dict[str, Any]] = {
         401: NO_KEY,
         403: "this needs a key with the scope write; this key has read",
         404: "there is no such job",
-        409: "the date of this one-time job has passed; give it a new trigger",
+        409: "the date, or the last occurrence, of this job has passed; give it a new trigger",
         412: "the job has changed since it was read; read it again",
         413: "the request is larger than 256 KiB",
         415: "send the body as application/json",

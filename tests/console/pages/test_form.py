@@ -100,6 +100,29 @@ def test_what_a_cron_does_at_clock_changes_can_be_chosen_and_is_kept(
     }
 
 
+def test_an_interval_is_registered_and_keeps_its_start(
+    page: Page, laptop: Laptop, target: Target
+) -> None:
+    go(page, laptop, "/jobs/new")
+    page.get_by_label("Name", exact=True).fill("Again and again")
+    page.get_by_label("URL", exact=True).fill(f"{target}/again")
+    page.get_by_label("Key (optional)").fill("again")
+    page.get_by_text("Interval", exact=True).first.click()
+    page.locator("#trigger-every").fill("86400")
+    expect(page.locator(".occurrences li")).to_have_count(5)
+    expect(page.get_by_label("Time zone")).to_have_count(0)
+    button(page, "Register job").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Again and again")
+    made = laptop.get("/jobs/key:again")
+    assert made["trigger"]["fields"]["every"] == 86400
+    go(page, laptop, f"/jobs/{made['id']}/edit")
+    page.locator("#trigger-every").fill("43200")
+    button(page, "Save changes").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Again and again")
+    fields = {**made["trigger"]["fields"], "every": 43200}
+    assert laptop.get("/jobs/key:again")["trigger"]["fields"] == fields
+
+
 def test_each_error_stands_at_its_field_in_the_words_of_the_api(page: Page, laptop: Laptop) -> None:
     go(page, laptop, "/jobs/new")
     page.get_by_label("URL", exact=True).fill("ftp://a/")

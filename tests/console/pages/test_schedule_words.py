@@ -160,3 +160,20 @@ def listed(words: str, names: list[str]) -> list[str]:
         at = names.index(first)
         return names[at : names.index(last, at) + 1]
     return words.split(", ")
+
+
+def test_an_interval_and_bounds_are_told_in_words(page: Page, laptop: Laptop) -> None:
+    cron = {"cron": "0 9 * * *", "timezone": "UTC", "max_runs": 1}
+    every = {"every": 7200, "starts_at": "2026-01-01T00:00:00Z"}
+    bounded = {**every, "every": 90, "max_runs": 10}
+    triggers = [
+        {"type": "cron", "fields": cron},
+        {"type": "interval", "fields": every},
+        {"type": "interval", "fields": bounded},
+    ]
+    words = "trigger => module.scheduleWords(trigger, new Date())"
+    assert ask_module(page, laptop, "schedule.js", words, triggers) == [
+        "daily at 09:00, UTC, once at most",
+        "every 2 hours",
+        "every 90 seconds, 10 times at most",
+    ]
