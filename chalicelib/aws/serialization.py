@@ -183,6 +183,7 @@ def dump_state(state: State) -> str:
             "failing": [failing.count, _time(failing.since), *failing.told] if failing else None,
             "pause": [_time(pause.since), pause.reason] if pause else None,
             "counted": state.counted or None,
+            "armed_by": state.armed_by,
         }
     )
 
@@ -217,6 +218,7 @@ def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str)
         else None,
         pause=Pause(_read_needed_time(pause[0]), PauseReason(pause[1])) if pause else None,
         counted=raw.get("counted", 0),
+        armed_by=raw.get("armed_by"),
     )
 
 
@@ -355,7 +357,13 @@ def load_ending(key: RunKey, text: str) -> RunEnd:
 def dump_due(due: DueMessage) -> str:
     """Return the body of a due message: ids and times, no user data."""
     return _dump(
-        {"job_id": due.job_id, "tenant": due.tenant, "run": str(due.key), "at": _time(due.at)}
+        {
+            "job_id": due.job_id,
+            "tenant": due.tenant,
+            "run": str(due.key),
+            "at": _time(due.at),
+            "by": due.by,
+        }
     )
 
 
@@ -363,5 +371,9 @@ def load_due(text: str) -> DueMessage:
     """Read a due message. Raises ValueError or KeyError for any other text."""
     raw = json.loads(text)
     return DueMessage(
-        raw["job_id"], raw["tenant"], RunKey.parse(raw["run"]), _read_needed_time(raw["at"])
+        raw["job_id"],
+        raw["tenant"],
+        RunKey.parse(raw["run"]),
+        _read_needed_time(raw["at"]),
+        raw.get("by"),
     )

@@ -132,7 +132,26 @@ def _claim_occurrence(
     )
     fresh = UnfinishedRun(RunKey(due_at, state.generation), state.generation, attempt=0)
     claimed = _claimed(fresh, definition.timeout, owner, now)
+    if isinstance(definition.trigger, Interval):
+        advanced = replace(advanced, armed_by=owner if arm else None)
+        arm = tuple(replace(due, by=owner) for due in arm)
     return Transition(written_by_claim(advanced.with_run(claimed), now), send=claimed, arm=arm)
+
+
+def armed_ahead(
+    definition: Definition, state: State, due: DueMessage, owner: str
+) -> DueMessage | None:
+    """Return the message that the claim of an occurrence will send, to send it before the claim.
+
+    The claim is made with this owner token. None if the claim sends none, or this message may not
+    do so: only the one that the last claim sent may, or each repeat of a message would beget
+    another one, for ever.
+    """
+    if due.by is None or due.by != state.armed_by:
+        return None
+    decision = claim(definition, state, due.key, owner, due.at)
+    arm = decision.arm if isinstance(decision, Transition) else ()
+    return next((message for message in arm if message.by == owner), None)
 
 
 def _missed(

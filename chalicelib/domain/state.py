@@ -156,6 +156,8 @@ class State:
     statuses of the runs that ended last, up to MOST_RECENT, in the order of their ends. `failing`
     is None unless the last scheduled run failed; `pause` is None unless Resona paused the job.
     `counted` is how many occurrences count for `max_runs`, 0 without it (`domain.counting`).
+    `armed_by` is the owner token of the claim whose message arms the next occurrence of an
+    interval.
     """
 
     job_id: str
@@ -178,6 +180,7 @@ class State:
     failing: Failing | None = None
     pause: Pause | None = None
     counted: int = 0
+    armed_by: str | None = None
 
     @property
     def is_over(self) -> bool:
@@ -212,12 +215,16 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class DueMessage:
-    """The content of an SQS message: the run with this key has its next step at `at`."""
+    """The content of an SQS message: the run with this key has its next step at `at`.
+
+    `by` is the owner token of the claim that sent it, None if it was not sent by one.
+    """
 
     job_id: str
     tenant: str
     key: RunKey
     at: datetime
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

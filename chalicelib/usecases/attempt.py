@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,7 +27,7 @@ from chalicelib.domain.secrets import (
     names_in,
     resolved,
 )
-from chalicelib.domain.state import State, UnfinishedRun
+from chalicelib.domain.state import DueMessage, State, UnfinishedRun
 from chalicelib.domain.success import judged
 
 log = logging.getLogger("resona")
@@ -102,19 +103,32 @@ class Claimed:
     run: UnfinishedRun
 
 
+def owner_token() -> str:
+    """Return a new token for a claim."""
+    # Shorter than a UUID: it is in every record, and a record of up to 1,024 bytes is one unit.
+    return uuid.uuid4().hex[:16]
+
+
 class Tried:
     """The prepared attempts for one message: the latest, and one for each claim that was tried.
 
     `prepared_for` is the definition as it was read; a digest is sent with another body.
 
     If the response to a claim was lost, its owner token in the state shows that it succeeded. The
-    attempt that was prepared for that claim is then sent.
+    attempt that was prepared for that claim is then sent. `ahead` is the claim's message, if that
+    was sent before the claim.
     """
 
     def __init__(self) -> None:
         self.latest: PreparedAttempt | None = None
         self.prepared_for: Definition | None = None
         self.by_owner: dict[str | None, PreparedAttempt] = {}
+        self.ahead: DueMessage | None = None
+
+    def owner(self) -> str:
+        """Return the owner token for a claim: first that of the message that was sent ahead."""
+        by = self.ahead.by if self.ahead else None
+        return by if by and by not in self.by_owner else owner_token()
 
     def claim_as(self, owner: str) -> None:
         """Remember that the latest prepared attempt is claimed with this owner token."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import random
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -40,7 +39,7 @@ from chalicelib.domain.state import DueMessage, NoChange, State, Transition, Unf
 from chalicelib.runtime.backoff import TRIES, pause_after
 from chalicelib.runtime.concurrency import RunAll, in_threads
 from chalicelib.usecases.arming import Arming, unschedule
-from chalicelib.usecases.attempt import AttemptSender, Claimed, Tried, run_fields
+from chalicelib.usecases.attempt import AttemptSender, Claimed, Tried, owner_token, run_fields
 from chalicelib.usecases.sweeping import Sweeping
 from chalicelib.usecases.telling import Notices, Telling
 
@@ -104,6 +103,7 @@ class Firing:
         loaded, tried = self.jobs.load(due.job_id), Tried()
         if loaded is not None and _will_send(*loaded, due, self.clock()):
             tried.latest, tried.prepared_for = self.sender.prepare(loaded[0]), loaded[0]
+        tried.ahead = self.arming.arm_ahead(due, loaded, owner_token(), self.sleep)
         # Check again after sleeping, because the clock may be adjusted: a claim before the due time
         # is refused.
         while (wait := due.at - self.clock()) > timedelta(0):
@@ -126,7 +126,7 @@ class Firing:
                 _log_ignored(due.job_id, key, "the job is gone")
                 return None
             definition, state = loaded
-            now, owner = self.clock(), _owner_token()
+            now, owner = self.clock(), tried.owner()
             won = tried.won(state)
             if won is not None:
                 return won
@@ -140,6 +140,8 @@ class Firing:
                     # Preparing takes time, and the decision depends on the time: decide again.
                     continue
                 tried.claim_as(owner)
+                rest = tuple(message for message in decision.arm if message != tried.ahead)
+                decision = replace(decision, arm=rest)
             if not self._save_claim(definition, state, decision, now, tries):
                 loaded = self.jobs.load(due.job_id)
                 continue
@@ -265,7 +267,7 @@ class Firing:
                 timedelta(0),
                 error="the executor died; whether the request was sent is not known",
             )
-            attempt = FinishedAttempt(_owner_token(), self.clock(), unknown)
+            attempt = FinishedAttempt(owner_token(), self.clock(), unknown)
         else:
             attempt = FinishedAttempt(found.owner, found.started_at, found.result, found)
         self._finish(definition, state, run, attempt)
@@ -367,11 +369,6 @@ def _will_send(definition: Definition, state: State, due: DueMessage, now: datet
         return False
     decision = run_transitions.claim(definition, state, due.key, "", max(now, due.at))
     return isinstance(decision, Transition) and decision.send is not None
-
-
-def _owner_token() -> str:
-    # Shorter than a UUID: it is in every record, and a record of up to 1,024 bytes is one unit.
-    return uuid.uuid4().hex[:16]
 
 
 def _log_end(job_id: str, key: RunKey, end: RunEnd | RunUpdate, **numbers: int | None) -> None:

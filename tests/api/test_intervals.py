@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import zlib
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -271,3 +274,41 @@ def test_the_schedule_of_a_cron_that_has_ended_is_deleted(api: Api) -> None:
     # It is young, so it may belong to a job that is just being written.
     api.env.advance(minutes=10)
     assert api.env.cloud.schedules == {}
+
+
+def early(api: Api, seconds: float) -> list[float]:
+    """Let time pass, and return how many seconds before its time each message came."""
+    ahead, deliver = [], api.env.deliver
+
+    def watched(name: str) -> None:
+        at = datetime.fromisoformat(json.loads(api.env.cloud.messages[name].body)["at"])
+        ahead.append((at - api.env.now).total_seconds())
+        deliver(name)
+
+    api.env.deliver = watched  # type: ignore[method-assign]  # the environment calls it by its name
+    api.env.advance(seconds=seconds)
+    return ahead
+
+
+def test_messages_come_just_before_their_time_so_that_nobody_is_paid_for_waiting(api: Api) -> None:
+    """Those of one job of four come up to a second early: a burst begins with them."""
+    made = api.register(trigger={"every": 20})
+    while zlib.crc32(made["id"].encode()) % 4 == 0:
+        api.delete(f"/jobs/{made['id']}")
+        made = api.register(trigger={"every": 20})
+    api.env.advance(seconds=45)
+    ahead = early(api, 200)
+    assert len(ahead) == 10
+    assert all(0.25 <= seconds <= 0.35 for seconds in ahead)
+
+
+def test_a_repeated_message_begets_no_others(api: Api) -> None:
+    api.register(trigger={"every": 20})
+    for _ in range(3):
+        api.env.advance(seconds=30)
+        (name,) = api.env.cloud.messages
+        api.env.cloud.messages["again"] = replace(api.env.cloud.messages[name])
+    api.env.advance(seconds=200)
+    assert len(api.env.cloud.messages) == 1
+    times = sent_at(api)
+    assert len(times) == len(set(times)) == 14

@@ -92,8 +92,8 @@ BUGS = (
         ),
         (
             FIRING,
-            "now, owner = self.clock(), _owner_token()",
-            "now, owner = max(self.clock(), due.at), _owner_token()",
+            "now, owner = self.clock(), tried.owner()",
+            "now, owner = max(self.clock(), due.at), tried.owner()",
         ),
         (
             FIRING,
