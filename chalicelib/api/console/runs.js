@@ -203,9 +203,12 @@ function RetryAll({ filters, runs, next }) {
   const isCounted = !next && !filters.cursor;
   const many = isCounted ? `${left} ${what} ${left === 1 ? "run" : "runs"}` : `all ${what} runs`;
   // A retry that fails meanwhile ends after this, so that it is not retried by the same click.
-  const latest = Date.parse(runs[0]?.finished_at ?? "") || 0;
-  const end = () => new Date(Math.max(serverTime(), latest) + 1).toISOString();
-  return html`<${Change} disabled=${isCounted && !left} onClick=${() => open(filters.until || end())}>Retry ${many}…<//>
+  function begin() {
+    const latest = Date.parse(runs[0]?.finished_at ?? "") || 0;
+    const end = Math.max(serverTime(), latest) + 1;
+    open(new Date(Math.min(end, Date.parse(filters.until) || end)).toISOString());
+  }
+  return html`<${Change} disabled=${isCounted && !left} onClick=${begin}>Retry ${many}…<//>
     ${until && html`<${Sweep} filters=${{ ...filters, cursor: "", until }} title=${`Retry ${many}?`} onClose=${() => open("")} />`}`;
 }
 
@@ -217,6 +220,7 @@ function Sweep({ filters, title, onClose }) {
   const cursor = useRef("");
   const stop = () => {
     isWanted.current = false;
+    set((old) => ({ ...old }));
   };
   useEffect(() => stop, []);
   useEffect(() => find("dialog .buttons button")?.focus(), [phase]);

@@ -85,6 +85,7 @@ def test_all_is_retried_page_by_page_and_goes_on_where_it_was_stopped(
         link = {1: "cursor=second", 3: "cursor=third"}.get(len(asked))
         if len(asked) == 3:
             button(page, "Stop").click()
+            expect(dialog).to_contain_text("100 runs retried so far; it stops after this page")
         route.fulfill(
             json={"retried": 100, "left": 1},
             headers={"Link": f'<runs/retry?{link}>; rel="next"'} if link else {},
