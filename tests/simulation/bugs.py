@@ -800,6 +800,14 @@ BUGS = (
         ),
     ),
     bug(
+        "a digest that is prepared before its window ends",
+        (
+            FIRING,
+            "    if definition.kind is Kind.NOTICE:\n        return False\n    decision",
+            "    decision",
+        ),
+    ),
+    bug(
         "a digest that is shown as it began",
         (
             FIRING,
