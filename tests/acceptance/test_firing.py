@@ -24,6 +24,12 @@ def minutely(served: Served, receiver: Receiving) -> Any:
     return served.register(receiver.address("/minutely"), {"cron": "* * * * *"})
 
 
+@pytest.fixture(scope="module", autouse=True)
+def three_times(served: Served, receiver: Receiving) -> Any:
+    """An interval that ends while the other tests run; the last test but one looks at it."""
+    return served.register(receiver.address("/three"), {"every": 10, "max_runs": 3})
+
+
 def test_a_delay_fires_in_time_with_what_was_registered(
     served: Served, receiver: Receiving
 ) -> None:
@@ -163,6 +169,24 @@ def test_fifty_jobs_that_fail_are_told_in_time_by_one_signed_digest(
         (got,) = receiver.came_of([notice])
         assert got.body.decode() == notice["request"]["body"]
         Webhook(served.get("/signing-secret")["secret"]).verify(got.body, dict(got.headers))
+
+
+def test_an_interval_fires_every_ten_seconds_without_drift_and_ends(
+    served: Served, receiver: Receiving, three_times: Any
+) -> None:
+    calls = receiver.wait_for([three_times], 3, 35 + served.slack.total_seconds())
+    first = datetime.fromisoformat(three_times["next_run_time"])
+    times = [first + number * timedelta(seconds=10) for number in range(3)]
+    named = [got.headers["Resona-Scheduled-Time"] for got in calls]
+    assert [datetime.fromisoformat(name) for name in named] == times
+    # The other tests run meanwhile, and one of them sends many requests at once.
+    late = sorted(got.at - at for got, at in zip(calls, times, strict=True))
+    assert late[0] >= -served.slack
+    assert late[1] <= timedelta(seconds=1) + served.slack
+    shown = served.wait_for(
+        f"/jobs/{three_times['id']}", lambda shown: shown["status"] == "completed", 2
+    )
+    assert shown["next_run_time"] is None
 
 
 def test_a_resumed_cron_fires_at_its_next_time_and_a_minutely_one_every_minute(
