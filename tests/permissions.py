@@ -157,6 +157,7 @@ _HANDLERS = {
     ("chalicelib.usecases.firing", "wake"): "wake",
     ("chalicelib.handlers.executor", "_fire"): "deliver",
     ("chalicelib.usecases.firing", "fire"): "deliver",
+    ("chalicelib.usecases.firing", "read_ahead"): "deliver",
     ("chalicelib.usecases.firing", "sweep"): "sweep",
     ("chalicelib.usecases.firing", "_sweep_shard"): "sweep",
     ("chalicelib.handlers.authorizer", "admit"): "authorizer",

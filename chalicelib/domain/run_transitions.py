@@ -13,7 +13,7 @@ from chalicelib.domain import failures
 from chalicelib.domain.counting import counted, following, left
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.interval import Interval
-from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.job import Definition, Kind, Overlap
 from chalicelib.domain.job_transitions import pause
 from chalicelib.domain.retry import is_retried, next_attempt_at
 from chalicelib.domain.run import FinishedAttempt, Outcome, Reason, RunEnd, RunStatus, RunUpdate
@@ -72,6 +72,17 @@ def claim(
     if key.is_requested:
         return NoChange("the run has ended")
     return _claim_occurrence(definition, state, key, owner, now)
+
+
+def leads_to_attempt(definition: Definition, state: State, due: DueMessage, now: datetime) -> bool:
+    """Return whether a message leads to an attempt at its time if nothing changes until then.
+
+    False for notices: a digest is composed when it is due, which closes its window.
+    """
+    if definition.kind is Kind.NOTICE:
+        return False
+    decision = claim(definition, state, due.key, "", max(now, due.at))
+    return isinstance(decision, Transition) and decision.send is not None
 
 
 def _claim_run(

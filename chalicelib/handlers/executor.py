@@ -18,9 +18,11 @@ from chalicelib.config import due_queue_name, read_concurrency
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import run_id, split_schedule_name
 from chalicelib.domain.instant import parse_instant
+from chalicelib.domain.state import DueMessage
 from chalicelib.handlers import composition
 from chalicelib.runtime.once import Once
 from chalicelib.telemetry.invocation import invocation
+from chalicelib.usecases.ahead import Ahead
 from chalicelib.usecases.firing import Firing
 
 log = logging.getLogger("resona")
@@ -80,18 +82,23 @@ def on_messages(event: SQSEvent, use_cases: Firing) -> None:
     If one fails, raise at the end: the queue delivers the whole batch again, and messages whose
     work is done are ignored.
     """
-    use_cases.run_all([partial(_fire, record, use_cases) for record in event])
+    dues = [due for due in map(_read, event) if due is not None]
+    ahead = use_cases.read_ahead(dues)
+    use_cases.run_all([partial(_fire, due, ahead, use_cases) for due in dues])
 
 
-def _fire(record: SQSRecord, use_cases: Firing) -> int:
-    """Fire for one message. Return 1, or 0 for a message that cannot be read."""
+def _read(record: SQSRecord) -> DueMessage | None:
+    """Return the due message of a record, None if it cannot be read."""
     try:
-        due = load_due(record.body)
+        return load_due(record.body)
     except (ValueError, KeyError, TypeError):
         log.error("message.invalid", extra={"message_id": record.to_dict().get("messageId")})
-        return 0
+        return None
+
+
+def _fire(due: DueMessage, ahead: Ahead, use_cases: Firing) -> None:
     try:
-        use_cases.fire(due)
+        use_cases.fire(due, ahead)
     except Exception as error:
         # Logged here, because the function raises only the first of several failures.
         level = logging.WARNING if isinstance(error, Unavailable) else logging.ERROR
@@ -102,7 +109,6 @@ def _fire(record: SQSRecord, use_cases: Firing) -> int:
             exc_info=True,
         )
         raise
-    return 1
 
 
 def on_sweep(use_cases: Firing) -> int:

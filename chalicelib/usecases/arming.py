@@ -52,7 +52,7 @@ class Arming:
     ) -> DueMessage | None:
         """Send the message that the claim for `due` would send, if it may be sent before the claim.
 
-        It then comes 0.3 s early. SQS waits whole seconds, so that one sent at the claim would come
+        It then comes 0.4 s early. SQS waits whole seconds, so that one sent at the claim would come
         almost a second early, and `deliver` would wait for the rest. Return it, None if none was
         sent. `owner` is the token of the claim to come, `loaded` the job.
         """

@@ -151,15 +151,18 @@ class AttemptSender:
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
 
+    def names_of(self, definition: Definition) -> frozenset[str]:
+        """Return the names of the secrets that an attempt needs; none if it will be blocked."""
+        named = names_in(definition.request)
+        return frozenset() if _names_too_many(definition) else frozenset(named)
+
     def prepare(self, definition: Definition) -> PreparedAttempt:
         """Read the secrets that an attempt of this definition needs.
 
         Call it before the claim: a failure then uses up no attempt, and a job that is changed or
         deleted meanwhile is not claimed. Raises Unavailable after ten seconds.
         """
-        until = self.clock() + _PATIENCE
-        # This attempt will be blocked: decrypt nothing.
-        names = () if _names_too_many(definition) else names_in(definition.request)
+        until, names = self.clock() + _PATIENCE, self.names_of(definition)
         while True:
             try:
                 return PreparedAttempt(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -38,6 +38,7 @@ from chalicelib.domain.run_transitions import Settle
 from chalicelib.domain.state import DueMessage, NoChange, State, Transition, UnfinishedRun
 from chalicelib.runtime.backoff import TRIES, pause_after
 from chalicelib.runtime.concurrency import RunAll, in_threads
+from chalicelib.usecases.ahead import NOTHING, Ahead, read_ahead
 from chalicelib.usecases.arming import Arming, unschedule
 from chalicelib.usecases.attempt import AttemptSender, Claimed, Tried, owner_token, run_fields
 from chalicelib.usecases.sweeping import Sweeping
@@ -45,7 +46,7 @@ from chalicelib.usecases.telling import Notices, Telling
 
 log = logging.getLogger("resona")
 
-# SQS delays messages by whole seconds, and the executor sleeps the rest, up to 1.25 s. One that
+# SQS delays messages by whole seconds, and the executor sleeps the rest, up to 1.35 s. One that
 # is early by more than this goes back to the queue.
 _LONGEST_SLEEP = timedelta(seconds=2)
 # A schedule that no state names is deleted only after this age: a younger one may belong to a job
@@ -90,7 +91,13 @@ class Firing:
             self.sleep(pause_before_sending(due, now))
             self.queue.send([due], self.clock())
 
-    def fire(self, due: DueMessage) -> None:
+    def read_ahead(self, dues: Sequence[DueMessage]) -> Ahead:
+        """Read what these messages of one invocation need, for `fire`."""
+        now = self.clock()
+        soon = [due for due in dues if due.at - now <= _LONGEST_SLEEP]
+        return read_ahead(self.jobs, self.sender, soon, now)
+
+    def fire(self, due: DueMessage, ahead: Ahead = NOTHING) -> None:
         """Make the attempt that a message is for, unless it was made already.
 
         Raises Unavailable; the queue then delivers the message again.
@@ -100,9 +107,10 @@ class Firing:
             self.queue.send([due], self.clock())
             return
         # Read before the due time: the claim is refused if the job has changed since.
-        loaded, tried = self.jobs.load(due.job_id), Tried()
-        if loaded is not None and _will_send(*loaded, due, self.clock()):
-            tried.latest, tried.prepared_for = self.sender.prepare(loaded[0]), loaded[0]
+        loaded, tried = ahead.jobs.get(due.job_id) or self.jobs.load(due.job_id), Tried()
+        if loaded is not None and run_transitions.leads_to_attempt(*loaded, due, self.clock()):
+            tried.latest = ahead.prepared.get(due.job_id) or self.sender.prepare(loaded[0])
+            tried.prepared_for = loaded[0]
         tried.ahead = self.arming.arm_ahead(due, loaded, owner_token(), self.sleep)
         # Check again after sleeping, because the clock may be adjusted: a claim before the due time
         # is refused.
@@ -358,17 +366,6 @@ class Firing:
     def sweep(self, until: datetime) -> int:
         """Arm overdue jobs until `until`; return how many were overdue. Raises Unavailable."""
         return Sweeping(self.jobs, self.arming, self.clock, self.run_all).sweep(until)
-
-
-def _will_send(definition: Definition, state: State, due: DueMessage, now: datetime) -> bool:
-    """Return whether a message leads to an attempt at its time if nothing changes until then.
-
-    False for notices: a digest is composed when it is due, which closes its window.
-    """
-    if definition.kind is Kind.NOTICE:
-        return False
-    decision = run_transitions.claim(definition, state, due.key, "", max(now, due.at))
-    return isinstance(decision, Transition) and decision.send is not None
 
 
 def _log_end(job_id: str, key: RunKey, end: RunEnd | RunUpdate, **numbers: int | None) -> None:

@@ -28,6 +28,7 @@ from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.run import AttemptResult, Outcome
 from chalicelib.domain.state import DueMessage, PauseReason, UnfinishedRun
 from chalicelib.telemetry.lines import Line, is_logged, mark_logged
+from chalicelib.usecases.ahead import NOTHING, Ahead
 from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt
 from chalicelib.usecases.firing import Firing
 
@@ -144,11 +145,11 @@ class ShownSender(AttemptSender):
 class ShownFiring(Firing):
     """The executor; also prints an attempt whose run another invocation has settled."""
 
-    def fire(self, due: DueMessage) -> None:
+    def fire(self, due: DueMessage, ahead: Ahead = NOTHING) -> None:
         """Fire, as `Firing` does, and print an attempt that no event has reported."""
         underway.attempt = None
         try:
-            super().fire(due)
+            super().fire(due, ahead)
         finally:
             if underway.attempt is not None:
                 logging.getLogger("resona").info("run.ended", extra={"job_id": due.job_id})

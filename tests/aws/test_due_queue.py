@@ -56,9 +56,9 @@ def delays(cloud: Cloud) -> list[float]:
         (0, 0),
         (0.999, 0),
         (1, 0),
-        (1.25, 1),
+        (1.35, 1),
         (5.75, 5),
-        (6.2, 5),
+        (6.3, 5),
         (899.999, 899),
         (900, 899),
         (900.5, 900),
@@ -69,7 +69,7 @@ def delays(cloud: Cloud) -> list[float]:
         (-86_400, 0),
     ],
 )
-def test_a_message_comes_a_quarter_of_a_second_before_its_time_and_at_most_a_second_more(
+def test_a_message_comes_a_third_of_a_second_before_its_time_and_at_most_a_second_more(
     cloud: Cloud, seconds: float, delay: int
 ) -> None:
     """The executor sleeps the rest.
@@ -80,8 +80,8 @@ def test_a_message_comes_a_quarter_of_a_second_before_its_time_and_at_most_a_sec
     assert delays(cloud) == [delay]
 
 
-@pytest.mark.parametrize("seconds", [120.0, 119.96, 77.4, 1.3, 0.7, 0.25, 0.0, -3.0])
-def test_a_message_that_is_sent_after_a_pause_comes_at_most_0_3_s_early(
+@pytest.mark.parametrize("seconds", [120.0, 119.96, 77.4, 1.3, 0.7, 0.35, 0.0, -3.0])
+def test_a_message_that_is_sent_after_a_pause_comes_at_most_0_4_s_early(
     cloud: Cloud, seconds: float
 ) -> None:
     message = due(seconds)
@@ -90,12 +90,12 @@ def test_a_message_that_is_sent_after_a_pause_comes_at_most_0_3_s_early(
     queue(cloud).send([message], NOW + timedelta(seconds=pause))
     (delay,) = delays(cloud)
     early = seconds - pause - delay
-    assert 0.2499 <= early <= 0.3001 if seconds > 0.3 else pause == 0
+    assert 0.3499 <= early <= 0.4001 if seconds > 0.4 else pause == 0
 
 
-def test_one_job_of_four_does_not_pause() -> None:
+def test_one_job_of_eight_does_not_pause() -> None:
     messages = [replace(due(77.4), job_id=f"job_{number}") for number in range(600)]
-    assert 120 < [pause_before_sending(message, NOW) for message in messages].count(0) < 180
+    assert 50 < [pause_before_sending(message, NOW) for message in messages].count(0) < 100
 
 
 def test_a_message_says_what_is_due_and_is_fair_by_tenant(cloud: Cloud) -> None:

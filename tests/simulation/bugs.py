@@ -466,6 +466,14 @@ BUGS = (
         ),
     ),
     bug(
+        "an attempt of a batch that is sent with another job's request",
+        (
+            "usecases/ahead.py",
+            "{one.id: PreparedAttempt(one, *read) for one in definitions}",
+            "{one.id: PreparedAttempt(definitions[0], *read) for one in definitions}",
+        ),
+    ),
+    bug(
         "a state that is written before its definition",
         (
             STORE,

@@ -1,0 +1,61 @@
+"""Read what a batch of messages needs in a few calls, instead of a few calls for each message.
+
+It is read once, in the invocation that handles the batch, and forgotten with it: a secret that was
+put or rotated before is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from chalicelib.aws.job_store import JobStore
+from chalicelib.domain import run_transitions
+from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.job import Definition
+from chalicelib.domain.state import DueMessage, State
+from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The jobs of a batch, and the attempts that are prepared, by the ids of jobs.
+
+    What is missing here is read for its message alone.
+    """
+
+    jobs: Mapping[str, tuple[Definition, State]] = field(default_factory=dict)
+    prepared: Mapping[str, PreparedAttempt] = field(default_factory=dict)
+
+
+NOTHING = Ahead()
+
+
+def read_ahead(
+    jobs: JobStore, sender: AttemptSender, dues: Sequence[DueMessage], now: datetime
+) -> Ahead:
+    """Read the jobs of these messages in one call, and secrets once for each tenant and names.
+
+    Never raises Unavailable, and does not try again for long: it holds all messages up.
+    """
+    if len(dues) < 2:
+        return NOTHING
+    with contextlib.suppress(Unavailable):
+        pairs = jobs.pairs({due.job_id: due for due in dues})
+        found = {definition.id: (definition, state) for definition, state in pairs}
+        alike: defaultdict[tuple[str, frozenset[str]], list[Definition]] = defaultdict(list)
+        for due in dues:
+            pair = found.get(due.job_id)
+            if pair is not None and run_transitions.leads_to_attempt(*pair, due, now):
+                alike[pair[0].tenant, sender.names_of(pair[0])].append(pair[0])
+        prepared: dict[str, PreparedAttempt] = {}
+        for (tenant, names), definitions in alike.items():
+            if len(definitions) > 1:
+                with contextlib.suppress(Unavailable):
+                    read = sender.secrets.unsealed(tenant, names, now)
+                    prepared |= {one.id: PreparedAttempt(one, *read) for one in definitions}
+        return Ahead(found, prepared)
+    return NOTHING
