@@ -128,7 +128,7 @@ def test_fifty_jobs_that_fail_are_told_in_time_by_one_signed_digest(
     served: Served, receiver: Receiving
 ) -> None:
     label = {"batch": f"{time.time_ns()}"}
-    window = 15
+    window = 10
     channel = {
         "url": receiver.address("/told"),
         "label": f"batch:{label['batch']}",
