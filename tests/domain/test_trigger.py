@@ -255,16 +255,20 @@ def _random_trigger(dice: random.Random) -> object:
         "".join(chr(dice.randrange(1, 0x3000)) for _ in range(dice.randrange(20))),
         dice.choice([0, -1, 1.5, 1e300, 10**400, 31_536_000, math.nan, True, None, [], {}]),
         dice.uniform(-10, 4e7),
+        dice.choice([10, 60, 90.0, 86_400]),
         "2026-12-01T10:00:00" + dice.choice(["", "Z", "+05:30", "-99:99", "+1"]),
     ]
-    kind = dice.choice(["delay", "date", "cron"])
+    kind = dice.choice(["delay", "date", "cron", "every"])
     fields: dict[str, object] = {kind: dice.choice(values)}
+    for bound in ("starts_at", "ends_at", "max_runs"):
+        if dice.random() < 0.08:
+            fields[bound] = dice.choice(values)
     if dice.random() < 0.4:
         fields["timezone"] = dice.choice(
             ["Europe/Berlin", "Australia/Lord_Howe", _mangled(dice, "Africa/Cairo"), 5, None]
         )
     return (
-        {"type": "cron" if kind == "cron" else "one-time", "fields": fields}
+        {"type": {"cron": kind, "every": "interval"}.get(kind, "one-time"), "fields": fields}
         if dice.random() < 0.2
         else fields
     )
