@@ -46,6 +46,7 @@ _WORDS: dict[str, tuple[str, str, str]] = {
     "job.deleted": ("-", _DIM, "deleted"),
     "run.queued": ("·", _DIM, "asked to run now"),
     "notice.created": ("·", _DIM, "its {event} is told by the notice {notice_id}"),
+    "notice.extended": ("·", _DIM, "its {event} is told by the notice {notice_id}, too"),
     "channel.put": ("·", _DIM, "a channel was put"),
     "channel.deleted": ("·", _DIM, "a channel was deleted"),
     "secret.put": ("·", _DIM, "a secret was put"),

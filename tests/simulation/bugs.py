@@ -810,7 +810,7 @@ BUGS = (
     bug(
         "a digest that is prepared before its window ends",
         (
-            FIRING,
+            RUN_TRANSITIONS,
             "    if definition.kind is Kind.NOTICE:\n        return False\n    decision",
             "    decision",
         ),
