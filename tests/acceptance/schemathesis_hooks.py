@@ -67,7 +67,13 @@ _REASONS = re.compile(
     "|must be at most 50, and 16384 bytes in all|there is no secret .*"
     "|must be the key in the path, or left out"
     "|sort=next_run_time lists active jobs alone; leave status out"
-    "|must be before until, by at most 168 hours"
+    "|must be before until, by at most 168 hours|must not be after until"
+    "|the stage does not allow this topic: .*|SNS sends no e-mail from a FIFO topic: .*"
+    "|give either delays, or initial_delay and max_delay"
+    "|give status, body_contains or json, or leave success out"
+    "|must have at most 4096 bytes as JSON"
+    "|does not occur again; .*|must be in 1970 or later|an interval has no time zone: .*"
+    "|is before the first occurrence, .*"
 )
 
 

@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints
 from pydantic.config import JsonDict
 from typing_extensions import TypedDict
 
-from chalicelib.api.models.job_requests import wrong_request
+from chalicelib.api.models.job_requests import URL, wrong_request
 from chalicelib.api.models.policy_requests import Seconds
 from chalicelib.api.models.response_fields import Due, EndStatus, JobId, Measured, described
 from chalicelib.api.models.validation import Errors, Strict, require_object
@@ -29,10 +29,7 @@ _READ_ONLY = ("name", "created_at", "updated_at", "last_delivery")
 TOLD = (Event.RUN_FAILED, Event.RUN_MISSED, Event.JOB_RECOVERED, Event.JOB_PAUSED)
 EventName = Annotated[str, Field(json_schema_extra={"enum": list(TOLD)})]
 FormatName = Annotated[str, Field(json_schema_extra={"enum": list(Format)})]
-_TARGET: JsonDict = {
-    "maxLength": 2048,
-    "pattern": "^([Hh][Tt][Tt][Pp][Ss]?://|sns:arn:aws)[!-~]+$",
-}
+_TARGET: JsonDict = {"anyOf": [URL, {"maxLength": 2048, "pattern": "^sns:arn:aws[!-~]+$"}]}
 
 LabelFilter = Annotated[
     str, StringConstraints(max_length=320), Field(json_schema_extra={"pattern": "^[^:]+:"})
