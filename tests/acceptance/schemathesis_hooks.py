@@ -73,7 +73,7 @@ _REASONS = re.compile(
     "|give status, body_contains or json, or leave success out"
     "|must have at most 4096 bytes as JSON"
     "|does not occur again; .*|must be in 1970 or later|an interval has no time zone: .*"
-    "|is before the first occurrence, .*"
+    "|is before the first occurrence.*"
 )
 
 
