@@ -84,6 +84,7 @@ def test_a_job_lives_from_its_form_to_its_deletion(
     reach(page, page.get_by_role("radio", name="Cron"))
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
     write(page, page.get_by_label("Seconds from now"), "3600")
     page.keyboard.press("Control+Enter")
     expect(heading).to_have_text("A life by keys")
