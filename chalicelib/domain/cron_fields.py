@@ -91,7 +91,14 @@ _MISSES = (
         r".*w",
         "'W' (the nearest weekday) stands in day of month; write 1-5 for every weekday",
     ),
-    ("", r"l(?:[-w].*)?|.*#.*", "'L', 'W' and '#' stand only in day of month and day of week"),
+    ("time", r"l(?:[-w].*)?|.*#.*", "'L', 'W' and '#' stand only in day of month and day of week"),
+    (
+        "day of month",
+        r"[^a-z]*(?:l|w(?!ed)).*",
+        "write L for the last day of the month, L-3 for the third day before it, or 15W for the "
+        "weekday nearest to the 15th",
+    ),
+    ("day of week", r"[^a-z]*l.*", "write such as 5L for the last Friday of the month"),
     ("", r"h(?:[(/].*)?", "'H' (a hashed time) is not possible; write the time you want"),
     ("", r"r(?:[(/].*)?", "'R' (a random time) is not possible; write the time you want"),
 )
@@ -315,7 +322,9 @@ def _miss(item: str, kind: _Kind) -> str | None:
     """Return what to write instead of a near miss; None if what was meant is unknown."""
     for name, form, sentence in _MISSES:
         match = re.fullmatch(form, item, re.ASCII)
-        if match and name in ("", kind.name):
+        # What stands only in days has been told of days already.
+        is_of_days = name == "time" and kind.name not in ("day of month", "day of week")
+        if match and (name in ("", kind.name) or is_of_days):
             return sentence.format(*(group.upper() for group in match.groups()))
     return None
 

@@ -148,7 +148,8 @@ def document(told: Told) -> dict[str, Any]:
         "response": _beginning(told.response) if told.response else None,
         "links": {"job": f"/jobs/{job_id}", "run": f"/jobs/{job_id}/runs/{run['id']}"},
     }
-    if told.failing is not None:
+    # After a resume the failures before it are no longer counted.
+    if told.failing is not None and told.failing.count:
         since = format_measured(told.failing.since)
         made["failures"] = {"count": told.failing.count, "since": since}
     return made

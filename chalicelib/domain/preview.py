@@ -46,6 +46,7 @@ def preview(trigger: Trigger, after: datetime, count: int) -> Preview:
     if not isinstance(trigger, Cron) or not times:
         return Preview(tuple(times), limits)
     place = time_zones.zone(trigger.timezone)
+    after = max(after, trigger.starts_at) if trigger.starts_at else after
     first, last = after.astimezone(place).date(), times[-1].astimezone(place).date()
     until_last = takewhile(lambda day: day <= last, trigger.days_from(first))
     days = (day for day in until_last if _is_day_of_change(place, day))

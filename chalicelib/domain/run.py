@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -46,7 +46,7 @@ class AttemptResult:
     `status_code` and `response` are None if no answer was parsed. `error` is a sentence that Resona
     wrote, None on success. `retry_after` is the header as received, None if absent; `domain.retry`
     interprets it. `forbids_retry` says whether the target sent `Resona-Retry: no`; it is not
-    stored.
+    stored. Nor is `received`, the beginning of the body in which no secret is hidden.
     """
 
     outcome: Outcome
@@ -56,6 +56,7 @@ class AttemptResult:
     error: str | None = None
     retry_after: str | None = None
     forbids_retry: bool = False
+    received: bytes | None = field(default=None, repr=False, compare=False)
 
 
 class RunStatus(StrEnum):

@@ -129,6 +129,11 @@ def wrong_placeholders(request: Request) -> Iterator[FieldError]:
         )
 
 
+def has_placeholder(value: object) -> bool:
+    """Return whether a text, or a string within a JSON value, has a placeholder."""
+    return any(_ANY.search(text) for text in _strings(value))
+
+
 def names_in_headers(request: Request) -> frozenset[str]:
     """Return the names of the secrets in the headers of a request."""
     return names_in(Request("", request.method, request.headers))

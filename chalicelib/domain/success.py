@@ -16,7 +16,7 @@ OK = ((200, 299),)
 
 @dataclass(frozen=True, slots=True)
 class SuccessRule:
-    """What counts as success. All conditions must hold, in the part of the body that is kept.
+    """What counts as success. All conditions must hold, in the body's first 16 KiB as they came.
 
     `statuses` are ranges of HTTP statuses, both ends included. The body contains `contains`, if
     that is not None; it is JSON that has each value of `json` at its JSON Pointer (RFC 6901).
@@ -26,14 +26,13 @@ class SuccessRule:
     contains: str | None = None
     json: Mapping[str, object] = field(default_factory=dict)
 
-    def fault(self, status: int, response: Response | None) -> str | None:
-        """Return what an answer lacks to be a success, None if it is one."""
+    def fault(self, status: int, body: bytes, kept: str) -> str | None:
+        """Return what an answer lacks to be a success, None if it is one. `kept` names the body."""
         if not any(first <= status <= last for first, last in self.statuses):
             return f"the target answered {status}, which is not in success.status"
-        body = _bytes(response)
         if self.contains is not None and self.contains.encode() not in body:
-            return f"{_kept(response)} does not contain success.body_contains"
-        return self._json_fault(body, _kept(response)) if self.json else None
+            return f"{kept} does not contain success.body_contains"
+        return self._json_fault(body, kept) if self.json else None
 
     def _json_fault(self, body: bytes, kept: str) -> str | None:
         try:
@@ -61,7 +60,11 @@ def judged(result: AttemptResult, rule: SuccessRule | None) -> AttemptResult:
     if result.status_code is None:
         return result
     if rule is not None:
-        fault = rule.fault(result.status_code, result.response)
+        response, received = result.response, result.received
+        body = _bytes(response) if received is None else received
+        is_cut = response is not None and response.truncated
+        kept = "the kept part of the answer" if is_cut else "the answer"
+        fault = rule.fault(result.status_code, body, kept)
         outcome = Outcome.UNEXPECTED if fault else Outcome.SUCCESS
         result = replace(result, outcome=outcome, error=fault)
     if not result.forbids_retry:
@@ -88,7 +91,3 @@ def _bytes(response: Response | None) -> bytes:
     if response is None:
         return b""
     return base64.b64decode(response.body) if response.encoding else response.body.encode()
-
-
-def _kept(response: Response | None) -> str:
-    return "the kept part of the answer" if response and response.truncated else "the answer"

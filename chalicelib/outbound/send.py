@@ -131,6 +131,7 @@ def _result(answer: Answer, elapsed: timedelta, mask: Mask) -> AttemptResult:
         response=_kept(answer, mask),
         error=None if is_success else f"the target answered {answer.status}",
         retry_after=mask.header(answer.headers.get("Retry-After", ""))[:100] or None,
+        received=answer.body[:KEEP_BODY],
         forbids_retry=answer.headers.get("Resona-Retry", "").strip().lower() == "no",
     )
 

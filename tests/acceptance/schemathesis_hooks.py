@@ -55,7 +55,8 @@ schemathesis.openapi.format(
 # What a body may be refused for though it is as the description says: rules that no JSON schema can
 # say.
 _REASONS = re.compile(
-    "must not be less than initial_delay|is read-only|it cannot be changed"
+    "must not be less than initial_delay|it cannot be changed"
+    "|is read-only: leave it out, or send its present value"
     "|was used with another body; use a new key for a new request"
     "|is set by Resona or by the connection; leave it out"
     "|is given twice; upper and lower case do not differ in header names"
@@ -70,6 +71,7 @@ _REASONS = re.compile(
     "|must be before until, by at most 168 hours|must not be after until"
     "|the stage does not allow this topic: .*|SNS sends no e-mail from a FIFO topic: .*"
     "|give either delays, or initial_delay and max_delay"
+    "|takes no placeholders: .*"
     "|give status, body_contains or json, or leave success out"
     "|must have at most 4096 bytes as JSON"
     "|does not occur again; .*|must be in 1970 or later|an interval has no time zone: .*"

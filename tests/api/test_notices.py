@@ -61,6 +61,7 @@ def test_a_channel_is_put_shown_listed_and_deleted(api: Api) -> None:
         ({}, ["url"]),
         ({"url": "ftp://example.com"}, ["url"]),
         ({"url": f"{URL}?a={{{{secret:no}}}}"}, ["url"]),
+        ({"url": f"{URL}/{{{{run.id}}}}"}, ["url"]),
         ({"url": URL, "digest": 9}, ["digest"]),
         ({"url": URL, "digest": 3601}, ["digest"]),
         ({"url": URL, "digest": 10.5}, ["digest"]),

@@ -81,6 +81,9 @@ def test_every_delay_that_is_given_is_waited(api: Api, delays: list[int], most: 
         ({"retry": {"delays": [1] * 21}}, ["retry.delays"]),
         ({"retry": {"delays": [5], "max_delay": 60}}, ["retry.delays"]),
         ({"retry": {"delays": [5], "initial_delay": 5}}, ["retry.delays"]),
+        ({"retry": {"delays": [5], "max_delay": 5}}, ["retry.delays"]),
+        ({"success": {"body_contains": "{{secret:a}}"}}, ["success"]),
+        ({"success": {"json": {"/a": ["{{run.id}}"]}}}, ["success"]),
         (
             {"retry": {"never": ["success", "http", 99, True, None]}},
             [f"retry.never.{place}" for place in range(5)],

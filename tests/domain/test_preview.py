@@ -165,6 +165,13 @@ def test_what_lies_before_or_after_the_times_is_not_noted() -> None:
     assert notes("30 2 * * *", "Europe/Berlin", "2027-10-31 09:00", 5) == []
 
 
+def test_what_lies_before_the_start_is_not_noted() -> None:
+    starting = replace(parse("30 2 * * *", "Europe/Berlin"), starts_at=utc("2027-10-30"))
+    (first, note) = preview(starting, utc("2026-12-01"), 3).notes
+    assert first.startswith("From 2027-10-30")
+    assert note.startswith("On 31 October 2027")
+
+
 @pytest.mark.parametrize(
     ("cron", "after", "first"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -125,6 +126,12 @@ def test_every_place_of_a_document_is_found_and_no_other_has_its_value(document:
         assert not is_success(SuccessRule(json={f"{pointer}/-": value}), body=body) or isinstance(
             value, dict
         )
+
+
+def test_secrets_that_are_hidden_in_what_is_kept_are_there_for_the_rule() -> None:
+    came = replace(answer(body='{"state": "***"}'), received=b'{"state": "done"}')
+    assert judged(came, SuccessRule(json={"/state": "done"})).outcome is Outcome.SUCCESS
+    assert judged(came, SuccessRule(contains="***")).outcome is Outcome.UNEXPECTED
 
 
 def test_every_condition_must_hold() -> None:

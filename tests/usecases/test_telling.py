@@ -297,6 +297,19 @@ def test_a_job_that_fails_fails_works_and_fails_is_told_three_times(env: Environ
     assert len(set(ids)) == 3
 
 
+def test_a_recovery_after_a_resume_does_not_count_the_failures_before_it(env: Environment) -> None:
+    put_channel(env)
+    answer(env, 503, 200)
+    job_id = env.create(MINUTELY, retry=ONCE)
+    env.advance(minutes=1, seconds=30)
+    env.scheduling.pause("tenant", job_id)
+    env.scheduling.resume("tenant", job_id)
+    env.advance(minutes=1)
+    (_, first), (_, recovered) = told(env)
+    assert (first["event"], recovered["event"]) == ("run.failed", "job.recovered")
+    assert "failures" not in recovered
+
+
 def test_a_channel_that_waits_for_three_in_a_row_hears_nothing_of_two(env: Environment) -> None:
     put_channel(env, after=3)
     answer(env, 503, 503, 200, 404)

@@ -24,6 +24,7 @@ from chalicelib.domain.digests import LONGEST, SHORTEST
 from chalicelib.domain.instant import format_instant, format_measured
 from chalicelib.domain.notices import SNS, Event
 from chalicelib.domain.request import Request, RequestCheck
+from chalicelib.domain.run_values import OF_RUN
 
 _READ_ONLY = ("name", "created_at", "updated_at", "last_delivery")
 TOLD = (Event.RUN_FAILED, Event.RUN_MISSED, Event.JOB_RECOVERED, Event.JOB_PAUSED)
@@ -194,6 +195,8 @@ def _check_target(
     if not _is_topic(sent):
         wrong = wrong_request(Request(sent.url, "POST", {}), check_request)
         errors.extend(replace(one, field="url") for one in wrong)
+        if OF_RUN.search(sent.url):
+            errors.add("url", "a channel tells of many runs: its URL may name secrets alone")
         if sent.format == Format.TEXT:
             errors.add("format", "text is for topics of SNS; post resona or slack to a URL")
         return

@@ -14,6 +14,7 @@ from chalicelib.api.models.validation import Errors, Strict, whole
 from chalicelib.domain.exact_json import write
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import Outcome
+from chalicelib.domain.secrets import has_placeholder
 from chalicelib.domain.success import OK, SuccessRule, is_pointer
 
 Seconds = Annotated[int, BeforeValidator(whole)]
@@ -96,6 +97,7 @@ def retry_policy(errors: Errors, sent: RetryIn) -> RetryPolicy:
     most, initial, longest = sent.max_attempts, sent.initial_delay, sent.max_delay
     if sent.delays and not initial is longest is None:
         errors.add("retry.delays", "give either delays, or initial_delay and max_delay")
+        initial = longest = None
     default = min(len(sent.delays) + 1, _MOST_ATTEMPTS) if sent.delays else _DEFAULT.max_attempts
     policy = RetryPolicy(
         max_attempts=default if most is None else most,
@@ -136,6 +138,8 @@ def success_rule(errors: Errors, sent: SuccessIn | None) -> SuccessRule | None:
             errors.add(f"success.json.{pointer}", fault)
     if len(write(values).encode("utf-8", "surrogatepass")) > _LARGEST_VALUES:
         errors.add("success.json", f"must have at most {_LARGEST_VALUES} bytes as JSON")
+    if has_placeholder(sent.body_contains) or has_placeholder(values):
+        errors.add("success", "takes no placeholders: the answer is compared with it as it stands")
     return SuccessRule(statuses, sent.body_contains, values)
 
 

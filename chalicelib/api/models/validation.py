@@ -74,7 +74,7 @@ class Errors:
         """Add an error for each read-only field that has not the value that is shown."""
         for name in names:
             if name in document and not (name in view and is_same(document[name], view[name])):
-                self.add(name, "is read-only")
+                self.add(name, "is read-only: leave it out, or send its present value")
 
     def validate(
         self,
@@ -175,6 +175,7 @@ def _field_error(wrong: ErrorDetails, model: type[BaseModel] | None) -> FieldErr
         "int_type": "must be a whole number",
         "dict_type": "must be an object",
         "model_type": "must be an object",
+        "list_type": "must be a list",
         "string_too_short": f"must have at least {context.get('min_length')} character",
         "string_too_long": f"must have at most {context.get('max_length')} characters",
         "too_short": f"must have at least {context.get('min_length')} entry",
