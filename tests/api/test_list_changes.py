@@ -10,6 +10,7 @@ import pytest
 from tests.api.conftest import Api
 from tests.api.test_list_jobs import next_path
 from tests.environment import status
+from tests.soak import IS_SOAK
 
 
 def change(api: Api, chance: random.Random, jobs: list[str]) -> None:
@@ -25,7 +26,7 @@ def change(api: Api, chance: random.Random, jobs: list[str]) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "&label=team:a", "&status=active"])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(30 if IS_SOAK else 2))
 def test_jobs_that_are_there_all_along_are_shown_once_each_while_others_come_and_go(
     api: Api, seed: int, query: str
 ) -> None:
@@ -47,7 +48,7 @@ def test_jobs_that_are_there_all_along_are_shown_once_each_while_others_come_and
     )
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(30 if IS_SOAK else 2))
 def test_runs_that_went_wrong_before_are_shown_once_each_while_others_go_wrong(
     api: Api, seed: int
 ) -> None:

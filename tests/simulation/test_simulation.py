@@ -53,7 +53,7 @@ def test_no_single_fault_breaks_a_promise(script: Script) -> None:
 
 
 def test_the_same_seed_is_the_same_life_in_every_process() -> None:
-    count = 1000 if IS_SOAK else 12
+    count = 1000 if IS_SOAK else 6
     code = (
         f"from tests.simulation.simulation import simulate\nfor seed in range({count}): "
         "print(simulate(seed).digest)"
