@@ -150,6 +150,7 @@ def test_fifty_jobs_that_fail_are_told_in_time_by_one_signed_digest(
             for number in range(50)
         ]
         assert served.post("/jobs/batch", {"jobs": jobs}).status_code == 200
+        # The window ends by the clock, and nothing tells of it before.
         time.sleep((begin - served.now()).total_seconds() + window)
         listed = "/jobs?kind=notice&label=channel:fifty"
         (notice,) = served.wait_for(

@@ -169,5 +169,6 @@ def _pointer_fault(pointer: str) -> str | None:
 def _status(value: object) -> int | None:
     """Return a status, None for any other value."""
     number = whole(value)
-    is_number = isinstance(number, int) and not isinstance(number, bool)
-    return number if is_number and 100 <= number <= 599 else None  # type: ignore[operator,return-value]  # is_number says so
+    if isinstance(number, int) and not isinstance(number, bool) and 100 <= number <= 599:
+        return number
+    return None
