@@ -612,6 +612,7 @@ class Observer:
             (key for key in keys if key.generation == new.generation), key=lambda key: key.due_at
         )
         trigger, end = job_history.definitions[-1][1].trigger, job_history.end_of(last)
+        self.hold(end is not None, "a job is over when its last run is", new.job_id, last)
         is_used_up = job_history.counted == trigger.limits.max_runs
         ends_at = (end and job_history.ends.get(last) and job_history.ends[last].last_due_at) or (
             last.due_at

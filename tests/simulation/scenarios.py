@@ -314,6 +314,17 @@ def a_new_trigger_while_the_request_is_on_the_wire(stage: Stage) -> None:
     stage.wait(30)
 
 
+def a_date_that_has_passed_while_the_request_is_on_the_wire(stage: Stage) -> None:
+    """The new run is due before the old one was, and still waits for a retry when that ends."""
+    stage.deployment.observer.is_fine = False
+    stage.answers[:] = [0, 503, 200]
+    job_id = stage.job(trigger={"delay": 3}, retry={**RETRY, "max_attempts": 2})
+    stage.wait(5)
+    passed = (stage.clients.virtual_time.now - timedelta(seconds=10)).isoformat()
+    stage.ask("PATCH", job_id, body={"trigger": {"date": passed}})
+    stage.wait(30)
+
+
 def two_minutes_in_a_row(stage: Stage) -> None:
     stage.job(trigger={"cron": "4,5 * * * *"})
     stage.wait(320)
@@ -643,6 +654,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_new_trigger_before_it_is_due,
     a_new_request_while_a_claim_is_unsure,
     a_new_trigger_while_the_request_is_on_the_wire,
+    a_date_that_has_passed_while_the_request_is_on_the_wire,
     two_minutes_in_a_row,
     a_cron_becomes_a_date,
     a_policy_changes_while_a_retry_waits,
