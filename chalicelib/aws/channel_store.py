@@ -108,8 +108,9 @@ class ChannelStore:
     def put(self, new: Channel) -> Channel:
         """Create or replace the channel with this name, and return it as it is stored.
 
-        A channel that is replaced keeps its token and its time of creation. A write that takes
-        effect late cannot undo a later one. Raises QuotaExceeded, Unavailable.
+        A channel that is replaced keeps its token and its time of creation. If nothing else
+        changes, nothing is written. A write that takes effect late cannot undo a later one. Raises
+        QuotaExceeded, Unavailable.
         """
         for _ in tries(self._sleep):
             before = self._table.get(id=_partition(new.tenant), part=new.name)
@@ -117,7 +118,9 @@ class ChannelStore:
             if old is None and len(self.all(new.tenant)) >= MOST_CHANNELS:
                 raise QuotaExceeded("channels", MOST_CHANNELS, retry_after=1)
             made = replace(new, token=old.token, created_at=old.created_at) if old else new
-            if old == made or self._write(made, before):
+            if old and replace(made, updated_at=old.updated_at) == old:
+                return old
+            if self._write(made, before):
                 return made
         raise Unavailable(_PART)
 

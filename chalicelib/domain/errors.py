@@ -225,8 +225,8 @@ class QuotaExceeded(ResonaError):
             what = f"at most {limit} jobs are allowed: delete some"
             when = f"a deleted job may count for another {retry_after} s, so try again then"
         else:
-            what = f"at most {limit} {quota} are allowed: delete some"
-            when = f"try again in {retry_after} s"
+            what = f"at most {limit} {quota} are allowed"
+            when = "delete one, then try again"
         super().__init__(f"over the quota of {quota}: {what}; {when}")
 
 

@@ -89,9 +89,14 @@ def topic_of(definition: Definition) -> str | None:
 
     Only channels may name a topic: a job's or a callback's `sns:` is None, and no URL to be called.
     """
-    is_of_channel = definition.kind is Kind.NOTICE and "channel" in definition.labels
     url = definition.request.url
-    return url.removeprefix(SNS) if is_of_channel and url.startswith(SNS) else None
+    is_topic = is_of_channel(definition) and url.startswith(SNS)
+    return url.removeprefix(SNS) if is_topic else None
+
+
+def is_of_channel(definition: Definition) -> bool:
+    """Return whether a job is a notice to a channel; a job's callback is none."""
+    return definition.kind is Kind.NOTICE and "channel" in definition.labels
 
 
 def _notice(told: Told, url: str, body: object, channel: str, now: datetime) -> Transition:

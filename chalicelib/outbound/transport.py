@@ -113,9 +113,9 @@ class Wire:
 
     def late(self) -> Failure:
         """Return the Failure of an attempt that ran into its timeout."""
-        return Failure(
-            Outcome.TIMEOUT, f"no whole answer within {self._timeout.total_seconds():g} seconds"
-        )
+        seconds = f"{self._timeout.total_seconds():g}"
+        unit = "second" if seconds == "1" else "seconds"
+        return Failure(Outcome.TIMEOUT, f"no whole answer within {seconds} {unit}")
 
     def _end(self) -> None:
         with self._lock:

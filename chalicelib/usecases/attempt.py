@@ -15,7 +15,7 @@ from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.instant import format_instant
 from chalicelib.domain.job import Definition, Kind
-from chalicelib.domain.notices import topic_of
+from chalicelib.domain.notices import is_of_channel, topic_of
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome
 from chalicelib.domain.run_values import run_values
@@ -196,9 +196,9 @@ class AttemptSender:
                 of_run = {}
             request = resolved(definition.request, prepared.values, of_run)
         except SecretMissing as missing:
-            return started_at, AttemptResult(
-                Outcome.BLOCKED, timedelta(0), error=f"{missing}: put it, or change the job"
-            )
+            owner = "channel" if is_of_channel(definition) else "job"
+            why = f"{missing}: put it, or change the {owner}"
+            return started_at, AttemptResult(Outcome.BLOCKED, timedelta(0), error=why)
         topic = topic_of(definition)
         sent = (
             self._send(prepared, request, run, started_at)

@@ -97,6 +97,17 @@ def test_what_was_read_is_put_back_as_it_is(api: Api) -> None:
     assert {**again.json, "updated_at": 0} == {**shown, "after": 3, "updated_at": 0}
 
 
+def test_a_channel_that_does_not_change_keeps_its_time(api: Api) -> None:
+    made = api.put("/notices/ops", {"url": URL}).json
+    api.env.advance(seconds=5)
+    assert api.put("/notices/ops", made).json == made
+
+
+def test_what_is_no_topic_is_told_as_that(api: Api) -> None:
+    (error,) = api.put("/notices/ops", {"url": "sns:mail"}).problem["errors"]
+    assert "the ARN of a topic" in error["message"]
+
+
 def test_a_read_only_field_may_not_have_another_value(api: Api) -> None:
     other: dict[str, Any] = {
         "name": "a",
@@ -125,7 +136,21 @@ def test_a_tenant_has_at_most_20_channels(api: Api) -> None:
         assert api.put(f"/notices/{number}", {"url": URL}).status == 200
     assert api.put("/notices/0", {"url": f"{URL}/0"}).status == 200
     answer = api.put("/notices/more", {"url": URL})
-    assert (answer.status, "channels" in answer.problem["detail"]) == (429, True)
+    assert answer.status == 429
+    assert answer.problem["detail"] == (
+        "over the quota of channels: at most 20 channels are allowed; delete one, then try again"
+    )
+
+
+def test_a_channel_whose_secret_is_gone_says_what_to_change(api: Api) -> None:
+    api.put("/secrets/hook", {"value": "s3cr3t-hook"})
+    api.put("/notices/ops", {"url": f"{URL}/{{{{secret:hook}}}}"})
+    api.delete("/secrets/hook")
+    api.post("/notices/ops/test")
+    api.env.advance(seconds=5)
+    assert api.get("/notices/ops").json["last_delivery"]["error"] == (
+        "the secret hook does not exist: put it, or change the channel"
+    )
 
 
 @pytest.mark.parametrize("form", ["resona", "slack"])

@@ -147,3 +147,13 @@ def test_delays_are_kept_by_the_clock(api: Api) -> None:
     assert len(api.env.sent) == 3
     api.env.advance(seconds=3600)
     assert len(api.env.sent) == 3
+
+
+def test_a_rule_for_the_body_is_refused_with_head(api: Api) -> None:
+    head = {"url": "https://example.com/", "method": "head"}
+    job = api.register(request=head, success={"status": [204]})
+    path, rule = f"/jobs/{job['id']}", {"body_contains": "ok"}
+    assert api.patch(path, {"success": rule}).fields == ["success"]
+    assert api.patch(path, {"success": rule, "request": {**head, "method": "GET"}}).status == 200
+    assert api.patch(path, {"request": head}).fields == ["success"]
+    assert api.patch(path, {"name": "Renamed"}).status == 200

@@ -224,7 +224,7 @@ def test_a_tenant_may_have_as_many_secrets_as_its_quota(api: Api, env: Environme
     answer = api.call("PUT", "/secrets/c", {"value": "x"})
     assert answer.status == 429
     assert answer.problem["detail"] == (
-        "over the quota of secrets: at most 2 secrets are allowed: delete some; try again in 1 s"
+        "over the quota of secrets: at most 2 secrets are allowed; delete one, then try again"
     )
     put(api, "a", "another")
     assert api.delete("/secrets/b").status == 204

@@ -202,6 +202,12 @@ def _check_target(
         return
     if sent.url.endswith(".fifo"):
         errors.add("url", "SNS sends no e-mail from a FIFO topic: use a standard topic")
+    elif not sent.url.startswith(f"{SNS}arn:"):
+        errors.add(
+            "url",
+            "must be sns: and the ARN of a topic, such as "
+            "sns:arn:aws:sns:eu-central-1:123456789012:resona-notices",
+        )
     elif sent.url.removeprefix(SNS) not in topics:
         errors.add(
             "url",

@@ -30,6 +30,7 @@ from chalicelib.domain.ids import JOB_KEY
 from chalicelib.domain.job import Callbacks, Definition, Overlap
 from chalicelib.domain.request import METHODS, Request, RequestCheck, normalised
 from chalicelib.domain.secrets import wrong_placeholders
+from chalicelib.domain.success import SuccessRule
 from chalicelib.domain.trigger import Trigger
 from chalicelib.usecases.scheduling import Edit, Job
 
@@ -183,6 +184,7 @@ def read_job(
     _check_labels(errors, sent, {})
     _check_callbacks(errors, sent, check_request)
     policies = _policies(errors, sent) if sent else {}
+    _check_answerable(errors, request, policies.get("success"))
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  raise_if_any() has not raised
     return Definition(
@@ -244,6 +246,12 @@ def _check_callbacks(
         )
 
 
+def _check_answerable(errors: Errors, request: Request | None, rule: SuccessRule | None) -> None:
+    """Add an error for a rule that no answer to the request can meet."""
+    if request and request.method == "HEAD" and rule and (rule.contains is not None or rule.json):
+        errors.add("success", "an answer to HEAD has no body: give status alone, or send GET")
+
+
 def read_edit(
     body: object, job: Job, now: datetime, check_request: RequestCheck, *, replaces: bool
 ) -> Edit:
@@ -269,9 +277,11 @@ def read_edit(
     _check_labels(errors, sent, old.labels)
     _check_callbacks(errors, sent, check_request)
     policies = _policies(errors, sent) if sent else {}
+    changed = {name: value for name, value in policies.items() if name in given}
+    if {"request", "success"} & set(given):
+        _check_answerable(errors, request, changed.get("success", old.success))
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  raise_if_any() has not raised
-    changed = {name: value for name, value in policies.items() if name in given}
     new = replace(old, trigger=trigger, request=request, **changed)
     return Edit(new, anew=is_delay(document.get("trigger")))
 
