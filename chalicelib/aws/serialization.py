@@ -25,16 +25,8 @@ from chalicelib.domain.run import (
     RunStatus,
     RunUpdate,
 )
-from chalicelib.domain.state import (
-    DueMessage,
-    Failing,
-    LastRun,
-    Pause,
-    PauseReason,
-    State,
-    Status,
-    UnfinishedRun,
-)
+from chalicelib.domain.state import DueMessage, LastRun, State, Status, UnfinishedRun
+from chalicelib.domain.state_parts import Failing, Pause, PauseReason
 from chalicelib.domain.success import SuccessRule
 from chalicelib.domain.trigger import describe, restore
 

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run import RunStatus
-from chalicelib.domain.state import Failing, Pause, PauseReason, State, Status, UnfinishedRun
+from chalicelib.domain.state import State, Status, UnfinishedRun
+from chalicelib.domain.state_parts import Failing, Pause, PauseReason
 
 
 def counted(state: State, run: UnfinishedRun, status: RunStatus, at: datetime) -> State:

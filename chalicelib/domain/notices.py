@@ -26,7 +26,8 @@ from chalicelib.domain.run import Response
 from chalicelib.domain.run_document import run_document
 from chalicelib.domain.run_history import Run
 from chalicelib.domain.run_values import filled, run_values
-from chalicelib.domain.state import Failing, Transition
+from chalicelib.domain.state import Transition
+from chalicelib.domain.state_parts import Failing
 from chalicelib.domain.trigger import after_delay
 
 # The part of a target's answer that a notice carries, in characters.

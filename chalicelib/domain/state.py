@@ -16,6 +16,7 @@ from chalicelib.domain.cron import Cron, wake_is_certain
 from chalicelib.domain.ids import RunKey, token_time
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run import Attempt, FinishedAttempt, RunEnd, RunStatus, RunUpdate
+from chalicelib.domain.state_parts import Failing, Pause
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
 # SQS delays a message by at most 900 s; a schedule or the sweeper arms what is due later.
@@ -114,33 +115,6 @@ class LastRun:
     def place(self) -> tuple[datetime, str]:
         """Return what orders a job's runs: when each was due, asked for or planned, and its key."""
         return self.planned_at or self.key.asked_at, self.key.sort
-
-
-@dataclass(frozen=True, slots=True)
-class Failing:
-    """The failed runs in a row of a job: their number, and when the first of them ended.
-
-    `told` are the tokens of the channels that were told of the row. A resume sets `count` to 0; who
-    was told stays told until the next success.
-    """
-
-    count: int
-    since: datetime
-    told: tuple[str, ...] = ()
-
-
-class PauseReason(StrEnum):
-    """Why Resona paused a job."""
-
-    FAILING = "failing"
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """A pause by Resona: since when, and why."""
-
-    since: datetime
-    reason: PauseReason
 
 
 @dataclass(frozen=True, slots=True)

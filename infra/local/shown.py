@@ -26,7 +26,8 @@ from urllib.parse import urlsplit
 from chalicelib.config import read_log_level
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.run import AttemptResult, Outcome
-from chalicelib.domain.state import DueMessage, PauseReason, UnfinishedRun
+from chalicelib.domain.state import DueMessage, UnfinishedRun
+from chalicelib.domain.state_parts import PauseReason
 from chalicelib.telemetry.lines import Line, is_logged, mark_logged
 from chalicelib.usecases.ahead import NOTHING, Ahead
 from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt

@@ -14,15 +14,8 @@ from chalicelib.domain.channels import Channel, may_tell, tell
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.notices import Event
 from chalicelib.domain.run import Reason, RunEnd, RunStatus, RunUpdate
-from chalicelib.domain.state import (
-    Failing,
-    Pause,
-    PauseReason,
-    State,
-    Status,
-    Transition,
-    UnfinishedRun,
-)
+from chalicelib.domain.state import State, Status, Transition, UnfinishedRun
+from chalicelib.domain.state_parts import Failing, Pause, PauseReason
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 STATE = State("job_x", "tenant", 1, 1, 1, Status.ACTIVE, NOW)

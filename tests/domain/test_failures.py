@@ -14,7 +14,8 @@ from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import RunStatus
-from chalicelib.domain.state import Failing, State, Status, UnfinishedRun
+from chalicelib.domain.state import State, Status, UnfinishedRun
+from chalicelib.domain.state_parts import Failing
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -15,7 +15,7 @@ from chalicelib.domain.messages import body_of, trial_body
 from chalicelib.domain.notices import Event, Told, to_channel
 from chalicelib.domain.run import Response
 from chalicelib.domain.secrets import names_in
-from chalicelib.domain.state import Failing
+from chalicelib.domain.state_parts import Failing
 from tests.domain.test_notices import JOB, NOW, told
 from tests.permissions import TOPIC
 

@@ -30,15 +30,8 @@ from chalicelib.domain.run import (
     RunEnd,
     RunStatus,
 )
-from chalicelib.domain.state import (
-    GRACE,
-    MAX_UNFINISHED_RUNS,
-    SKEW,
-    PauseReason,
-    State,
-    Status,
-    UnfinishedRun,
-)
+from chalicelib.domain.state import GRACE, MAX_UNFINISHED_RUNS, SKEW, State, Status, UnfinishedRun
+from chalicelib.domain.state_parts import PauseReason
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 from tests.cloud import Item
 from tests.simulation.cloud import Write

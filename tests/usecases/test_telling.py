@@ -19,7 +19,8 @@ from chalicelib.domain.notices import Event
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import AttemptResult, Response, RunStatus
-from chalicelib.domain.state import PauseReason, Status
+from chalicelib.domain.state import Status
+from chalicelib.domain.state_parts import PauseReason
 from chalicelib.domain.trigger import OneTime
 from chalicelib.usecases import channels
 from chalicelib.usecases.job_runs import run_now

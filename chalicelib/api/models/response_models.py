@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired, cast
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from chalicelib.api.models.pause_models import Pause, pause_view
 from chalicelib.api.models.policy_models import (
     Retry,
     Success,
@@ -33,13 +34,12 @@ from chalicelib.api.models.response_fields import (
 )
 from chalicelib.domain import job as domain_job
 from chalicelib.domain import run_history
-from chalicelib.domain import state as domain_state
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.instant import format_instant, format_measured
 from chalicelib.domain.job import Overlap
 from chalicelib.domain.run import Outcome, Reason, RunStatus
 from chalicelib.domain.run_document import run_document
-from chalicelib.domain.state import PauseReason, Status
+from chalicelib.domain.state import Status
 from chalicelib.domain.trigger import Trigger, describe
 from chalicelib.usecases import scheduling
 
@@ -207,16 +207,6 @@ class Callbacks(TypedDict):
 
 
 @described
-class Pause(TypedDict):
-    """Why Resona paused the job, and since when."""
-
-    since: Due
-    """When it was paused."""
-    reason: PauseReason
-    """`failing`: `pause_after` runs in a row have failed."""
-
-
-@described
 class Job(TypedDict):
     """A job. Later releases may add fields; they never remove one."""
 
@@ -291,7 +281,7 @@ def job_view(job: scheduling.Job, *, with_recent: bool = False) -> Job:
         key=definition.key,
         callbacks=_callbacks_view(definition.callbacks),
         pause_after=definition.pause_after,
-        pause=_pause_view(state.pause),
+        pause=pause_view(state.pause),
         success=success_view(definition.success) if definition.success else None,
         result=_result_view(job),
     )
@@ -306,10 +296,6 @@ def _callbacks_view(callbacks: domain_job.Callbacks) -> Callbacks | None:
         for status in (RunStatus.SUCCEEDED, RunStatus.FAILED)
     }
     return cast("Callbacks", shown) if any(shown.values()) else None
-
-
-def _pause_view(pause: domain_state.Pause | None) -> Pause | None:
-    return Pause(since=format_instant(pause.since), reason=pause.reason) if pause else None
 
 
 @described
