@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from chalicelib.domain import failures
-from chalicelib.domain.counting import counted, following, left
+from chalicelib.domain.counting import counted, following
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition, Kind, Overlap
 from chalicelib.domain.job_transitions import pause
+from chalicelib.domain.misfires import missed
 from chalicelib.domain.retry import is_retried, next_attempt_at
 from chalicelib.domain.run import FinishedAttempt, Outcome, Reason, RunEnd, RunStatus, RunUpdate
 from chalicelib.domain.run_ends import closed, with_last_run, with_outcome
@@ -40,12 +41,10 @@ from chalicelib.domain.state import (
     written,
     written_by_claim,
 )
-from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
+from chalicelib.domain.trigger import WAKE_AHEAD, OneTime
 
 # A lease lasts this much longer than the timeout: the time to record and finish the attempt.
 LEASE_MARGIN = timedelta(seconds=20)
-# One transition counts at most this many missed occurrences of a cron; the next one continues.
-MISSED_AT_MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ def _claim_occurrence(
         return NoChange("not yet")
     # From here on use `due_at`, not the key's time: an older occurrence may still be open.
     state = doubt_after_lost_wake(state, due_at, now)
-    count, last = _missed(definition, state, due_at, now)
+    count, last = missed(definition, state, due_at, now)
     if count:
         state = counted(state, definition.trigger, count)
         key = RunKey(due_at, state.generation)
@@ -163,49 +162,6 @@ def armed_ahead(
     decision = claim(definition, state, due.key, owner, due.at)
     arm = decision.arm if isinstance(decision, Transition) else ()
     return next((message for message in arm if message.by == owner), None)
-
-
-def _missed(
-    definition: Definition, state: State, due_at: datetime, now: datetime
-) -> tuple[int, datetime]:
-    """Return how many successive occurrences from `due_at` on are too late to be sent, and the
-    last of them.
-    """
-    trigger, grace = definition.trigger, definition.misfire_grace
-    most = left(state, trigger)
-    if isinstance(trigger, Interval):
-        # Counted at once: a year of an interval of 10 s has three million.
-        until = now if grace is None else now - grace - timedelta.resolution
-        late = trigger.count(due_at, until)
-        late = late if most is None else min(late, most)
-        # Without a grace the latest is sent.
-        late -= grace is None and late > 0
-        return late, due_at + (late - 1) * trigger.every
-    count, last, occurrence = 0, due_at, due_at
-    after = trigger.next_after(occurrence) if most != 1 else None
-    while is_misfire(trigger, grace, occurrence, after, now) and count < MISSED_AT_MOST:
-        count, last = count + 1, occurrence
-        if after is None or after > now:
-            break
-        occurrence, after = after, trigger.next_after(after) if most != count + 1 else None
-    return count, last
-
-
-def is_misfire(
-    trigger: Trigger,
-    grace: timedelta | None,
-    due_at: datetime,
-    following: datetime | None,
-    now: datetime,
-) -> bool:
-    """Return whether an occurrence is too late to be sent.
-
-    Without a grace a one-time job is never too late; an occurrence of another is too late when the
-    `following` one is due.
-    """
-    if grace is not None:
-        return now - due_at > grace
-    return not isinstance(trigger, OneTime) and following is not None and following <= now
 
 
 def _reason_to_skip(definition: Definition, state: State) -> Reason | None:

@@ -12,6 +12,7 @@ from chalicelib.domain import job_transitions, run_transitions
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.ids import RunKey, new_token
 from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.misfires import MISSED_AT_MOST, is_misfire
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import (
@@ -24,12 +25,7 @@ from chalicelib.domain.run import (
     RunStatus,
     RunUpdate,
 )
-from chalicelib.domain.run_transitions import (
-    LEASE_MARGIN,
-    MISSED_AT_MOST,
-    Settle,
-    is_misfire,
-)
+from chalicelib.domain.run_transitions import LEASE_MARGIN, Settle
 from chalicelib.domain.state import (
     DOUBT,
     GRACE,

@@ -32,7 +32,7 @@ ATTEMPT, ARMING = "usecases/attempt.py", "usecases/arming.py"
 TELLING, FAILURES = "usecases/telling.py", "domain/failures.py"
 CHANNELS, DIGESTS = "domain/channels.py", "domain/digests.py"
 DIGEST_STORE = "aws/digest_store.py"
-INTERVAL = "domain/interval.py"
+INTERVAL, MISFIRES = "domain/interval.py", "domain/misfires.py"
 ITEMS, RUNS, QUEUE = "aws/job_items.py", "aws/run_store.py", "aws/due_queue.py"
 
 
@@ -346,7 +346,7 @@ BUGS = (
     ),
     bug(
         "grace is not looked at",
-        (RUN_TRANSITIONS, "        return now - due_at > grace\n", "        return False\n"),
+        (MISFIRES, "        return now - due_at > grace\n", "        return False\n"),
     ),
     bug(
         "a resume that makes up for the pause",
@@ -834,7 +834,7 @@ BUGS = (
     bug(
         "an interval whose latest occurrence is missed",
         (
-            RUN_TRANSITIONS,
+            MISFIRES,
             "late -= grace is None and late > 0",
             "late -= 0",
         ),
