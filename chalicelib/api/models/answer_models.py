@@ -11,7 +11,8 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from chalicelib.api.models.response_fields import Due, described, with_pattern
-from chalicelib.api.models.response_models import AnyTrigger, Job
+from chalicelib.api.models.response_models import Job
+from chalicelib.api.models.trigger_models import AnyTrigger
 from chalicelib.domain.secrets import SECRET_NAME
 
 SigningSecret = Annotated[str, with_pattern("^whsec_")]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.models.answer_models import Preview
-from chalicelib.api.models.response_models import trigger_view
+from chalicelib.api.models.trigger_models import trigger_view
 from chalicelib.api.models.trigger_requests import read_trigger
 from chalicelib.api.models.validation import Errors, require_object, unknown_fields
 from chalicelib.api.routing import Call, answer, route
