@@ -1,15 +1,16 @@
-"""Show how a job is retried, and what counts as success."""
+"""Show how a job is retried, what counts as success, and where ended runs are posted."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, NotRequired
+from typing import Any, NotRequired, cast
 
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
+from chalicelib.domain.job import Callbacks as JobCallbacks
 from chalicelib.domain.retry import RetryPolicy
-from chalicelib.domain.run import Outcome
+from chalicelib.domain.run import Outcome, RunStatus
 from chalicelib.domain.success import SuccessRule
 
 # The texts under the fields are their descriptions; they are read only for OpenAPI.
@@ -44,6 +45,24 @@ class Success(TypedDict):
     """JSON Pointers, and the values that the kept part of the body has there; null for any."""
 
 
+@_described
+class Callback(TypedDict):
+    """A URL that is told of ended runs."""
+
+    url: str
+    """Where they are posted."""
+
+
+@_described
+class Callbacks(TypedDict):
+    """The URLs to which runs of the job are posted when they end so."""
+
+    succeeded: Callback | None
+    """For runs that succeeded."""
+    failed: Callback | None
+    """For runs that failed."""
+
+
 def retry_view(policy: RetryPolicy) -> Retry:
     """Return the retry object."""
     view = Retry(
@@ -65,6 +84,15 @@ def success_view(rule: SuccessRule) -> Success:
         body_contains=rule.contains,
         json=dict(rule.json) or None,
     )
+
+
+def callbacks_view(callbacks: JobCallbacks) -> Callbacks | None:
+    """Return the callbacks object, None if there are none."""
+    shown = {
+        status: Callback(url=url) if (url := callbacks.url(status)) else None
+        for status in (RunStatus.SUCCEEDED, RunStatus.FAILED)
+    }
+    return cast("Callbacks", shown) if any(shown.values()) else None
 
 
 def seconds(duration: timedelta) -> int:

@@ -13,8 +13,10 @@ from typing_extensions import TypedDict
 
 from chalicelib.api.models.pause_models import Pause, pause_view
 from chalicelib.api.models.policy_models import (
+    Callbacks,
     Retry,
     Success,
+    callbacks_view,
     retry_view,
     seconds,
     success_view,
@@ -31,7 +33,6 @@ from chalicelib.api.models.response_fields import (
     described,
 )
 from chalicelib.api.models.trigger_models import AnyTrigger, trigger_view
-from chalicelib.domain import job as domain_job
 from chalicelib.domain import run_history
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.instant import format_instant, format_measured
@@ -109,24 +110,6 @@ def _result_view(job: scheduling.Job) -> Result | None:
 
 
 @described
-class Callback(TypedDict):
-    """A URL that is told of ended runs."""
-
-    url: str
-    """Where they are posted."""
-
-
-@described
-class Callbacks(TypedDict):
-    """The URLs to which runs of the job are posted when they end so."""
-
-    succeeded: Callback | None
-    """For runs that succeeded."""
-    failed: Callback | None
-    """For runs that failed."""
-
-
-@described
 class Job(TypedDict):
     """A job. Later releases may add fields; they never remove one."""
 
@@ -199,7 +182,7 @@ def job_view(job: scheduling.Job, *, with_recent: bool = False) -> Job:
         misfire_grace=None if grace is None else seconds(grace),
         labels=dict(definition.labels),
         key=definition.key,
-        callbacks=_callbacks_view(definition.callbacks),
+        callbacks=callbacks_view(definition.callbacks),
         pause_after=definition.pause_after,
         pause=pause_view(state.pause),
         success=success_view(definition.success) if definition.success else None,
@@ -208,14 +191,6 @@ def job_view(job: scheduling.Job, *, with_recent: bool = False) -> Job:
     if with_recent:
         view["recent_runs"] = [*reversed(state.recent)]
     return view
-
-
-def _callbacks_view(callbacks: domain_job.Callbacks) -> Callbacks | None:
-    shown = {
-        status: Callback(url=url) if (url := callbacks.url(status)) else None
-        for status in (RunStatus.SUCCEEDED, RunStatus.FAILED)
-    }
-    return cast("Callbacks", shown) if any(shown.values()) else None
 
 
 @described
