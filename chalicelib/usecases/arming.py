@@ -12,7 +12,7 @@ from chalicelib.aws.schedules import Schedules
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run_transitions import armed_ahead
-from chalicelib.domain.state import DueMessage, State, uncovered
+from chalicelib.domain.state import DueMessage, State, Transition, uncovered
 from chalicelib.domain.trigger import Trigger
 
 log = logging.getLogger("resona")
@@ -42,6 +42,17 @@ class Arming:
             self._uncover(state, dues, now)
             return False
         return True
+
+    def arm_unconfirmed(self, *steps: Transition) -> None:
+        """Send the messages of transitions whose write may or may not have taken effect.
+
+        If it did not, the messages are ignored when they arrive. A failure is only logged: `arm`
+        would mark it in a state that may not exist.
+        """
+        try:
+            self._queue.send([due for step in steps for due in step.arm], self._clock())
+        except Unavailable:
+            log.warning("message.send_failed", extra={"job_id": steps[0].state.job_id})
 
     def arm_ahead(
         self,

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from chalicelib.aws.digest_store import WindowChanged
 from chalicelib.aws.due_queue import DueQueue, pause_before_sending
 from chalicelib.aws.job_store import JobStore, StateChanged
 from chalicelib.aws.run_store import RunStore
@@ -30,19 +29,18 @@ from chalicelib.domain.run import (
     AttemptResult,
     FinishedAttempt,
     Outcome,
-    RunEnd,
     RunStatus,
-    RunUpdate,
 )
 from chalicelib.domain.run_transitions import Settle
 from chalicelib.domain.state import DueMessage, NoChange, State, Transition, UnfinishedRun
 from chalicelib.runtime.backoff import TRIES, pause_after
 from chalicelib.runtime.concurrency import RunAll, in_threads
 from chalicelib.usecases.ahead import NOTHING, Ahead, read_ahead
-from chalicelib.usecases.arming import Arming, unschedule
+from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Claimed, Tried, owner_token, run_fields
+from chalicelib.usecases.following import Following, log_end
 from chalicelib.usecases.sweeping import Sweeping
-from chalicelib.usecases.telling import Notices, Telling
+from chalicelib.usecases.telling import Telling
 
 log = logging.getLogger("resona")
 
@@ -69,6 +67,10 @@ class Firing:
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
     run_all: RunAll = in_threads
+
+    @property
+    def _ends(self) -> Following:
+        return Following(self.jobs, self.schedules, self.arming, self.telling)
 
     def wake(self, schedule: str, scheduled_at: datetime) -> None:
         """Send the message for the occurrence that a schedule wakes for.
@@ -196,7 +198,7 @@ class Firing:
             self.jobs.save(step.state, [*ends, *beside], now=now)
 
         try:
-            decision, notices = self._tell(definition, state, decision, None, now, save)
+            decision, notices = self._ends.write(definition, state, decision, None, now, save)
         except StateChanged:
             pause_after(tries, self.sleep)
             return False
@@ -207,55 +209,9 @@ class Firing:
         for end in decision.ended:
             # A superseded run was counted as an occurrence when its first attempt was claimed.
             occurrences = end.missed_count or (1 if end.status is RunStatus.SKIPPED else None)
-            _log_end(job_id, end.key, end, occurrences=occurrences)
-        self._arm(decision, notices)
+            log_end(job_id, end.key, end, occurrences=occurrences)
+        self._ends.arm(decision, notices)
         return True
-
-    def _tell(
-        self,
-        definition: Definition,
-        before: State,
-        step: Transition,
-        record: Attempt | None,
-        now: datetime,
-        save: Callable[[Transition, list[Write]], None],
-    ) -> tuple[Transition, Notices]:
-        """Write a transition with what it tells, by `save`; return both as they were written.
-
-        The arguments are those of `Telling.notices`. Raises Unavailable, and the errors of `save`.
-        """
-        closed = frozenset[str]()
-        for _ in range(TRIES):
-            told, notices = self.telling.notices(definition, before, step, record, now, closed)
-            try:
-                save(told, notices.writes(self.jobs))
-            except WindowChanged as changed:
-                closed |= changed.closed
-                continue
-            except Unavailable as error:
-                if error.unknown:
-                    self._arm_unconfirmed(told, *notices.made)
-                raise
-            return told, notices
-        raise Unavailable("the windows of digests")
-
-    def _arm(self, step: Transition, notices: Notices) -> None:
-        """Send the messages of a transition and of the notices that were written with it."""
-        self.arming.arm(step.state, step.arm)
-        notices.log(step.state.job_id)
-        for notice in notices.made:
-            self.arming.arm(notice.state, notice.arm)
-
-    def _arm_unconfirmed(self, *steps: Transition) -> None:
-        """Send the messages of transitions whose write may or may not have taken effect.
-
-        If it did not, the messages are ignored when they arrive. A failure is only logged:
-        `arming.arm` would mark it in a state that may not exist.
-        """
-        try:
-            self.queue.send([due for step in steps for due in step.arm], self.clock())
-        except Unavailable:
-            log.warning("message.send_failed", extra={"job_id": steps[0].state.job_id})
 
     def _attempt(self, claimed: Claimed) -> None:
         definition, run = claimed.prepared.definition, claimed.run
@@ -306,7 +262,7 @@ class Firing:
                 if not self._record(definition, attempt, record, state, now):
                     return
                 attempt = replace(attempt, recorded=record)
-                decision, notices = self._tell(definition, state, decision, record, now, save)
+                decision, notices = self._ends.write(definition, state, decision, record, now, save)
             except StateChanged as changed:
                 pause_after(tries, self.sleep)
                 # Read again: the state returned with the refusal may be stale after the pause.
@@ -323,9 +279,9 @@ class Firing:
             if attempt.result.outcome is Outcome.UNKNOWN:
                 fields = run_fields(definition.id, run)
                 log.warning("attempt.unknown", extra={**fields, "outcome": Outcome.UNKNOWN})
-            _log_end(definition.id, run.key, record.update, attempts=run.attempt)
-            self._after_pause(state, decision.state)
-            self._arm(decision, notices)
+            log_end(definition.id, run.key, record.update, attempts=run.attempt)
+            self._ends.after_pause(state, decision.state)
+            self._ends.arm(decision, notices)
             return
         raise Unavailable("the job")
 
@@ -357,26 +313,9 @@ class Firing:
         else:
             self.jobs.save(step.state, beside, now=now)
 
-    def _after_pause(self, before: State, after: State) -> None:
-        """Log a pause that a finish has made, and delete the schedule of the job."""
-        if after.pause is not None and before.pause is None:
-            log.info("job.paused", extra={"job_id": after.job_id, "reason": after.pause.reason})
-            unschedule(self.schedules, after.job_id, before.token)
-
     def sweep(self, until: datetime) -> int:
         """Arm overdue jobs until `until`; return how many were overdue. Raises Unavailable."""
         return Sweeping(self.jobs, self.arming, self.clock, self.run_all).sweep(until)
-
-
-def _log_end(job_id: str, key: RunKey, end: RunEnd | RunUpdate, **numbers: int | None) -> None:
-    """Log the end of a run, or that it waits for its next attempt."""
-    fields = {"job_id": job_id, "run_id": run_id(job_id, key), "reason": end.reason, **numbers}
-    if end.status is RunStatus.RETRYING:
-        log.info("run.retrying", extra=fields)
-        return
-    # `attempt.ended` with the outcome `success` says it already: $0.16 a million firings.
-    level = logging.DEBUG if end.status is RunStatus.SUCCEEDED else logging.INFO
-    log.log(level, "run.ended", extra={**fields, "status": end.status})
 
 
 def _log_ignored(job_id: str, key: RunKey, why: str) -> None:

@@ -27,6 +27,7 @@ RUN_TRANSITIONS, JOB_TRANSITIONS = "domain/run_transitions.py", "domain/job_tran
 STATE, RUN_ENDS = "domain/state.py", "domain/run_ends.py"
 MENDING, RETRY_FAILED = "usecases/mending.py", "usecases/retry_failed.py"
 FIRING, SCHEDULING = "usecases/firing.py", "usecases/scheduling.py"
+FOLLOWING = "usecases/following.py"
 STORE = "aws/job_store.py"
 ATTEMPT, ARMING = "usecases/attempt.py", "usecases/arming.py"
 TELLING, FAILURES = "usecases/telling.py", "domain/failures.py"
@@ -241,8 +242,8 @@ BUGS = (
             "                if not self._record(definition, attempt, record, state, now):\n"
             "                    return\n"
             "                attempt = replace(attempt, recorded=record)\n"
-            "                decision, notices = self._tell(definition, state, decision, record, now, save)\n",
-            "                decision, notices = self._tell(definition, state, decision, record, now, save)\n"
+            "                decision, notices = self._ends.write(definition, state, decision, record, now, save)\n",
+            "                decision, notices = self._ends.write(definition, state, decision, record, now, save)\n"
             "                self.runs.record(state.tenant, record, state.revision)\n",
         ),
     ),
@@ -506,9 +507,9 @@ BUGS = (
     bug(
         "uncovering a state that may not stand there",
         (
-            FIRING,
-            '        try:\n            self.queue.send([due for step in steps for due in step.arm], self.clock())\n        except Unavailable:\n            log.warning("message.send_failed", extra={"job_id": steps[0].state.job_id})\n',
-            "        for step in steps:\n            self.arming.arm(step.state, step.arm)\n",
+            ARMING,
+            '        try:\n            self._queue.send([due for step in steps for due in step.arm], self._clock())\n        except Unavailable:\n            log.warning("message.send_failed", extra={"job_id": steps[0].state.job_id})\n',
+            "        for step in steps:\n            self.arm(step.state, step.arm)\n",
         ),
     ),
     bug(
@@ -653,7 +654,7 @@ BUGS = (
     ),
     bug(
         "a notice without a message",
-        (FIRING, "            self.arming.arm(notice.state, notice.arm)\n", "            pass\n"),
+        (FOLLOWING, "            self.arming.arm(notice.state, notice.arm)\n", "            pass\n"),
     ),
     bug(
         "a notice that stays for ever",
@@ -759,7 +760,7 @@ BUGS = (
     ),
     bug(
         "a window that is found closed and tried again",
-        (FIRING, "closed |= changed.closed", "closed |= frozenset()"),
+        (FOLLOWING, "closed |= changed.closed", "closed |= frozenset()"),
     ),
     bug(
         "an event that is not counted",
