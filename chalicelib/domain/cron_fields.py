@@ -153,6 +153,13 @@ class Fields:
         """Whether the cron runs in every hour of the day."""
         return len(self.hours) == 24
 
+    @property
+    def every_day(self) -> bool:
+        """Whether the cron runs on every day of the year."""
+        by_month, by_week = len(self.days) == 31, len(self.weekdays) == 7
+        by_day = by_month and by_week if self.both_days else by_month or by_week
+        return by_day and len(self.months) == 12
+
 
 @lru_cache(maxsize=4096)
 def read(expression: str) -> Fields:

@@ -16,7 +16,6 @@ from chalicelib.domain.counting import following
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.errors import AttemptInFlight, DateHasPassed, JobHasEnded, TooManyRuns
 from chalicelib.domain.ids import RunKey
-from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run import Reason, RunStatus
 from chalicelib.domain.run_ends import closed, with_outcome
@@ -28,6 +27,7 @@ from chalicelib.domain.state import (
     Status,
     Transition,
     UnfinishedRun,
+    arms_itself,
     await_occurrence,
     occurrence_due,
     run_due,
@@ -42,9 +42,9 @@ def wants_schedule(
     """Return whether a job takes a schedule.
 
     Active cron jobs do, and active one-time jobs that are due later than SQS can delay a message.
-    Intervals do not: the claim of an occurrence, or the sweeper, arms the next.
+    Those that arm themselves do not.
     """
-    if status is not Status.ACTIVE or due_at is None or isinstance(trigger, Interval):
+    if status is not Status.ACTIVE or due_at is None or arms_itself(trigger):
         return False
     return isinstance(trigger, Cron) or due_at - now > NEAR
 
@@ -128,7 +128,7 @@ def _without_past_wakes(
     due_at = state.next_run_time
     if not arm and due_at is not None and due_at - now <= NEAR:
         arm = (occurrence_due(state, due_at),)
-    if isinstance(trigger, Cron):
+    if state.token is not None and isinstance(trigger, Cron):
         doubted_until = max(state.doubted_until or now, now + WAKE_AHEAD)
         state = replace(state, doubted_until=doubted_until)
     return state, arm

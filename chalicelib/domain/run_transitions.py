@@ -142,9 +142,8 @@ def _claim_occurrence(
     )
     fresh = UnfinishedRun(RunKey(due_at, state.generation), state.generation, attempt=0)
     claimed = _claimed(fresh, definition.timeout, owner, now)
-    if isinstance(definition.trigger, Interval):
-        advanced = replace(advanced, armed_by=owner if arm else None)
-        arm = tuple(replace(due, by=owner) for due in arm)
+    advanced = replace(advanced, armed_by=owner if arm else None)
+    arm = tuple(replace(due, by=owner) for due in arm)
     return Transition(written_by_claim(advanced.with_run(claimed), now), send=claimed, arm=arm)
 
 

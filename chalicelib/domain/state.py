@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from chalicelib.domain.cron import Cron, wake_is_certain
 from chalicelib.domain.ids import RunKey, token_time
+from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run import Attempt, FinishedAttempt, RunEnd, RunStatus, RunUpdate
 from chalicelib.domain.state_parts import Failing, Pause
@@ -130,8 +131,7 @@ class State:
     statuses of the runs that ended last, up to MOST_RECENT, in the order of their ends. `failing`
     is None unless the last scheduled run failed; `pause` is None unless Resona paused the job.
     `counted` is how many occurrences count for `max_runs`, 0 without it (`domain.counting`).
-    `armed_by` is the owner token of the claim whose message arms the next occurrence of an
-    interval.
+    `armed_by` is the owner token of the claim whose message arms the next occurrence.
     """
 
     job_id: str
@@ -260,6 +260,18 @@ def occurrence_watch_at(due_at: datetime, *, covered: bool) -> datetime:
     return due_at + GRACE if covered else due_at - WAKE_AHEAD
 
 
+def arms_itself(trigger: Trigger) -> bool:
+    """Return whether a trigger takes no schedule, because each claim arms the next occurrence.
+
+    An interval does, and a cron that always comes again before SQS has delayed a message for long
+    enough. A cron with a longer gap keeps its schedule: the sweeper alone would arm what follows
+    the gap, and it arms some thousand jobs a minute.
+    """
+    return isinstance(trigger, Interval) or (
+        isinstance(trigger, Cron) and trigger.recurs_within(NEAR)
+    )
+
+
 def await_occurrence(
     state: State, trigger: Trigger, due_at: datetime | None, now: datetime
 ) -> tuple[State, tuple[DueMessage, ...]]:
@@ -269,12 +281,13 @@ def await_occurrence(
     they are due within 15 minutes; later ones are marked as not covered, for the sweeper to arm.
     """
     waits = replace(state, next_due_at=due_at, covered=True)
-    if due_at is None and not isinstance(trigger, OneTime):
-        # The schedule of a cron that has ended is orphaned: it is deleted at its next wake.
-        return replace(waits, token=None), ()
+    if arms_itself(trigger) or (due_at is None and not isinstance(trigger, OneTime)):
+        # The schedule that a cron has from an earlier release, or that has ended, is orphaned: it
+        # is deleted at its next wake.
+        waits = replace(waits, token=None)
     if due_at is None or state.status is not Status.ACTIVE:
         return waits, ()
-    if not is_doubted(state, now) and schedule_wakes_for(state.token, trigger, due_at, now):
+    if not is_doubted(state, now) and schedule_wakes_for(waits.token, trigger, due_at, now):
         return waits, ()
     if due_at - now <= NEAR:
         return waits, (occurrence_due(state, due_at),)
