@@ -34,6 +34,8 @@ SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hou
 # A token that is an hour old: every wake of its schedule can be counted on.
 TOKEN, NEW_TOKEN = new_token(NOW - HOUR), new_token(NOW)
 MINUTELY, HOURLY = Cron("* * * * *", "UTC"), Cron("0 * * * *", "UTC")
+# Minutely for forty minutes, and then for twenty not.
+FORTY = Cron("0-40 * * * *", "UTC")
 SOON, FAR = OneTime(NOW + MINUTE), OneTime(NOW + HOUR)
 MANUAL = RunKey.for_manual(NOW)
 
@@ -63,13 +65,15 @@ def change(
     return step.definition, step
 
 
-@pytest.mark.parametrize("trigger", [FAR, MINUTELY, OneTime(NOW + timedelta(minutes=1))])
+@pytest.mark.parametrize(
+    "trigger", [FAR, MINUTELY, HOURLY, FORTY, OneTime(NOW + timedelta(minutes=1))]
+)
 @pytest.mark.parametrize("status", [Status.ACTIVE, Status.PAUSED])
 def test_a_state_carries_the_token_offered_only_if_its_job_takes_a_schedule(
     trigger: Trigger, status: Status
 ) -> None:
     job = definition(trigger)
-    wants = isinstance(trigger, Cron) or trigger == FAR
+    wants = trigger in (FAR, HOURLY, FORTY)
     carried = NEW_TOKEN if wants else None
     assert job_transitions.create(job, NEW_TOKEN, NOW).state.token == carried
     state = fresh(job, status=status)
@@ -161,7 +165,7 @@ def test_what_no_schedule_wakes_and_no_message_can_wait_for_is_left_to_the_sweep
 
 
 def test_the_first_occurrence_of_a_cron_gets_a_message_when_its_wake_may_be_missed() -> None:
-    step = job_transitions.create(definition(MINUTELY), NEW_TOKEN, NOW)
+    step = job_transitions.create(definition(FORTY), NEW_TOKEN, NOW)
     first = NOW + timedelta(seconds=30)
     assert (step.state.next_due_at, step.arm) == (first, (due(first),))
 
@@ -171,11 +175,12 @@ def test_the_first_occurrence_of_a_cron_gets_a_message_when_its_wake_may_be_miss
     [
         (OneTime(NOW + NEAR), Status.ACTIVE, NOW + NEAR, False),
         (OneTime(NOW + NEAR + SECOND), Status.ACTIVE, NOW + NEAR + SECOND, True),
-        (MINUTELY, Status.ACTIVE, NOW + SECOND, True),
-        (MINUTELY, Status.PAUSED, NOW + SECOND, False),
+        (MINUTELY, Status.ACTIVE, NOW + SECOND, False),
+        (FORTY, Status.ACTIVE, NOW + SECOND, True),
+        (FORTY, Status.PAUSED, NOW + SECOND, False),
         (FAR, Status.PAUSED, FAR.date, False),
         (FAR, Status.COMPLETED, None, False),
-        (MINUTELY, Status.ACTIVE, None, False),
+        (FORTY, Status.ACTIVE, None, False),
     ],
 )
 def test_a_job_takes_a_schedule_when_a_message_alone_would_not_do(

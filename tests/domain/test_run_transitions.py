@@ -140,7 +140,10 @@ def test_a_claim_moves_a_cron_on_to_its_next_occurrence_and_arms_it() -> None:
     job = definition(MINUTELY)
     step = claim(job, fresh(job), DUE)
     assert step.state.next_due_at == DUE + MINUTE
-    assert step.arm == (DueMessage("job_x", "tenant", RunKey(DUE + MINUTE, 1), DUE + MINUTE),)
+    assert step.arm == (
+        DueMessage("job_x", "tenant", RunKey(DUE + MINUTE, 1), DUE + MINUTE, by="me"),
+    )
+    assert step.state.armed_by == "me"
     assert step.state.status is Status.ACTIVE
 
 
@@ -206,7 +209,7 @@ def test_a_later_message_never_overtakes_an_occurrence_that_is_still_open() -> N
 def test_a_schedule_whose_wake_did_not_come_is_not_counted_on_for_an_hour(
     late: timedelta, token: bool, covered: bool, is_doubted: bool
 ) -> None:
-    job = definition(Cron("*/10 * * * *", "UTC"))
+    job = definition(Cron("0-40/10 * * * *", "UTC"))
     state = fresh(job, token=new_token(MADE - HOUR) if token else None, covered=covered)
     step = claim(job, state, DUE + late)
     sent(step)
@@ -217,7 +220,7 @@ def test_a_schedule_whose_wake_did_not_come_is_not_counted_on_for_an_hour(
 
 
 def test_a_doubt_ends() -> None:
-    job = definition(Cron("*/10 * * * *", "UTC"))
+    job = definition(Cron("0-40/10 * * * *", "UTC"))
     doubted = fresh(job, token=new_token(MADE - HOUR), doubted_until=DUE + SECOND)
     assert claim(job, doubted, DUE).arm
     assert not claim(job, doubted, DUE + SECOND).arm

@@ -38,7 +38,7 @@ TICK, SECOND, MINUTE, HOUR = (
     timedelta(hours=1),
 )
 OLD_TOKEN, FRESH_TOKEN = new_token(NOW - HOUR), new_token(NOW)
-CRON = Cron("*/5 * * * *", "UTC")
+CRON = Cron("0-40/5 * * * *", "UTC")
 MANUAL = RunKey.for_manual(NOW)
 
 

@@ -663,19 +663,11 @@ def test_an_orphaned_schedule_is_deleted_once_no_commit_can_still_be_on_its_way_
 def test_when_wakes_stop_coming_one_occurrence_is_late_and_the_next_are_on_time(
     env: Environment,
 ) -> None:
-    env.create(parse("*/10 * * * *"))
+    env.create(parse("0-40/10 * * * *"))
     env.advance(minutes=15)
     env.wakes = False
     env.advance(minutes=55)
-    assert [seconds > 1 for seconds in lateness(env)] == [
-        False,
-        True,
-        False,
-        False,
-        False,
-        False,
-        False,
-    ]
+    assert [seconds > 1 for seconds in lateness(env)] == [False, True, False, False, False, False]
 
 
 def test_a_run_whose_answer_was_lost_and_written_over_is_queued_once(env: Environment) -> None:
