@@ -447,6 +447,34 @@ BUGS = (
         ),
     ),
     bug(
+        "messages that multiply when they come twice",
+        (RUN_TRANSITIONS, "if due.by is None or due.by != state.armed_by:", "if due.by is None:"),
+    ),
+    bug(
+        "a claim that counts on a message sent ahead which was not",
+        (FIRING, "message for message in decision.arm if message != tried.ahead", ""),
+    ),
+    bug(
+        "a lost message that is missed too late",
+        (STATE, "return due_at + GRACE if covered", "return due_at + 3 * GRACE if covered"),
+    ),
+    bug(
+        "a self-arming cron that gets a schedule with its new name",
+        (JOB_TRANSITIONS, " or arms_itself(trigger)", ""),
+    ),
+    bug(
+        "a cron that no longer arms itself and gets no schedule",
+        (
+            JOB_TRANSITIONS,
+            "kept is None and wants_schedule(new.trigger,",
+            "kept is None and wants_schedule(old.trigger,",
+        ),
+    ),
+    bug(
+        "a cron whose shortest gap decides",
+        ("domain/cron.py", "max(gaps) * _MINUTE <= gap", "min(gaps) * _MINUTE <= gap"),
+    ),
+    bug(
         "messages come a second late",
         (
             QUEUE,

@@ -418,8 +418,9 @@ class Someone:
                 {"delay": 45},
                 {"delay": 1000},
                 {"cron": "* * * * *"},
-                {"cron": "*/2 * * * *"},
-                {"cron": "1-59/3 * * * *"},
+                {"cron": "0-40 * * * *"},
+                {"cron": "0-40/2 * * * *"},
+                {"cron": "1-40/3 * * * *"},
                 {"every": 45, "max_runs": chance.choice((None, 2, 3))},
                 {"every": 30, "ends_at": self._in(chance.choice((40, 75)))},
                 {"cron": "* * * * *", "max_runs": chance.choice((1, 2))},
@@ -493,7 +494,14 @@ class Someone:
             )
         elif kind == "trigger":
             trigger = chance.choice(
-                ({"delay": 0}, {"delay": 20}, {"delay": 1200}, {"cron": "* * * * *"}, {"every": 25})
+                (
+                    {"delay": 0},
+                    {"delay": 20},
+                    {"delay": 1200},
+                    {"cron": "* * * * *"},
+                    {"cron": "0-40 * * * *"},
+                    {"every": 25},
+                )
             )
             clients.ask("POST", job_id, body={"trigger": trigger})
         elif kind == "name":

@@ -10,13 +10,15 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from chalicelib.aws.job_items import read_definition, read_state
 from chalicelib.aws.packing import unpacked
 from chalicelib.aws.serialization import load_attempt, load_ending, load_response
 from chalicelib.aws.table import plain
+from chalicelib.domain.cron import Cron
 from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition, Kind, Overlap
@@ -132,6 +134,21 @@ def first_watch_at(state: State) -> datetime | None:
     times = [at + GRACE if covered else at - WAKE_AHEAD for at, covered in steps if at is not None]
     times += [run.lease_until + SKEW for run in state.runs if run.lease_until is not None]
     return min(times, default=None)
+
+
+@cache
+def comes_again_soon(expression: str) -> bool:
+    """Return whether SQS can delay a message from each occurrence to the next, by a walk over two
+    hours: the simulation has no cron of some days only.
+    """
+    at = begun = datetime(2026, 11, 23, tzinfo=UTC)
+    cron = Cron(expression, "UTC")
+    while at < begun + timedelta(hours=2):
+        following = cron.next_after(at)
+        if following is None or following - at > timedelta(seconds=900):
+            return False
+        at = following
+    return True
 
 
 def next_occurrence(trigger: Trigger, at: datetime) -> datetime | None:
@@ -475,6 +492,7 @@ class Observer:
             len(new.runs) <= MAX_UNFINISHED_RUNS, "at most 32 runs are unfinished", new.job_id
         )
         self._watch(old, new)
+        self._scheduled(job_history.defined(new.generation).trigger, new)
         self._within_bounds(job_history, new)
         if old is not None:
             self.hold(new.generation - old.generation in (0, 1), "generations count up", new.job_id)
@@ -520,6 +538,16 @@ class Observer:
             or new.watch_at + later + timedelta(seconds=2) > self.virtual_time.now
         )
         self.hold(moves, "the sweeper moves on", new.job_id, new.watch_at)
+
+    def _scheduled(self, trigger: Trigger, new: State) -> None:
+        """A cron has a schedule if no message can wait for all of its occurrences."""
+        if not isinstance(trigger, Cron) or new.next_run_time is None:
+            return
+        if comes_again_soon(trigger.expression):
+            self.hold(new.token is None, "a cron that arms itself has no schedule", new.job_id)
+        else:
+            is_scheduled = new.token is not None or not self.is_fine
+            self.hold(is_scheduled, "on a fine day a cron has a schedule", new.job_id)
 
     def _occurrence(
         self, job_history: JobHistory, old: State, new: State, ends: list[RunEnd]

@@ -21,6 +21,8 @@ from tests.simulation.simulation import SimulationRun, finish, told
 Script = Callable[["Stage"], None]
 RETRY = {"max_attempts": 3, "initial_delay": 5, "max_delay": 5}
 FAR = 1000
+# A cron that comes again within 15 minutes arms itself; one with a longer gap has a schedule.
+SELF_ARMING, MINUTELY = {"cron": "* * * * *"}, {"cron": "0-40 * * * *"}
 
 
 @dataclass
@@ -84,6 +86,12 @@ class Stage:
     def wait(self, seconds: float) -> None:
         self.clients.virtual_time.wait(seconds)
 
+    def few_messages(self, job_id: str) -> None:
+        """Hold that messages which come again do not become ever more."""
+        bodies = [message.body for message in self.deployment.cloud.messages.values()]
+        waiting = sum(job_id in body for body in bodies)
+        self.clients.hold(waiting <= 6, "messages do not multiply", job_id, waiting)
+
     def run_all(self, *scripts: Callable[[], None]) -> None:
         """Have several clients act at once, and go on when all are done."""
         done: list[int] = []
@@ -131,14 +139,83 @@ def a_date_that_a_schedule_wakes_for(stage: Stage) -> None:
 
 
 def a_minutely_cron(stage: Stage) -> None:
-    job_id = stage.job(trigger={"cron": "* * * * *"})
+    job_id = stage.job(trigger=MINUTELY)
     stage.wait(150)
     stage.ask("DELETE", job_id)
 
 
 def a_cron_that_keeps_firing(stage: Stage) -> None:
-    stage.job(trigger={"cron": "*/2 * * * *"})
+    stage.job(trigger={"cron": "0-40/2 * * * *"})
     stage.wait(260)
+
+
+def a_self_arming_cron(stage: Stage) -> None:
+    """A new request meets a message that its predecessor has sent ahead."""
+    stage.answers[:] = [200, 503]
+    job_id = stage.job(trigger=SELF_ARMING, retry=RETRY)
+    stage.wait(130)
+    stage.ask(
+        "PATCH",
+        job_id,
+        body={"request": {"url": "https://example.com/other", "body": stage.clients.body()}},
+    )
+    stage.wait(65)
+    stage.ask("POST", job_id, "/pause")
+    stage.wait(5)
+    stage.ask("POST", job_id, "/resume")
+    stage.wait(65)
+    stage.ask("DELETE", job_id)
+
+
+def a_cron_across_the_fifteen_minutes(stage: Stage) -> None:
+    """It loses its schedule, and gets one again."""
+    job_id = stage.job(trigger=MINUTELY)
+    stage.wait(130)
+    stage.ask("PATCH", job_id, body={"trigger": SELF_ARMING})
+    stage.wait(130)
+    stage.ask("PATCH", job_id, body={"trigger": MINUTELY})
+    stage.wait(250)
+    stage.ask("DELETE", job_id)
+
+
+def a_self_arming_cron_whose_message_is_lost(stage: Stage) -> None:
+    """The sweeper sends it again, and from then on the claims do."""
+    job_id = stage.job(trigger=SELF_ARMING)
+    stage.wait(90)
+    observer = stage.deployment.observer
+    is_fine, observer.is_fine = observer.is_fine, False
+    stage.deployment.cloud.messages.clear()
+    stage.wait(120)
+    observer.is_fine = is_fine
+    stage.wait(120)
+    stage.ask("DELETE", job_id)
+
+
+def a_self_arming_cron_whose_message_is_late(stage: Stage) -> None:
+    """The sweeper has sent it again: the late one sends nothing ahead."""
+    deployment, held = stage.deployment, list[str]()
+    job_id = stage.job(trigger=SELF_ARMING)
+    stage.wait(70)
+    deployment.observer.is_fine = False
+    deployment.arrives = held.append
+    stage.wait(60)
+    deployment.arrives = None
+    for name in held:
+        deployment.virtual_time.at(
+            deployment.virtual_time.time + 75, partial(deployment.deliver, [name])
+        )
+    stage.wait(150)
+    stage.few_messages(job_id)
+    stage.ask("DELETE", job_id)
+
+
+def a_self_arming_cron_whose_messages_come_twice(stage: Stage) -> None:
+    """Only one of them begets another."""
+    stage.deployment.fault_rates.doubled_message = 1.0
+    job_id = stage.job(trigger=SELF_ARMING)
+    stage.wait(450)
+    stage.few_messages(job_id)
+    stage.ask("DELETE", job_id)
 
 
 def an_interval_of_ten_seconds(stage: Stage) -> None:
@@ -191,7 +268,7 @@ def an_interval_that_misses_some_of_its_runs(stage: Stage) -> None:
 def a_cron_with_an_end(stage: Stage) -> None:
     ends_at = (stage.clients.virtual_time.now + timedelta(seconds=130)).isoformat()
     stage.answers[:] = [200, 503, 200]
-    trigger = {"cron": "* * * * *", "ends_at": ends_at}
+    trigger = {**MINUTELY, "ends_at": ends_at}
     job_id = stage.job(trigger=trigger, retry=RETRY)
     paused = stage.job(trigger=trigger)
     stage.ask("POST", paused, "/pause")
@@ -234,7 +311,7 @@ def a_pause_as_it_comes_due(stage: Stage) -> None:
 
 def a_pause_and_a_resume_of_a_cron(stage: Stage) -> None:
     """The queue is down after the pause: a claim that has timed out cannot send its messages."""
-    job_id = stage.job(trigger={"cron": "* * * * *"})
+    job_id = stage.job(trigger=MINUTELY)
     stage.wait(65)
     stage.ask("POST", job_id, "/pause")
     stage.deployment.cloud.plan.down.add("SendMessageBatch")
@@ -295,7 +372,7 @@ def a_new_trigger_before_it_is_due(stage: Stage) -> None:
 
 
 def a_new_request_while_a_claim_is_unsure(stage: Stage) -> None:
-    job_id = stage.job(trigger={"cron": "* * * * *"})
+    job_id = stage.job(trigger=MINUTELY)
     stage.wait(62)
     stage.ask(
         "PATCH",
@@ -331,7 +408,7 @@ def two_minutes_in_a_row(stage: Stage) -> None:
 
 
 def a_cron_becomes_a_date(stage: Stage) -> None:
-    job_id = stage.job(trigger={"cron": "* * * * *"})
+    job_id = stage.job(trigger=MINUTELY)
     stage.wait(65)
     stage.ask("POST", job_id, body={"trigger": {"delay": FAR}})
     stage.wait(FAR + 10)
@@ -339,9 +416,7 @@ def a_cron_becomes_a_date(stage: Stage) -> None:
 
 def a_policy_changes_while_a_retry_waits(stage: Stage) -> None:
     stage.answers[:] = [503]
-    job_id = stage.job(
-        retry={**RETRY, "initial_delay": 20, "max_delay": 20}, trigger={"cron": "* * * * *"}
-    )
+    job_id = stage.job(retry={**RETRY, "initial_delay": 20, "max_delay": 20}, trigger=MINUTELY)
     stage.wait(65)
     stage.ask("PATCH", job_id, body={"retry": {"max_attempts": 1}})
     stage.wait(65)
@@ -394,9 +469,9 @@ def a_key_that_comes_twice_at_once(stage: Stage) -> None:
 
 
 def two_changes_at_once(stage: Stage) -> None:
-    job_id = stage.job(trigger={"cron": "* * * * *"})
+    job_id = stage.job(trigger=MINUTELY)
     stage.run_all(
-        lambda: stage.ask("POST", job_id, body={"trigger": {"cron": "*/2 * * * *"}}),
+        lambda: stage.ask("POST", job_id, body={"trigger": {"cron": "0-40/2 * * * *"}}),
         lambda: stage.ask(
             "PATCH",
             job_id,
@@ -411,7 +486,7 @@ def two_changes_at_once(stage: Stage) -> None:
 def a_cron_that_does_not_overlap(stage: Stage) -> None:
     stage.answers[:] = [503, 503]
     job_id = stage.job(
-        trigger={"cron": "* * * * *"},
+        trigger=MINUTELY,
         overlap="skip",
         retry={**RETRY, "initial_delay": 70, "max_delay": 70},
     )
@@ -464,7 +539,7 @@ def a_failed_run_is_retried_by_two_at_once(stage: Stage) -> None:
 
 def a_retry_that_fails_is_retried_and_the_job_paused(stage: Stage) -> None:
     stage.answers[:] = [404, 503, 404]
-    job_id = stage.job(trigger={"cron": "* * * * *"}, retry=RETRY)
+    job_id = stage.job(trigger=MINUTELY, retry=RETRY)
     stage.wait(61)
     stage.mend(job_id, stage.clients.retry)
     stage.wait(2)
@@ -547,7 +622,7 @@ def a_callback_that_changes_while_the_request_is_out(stage: Stage) -> None:
 def a_job_that_keeps_failing(stage: Stage) -> None:
     stage.answers[:] = [404, 200, 404]
     job_id = stage.job(
-        trigger={"cron": "* * * * *"},
+        trigger=MINUTELY,
         pause_after=2,
         callbacks={"failed": CALLBACKS["failed"]},
     )
@@ -563,7 +638,7 @@ def a_channel(stage: Stage) -> None:
     stage.answers[:] = [404, 503, 200, 200]
     stage.channel("a", after=1)
     stage.channel("b", after=2)
-    job_id = stage.job(trigger={"cron": "* * * * *"}, retry={"max_attempts": 1})
+    job_id = stage.job(trigger=MINUTELY, retry={"max_attempts": 1})
     stage.wait(70)
     stage.channel("a", after=2, label="team:sales")
     stage.wait(60)
@@ -580,7 +655,7 @@ def a_channel_that_hears_of_missed_occurrences(stage: Stage) -> None:
 def a_channel_that_hears_of_a_pause(stage: Stage) -> None:
     stage.answers[:] = [404, 200, 200]
     stage.channel("a")
-    job_id = stage.job(trigger={"cron": "* * * * *"}, pause_after=1)
+    job_id = stage.job(trigger=MINUTELY, pause_after=1)
     stage.wait(65)
     stage.ask("POST", job_id, "/resume")
     stage.wait(65)
@@ -634,6 +709,11 @@ SCRIPTS: tuple[Script, ...] = (
     a_date_that_a_schedule_wakes_for,
     a_minutely_cron,
     a_cron_that_keeps_firing,
+    a_self_arming_cron,
+    a_cron_across_the_fifteen_minutes,
+    a_self_arming_cron_whose_message_is_lost,
+    a_self_arming_cron_whose_message_is_late,
+    a_self_arming_cron_whose_messages_come_twice,
     an_interval_of_ten_seconds,
     an_interval_that_no_message_can_wait_for,
     a_pause_within_an_interval,
