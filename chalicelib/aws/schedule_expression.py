@@ -1,8 +1,9 @@
 """Convert triggers to EventBridge Scheduler expressions that wake 2 minutes before occurrences.
 
 An expression may wake more often than the trigger occurs: the executor then finds nothing due. So
-the rules can be simple. Minutes are shifted. Hours, days and months are widened where the shift
-crosses into the previous one, and days where a cron restricts both day of month and day of week.
+the rules can be simple. Minutes are shifted: two back, and those of the job's offset ahead. Hours,
+days and months are widened where the shift crosses into the previous or the next one, and days
+where a cron restricts both day of month and day of week.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from datetime import UTC, datetime
 from functools import cache
 
 from chalicelib.domain import time_zones
-from chalicelib.domain.cron import Cron
+from chalicelib.domain.cron import Cron, ahead_of
 from chalicelib.domain.cron_fields import LAST, Fields
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
 _LONGEST = 256
-_AHEAD = int(WAKE_AHEAD.total_seconds() // 60)
 _ALL_WEEKDAYS = frozenset(range(7))
 # The years whose UTC offsets an expression covers, as tzdata knows them today.
 _YEARS = range(2025, 2038)
@@ -36,29 +36,27 @@ def to_eventbridge(trigger: Trigger) -> tuple[str, str]:
 
 
 def _some_hours(cron: Cron) -> str:
-    fields = cron.fields
-    minutes = {(minute - _AHEAD) % 60 for minute in fields.minutes}
-    stays = any(minute >= _AHEAD for minute in fields.minutes)
-    borrows = any(minute < _AHEAD for minute in fields.minutes)
-    hours = (set(fields.hours) if stays else set()) | (
-        {(hour - 1) % 24 for hour in fields.hours} if borrows else set()
-    )
-    shifts = set()
-    if stays or any(hour > 0 for hour in fields.hours):
-        shifts.add(0)
-    if borrows and 0 in fields.hours:
-        shifts.add(-1)
-    return _written(cron, minutes, hours, shifts)
+    fields, ahead = cron.fields, _minutes_ahead(cron)
+    minutes = {(minute + ahead) % 60 for minute in fields.minutes}
+    # How many hours a shift crosses: -1, 0 or 1.
+    crossed = {(minute + ahead) // 60 for minute in fields.minutes}
+    moved = {hour + hours for hour in fields.hours for hours in crossed}
+    return _written(cron, minutes, {hour % 24 for hour in moved}, {hour // 24 for hour in moved})
+
+
+def _minutes_ahead(cron: Cron) -> int:
+    return int(ahead_of(cron).total_seconds() // 60)
 
 
 def _every_hour(cron: Cron) -> str:
-    offsets = _offsets(cron.timezone)
+    offsets, ahead = _offsets(cron.timezone), _minutes_ahead(cron)
     minutes = {
-        (minute - offset - _AHEAD) % 60 for minute in cron.fields.minutes for offset in offsets
+        (minute - offset + ahead) % 60 for minute in cron.fields.minutes for offset in offsets
     }
-    # A day of the zone lies on up to three days of UTC. In UTC itself, only the shift of two
-    # minutes crosses midnight.
-    return _written(cron, minutes, set(range(24)), {-1, 0} if offsets == {0} else {-1, 0, 1})
+    # A day of the zone lies on up to three days of UTC. In UTC itself, only the shift crosses
+    # midnight.
+    crossed = {(minute + ahead) // 60 for minute in cron.fields.minutes}
+    return _written(cron, minutes, set(range(24)), {-1, 0, 1} if offsets != {0} else crossed | {0})
 
 
 @cache

@@ -46,13 +46,19 @@ USUAL_DST = Dst()
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A cron expression in a time zone, both as the user wrote them."""
+    """A cron expression in a time zone, both as the user wrote them.
+
+    Every occurrence is moved by `offset` seconds, which is the job's own and less than `spread`
+    (`domain.spread`); 0 as long as the job is not known.
+    """
 
     expression: str
     timezone: str
     dst: Dst = USUAL_DST
     starts_at: datetime | None = None
     limits: Limits = UNLIMITED
+    spread: int = 0
+    offset: int = 0
 
     @property
     def fields(self) -> Fields:
@@ -88,8 +94,10 @@ class Cron:
         """
         if self.starts_at is not None:
             after = max(after, self.starts_at - _SECOND)
+        offset = timedelta(seconds=self.offset)
         try:
-            at = self._next_after(after.astimezone(UTC))
+            at = self._next_after(after.astimezone(UTC) - offset)
+            at = at and at + offset
         except OverflowError:
             return None
         return self.limits.keep(at) if at is not None and at.year < _END.year else None
@@ -139,17 +147,28 @@ class Cron:
 def wake_is_certain(cron: Cron, due: datetime) -> bool:
     """Return whether the schedule of a cron is sure to wake two minutes before an occurrence.
 
-    The schedule is set for two minutes earlier on the wall clock. That is wrong if a clock change
-    skips or repeats that time, or lies between the two. A cron that runs in every hour is scheduled
-    in UTC, where clocks do not change.
+    The schedule is set on the wall clock: two minutes before the time of the expression, moved by
+    the whole minutes of the offset. That is wrong if a clock change skips or repeats that time, or
+    lies between the two. A cron that runs in every hour is scheduled in UTC, where clocks do not
+    change.
     """
-    if cron.fields.every_hour:
+    fields = cron.fields
+    if fields.every_hour:
         return True
-    place = time_zones.zone(cron.timezone)
-    wall = due.astimezone(place).replace(tzinfo=None) - 2 * _MINUTE
+    place, offset = time_zones.zone(cron.timezone), timedelta(seconds=cron.offset)
+    wall = (due - offset).astimezone(place).replace(tzinfo=None)
+    if wall.hour not in fields.hours or wall.minute not in fields.minutes:
+        # It makes up for a skipped time: no schedule wakes for these.
+        return False
+    wall += ahead_of(cron)
     if not time_zones.exists(wall, place) or time_zones.occurs_twice(wall, place):
         return False
-    return time_zones.to_utc(wall, place) == due - 2 * _MINUTE
+    return time_zones.to_utc(wall, place) == due - offset + ahead_of(cron)
+
+
+def ahead_of(cron: Cron) -> timedelta:
+    """Return the time from the expression's time to the wake: whole minutes, from -2 to 57."""
+    return (cron.offset // 60 - 2) * _MINUTE
 
 
 def parse(expression: str, timezone: str = "UTC", dst: Dst = USUAL_DST) -> Cron:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from chalicelib.domain.cron import Cron
 from chalicelib.domain.exact_json import SORTED, write
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import RunStatus
+from chalicelib.domain.spread import placed
 from chalicelib.domain.success import SuccessRule
 from chalicelib.domain.trigger import Trigger
 
@@ -56,7 +58,8 @@ class Definition:
     definition has the same edition. With `misfire_grace` None, a one-time job is sent however late
     it is, another until its next occurrence is due. `key` is the client's own name for the job,
     None if it gave none. After `pause_after` failed runs in a row the job is paused; None is never.
-    With `success` None, any status of 200 to 299 is a success.
+    With `success` None, any status of 200 to 299 is a success. A cron has the offset of the job's
+    id (`domain.spread`).
     """
 
     id: str
@@ -77,6 +80,10 @@ class Definition:
     pause_after: int | None = None
     kind: Kind = Kind.JOB
     success: SuccessRule | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.trigger, Cron) and self.trigger.spread and self.id:
+            object.__setattr__(self, "trigger", placed(self.trigger, self.id))
 
     @property
     def meaning(self) -> tuple[object, ...]:

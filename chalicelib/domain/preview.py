@@ -1,4 +1,4 @@
-"""Preview a trigger: its next times, and notes on its limits and on daylight saving changes."""
+"""Preview a trigger: its next times, and notes on its limits, its spread and clock changes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from chalicelib.domain.cron import Cron
 from chalicelib.domain.instant import format_instant
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.limits import UNLIMITED
+from chalicelib.domain.spread import placed
 from chalicelib.domain.trigger import OneTime, Trigger
 
 _DAY = timedelta(days=1)
@@ -28,13 +29,16 @@ class Preview:
     notes: tuple[str, ...]
 
 
-def preview(trigger: Trigger, after: datetime, count: int) -> Preview:
+def preview(trigger: Trigger, after: datetime, count: int, job_id: str | None = None) -> Preview:
     """Return up to `count` occurrences strictly after an instant, with notes.
 
     `max_runs` are counted from there. The first note says when the trigger begins and ends, if it
-    is an interval or has limits. There is a note for each day on which a clock change skips or
-    repeats some of the times.
+    is an interval or has limits, the next by how much a spread moves the times; without `job_id`
+    they are not moved. There is a note for each day on which a clock change skips or repeats some
+    of the times.
     """
+    if isinstance(trigger, Cron) and job_id is not None:
+        trigger = placed(trigger, job_id)
     times: list[datetime] = []
     most = min(count, trigger.limits.max_runs or count)
     following = trigger.next_after(after)
@@ -45,13 +49,31 @@ def preview(trigger: Trigger, after: datetime, count: int) -> Preview:
     limits = tuple(_limits_in_words(trigger, is_all=is_all and bool(times)))
     if not isinstance(trigger, Cron) or not times:
         return Preview(tuple(times), limits)
-    place = time_zones.zone(trigger.timezone)
     after = max(after, trigger.starts_at) if trigger.starts_at else after
-    first, last = after.astimezone(place).date(), times[-1].astimezone(place).date()
-    until_last = takewhile(lambda day: day <= last, trigger.days_from(first))
-    days = (day for day in until_last if _is_day_of_change(place, day))
-    notes = (note for day in days for note in _notes(trigger, place, day, after, times[-1]))
-    return Preview(tuple(times), (*limits, *islice(notes, _MOST_NOTES)))
+    changes = islice(_clock_changes(trigger, after, times[-1]), _MOST_NOTES)
+    spread = _spread_in_words(trigger, is_known=job_id is not None)
+    return Preview(tuple(times), (*limits, *spread, *changes))
+
+
+def _spread_in_words(cron: Cron, *, is_known: bool) -> Iterator[str]:
+    if cron.spread and is_known:
+        yield f"Each time is moved by {cron.offset} of {cron.spread} seconds, this job's own offset"
+    elif cron.spread:
+        yield (
+            f"Each time is moved by 0 to {cron.spread - 1} seconds, as the job's id decides, which "
+            "is not known yet: these times are not moved; give the id of a job to see its own"
+        )
+
+
+def _clock_changes(cron: Cron, after: datetime, last: datetime) -> Iterator[str]:
+    """Yield notes on the times of the expression, before they are moved."""
+    place, offset = time_zones.zone(cron.timezone), timedelta(seconds=cron.offset)
+    after, last = after - offset, last - offset
+    first_day, last_day = after.astimezone(place).date(), last.astimezone(place).date()
+    until_last = takewhile(lambda day: day <= last_day, cron.days_from(first_day))
+    for day in until_last:
+        if _is_day_of_change(place, day):
+            yield from _notes(cron, place, day, after, last)
 
 
 def _limits_in_words(trigger: Trigger, *, is_all: bool) -> Iterator[str]:

@@ -292,14 +292,17 @@ def sweep(state: State, now: datetime) -> Transition | NoChange:
 def wake(definition: Definition, state: State, scheduled_at: datetime) -> DueMessage | None:
     """Return the message for a wake of a schedule at `scheduled_at`.
 
-    Returns None if the job is not active or its trigger does not occur two minutes later. Does not
-    compare with `next_run_time`, because the previous occurrence may not be claimed yet.
+    Returns None if the job is not active or its trigger does not occur within the minute that
+    begins two minutes later. Does not compare with `next_run_time`, because the previous
+    occurrence may not be claimed yet.
     """
     if state.status is not Status.ACTIVE:
         return None
     trigger = definition.trigger
     if isinstance(trigger, OneTime):
         return occurrence_due(state, trigger.date)
-    due_at = scheduled_at + WAKE_AHEAD
-    occurs = trigger.next_after(due_at - timedelta(seconds=1)) == due_at
-    return occurrence_due(state, due_at) if occurs else None
+    minute = scheduled_at + WAKE_AHEAD
+    due_at = trigger.next_after(minute - timedelta(seconds=1))
+    if due_at is None or due_at - minute >= timedelta(minutes=1):
+        return None
+    return occurrence_due(state, due_at)

@@ -218,6 +218,8 @@ def describe(trigger: Trigger) -> dict[str, Any]:
         fields = {"cron": trigger.expression, "timezone": trigger.timezone}
         if trigger.dst != USUAL_DST:
             fields["dst"] = asdict(trigger.dst)
+        if trigger.spread:
+            fields["spread"] = trigger.spread
     limits = trigger.limits
     bounds = {
         "starts_at": trigger.starts_at and format_instant(trigger.starts_at),
@@ -242,4 +244,5 @@ def restore(described: dict[str, Any]) -> Trigger:
         assert starts_at  # noqa: S101  an interval has one
         return Interval(timedelta(seconds=fields["every"]), starts_at, limits)
     dst = Dst(**fields.get("dst", {}))
-    return Cron(fields["cron"], fields["timezone"], dst, starts_at, limits)
+    spread = fields.get("spread", 0)
+    return Cron(fields["cron"], fields["timezone"], dst, starts_at, limits, spread)

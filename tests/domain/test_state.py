@@ -112,7 +112,7 @@ def test_a_wake_in_a_clock_change_is_not_counted_on() -> None:
     assert schedule_wakes_for(OLD_TOKEN, OneTime(after_the_gap), after_the_gap, NOW), (
         "a date wakes in UTC"
     )
-    assert schedule_wakes_for(OLD_TOKEN, daily, after_the_gap + timedelta(hours=23, days=1), NOW)
+    assert schedule_wakes_for(OLD_TOKEN, daily, after_the_gap + timedelta(days=1), NOW)
 
 
 def test_a_state_that_is_written_is_the_next_revision_and_is_watched_by_its_first_wait() -> None:

@@ -106,8 +106,8 @@ BUGS = (
         "a wake that arms next_run_time",
         (
             RUN_TRANSITIONS,
-            "    due_at = scheduled_at + WAKE_AHEAD\n    occurs = trigger.next_after(due_at - timedelta(seconds=1)) == due_at\n    return occurrence_due(state, due_at) if occurs else None",
-            "    return occurrence_due(state, state.next_due_at) if state.next_due_at else None",
+            "    minute = scheduled_at + WAKE_AHEAD\n    due_at = trigger.next_after(minute - timedelta(seconds=1))\n    if due_at is None or due_at - minute >= timedelta(minutes=1):\n        return None\n",
+            "    due_at = state.next_due_at\n    if due_at is None:\n        return None\n",
         ),
     ),
     bug(

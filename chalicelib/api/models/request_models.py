@@ -6,6 +6,7 @@ Tests compare both with the bodies that the API accepts and refuses.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
@@ -13,8 +14,10 @@ from pydantic.config import JsonDict
 
 from chalicelib.api.models.job_requests import JobIn
 from chalicelib.api.routes.triggers import MOST_TIMES
+from chalicelib.domain.ids import JOB_ID
 from chalicelib.domain.interval import LONGEST_SECONDS, SHORTEST_SECONDS
 from chalicelib.domain.secrets import LARGEST_SECRET
+from chalicelib.domain.spread import LONGEST_SPREAD_SECONDS
 from chalicelib.domain.trigger import LONGEST_DELAY_SECONDS
 from chalicelib.usecases.bulk import MOST_JOBS
 
@@ -104,6 +107,12 @@ class CronIn(_Input):
     cron: CronText
     timezone: Zone = "UTC"
     dst: DstIn | None = Field(None, description="By default, `skip` and `first`.")
+    spread: Annotated[int, Field(ge=0, le=LONGEST_SPREAD_SECONDS)] | None = Field(
+        0,
+        description="Seconds over which the jobs of this cron are spread: each occurs later by an "
+        "offset of its own, in whole seconds and less than this. At most the time between two "
+        "occurrences.",
+    )
     starts_at: DateText | None = None
     """No occurrence before then; null or absent: from now on."""
     ends_at: DateText | None = None
@@ -177,11 +186,15 @@ class BatchIn(_Input):
     """The jobs. Give each a `key`, so that a repeat registers only those that are missing."""
 
 
-def _instant(schema: JsonDict) -> None:
-    """Change the schema of an optional text into one that may be absent, but not null."""
-    for word in ("anyOf", "default"):
-        del schema[word]
-    schema.update(type="string", format="date-time")
+def _never_null(**words: str) -> Callable[[JsonDict], None]:
+    """Return what changes the schema of an optional text: it may be absent, but not null."""
+
+    def change(schema: JsonDict) -> None:
+        for word in ("anyOf", "default"):
+            del schema[word]
+        schema.update(type="string", **words)
+
+    return change
 
 
 class PreviewIn(_Input):
@@ -191,10 +204,15 @@ class PreviewIn(_Input):
     after: str | None = Field(
         None,
         description="Return times strictly after this one; by default, after now.",
-        json_schema_extra=_instant,
+        json_schema_extra=_never_null(format="date-time"),
     )
     count: int = Field(10, ge=1, le=MOST_TIMES)
     """How many times to return, at most."""
+    id: str | None = Field(
+        None,
+        description="A job's id: it says by how much `spread` moves the times.",
+        json_schema_extra=_never_null(pattern=f"^{JOB_ID.pattern}$"),
+    )
 
 
 class SecretIn(_Input):

@@ -44,6 +44,8 @@ class CronFields(TypedDict):
     """The IANA time zone that the expression is read in."""
     dst: NotRequired[DstFields]
     """Absent for the default, `skip` and `first`."""
+    spread: NotRequired[int]
+    """Seconds over which the jobs of this cron are spread; absent for 0."""
     starts_at: NotRequired[Due]
     """No occurrence is before then."""
     ends_at: NotRequired[EndsAt]

@@ -10,11 +10,12 @@ from typing import Any
 
 from chalicelib.api.models.validation import Errors, unknown_fields, whole
 from chalicelib.domain import cron, time_zones
-from chalicelib.domain.cron import USUAL_DST, Dst
+from chalicelib.domain.cron import USUAL_DST, Cron, Dst
 from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.exact_json import plain
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.limits import UNLIMITED, Limits
+from chalicelib.domain.spread import LONGEST_SPREAD_SECONDS, largest_spread
 from chalicelib.domain.trigger import (
     OneTime,
     Trigger,
@@ -34,6 +35,7 @@ _RECURRING = ("cron", "every")
 _BESIDE = {
     "timezone": ("date", "cron", "every"),
     "dst": ("cron",),
+    "spread": ("cron",),
     "starts_at": _RECURRING,
     "ends_at": _RECURRING,
     "max_runs": _RECURRING,
@@ -41,7 +43,7 @@ _BESIDE = {
 # Each kind of trigger by its `type`, with the field that says when it is due.
 _TYPES = {"one-time": "date", "cron": "cron", "interval": "every"}
 # Null means absent in these fields.
-_NULLABLE = ("dst", "every", "starts_at", "ends_at", "max_runs")
+_NULLABLE = ("dst", "spread", "every", "starts_at", "ends_at", "max_runs")
 _DST_CHOICES = {"gap": ("skip", "next"), "fold": ("first", "both")}
 _MOST_RUNS = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,7 +74,7 @@ def is_same_trigger(sent: object, trigger: Trigger) -> bool:
         case _:
             as_of = trigger.starts_at or _EPOCH
     try:
-        return _read(sent, as_of) == trigger
+        return describe(_read(sent, as_of)) == described
     except InvalidInput:
         return False
 
@@ -184,7 +186,20 @@ def _read_cron(sent: Mapping[str, Any], timezone: str | None, now: datetime) -> 
     errors.raise_if_any()
     assert isinstance(value, str)  # noqa: S101  raise_if_any() has not raised
     read = cron.parse(value, "UTC" if timezone is None else timezone, dst)
-    return replace(read, starts_at=starts_at, limits=limits)
+    spread = _read_spread(sent.get("spread"), read)
+    return replace(read, starts_at=starts_at, limits=limits, spread=spread)
+
+
+def _read_spread(sent: object, read: Cron) -> int:
+    """Return the seconds over which the jobs of a cron are spread; 0 if nothing was sent."""
+    spread, most = whole(sent) if sent is not None else 0, LONGEST_SPREAD_SECONDS
+    if isinstance(spread, bool) or not isinstance(spread, int) or not 0 <= spread <= most:
+        raise InvalidInput.of("trigger.spread", f"must be whole seconds from 0 to {most}")
+    allowed = largest_spread(read) if spread else 0
+    if spread > allowed:
+        why = f"this cron occurs again after {allowed} seconds: give at most {allowed}"
+        raise InvalidInput.of("trigger.spread", why)
+    return spread
 
 
 def _read_dst(sent: object) -> Dst:

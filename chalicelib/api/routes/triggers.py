@@ -13,6 +13,7 @@ from chalicelib.api.models.validation import Errors, require_object, unknown_fie
 from chalicelib.api.routing import Call, answer, route
 from chalicelib.domain.api_keys import Scope
 from chalicelib.domain.exact_json import plain
+from chalicelib.domain.ids import JOB_ID
 from chalicelib.domain.instant import format_instant, read_instant
 from chalicelib.domain.preview import preview
 from chalicelib.domain.trigger import OneTime, Trigger
@@ -32,9 +33,12 @@ _DEFAULT_TIMES = 10
     scope=Scope.READ,
 )
 def preview_trigger(call: Call) -> Response:
-    """Return the times at which a trigger would be due, with notes on daylight saving."""
-    trigger, after, count = _read(call.document(), call.scheduling.clock())
-    shown = preview(trigger, after, count)
+    """Return the times at which a trigger would be due, with notes on what changes them.
+
+    Nothing is registered. Notes say what daylight saving, bounds and spread do to the times.
+    """
+    trigger, after, count, job_id = _read(call.document(), call.scheduling.clock())
+    shown = preview(trigger, after, count, job_id)
     return answer(
         200,
         Preview(
@@ -45,11 +49,11 @@ def preview_trigger(call: Call) -> Response:
     )
 
 
-def _read(body: object, now: datetime) -> tuple[Trigger, datetime, int]:
+def _read(body: object, now: datetime) -> tuple[Trigger, datetime, int, str | None]:
     """Read the body. Raises InvalidInput, which names every wrong field."""
     errors, trigger = Errors(), None
     document = require_object(body)
-    unknown = unknown_fields(document, ("trigger", "after", "count"))
+    unknown = unknown_fields(document, ("trigger", "after", "count", "id"))
     errors.extend(unknown)
     if "trigger" in document:
         trigger = errors.collect(lambda: read_trigger(document["trigger"], now))
@@ -61,9 +65,12 @@ def _read(body: object, now: datetime) -> tuple[Trigger, datetime, int]:
     count = plain(document.get("count", _DEFAULT_TIMES))
     if isinstance(count, bool) or count not in range(1, MOST_TIMES + 1):
         errors.add("count", f"must be a whole number from 1 to {MOST_TIMES}")
+    job_id = document.get("id")
+    if "id" in document and not (isinstance(job_id, str) and JOB_ID.fullmatch(job_id)):
+        errors.add("id", "must be the id of a job, such as job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K")
     errors.raise_if_any()
     assert trigger and isinstance(count, int | float)  # noqa: S101  no error was found
-    return trigger, after or _just_before(trigger, now), int(count)
+    return trigger, after or _just_before(trigger, now), int(count), job_id
 
 
 def _just_before(trigger: Trigger, now: datetime) -> datetime:
