@@ -34,6 +34,7 @@ TELLING, FAILURES = "usecases/telling.py", "domain/failures.py"
 CHANNELS, DIGESTS = "domain/channels.py", "domain/digests.py"
 DIGEST_STORE = "aws/digest_store.py"
 INTERVAL, MISFIRES = "domain/interval.py", "domain/misfires.py"
+CRON, SPREAD = "domain/cron.py", "domain/spread.py"
 ITEMS, RUNS, QUEUE = "aws/job_items.py", "aws/run_store.py", "aws/due_queue.py"
 
 
@@ -109,6 +110,18 @@ BUGS = (
             "    minute = scheduled_at + WAKE_AHEAD\n    due_at = trigger.next_after(minute - timedelta(seconds=1))\n    if due_at is None or due_at - minute >= timedelta(minutes=1):\n        return None\n",
             "    due_at = state.next_due_at\n    if due_at is None:\n        return None\n",
         ),
+    ),
+    bug(
+        "a wake that knows nothing of the offset",
+        (CRON, "return (cron.offset // 60 - 2) * _MINUTE", "return -2 * _MINUTE"),
+    ),
+    bug(
+        "a wake that looks for a whole minute",
+        (RUN_TRANSITIONS, "due_at - minute >= timedelta(minutes=1)", "due_at != minute"),
+    ),
+    bug(
+        "an offset that is not the job's",
+        (SPREAD, "hashlib.sha256(job_id.encode())", 'hashlib.sha256(b"")'),
     ),
     bug(
         "an orphaned schedule that deletes the live schedule",
@@ -682,7 +695,11 @@ BUGS = (
     ),
     bug(
         "a notice without a message",
-        (FOLLOWING, "            self.arming.arm(notice.state, notice.arm)\n", "            pass\n"),
+        (
+            FOLLOWING,
+            "            self.arming.arm(notice.state, notice.arm)\n",
+            "            pass\n",
+        ),
     ),
     bug(
         "a notice that stays for ever",

@@ -420,6 +420,8 @@ class Someone:
                 {"cron": "* * * * *"},
                 {"cron": "0-40 * * * *"},
                 {"cron": "0-40/2 * * * *"},
+                {"cron": "*/2 * * * *", "spread": 90},
+                {"cron": "0-40/2 * * * *", "spread": 90},
                 {"cron": "1-40/3 * * * *"},
                 {"every": 45, "max_runs": chance.choice((None, 2, 3))},
                 {"every": 30, "ends_at": self._in(chance.choice((40, 75)))},

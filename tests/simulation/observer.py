@@ -6,6 +6,7 @@ decides nothing and changes nothing.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -646,11 +647,18 @@ class Observer:
         self.hold(new.status is wanted, "a job ends as its last run", new.job_id, new.status, end)
 
     def _within_bounds(self, job_history: JobHistory, new: State) -> None:
-        """What is due is within the bounds, and a whole number of intervals after their start."""
+        """What is due is within the bounds, and a whole number of intervals after their start, or
+        a job's own offset after a whole minute.
+        """
         trigger = job_history.definitions[-1][1].trigger
         ends_at = trigger.limits.ends_at
         if ends_at is not None and new.next_due_at is not None:
             self.hold(new.next_due_at <= ends_at, "nothing is due after its end", new.job_id)
+        if isinstance(trigger, Cron) and new.next_due_at is not None:
+            share = int(hashlib.sha256(new.job_id.encode()).hexdigest()[:16], 16)
+            offset = timedelta(seconds=share * trigger.spread // 2**64)
+            is_own = (new.next_due_at - offset).second == 0
+            self.hold(is_own, "a job has its own offset", new.job_id, new.next_due_at, offset)
         if isinstance(trigger, Interval) and new.next_due_at is not None:
             behind = (new.next_due_at - trigger.starts_at).total_seconds()
             is_on_grid = behind >= 0 and behind % trigger.every.total_seconds() == 0

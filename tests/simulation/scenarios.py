@@ -218,6 +218,15 @@ def a_self_arming_cron_whose_messages_come_twice(stage: Stage) -> None:
     stage.ask("DELETE", job_id)
 
 
+def crons_that_are_spread(stage: Stage) -> None:
+    """Each job has its own offset, and its schedule wakes in the minute before it."""
+    jobs = [stage.job(trigger={"cron": "0-40/2 * * * *", "spread": 120}) for _ in range(3)]
+    stage.wait(400)
+    for job_id in jobs:
+        stage.ask("PATCH", job_id, body={"trigger": {"cron": "0-40/2 * * * *"}})
+    stage.wait(60)
+
+
 def an_interval_of_ten_seconds(stage: Stage) -> None:
     """It is shorter than its target takes to fail."""
     stage.answers[:] = [200, 0, 0, 200]
@@ -714,6 +723,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_self_arming_cron_whose_message_is_lost,
     a_self_arming_cron_whose_message_is_late,
     a_self_arming_cron_whose_messages_come_twice,
+    crons_that_are_spread,
     an_interval_of_ten_seconds,
     an_interval_that_no_message_can_wait_for,
     a_pause_within_an_interval,
