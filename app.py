@@ -6,6 +6,7 @@ from chalice.app import Chalice
 
 from chalicelib.api import cors, routing
 from chalicelib.api.routes import (
+    backfills,
     bulk,
     console,
     documentation,
@@ -30,6 +31,7 @@ for blueprint in (
     runs.routes,
     upcoming.routes,
     mending.routes,
+    backfills.routes,
     triggers.routes,
     secrets.routes,
     notices.routes,

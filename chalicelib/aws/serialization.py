@@ -10,6 +10,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chalicelib.aws.backfill_json import dump_backfill, load_backfill
 from chalicelib.domain.exact_json import read, write
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Callbacks, Definition, Kind, Overlap
@@ -154,8 +155,9 @@ def load_definition(text: str) -> Definition:
 def dump_state(state: State) -> str:
     """Return a state as JSON, without the attributes of its item (`revision`, `watch_at`)."""
     last, failing, pause = state.last_run, state.failing, state.pause
-    # 0.1.0 cannot read the key of a retry, and ignores a name that it does not know.
-    name_of_last = "last_retry" if last and last.key.retry else "last_run"
+    # 0.1.0 reads neither the key of a retry nor that of a backfill, and ignores an unknown name.
+    is_new = last is not None and (last.key.retry or last.key.backfill)
+    name_of_last = "last_retry" if is_new else "last_run"
     return _dump(
         {
             "tenant": state.tenant,
@@ -176,6 +178,7 @@ def dump_state(state: State) -> str:
             "pause": [_time(pause.since), pause.reason] if pause else None,
             "counted": state.counted or None,
             "armed_by": state.armed_by,
+            "backfill": dump_backfill(state.backfill),
         }
     )
 
@@ -211,6 +214,7 @@ def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str)
         pause=Pause(_read_needed_time(pause[0]), PauseReason(pause[1])) if pause else None,
         counted=raw.get("counted", 0),
         armed_by=raw.get("armed_by"),
+        backfill=load_backfill(raw.get("backfill")),
     )
 
 

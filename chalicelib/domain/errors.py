@@ -5,7 +5,8 @@
     ├── NotFound              (404)
     │   ├── JobNotFound
     │   ├── RunNotFound
-    │   └── SecretNotFound
+    │   ├── SecretNotFound
+    │   └── BackfillNotFound
     ├── Refused               the state of the job does not allow it (409)
     │   ├── JobHasEnded           pause or change of a job whose last run has begun or ended
     │   ├── IsNotice              a change of a notice
@@ -14,6 +15,9 @@
     │   ├── NothingToRetry        retry of a run that has not failed
     │   ├── AttemptInFlight       cancel of a run that is just being sent
     │   ├── RunHasEnded           cancel of a run that is over
+    │   ├── OccursOnce            backfill of a one-time job
+    │   ├── JobIsPaused           backfill of a paused job
+    │   ├── BackfillUnderWay      backfill of a job that has one already
     │   ├── KeyIsTaken            a job with this key exists
     │   ├── RotatedTooOften       a rotation would drop a signing secret that is still in force
     │   └── RequestUnderWay       the first request with this Idempotency-Key has no answer yet
@@ -118,6 +122,11 @@ class ChannelNotFound(NotFound):
         super().__init__("there is no such channel of notices")
 
 
+class BackfillNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("no backfill of this job is under way")
+
+
 class Refused(ResonaError):
     """The present state of the job, or of the tenant's secrets, does not allow the request."""
 
@@ -168,6 +177,29 @@ class AttemptInFlight(Refused):
 class RunHasEnded(Refused):
     def __init__(self, status: str) -> None:
         super().__init__(f"the run has ended as {status}, so there is nothing to cancel")
+
+
+class OccursOnce(Refused):
+    def __init__(self) -> None:
+        super().__init__(
+            "a one-time job has no past occurrences: POST /jobs/{id}/run sends its request now, "
+            "and POST /jobs/{id}/runs/{run_id}/retry retries a run that failed or was missed"
+        )
+
+
+class JobIsPaused(Refused):
+    def __init__(self) -> None:
+        super().__init__(
+            "the job is paused, and a pause ends a backfill: POST /jobs/{id}/resume first"
+        )
+
+
+class BackfillUnderWay(Refused):
+    def __init__(self, since: datetime, until: datetime, left: int) -> None:
+        super().__init__(
+            f"a backfill from {format_instant(since)} to {format_instant(until)} is under way and "
+            f"has {left} runs left: wait for its end, or DELETE /jobs/{{id}}/backfill first"
+        )
 
 
 class KeyIsTaken(Refused):

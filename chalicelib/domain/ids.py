@@ -2,8 +2,9 @@
 
 A job's id is `job_` and a ULID. A run's id is a function of its job and its key: `run_<ULID of the
 job>-<key>`, where the key is `<generation>-<due time>` for an occurrence and a ULID for a manual
-run. Every attempt of an occurrence has the same run id, whichever process makes it. The retry of a
-run has the run's key and `-r1`, the retry of that `-r2`: it is a function of the run it retries.
+run. Every attempt of an occurrence has the same run id, whichever process makes it. A run of a
+backfill has `B<token of the backfill>-<due time>`. The retry of a run has the run's key and `-r1`,
+the retry of that `-r2`: it is a function of the run it retries.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ RUN_ID = re.compile(
 JOB_KEY = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _SCHEDULED = re.compile(r"([1-9][0-9]{0,9})-([0-9]{8}T[0-9]{6}Z)", re.ASCII)
 _MANUAL = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
+_BACKFILLED = re.compile(r"B([0-9A-HJKMNP-TV-Z]{12})-([0-9]{8}T[0-9]{6}Z)", re.ASCII)
 _RETRY = re.compile(r"(.+)-r([1-9][0-9]{0,5})", re.ASCII)
 
 
@@ -46,6 +48,11 @@ def new_token(now: datetime) -> str:
 def key_in(reference: str) -> str | None:
     """Return the client's key in the reference `key:<key>` to a job, None for any other text."""
     return reference.removeprefix("key:") if reference.startswith("key:") else None
+
+
+def new_backfill_token(now: datetime) -> str:
+    """Return a new token for a backfill: 60 random bits."""
+    return str(ULID.from_datetime(now))[-12:]
 
 
 @lru_cache(1024)
@@ -76,13 +83,15 @@ class RunKey:
 
     The run of an occurrence is identified by `generation` and `due_at`, a manual run by `manual`, a
     ULID. For a manual run `due_at` is the time of the request in whole seconds, and `generation` is
-    0. A run that retries another has these from it, and `retry` one higher.
+    0. The run of a backfill is identified by its token, `backfill`, and `due_at`. A run that
+    retries another has these from it, and `retry` one higher.
     """
 
     due_at: datetime
     generation: int = 0
     manual: str | None = None
     retry: int = 0
+    backfill: str | None = None
 
     @classmethod
     def for_manual(cls, now: datetime) -> RunKey:
@@ -100,19 +109,29 @@ class RunKey:
     def _parse(cls, text: str) -> RunKey:
         if _MANUAL.fullmatch(text):
             return cls(due_at=token_time(text).replace(microsecond=0), manual=text)
+        if match := _BACKFILLED.fullmatch(text):
+            return cls(due_at=datetime.fromisoformat(match[2]), backfill=match[1])
         match = _SCHEDULED.fullmatch(text)
         if not match:
             raise ValueError("not a run key")
         return cls(due_at=datetime.fromisoformat(match[2]), generation=int(match[1]))
 
     def __str__(self) -> str:
-        first = self.manual or f"{self.generation}-{_compact(self.due_at)}"
+        if self.backfill:
+            first = f"B{self.backfill}-{_compact(self.due_at)}"
+        else:
+            first = self.manual or f"{self.generation}-{_compact(self.due_at)}"
         return f"{first}-r{self.retry}" if self.retry else first
 
     @property
     def is_requested(self) -> bool:
-        """Return whether a user asked for the run: a manual run or a retry."""
-        return self.manual is not None or self.retry > 0
+        """Return whether a user asked for the run: a manual run, a retry or one of a backfill."""
+        return self.manual is not None or self.retry > 0 or self.backfill is not None
+
+    @property
+    def is_backfilled(self) -> bool:
+        """Return whether the run is one of a backfill; the retry of such a run is not."""
+        return self.backfill is not None and not self.retry
 
     @property
     def retried_by(self) -> RunKey:
@@ -126,7 +145,7 @@ class RunKey:
 
     @property
     def asked_at(self) -> datetime:
-        """Return the time from which lateness is counted, unless the run is a retry.
+        """Return the time from which lateness is counted, unless the run was planned for another.
 
         It is the due time; for a manual run, the time of the request, to the millisecond.
         """
@@ -136,10 +155,11 @@ class RunKey:
     def sort(self) -> str:
         """Return the sort key of the run within its job.
 
-        Runs sort by due time, those of the same second by generation, manual ones last. A retry
-        comes directly after the run it retries.
+        Runs sort by due time, those of the same second by generation, others last. A retry comes
+        directly after the run it retries.
         """
-        first = f"{_compact(self.due_at)}#{self.manual or format(self.generation, '010d')}"
+        rest = f"B{self.backfill}" if self.backfill else self.manual or f"{self.generation:010d}"
+        first = f"{_compact(self.due_at)}#{rest}"
         return f"{first}~{self.retry:06d}" if self.retry else first
 
     @classmethod
@@ -147,7 +167,10 @@ class RunKey:
         """Read a key from its `sort`. Raises ValueError for other texts."""
         first, _, retry = text.partition("~")
         due, _, rest = first.partition("#")
-        key = cls._parse(rest if _MANUAL.fullmatch(rest) else f"{int(rest)}-{due}")
+        if rest.startswith("B"):
+            key = cls._parse(f"{rest}-{due}")
+        else:
+            key = cls._parse(rest if _MANUAL.fullmatch(rest) else f"{int(rest)}-{due}")
         return replace(key, retry=int(retry)) if retry else key
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from chalicelib.domain import failures
+from chalicelib.domain import backfill_transitions, failures
 from chalicelib.domain.counting import following
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.errors import AttemptInFlight, DateHasPassed, JobHasEnded, TooManyRuns
@@ -109,7 +109,7 @@ def _new_generation(
     edited: State, new: Definition, due_at: datetime | None, now: datetime, *, is_new_trigger: bool
 ) -> Transition:
     generation = edited.generation + 1
-    changed = replace(edited, generation=generation, defined_in=generation)
+    changed = replace(edited, generation=generation, defined_in=generation, backfill=None)
     armed, arm = await_occurrence(changed, new.trigger, due_at, now)
     if not is_new_trigger:
         armed, arm = _without_past_wakes(armed, arm, new.trigger, now)
@@ -151,6 +151,7 @@ def pause(state: State, now: datetime) -> Transition | None:
         token=None,
         doubted_until=None,
         covered=True,
+        backfill=None,
     )
     closing, close = _hurry_superseded(paused, now)
     return Transition(written(closing), arm=close)
@@ -235,16 +236,18 @@ def _queued(state: State, runs: Iterable[UnfinishedRun]) -> Transition:
     return Transition(written(state), arm=tuple(arm))
 
 
-def cancel(state: State, run: UnfinishedRun, now: datetime) -> Transition:
+def cancel(trigger: Trigger, state: State, run: UnfinishedRun, now: datetime) -> Transition:
     """Return the transition that ends a run which waits for its first or its next attempt.
 
-    A run that was sent has failed; one that never was is skipped. Raises AttemptInFlight.
+    A run that was sent has failed; one that never was is skipped. If it is one of a backfill, the
+    next one is queued. Raises AttemptInFlight.
     """
     if run.owner is not None:
         raise AttemptInFlight(run.attempt)
     status = RunStatus.FAILED if run.attempt else RunStatus.SKIPPED
     rest, end = closed(state, run, status, Reason.CANCELLED, now)
-    return Transition(written(with_outcome(rest, run, status)), ended=(end,))
+    rest, arm = backfill_transitions.goes_on(trigger, rest, run.key, now)
+    return Transition(written(with_outcome(rest, run, status)), ended=(end,), arm=arm)
 
 
 def _hurry_superseded(state: State, now: datetime) -> tuple[State, tuple[DueMessage, ...]]:

@@ -39,6 +39,8 @@ def run_document(job_id: str, run: Run, *, with_responses: bool) -> dict[str, An
 def _cause(key: RunKey) -> str:
     if key.retry:
         return "retry"
+    if key.backfill:
+        return "backfill"
     return "manual" if key.manual else "schedule"
 
 

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from chalicelib.domain import failures
+from chalicelib.domain.backfill_transitions import goes_on
 from chalicelib.domain.counting import counted, following
 from chalicelib.domain.ids import RunKey
-from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition, Kind, Overlap
 from chalicelib.domain.job_transitions import pause
 from chalicelib.domain.misfires import missed
@@ -254,7 +254,8 @@ def _end(
         paused = pause(failures.as_failing(ended, now), now)
         assert paused  # noqa: S101  only an active job must pause
         return replace(paused, update=update)
-    return Transition(written(ended), update=update)
+    ended, arm = goes_on(definition.trigger, ended, run.key, now)
+    return Transition(written(ended), arm=arm, update=update)
 
 
 def sweep(state: State, now: datetime) -> Transition | NoChange:

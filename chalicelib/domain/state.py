@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from chalicelib.domain.backfill import Backfill
 from chalicelib.domain.cron import Cron, wake_is_certain
 from chalicelib.domain.ids import RunKey, token_time
 from chalicelib.domain.interval import Interval
@@ -54,10 +55,10 @@ class UnfinishedRun:
 
     `attempt` is the number of the attempt that was claimed last, 0 while a requested run is queued.
     `owner` and `lease_until` are set while that attempt is in flight, `next_attempt_at` while the
-    run waits. `generation` is the job's at the time of the claim; for a manual run or a retry it is
-    that of the definition, because a pause does not supersede these. `covered` says whether
-    a message has been sent for the next attempt. `planned_at` is when the first attempt of a retry
-    was to be sent; None for other runs, whose key says it.
+    run waits. `generation` is the job's at the time of the claim; for a requested run it is that of
+    the definition. `covered` says whether a message has been sent for the next attempt.
+    `planned_at` is when the first attempt of a retry, or of a run of a backfill, was to be sent;
+    None for other runs, whose key says it.
     """
 
     key: RunKey
@@ -131,7 +132,8 @@ class State:
     statuses of the runs that ended last, up to MOST_RECENT, in the order of their ends. `failing`
     is None unless the last scheduled run failed; `pause` is None unless Resona paused the job.
     `counted` is how many occurrences count for `max_runs`, 0 without it (`domain.counting`).
-    `armed_by` is the owner token of the claim whose message arms the next occurrence.
+    `armed_by` is the owner token of the claim whose message arms the next occurrence. `backfill` is
+    None unless one is under way; `runs` then has exactly one run of it.
     """
 
     job_id: str
@@ -155,6 +157,7 @@ class State:
     pause: Pause | None = None
     counted: int = 0
     armed_by: str | None = None
+    backfill: Backfill | None = None
 
     @property
     def is_over(self) -> bool:
@@ -183,7 +186,11 @@ class State:
         return replace(self, recent=(*self.recent, status)[-MOST_RECENT:])
 
     def supersedes(self, run: UnfinishedRun) -> bool:
-        """Return whether a run is of an older generation and gets no further attempt."""
+        """Return whether a run gets no further attempt: it is of an older generation, or of a
+        backfill that is over.
+        """
+        if run.key.is_backfilled:
+            return self.backfill is None or not self.backfill.has(run.key)
         return run.generation != (self.defined_in if run.key.is_requested else self.generation)
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 
 from chalicelib.aws.job_items import Idempotency
 from chalicelib.aws.job_store import StateChanged
 from chalicelib.domain import job_transitions
 from chalicelib.domain.errors import JobNotFound, NothingToRetry, RunHasEnded, Unavailable
 from chalicelib.domain.ids import run_id
+from chalicelib.domain.job import Definition
 from chalicelib.domain.run import Reason, RunStatus
 from chalicelib.domain.run_history import Run
+from chalicelib.domain.state import State, Transition
 from chalicelib.usecases.checks import Check, any_state, refuse_notice
 from chalicelib.usecases.job_runs import resolve_run, run_of
 from chalicelib.usecases.scheduling import Scheduling
@@ -92,21 +95,36 @@ def cancel(
                 raise RunHasEnded(run.status)
             return job_id, run
         now = scheduling.clock()
-        step = job_transitions.cancel(state, waiting, now)
-        telling = Telling(scheduling.runs, scheduling.channels)
-        step, notices = telling.notices(definition, state, step, None, now)
-        ends = [scheduling.runs.end_item(tenant, job_id, end) for end in step.ended]
-        try:
-            scheduling.jobs.save(step.state, [*ends, *notices.writes(scheduling.jobs)], now=now)
-        except StateChanged as changed:
-            if changed.current is None:
-                raise JobNotFound from changed
+        step = job_transitions.cancel(definition.trigger, state, waiting, now)
+        if not save_ends(scheduling, definition, state, step, now):
             continue
-        for end in step.ended:
-            fields = {"job_id": job_id, "run_id": run_id(job_id, key), "reason": end.reason}
-            log.info("run.ended", extra={**fields, "status": end.status})
-        notices.log(job_id)
-        for notice in notices.made:
-            scheduling.arming.arm(notice.state, notice.arm)
         return job_id, run_of(scheduling, step.state, key)
     raise Unavailable("the job")
+
+
+def save_ends(
+    scheduling: Scheduling, definition: Definition, before: State, step: Transition, now: datetime
+) -> bool:
+    """Write a transition in which users end runs, with what it tells; log it, send its messages.
+
+    `before` is the state from which it was decided. Return False if that has changed: decide again.
+    Raises JobNotFound, Unavailable.
+    """
+    tenant, job_id = before.tenant, before.job_id
+    telling = Telling(scheduling.runs, scheduling.channels)
+    step, notices = telling.notices(definition, before, step, None, now)
+    ends = [scheduling.runs.end_item(tenant, job_id, end) for end in step.ended]
+    try:
+        scheduling.jobs.save(step.state, [*ends, *notices.writes(scheduling.jobs)], now=now)
+    except StateChanged as changed:
+        if changed.current is None:
+            raise JobNotFound from changed
+        return False
+    for end in step.ended:
+        fields = {"job_id": job_id, "run_id": run_id(job_id, end.key), "reason": end.reason}
+        log.info("run.ended", extra={**fields, "status": end.status})
+    notices.log(job_id)
+    scheduling.arming.arm(step.state, step.arm)
+    for notice in notices.made:
+        scheduling.arming.arm(notice.state, notice.arm)
+    return True

@@ -216,7 +216,7 @@ class Model:
             yield self._stepped("retry", node, job_transitions.retry(state, {key: now}, now), None)
         for run in state.runs:
             if run.owner is None:
-                step = job_transitions.cancel(state, run, now)
+                step = job_transitions.cancel(old.trigger, state, run, now)
                 yield self._stepped("cancel", node, step, None)
         yield Event("delete", node, replace(node, state=None))
 

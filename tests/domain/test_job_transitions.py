@@ -524,7 +524,7 @@ def test_a_33rd_run_is_no_retry_either() -> None:
 
 def test_a_cancelled_run_that_was_sent_has_failed_and_is_the_result() -> None:
     state = fresh(definition(MINUTELY), runs=(waiting(),))
-    step = job_transitions.cancel(state, waiting(), NOW)
+    step = job_transitions.cancel(MINUTELY, state, waiting(), NOW)
     assert step.ended == (
         RunEnd(waiting().key, RunStatus.FAILED, NOW, Reason.CANCELLED, started_at=NOW - HOUR),
     )
@@ -534,7 +534,7 @@ def test_a_cancelled_run_that_was_sent_has_failed_and_is_the_result() -> None:
 
 def test_a_cancelled_run_that_was_never_sent_is_skipped_and_no_result() -> None:
     queued = UnfinishedRun(MANUAL, 1, 0, next_attempt_at=NOW)
-    step = job_transitions.cancel(fresh(definition(), runs=(queued,)), queued, NOW)
+    step = job_transitions.cancel(SOON, fresh(definition(), runs=(queued,)), queued, NOW)
     assert step.ended == (RunEnd(MANUAL, RunStatus.SKIPPED, NOW, Reason.CANCELLED),)
     assert (step.state.runs, step.state.last_run) == ((), None)
 
@@ -552,10 +552,10 @@ def test_only_the_cancel_of_its_own_run_ends_a_one_time_job(
     run: UnfinishedRun, status: Status
 ) -> None:
     state = fresh(definition(), next_due_at=None, runs=(run,))
-    assert job_transitions.cancel(state, run, NOW).state.status is status
+    assert job_transitions.cancel(SOON, state, run, NOW).state.status is status
 
 
 def test_a_run_whose_attempt_is_in_flight_is_not_cancelled() -> None:
     state = fresh(definition(), runs=(out(),))
     with pytest.raises(AttemptInFlight, match="attempt 1 of this run is in flight"):
-        job_transitions.cancel(state, out(), NOW)
+        job_transitions.cancel(SOON, state, out(), NOW)

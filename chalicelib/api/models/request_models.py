@@ -14,6 +14,7 @@ from pydantic.config import JsonDict
 
 from chalicelib.api.models.job_requests import JobIn
 from chalicelib.api.routes.triggers import MOST_TIMES
+from chalicelib.domain.backfill import MOST_RUNS
 from chalicelib.domain.ids import JOB_ID
 from chalicelib.domain.interval import LONGEST_SECONDS, SHORTEST_SECONDS
 from chalicelib.domain.secrets import LARGEST_SECRET
@@ -212,6 +213,20 @@ class PreviewIn(_Input):
         None,
         description="A job's id: it says by how much `spread` moves the times.",
         json_schema_extra=_never_null(pattern=f"^{JOB_ID.pattern}$"),
+    )
+
+
+class BackfillIn(_Input):
+    """A range of the past."""
+
+    since: str = Field(
+        alias="from",
+        description="The occurrences from then on.",
+        json_schema_extra={"format": "date-time"},
+    )
+    to: str = Field(
+        description=f"The occurrences until then, at most {MOST_RUNS:,}. Not in the future.",
+        json_schema_extra={"format": "date-time"},
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired, cast
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from chalicelib.api.models.backfill_models import Backfill, backfill_view
 from chalicelib.api.models.pause_models import Pause, pause_view
 from chalicelib.api.models.policy_models import (
     Callbacks,
@@ -140,13 +141,15 @@ class Job(TypedDict):
     """Labels by name, for filtering."""
     key: str | None
     """Your own name for the job; null if it has none."""
-    # These four are absent in an answer that an earlier release gave to an Idempotency-Key.
+    # These five are absent in an answer that an earlier release gave to an Idempotency-Key.
     callbacks: NotRequired[Callbacks | None]
     """Where runs are posted when they end; null for nowhere."""
     pause_after: NotRequired[int | None]
     """Failed scheduled runs in a row after which the job is paused; null for never."""
     pause: NotRequired[Pause | None]
     """null unless Resona paused the job by itself."""
+    backfill: NotRequired[Backfill | None]
+    """null unless one is under way."""
     success: NotRequired[Success | None]
     """What counts as success; null is any status of 200 to 299."""
     result: Result | None
@@ -185,6 +188,7 @@ def job_view(job: scheduling.Job, *, with_recent: bool = False) -> Job:
         callbacks=callbacks_view(definition.callbacks),
         pause_after=definition.pause_after,
         pause=pause_view(state.pause),
+        backfill=backfill_view(state.backfill),
         success=success_view(definition.success) if definition.success else None,
         result=_result_view(job),
     )
@@ -233,10 +237,11 @@ class Run(TypedDict):
     """The run's id. The target gets it as `Idempotency-Key`, unless the job sets that header."""
     job_id: JobId
     """The job's id."""
-    cause: Literal["schedule", "manual", "retry"]
-    """schedule: the job was due; manual: a client asked for the run; retry: for a run again."""
+    cause: Literal["schedule", "manual", "retry", "backfill"]
+    """schedule: the job was due; manual: a client asked for the run; retry: for a run again;
+    backfill: for past occurrences."""
     status: RunStatus
-    """queued: a manual run or a retry that is not yet sent; missed: it came too late and was not
+    """queued: a run that was asked for and is not yet sent; missed: it came too late and was not
     sent; skipped: not sent, `reason` says why."""
     scheduled_time: Due
     """When the run was due."""
@@ -245,8 +250,8 @@ class Run(TypedDict):
     finished_at: Measured | None
     """When it ended; null before."""
     lateness_ms: int | None
-    """Milliseconds from `scheduled_time` to `started_at`, of a retry from the time for which it was
-    planned; null before it began."""
+    """Milliseconds from `scheduled_time` to `started_at`, of a retry and in a backfill from the
+    time for which it was planned; null before it began."""
     attempts: list[Attempt]
     """Its attempts, the first one first."""
     next_attempt_at: Measured | None

@@ -19,6 +19,7 @@ READ_ONLY = (
     "updated_at",
     "status",
     "pause",
+    "backfill",
     "result",
     "next_run_time",
     "recent_runs",

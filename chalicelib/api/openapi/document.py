@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from chalicelib.api.models import (
     answer_models,
+    backfill_models,
     channel_models,
     job_requests,
     overview_models,
@@ -219,7 +220,7 @@ def _type(name: str) -> Any:
     if name == "JobReplacementIn":
         return job_requests.JobIn
     requests = (job_requests, request_models)
-    responses = (response_models, answer_models, overview_models)
+    responses = (response_models, answer_models, overview_models, backfill_models)
     modules = (channel_models, *(requests if name.endswith("In") else responses))
     return next(vars(module)[name] for module in modules if name in vars(module))
 

@@ -35,6 +35,7 @@ _JOB = {
     "callbacks": None,
     "pause_after": None,
     "pause": None,
+    "backfill": None,
     "success": None,
     "result": None,
 }
@@ -231,6 +232,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             ]
         },
     },
+    "BackfillIn": {"Five days": {"from": "2026-11-16T00:00:00Z", "to": "2026-11-20T23:59:59Z"}},
+    "BackfillBegun": {"Five runs": {"runs": 5}},
     "Changed": {"Three jobs": {"changed": 3}},
     "Retried": {"Three runs": {"retried": 3, "left": 0}},
     "PreviewIn": {
