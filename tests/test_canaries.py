@@ -389,6 +389,10 @@ def _look(canary_stage: CanaryStage, job_id: str) -> None:
     run = f"/jobs/{job_id}/runs/{runs[0]['id']}"
     call(RUNS, ("POST", "/jobs/{job_id}/runs/{run_id}/retry"), f"{run}/retry")
     call(RUNS, ("DELETE", "/jobs/{job_id}/runs/{run_id}"), f"{run}-r1")
+    past = {"from": "2026-11-20T00:00:00Z", "to": "2026-11-23T10:00:00Z"}
+    for method, body in (("POST", past), ("DELETE", None)):
+        of_job = f"/jobs/{job_id}/backfill"
+        call(RUNS, (method, "/jobs/{job_id}/backfill"), of_job, body)
     call("rest", ("POST", "/runs/retry"), f"/runs/retry?label={canary('label-name')}:a")
     for path in ("/secrets", "/health", "/", "/openapi.json", "/docs", "/console"):
         call("rest", ("GET", path), path)

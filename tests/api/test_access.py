@@ -39,6 +39,8 @@ from tests.environment import Environment, ok, status
 UNKNOWN_JOB = "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K"
 UNKNOWN_RUN = "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z"
 
+PAST = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -72,6 +74,9 @@ ROWS = {
     ("POST", "/jobs/{job_id}/pause"): Row(200),
     ("POST", "/jobs/{job_id}/resume"): Row(200),
     ("POST", "/jobs/{job_id}/run"): Row(202),
+    # One is under way.
+    ("POST", "/jobs/{job_id}/backfill"): Row(409, PAST),
+    ("DELETE", "/jobs/{job_id}/backfill"): Row(204),
     ("GET", "/jobs/{job_id}/runs"): Row(200),
     ("GET", "/jobs/{job_id}/runs/{run_id}"): Row(200),
     ("POST", "/jobs/{job_id}/runs/{run_id}/retry"): Row(202, of="cancelled"),
@@ -179,7 +184,7 @@ class Stage:
     def register(self, by: Key, /, **fields: Any) -> dict[str, str]:
         """Register a job that has run once, and a secret; return what a path may name of them.
 
-        The job has a cancelled and a queued run too.
+        The job has a cancelled and a queued run too, and a backfill is under way.
         """
         made = self.call("POST", "/jobs", by, job(trigger={"cron": "0 9 1 1 *"}, **fields))
         assert made.status == 201, made.body
@@ -190,6 +195,7 @@ class Stage:
             self.call("POST", f"/jobs/{job_id}/run", by).json["id"] for _ in range(2)
         )
         assert self.call("DELETE", f"/jobs/{job_id}/runs/{cancelled}", by).status == 200
+        assert self.call("POST", f"/jobs/{job_id}/backfill", by, PAST).status == 202
         self.others[run.json["id"]] = {"cancelled": cancelled, "queued": queued}
         assert self.call("PUT", "/secrets/token", by, {"value": "s3cr3t"}).status == 204
         channel = {"url": "http://example.com/told"}

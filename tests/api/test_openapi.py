@@ -151,7 +151,7 @@ def test_every_example_is_what_its_schema_describes(name: str) -> None:
     ("name", "example"), SENT, ids=[f"{name} {example}" for name, example in SENT]
 )
 def test_every_example_of_a_body_is_taken(api: Api, name: str, example: str) -> None:
-    job = api.register()
+    job = api.register(trigger={"cron": "0 9 * * *"})
     api.put(
         "/jobs/key:report",
         {"name": "Report", "request": {"url": "http://example.com/"}, "trigger": {"delay": 5}},

@@ -31,6 +31,8 @@ CHANGES: list[tuple[str, str, Any, int]] = [
     ("POST", "/pause", None, 200),
     ("POST", "/resume", None, 200),
     ("POST", "/run", None, 202),
+    ("POST", "/backfill", {"from": "2026-11-20T00:00:00Z", "to": "2026-11-23T10:00:00Z"}, 202),
+    ("DELETE", "/backfill", None, 204),
     ("POST", "/runs/{run_id}/retry", None, 202),
     ("DELETE", "/runs/{run_id}", None, 200),
 ]
@@ -49,8 +51,16 @@ def etag(api: Api) -> str:
     return str(api.get(PATH).headers["ETag"])
 
 
-def path_of(api: Api, action: str) -> str:
-    """Return the path of an action; on a run, that of one that may be cancelled or retried."""
+def path_of(api: Api, method: str, action: str) -> str:
+    """Return the path of an action; on a run, that of one that may be cancelled or retried.
+
+    Begin the backfill that is to be ended, and end the one that is not.
+    """
+    if action == "/backfill":
+        api.delete(PATH + action)
+    if (method, action) == ("DELETE", "/backfill"):
+        past = next(sent for _, of, sent, _ in CHANGES if of == action)
+        assert api.post(PATH + action, past).status == 202
     if "{run_id}" not in action:
         return PATH + action
     run = api.post(f"{PATH}/run").json["id"]
@@ -113,7 +123,7 @@ def test_a_change_is_made_if_the_job_is_as_the_headers_ask(
         lambda tag: {"If-Match": tag, "If-None-Match": '"other"'},
     ):
         api.put(PATH, body())
-        path = path_of(api, action)
+        path = path_of(api, method, action)
         answer = api.call(method, path, sent, headers=ask(etag(api)))
         assert answer.status == done, answer.text
 
@@ -123,7 +133,7 @@ def test_a_change_is_refused_and_nothing_done_if_the_job_is_not_as_the_headers_a
     api: Api, method: str, action: str, sent: Any, done: int
 ) -> None:
     api.put(PATH, body())
-    path, tag = path_of(api, action), etag(api)
+    path, tag = path_of(api, method, action), etag(api)
     before = stored(api)
     for headers in (
         {"If-Match": '"other"'},
@@ -147,7 +157,7 @@ def test_a_malformed_list_of_tags_is_refused(
     api: Api, header: str, value: str, method: str, action: str, sent: Any, done: int
 ) -> None:
     api.put(PATH, body())
-    answer = api.call(method, path_of(api, action), sent, headers={header: value})
+    answer = api.call(method, path_of(api, method, action), sent, headers={header: value})
     if header == "If-Match":
         assert answer.status == 412
     else:

@@ -133,6 +133,7 @@ def test_what_was_read_can_be_changed_and_sent_back(api: Api) -> None:
     assert api.put(PATH, {**read, "name": "Renamed"}).json == {**read, "name": "Renamed"}
     assert api.put(PATH, {**read, "id": "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K"}).fields == ["id"]
     assert api.put("/jobs/key:other", {**read, "key": "other"}).fields == [
+        "backfill",
         "created_at",
         "id",
         "next_run_time",

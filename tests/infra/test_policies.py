@@ -24,7 +24,7 @@ from chalice.utils import OSUtils
 
 from chalicelib.api.console.files import version
 from chalicelib.api.models.channel_models import read_channel
-from chalicelib.api.routing import backend
+from chalicelib.api.routing import backend, operations
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
 from chalicelib.domain.ids import RunKey
@@ -104,11 +104,9 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
 
     def call(method: str, resource: str, body: object = None, query: str = "", **names: str) -> Any:
         called.append((method, resource))
-        headers = (
-            {"Idempotency-Key": f"{len(called)}"}
-            if resource in ("/jobs", "/jobs/{job_id}/run", "/jobs/{job_id}/runs/{run_id}/retry")
-            else {}
-        )
+        operation = operations.get((method, resource))
+        takes_key = operation is not None and "Idempotency-Key" in operation.takes
+        headers = {"Idempotency-Key": f"{len(called)}"} if takes_key else {}
         path = resource.format(**names) + query
         if method == "GET":
             called.append(("HEAD", resource))
@@ -156,6 +154,9 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     retry = call("POST", "/jobs/{job_id}/runs/{run_id}/retry", job_id=first, run_id=run)["id"]
     call("DELETE", "/jobs/{job_id}/runs/{run_id}", job_id=first, run_id=retry)
     assert call("POST", "/runs/retry", query="?status=failed")["retried"]
+    past = {"from": "2026-11-20T00:00:00Z", "to": "2026-11-23T10:00:00Z"}
+    call("POST", "/jobs/{job_id}/backfill", past, job_id=far)
+    call("DELETE", "/jobs/{job_id}/backfill", job_id=far)
     call("POST", "/jobs/{job_id}/pause", job_id=far)
     call("POST", "/jobs/{job_id}/resume", job_id=far)
     for action in ("pause", "resume", "delete"):
