@@ -77,7 +77,7 @@ interface Run {
   id: string;
   job_id: string;
   job_name?: string;
-  cause: "schedule" | "manual" | "retry";
+  cause: "schedule" | "manual" | "retry" | "backfill";
   status: string;
   reason?: string;
   scheduled_time: string;

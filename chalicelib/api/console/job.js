@@ -28,7 +28,7 @@ import {
 
 const PAGE = 25;
 const MOST = 100;
-const CAUSES = { manual: "by hand", retry: "retry" };
+const CAUSES = { manual: "by hand", retry: "retry", backfill: "backfill" };
 const ENDED = ["succeeded", "failed", "missed", "skipped"];
 const RUN_STATUSES = [...ENDED, "retrying", "running", "queued"];
 
