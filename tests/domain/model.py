@@ -1,18 +1,19 @@
 """Enumerate every state of a small model, reached by every order of events.
 
-The model has at most 2 generations, 3 occurrences, 2 attempts and 2 owners. A node is a state with
-the attempts in flight and the runs that have ended. `explore` visits all nodes breadth first and
-passes each step to the invariants.
+The model has at most 2 generations, 3 occurrences, 2 attempts and 2 owners, or a backfill of 2 runs
+in place of occurrences. A node is a state with the attempts in flight and the runs that have ended.
+`explore` visits all nodes breadth first and passes each step to the invariants.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.domain import job_transitions, run_transitions
+from chalicelib.domain import backfill_transitions, job_transitions, run_transitions
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.errors import Refused
 from chalicelib.domain.ids import RunKey
@@ -31,7 +32,7 @@ from chalicelib.domain.state import (
     UnfinishedRun,
     written,
 )
-from chalicelib.domain.trigger import OneTime
+from chalicelib.domain.trigger import OneTime, Trigger
 
 START = datetime(2026, 11, 23, 10, 0, 30, tzinfo=UTC)
 # Before, at and between occurrences; past a retry's pause; past a lease and past its skew.
@@ -40,6 +41,11 @@ TIMES = tuple(
 )
 TIMEOUT = timedelta(seconds=5)
 MANUAL = RunKey.for_manual(START)
+TOKEN = "0123456789AB"
+# Two minutes before the first occurrence.
+_MINUTE = timedelta(minutes=1)
+PAST = (START.replace(second=0) - 2 * _MINUTE, START.replace(second=0) - _MINUTE)
+BACKFILLED = tuple(RunKey(at, backfill=TOKEN) for at in PAST)
 OWNERS = ("a", "b")
 
 
@@ -63,6 +69,11 @@ class Node:
     ended: frozenset[RunKey] = frozenset()
     stale: frozenset[Out] = frozenset()
 
+    def has_begun(self, key: RunKey) -> bool:
+        """Return whether a run has begun, whatever became of it."""
+        is_there = self.state is not None and self.state.find(key) is not None
+        return is_there or key in self.ended or (key, 1) in self.claimed
+
 
 @dataclass(frozen=True)
 class Event:
@@ -76,13 +87,16 @@ class Event:
 
 
 def definition(kind: str, generation: int, overlap: Overlap) -> Definition:
-    trigger = (
-        OneTime(START + timedelta(seconds=30)) if kind == "one-time" else Cron("* * * * *", "UTC")
-    )
+    triggers: dict[str, Trigger] = {
+        "one-time": OneTime(START + timedelta(seconds=30)),
+        "cron": Cron("* * * * *", "UTC"),
+        # Due again only after the last of the times.
+        "backfill": Cron("57-59 * * * *", "UTC"),
+    }
     retry = RetryPolicy(2, timedelta(seconds=15), timedelta(seconds=15))
     request = Request(f"https://example.com/{generation}", "POST", {}, None)
     return Definition(
-        "job_x", "t", generation, "n", START, trigger, request, TIMEOUT, retry, overlap
+        "job_x", "t", generation, "n", START, triggers[kind], request, TIMEOUT, retry, overlap
     )
 
 
@@ -218,6 +232,14 @@ class Model:
             if run.owner is None:
                 step = job_transitions.cancel(old.trigger, state, run, now)
                 yield self._stepped("cancel", node, step, None)
+        if self.kind == "backfill" and not node.has_begun(BACKFILLED[0]):
+            with suppress(Refused):
+                trigger = old.trigger
+                step = backfill_transitions.begin(trigger, state, TOKEN, *PAST, now)
+                yield self._stepped("backfill", node, step, None)
+        ended = backfill_transitions.end(state, now)
+        if ended is not None:
+            yield self._stepped("end of backfill", node, ended, None)
         yield Event("delete", node, replace(node, state=None))
 
     def _user_step(
@@ -302,7 +324,11 @@ def _check_claim(event: Event, run: UnfinishedRun) -> None:
         if out.run.key == run.key:
             assert out.run.lease_until is not None
             assert out.run.lease_until + SKEW <= now, "live leases of one run never overlap"
-    if run.key.is_requested:
+    if run.key.is_backfilled:
+        assert before.backfill is not None, "nothing of a backfill that is over is claimed"
+        assert before.status is not Status.PAUSED
+        assert run.generation == before.generation
+    elif run.key.is_requested:
         assert run.generation == before.defined_in
     else:
         assert before.status is Status.ACTIVE, "nothing of a paused job is claimed"
@@ -330,6 +356,24 @@ def _check_state(state: State, event: Event) -> None:
         assert run.key not in event.after.ended, "a run that has ended is not unfinished"
     if state.status in (Status.COMPLETED, Status.FAILED):
         assert state.next_due_at is None
+    _check_backfill(state, event)
+
+
+def _check_backfill(state: State, event: Event) -> None:
+    runs = [run.key for run in state.runs if run.key in BACKFILLED]
+    assert len(runs) <= 1, "two runs of a backfill are never under way"
+    begun = [key for key in BACKFILLED if event.after.has_begun(key)]
+    assert begun == [*BACKFILLED[: len(begun)]], "a backfill goes in order"
+    assert set(begun[:-1]) <= event.after.ended, "a run follows the end of the one before"
+    before = event.before.state
+    if state.backfill is not None:
+        assert (state.backfill.runs, state.backfill.left) == (2, 3 - len(begun))
+        assert runs == begun[-1:], "a backfill has its place"
+    elif before is not None and before.backfill is not None:
+        is_whole = set(BACKFILLED) <= event.after.ended
+        assert is_whole or event.name in ("pause", "request", "trigger", "end of backfill"), (
+            "a backfill goes on to its end"
+        )
 
 
 def _finished(outcome: Outcome, at: datetime, status_code: int | None = None) -> FinishedAttempt:
