@@ -25,8 +25,9 @@ from chalicelib.aws.serialization import (
     load_state,
     sortable,
 )
+from chalicelib.domain.backfill import Backfill
 from chalicelib.domain.cron import Cron, Dst
-from chalicelib.domain.ids import RunKey, new_job_id, new_token
+from chalicelib.domain.ids import RunKey, new_backfill_token, new_job_id, new_token
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.limits import Limits
@@ -61,7 +62,12 @@ seconds = instants.map(lambda at: at.replace(microsecond=0))
 pauses = st.integers(0, 10**6).map(lambda count: timedelta(seconds=count))
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 ids, tokens = instants.map(new_job_id), instants.map(new_token)
-firsts = st.builds(RunKey, seconds, st.integers(1, 10**6)) | instants.map(RunKey.for_manual)
+backfill_tokens = instants.map(new_backfill_token)
+firsts = (
+    st.builds(RunKey, seconds, st.integers(1, 10**6))
+    | instants.map(RunKey.for_manual)
+    | st.builds(RunKey, seconds, backfill=backfill_tokens)
+)
 keys = firsts | st.builds(lambda key, retry: replace(key, retry=retry), firsts, st.integers(1, 99))
 json_values = st.recursive(
     st.none()
@@ -140,6 +146,10 @@ states = st.builds(
     sweeps=st.integers(0, 50),
     edition=st.integers(1, 10**9),
     recent=st.lists(st.sampled_from(ENDED), max_size=MOST_RECENT).map(tuple),
+    backfill=st.none()
+    | st.builds(
+        Backfill, backfill_tokens, seconds, seconds, st.integers(1, 1000), st.integers(1, 1000)
+    ),
 )
 responses = st.builds(
     Response,
@@ -161,13 +171,13 @@ results = st.builds(
 
 
 @given(states)
-def test_the_release_before_reads_a_state_whose_last_run_is_a_retry(state: State) -> None:
-    """It ignores what it does not know, and knows no retries."""
-    raw = json.loads(dump_state(state))
-    is_retry = state.last_run is not None and state.last_run.key.retry > 0
+def test_the_release_before_reads_a_state_whose_last_run_it_does_not_know(state: State) -> None:
+    """It ignores what it does not know, and knows neither retries nor backfills."""
+    raw, key = json.loads(dump_state(state)), state.last_run.key if state.last_run else None
+    is_new = key is not None and (key.retry > 0 or key.backfill is not None)
     assert ("last_retry" in raw, "last_run" in raw) == (
-        is_retry,
-        state.last_run is not None and not is_retry,
+        is_new,
+        key is not None and not is_new,
     )
 
 
