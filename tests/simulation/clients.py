@@ -212,6 +212,44 @@ class Clients:
             self.acknowledged.retries.setdefault(job_id, set()).add(wanted)
         return answer
 
+    def backfill(self, job_id: str, minutes: int = 3, key: str | None = None) -> Answer | None:
+        """Backfill the last minutes: what is acknowledged has begun, with so many runs."""
+        now = self.virtual_time.now.replace(microsecond=0)
+        past = {"from": (now - timedelta(minutes=minutes)).isoformat(), "to": now.isoformat()}
+        answer, _ = self._of_backfill("POST", job_id, past, key, (202, 404, 409, 422, 503))
+        if answer is not None and answer[0] == 202:
+            begun = [
+                history.backfill
+                for (of, _), history in self.deployment.observer.backfills.histories.items()
+                if of == job_id
+            ]
+            self.hold(
+                any(one.runs == answer[2]["runs"] for one in begun),
+                "an acknowledged backfill is stored",
+                job_id,
+                answer[2],
+            )
+        return answer
+
+    def end_backfill(self, job_id: str) -> Answer | None:
+        """End a backfill: after the answer nothing of it is sent."""
+        states = self.deployment.observer.job_history(job_id).states
+        before = states[-1].backfill
+        answer, _ = self._of_backfill("DELETE", job_id, None, None, (204, 404, 409, 503))
+        if answer is not None and answer[0] == 204 and before is not None:
+            self.deployment.observer.backfills.over.add((job_id, before.token))
+        return answer
+
+    def _of_backfill(
+        self, method: str, job_id: str, body: object, key: str | None, known: tuple[int, ...]
+    ) -> tuple[Answer | None, Process]:
+        path, headers = f"/jobs/{job_id}/backfill", {"idempotency-key": key} if key else {}
+        answer, process = self.deployment.ask(method, path, body, headers)
+        self.hold(
+            answer is None or answer[0] in known, "an answer that is documented", path, answer
+        )
+        return answer, process
+
     def cancel(self, job_id: str, identifier: str) -> Answer | None:
         """Cancel a run: from the acknowledgement on nothing of it is sent."""
         answer = self.ask("DELETE", job_id, f"/runs/{identifier}")
@@ -478,12 +516,19 @@ class Someone:
                 "delete",
                 "mend",
                 "mend",
+                "backfill",
+                "backfill",
+                "end of backfill",
             )
         )
         if kind == "delete" and chance.random() < 0.5:
             clients.ask("DELETE", job_id)
         elif kind == "mend":
             self._mend(job_id)
+        elif kind == "backfill":
+            clients.backfill(job_id, chance.choice((1, 3, 9)), self._key())
+        elif kind == "end of backfill":
+            clients.end_backfill(job_id)
         elif kind in ("pause", "resume"):
             clients.ask("POST", job_id, f"/{kind}")
         elif kind == "run":

@@ -349,6 +349,7 @@ class Deployment:
         """
         answers: list[Answer] = []
         process = self._process("api")
+        process.asked = f"{method} {path}"
         self.virtual_time.at(
             self.virtual_time.time + API_TIMEOUT, lambda: setattr(process, "is_dead", True)
         )

@@ -37,6 +37,7 @@ from chalicelib.domain.state import GRACE, MAX_UNFINISHED_RUNS, SKEW, State, Sta
 from chalicelib.domain.state_parts import PauseReason
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 from tests.cloud import Item
+from tests.simulation.backfills import BackfillWatch
 from tests.simulation.cloud import Write
 from tests.simulation.virtual_time import Process, VirtualTime
 
@@ -175,6 +176,7 @@ class Observer:
         self.told: set[tuple[str, ...]] = set()
         self.channels: list[tuple[float, dict[str, dict[str, Any]]]] = [(0.0, {})]
         """The channels by name, each time they changed."""
+        self.backfills = BackfillWatch(virtual_time, self.hold)
         self.windows: dict[str, WindowHistory] = {}
         """The windows of digests by the ids of their notices."""
         self.commits = 0
@@ -508,6 +510,8 @@ class Observer:
         for run in new.runs:
             if run.key not in known:
                 self._begun(job_history, old, run, new)
+        trigger = job_history.definitions[-1][1].trigger
+        self.backfills.saw(trigger, old, new, job_history.end_of)
         job_history.states.append(new)
         self.virtual_time.current.committed.append(new)
 
@@ -875,6 +879,7 @@ class Observer:
                 "nothing of a paused job is sent",
                 before.key,
             )
+            self.backfills.claimed(before, old)
             self.hold(
                 new.next_due_at == old.next_due_at, "a retry's claim advances nothing", before.key
             )
@@ -946,6 +951,10 @@ class Observer:
             self.hold(end.status is status, "a cancelled run ends as it stood", run.key, end.status)
             return
         self.hold(end.reason is Reason.SUPERSEDED, "only what is superseded is closed", run.key)
+        if run.key.is_backfilled:
+            is_over = old.backfill is None or old.backfill.token != run.key.backfill
+            self.hold(is_over, "what is closed was superseded", run.key)
+            return
         present = old.defined_in if run.key.is_requested else old.generation
         self.hold(run.generation != present, "what is closed was superseded", run.key)
 
@@ -1064,6 +1073,7 @@ class Observer:
                 )
                 self.hold(job_history.end_of(key) is not None, "every run has ended", job_id, key)
             state = job_history.states[-1]
+            self.backfills.ended(state)
             if state.status is Status.ACTIVE:
                 self.hold(state.next_due_at is not None, "a job that is over has a status", job_id)
             is_far = (

@@ -39,6 +39,8 @@ class Process:
     """It has been held up: what it decides may be late by then."""
     begun_at: float = 0.0
     """When it began, in seconds of the simulation."""
+    asked: str = ""
+    """Of the API: what it was called with, method and path."""
     owns: set[tuple[str, str, int]] = field(default_factory=set)
     committed: list[Any] = field(default_factory=list)
     queued: list[Any] = field(default_factory=list)

@@ -1,0 +1,162 @@
+"""Hold backfills against their promises: a part of the observer.
+
+Each occurrence of the range has one run, in order, never two at once; all of them have one, unless
+the backfill was ended. After an acknowledged end nothing of it is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from chalicelib.domain.backfill import Backfill
+from chalicelib.domain.ids import RunKey
+from chalicelib.domain.run import RunStatus
+from chalicelib.domain.state import State, Status, UnfinishedRun
+from chalicelib.domain.trigger import Trigger
+from tests.simulation.virtual_time import VirtualTime
+
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass
+class BackfillHistory:
+    """What is known of one backfill. `wanted` are its occurrences, `begun` its runs in order."""
+
+    backfill: Backfill
+    wanted: list[datetime]
+    begun: list[RunKey] = field(default_factory=list)
+    is_cut: bool = False
+    """A user, or a pause, has ended it."""
+
+
+def of_backfill(run: UnfinishedRun, backfill: Backfill | None) -> bool:
+    """Say whether a run is one of this backfill, and not the retry of one."""
+    key = run.key
+    return backfill is not None and key.backfill == backfill.token and not key.retry
+
+
+class BackfillWatch:
+    """Raises what `hold` raises."""
+
+    def __init__(self, virtual_time: VirtualTime, hold: Callable[..., None]) -> None:
+        self.virtual_time = virtual_time
+        self.hold = hold
+        self.histories: dict[tuple[str, str], BackfillHistory] = {}
+        """By job and token."""
+        self.over: set[tuple[str, str]] = set()
+        """Those whose end was acknowledged."""
+
+    def saw(
+        self,
+        trigger: Trigger,
+        old: State | None,
+        new: State,
+        end_of: Callable[[RunKey], RunStatus | None],
+    ) -> None:
+        """Take a write of a state in. `trigger` is the job's now."""
+        before, after = old.backfill if old else None, new.backfill
+        if after is not None and (before is None or before.token != after.token):
+            self._begins(trigger, before, after, new)
+        if before is not None and (after is None or before.token != after.token):
+            assert old is not None
+            self._ends(before, old, new)
+        if before is not None and after is not None:
+            self.hold(old and old.generation == new.generation, "a change ends a backfill", new)
+            kept = (before.since, before.until, before.runs)
+            self.hold(
+                kept == (after.since, after.until, after.runs), "a range stays as it is", after
+            )
+        known = {run.key for run in old.runs} if old else set()
+        for run in new.runs:
+            if run.key.backfill is not None and not run.key.retry and run.key not in known:
+                self._run_begins(run, new, end_of)
+        self._has_its_place(new)
+
+    def _begins(
+        self, trigger: Trigger, before: Backfill | None, after: Backfill, new: State
+    ) -> None:
+        self.hold(before is None, "one backfill at a time", before, after)
+        self.hold(self._is_asked("POST"), "a user begins a backfill", after)
+        self.hold(new.status is not Status.PAUSED, "no paused job is backfilled", new.job_id)
+        wanted = []
+        at = trigger.next_after(after.since - _SECOND)
+        while at is not None and at <= after.until:
+            wanted.append(at)
+            at = trigger.next_after(at)
+        counts = (after.runs, after.left)
+        self.hold(counts == (len(wanted), len(wanted)), "a backfill has its range", counts, wanted)
+        place = new.job_id, after.token
+        self.hold(place not in self.histories, "a backfill begins once", place)
+        self.histories[place] = BackfillHistory(after, wanted)
+
+    def _is_asked(self, method: str) -> bool:
+        """Say whether a client has asked for this to be done to a backfill."""
+        asked = self.virtual_time.current.asked
+        return asked.startswith(f"{method} ") and asked.endswith("/backfill")
+
+    def _run_begins(
+        self, run: UnfinishedRun, new: State, end_of: Callable[[RunKey], RunStatus | None]
+    ) -> None:
+        backfill = new.backfill
+        self.hold(of_backfill(run, backfill), "a run of a backfill begins within it", run.key)
+        assert backfill is not None
+        history = self.histories[new.job_id, backfill.token]
+        number = len(history.begun)
+        wanted = history.wanted[number : number + 1]
+        self.hold([run.key.due_at] == wanted, "a backfill goes in order", run.key, wanted)
+        if history.begun:
+            self.hold(
+                end_of(history.begun[-1]) is not None,
+                "a run follows the end of the one before",
+                run.key,
+            )
+        history.begun.append(run.key)
+        left = len(history.wanted) - number
+        self.hold(backfill.left == left, "what is left is counted", backfill.left, left)
+
+    def _ends(self, before: Backfill, old: State, new: State) -> None:
+        history = self.histories[new.job_id, before.token]
+        last = history.begun[-1]
+        is_whole = len(history.begun) == len(history.wanted) and new.find(last) is None
+        history.is_cut = not is_whole
+        is_changed = new.generation != old.generation
+        self.hold(
+            is_whole or is_changed or self._is_asked("DELETE"),
+            "a backfill goes on to its end",
+            new.job_id,
+            before,
+            last,
+        )
+
+    def _has_its_place(self, new: State) -> None:
+        under_way = [run.key for run in new.runs if of_backfill(run, new.backfill)]
+        count = 1 if new.backfill is not None else 0
+        self.hold(
+            len(under_way) == count, "one run of a backfill is under way", new.job_id, under_way
+        )
+
+    def claimed(self, run: UnfinishedRun, old: State) -> None:
+        """Hold the claim of an attempt against the state before it."""
+        if run.key.backfill is None or run.key.retry:
+            return
+        self.hold(
+            of_backfill(run, old.backfill) and old.status is not Status.PAUSED,
+            "nothing of a backfill that is over is sent",
+            run.key,
+        )
+        is_over = (old.job_id, run.key.backfill) in self.over
+        self.hold(not is_over, "an acknowledged end holds", run.key)
+
+    def ended(self, state: State) -> None:
+        """Hold the end of a simulation against the promises."""
+        self.hold(state.backfill is None, "a backfill comes to its end", state.job_id)
+        for (job_id, _), history in self.histories.items():
+            if job_id == state.job_id:
+                self.hold(
+                    history.is_cut or len(history.begun) == len(history.wanted),
+                    "every occurrence of a backfill has its run",
+                    job_id,
+                    history,
+                )
