@@ -96,9 +96,8 @@ def cancel(
             return job_id, run
         now = scheduling.clock()
         step = job_transitions.cancel(definition.trigger, state, waiting, now)
-        if not save_ends(scheduling, definition, state, step, now):
-            continue
-        return job_id, run_of(scheduling, step.state, key)
+        if save_ends(scheduling, definition, state, step, now):
+            return job_id, run_of(scheduling, step.state, key)
     raise Unavailable("the job")
 
 

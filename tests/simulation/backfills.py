@@ -122,6 +122,9 @@ class BackfillWatch:
         is_whole = len(history.begun) == len(history.wanted) and new.find(last) is None
         history.is_cut = not is_whole
         is_changed = new.generation != old.generation
+        run = new.find(last)
+        is_cancelled = is_changed or run is None or run.owner is not None
+        self.hold(is_cancelled, "what waits is cancelled with its backfill", new.job_id, last)
         self.hold(
             is_whole or is_changed or self._is_asked("DELETE"),
             "a backfill goes on to its end",

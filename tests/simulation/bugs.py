@@ -35,6 +35,8 @@ CHANNELS, DIGESTS = "domain/channels.py", "domain/digests.py"
 DIGEST_STORE = "aws/digest_store.py"
 INTERVAL, MISFIRES = "domain/interval.py", "domain/misfires.py"
 CRON, SPREAD = "domain/cron.py", "domain/spread.py"
+BACKFILL, BACKFILL_TRANSITIONS = "domain/backfill.py", "domain/backfill_transitions.py"
+BACKFILLING = "usecases/backfilling.py"
 ITEMS, RUNS, QUEUE = "aws/job_items.py", "aws/run_store.py", "aws/due_queue.py"
 
 
@@ -143,8 +145,8 @@ BUGS = (
         "the pointer cleared by a new generation",
         (
             JOB_TRANSITIONS,
-            "generation=generation, defined_in=generation)",
-            "generation=generation, defined_in=generation, last_run=None)",
+            "generation=generation, defined_in=generation,",
+            "generation=generation, last_run=None, defined_in=generation,",
         ),
     ),
     bug(
@@ -657,16 +659,168 @@ BUGS = (
         "a cancel acknowledged although another write won",
         (
             MENDING,
-            "            continue\n        for end in step.ended:",
-            "            pass\n        for end in step.ended:",
+            "        return False\n    for end in step.ended:",
+            "        pass\n    for end in step.ended:",
         ),
     ),
     bug(
         "a cancelled run that is not closed",
         (
             JOB_TRANSITIONS,
-            "return Transition(written(with_outcome(rest, run, status)), ended=(end,))",
+            "return Transition(written(with_outcome(rest, run, status)), ended=(end,), arm=arm)",
             "return Transition(written(state), ended=(end,))",
+        ),
+    ),
+    bug(
+        "a backfill that ends with its first run",
+        (
+            BACKFILL_TRANSITIONS,
+            "if backfill is None or not backfill.has(ended):",
+            "if True:",
+        ),
+    ),
+    bug(
+        "a backfill that a failure ends",
+        (
+            RUN_TRANSITIONS,
+            "    ended, arm = goes_on(definition.trigger, ended, run.key, now)",
+            "    ended, arm = goes_on(definition.trigger, ended, run.key, now) if update.status is RunStatus.SUCCEEDED else (replace(ended, backfill=None), ())",
+        ),
+    ),
+    bug(
+        "a backfill that leaves out its first occurrence",
+        (BACKFILL, "trigger.next_after(since - _SECOND)", "trigger.next_after(since)"),
+    ),
+    bug(
+        "a backfill that leaves out its last occurrence",
+        (
+            BACKFILL,
+            "due_at is not None and due_at <= self.until",
+            "due_at is not None and due_at < self.until",
+        ),
+    ),
+    bug(
+        "a backfill that leaves out every other occurrence",
+        (
+            BACKFILL,
+            "due_at = trigger.next_after(key.due_at)",
+            "due_at = trigger.next_after(trigger.next_after(key.due_at) or key.due_at)",
+        ),
+    ),
+    bug(
+        "a backfill that does not count what is left",
+        (BACKFILL_TRANSITIONS, "left=backfill.left - 1", "left=backfill.left"),
+    ),
+    bug(
+        "a run of a backfill with the id of the scheduled one",
+        (BACKFILL, "RunKey(due_at, backfill=self.token)", "RunKey(due_at, 1)"),
+    ),
+    bug(
+        "backfills whose runs have the same ids",
+        (
+            "domain/ids.py",
+            "str(ULID.from_datetime(now))[-12:]",
+            "str(ULID.from_datetime(now))[:0] + 12 * '0'",
+        ),
+    ),
+    bug(
+        "two backfills of a job",
+        (BACKFILL_TRANSITIONS, "if state.backfill is not None:", "if False:"),
+    ),
+    bug(
+        "a backfill of a paused job",
+        (BACKFILL_TRANSITIONS, "if state.status is Status.PAUSED:", "if False:"),
+    ),
+    bug(
+        "a backfill that goes on after a pause",
+        (
+            JOB_TRANSITIONS,
+            "        covered=True,\n        backfill=None,\n",
+            "        covered=True,\n",
+        ),
+    ),
+    bug(
+        "a backfill that goes on after a change",
+        (JOB_TRANSITIONS, "defined_in=generation, backfill=None)", "defined_in=generation)"),
+    ),
+    bug(
+        "a run of a backfill that outlives it",
+        (
+            STATE,
+            "return self.backfill is None or not self.backfill.has(run.key)",
+            "return run.generation != self.defined_in",
+        ),
+    ),
+    bug(
+        "a backfill without a message",
+        (
+            BACKFILL_TRANSITIONS,
+            "return Transition(written(queued), arm=arm)",
+            "return Transition(written(queued))",
+        ),
+    ),
+    bug(
+        "a backfill whose next run has no message",
+        (
+            RUN_TRANSITIONS,
+            "return Transition(written(ended), arm=arm, update=update)",
+            "return Transition(written(ended), update=update)",
+        ),
+    ),
+    bug(
+        "a backfill that a cancel of its run stops",
+        (
+            JOB_TRANSITIONS,
+            "    rest, arm = backfill_transitions.goes_on(trigger, rest, run.key, now)\n",
+            "    arm = ()\n",
+        ),
+    ),
+    bug(
+        "a cancel of a run whose next one has no message",
+        (
+            MENDING,
+            "    scheduling.arming.arm(step.state, step.arm)\n    for notice",
+            "    for notice",
+        ),
+    ),
+    bug(
+        "an end of a backfill that lets its run wait",
+        (BACKFILL_TRANSITIONS, "if run.owner is not None:", "if True:"),
+    ),
+    bug(
+        "an end of a backfill that drops its run in flight",
+        (BACKFILL_TRANSITIONS, "if run.owner is not None:", "if False:"),
+    ),
+    bug(
+        "an end of a backfill acknowledged although another write won",
+        (
+            BACKFILLING,
+            "        if save_ends(scheduling, definition, state, step, now):\n",
+            "        if save_ends(scheduling, definition, state, step, now) or True:\n",
+        ),
+    ),
+    bug(
+        "a backfill acknowledged although another write won",
+        (
+            BACKFILLING,
+            "                raise JobNotFound from changed\n            continue\n",
+            "                raise JobNotFound from changed\n            return runs\n",
+        ),
+    ),
+    bug(
+        "a backfill that begins again for its Idempotency-Key",
+        (BACKFILLING, "record = answer(runs) if answer else None", "record = None"),
+    ),
+    bug(
+        "a run of a backfill that counts among failures",
+        (FAILURES, "run.key.is_requested or", "run.key.manual or run.key.retry or"),
+    ),
+    bug(
+        "a run of a backfill that overlaps",
+        (
+            RUN_TRANSITIONS,
+            "if not run.key.is_requested and (",
+            "if not (run.key.manual or run.key.retry) and (",
         ),
     ),
     bug(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,7 @@ class Acknowledged:
     deleted: set[str] = field(default_factory=set)
     by_key: dict[str, set[str]] = field(default_factory=dict)
     runs_by_key: dict[str, set[str]] = field(default_factory=dict)
+    backfills_by_key: dict[str, set[str]] = field(default_factory=dict)
     retries: dict[str, set[str]] = field(default_factory=dict)
     """By job: the runs that retry others."""
     runners: dict[str, list[Process]] = field(default_factory=dict)
@@ -212,11 +213,24 @@ class Clients:
             self.acknowledged.retries.setdefault(job_id, set()).add(wanted)
         return answer
 
-    def backfill(self, job_id: str, minutes: int = 3, key: str | None = None) -> Answer | None:
-        """Backfill the last minutes: what is acknowledged has begun, with so many runs."""
-        now = self.virtual_time.now.replace(microsecond=0)
-        past = {"from": (now - timedelta(minutes=minutes)).isoformat(), "to": now.isoformat()}
-        answer, _ = self._of_backfill("POST", job_id, past, key, (202, 404, 409, 422, 503))
+    def backfill(
+        self,
+        job_id: str,
+        minutes: int = 3,
+        key: str | None = None,
+        until: datetime | None = None,
+    ) -> Answer | None:
+        """Backfill the minutes until a time, by default now: what is acknowledged has begun, with so
+        many runs.
+        """
+        end = (until or self.virtual_time.now).replace(microsecond=0)
+        past = {"from": (end - timedelta(minutes=minutes)).isoformat(), "to": end.isoformat()}
+        known = (202, 404, 409, 422, 503)
+        answer, process = self._of_backfill("POST", job_id, past, key, known)
+        if key:
+            tokens = self.acknowledged.backfills_by_key.setdefault(key, set())
+            tokens |= {state.backfill.token for state in process.committed if state.backfill}
+            self.hold(len(tokens) <= 1, "one Idempotency-Key is one backfill", key, tokens)
         if answer is not None and answer[0] == 202:
             begun = [
                 history.backfill
@@ -518,7 +532,6 @@ class Someone:
                 "mend",
                 "backfill",
                 "backfill",
-                "end of backfill",
             )
         )
         if kind == "delete" and chance.random() < 0.5:
@@ -526,9 +539,7 @@ class Someone:
         elif kind == "mend":
             self._mend(job_id)
         elif kind == "backfill":
-            clients.backfill(job_id, chance.choice((1, 3, 9)), self._key())
-        elif kind == "end of backfill":
-            clients.end_backfill(job_id)
+            self._backfill(job_id)
         elif kind in ("pause", "resume"):
             clients.ask("POST", job_id, f"/{kind}")
         elif kind == "run":
@@ -584,6 +595,22 @@ class Someone:
             if kind == "retry":
                 clients.retry(job_id, identifier, key)
             else:
+                clients.cancel(job_id, identifier)
+
+    def _backfill(self, job_id: str) -> None:
+        """Backfill a job, and now and then do something to it while that is under way."""
+        clients, chance = self._clients, self._chance
+        clients.backfill(job_id, chance.choice((1, 3, 9)), self._key())
+        clients.virtual_time.wait(chance.choice((0.0, 0.3, 1)))
+        kind = chance.choice(("end", "end", "pause", "cancel", "again", "nothing", "nothing"))
+        if kind == "end":
+            clients.end_backfill(job_id)
+        elif kind == "pause":
+            clients.ask("POST", job_id, "/pause")
+        elif kind == "again":
+            clients.backfill(job_id, 2)
+        elif kind == "cancel":
+            for identifier in clients.runs(job_id, WAITING)[-1:]:
                 clients.cancel(job_id, identifier)
 
     def _look(self) -> None:

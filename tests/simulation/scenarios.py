@@ -68,8 +68,12 @@ class Stage:
     def _until_answered(
         self, act: Callable[[str, str], Answer | None], job_id: str, run: str
     ) -> None:
+        self.repeat(partial(act, job_id, run))
+
+    def repeat(self, act: Callable[[], Answer | None]) -> None:
+        """Do something, again if there was no answer."""
         for _ in range(4):
-            answer = act(job_id, run)
+            answer = act()
             if answer is not None and answer[0] != 503:
                 return
             self.wait(1)
@@ -606,6 +610,86 @@ def all_that_failed_is_retried(stage: Stage) -> None:
             raise Violation(f"what failed is retried: {run}")
 
 
+def a_backfill(stage: Stage) -> None:
+    """One of its runs is tried again, one fails, and the job comes due meanwhile. No channel hears
+    of it, and the job is not paused.
+    """
+    stage.answers[:] = [200, 503, 200, 404]
+    stage.channel("a")
+    retry = {**RETRY, "initial_delay": 12, "max_delay": 12}
+    job_id = stage.job(trigger={"cron": "* * * * *"}, retry=retry, pause_after=1, overlap="skip")
+    stage.wait(50)
+    until = stage.clients.virtual_time.now
+    backfill = partial(stage.clients.backfill, job_id, key="backfill", until=until)
+    stage.repeat(backfill)
+    stage.wait(25)
+    stage.repeat(backfill)
+    stage.wait(3)
+    stage.ask("DELETE", job_id)
+
+
+def a_backfill_that_is_ended(stage: Stage) -> None:
+    """While an attempt is in flight, while a run is queued, and while one waits."""
+    stage.answers[:] = [200, 0, 200, 503]
+    job_id = stage.job(trigger={"cron": "* * * * *"}, retry=RETRY)
+    backfill, end = stage.clients.backfill, stage.clients.end_backfill
+    for pause in (1, 0, 2):
+        stage.repeat(partial(backfill, job_id))
+        stage.wait(pause)
+        stage.repeat(partial(end, job_id))
+        stage.wait(5)
+    stage.wait(10)
+    stage.ask("DELETE", job_id)
+
+
+def a_backfill_of_a_job_that_is_paused_and_changed(stage: Stage) -> None:
+    stage.answers[:] = [503]
+    job_id = stage.job(trigger={"cron": "*/2 * * * *"}, retry=RETRY, callbacks=CALLBACKS)
+    stage.repeat(partial(stage.clients.backfill, job_id, 4))
+    stage.wait(3)
+    stage.ask("POST", job_id, "/pause")
+    stage.wait(4)
+    stage.ask("POST", job_id, "/resume")
+    stage.ask("PATCH", job_id, body={"callbacks": None})
+    stage.answers[:] = [0]
+    stage.repeat(partial(stage.clients.backfill, job_id, 6))
+    stage.wait(1)
+    stage.ask("PATCH", job_id, body={"name": "another"})
+    request = {"url": "https://example.com/other", "body": stage.clients.body()}
+    stage.ask("PATCH", job_id, body={"request": request})
+    stage.wait(12)
+    stage.ask("DELETE", job_id)
+
+
+def two_backfills_at_once(stage: Stage) -> None:
+    """And two who end one at once; then one of its runs is cancelled, and the next one follows."""
+    stage.answers[:] = [0]
+    job_id = stage.job(trigger={"cron": "* * * * *"}, retry={**RETRY, "initial_delay": 5})
+    begin = partial(stage.repeat, partial(stage.clients.backfill, job_id))
+    end = partial(stage.repeat, partial(stage.clients.end_backfill, job_id))
+    stage.run_all(begin, begin)
+    stage.run_all(end, end)
+    stage.wait(6)
+    stage.answers[:] = [503]
+    begin()
+    stage.wait(2)
+    stage.mend(job_id, stage.clients.cancel)
+    stage.wait(4)
+    stage.ask("DELETE", job_id)
+
+
+def a_backfill_whose_messages_are_lost_and_come_twice(stage: Stage) -> None:
+    """The sweeper finds its next run. The job has ended by then."""
+    stage.deployment.observer.is_fine = False
+    ends_at = (stage.clients.virtual_time.now + timedelta(seconds=61)).isoformat()
+    job_id = stage.job(trigger={"cron": "* * * * *", "ends_at": ends_at})
+    stage.wait(65)
+    stage.repeat(partial(stage.clients.backfill, job_id))
+    stage.deployment.cloud.messages.clear()
+    stage.deployment.fault_rates.doubled_message = 1.0
+    stage.wait(100)
+
+
 def a_callback(stage: Stage) -> None:
     stage.answers[:] = [503, 200, 503, 200]
     stage.job(retry=RETRY, callbacks=CALLBACKS)
@@ -767,6 +851,11 @@ SCRIPTS: tuple[Script, ...] = (
     a_cancel_as_the_next_attempt_comes_due,
     a_cancel_of_what_is_queued,
     all_that_failed_is_retried,
+    a_backfill,
+    a_backfill_that_is_ended,
+    a_backfill_of_a_job_that_is_paused_and_changed,
+    two_backfills_at_once,
+    a_backfill_whose_messages_are_lost_and_come_twice,
     a_callback,
     a_callback_of_a_superseded_run,
     a_callback_that_changes_while_the_request_is_out,
