@@ -220,8 +220,9 @@ class Clients:
         key: str | None = None,
         until: datetime | None = None,
     ) -> Answer | None:
-        """Backfill the minutes until a time, by default now: what is acknowledged has begun, with so
-        many runs.
+        """Backfill the minutes until a time, by default now.
+
+        What is acknowledged has begun, with so many runs.
         """
         end = (until or self.virtual_time.now).replace(microsecond=0)
         past = {"from": (end - timedelta(minutes=minutes)).isoformat(), "to": end.isoformat()}
