@@ -220,6 +220,11 @@ export function address() {
   return { path: path || "/", query: new URLSearchParams(query || "") };
 }
 
+/** Return the values of some parameters of a query; empty for those that it has not. */
+export function filtersOf(query, names) {
+  return Object.fromEntries(names.map((name) => [name, query.get(name) || ""]));
+}
+
 /** Return an address with its query; parameters without a value are left out. */
 export function to(path, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value);

@@ -3,7 +3,7 @@
 import {
   call,
   changedMeanwhile,
-  find,
+  filtersOf,
   get,
   Problem,
   post,
@@ -26,12 +26,16 @@ import {
   Change,
   ChangeLink,
   Confirm,
+  EntryForm,
   Failure,
+  Filters,
+  focusWrong,
   Heading,
   html,
   Loading,
   Pages,
   Relative,
+  Select,
   Status,
   Text,
   useAct,
@@ -180,13 +184,13 @@ function Test({ id, now }) {
 /** Show the notices, with filters that the address holds. */
 export function Notices({ query }) {
   const now = useNow();
-  const filters = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) || ""]));
+  const filters = filtersOf(query, FILTERS);
   const { data, error, at, isLoading } = useNotices(filters);
   const notices = data?.data ?? [];
   return html`
     <p class="crumbs"><a href="#/channels">Channels</a></p>
     <${Heading} title="Notices" />
-    <${Filters} filters=${filters} />
+    <${Search} filters=${filters} />
     <${Failure} error=${error} stale=${at} now=${now} />
     ${isLoading && html`<${Loading} rows=${8} />`}
     ${notices.length > 0 && html`<${List} notices=${notices} now=${now} />`}
@@ -195,10 +199,9 @@ export function Notices({ query }) {
   `;
 }
 
-function Filters({ filters }) {
+function Search({ filters }) {
   const { data } = useChannels();
-  const pick = (name) => (event) =>
-    replace(to("/notices", { ...filters, cursor: "", [name]: event.target.value }));
+  const change = (changed) => replace(to("/notices", { ...filters, cursor: "", ...changed }));
   const channels = (data?.data ?? []).map(({ name }) => [`channel:${name}`, `To ${name}`]);
   const events = Object.entries(WORDS).map(([event, words]) => [
     `event:${event}`,
@@ -208,12 +211,11 @@ function Filters({ filters }) {
   // A job's or a run's, from the page of that.
   if (!labels.some(([label]) => label === filters.label))
     labels.push([filters.label, `About ${filters.label}`]);
-  const options = (found) =>
-    found.map(([value, words]) => html`<option value=${value}>${words}</option>`);
-  return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
-    <select aria-label="To whom, or about what" value=${filters.label} onChange=${pick("label")}>${options(labels)}</select>
-    <select aria-label="Delivery" value=${filters.status} onChange=${pick("status")}>${options([["", "Delivered or not"], ...Object.entries(DELIVERY)])}</select>
-  </form>`;
+  const deliveries = [["", "Delivered or not"], ...Object.entries(DELIVERY)];
+  return html`<${Filters}>
+    <${Select} label="To whom, or about what" value=${filters.label} options=${labels} onChange=${(label) => change({ label })} />
+    <${Select} label="Delivery" value=${filters.status} options=${deliveries} onChange=${(status) => change({ status })} />
+  <//>`;
 }
 
 /** List notices: what each says, of which job, to whom, and whether it was delivered. */
@@ -327,11 +329,9 @@ function Fields({ old, isNew }) {
     event.preventDefault();
     if (isUnderWay || !draft.name) return;
     await act("The channel was saved.", save);
-    setTimeout(() => find("form [aria-invalid=true]")?.focus());
+    focusWrong();
   }
-  return html`<form class="form" noValidate onSubmit=${submit} onKeyDown=${(event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit(event);
-  }}>
+  return html`<${EntryForm} onSubmit=${submit}>
     <div>
       <fieldset>
         <legend>Where</legend>
@@ -370,5 +370,5 @@ function Fields({ old, isNew }) {
       </div>
     </div>
     <${Same} body=${channelOf(draft)} method="PUT" path=${channelPath(draft.name || "name")} />
-  </form>`;
+  <//>`;
 }

@@ -1,12 +1,23 @@
 // The form that registers and changes a job; a curl command that is pasted fills it.
 
-import { call, changedMeanwhile, find, get, keyring, refreshAll, to, url } from "./api.js";
+import { call, changedMeanwhile, get, keyring, refreshAll, to, url } from "./api.js";
 import { curl, readCurl } from "./curl.js";
 import { changes, draftOf, empty, jobOf, sparse, triggerOf } from "./draft.js";
 import { ZONE } from "./format.js";
 import { How, What } from "./inputs.js";
 import { useEffect, useMemo, useRef, useState } from "./preact-hooks.js";
-import { Block, Change, Failure, Heading, html, Loading, say, Text } from "./ui.js";
+import {
+  Block,
+  Change,
+  EntryForm,
+  Failure,
+  focusWrong,
+  Heading,
+  html,
+  Loading,
+  say,
+  Text,
+} from "./ui.js";
 import { usePreview, When } from "./when.js";
 
 // How often a job that goes on running is tried to be changed.
@@ -74,7 +85,6 @@ function Fields({ title, id, first, tag }) {
   const [errors, setErrors] = useState(/** @type {FieldProblem[]} */ ([]));
   const [refused, setRefused] = useState(/** @type {any} */ (null));
   const [isUnderWay, setUnderWay] = useState(false);
-  const form = useRef(/** @type {HTMLFormElement | null} */ (null));
   const original = useRef(first);
   const newer = refused?.newer;
   const set = (changed) => {
@@ -120,7 +130,7 @@ function Fields({ title, id, first, tag }) {
     } catch (problem) {
       setErrors(problem.errors);
       setRefused(problem);
-      setTimeout(() => form.current && find("[aria-invalid=true]", form.current)?.focus());
+      focusWrong();
     }
     setUnderWay(false);
   }
@@ -133,9 +143,7 @@ function Fields({ title, id, first, tag }) {
   return html`
     <p class="crumbs"><a href=${id ? to(`/jobs/${id}`) : "#/jobs"}>${id ? "Job" : "Jobs"}</a></p>
     <${Heading} title=${title} />
-    <form class="form" ref=${form} noValidate onSubmit=${submit} onKeyDown=${(event) => {
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit(event);
-    }}>
+    <${EntryForm} onSubmit=${submit}>
       <div>
         ${!id && html`<${Paste} onRead=${set} />`}
         <${What} ...${place} id=${id} />
@@ -153,7 +161,7 @@ function Fields({ title, id, first, tag }) {
         </div>
       </div>
       <${Same} body=${job} method=${id ? "PATCH" : "POST"} path=${id ? `/jobs/${id}` : "/jobs"} isNothing=${isNothing} />
-    </form>
+    <//>
   `;
 }
 

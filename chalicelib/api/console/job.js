@@ -6,7 +6,7 @@ import { curl } from "./curl.js";
 import { duration, hexDump, laidOut, relative, whole, why, ZONE } from "./format.js";
 import { JobStatus, Labels, Next } from "./jobs.js";
 import { useState } from "./preact-hooks.js";
-import { Mend, pathOf } from "./runs.js";
+import { ENDED, Mend, pathOf } from "./runs.js";
 import { intervalWords, scheduleWords } from "./schedule.js";
 import {
   Block,
@@ -20,6 +20,7 @@ import {
   html,
   Loading,
   Relative,
+  Select,
   Status,
   Text,
   Time,
@@ -29,8 +30,10 @@ import {
 const PAGE = 25;
 const MOST = 100;
 const CAUSES = { manual: "by hand", retry: "retry", backfill: "backfill" };
-const ENDED = ["succeeded", "failed", "missed", "skipped"];
-const RUN_STATUSES = [...ENDED, "retrying", "running", "queued"];
+const STATUSES = [
+  ["", "Any status"],
+  ...[...ENDED, "retrying", "running", "queued"].map((status) => [status, status]),
+];
 
 /** Show a job or a notice; `run` is the id of the run that is open, null if none is. */
 export function JobScreen({ id, run, query, isNotice = false }) {
@@ -131,12 +134,11 @@ function Runs({ job, open, query, now, base }) {
   return html`<section aria-labelledby="runs">
     <div class="title">
       <h2 id="runs">Runs</h2>
-      <select aria-label="Only runs with the status" value=${status} onChange=${(event) => {
-        location.hash = to(`${base}/${job.id}`, { status: event.target.value });
-      }}>
-        <option value="">Any status</option>
-        ${RUN_STATUSES.map((each) => html`<option value=${each}>${each}</option>`)}
-      </select>
+      <${Select} label="Only runs with the status" value=${status} options=${STATUSES} onChange=${(
+        each,
+      ) => {
+        location.hash = to(`${base}/${job.id}`, { status: each });
+      }} />
     </div>
     <${Failure} error=${error} stale=${at} now=${now} />
     ${isLoading && html`<${Loading} rows=${4} />`}

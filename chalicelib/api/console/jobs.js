@@ -4,6 +4,7 @@ import {
   address,
   call,
   EVERY,
+  filtersOf,
   get,
   path,
   post,
@@ -23,6 +24,7 @@ import {
   ChangeLink,
   ConfirmDelete,
   Failure,
+  Filters,
   forEach,
   Heading,
   html,
@@ -30,44 +32,53 @@ import {
   Loading,
   Pages,
   Relative,
+  Select,
   Status,
   say,
   Text,
   Time,
   useLater,
+  useSelection,
 } from "./ui.js";
 
 const PAGE = "50";
 // How many empty pages in a row are read, of 1,000 jobs each.
 const PAGES = 10;
 const FILTERS = ["status", "name", "label", "sort", "cursor"];
-const STATUSES = ["active", "paused", "completed", "failed"];
+const STATUSES = [
+  ["", "Any status"],
+  ...["active", "paused", "completed", "failed"].map((status) => [status, status]),
+];
+const ORDERS = [
+  ["", "Newest first"],
+  ["next_run_time", "Next run first"],
+];
 const SORTED = { "": true, active: true };
 
 /** Show the jobs, with filters that the address holds. */
 export function Jobs({ query }) {
   const now = useNow();
-  const filters = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) || ""]));
+  const filters = filtersOf(query, FILTERS);
   const question = path("/jobs", { limit: PAGE, include: "recent_runs", ...filters });
   const isFiltered = Boolean(filters.status || filters.name || filters.label);
   const { data, error, at, isLoading } = useAnswer(question, (signal) => found(filters, signal), {
     every: (answer) => (!isFiltered ? EVERY : answer?.pages === 1 ? SELDOM : RARELY),
   });
-  const [selected, select] = useState(new Map());
+  const selection = useSelection();
   const jobs = data?.data ?? [];
   return html`
     <div class="title">
       <${Heading} title="Jobs" />
       <${ChangeLink} kind="primary" href="#/jobs/new">New job<//>
     </div>
-    <${Filters} filters=${filters} />
-    <${Selection} jobs=${jobs} selected=${selected} select=${select} />
+    <${Search} filters=${filters} />
+    <${Selection} jobs=${jobs} ...${selection} />
     <${Failure} error=${error} stale=${at} now=${now} />
     ${
       isLoading
         ? html`<${Loading} rows=${8} />`
         : jobs.length
-          ? html`<${Table} jobs=${jobs} now=${now} selected=${selected} select=${select} />`
+          ? html`<${Table} jobs=${jobs} now=${now} ...${selection} />`
           : data &&
             html`<${Nothing} isFiltered=${isFiltered} next=${data.next} isFirst=${!filters.cursor} />`
     }
@@ -89,11 +100,10 @@ export async function found(filters, signal) {
   }
 }
 
-function Filters({ filters }) {
+function Search({ filters }) {
   const [name, setName] = useState(filters.name);
   const change = (changes) => {
-    const { query } = address();
-    const old = Object.fromEntries(FILTERS.map((each) => [each, query.get(each)]));
+    const old = filtersOf(address().query, FILTERS);
     replace(to("/jobs", { ...old, cursor: "", ...changes }));
   };
   const later = useLater((text) => change({ name: text }));
@@ -105,27 +115,15 @@ function Filters({ filters }) {
   const pick = (status) => change(status in SORTED ? { status } : { status, sort: "" });
   const order = (sort) =>
     change(sort && !(filters.status in SORTED) ? { sort, status: "" } : { sort });
-  return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
+  return html`<${Filters}>
     <label>
       <span class="unseen">Name begins with</span>
       <input type="search" placeholder="Name begins with…" value=${name} onInput=${type} />
     </label>
-    <label>
-      <span class="unseen">Status</span>
-      <select value=${filters.status} onChange=${(event) => pick(event.target.value)}>
-        <option value="">Any status</option>
-        ${STATUSES.map((status) => html`<option value=${status}>${status}</option>`)}
-      </select>
-    </label>
+    <${Select} label="Status" value=${filters.status} options=${STATUSES} onChange=${pick} />
     <${LabelFilter} value=${filters.label} onChange=${(label) => change({ label })} />
-    <label>
-      <span class="unseen">Order</span>
-      <select value=${filters.sort} onChange=${(event) => order(event.target.value)}>
-        <option value="">Newest first</option>
-        <option value="next_run_time">Next run first</option>
-      </select>
-    </label>
-  </form>`;
+    <${Select} label="Order" value=${filters.sort} options=${ORDERS} onChange=${order} />
+  <//>`;
 }
 
 function Selection({ jobs, selected, select }) {
@@ -136,11 +134,9 @@ function Selection({ jobs, selected, select }) {
   const chosen = [...selected.values()].map((job) => jobs.find((one) => one.id === job.id) || job);
   async function all(word, act) {
     setUnderWay(true);
-    const failures = await forEach(chosen, act);
+    const { done, refused } = await forEach(chosen, act);
     setUnderWay(false);
-    const done = chosen.length - failures.length;
-    const refused = failures.length ? ` ${failures.length} could not be: ${failures[0]}` : "";
-    say(`${done} ${done === 1 ? "job" : "jobs"} ${word}.${refused}`);
+    say(`${done} ${done === 1 ? "job" : "jobs"} ${word}. ${refused ?? ""}`);
     select(new Map());
     refreshAll();
   }
@@ -156,13 +152,8 @@ function Selection({ jobs, selected, select }) {
   </div>`;
 }
 
-function Table({ jobs, now, selected, select }) {
+function Table({ jobs, now, selected, select, toggle }) {
   const isAll = jobs.every((job) => selected.has(job.id));
-  function toggle(job) {
-    const next = new Map(selected);
-    if (!next.delete(job.id)) next.set(job.id, job);
-    select(next);
-  }
   return html`<table class="jobs" role="table">
     <thead role="rowgroup">
       <tr role="row">

@@ -2,6 +2,7 @@
 
 import {
   call,
+  filtersOf,
   find,
   get,
   path,
@@ -19,6 +20,7 @@ import {
   Confirm,
   Dialog,
   Failure,
+  Filters,
   forEach,
   Heading,
   html,
@@ -26,23 +28,24 @@ import {
   Loading,
   Pages,
   Relative,
+  Select,
   Status,
   say,
   Text,
   Time,
   useAct,
+  useSelection,
 } from "./ui.js";
 
 const PAGE = "50";
 const FILTERS = ["status", "label", "since", "until", "cursor"];
-const STATUSES = {
-  "": "Failed or missed",
-  any: "Any status",
-  succeeded: "succeeded",
-  failed: "failed",
-  missed: "missed",
-  skipped: "skipped",
-};
+/** How a run ends. */
+export const ENDED = ["succeeded", "failed", "missed", "skipped"];
+const STATUSES = [
+  ["", "Failed or missed"],
+  ["any", "Any status"],
+  ...ENDED.map((status) => [status, status]),
+];
 /** What `POST /runs/retry` retries, by the filter of the list; it takes no others. */
 const WRONG = { "": "failed or missed", failed: "failed", missed: "missed" };
 const WAITING = ["queued", "retrying"];
@@ -135,19 +138,14 @@ function Pick({ run, isSelected, toggle }) {
 /** Show the runs of all jobs that have ended, with filters that the address holds. */
 export function Runs({ query }) {
   const now = useNow();
-  const filters = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) || ""]));
+  const filters = filtersOf(query, FILTERS);
   const question = path("/runs", { limit: PAGE, ...filters });
   const { data, error, at, isLoading } = useAnswer(question, (signal) => get(question, signal));
-  const [selected, select] = useState(new Map());
+  const { selected, select, toggle } = useSelection();
   const runs = data?.data ?? [];
-  function toggle(run) {
-    const changed = new Map(selected);
-    if (!changed.delete(run.id)) changed.set(run.id, run);
-    select(changed);
-  }
   return html`
     <${Heading} title="Runs" />
-    <${Filters} filters=${filters} />
+    <${Search} filters=${filters} />
     ${runs.length > 0 && html`<${Selection} filters=${filters} runs=${runs} next=${data?.next} selected=${selected} select=${select} />`}
     <${Failure} error=${error} stale=${at} now=${now} />
     ${isLoading && html`<${Loading} rows=${8} />`}
@@ -166,15 +164,11 @@ function Selection({ filters, runs, next, selected, select }) {
   const isAll = open.length > 0 && open.every((run) => selected.has(run.id));
   async function again() {
     setUnderWay(true);
-    const chosen = [...selected.values()];
-    const failures = await forEach(chosen, (run) =>
+    const { done, refused } = await forEach([...selected.values()], (run) =>
       call("POST", `${pathOf(run.job_id, run.id)}/retry`),
     );
-    const done = chosen.length - failures.length;
     say(`${done} ${done === 1 ? "run is" : "runs are"} sent again.`);
-    setRefused(
-      failures.length ? { message: `${failures.length} could not be: ${failures[0]}` } : null,
-    );
+    setRefused(refused && { message: refused });
     setUnderWay(false);
     select(new Map());
     refreshAll();
@@ -273,24 +267,19 @@ function lastNight() {
   return at.toISOString().replace(".000", "");
 }
 
-function Filters({ filters }) {
+function Search({ filters }) {
   const change = (changes) => replace(to("/runs", { ...filters, cursor: "", ...changes }));
   const instant = (label, name) => html`<label class="with-words">
     <span>${label}</span>
     <input type="datetime-local" value=${filters[name] && wall(filters[name], ZONE).slice(0, 16)}
       onChange=${(event) => change({ [name]: event.target.value && new Date(event.target.value).toISOString().replace(".000", "") })} />
   </label>`;
-  return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
-    <label>
-      <span class="unseen">Status</span>
-      <select value=${filters.status} onChange=${(event) => change({ status: event.target.value })}>
-        ${Object.entries(STATUSES).map(([status, words]) => html`<option value=${status}>${words}</option>`)}
-      </select>
-    </label>
+  return html`<${Filters}>
+    <${Select} label="Status" value=${filters.status} options=${STATUSES} onChange=${(status) => change({ status })} />
     <${LabelFilter} value=${filters.label} onChange=${(label) => change({ label })} />
     ${instant("Ended since", "since")} ${instant("and before", "until")}
     <button type="button" title="Since six in the evening of yesterday" onClick=${() => change({ since: lastNight(), until: "" })}>Since last night</button>
-  </form>`;
+  <//>`;
 }
 
 function Nothing({ next }) {

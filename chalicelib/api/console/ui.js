@@ -276,6 +276,21 @@ export function useLater(act) {
   };
 }
 
+/** The filters of a list. */
+export function Filters({ children }) {
+  return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>${children}</form>`;
+}
+
+/** A choice among `options`, which are pairs of a value and its words; `label` is only heard. */
+export function Select({ label, value, options, onChange }) {
+  return html`<label>
+    <span class="unseen">${label}</span>
+    <select value=${value} onChange=${(event) => onChange(event.target.value)}>
+      ${options.map(([option, words]) => html`<option value=${option}>${words}</option>`)}
+    </select>
+  </label>`;
+}
+
 /** An input for key:value. */
 export function LabelFilter({ value, onChange }) {
   const [text, set] = useState(value);
@@ -302,7 +317,34 @@ export function Pages({ of, path, filters, next }) {
   </nav>`;
 }
 
-/** Do something to each of many, a few at once. Returns why it was refused, of those that were. */
+/** A form that Ctrl Enter submits, too. */
+export function EntryForm({ onSubmit, children }) {
+  return html`<form class="form" noValidate onSubmit=${onSubmit} onKeyDown=${(event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) onSubmit(event);
+  }}>${children}</form>`;
+}
+
+/** Put the focus on the first field of a form that is wrong, once that is drawn. */
+export function focusWrong() {
+  setTimeout(() => find("form [aria-invalid=true]")?.focus());
+}
+
+/** Return what is selected of a list, by id, and what selects or deselects one. */
+export function useSelection() {
+  const [selected, select] = useState(new Map());
+  const toggle = (one) =>
+    select((before) => {
+      const changed = new Map(before);
+      if (!changed.delete(one.id)) changed.set(one.id, one);
+      return changed;
+    });
+  return { selected, select, toggle };
+}
+
+/**
+ * Do something to each of many, a few at once. Returns to how many it was done, and in words how many
+ * were refused and why the first; null if none was.
+ */
 export async function forEach(many, act) {
   const rest = [...many];
   /** @type {string[]} */
@@ -317,5 +359,8 @@ export async function forEach(many, act) {
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  return failures;
+  return {
+    done: many.length - failures.length,
+    refused: failures.length ? `${failures.length} could not be: ${failures[0]}` : null,
+  };
 }
