@@ -44,7 +44,11 @@ interface Job {
     delays?: number[];
     never?: (string | number)[];
   };
-  success?: object | null;
+  success?: {
+    status: (string | number)[];
+    body_contains: string | null;
+    json: Record<string, any> | null;
+  } | null;
   overlap: "allow" | "skip";
   misfire_grace: number | null;
   labels: Record<string, string>;

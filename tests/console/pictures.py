@@ -163,6 +163,24 @@ def selected(tab: Page, ids: dict[str, str]) -> None:
     tab.get_by_label("Select Clean sessions").check()
 
 
+def more_of_form(tab: Page, ids: dict[str, str]) -> None:
+    """Open what is folded in, give some of it, and have some refused."""
+    for summary in tab.locator(".more summary").all():
+        summary.click()
+    tab.get_by_label("Not before").fill("2030-01-01T08:00")
+    tab.get_by_label("Occurrences at most").fill("100")
+    tab.get_by_label("Statuses that are a success").fill("200-299, 404")
+    button(tab, "Add a JSON value").click()
+    tab.get_by_label("Name of JSON value 1").fill("/state")
+    tab.get_by_label("Value of JSON value 1").fill("done")
+    tab.get_by_label("Delays between attempts, s").fill("5, 60, 600")
+    tab.get_by_label("Never retried").fill("timeout, often")
+    tab.get_by_label("Name", exact=True).fill("Statement")
+    tab.get_by_label("URL", exact=True).fill("https://example.com/statement")
+    button(tab, "Register job").click()
+    expect(tab.locator("#retry-never-error")).not_to_be_empty()
+
+
 def with_key(tab: Page, ids: dict[str, str]) -> None:
     tab.get_by_label("Key", exact=True).fill(ids["key"])
     button(tab, "Use this key").click()
@@ -232,6 +250,7 @@ STATES = {
     "form": State("/jobs/new"),
     "form-first": State("/jobs/new?first=1", of="empty"),
     "form-wrong": State("/jobs/new", wrong_form),
+    "form-more": State("/jobs/new", more_of_form, of="empty"),
     "form-pasted": State("/jobs/new", pasted),
     "form-edit": State("/jobs/{cron}/edit"),
     "form-changed-meanwhile": State("/jobs/{cron}/edit", changed_meanwhile),

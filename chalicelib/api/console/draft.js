@@ -1,9 +1,11 @@
 // A job as the form has it: from a job, and to the JSON that the API takes. Pure functions.
 
-import { parse, wall } from "./format.js";
+import { isZone, parse, wall, ZONE } from "./format.js";
 
 // The fields that a new job must have.
 const ALWAYS = ["name", "request", "trigger"];
+// The fields of a job that no client may give.
+const SHOWN = "id created_at updated_at status next_run_time result recent_runs pause".split(" ");
 const DEFAULTS = {
   name: "",
   key: "",
@@ -17,26 +19,31 @@ const DEFAULTS = {
   date: "",
   delay: "60",
   every: "300",
-  // The fields of the trigger that the form does not show, and the kind that has them.
-  bounds: {},
-  boundsOf: null,
   timezone: "UTC",
   gap: "skip",
   fold: "first",
+  starts_at: "",
+  ends_at: "",
+  max_runs: "",
   timeout: "30",
   max_attempts: "3",
   initial_delay: "10",
   max_delay: "3600",
-  // What the form does not show, and keeps.
-  delays: null,
-  never: null,
-  success: null,
+  delays: "",
+  never: "",
+  success_status: "",
+  success_contains: "",
+  success_json: [],
   overlap: "allow",
   misfire_grace: "",
   pause_after: "",
   on_succeeded: "",
   on_failed: "",
   labels: [],
+  // The kind of trigger and the instants that a job had.
+  had: { kind: "" },
+  // What the form does not know, and keeps.
+  kept: { trigger: {}, request: {}, retry: {}, success: {}, callbacks: {}, job: {} },
 };
 
 const KINDS = { "one-time": "date", cron: "cron", interval: "every" };
@@ -48,41 +55,72 @@ export function empty(zone) {
 
 /** Return the draft of a job that exists. */
 export function draftOf(job) {
-  const { request, trigger, retry } = job;
-  const { body } = request;
-  const { cron, every, date, timezone, dst, ...bounds } = trigger.fields;
-  const zone = timezone || "UTC";
+  const { name, key, request, trigger, timeout, retry, success, overlap, ...others } = job;
+  const { misfire_grace, pause_after, callbacks, labels, ...rest } = others;
+  const { url, method, headers, body, ...ofRequest } = request;
+  const { cron, every, date, timezone, dst, starts_at, ends_at, max_runs, ...ofTrigger } =
+    trigger.fields;
+  const { max_attempts, initial_delay, max_delay, delays, never, ...ofRetry } = retry;
+  const { status, body_contains, json, ...ofSuccess } = success ?? {};
+  const { succeeded, failed, ...ofCallbacks } = callbacks ?? {};
+  // A job without a zone of its own is shown in the viewer's.
+  const zone = timezone || ZONE;
+  const local = (iso) => (iso ? wall(iso, zone) : "");
   return {
     ...DEFAULTS,
-    name: job.name,
-    key: job.key || "",
-    url: request.url,
-    method: request.method,
-    headers: pairs(request.headers),
+    name,
+    key: key || "",
+    url,
+    method,
+    headers: pairs(headers),
     bodyKind: body === null ? "none" : typeof body === "string" ? "text" : "json",
     body: body === null ? "" : typeof body === "string" ? body : JSON.stringify(body, null, 2),
     kind: KINDS[trigger.type],
     cron: cron || DEFAULTS.cron,
     every: every ? String(every) : DEFAULTS.every,
-    date: date ? wall(date, zone) : "",
-    bounds,
-    boundsOf: KINDS[trigger.type],
+    date: local(date),
     timezone: zone,
-    ...trigger.fields.dst,
-    timeout: String(job.timeout),
-    max_attempts: String(retry.max_attempts),
-    initial_delay: String(retry.initial_delay ?? ""),
-    max_delay: String(retry.max_delay ?? ""),
-    delays: retry.delays,
-    never: retry.never,
-    success: job.success,
-    overlap: job.overlap,
-    misfire_grace: String(job.misfire_grace ?? ""),
-    pause_after: String(job.pause_after ?? ""),
-    on_succeeded: job.callbacks?.succeeded?.url ?? "",
-    on_failed: job.callbacks?.failed?.url ?? "",
-    labels: pairs(job.labels),
+    ...dst,
+    starts_at: local(starts_at),
+    ends_at: local(ends_at),
+    max_runs: text(max_runs),
+    timeout: String(timeout),
+    max_attempts: String(max_attempts),
+    initial_delay: String(initial_delay ?? DEFAULTS.initial_delay),
+    max_delay: String(max_delay ?? DEFAULTS.max_delay),
+    delays: (delays ?? []).join(", "),
+    never: (never ?? []).join(", "),
+    success_status: (status ?? []).join(", "),
+    success_contains: text(body_contains),
+    success_json: pairs(json ?? {}).map((pair) => ({ ...pair, value: jsonText(pair.value) })),
+    overlap,
+    misfire_grace: text(misfire_grace),
+    pause_after: text(pause_after),
+    on_succeeded: succeeded?.url ?? "",
+    on_failed: failed?.url ?? "",
+    labels: pairs(labels),
+    had: { kind: KINDS[trigger.type], date, starts_at, ends_at },
+    kept: {
+      request: ofRequest,
+      trigger: ofTrigger,
+      retry: ofRetry,
+      success: given(ofSuccess),
+      callbacks: given(ofCallbacks),
+      job: given(without(rest, SHOWN)),
+    },
   };
+}
+
+function text(value) {
+  return String(value ?? "");
+}
+
+function without(members, names) {
+  return Object.fromEntries(Object.entries(members).filter(([name]) => !names.includes(name)));
+}
+
+function given(members) {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== null));
 }
 
 function pairs(members) {
@@ -105,49 +143,133 @@ function optional(text) {
   return text.trim() === "" ? null : number(text);
 }
 
-function callbacks(draft) {
-  const urls = Object.entries({ succeeded: draft.on_succeeded, failed: draft.on_failed });
-  const given = urls.filter(([, url]) => url).map(([status, url]) => [status, { url }]);
-  return given.length ? Object.fromEntries(given) : null;
+/** Return the entries of a list that was typed, such as 5, 60 or 200-299, 404. */
+function list(text) {
+  return text
+    .split(/[\s,;]+/)
+    .filter(Boolean)
+    .map(number);
+}
+
+/** Return a value that was typed: JSON, or else the text itself. */
+function jsonValue(text) {
+  try {
+    return parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function jsonText(value) {
+  return typeof value === "string" && jsonValue(value) === value ? value : JSON.stringify(value);
+}
+
+/** Return how many attempts a run has by default, with the delays that were typed. */
+export function usualAttempts(delays) {
+  const count = list(delays).length;
+  return count ? String(Math.min(count + 1, 20)) : DEFAULTS.max_attempts;
+}
+
+/**
+ * Return a date and time that was typed, for the API to read in the trigger's zone. If it is still the
+ * instant that the job had, that: the text may mean two, when clocks are put back.
+ */
+function instant(draft, name) {
+  const { [name]: typed, had, timezone } = draft;
+  const isSame = had[name] && isZone(timezone) && wall(had[name], timezone) === typed;
+  return isSame ? had[name] : typed;
 }
 
 /** Return the trigger of a draft. */
 export function triggerOf(draft) {
-  if (draft.kind === "delay") return { delay: number(draft.delay) };
-  const { timezone, gap, fold } = draft;
-  const bounds = draft.kind === draft.boundsOf ? draft.bounds : {};
-  if (draft.kind === "every") return { every: number(draft.every), ...bounds };
-  if (draft.kind === "date") return { date: draft.date, timezone };
+  const { kind, timezone, gap, fold, had, kept } = draft;
+  if (kind === "delay") return { delay: number(draft.delay) };
+  const more = kind === had.kind ? kept.trigger : {};
+  // A time zone goes with a cron, or with what has no offset.
+  const zoned = (fields) =>
+    kind === "cron" || Object.values(fields).some((time) => time && !time.endsWith("Z"))
+      ? { timezone }
+      : {};
+  if (kind === "date") {
+    const date = { date: instant(draft, "date") };
+    return { ...date, ...zoned(date), ...more };
+  }
+  const times = Object.fromEntries(
+    ["starts_at", "ends_at"]
+      .filter((name) => draft[name])
+      .map((name) => [name, instant(draft, name)]),
+  );
+  const bounds = { ...times, ...(draft.max_runs && { max_runs: number(draft.max_runs) }) };
+  if (kind === "every") return { every: number(draft.every), ...zoned(times), ...bounds, ...more };
   const isUsual = gap === DEFAULTS.gap && fold === DEFAULTS.fold;
-  return { cron: draft.cron, timezone, ...bounds, ...(isUsual ? {} : { dst: { gap, fold } }) };
+  const dst = isUsual ? {} : { dst: { gap, fold } };
+  return { cron: draft.cron, timezone, ...dst, ...bounds, ...more };
 }
 
-/** Return the job of a draft as the API takes it. Raises SyntaxError if its body is not JSON. */
-export function jobOf(draft) {
-  const request = { url: draft.url, method: draft.method, headers: members(draft.headers) };
-  if (draft.bodyKind === "text") request.body = draft.body;
-  if (draft.bodyKind === "json") request.body = parse(draft.body);
-  const { delays, never, success } = draft;
+function retryOf(draft) {
+  const delays = list(draft.delays);
+  const never = list(draft.never);
   const doubling = {
     initial_delay: number(draft.initial_delay),
     max_delay: number(draft.max_delay),
   };
+  return {
+    max_attempts: number(draft.max_attempts),
+    ...(delays.length ? { delays } : doubling),
+    ...(never.length && { never }),
+    ...draft.kept.retry,
+  };
+}
+
+/** Return what counts as success; null if no condition is given. */
+function successOf(draft) {
+  const status = list(draft.success_status);
+  const json = Object.entries(members(draft.success_json)).map(([at, text]) => [
+    at,
+    jsonValue(text),
+  ]);
+  const success = {
+    ...(status.length && { status }),
+    ...(draft.success_contains && { body_contains: draft.success_contains }),
+    ...(json.length && { json: Object.fromEntries(json) }),
+    ...draft.kept.success,
+  };
+  return Object.keys(success).length ? success : null;
+}
+
+function callbacksOf({ on_succeeded, on_failed, kept }) {
+  const found = {
+    ...(on_succeeded && { succeeded: { url: on_succeeded } }),
+    ...(on_failed && { failed: { url: on_failed } }),
+    ...kept.callbacks,
+  };
+  return Object.keys(found).length ? found : null;
+}
+
+/** Return the job of a draft as the API takes it. Raises SyntaxError if its body is not JSON. */
+export function jobOf(draft) {
+  const { kept } = draft;
+  const request = {
+    url: draft.url,
+    method: draft.method,
+    headers: members(draft.headers),
+    ...kept.request,
+  };
+  if (draft.bodyKind === "text") request.body = draft.body;
+  if (draft.bodyKind === "json") request.body = parse(draft.body);
   const job = {
     name: draft.name,
     request,
     trigger: triggerOf(draft),
     timeout: number(draft.timeout),
-    retry: {
-      max_attempts: number(draft.max_attempts),
-      ...(delays ? { delays } : doubling),
-      ...(never && { never }),
-    },
-    ...(success && { success }),
+    retry: retryOf(draft),
+    success: successOf(draft),
     overlap: draft.overlap,
     misfire_grace: optional(draft.misfire_grace),
     pause_after: optional(draft.pause_after),
-    callbacks: callbacks(draft),
+    callbacks: callbacksOf(draft),
     labels: members(draft.labels),
+    ...kept.job,
   };
   return draft.key ? { ...job, key: draft.key } : job;
 }
@@ -179,10 +301,10 @@ export function sparse(job) {
 export function messageFor(errors, field) {
   return errors
     .filter((error) => error.field === field || error.field.startsWith(`${field}.`))
-    .map((error) =>
-      error.field === field
-        ? error.message
-        : `${error.field.slice(field.length + 1)}: ${error.message}`,
-    )
+    .map(({ field: at, message }) => {
+      // An entry of a list is told by its place, counted from one.
+      const within = at.slice(field.length + 1).replace(/^\d+$/, (place) => `entry ${+place + 1}`);
+      return within ? `${within}: ${message}` : message;
+    })
     .join("; ");
 }

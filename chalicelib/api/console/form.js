@@ -25,7 +25,7 @@ const TRIES = 4;
 // The fields that show their own errors; those of others stand above the form.
 const PLACES = [
   ...["name", "key", "request.url", "request.method", "request.headers", "request.body", "trigger"],
-  ...["timeout", "retry", "overlap", "misfire_grace", "pause_after", "labels"],
+  ...["timeout", "retry", "success", "overlap", "misfire_grace", "pause_after", "labels"],
   ...["callbacks.succeeded.url", "callbacks.failed.url"],
 ];
 
@@ -174,16 +174,14 @@ const GROUP = {
   bodyKind: "request.body",
   on_succeeded: "callbacks.succeeded",
   on_failed: "callbacks.failed",
-  ...Object.fromEntries(
-    ["kind", "cron", "every", "date", "delay", "timezone", "gap", "fold"].map((name) => [
-      name,
-      "trigger",
-    ]),
-  ),
-  ...Object.fromEntries(
-    ["max_attempts", "initial_delay", "max_delay"].map((name) => [name, "retry"]),
-  ),
+  ...all("trigger", "kind cron every date delay timezone gap fold starts_at ends_at max_runs"),
+  ...all("retry", "max_attempts initial_delay max_delay delays never"),
+  ...all("success", "success_status success_contains success_json"),
 };
+
+function all(field, names) {
+  return Object.fromEntries(names.split(" ").map((name) => [name, field]));
+}
 
 function read(draft, old) {
   try {

@@ -63,6 +63,15 @@ export function whole(iso, zone = ZONE) {
   return format(zone, options).format(new Date(iso));
 }
 
+/** Return whether a text is the name of a time zone. */
+export function isZone(text) {
+  try {
+    return Boolean(format(text, {}));
+  } catch {
+    return false;
+  }
+}
+
 /** Return the value of an input for date and time: 2026-12-01T10:00:00 in a zone. */
 export function wall(iso, zone) {
   const options = { ...DATE, ...TIME };

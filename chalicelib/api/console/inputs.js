@@ -1,6 +1,7 @@
 // The inputs of a form, each with the errors of its field; and the fields of what a job sends.
 
-import { messageFor } from "./draft.js";
+import { messageFor, usualAttempts } from "./draft.js";
+import { useLayoutEffect, useState } from "./preact-hooks.js";
 import { html, Text } from "./ui.js";
 
 const METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
@@ -34,8 +35,31 @@ export function Choice({ name, value, options, onChange, labelled }) {
   </div>`;
 }
 
-/** Pairs of a name and a value, as many as one likes. */
-export function Pairs({ label, one, field, errors, pairs, onChange }) {
+/** A choice among `options`, which has the words of each value. */
+export function Options({ label, field, errors, value, options, onChange }) {
+  return html`<${Field} label=${label} field=${field} errors=${errors}>
+    ${(of) => html`<select ...${of} value=${value} onChange=${(event) => onChange(event.target.value)}>${Object.entries(options).map(([option, words]) => html`<option value=${option}>${words}</option>`)}</select>`}
+  <//>`;
+}
+
+/**
+ * Fields that are seldom needed: folded in unless one is used, or wrong. `fields` are their names in
+ * the API.
+ */
+export function More({ words, isUsed, fields, errors, children }) {
+  const [isOpen, open] = useState(isUsed);
+  const isWrong = fields.some((field) => messageFor(errors, field));
+  useLayoutEffect(() => {
+    if (isUsed || isWrong) open(true);
+  }, [isUsed, isWrong]);
+  return html`<details class="more" open=${isOpen} onToggle=${(event) => open(event.currentTarget.open)}>
+    <summary>${words}</summary>
+    ${children}
+  </details>`;
+}
+
+/** Pairs of a name and a value, as many as one likes; `like` is an example of each. */
+export function Pairs({ label, one, field, errors, pairs, onChange, like = ["name", "value"] }) {
   const name = field.replaceAll(".", "-");
   const message = messageFor(errors, field);
   const change = (place, changed) =>
@@ -44,8 +68,8 @@ export function Pairs({ label, one, field, errors, pairs, onChange }) {
     ${pairs.length > 0 && html`<span class="label-text">${label}</span>`}
     ${pairs.map(
       (pair, place) => html`<div class="pair-row" key=${place}>
-        <input type="text" aria-label=${`Name of ${one} ${place + 1}`} placeholder="name" spellcheck=${false} autocomplete="off" value=${pair.name} aria-invalid=${message ? "true" : null} onInput=${(event) => change(place, { name: event.target.value })} />
-        <input type="text" aria-label=${`Value of ${one} ${place + 1}`} placeholder="value" spellcheck=${false} autocomplete="off" value=${pair.value} aria-invalid=${message ? "true" : null} onInput=${(event) => change(place, { value: event.target.value })} />
+        <input type="text" aria-label=${`Name of ${one} ${place + 1}`} placeholder=${like[0]} spellcheck=${false} autocomplete="off" value=${pair.name} aria-invalid=${message ? "true" : null} onInput=${(event) => change(place, { name: event.target.value })} />
+        <input type="text" aria-label=${`Value of ${one} ${place + 1}`} placeholder=${like[1]} spellcheck=${false} autocomplete="off" value=${pair.value} aria-invalid=${message ? "true" : null} onInput=${(event) => change(place, { value: event.target.value })} />
         <button type="button" class="quiet" aria-label=${`Remove ${one} ${place + 1}`} onClick=${() => onChange(pairs.filter((_, at) => at !== place))}>×</button>
       </div>`,
     )}
@@ -90,7 +114,6 @@ export function What({ draft, set, errors, id }) {
 
 /** The fields of attempts and policies. */
 export function How({ draft, set, errors }) {
-  const input = (name) => (event) => set({ [name]: event.target.value });
   const line = (label, field, name, more = {}) =>
     html`<${Line} label=${label} field=${field} errors=${errors} value=${draft[name]} inputmode="numeric" ...${more} onChange=${(text) => set({ [name]: text })} />`;
   const optional = { inputmode: "url", placeholder: "URL (optional)" };
@@ -99,16 +122,48 @@ export function How({ draft, set, errors }) {
     <div class="triple">
       ${line("Timeout, seconds", "timeout", "timeout")}
       ${line("Attempts", "retry.max_attempts", "max_attempts")}
-      ${!draft.delays && line("First retry after, s", "retry.initial_delay", "initial_delay")}
-      ${!draft.delays && line("Longest delay, s", "retry.max_delay", "max_delay")}
+      ${!draft.delays.trim() && line("First retry after, s", "retry.initial_delay", "initial_delay")}
+      ${!draft.delays.trim() && line("Longest delay, s", "retry.max_delay", "max_delay")}
       ${line("Misfire grace, s", "misfire_grace", "misfire_grace")}
       ${line("Pause after failures", "pause_after", "pause_after")}
-      <${Field} label="Overlap" field="overlap" errors=${errors}>
-        ${(of) => html`<select ...${of} value=${draft.overlap} onChange=${input("overlap")}><option value="allow">allow</option><option value="skip">skip</option></select>`}
-      <//>
+      <${Options} label="Overlap" field="overlap" errors=${errors} value=${draft.overlap} options=${{ allow: "allow", skip: "skip" }} onChange=${(overlap) => set({ overlap })} />
     </div>
     <p class="note">Misfire grace: how late a run may still be sent. Empty: a date always, a cron until its next occurrence.</p>
     ${line("Post a run that succeeded to", "callbacks.succeeded.url", "on_succeeded", optional)}
     ${line("Post a run that failed to", "callbacks.failed.url", "on_failed", optional)}
+    <${Rules} draft=${draft} set=${set} errors=${errors} />
   </fieldset>`;
+}
+
+/** What counts as success, and how else a run is retried. */
+function Rules({ draft, set, errors }) {
+  const {
+    delays,
+    never,
+    success_status: status,
+    success_contains: contains,
+    success_json: json,
+  } = draft;
+  const line = (label, field, name, more) =>
+    html`<${Line} label=${label} field=${field} errors=${errors} value=${draft[name]} onChange=${(text) => set({ [name]: text })} ...${more} />`;
+  // The attempts follow the delays until they are given.
+  const setDelays = (text) =>
+    set({
+      delays: text,
+      ...(draft.max_attempts === usualAttempts(delays) && { max_attempts: usualAttempts(text) }),
+    });
+  return html`<${More} words="More: what counts as success, delays, what is not retried" fields=${["success", "retry.delays", "retry.never"]} errors=${errors}
+    isUsed=${Boolean(delays || never || status || contains || json.length)}>
+    <div class="pair">
+      ${line("Statuses that are a success", "success.status", "success_status", { placeholder: "200-299, 404" })}
+      ${line("The answer's body contains", "success.body_contains", "success_contains")}
+    </div>
+    <${Pairs} label="The answer's JSON has" one="JSON value" like=${["/state", "done"]} field="success.json" errors=${errors} pairs=${json} onChange=${(success_json) => set({ success_json })} />
+    ${errors.map((error) => error.field === "success" && html`<p class="error">${error.message}</p>`)}
+    <p class="note">All that is given must hold; any other answer is retried. Pointers are JSON Pointers; a value that is no JSON is taken as text.</p>
+    <div class="pair">
+      ${line("Delays between attempts, s", "retry.delays", "delays", { placeholder: "5, 60, 600", onChange: setDelays, note: "The last one is repeated." })}
+      ${line("Never retried", "retry.never", "never", { placeholder: "timeout, 503", note: "Outcomes and statuses." })}
+    </div>
+  <//>`;
 }

@@ -7,7 +7,7 @@ import { duration, hexDump, laidOut, relative, whole, why, ZONE } from "./format
 import { JobStatus, Labels, Next } from "./jobs.js";
 import { useState } from "./preact-hooks.js";
 import { ENDED, Mend, pathOf } from "./runs.js";
-import { intervalWords, scheduleWords } from "./schedule.js";
+import { scheduleWords, triggerWords } from "./schedule.js";
 import {
   Block,
   Change,
@@ -210,29 +210,28 @@ function Sent({ request }) {
   </section>`;
 }
 
-function clockWords(dst) {
-  if (!dst) return "";
-  const gap = dst.gap === "next" ? "after the gap" : "not";
-  const fold = dst.fold === "both" ? "both times" : "once";
-  return `; runs ${gap} if clocks skip its time, ${fold} if they repeat it`;
+function successWords({ status, body_contains, json }) {
+  const values = Object.entries(json ?? {});
+  return [
+    `status ${status.join(", ")}`,
+    body_contains && `the body contains “${body_contains}”`,
+    ...values.map(([pointer, value]) => `${pointer || "the JSON"} is ${JSON.stringify(value)}`),
+  ]
+    .filter(Boolean)
+    .join("; ");
 }
 
 function Fields({ job, now }) {
-  const { retry, trigger } = job;
+  const { retry, success } = job;
   const fields = {
-    Trigger:
-      trigger.type === "cron"
-        ? html`<code>${trigger.fields.cron}</code> ${trigger.fields.timezone}${clockWords(trigger.fields.dst)}`
-        : trigger.type === "interval"
-          ? `${intervalWords(trigger.fields.every)} from ${whole(trigger.fields.starts_at)}`
-          : whole(trigger.fields.date),
+    Trigger: triggerWords(job.trigger),
     Timeout: `${job.timeout} s for each attempt`,
     Retry:
       retry.max_attempts === 1
         ? "none"
         : `${retry.max_attempts} attempts; ${retry.delays ? `delays of ${retry.delays.join(", ")} s` : `${retry.initial_delay} s before the second, doubling to at most ${retry.max_delay} s`}`,
     "Never retried": retry.never?.join(", "),
-    Success: job.success && html`<code><${Text} of=${JSON.stringify(job.success)} /></code>`,
+    Success: success && html`<${Text} of=${successWords(success)} />`,
     Overlap: job.overlap === "skip" ? "skip, while its previous run is unfinished" : "allow",
     "Pause after":
       job.pause_after &&

@@ -3,7 +3,7 @@
 // The words are made from the numbers that a cron's fields stand for. A cron that has no short and
 // certain words has none: its expression is shown instead.
 
-import { city, moment } from "./format.js";
+import { city, moment, whole } from "./format.js";
 
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS =
@@ -38,21 +38,45 @@ function recurrenceWords({ type, fields }) {
 }
 
 /** Return the length of an interval in words, in the largest unit of which it has a whole number. */
-export function intervalWords(seconds) {
+function intervalWords(seconds) {
   const unit = Object.keys(UNITS).find((name) => seconds % UNITS[name] === 0) || "second";
   const count = seconds / UNITS[unit];
   return count === 1 ? `every ${unit}` : `every ${count} ${unit}s`;
 }
 
-function boundWords({ type, fields }, now) {
+/** Return the bounds of a trigger in words, without a start that has passed. */
+function boundWords({ fields }, now) {
   const { starts_at, ends_at, max_runs } = fields;
-  // An interval always has a start; one that has passed says nothing of what is to come.
-  const isToCome = starts_at && (type === "cron" || new Date(starts_at) > now);
+  const isToCome = starts_at && new Date(starts_at) > now;
   return [
     isToCome && `from ${moment(starts_at, now)}`,
     ends_at && `until ${moment(ends_at, now)}`,
-    max_runs && `${max_runs === 1 ? "once" : `${max_runs} times`} at most`,
+    max_runs && timesWords(max_runs),
   ].filter(Boolean);
+}
+
+function timesWords(most) {
+  return `${most === 1 ? "once" : `${most} times`} at most`;
+}
+
+/** Return a trigger with all that it says, for one who knows crons. */
+export function triggerWords({ type, fields }) {
+  const { date, cron, timezone, dst, every, starts_at, ends_at, max_runs } = fields;
+  if (type === "one-time") return whole(date);
+  const bounds = [
+    starts_at && `from ${whole(starts_at, timezone)}`,
+    ends_at && `until ${whole(ends_at, timezone)}`,
+    max_runs && timesWords(max_runs),
+  ];
+  const recurs = type === "cron" ? `${cron} in ${timezone}` : intervalWords(every);
+  return [recurs, ...bounds, clockWords(dst)].filter(Boolean).join(", ");
+}
+
+function clockWords(dst) {
+  if (!dst) return "";
+  const gap = dst.gap === "next" ? "after the gap" : "not";
+  const fold = dst.fold === "both" ? "both times" : "once";
+  return `runs ${gap} if clocks skip its time, ${fold} if they repeat it`;
 }
 
 /**

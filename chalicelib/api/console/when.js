@@ -2,14 +2,15 @@
 
 import { call, useNow } from "./api.js";
 import { triggerOf } from "./draft.js";
-import { city, elsewhere, moment, relative, ZONE } from "./format.js";
-import { Choice, Field } from "./inputs.js";
+import { city, elsewhere, isZone, moment, relative, ZONE } from "./format.js";
+import { Choice, Line, More, Options } from "./inputs.js";
 import { useEffect, useState } from "./preact-hooks.js";
 import { cronWords } from "./schedule.js";
 import { html } from "./ui.js";
 
 const ZONES = Intl.supportedValuesOf ? ["UTC", ...Intl.supportedValuesOf("timeZone")] : ["UTC"];
 const TYPING = 300;
+const INSTANT = { type: "datetime-local", step: "1" };
 
 /** @typedef {{times: string[], notes: string[], errors: FieldProblem[], of: string | null}} Preview */
 
@@ -52,74 +53,58 @@ export function usePreview(draft, isSame) {
 
 /** The fields of a trigger. */
 export function When({ draft, set, errors, preview }) {
-  const input = (name) => (event) => set({ [name]: event.target.value });
-  const words = draft.kind === "cron" ? cronWords(draft.cron) : null;
+  const { kind } = draft;
+  const line = (label, name, more = {}) =>
+    html`<${Line} label=${label} field=${`trigger.${name}`} errors=${errors} value=${draft[name]} ...${more} onChange=${(text) => set({ [name]: text })} />`;
+  const zone = html`${line("Time zone", "timezone", { list: "zones" })}
+    <datalist id="zones">${ZONES.map((name) => html`<option value=${name}></option>`)}</datalist>`;
   return html`<fieldset>
     <legend>When</legend>
     <div class="field">
       <span class="label-text" id="kind-label">Trigger</span>
-      <${Choice} name="kind" labelled="kind-label" value=${draft.kind} options=${{ cron: "Cron", every: "Interval", date: "Date", delay: "Delay" }} onChange=${(kind) => set({ kind })} />
+      <${Choice} name="kind" labelled="kind-label" value=${kind} options=${{ cron: "Cron", every: "Interval", date: "Date", delay: "Delay" }} onChange=${(kind) => set({ kind })} />
     </div>
     <div class="pair">
-      ${
-        draft.kind === "cron" &&
-        html`<${Field} label="Cron" field="trigger.cron" errors=${errors} note=${words}>
-        ${(of) => html`<input ...${of} type="text" class="mono" spellcheck=${false} autocomplete="off" value=${draft.cron} onInput=${input("cron")} />`}
-      <//>`
-      }
-      ${
-        draft.kind === "every" &&
-        html`<${Field} label="Seconds from one to the next" field="trigger.every" errors=${errors}>
-        ${(of) => html`<input ...${of} type="text" inputmode="numeric" value=${draft.every} onInput=${input("every")} />`}
-      <//>`
-      }
-      ${
-        draft.kind === "date" &&
-        html`<${Field} label="Date" field="trigger.date" errors=${errors}>
-        ${(of) => html`<input ...${of} type="datetime-local" step="1" value=${draft.date} onInput=${input("date")} />`}
-      <//>`
-      }
-      ${
-        draft.kind === "delay" &&
-        html`<${Field} label="Seconds from now" field="trigger.delay" errors=${errors}>
-        ${(of) => html`<input ...${of} type="text" inputmode="decimal" value=${draft.delay} onInput=${input("delay")} />`}
-      <//>`
-      }
-      ${
-        (draft.kind === "cron" || draft.kind === "date") &&
-        html`<${Field} label="Time zone" field="trigger.timezone" errors=${errors}>
-        ${(
-          of,
-        ) => html`<input ...${of} type="text" list="zones" spellcheck=${false} autocomplete="off" value=${draft.timezone} onInput=${input("timezone")} />
-          <datalist id="zones">${ZONES.map((zone) => html`<option value=${zone}></option>`)}</datalist>`}
-      <//>`
-      }
+      ${kind === "cron" && line("Cron", "cron", { class: "mono", note: cronWords(draft.cron) })}
+      ${kind === "every" && line("Seconds from one to the next", "every", { inputmode: "numeric" })}
+      ${kind === "date" && line("Date", "date", INSTANT)}
+      ${kind === "delay" && line("Seconds from now", "delay", { inputmode: "decimal" })}
+      ${(kind === "cron" || kind === "date") && zone}
     </div>
-    ${draft.kind === "cron" && html`<${ClockChanges} draft=${draft} errors=${errors} input=${input} />`}
-    ${errors.filter((error) => error.field === "trigger").map((error) => html`<p class="error">${error.message}</p>`)}
+    ${(kind === "cron" || kind === "every") && html`<${Bounds} draft=${draft} set=${set} errors=${errors} line=${line} zone=${zone} />`}
+    ${errors.map((error) => error.field === "trigger" && html`<p class="error">${error.message}</p>`)}
     <${Occurrences} preview=${preview} draft=${draft} />
   </fieldset>`;
 }
 
-function ClockChanges({ draft, errors, input }) {
-  const choice = (
-    label,
-    name,
-    options,
-  ) => html`<${Field} label=${label} field=${`trigger.dst.${name}`} errors=${errors}>
-    ${(of) => html`<select ...${of} value=${draft[name]} onChange=${input(name)}>${Object.entries(options).map(([value, words]) => html`<option value=${value}>${words}</option>`)}</select>`}
+/** From when, until when and how often a trigger occurs, and what clock changes do to a cron. */
+function Bounds({ draft, set, errors, line, zone }) {
+  const { kind, starts_at, ends_at, max_runs, gap, fold } = draft;
+  const isCron = kind === "cron";
+  const choice = (label, name, options) =>
+    html`<${Options} label=${label} field=${`trigger.dst.${name}`} errors=${errors} value=${draft[name]} options=${options} onChange=${(value) => set({ [name]: value })} />`;
+  return html`<${More} words=${`More: begin, end, number of runs${isCron ? ", clock changes" : ""}`} fields=${["trigger.starts_at", "trigger.ends_at", "trigger.max_runs", "trigger.dst"]} errors=${errors}
+    isUsed=${Boolean(starts_at || ends_at || max_runs || (isCron && (gap !== "skip" || fold !== "first")))}>
+    <div class="pair">${line("Not before", "starts_at", INSTANT)}${line("Not after", "ends_at", INSTANT)}</div>
+    <div class="pair">
+      ${line("Occurrences at most", "max_runs", { inputmode: "numeric" })}
+      ${!isCron && (starts_at || ends_at) && zone}
+    </div>
+    ${
+      isCron &&
+      html`<div class="pair">
+        ${choice("A time that clocks skip", "gap", { skip: "does not run", next: "runs after the gap" })}
+        ${choice("A time that clocks repeat", "fold", { first: "runs once", both: "runs both times" })}
+      </div>`
+    }
   <//>`;
-  return html`<div class="pair">
-    ${choice("A time that clocks skip", "gap", { skip: "does not run", next: "runs after the gap" })}
-    ${choice("A time that clocks repeat", "fold", { first: "runs once", both: "runs both times" })}
-  </div>`;
 }
 
 function Occurrences({ preview, draft }) {
   const now = useNow();
   const zone = draft.kind === "cron" ? draft.timezone : ZONE;
   const differs = preview.times.some(
-    (time) => valid(zone) && moment(time, now, zone) !== moment(time, now),
+    (time) => isZone(zone) && moment(time, now, zone) !== moment(time, now),
   );
   return html`<div class="occurrences ${preview.isCurrent ? "" : "is-old"}" role="status" aria-label="Next occurrences">
     ${
@@ -134,12 +119,4 @@ function Occurrences({ preview, draft }) {
     ${preview.errors.length > 0 && html`<p class="note">The next times stand here once the trigger is right.</p>`}
     ${preview.notes.map((note) => html`<p class="note">${note}</p>`)}
   </div>`;
-}
-
-function valid(zone) {
-  try {
-    return Boolean(new Intl.DateTimeFormat("en", { timeZone: zone }));
-  } catch {
-    return false;
-  }
 }

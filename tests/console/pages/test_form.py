@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.acceptance.laptop import Laptop
-from tests.console.conftest import button, go, registered
+from tests.console.conftest import ask_module, button, go, registered
 from tests.console.target import Target
 
 pytestmark = pytest.mark.xdist_group("console 2")
@@ -81,6 +82,7 @@ def test_what_a_cron_does_at_clock_changes_can_be_chosen_and_is_kept(
     page.get_by_label("Name", exact=True).fill("Nightly")
     page.get_by_label("URL", exact=True).fill(f"{target}/nightly")
     page.get_by_label("Cron", exact=True).nth(-1).fill("30 2 L * *")
+    page.get_by_text("More: begin").click()
     page.get_by_label("A time that clocks skip").select_option("runs after the gap")
     button(page, "Register job").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Nightly")
@@ -100,7 +102,7 @@ def test_what_a_cron_does_at_clock_changes_can_be_chosen_and_is_kept(
     }
 
 
-def test_an_interval_is_registered_and_keeps_its_start(
+def test_an_interval_is_registered_with_bounds_and_keeps_them(
     page: Page, laptop: Laptop, target: Target
 ) -> None:
     go(page, laptop, "/jobs/new")
@@ -111,16 +113,26 @@ def test_an_interval_is_registered_and_keeps_its_start(
     page.locator("#trigger-every").fill("86400")
     expect(page.locator(".occurrences li")).to_have_count(5)
     expect(page.get_by_label("Time zone")).to_have_count(0)
+    page.get_by_text("More: begin").click()
+    page.get_by_label("Not before").fill("2030-01-01T08:00:00")
+    page.get_by_label("Not after").fill("2030-12-31T08:00:00")
+    page.get_by_label("Time zone").fill("Europe/Berlin")
+    page.get_by_label("Occurrences at most").fill("0")
+    expect(page.locator("#trigger-max_runs-error")).to_contain_text("from 1 to 1000000")
+    page.get_by_label("Occurrences at most").fill("3")
+    expect(page.locator(".occurrences li")).to_have_count(3)
     button(page, "Register job").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Again and again")
+    expect(page.locator(".facts")).to_contain_text("every day, from Tue 1 Jan 2030")
+    expect(page.locator(".facts")).to_contain_text("3 times at most")
     made = laptop.get("/jobs/key:again")
-    assert made["trigger"]["fields"]["every"] == 86400
+    bounds = {"starts_at": "2030-01-01T07:00:00Z", "ends_at": "2030-12-31T07:00:00Z", "max_runs": 3}
+    assert made["trigger"]["fields"] == {"every": 86400, **bounds}
     go(page, laptop, f"/jobs/{made['id']}/edit")
+    expect(page.get_by_label("Not before")).to_be_visible()
     page.locator("#trigger-every").fill("43200")
     button(page, "Save changes").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Again and again")
-    fields = {**made["trigger"]["fields"], "every": 43200}
-    assert laptop.get("/jobs/key:again")["trigger"]["fields"] == fields
+    expect(page.locator(".facts")).to_contain_text("every 12 hours")
+    assert laptop.get("/jobs/key:again")["trigger"]["fields"] == {"every": 43200, **bounds}
 
 
 def test_each_error_stands_at_its_field_in_the_words_of_the_api(page: Page, laptop: Laptop) -> None:
@@ -171,25 +183,72 @@ def test_an_edit_overwrites_nobody_s_and_a_run_does_not_stop_it(
     assert (shown["timeout"], shown["overlap"]) == (55, "skip")
 
 
-def test_what_the_form_does_not_show_is_kept(page: Page, laptop: Laptop, target: Target) -> None:
-    kept = {"delays": [5, 60], "never": ["timeout"]}
-    success = {"status": [404]}
-    made = registered(
-        laptop, target, name="Rules", trigger={"cron": "0 3 * * *"}, retry=kept, success=success
-    )
-    go(page, laptop, f"/jobs/{made['id']}")
-    expect(page.locator(".fields")).to_contain_text("3 attempts; delays of 5, 60 s")
-    page.get_by_role("link", name="Edit").click()
-    page.locator("#retry-max_attempts").fill("4")
-    button(page, "Save changes").click()
-    expect(page.locator(".fields")).to_contain_text("4 attempts; delays of 5, 60 s")
-    page.get_by_role("link", name="Duplicate").click()
+def test_success_and_retries_are_given_changed_and_taken_back(
+    page: Page, laptop: Laptop, target: Target
+) -> None:
+    go(page, laptop, "/jobs/new")
+    page.get_by_label("Name", exact=True).fill("Rules")
+    page.get_by_label("URL", exact=True).fill(f"{target}/rules")
+    expect(page.get_by_label("Never retried")).not_to_be_visible()
+    page.get_by_text("More: what counts").click()
+    page.get_by_label("Statuses that are a success").fill("200-299, 404")
+    for place, (pointer, value) in enumerate({"/state": "done", "/count": "1.10"}.items(), 1):
+        button(page, "Add a JSON value").click()
+        page.get_by_label(f"Name of JSON value {place}").fill(pointer)
+        page.get_by_label(f"Value of JSON value {place}").fill(value)
+    page.get_by_label("Delays between attempts, s").fill("5, 60, 600")
+    expect(page.get_by_label("Attempts", exact=True)).to_have_value("4")
+    never = page.get_by_label("Never retried")
+    never.fill("timeout often")
+    page.get_by_text("More: what counts").click()
+    expect(never).not_to_be_visible()
     button(page, "Register job").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Rules copy")
-    copy = laptop.get("/jobs?name=Rules+copy")[0]
-    for job in (laptop.get(f"/jobs/{made['id']}"), copy):
-        assert {name: job["retry"][name] for name in kept} == kept
-        assert job["success"] == made["success"]
+    expect(never).to_be_focused()
+    expect(page.locator("#retry-never-error")).to_contain_text("entry 2: must be a status from 100")
+    never.fill("timeout 503")
+    button(page, "Register job").click()
+    expect(page.locator(".fields")).to_contain_text('status 200-299, 404; /state is "done"')
+    (made,) = laptop.get("/jobs?name=Rules")
+    retry = {"max_attempts": 4, "delays": [5, 60, 600], "never": ["timeout", 503]}
+    assert {name: made["retry"][name] for name in retry} == retry
+    assert made["success"]["json"] == {"/state": "done", "/count": 1.10}
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Never retried").fill("")
+    page.get_by_label("Statuses that are a success").fill("")
+    for _ in range(2):
+        button(page, "Remove JSON value 1").click()
+    button(page, "Save changes").click()
+    expect(page.locator(".fields")).to_contain_text("4 attempts; delays of 5, 60, 600 s")
+    changed = laptop.get(f"/jobs/{made['id']}")
+    assert (changed["success"], changed["retry"].get("never")) == (None, None)
+
+
+def test_a_draft_keeps_what_it_does_not_know_and_every_instant(page: Page, laptop: Laptop) -> None:
+    # The second passing of 02:30 in Berlin.
+    ends_at = "2030-10-27T01:30:00Z"
+    cron = {"cron": "@daily", "timezone": "Europe/Berlin", "ends_at": ends_at, "later": 1}
+    job: dict[str, Any] = {
+        **dict.fromkeys(("key", "misfire_grace", "result", "pause")),
+        **dict.fromkeys(("id", "name", "overlap"), "x"),
+        "timeout": 30,
+        "labels": {},
+        "trigger": {"type": "cron", "fields": cron},
+        "request": {"url": "http://a/", "method": "GET", "headers": {}, "body": None, "later": 2},
+        "retry": {"max_attempts": 3, "initial_delay": 10, "max_delay": 3600, "later": 3},
+        "success": {"status": [404], "body_contains": None, "json": {"/a": "1"}, "later": 4},
+        "callbacks": {"succeeded": {"url": "http://b/"}, "failed": None, "later": 5},
+        "later": 6,
+    }
+    kept = "job => module.jobOf(module.draftOf(job))"
+    moved = "job => module.triggerOf({...module.draftOf(job), timezone: 'Asia/Tokyo'})"
+    (shown,) = ask_module(page, laptop, "draft.js", kept, [job])
+    parts = [shown[name] for name in ("trigger", "request", "retry", "success", "callbacks")]
+    assert [part["later"] for part in (*parts, shown)] == [1, 2, 3, 4, 5, 6]
+    assert shown["trigger"]["ends_at"] == ends_at
+    assert shown["success"]["json"] == {"/a": "1"}
+    assert not {"id", "result", "pause", "key"} & set(shown)
+    (trigger,) = ask_module(page, laptop, "draft.js", moved, [job])
+    assert trigger["ends_at"] == "2030-10-27T02:30:00"
 
 
 def test_a_pasted_command_fills_the_form_and_says_what_it_leaves_out(
