@@ -16,6 +16,7 @@ interface Trigger {
     starts_at?: string;
     ends_at?: string;
     max_runs?: number;
+    spread?: number;
   };
 }
 

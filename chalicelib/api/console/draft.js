@@ -25,6 +25,7 @@ const DEFAULTS = {
   starts_at: "",
   ends_at: "",
   max_runs: "",
+  spread: "",
   timeout: "30",
   max_attempts: "3",
   initial_delay: "10",
@@ -40,8 +41,8 @@ const DEFAULTS = {
   on_succeeded: "",
   on_failed: "",
   labels: [],
-  // The kind of trigger and the instants that a job had.
-  had: { kind: "" },
+  // The id of the job, its kind of trigger, and the instants that it had.
+  had: { id: "", kind: "" },
   // What the form does not know, and keeps.
   kept: { trigger: {}, request: {}, retry: {}, success: {}, callbacks: {}, job: {} },
 };
@@ -58,7 +59,7 @@ export function draftOf(job) {
   const { name, key, request, trigger, timeout, retry, success, overlap, ...others } = job;
   const { misfire_grace, pause_after, callbacks, labels, ...rest } = others;
   const { url, method, headers, body, ...ofRequest } = request;
-  const { cron, every, date, timezone, dst, starts_at, ends_at, max_runs, ...ofTrigger } =
+  const { cron, every, date, timezone, dst, spread, starts_at, ends_at, max_runs, ...ofTrigger } =
     trigger.fields;
   const { max_attempts, initial_delay, max_delay, delays, never, ...ofRetry } = retry;
   const { status, body_contains, json, ...ofSuccess } = success ?? {};
@@ -84,6 +85,7 @@ export function draftOf(job) {
     starts_at: local(starts_at),
     ends_at: local(ends_at),
     max_runs: text(max_runs),
+    spread: text(spread),
     timeout: String(timeout),
     max_attempts: String(max_attempts),
     initial_delay: String(initial_delay ?? DEFAULTS.initial_delay),
@@ -99,7 +101,7 @@ export function draftOf(job) {
     on_succeeded: succeeded?.url ?? "",
     on_failed: failed?.url ?? "",
     labels: pairs(labels),
-    had: { kind: KINDS[trigger.type], date, starts_at, ends_at },
+    had: { id: job.id, kind: KINDS[trigger.type], date, starts_at, ends_at },
     kept: {
       request: ofRequest,
       trigger: ofTrigger,
@@ -203,7 +205,8 @@ export function triggerOf(draft) {
   if (kind === "every") return { every: number(draft.every), ...zoned(times), ...bounds, ...more };
   const isUsual = gap === DEFAULTS.gap && fold === DEFAULTS.fold;
   const dst = isUsual ? {} : { dst: { gap, fold } };
-  return { cron: draft.cron, timezone, ...dst, ...bounds, ...more };
+  const spread = draft.spread && { spread: number(draft.spread) };
+  return { cron: draft.cron, timezone, ...dst, ...spread, ...bounds, ...more };
 }
 
 function retryOf(draft) {

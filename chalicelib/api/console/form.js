@@ -99,10 +99,10 @@ function Fields({ title, id, first, tag }) {
     );
   };
   const { job, notJson } = useMemo(() => read(draft, id && original.current), [draft]);
-  const preview = usePreview(
-    draft,
-    id && JSON.stringify(triggerOf(draft)) === JSON.stringify(triggerOf(original.current)),
-  );
+  const { had } = original.current;
+  const isSame =
+    id && JSON.stringify(triggerOf(draft)) === JSON.stringify(triggerOf(original.current));
+  const preview = usePreview(draft, isSame, id && had.id);
   const shown = [
     ...errors.filter((error) => !error.field.startsWith("trigger") || !preview.errors.length),
     ...preview.errors,
@@ -174,7 +174,10 @@ const GROUP = {
   bodyKind: "request.body",
   on_succeeded: "callbacks.succeeded",
   on_failed: "callbacks.failed",
-  ...all("trigger", "kind cron every date delay timezone gap fold starts_at ends_at max_runs"),
+  ...all(
+    "trigger",
+    "kind cron every date delay timezone gap fold spread starts_at ends_at max_runs",
+  ),
   ...all("retry", "max_attempts initial_delay max_delay delays never"),
   ...all("success", "success_status success_contains success_json"),
 };

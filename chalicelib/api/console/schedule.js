@@ -3,7 +3,7 @@
 // The words are made from the numbers that a cron's fields stand for. A cron that has no short and
 // certain words has none: its expression is shown instead.
 
-import { city, moment, whole } from "./format.js";
+import { city, duration, moment, whole } from "./format.js";
 
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS =
@@ -46,13 +46,18 @@ function intervalWords(seconds) {
 
 /** Return the bounds of a trigger in words, without a start that has passed. */
 function boundWords({ fields }, now) {
-  const { starts_at, ends_at, max_runs } = fields;
+  const { starts_at, ends_at, max_runs, spread } = fields;
   const isToCome = starts_at && new Date(starts_at) > now;
   return [
+    spread && spreadWords(spread),
     isToCome && `from ${moment(starts_at, now)}`,
     ends_at && `until ${moment(ends_at, now)}`,
     max_runs && timesWords(max_runs),
   ].filter(Boolean);
+}
+
+function spreadWords(seconds) {
+  return `spread over ${duration(seconds * 1000)}`;
 }
 
 function timesWords(most) {
@@ -61,9 +66,10 @@ function timesWords(most) {
 
 /** Return a trigger with all that it says, for one who knows crons. */
 export function triggerWords({ type, fields }) {
-  const { date, cron, timezone, dst, every, starts_at, ends_at, max_runs } = fields;
+  const { date, cron, timezone, dst, every, starts_at, ends_at, max_runs, spread } = fields;
   if (type === "one-time") return whole(date);
   const bounds = [
+    spread && spreadWords(spread),
     starts_at && `from ${whole(starts_at, timezone)}`,
     ends_at && `until ${whole(ends_at, timezone)}`,
     max_runs && timesWords(max_runs),

@@ -6,7 +6,7 @@ import { city, elsewhere, isZone, moment, relative, ZONE } from "./format.js";
 import { Choice, Line, More, Options } from "./inputs.js";
 import { useEffect, useState } from "./preact-hooks.js";
 import { cronWords } from "./schedule.js";
-import { html } from "./ui.js";
+import { html, Time } from "./ui.js";
 
 const ZONES = Intl.supportedValuesOf ? ["UTC", ...Intl.supportedValuesOf("timeZone")] : ["UTC"];
 const TYPING = 300;
@@ -17,8 +17,8 @@ const INSTANT = { type: "datetime-local", step: "1" };
 /** @type {Preview} */
 const NO_PREVIEW = { times: [], notes: [], errors: [], of: null };
 
-/** Ask when the trigger is due, a moment after it was typed. */
-export function usePreview(draft, isSame) {
+/** Ask when the trigger is due, a moment after it was typed; `id` is the job's, if there is one. */
+export function usePreview(draft, isSame, id) {
   const trigger = JSON.stringify(triggerOf(draft));
   const [state, setState] = useState(NO_PREVIEW);
   useEffect(() => {
@@ -27,7 +27,7 @@ export function usePreview(draft, isSame) {
       const count = draft.kind === "cron" || draft.kind === "every" ? 5 : 1;
       try {
         const { data } = await call("POST", "/triggers/preview", {
-          body: `{"trigger":${trigger},"count":${count}}`,
+          body: `{"trigger":${trigger},"count":${count}${id ? `,"id":"${id}"` : ""}}`,
           signal: abort.signal,
         });
         setState({ times: data.next_run_times, notes: data.notes, errors: [], of: trigger });
@@ -79,15 +79,16 @@ export function When({ draft, set, errors, preview }) {
 
 /** From when, until when and how often a trigger occurs, and what clock changes do to a cron. */
 function Bounds({ draft, set, errors, line, zone }) {
-  const { kind, starts_at, ends_at, max_runs, gap, fold } = draft;
+  const { kind, starts_at, ends_at, max_runs, spread, gap, fold } = draft;
   const isCron = kind === "cron";
   const choice = (label, name, options) =>
     html`<${Options} label=${label} field=${`trigger.dst.${name}`} errors=${errors} value=${draft[name]} options=${options} onChange=${(value) => set({ [name]: value })} />`;
-  return html`<${More} words=${`More: begin, end, number of runs${isCron ? ", clock changes" : ""}`} fields=${["trigger.starts_at", "trigger.ends_at", "trigger.max_runs", "trigger.dst"]} errors=${errors}
-    isUsed=${Boolean(starts_at || ends_at || max_runs || (isCron && (gap !== "skip" || fold !== "first")))}>
+  return html`<${More} words=${`More: begin, end, number of runs${isCron ? ", spread, clock changes" : ""}`} fields=${["starts_at", "ends_at", "max_runs", "spread", "dst"].map((name) => `trigger.${name}`)} errors=${errors}
+    isUsed=${Boolean(starts_at || ends_at || max_runs || (isCron && (spread || gap !== "skip" || fold !== "first")))}>
     <div class="pair">${line("Not before", "starts_at", INSTANT)}${line("Not after", "ends_at", INSTANT)}</div>
     <div class="pair">
       ${line("Occurrences at most", "max_runs", { inputmode: "numeric" })}
+      ${isCron && line("Spread over, s", "spread", { inputmode: "numeric", note: "Moves the job by its own part of it." })}
       ${!isCron && (starts_at || ends_at) && zone}
     </div>
     ${
@@ -112,7 +113,7 @@ function Occurrences({ preview, draft }) {
       html`<ol>
       ${preview.times.map(
         (time) =>
-          html`<li><span>${moment(time, now)}</span>${differs && html`<span class="note">${elsewhere(time, now, zone)} in ${city(zone)}</span>`}<span class="note">${relative(time, now)}</span></li>`,
+          html`<li><${Time} of=${time} now=${now} />${differs && html`<span class="note">${elsewhere(time, now, zone)} in ${city(zone)}</span>`}<span class="note">${relative(time, now)}</span></li>`,
       )}
     </ol>`
     }

@@ -75,7 +75,7 @@ def test_every_field_of_a_job_can_be_given(page: Page, laptop: Laptop, target: T
     }
 
 
-def test_what_a_cron_does_at_clock_changes_can_be_chosen_and_is_kept(
+def test_clock_changes_and_spread_of_a_cron_can_be_chosen_and_are_kept(
     page: Page, laptop: Laptop, target: Target
 ) -> None:
     go(page, laptop, "/jobs/new")
@@ -83,14 +83,17 @@ def test_what_a_cron_does_at_clock_changes_can_be_chosen_and_is_kept(
     page.get_by_label("URL", exact=True).fill(f"{target}/nightly")
     page.get_by_label("Cron", exact=True).nth(-1).fill("30 2 L * *")
     page.get_by_text("More: begin").click()
+    page.get_by_label("Spread over, s").fill("600")
     page.get_by_label("A time that clocks skip").select_option("runs after the gap")
     button(page, "Register job").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Nightly")
-    expect(page.locator("body")).to_contain_text("on the last day of each month at 02:30")
+    expect(page.locator("body")).to_contain_text("each month at 02:30, UTC, spread over 10 min")
     expect(page.locator("body")).to_contain_text("runs after the gap if clocks skip its time")
     (made,) = laptop.get("/jobs?name=Nightly")
     assert made["trigger"]["fields"]["dst"] == {"gap": "next", "fold": "first"}
     go(page, laptop, f"/jobs/{made['id']}/edit")
+    due = page.locator(".occurrences time").first
+    expect(due).to_have_attribute("datetime", made["next_run_time"])
     page.get_by_label("Name", exact=True).fill("Nightly 2")
     page.get_by_label("Time zone").fill("UTC")
     button(page, "Save changes").click()
@@ -98,6 +101,7 @@ def test_what_a_cron_does_at_clock_changes_can_be_chosen_and_is_kept(
     assert laptop.get(f"/jobs/{made['id']}")["trigger"]["fields"] == {
         "cron": "30 2 L * *",
         "timezone": "UTC",
+        "spread": 600,
         "dst": {"gap": "next", "fold": "first"},
     }
 
