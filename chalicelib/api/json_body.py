@@ -59,11 +59,8 @@ def refuse_body(raw: bytes, query: Iterable[str]) -> None:
 
     `query` are the parameters that the call takes. Raises InvalidInput, which names every field.
     """
-    try:
-        document = parse(raw) if raw.strip() else None
-    except NotJson:
-        document = raw
-    if document in (None, {}):
+    document = parse_if_any(raw)
+    if document is None:
         return
     names = ", ".join(name for name in query if name != "cursor")
     instead = f"; give {names} in the query" if names else ""
@@ -71,6 +68,18 @@ def refuse_body(raw: bytes, query: Iterable[str]) -> None:
         raise InvalidInput.of("", f"this call takes no body{instead}")
     why = f"unknown field; this call takes no body{instead}"
     raise InvalidInput(FieldError(name, why) for name in document)
+
+
+def parse_if_any(raw: bytes) -> object:
+    """Return the document of a body; the bytes if it is not JSON; None for no body.
+
+    `{}` and `null` are no body either: some clients send them.
+    """
+    try:
+        document = parse(raw) if raw.strip() else None
+    except NotJson:
+        return raw
+    return None if document == {} else document
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class Call:
         content_type = self.request.headers.get("content-type", "")
         if content_type.split(";")[0].strip().lower() != "application/json":
             raise Refusal(415, "send the body as application/json")
-        return parse(_raw_body(self.request))
+        return parse(raw_body(self.request))
 
     @property
     def scheduling(self) -> Scheduling:
@@ -250,11 +250,11 @@ def _answer_call(operation: Operation, request: Request, names: Mapping[str, str
     """
     try:
         tenant = _tenant(request, operation.scope) if operation.scope else ""
-        if len(_raw_body(request)) > MAX_REQUEST:
+        if len(raw_body(request)) > MAX_REQUEST:
             raise Refusal(413, "the request is larger than 256 KiB")
         call = _call(request, tenant, operation.query, operation.takes)
         if operation.body is None and operation.method != "GET":
-            refuse_body(_raw_body(request), operation.query)
+            refuse_body(raw_body(request), operation.query)
         # API Gateway passes the parts of a path as they were sent, percent-encoded.
         return operation.view(call, **{name: unquote(value) for name, value in names.items()})
     except Exception as error:
@@ -352,7 +352,8 @@ def _query(request: Request, known: Mapping[str, Rule]) -> tuple[dict[str, str],
     return values, errors
 
 
-def _raw_body(request: Request) -> bytes:
+def raw_body(request: Request) -> bytes:
+    """Return the body of a request."""
     raw = request.raw_body
     return raw if isinstance(raw, bytes) else (raw or "").encode("utf-8", "surrogatepass")
 

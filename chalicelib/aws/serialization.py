@@ -27,7 +27,7 @@ from chalicelib.domain.run import (
     RunUpdate,
 )
 from chalicelib.domain.state import DueMessage, LastRun, State, Status, UnfinishedRun
-from chalicelib.domain.state_parts import Failing, Pause, PauseReason
+from chalicelib.domain.state_parts import RESONA, Failing, Pause
 from chalicelib.domain.success import SuccessRule
 from chalicelib.domain.trigger import describe, restore
 
@@ -39,6 +39,7 @@ _LETTERS = {
     RunStatus.SKIPPED: "k",
 }
 _STATUSES = {letter: status for status, letter in _LETTERS.items()}
+_NEW_REASONS = (Reason.PAUSED, Reason.ASKED)
 
 
 def _dump(document: dict[str, Any]) -> str:
@@ -175,7 +176,10 @@ def dump_state(state: State) -> str:
             "edition": state.edition,
             "recent": "".join(_LETTERS[status] for status in state.recent) or None,
             "failing": [failing.count, _time(failing.since), *failing.told] if failing else None,
-            "pause": [_time(pause.since), pause.reason] if pause else None,
+            "pause": [_time(pause.since), pause.reason, _time(pause.until), pause.by]
+            if pause
+            else None,
+            "skips": state.skips or None,
             "counted": state.counted or None,
             "armed_by": state.armed_by,
             "backfill": dump_backfill(state.backfill),
@@ -211,11 +215,18 @@ def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str)
         failing=Failing(failing[0], _read_needed_time(failing[1]), tuple(failing[2:]))
         if failing
         else None,
-        pause=Pause(_read_needed_time(pause[0]), PauseReason(pause[1])) if pause else None,
+        pause=_load_pause(*pause) if pause else None,
+        skips=raw.get("skips", 0),
         counted=raw.get("counted", 0),
         armed_by=raw.get("armed_by"),
         backfill=load_backfill(raw.get("backfill")),
     )
+
+
+def _load_pause(
+    since: str, reason: str | None, until: str | None = None, by: str | None = RESONA
+) -> Pause:
+    return Pause(_read_needed_time(since), reason, _read_time(until), by)
 
 
 def _dump_last_run(last: LastRun) -> list[Any]:
@@ -325,8 +336,9 @@ def dump_ending(end: RunEnd) -> str:
             "status": end.status,
             "at": _time(end.at),
             # MISFIRE is not stored: the status implies it, and the previous release, which reads
-            # records during a deployment, does not know it.
-            "reason": end.reason if end.reason is not Reason.MISFIRE else None,
+            # records during a deployment, does not know it, nor the reasons in `why`.
+            "reason": end.reason if end.reason not in (Reason.MISFIRE, *_NEW_REASONS) else None,
+            "why": end.reason if end.reason in _NEW_REASONS else None,
             "started_at": _time(end.started_at),
             "missed_count": end.missed_count,
             "last_due_at": _time(end.last_due_at),
@@ -338,7 +350,8 @@ def load_ending(key: RunKey, text: str) -> RunEnd:
     """Read the end of a run without an attempt of its own from the JSON of `dump_ending`."""
     raw = json.loads(text)
     status = RunStatus(raw["status"])
-    reason = Reason.MISFIRE if status is RunStatus.MISSED else raw.get("reason")
+    usual = Reason.MISFIRE if status is RunStatus.MISSED else raw.get("reason")
+    reason = raw.get("why", usual)
     return RunEnd(
         key=key,
         status=status,

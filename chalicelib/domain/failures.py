@@ -12,7 +12,7 @@ from datetime import datetime
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run import RunStatus
 from chalicelib.domain.state import State, Status, UnfinishedRun
-from chalicelib.domain.state_parts import Failing, Pause, PauseReason
+from chalicelib.domain.state_parts import Failing
 
 
 def counted(state: State, run: UnfinishedRun, status: RunStatus, at: datetime) -> State:
@@ -38,8 +38,3 @@ def must_pause(definition: Definition, state: State) -> bool:
     most, failing = definition.pause_after, state.failing
     is_reached = most is not None and failing is not None and failing.count >= most
     return is_reached and state.status is Status.ACTIVE
-
-
-def as_failing(state: State, now: datetime) -> State:
-    """Return the state with the reason for the pause that follows."""
-    return replace(state, pause=Pause(now, PauseReason.FAILING))

@@ -1,4 +1,4 @@
-"""Rules of what users do to a job and its runs: create, change, pause, resume, run, retry, cancel.
+"""Rules of what users do to a job and its runs: create, change, pause, skip, run, retry, cancel.
 
 The functions are pure: `now` and tokens are arguments. `token` names a schedule of EventBridge
 Scheduler that can be created for the job; None means that none can. The new state carries the token
@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from chalicelib.domain import backfill_transitions, failures
-from chalicelib.domain.counting import following
+from chalicelib.domain import backfill_transitions, pauses
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.errors import AttemptInFlight, DateHasPassed, JobHasEnded, TooManyRuns
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition
+from chalicelib.domain.pauses import Asked
 from chalicelib.domain.run import Reason, RunStatus
 from chalicelib.domain.run_ends import closed, with_outcome
 from chalicelib.domain.state import (
@@ -28,11 +28,13 @@ from chalicelib.domain.state import (
     Transition,
     UnfinishedRun,
     arms_itself,
+    await_end_of_pause,
     await_occurrence,
     occurrence_due,
     run_due,
     written,
 )
+from chalicelib.domain.state_parts import Pause
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger, check_occurs
 
 
@@ -47,6 +49,16 @@ def wants_schedule(
     if status is not Status.ACTIVE or due_at is None or arms_itself(trigger):
         return False
     return isinstance(trigger, Cron) or due_at - now > NEAR
+
+
+def _takes_schedule(state: State, trigger: Trigger, due_at: datetime | None, now: datetime) -> bool:
+    """Return whether a job in this state takes a schedule.
+
+    A cron keeps its own during a pause that ends by itself: the executor creates none.
+    """
+    if state.paused_until is not None and not isinstance(trigger, OneTime):
+        return wants_schedule(trigger, Status.ACTIVE, due_at, now)
+    return wants_schedule(trigger, state.status, due_at, now)
 
 
 def first_due_at(trigger: Trigger, now: datetime) -> datetime | None:
@@ -87,15 +99,18 @@ def change(
     even one that has just passed. Raises JobHasEnded.
     """
     is_new_trigger = anew or new.trigger != old.trigger
+    has_new_meaning = is_new_trigger or new.meaning != old.meaning
+    if has_new_meaning and pauses.is_over(state, now):
+        state = _as_resumed(old, state, now, is_new_trigger=is_new_trigger)
     status, due_at, kept = state.status, state.next_due_at, state.token
     if is_new_trigger:
         status = Status.PAUSED if status is Status.PAUSED else Status.ACTIVE
         due_at, kept = first_due_at(new.trigger, now), None
-        state = replace(state, counted=0)
-    if kept is None and wants_schedule(new.trigger, status, due_at, now):
+        state = replace(state, status=status, counted=0, skips=0)
+    if kept is None and _takes_schedule(state, new.trigger, due_at, now):
         kept = token
-    edited = replace(state, edition=state.edition + 1, status=status, updated_at=now, token=kept)
-    if not is_new_trigger and new.meaning == old.meaning:
+    edited = replace(state, edition=state.edition + 1, updated_at=now, token=kept)
+    if not has_new_meaning:
         definition = replace(new, generation=old.generation, edition=edited.edition)
         return Transition(written(edited), definition=definition)
     if not is_new_trigger and due_at is None:
@@ -103,6 +118,17 @@ def change(
     if kept != state.token:
         edited = replace(edited, doubted_until=None)
     return _new_generation(edited, new, due_at, now, is_new_trigger=is_new_trigger)
+
+
+def _as_resumed(old: Definition, state: State, now: datetime, *, is_new_trigger: bool) -> State:
+    """Return the state of a job whose pause is over as active, for the change that follows.
+
+    Unchanged if nothing is due after the pause, unless a new trigger follows.
+    """
+    due_at = pauses.due_after(old, state, now)
+    if due_at is None and not is_new_trigger:
+        return state
+    return replace(pauses.resumed(state, due_at, now), generation=state.generation)
 
 
 def _new_generation(
@@ -134,27 +160,41 @@ def _without_past_wakes(
     return state, arm
 
 
-def pause(state: State, now: datetime) -> Transition | None:
-    """Return the transition that pauses a job, None if it is paused already.
+def pause(
+    definition: Definition, state: State, asked: Asked, token: str | None, now: datetime
+) -> Transition | None:
+    """Return the transition that pauses a job, None if it is paused already as it is asked for.
 
-    Raises JobHasEnded for a completed or failed one.
+    Raises JobHasEnded for a completed or failed job; also for one whose last run has begun, if the
+    pause is to end by itself: nothing would be due then.
     """
-    if state.status is Status.PAUSED:
-        return None
-    if state.status is not Status.ACTIVE:
+    if state.status not in (Status.ACTIVE, Status.PAUSED):
         raise JobHasEnded("a job that has ended cannot be paused")
+    is_paused = state.status is Status.PAUSED and not pauses.is_over(state, now)
+    if is_paused and not asked.replaces:
+        return None
+    wanted = Pause(now, asked.reason, asked.until, asked.by)
+    if is_paused and state.pause is not None:
+        wanted = replace(wanted, since=state.pause.since)
+        if replace(state.pause, by=wanted.by) == wanted:
+            return None
+    if wanted.until is not None and state.next_due_at is None:
+        raise JobHasEnded("leave out until: nothing is due after the pause")
+    generation = state.generation if is_paused else state.generation + 1
     paused = replace(
         state,
-        generation=state.generation + 1,
+        generation=generation,
         status=Status.PAUSED,
         updated_at=now,
-        token=None,
         doubted_until=None,
-        covered=True,
+        pause=wanted,
         backfill=None,
     )
-    closing, close = _hurry_superseded(paused, now)
-    return Transition(written(closing), arm=close)
+    keeps = wanted.until and _takes_schedule(paused, definition.trigger, state.next_due_at, now)
+    paused = replace(paused, token=(state.token or token) if keeps else None)
+    waiting, arm = await_end_of_pause(paused, now)
+    closing, close = _hurry_superseded(waiting, now)
+    return Transition(written(closing), arm=(*arm, *close))
 
 
 def due_after_resume(definition: Definition, state: State, now: datetime) -> datetime:
@@ -162,9 +202,8 @@ def due_after_resume(definition: Definition, state: State, now: datetime) -> dat
 
     Raises DateHasPassed if its date or its last occurrence has passed, or its last run has begun.
     """
-    trigger = definition.trigger
-    due_at = state.next_due_at if isinstance(trigger, OneTime) else following(state, trigger, now)
-    if due_at is None or due_at <= now:
+    due_at = pauses.due_after(definition, state, now)
+    if due_at is None:
         raise DateHasPassed
     return due_at
 
@@ -181,18 +220,24 @@ def resume(
     if state.status is not Status.PAUSED:
         raise JobHasEnded("a job that has ended cannot be resumed")
     due_at = due_after_resume(definition, state, now)
-    resumed = replace(
-        state,
-        generation=state.generation + 1,
-        status=Status.ACTIVE,
-        updated_at=now,
-        token=token if wants_schedule(definition.trigger, Status.ACTIVE, due_at, now) else None,
-        failing=failures.anew(state.failing),
-        pause=None,
-    )
+    resumed = pauses.resumed(state, due_at, now)
+    takes = wants_schedule(definition.trigger, Status.ACTIVE, due_at, now)
+    resumed = replace(resumed, token=(state.token or token) if takes else None)
     armed, arm = await_occurrence(resumed, definition.trigger, due_at, now)
     closing, close = _hurry_superseded(armed, now)
     return Transition(written(closing), arm=(*arm, *close))
+
+
+def skip(state: State, count: int, now: datetime) -> Transition | None:
+    """Return the transition after which the next `count` occurrences are skipped, 0 for none.
+
+    None if that is so already. Raises JobHasEnded if no occurrence is left.
+    """
+    if count == state.skips:
+        return None
+    if state.next_due_at is None:
+        raise JobHasEnded("there is no occurrence to skip")
+    return Transition(written(replace(state, skips=count, updated_at=now)))
 
 
 def run_now(state: State, key: RunKey, now: datetime) -> Transition:

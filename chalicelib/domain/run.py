@@ -81,6 +81,8 @@ class Reason(StrEnum):
     OVERLAP = "overlap"
     TOO_MANY_RUNS = "too_many_runs"
     MISFIRE = "misfire"
+    PAUSED = "paused"
+    ASKED = "asked"
     CANCELLED = "cancelled"
 
 

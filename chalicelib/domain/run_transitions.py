@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from chalicelib.domain import failures
+from chalicelib.domain import failures, pauses
 from chalicelib.domain.backfill_transitions import goes_on
 from chalicelib.domain.counting import counted, following
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition, Kind, Overlap
 from chalicelib.domain.job_transitions import pause
 from chalicelib.domain.misfires import missed
+from chalicelib.domain.pauses import Asked
 from chalicelib.domain.retry import is_retried, next_attempt_at
 from chalicelib.domain.run import FinishedAttempt, Outcome, Reason, RunEnd, RunStatus, RunUpdate
 from chalicelib.domain.run_ends import closed, with_last_run, with_outcome
@@ -41,10 +42,13 @@ from chalicelib.domain.state import (
     written,
     written_by_claim,
 )
+from chalicelib.domain.state_parts import FAILING, RESONA
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime
 
 # A lease lasts this much longer than the timeout: the time to record and finish the attempt.
 LEASE_MARGIN = timedelta(seconds=20)
+# One transition writes at most this many skipped occurrences: a transaction takes 100 items.
+SKIPPED_AT_MOST = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ def claim(
         return _claim_run(definition, state, run, owner, now)
     if key.is_requested:
         return NoChange("the run has ended")
+    if pauses.is_over(state, now) and key.generation == state.generation:
+        return _end_pause(definition, state, owner, now)
     return _claim_occurrence(definition, state, key, owner, now)
 
 
@@ -124,6 +130,8 @@ def _claim_occurrence(
         return NoChange("not yet")
     # From here on use `due_at`, not the key's time: an older occurrence may still be open.
     state = doubt_after_lost_wake(state, due_at, now)
+    if state.skips:
+        return _skip(definition, state, due_at, now)
     count, last = missed(definition, state, due_at, now)
     if count:
         state = counted(state, definition.trigger, count)
@@ -131,11 +139,11 @@ def _claim_occurrence(
         end = RunEnd(
             key, RunStatus.MISSED, now, Reason.MISFIRE, missed_count=count, last_due_at=last
         )
-        return _end_without_attempt(definition, state, last, end, now)
+        return _end_without_attempt(definition, state, last, (end,), now)
     reason = _reason_to_skip(definition, state)
     if reason:
         end = RunEnd(RunKey(due_at, state.generation), RunStatus.SKIPPED, now, reason)
-        return _end_without_attempt(definition, state, due_at, end, now)
+        return _end_without_attempt(definition, state, due_at, (end,), now)
     state = counted(state, definition.trigger, 1)
     advanced, arm = await_occurrence(
         state, definition.trigger, following(state, definition.trigger, due_at), now
@@ -145,6 +153,48 @@ def _claim_occurrence(
     advanced = replace(advanced, armed_by=owner if arm else None)
     arm = tuple(replace(due, by=owner) for due in arm)
     return Transition(written_by_claim(advanced.with_run(claimed), now), send=claimed, arm=arm)
+
+
+def _end_pause(
+    definition: Definition, state: State, owner: str, now: datetime
+) -> Transition | NoChange:
+    """Resume a job whose pause is over, and decide what came due since its end, if anything did.
+
+    A date that passed within the pause is recorded as missed, or as skipped if that was asked for.
+    A job with nothing due after the pause is completed.
+    """
+    trigger, due_at = definition.trigger, pauses.due_after(definition, state, now)
+    active = pauses.resumed(state, due_at, now)
+    passed = state.next_due_at if isinstance(trigger, OneTime) and due_at is None else None
+    if passed is not None:
+        if state.skips:
+            return _skip(definition, active, passed, now)
+        key = RunKey(passed, active.generation)
+        end = RunEnd(key, RunStatus.MISSED, now, Reason.PAUSED, missed_count=1, last_due_at=passed)
+        return _end_without_attempt(definition, active, passed, (end,), now)
+    if due_at is None:
+        return Transition(written(replace(active, status=Status.COMPLETED, token=None, skips=0)))
+    if due_at <= now:
+        key = RunKey(due_at, active.generation)
+        return _claim_occurrence(definition, active, key, owner, now)
+    armed, arm = await_occurrence(active, trigger, due_at, now)
+    return Transition(written(armed), arm=arm)
+
+
+def _skip(definition: Definition, state: State, due_at: datetime, now: datetime) -> Transition:
+    """Record due occurrences from `due_at` on as skipped, as many as a user asked for.
+
+    How late they are does not matter.
+    """
+    ends: list[RunEnd] = []
+    most, last = min(state.skips, SKIPPED_AT_MOST), due_at
+    at: datetime | None = due_at
+    while at is not None and at <= now and len(ends) < most:
+        key = RunKey(at, state.generation)
+        ends.append(RunEnd(key, RunStatus.SKIPPED, now, Reason.ASKED))
+        last, at = at, following(state, definition.trigger, at)
+    rest = replace(state, skips=state.skips - len(ends))
+    return _end_without_attempt(definition, rest, last, tuple(ends), now)
 
 
 def armed_ahead(
@@ -176,18 +226,22 @@ def _reason_to_skip(definition: Definition, state: State) -> Reason | None:
 
 
 def _end_without_attempt(
-    definition: Definition, state: State, last: datetime, end: RunEnd, now: datetime
+    definition: Definition, state: State, last: datetime, ends: tuple[RunEnd, ...], now: datetime
 ) -> Transition:
-    """Record a missed or skipped run, and wait for the first occurrence after `last`."""
+    """Record missed or skipped runs, and wait for the first occurrence after `last`."""
     trigger = definition.trigger
     advanced, arm = await_occurrence(state, trigger, following(state, trigger, last), now)
     if advanced.next_due_at is None:
-        is_done = end.status is RunStatus.SKIPPED and not isinstance(trigger, OneTime)
-        advanced = replace(advanced, status=Status.COMPLETED if is_done else Status.FAILED)
+        end = ends[-1]
+        is_asked = end.reason is Reason.ASKED or not isinstance(trigger, OneTime)
+        is_done = end.status is RunStatus.SKIPPED and is_asked
+        advanced = replace(advanced, status=Status.COMPLETED if is_done else Status.FAILED, skips=0)
     again = None
     if advanced.next_due_at is not None and advanced.next_due_at <= now:
         again, arm = occurrence_due(advanced, advanced.next_due_at), ()
-    return Transition(written(advanced.with_end(end.status)), ended=(end,), arm=arm, again=again)
+    for one in ends:
+        advanced = advanced.with_end(one.status)
+    return Transition(written(advanced), ended=ends, arm=arm, again=again)
 
 
 def finish(
@@ -251,7 +305,8 @@ def _end(
     ended = with_outcome(ended, run, update.status)
     ended = failures.counted(ended, run, update.status, at)
     if ended.failing != state.failing and failures.must_pause(definition, ended):
-        paused = pause(failures.as_failing(ended, now), now)
+        asked = Asked(RESONA, reason=FAILING)
+        paused = pause(definition, ended, asked, None, now)
         assert paused  # noqa: S101  only an active job must pause
         return replace(paused, update=update)
     ended, arm = goes_on(definition.trigger, ended, run.key, now)
@@ -270,7 +325,7 @@ def sweep(state: State, now: datetime) -> Transition | NoChange:
     again = now + min(SWEEP_AGAIN * 2 ** min(state.sweeps, 10), SWEEP_AGAIN_AT_MOST)
     arm: list[DueMessage] = []
     looks: list[datetime] = []
-    swept, due_at = state, state.next_run_time
+    swept, due_at = state, state.step_at
     if due_at is not None:
         watch_at = occurrence_watch_at(due_at, covered=state.covered)
         if watch_at <= now:

@@ -130,7 +130,9 @@ class State:
     arms that occurrence. `token` names the schedule, None if there is none; until `doubted_until`
     its wakes are not relied on. `sweeps` counts sweeps since the last other write. `recent` has the
     statuses of the runs that ended last, up to MOST_RECENT, in the order of their ends. `failing`
-    is None unless the last scheduled run failed; `pause` is None unless Resona paused the job.
+    is None unless the last scheduled run failed; `pause` is None unless the job is paused. While it
+    is paused, `covered` is about the end of the pause. `skips` is how many of the next occurrences
+    are to be skipped because a user asked for it.
     `counted` is how many occurrences count for `max_runs`, 0 without it (`domain.counting`).
     `armed_by` is the owner token of the claim whose message arms the next occurrence. `backfill` is
     None unless one is under way; `runs` then has exactly one run of it.
@@ -155,6 +157,7 @@ class State:
     recent: tuple[RunStatus, ...] = ()
     failing: Failing | None = None
     pause: Pause | None = None
+    skips: int = 0
     counted: int = 0
     armed_by: str | None = None
     backfill: Backfill | None = None
@@ -168,6 +171,16 @@ class State:
     def next_run_time(self) -> datetime | None:
         """Return when the job is due next, None if it is not active or has no occurrence left."""
         return self.next_due_at if self.status is Status.ACTIVE else None
+
+    @property
+    def paused_until(self) -> datetime | None:
+        """Return when the pause of the job ends by itself; None if it does not."""
+        return self.pause.until if self.pause is not None else None
+
+    @property
+    def step_at(self) -> datetime | None:
+        """Return when the job's own next step is: its next occurrence, or the end of its pause."""
+        return self.next_run_time or self.paused_until
 
     def find(self, key: RunKey) -> UnfinishedRun | None:
         """Return the unfinished run with this key, or None."""
@@ -256,8 +269,8 @@ def written_by_claim(state: State, now: datetime) -> State:
 
 
 def _watch_times(state: State) -> Iterator[datetime]:
-    if state.next_run_time is not None:
-        yield occurrence_watch_at(state.next_run_time, covered=state.covered)
+    if state.step_at is not None:
+        yield occurrence_watch_at(state.step_at, covered=state.covered)
     for run in state.runs:
         yield run.watch_at
 
@@ -292,6 +305,8 @@ def await_occurrence(
         # The schedule that a cron has from an earlier release, or that has ended, is orphaned: it
         # is deleted at its next wake.
         waits = replace(waits, token=None)
+    if state.status is Status.PAUSED:
+        return await_end_of_pause(waits, now)
     if due_at is None or state.status is not Status.ACTIVE:
         return waits, ()
     if not is_doubted(state, now) and schedule_wakes_for(waits.token, trigger, due_at, now):
@@ -299,6 +314,18 @@ def await_occurrence(
     if due_at - now <= NEAR:
         return waits, (occurrence_due(state, due_at),)
     return replace(waits, covered=False), ()
+
+
+def await_end_of_pause(state: State, now: datetime) -> tuple[State, tuple[DueMessage, ...]]:
+    """Return the state of a paused job as it waits for the end of its pause, and the message.
+
+    There is none for an end that is more than 15 minutes away, which the sweeper arms, nor for a
+    pause without an end.
+    """
+    until = state.paused_until
+    if until is None or until - now > NEAR:
+        return replace(state, covered=until is None), ()
+    return replace(state, covered=True), (occurrence_due(state, until),)
 
 
 def doubt_after_lost_wake(state: State, due_at: datetime, now: datetime) -> State:
@@ -348,8 +375,8 @@ def uncovered(state: State, dues: Iterable[DueMessage]) -> State:
     keys = {due.key for due in dues}
     runs = tuple(replace(run, covered=run.covered and run.key not in keys) for run in state.runs)
     covers = (
-        state.covered and RunKey(state.next_due_at, state.generation) not in keys
-        if state.next_due_at
+        state.covered and RunKey(state.step_at, state.generation) not in keys
+        if state.step_at
         else state.covered
     )
     return written(replace(state, covered=covers, runs=runs))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +19,19 @@ class Failing:
     told: tuple[str, ...] = ()
 
 
-class PauseReason(StrEnum):
-    """Why Resona paused a job."""
-
-    FAILING = "failing"
+# The reason of a pause that `pause_after` made, and who made it.
+FAILING, RESONA = "failing", "resona"
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A pause by Resona: since when, and why."""
+    """A pause: since when, why, until when, and who made it or changed it last.
+
+    `until` is None if only a resume ends it. `reason` is None if none was given. `by` is the id of
+    an API key, RESONA, or None for a caller without a key.
+    """
 
     since: datetime
-    reason: PauseReason
+    reason: str | None = None
+    until: datetime | None = None
+    by: str | None = None

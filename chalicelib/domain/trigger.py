@@ -113,6 +113,23 @@ def at_date(text: str, timezone: str | None, now: datetime) -> OneTime:
     return OneTime(_in_reach(at, now, "trigger.date"))
 
 
+def at_offset(text: str, field: str, now: datetime) -> datetime:
+    """Return the instant of an ISO 8601 date and time with an offset, rounded up to a second.
+
+    It must be in the future. Raises InvalidInput, naming `field`.
+    """
+    if not has_offset(text):
+        raise InvalidInput.of(
+            field,
+            "must be a date and time with an offset, as 2026-12-01T10:00:00Z or "
+            "2026-12-01T10:00:00+01:00",
+        )
+    at = instant_of(text, None, field)
+    if at <= now:
+        raise InvalidInput.of(field, "has passed; give a date in the future")
+    return _in_reach(at, now, field)
+
+
 def start_at(text: str, timezone: str | None, now: datetime) -> datetime:
     """Return the instant of a trigger's `starts_at`, in whole seconds. Raises InvalidInput."""
     at = instant_of(text, timezone, "trigger.starts_at")

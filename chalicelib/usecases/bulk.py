@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from chalicelib.domain.errors import JobNotFound, NotCurrent, Refused, Unavailable
+from chalicelib.domain.pauses import Asked, is_over
 from chalicelib.domain.state import State, Status
 from chalicelib.usecases.checks import Check
 from chalicelib.usecases.scheduling import Job, Scheduling
@@ -44,15 +45,15 @@ def run_in_time(
     return [done.get(number) for number in range(len(acts))]
 
 
-def pause(scheduling: Scheduling, job: Job) -> bool:
+def pause(asked: Asked, scheduling: Scheduling, job: Job) -> bool:
     """Pause a job of a list; return whether that changed it.
 
     Raises NotCurrent if the job was updated after it was read.
     """
-    if job.state.status is not Status.ACTIVE:
+    if job.state.status is not Status.ACTIVE and not is_over(job.state, scheduling.clock()):
         return False
-    definition = job.definition
-    return scheduling.pause(definition.tenant, definition.id, _as_it_was(job)).state != job.state
+    definition, check = job.definition, _as_it_was(job)
+    return scheduling.pause(definition.tenant, definition.id, check, asked).state != job.state
 
 
 def resume(scheduling: Scheduling, job: Job) -> bool:

@@ -206,6 +206,8 @@ class Firing:
             if not error.unknown:
                 raise
             return False
+        if state.pause is not None and decision.state.pause is None:
+            log.info("job.resumed", extra={"job_id": job_id})
         for end in decision.ended:
             # A superseded run was counted as an occurrence when its first attempt was claimed.
             occurrences = end.missed_count or (1 if end.status is RunStatus.SKIPPED else None)

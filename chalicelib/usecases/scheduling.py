@@ -32,6 +32,7 @@ from chalicelib.domain.ids import (
     new_token,
 )
 from chalicelib.domain.job import Definition, Kind
+from chalicelib.domain.pauses import NOTHING_ASKED, Asked
 from chalicelib.domain.request import RequestCheck
 from chalicelib.domain.run import Attempt
 from chalicelib.domain.state import State, Transition
@@ -251,16 +252,33 @@ class Scheduling:
             unschedule(self._schedules, state.job_id, state.token)
         return True
 
-    def pause(self, tenant: str, reference: str, check: Check = any_state) -> Job:
-        """Pause a job; a paused job is left unchanged.
+    def pause(
+        self, tenant: str, reference: str, check: Check = any_state, asked: Asked = NOTHING_ASKED
+    ) -> Job:
+        """Pause a job; a paused job is left unchanged, unless `asked` replaces its pause.
 
         Raises JobNotFound, JobHasEnded, IsNotice, Unavailable, and the errors of `check`.
+        """
+
+        def paused(definition: Definition, state: State, now: datetime) -> Transition | None:
+            return self._scheduled(
+                definition,
+                now,
+                lambda token: job_transitions.pause(definition, state, asked, token, now),
+            )
+
+        return self._decide(tenant, reference, "job.paused", paused, check)
+
+    def skip(self, tenant: str, reference: str, count: int, check: Check = any_state) -> Job:
+        """Have the next `count` occurrences of a job skipped, 0 for none.
+
+        Raises the errors of `pause`.
         """
         return self._decide(
             tenant,
             reference,
-            "job.paused",
-            lambda _, state, now: job_transitions.pause(state, now),
+            "job.changed",
+            lambda _, state, now: job_transitions.skip(state, count, now),
             check,
         )
 

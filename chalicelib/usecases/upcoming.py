@@ -9,7 +9,6 @@ from datetime import datetime
 from itertools import islice
 
 from chalicelib.domain.counting import left
-from chalicelib.domain.job import Definition
 from chalicelib.domain.occurrences import Due, Place, merged
 from chalicelib.domain.state import GRACE, State
 from chalicelib.usecases import due_jobs
@@ -40,7 +39,7 @@ class Upcoming:
     whether another page follows.
     """
 
-    occurrences: tuple[tuple[datetime, Definition], ...]
+    occurrences: tuple[Due, ...]
     complete_until: datetime
     has_more: bool
 
@@ -61,10 +60,10 @@ def upcoming(scheduling: Scheduling, tenant: str, wanted: Wanted) -> Upcoming:
     occurrences = merged(jobs, now, wanted.after)
     page = list(islice(occurrences, wanted.limit + 1))
     # Known, but not complete: there may be more at `known_until` itself.
-    listed = [one for one in page if one[0] < wanted.until and one[0] <= known_until]
+    listed = [one for one in page if one.due_at < wanted.until and one.due_at <= known_until]
     has_more = len(listed) > wanted.limit
     listed = listed[: wanted.limit]
-    return Upcoming(tuple(listed), listed[-1][0] if has_more else known_until, has_more)
+    return Upcoming(tuple(listed), listed[-1].due_at if has_more else known_until, has_more)
 
 
 def _soonest(scheduling: Scheduling, tenant: str, wanted: Wanted) -> tuple[list[State], datetime]:
@@ -104,7 +103,7 @@ def _jobs(scheduling: Scheduling, states: Sequence[State], wanted: Wanted) -> li
         # Jobs that are due later than a whole page of others are not on it.
         states = states[: _count_before(states, wanted) + wanted.limit + 1]
     return [
-        Due(definition, state.next_run_time, left(state, definition.trigger))
+        Due(definition, state.next_run_time, left(state, definition.trigger), state.skips)
         for definition, state in due_jobs.with_definitions(scheduling, states)
         if state.next_run_time is not None
         and state.next_run_time < wanted.until

@@ -27,7 +27,7 @@ from chalicelib.config import read_log_level
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.run import AttemptResult, Outcome
 from chalicelib.domain.state import DueMessage, UnfinishedRun
-from chalicelib.domain.state_parts import PauseReason
+from chalicelib.domain.state_parts import FAILING
 from chalicelib.telemetry.lines import Line, is_logged, mark_logged
 from chalicelib.usecases.ahead import NOTHING, Ahead
 from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt
@@ -88,6 +88,8 @@ _REASONS = {
     "too_many_runs": "too many runs are unfinished",
     "superseded": "the job was changed",
     "cancelled": "it was cancelled",
+    "asked": "it was asked to be skipped",
+    "paused": "its date passed during a pause",
 }
 
 
@@ -239,7 +241,7 @@ class ReadableLine(logging.Formatter):
 
 def _why(event: str, fields: Mapping[str, Any]) -> str | None:
     """Return the text of an event that has another cause than usual, None for the usual text."""
-    if event == "job.paused" and fields.get("reason") == PauseReason.FAILING:
+    if event == "job.paused" and fields.get("reason") == FAILING:
         return "paused: too many of its runs failed in a row"
     if event == "run.queued" and _RETRY.search(fields["run_id"]):
         return "asked to retry a run"
@@ -295,7 +297,7 @@ def _of_run(event: str, fields: Mapping[str, Any]) -> tuple[str, str, str]:
         return (
             "✗",
             _RED,
-            "missed a run: it was too late for it"
+            f"missed a run: {reason or 'it was too late for it'}"
             if count == 1
             else f"missed {count} runs: it was too late for them",
         )

@@ -73,6 +73,7 @@ ROWS = {
     ("GET", "/upcoming"): Row(200),
     ("POST", "/jobs/{job_id}/pause"): Row(200),
     ("POST", "/jobs/{job_id}/resume"): Row(200),
+    ("POST", "/jobs/{job_id}/skip"): Row(200, {"count": 2}),
     ("POST", "/jobs/{job_id}/run"): Row(202),
     # One is under way.
     ("POST", "/jobs/{job_id}/backfill"): Row(409, PAST),
@@ -527,6 +528,18 @@ def test_a_secret_of_another_tenant_is_not_there_and_one_of_the_same_name_is_ano
     assert stage.seen(other) == before
     signing = [stage.call("GET", "/signing-secret", key).json["secret"] for key in (own, other)]
     assert signing[0] != signing[1]
+
+
+def test_a_pause_says_by_which_key_it_was_made(stage: Stage) -> None:
+    key, other = stage.make("acme"), stage.make("acme")
+    path = f"/jobs/{stage.register(key)['job_id']}"
+    assert stage.call("POST", f"{path}/pause", key).json["pause"]["by"] == key.id
+    changed = stage.call("POST", f"{path}/pause", other, {"reason": "holidays"}).json
+    assert changed["pause"]["by"] == other.id
+    assert stage.call("POST", f"{path}/resume", key).json["pause"] is None
+    stage.call("PATCH", path, key, {"labels": {"team": "mine"}})
+    assert stage.call("POST", "/jobs/pause?label=team:mine", key).json == {"changed": 1}
+    assert stage.call("GET", path, key).json["pause"]["by"] == key.id
 
 
 def test_an_idempotency_key_is_the_tenant_s_own(stage: Stage) -> None:

@@ -81,6 +81,11 @@ def test_a_failing_job_shows_why_it_is_paused(api: Api) -> None:
     api.env.advance(minutes=3)
     job = api.get(path).json
     assert job["status"] == "paused"
-    assert job["pause"] == {"since": "2026-11-23T10:01:00Z", "reason": "failing"}
+    assert job["pause"] == {
+        "since": "2026-11-23T10:01:00Z",
+        "until": None,
+        "reason": "failing",
+        "by": "resona",
+    }
     assert api.patch(path, {**job, "name": "b"}).json["pause"] == job["pause"]
     assert api.post(f"{path}/resume").json["pause"] is None

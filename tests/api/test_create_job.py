@@ -42,6 +42,7 @@ def test_a_registered_job_is_answered_key_by_key(api: Api) -> None:
         "callbacks": None,
         "pause_after": None,
         "pause": None,
+        "skips": 0,
         "backfill": None,
         "success": None,
         "result": None,

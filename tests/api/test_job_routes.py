@@ -72,7 +72,8 @@ def test_pause_and_resume(api: Api) -> None:
     made = api.register(trigger={"date": "2026-12-01T10:00:00Z"})
     paused = api.post(f"/jobs/{made['id']}/pause")
     assert paused.status == 200
-    assert paused.json == {**made, "status": "paused", "next_run_time": None}
+    pause = {"since": "2026-11-23T10:00:00Z", "until": None, "reason": None, "by": None}
+    assert paused.json == {**made, "status": "paused", "next_run_time": None, "pause": pause}
     assert api.post(f"/jobs/{made['id']}/pause").json == paused.json
     resumed = api.post(f"/jobs/{made['id']}/resume")
     assert resumed.json == made

@@ -19,7 +19,7 @@ def filled(path: str) -> str:
 
 
 def test_there_are_such_calls() -> None:
-    assert ("POST", "/jobs/{job_id}/pause") in BODILESS
+    assert ("POST", "/jobs/{job_id}/resume") in BODILESS
     assert ("DELETE", "/jobs/{job_id}") in BODILESS
     assert ("POST", "/runs/retry") in BODILESS
 

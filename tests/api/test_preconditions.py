@@ -30,6 +30,7 @@ CHANGES: list[tuple[str, str, Any, int]] = [
     ("DELETE", "", None, 204),
     ("POST", "/pause", None, 200),
     ("POST", "/resume", None, 200),
+    ("POST", "/skip", {"count": 2}, 200),
     ("POST", "/run", None, 202),
     ("POST", "/backfill", {"from": "2026-11-20T00:00:00Z", "to": "2026-11-23T10:00:00Z"}, 202),
     ("DELETE", "/backfill", None, 204),

@@ -139,6 +139,7 @@ def test_what_was_read_can_be_changed_and_sent_back(api: Api) -> None:
         "next_run_time",
         "pause",
         "result",
+        "skips",
         "status",
         "updated_at",
     ]

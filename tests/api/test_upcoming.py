@@ -223,6 +223,7 @@ def test_an_occurrence_says_of_which_job_it_is(stage: Stage) -> None:
         "name": "in 3",
         "labels": {},
         "scheduled_time": job["next_run_time"],
+        "skipped": False,
     }
 
 

@@ -148,6 +148,11 @@ def leave() -> dict[str, Any]:
         last_days = {"cron": "30 9 L * 5L", "dst": {"gap": "next", "fold": "both"}}
         paused = done(api.post("/jobs", simple("/paused", last_days)))
         done(api.post(f"/jobs/{paused['id']}/pause"))
+        until = done(api.post("/jobs", simple("/until", {"cron": "*/30 * * * *"})))
+        asked = {"until": "2026-11-23T12:15:00Z", "reason": "holidays"}
+        done(api.post(f"/jobs/{until['id']}/pause", asked))
+        skipped = done(api.post("/jobs", simple("/skipped", {"cron": "*/25 * * * *"})))
+        done(api.post(f"/jobs/{skipped['id']}/skip", {"count": 4}))
         done(api.post("/jobs", simple("/done", {"delay": 60})))
         done(api.put("/notices/ops", {"url": "https://example.com/channel", "label": "a:b"}))
         waiting = {"url": "https://example.com/digest", "label": "a:b", "digest": 900}

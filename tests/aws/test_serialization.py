@@ -52,6 +52,7 @@ from chalicelib.domain.state import (
     Status,
     UnfinishedRun,
 )
+from chalicelib.domain.state_parts import FAILING, RESONA, Pause
 from chalicelib.domain.trigger import OneTime
 
 FIRST, LAST = datetime(1970, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001  hypothesis adds the zone
@@ -146,6 +147,9 @@ states = st.builds(
     sweeps=st.integers(0, 50),
     edition=st.integers(1, 10**9),
     recent=st.lists(st.sampled_from(ENDED), max_size=MOST_RECENT).map(tuple),
+    pause=st.none()
+    | st.builds(Pause, instants, st.none() | texts, st.none() | seconds, st.none() | texts),
+    skips=st.integers(0, 100),
     backfill=st.none()
     | st.builds(
         Backfill, backfill_tokens, seconds, seconds, st.integers(1, 1000), st.integers(1, 1000)
@@ -182,7 +186,9 @@ def test_the_release_before_reads_a_state_whose_last_run_it_does_not_know(state:
 
 
 def with_its_reason(end: RunEnd) -> RunEnd:
-    """A missed run is a misfire, and no other run is."""
+    """A missed run is a misfire, unless it says otherwise, and no other run is."""
+    if end.reason in (Reason.PAUSED, Reason.ASKED):
+        return end
     is_missed = end.status is RunStatus.MISSED
     reason = (
         Reason.MISFIRE if is_missed else end.reason if end.reason is not Reason.MISFIRE else None
@@ -251,6 +257,22 @@ def test_an_attempt_is_read_back_as_it_was_written(record: Attempt) -> None:
 @given(ends)
 def test_an_ending_is_read_back_as_it_was_written(end: RunEnd) -> None:
     assert load_ending(end.key, dump_ending(end)) == end
+
+
+@pytest.mark.parametrize("reason", [Reason.PAUSED, Reason.ASKED, Reason.MISFIRE])
+def test_the_release_before_reads_an_ending_with_a_reason_that_it_does_not_know(
+    reason: Reason,
+) -> None:
+    """It ignores names that it does not know."""
+    end = RunEnd(RunKey(NOW, 1), RunStatus.MISSED, NOW, reason)
+    assert "reason" not in json.loads(dump_ending(end))
+
+
+def test_a_pause_that_was_stored_before_pauses_had_an_end_is_one_of_resona_s() -> None:
+    state = State("job_x", "t", 2, 2, 1, Status.PAUSED, NOW)
+    raw = json.loads(dump_state(state)) | {"pause": ["2026-11-23T10:00:00Z", "failing"]}
+    pause = load_state("job_x", 2, None, json.dumps(raw)).pause
+    assert pause == Pause(NOW, FAILING, None, RESONA)
 
 
 @unhurried

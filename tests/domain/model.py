@@ -8,7 +8,7 @@ in place of occurrences. A node is a state with the attempts in flight and the r
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from chalicelib.domain.cron import Cron
 from chalicelib.domain.errors import Refused
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.pauses import NOTHING_ASKED, Asked
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import AttemptResult, FinishedAttempt, Outcome, RunStatus
@@ -47,6 +48,9 @@ _MINUTE = timedelta(minutes=1)
 PAST = (START.replace(second=0) - 2 * _MINUTE, START.replace(second=0) - _MINUTE)
 BACKFILLED = tuple(RunKey(at, backfill=TOKEN) for at in PAST)
 OWNERS = ("a", "b")
+# What users do, beside retries, cancels and deletes.
+USERS = ("pause", "resume", "request", "trigger", "run")
+PAUSES = ("pause until", "pause", "skip", "resume", "request")
 
 
 @dataclass(frozen=True)
@@ -103,10 +107,13 @@ def definition(kind: str, generation: int, overlap: Overlap) -> Definition:
 class Model:
     """The events of one kind of job."""
 
-    def __init__(self, kind: str, overlap: Overlap, *, changes: int = 2) -> None:
+    def __init__(
+        self, kind: str, overlap: Overlap, *, changes: int = 2, users: Sequence[str] = USERS
+    ) -> None:
         self.kind = kind
         self.overlap = overlap
         self.changes = changes
+        self.users = users
 
     def first(self) -> Node:
         return Node(
@@ -216,7 +223,7 @@ class Model:
         now, old = TIMES[node.now], self._definition(state)
         node = replace(node, changes=node.changes + 1)
         steps: dict[str, Transition | None] = {}
-        for name in ("pause", "resume", "request", "trigger", "run"):
+        for name in self.users:
             try:
                 steps[name] = self._user_step(name, old, state, now)
             except Refused:
@@ -246,7 +253,12 @@ class Model:
         self, name: str, old: Definition, state: State, now: datetime
     ) -> Transition | None:
         if name == "pause":
-            return job_transitions.pause(state, now)
+            return job_transitions.pause(old, state, NOTHING_ASKED, None, now)
+        if name == "pause until":
+            asked = Asked(until=now + timedelta(seconds=30), replaces=True)
+            return job_transitions.pause(old, state, asked, None, now)
+        if name == "skip":
+            return job_transitions.skip(state, 1 - state.skips, now)
         if name == "resume":
             return job_transitions.resume(old, state, None, now)
         if name == "run":
@@ -266,8 +278,9 @@ class Model:
         key: RunKey | None,
         before: Node | None = None,
     ) -> Event:
-        # The number of failed runs has no bound.
-        state = replace(step.state, failing=None)
+        # The number of failed runs has no bound, and no rule depends on when a pause began.
+        pause = step.state.pause and replace(step.state.pause, since=START)
+        state = replace(step.state, failing=None, pause=pause)
         after = replace(node, state=state, ended=node.ended | {end.key for end in step.ended})
         if step.send is not None:
             out = Out(step.send, step.state.generation)
@@ -331,8 +344,11 @@ def _check_claim(event: Event, run: UnfinishedRun) -> None:
     elif run.key.is_requested:
         assert run.generation == before.defined_in
     else:
-        assert before.status is Status.ACTIVE, "nothing of a paused job is claimed"
-        assert run.generation == before.generation, "nothing of an old generation is claimed"
+        is_over = before.paused_until is not None and before.paused_until <= now
+        assert before.status is Status.ACTIVE or is_over, "nothing of a paused job is claimed"
+        present = before.generation + is_over
+        assert run.generation == present, "nothing of an old generation is claimed"
+        assert not before.skips, "nothing is claimed that is to be skipped"
         assert run.key.due_at <= now, "nothing is claimed before it is due"
     if run.attempt == 2:
         assert event.step is not None
@@ -342,7 +358,7 @@ def _check_claim(event: Event, run: UnfinishedRun) -> None:
 
 
 def _check_state(state: State, event: Event) -> None:
-    waits = bool(state.runs) or state.next_run_time is not None
+    waits = bool(state.runs) or bool(state.next_run_time or state.paused_until)
     assert (state.watch_at is not None) == waits, "whatever waits is watched"
     needed = written(state).watch_at
     assert state.sweeps or not needed or not state.watch_at or state.watch_at <= needed, (
@@ -354,8 +370,10 @@ def _check_state(state: State, event: Event) -> None:
         assert (run.owner is None) == (run.lease_until is None)
         assert (run.owner is None) != (run.next_attempt_at is None), "a run is out or it waits"
         assert run.key not in event.after.ended, "a run that has ended is not unfinished"
+    assert state.pause is None or state.status is Status.PAUSED
     if state.status in (Status.COMPLETED, Status.FAILED):
         assert state.next_due_at is None
+        assert state.skips == 0
     _check_backfill(state, event)
 
 

@@ -15,7 +15,7 @@ from chalicelib.domain.ids import RunKey
 from chalicelib.domain.notices import Event
 from chalicelib.domain.run import Reason, RunEnd, RunStatus, RunUpdate
 from chalicelib.domain.state import State, Status, Transition, UnfinishedRun
-from chalicelib.domain.state_parts import Failing, Pause, PauseReason
+from chalicelib.domain.state_parts import FAILING, Failing, Pause
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 STATE = State("job_x", "tenant", 1, 1, 1, Status.ACTIVE, NOW)
@@ -128,7 +128,7 @@ def test_nothing_is_looked_up_while_all_goes_well() -> None:
 
 def test_a_pause_and_missed_occurrences_are_told_to_who_asks() -> None:
     asks, other = channel("a"), channel("b", events=frozenset({Event.RUN_FAILED}), after=9)
-    paused = replace(ended(STATE, FAILED).state, pause=Pause(NOW, PauseReason.FAILING))
+    paused = replace(ended(STATE, FAILED).state, pause=Pause(NOW, FAILING))
     step = Transition(paused, update=RunUpdate(FAILED))
     _, found = tell((asks, other), LABELS, STATE, step)
     assert found == ((Event.RUN_FAILED, asks), (Event.JOB_PAUSED, asks))

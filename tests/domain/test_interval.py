@@ -12,6 +12,7 @@ from chalicelib.domain import job_transitions, run_transitions
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition
+from chalicelib.domain.pauses import NOTHING_ASKED
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import RunEnd
 from chalicelib.domain.state import NEAR, SETTLING, State, Transition
@@ -109,10 +110,11 @@ def test_an_interval_takes_no_schedule(seconds: int) -> None:
     step = job_transitions.create(definition(trigger), TOKEN, DUE)
     assert (step.state.token, step.state.next_due_at) == (None, DUE + every)
     assert bool(step.arm) == step.state.covered == (every <= NEAR)
-    paused = job_transitions.pause(step.state, DUE)
+    job = definition(trigger)
+    paused = job_transitions.pause(job, step.state, NOTHING_ASKED, None, DUE)
     assert paused
     later = DUE + SETTLING
-    resumed = job_transitions.resume(definition(trigger), paused.state, TOKEN, later)
+    resumed = job_transitions.resume(job, paused.state, TOKEN, later)
     assert resumed
     assert (resumed.state.token, resumed.state.next_due_at) == (None, walked(trigger, later))
     fired = claimed(trigger, step.state)

@@ -13,6 +13,7 @@ from chalicelib.domain.cron import Cron
 from chalicelib.domain.errors import AttemptInFlight, DateHasPassed, JobHasEnded, TooManyRuns
 from chalicelib.domain.ids import RunKey, new_token
 from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.pauses import NOTHING_ASKED, Asked
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import Reason, RunEnd, RunStatus
@@ -55,6 +56,10 @@ def definition(trigger: Trigger = SOON, **fields: Any) -> Definition:
 
 def fresh(job: Definition, token: str | None = None, **fields: Any) -> State:
     return replace(job_transitions.create(job, token, NOW).state, token=token, **fields)
+
+
+def pause(state: State, now: datetime, asked: Asked = NOTHING_ASKED) -> Transition | None:
+    return job_transitions.pause(definition(), state, asked, None, now)
 
 
 def change(
@@ -221,7 +226,7 @@ def test_both_counters_of_a_renamed_job_stay_apart_if_they_were() -> None:
     that it goes with the new.
     """
     old = definition()
-    paused = job_transitions.pause(fresh(old), NOW)
+    paused = pause(fresh(old), NOW)
     assert paused is not None
     new, step = change(old, replace(old, name="other"), paused.state)
     assert (new.generation, step.state.defined_in, step.state.generation) == (1, 1, 2)
@@ -310,14 +315,14 @@ def test_a_doubt_belongs_to_its_schedule() -> None:
     assert (
         change(old, replace(old, trigger=MINUTELY), state, NEW_TOKEN)[1].state.doubted_until is None
     )
-    paused = job_transitions.pause(state, NOW)
+    paused = pause(state, NOW)
     assert paused is not None
     assert paused.state.doubted_until is None
 
 
 def test_a_paused_job_with_a_new_trigger_stays_paused_and_is_armed_by_nothing() -> None:
     old = definition()
-    paused = job_transitions.pause(fresh(old), NOW)
+    paused = pause(fresh(old), NOW)
     assert paused is not None
     new, step = change(old, replace(old, trigger=FAR), paused.state)
     assert (new.generation, step.state.generation, step.state.defined_in) == (3, 3, 3)
@@ -364,7 +369,7 @@ def test_a_change_hurries_what_waits_in_vain_and_leaves_what_is_under_way() -> N
 @pytest.mark.parametrize("trigger", [SOON, FAR, MINUTELY])
 def test_a_paused_job_is_due_no_more(trigger: Trigger) -> None:
     state = fresh(definition(trigger), TOKEN)
-    step = job_transitions.pause(state, NOW + SECOND)
+    step = pause(state, NOW + SECOND)
     assert step is not None
     assert (step.state.status, step.state.next_run_time, step.state.watch_at, step.arm) == (
         Status.PAUSED,
@@ -379,7 +384,7 @@ def test_a_paused_job_is_due_no_more(trigger: Trigger) -> None:
 
 def test_a_pause_ends_retries_of_occurrences_and_leaves_manual_runs() -> None:
     manual = UnfinishedRun(MANUAL, 1, 0, next_attempt_at=NOW + MINUTE)
-    step = job_transitions.pause(fresh(definition(), runs=(waiting(), out(), manual)), NOW)
+    step = pause(fresh(definition(), runs=(waiting(), out(), manual)), NOW)
     assert step is not None
     assert step.arm == (DueMessage("job_x", "tenant", waiting().key, NOW),)
     assert step.state.find(MANUAL) == manual
@@ -387,22 +392,20 @@ def test_a_pause_ends_retries_of_occurrences_and_leaves_manual_runs() -> None:
 
 
 def test_a_pause_covers_what_it_hurries() -> None:
-    step = job_transitions.pause(
-        fresh(definition(), runs=(replace(waiting(), covered=False),)), NOW
-    )
+    step = pause(fresh(definition(), runs=(replace(waiting(), covered=False),)), NOW)
     assert step is not None
     assert step.state.watch_at == NOW + GRACE
 
 
 def test_pausing_twice_is_one_pause() -> None:
-    assert job_transitions.pause(fresh(definition(), status=Status.PAUSED), NOW) is None
+    assert pause(fresh(definition(), status=Status.PAUSED), NOW) is None
 
 
 @pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED])
 def test_what_has_ended_is_neither_paused_nor_resumed(status: Status) -> None:
     ended = fresh(definition(), status=status, next_due_at=None)
     with pytest.raises(JobHasEnded, match="paused"):
-        job_transitions.pause(ended, NOW)
+        pause(ended, NOW)
     with pytest.raises(JobHasEnded, match="resumed"):
         job_transitions.resume(definition(), ended, None, NOW)
 

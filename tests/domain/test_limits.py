@@ -18,6 +18,7 @@ from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.limits import Limits
 from chalicelib.domain.occurrences import Due, merged
+from chalicelib.domain.pauses import NOTHING_ASKED
 from chalicelib.domain.preview import preview
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, FinishedAttempt, Outcome, RunStatus
@@ -86,10 +87,11 @@ def test_what_fires_is_what_preview_and_upcoming_show_and_what_a_walk_finds() ->
             continue
         state = job_transitions.create(job, None, NOW).state
         due = Due(job, expected[0], trigger.limits.max_runs)
-        assert [at for at, _ in islice(merged([due], NOW), len(expected))] == expected
+        assert [one.due_at for one in islice(merged([due], NOW), len(expected))] == expected
         place = dice.choice(expected)
         rest = [at for at in expected if at > place]
-        assert [at for at, _ in islice(merged([due], NOW, (place, "job_x")), len(rest))] == rest
+        found = islice(merged([due], NOW, (place, "job_x")), len(rest))
+        assert [one.due_at for one in found] == rest
         fired = list(fires(job, state))[: len(expected)]
         assert [at for at, _ in fired] == expected
         last = fired[-1][1].state
@@ -219,7 +221,7 @@ def test_a_pause_keeps_the_count_and_a_new_trigger_begins_anew() -> None:
     job, state = three()
     step = run_transitions.claim(job, state, RunKey(NOW + MINUTE, 1), "me", NOW + MINUTE)
     assert isinstance(step, Transition)
-    paused = job_transitions.pause(step.state, NOW + MINUTE)
+    paused = job_transitions.pause(job, step.state, NOTHING_ASKED, None, NOW + MINUTE)
     assert paused
     resumed = job_transitions.resume(job, paused.state, None, NOW + HOUR)
     assert resumed
@@ -236,7 +238,7 @@ def test_a_pause_keeps_the_count_and_a_new_trigger_begins_anew() -> None:
 def test_a_job_whose_end_has_passed_or_whose_last_run_has_begun_needs_a_new_trigger() -> None:
     job = definition(Cron("* * * * *", "UTC", limits=Limits(ends_at=NOW + MINUTE)))
     state = job_transitions.create(job, None, NOW).state
-    paused = job_transitions.pause(state, NOW)
+    paused = job_transitions.pause(job, state, NOTHING_ASKED, None, NOW)
     assert paused
     with pytest.raises(DateHasPassed):
         job_transitions.resume(job, paused.state, None, NOW + MINUTE)

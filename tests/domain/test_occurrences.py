@@ -53,19 +53,20 @@ def test_they_are_what_each_job_has_in_one_order_from_every_place_on(
         due_at = trigger.next_after(NOW) or NOW.replace(microsecond=0)
         if overdue is not None and isinstance(trigger, Cron):
             due_at = NOW.replace(second=0, microsecond=0) - overdue
-        jobs.append(Due(job(number, trigger), due_at))
+        left, skips = data.draw(st.none() | st.integers(1, 9)), data.draw(st.integers(0, 3))
+        jobs.append(Due(job(number, trigger), due_at, left, skips))
     expected = sorted(
-        (at, due.definition.id)
+        (at, due.definition.id, number < due.skips)
         for due in jobs
-        for at in of_one(due.definition.trigger, due.due_at)
-        if at < UNTIL
+        for number, at in enumerate(of_one(due.definition.trigger, due.due_at))
+        if at < UNTIL and (due.left is None or number < due.left + due.skips)
     )
 
-    def listed(after: tuple[datetime, str] | None) -> list[tuple[datetime, str]]:
-        found = takewhile(lambda one: one[0] < UNTIL, merged(jobs, NOW, after))
-        return [(at, definition.id) for at, definition in found]
+    def listed(after: tuple[datetime, str] | None) -> list[tuple[datetime, str, bool]]:
+        found = takewhile(lambda one: one.due_at < UNTIL, merged(jobs, NOW, after))
+        return [(one.due_at, one.definition.id, one.skips > 0) for one in found]
 
     assert listed(None) == expected
     if expected:
         place = data.draw(st.integers(0, len(expected) - 1))
-        assert listed(expected[place]) == expected[place + 1 :]
+        assert listed(expected[place][:2]) == expected[place + 1 :]

@@ -159,6 +159,8 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     call("DELETE", "/jobs/{job_id}/backfill", job_id=far)
     call("POST", "/jobs/{job_id}/pause", job_id=far)
     call("POST", "/jobs/{job_id}/resume", job_id=far)
+    call("POST", "/jobs/{job_id}/skip", {"count": 1}, job_id=far)
+    call("POST", "/jobs/{job_id}/skip", {"count": 0}, job_id=far)
     for action in ("pause", "resume", "delete"):
         assert call("POST", f"/jobs/{action}", query="?label=team:a")["changed"] == 1
     call("DELETE", "/jobs/{job_id}", job_id=far)

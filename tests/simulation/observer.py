@@ -34,7 +34,7 @@ from chalicelib.domain.run import (
     RunStatus,
 )
 from chalicelib.domain.state import GRACE, MAX_UNFINISHED_RUNS, SKEW, State, Status, UnfinishedRun
-from chalicelib.domain.state_parts import PauseReason
+from chalicelib.domain.state_parts import FAILING, RESONA
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 from tests.cloud import Item
 from tests.simulation.backfills import BackfillWatch
@@ -695,7 +695,8 @@ class Observer:
             is_active = new.status in (Status.ACTIVE, Status.PAUSED)
             must = must and has_failed and is_active and old.status is Status.ACTIVE
             self.hold(is_paused == must, "a job is paused when it fails too often", new.job_id, row)
-            is_said = new.pause is not None and new.pause.reason is PauseReason.FAILING
+            said = (new.pause.reason, new.pause.by) if new.pause else ()
+            is_said = said == (FAILING, RESONA)
             self.hold(not must or is_said, "a pause by Resona has its reason", new.job_id)
         elif old.status is Status.PAUSED and new.status is Status.ACTIVE:
             row = job_history.failed_in_a_row = 0

@@ -20,7 +20,7 @@ from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import AttemptResult, Response, RunStatus
 from chalicelib.domain.state import Status
-from chalicelib.domain.state_parts import PauseReason
+from chalicelib.domain.state_parts import FAILING
 from chalicelib.domain.trigger import OneTime
 from chalicelib.usecases import channels
 from chalicelib.usecases.job_runs import run_now
@@ -242,7 +242,7 @@ def test_a_job_is_paused_after_so_many_failures_in_a_row(env: Environment) -> No
     env.target = lambda sent: status(404)
     env.advance(minutes=1)
     state = env.job(job_id).state
-    assert (state.status, state.pause.reason) == (Status.PAUSED, PauseReason.FAILING)
+    assert (state.status, state.pause.reason) == (Status.PAUSED, FAILING)
     assert env.cloud.schedules == {}
     sent = len(env.sent)
     env.advance(minutes=5)

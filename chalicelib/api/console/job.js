@@ -69,7 +69,7 @@ export function JobScreen({ id, run, query, isNotice = false }) {
 function Facts({ job, now }) {
   const failures = inARow(job.recent_runs ?? []);
   return html`${
-    job.pause?.reason === "failing" &&
+    job.pause?.by === "resona" &&
     html`<p class="failure"><${Status} of="failed" word="" /> Paused <${Relative} of=${job.pause.since} now=${now} />, since it kept failing: ${job.pause_after} failed ${job.pause_after === 1 ? "run" : "runs in a row"}. Resume it when the cause is gone; the count begins anew.</p>`
   }
     <p class="facts">

@@ -191,7 +191,7 @@ function Row({ job, now, isSelected, toggle }) {
 /** A job's status, and the reason why Resona paused it. */
 export function JobStatus({ job }) {
   const { status, pause } = job;
-  return html`<${Status} of=${status} word=${pause ? `${status}: ${pause.reason}` : status} />`;
+  return html`<${Status} of=${status} word=${pause?.reason ? `${status}: ${pause.reason}` : status} />`;
 }
 
 /** A job's labels; each leads to the jobs that have it. */

@@ -33,6 +33,8 @@ class Occurrence(TypedDict):
     """The job's labels."""
     scheduled_time: Due
     """When it is due; overdue if this has passed."""
+    skipped: bool
+    """Whether it is to be skipped, because a user asked for it."""
 
 
 @described
@@ -53,13 +55,14 @@ def upcoming_view(found: upcoming.Upcoming, until: datetime) -> Upcoming:
     return Upcoming(
         occurrences=[
             Occurrence(
-                job_id=definition.id,
-                key=definition.key,
-                name=definition.name,
-                labels=dict(definition.labels),
-                scheduled_time=format_instant(at),
+                job_id=due.definition.id,
+                key=due.definition.key,
+                name=due.definition.name,
+                labels=dict(due.definition.labels),
+                scheduled_time=format_instant(due.due_at),
+                skipped=due.skips > 0,
             )
-            for at, definition in found.occurrences
+            for due in found.occurrences
         ],
         until=format_instant(until),
         complete_until=format_instant(found.complete_until),

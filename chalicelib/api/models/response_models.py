@@ -147,7 +147,9 @@ class Job(TypedDict):
     pause_after: NotRequired[int | None]
     """Failed scheduled runs in a row after which the job is paused; null for never."""
     pause: NotRequired[Pause | None]
-    """null unless Resona paused the job by itself."""
+    """null unless the job is paused; null also if a release before 0.2 paused it."""
+    skips: NotRequired[int]
+    """How many of the next occurrences are to be skipped: see `POST /jobs/{job_id}/skip`."""
     backfill: NotRequired[Backfill | None]
     """null unless one is under way."""
     success: NotRequired[Success | None]
@@ -188,6 +190,7 @@ def job_view(job: scheduling.Job, *, with_recent: bool = False) -> Job:
         callbacks=callbacks_view(definition.callbacks),
         pause_after=definition.pause_after,
         pause=pause_view(state.pause),
+        skips=state.skips,
         backfill=backfill_view(state.backfill),
         success=success_view(definition.success) if definition.success else None,
         result=_result_view(job),

@@ -19,6 +19,7 @@ READ_ONLY = (
     "updated_at",
     "status",
     "pause",
+    "skips",
     "backfill",
     "result",
     "next_run_time",

@@ -20,6 +20,7 @@ from chalicelib.api.models import (
     channel_models,
     job_requests,
     overview_models,
+    pause_requests,
     request_models,
     response_models,
 )
@@ -43,6 +44,8 @@ _WITHOUT_BODY = {
     303: "To a client that prefers HTML, such as a browser: the console is at Location.",
     304: "It still has the ETag in If-None-Match.",
 }
+# Bodies that may be left out.
+_NOT_REQUIRED = ("PauseIn",)
 _ABOUT = """
 Register a job: a request, and when to send it. Resona sends it when it is due, records the
 response, and retries if necessary.
@@ -124,7 +127,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     }
     if operation.body:
         made["requestBody"] = {
-            "required": True,
+            "required": operation.body not in _NOT_REQUIRED,
             "content": {"application/json": _content(operation.body)},
         }
     return made
@@ -221,7 +224,7 @@ def _type(name: str) -> Any:
         return job_requests.JobIn
     requests = (job_requests, request_models)
     responses = (response_models, answer_models, overview_models, backfill_models)
-    modules = (channel_models, *(requests if name.endswith("In") else responses))
+    modules = (channel_models, pause_requests, *(requests if name.endswith("In") else responses))
     return next(vars(module)[name] for module in modules if name in vars(module))
 
 

@@ -35,6 +35,7 @@ _JOB = {
     "callbacks": None,
     "pause_after": None,
     "pause": None,
+    "skips": 0,
     "backfill": None,
     "success": None,
     "result": None,
@@ -145,7 +146,25 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "trigger": _CRON_IN,
         },
     },
-    "Job": {"A job": _JOB},
+    "PauseIn": {
+        "Until a date": {"until": "2027-01-04T08:00:00+01:00", "reason": "holidays"},
+    },
+    "SkipIn": {"The next one": {"count": 1}, "None after all": {"count": 0}},
+    "Job": {
+        "A job": _JOB,
+        "A paused job": {
+            **_JOB,
+            "next_run_time": None,
+            "status": "paused",
+            "trigger": _CRON,
+            "pause": {
+                "since": "2026-11-23T10:00:00Z",
+                "until": "2027-01-04T07:00:00Z",
+                "reason": "holidays",
+                "by": "4Fq0sX1bTz9K",
+            },
+        },
+    },
     "Jobs": {
         "One job": [_JOB],
         "With its recent runs": [
@@ -194,6 +213,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                     "name": "Report",
                     "labels": {"team": "billing"},
                     "scheduled_time": "2026-12-01T10:00:00Z",
+                    "skipped": False,
                 }
             ],
             "until": "2026-12-02T09:30:00Z",

@@ -15,6 +15,7 @@ from chalicelib.api.models.job_requests import read_job
 from chalicelib.api.models.response_models import job_view
 from chalicelib.api.models.validation import require_object, unknown_fields
 from chalicelib.api.paging import cursor, link_to
+from chalicelib.api.pausing import read_asked
 from chalicelib.api.problems import problem
 from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_jobs
 from chalicelib.api.routing import Call, answer, refuse, route
@@ -107,7 +108,7 @@ def _act(call: Call, act: Callable[[Scheduling, Job], bool]) -> Response:
 @route(routes, "/jobs/pause", "POST", **_BY_LABEL)
 def pause_jobs(call: Call) -> Response:
     """Pause the jobs with a label, up to 100 of them; a Link leads to the rest."""
-    return _act(call, bulk.pause)
+    return _act(call, partial(bulk.pause, read_asked(call)))
 
 
 @route(routes, "/jobs/resume", "POST", **_BY_LABEL)

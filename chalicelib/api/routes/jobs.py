@@ -10,8 +10,10 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api.idempotency import once, read_key
 from chalicelib.api.models.job_requests import read_edit, read_job
+from chalicelib.api.models.pause_requests import read_skip
 from chalicelib.api.models.response_models import job_view, run_view
 from chalicelib.api.paging import cursor, limit_of, link_to, page_size
+from chalicelib.api.pausing import read_asked
 from chalicelib.api.problems import Refusal
 from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_due_jobs, read_jobs
 from chalicelib.api.routing import Call, answer, any_text, one_of, route
@@ -274,16 +276,33 @@ _TURN: dict[str, Any] = {
 }
 
 
-@route(routes, "/jobs/{job_id}/pause", "POST", **_TURN)
+@route(routes, "/jobs/{job_id}/pause", "POST", body="PauseIn", **_TURN)
 def pause_job(call: Call, job_id: str) -> Response:
-    """Pause a job."""
-    return _shown(call.scheduling.pause(call.tenant, job_id, precondition(call)))
+    """Pause a job, until it is resumed or until a date.
+
+    Without a body, a paused job is left unchanged; with one, its pause is replaced. At `until` the
+    job resumes by itself, and what is due then is sent. A one-time job whose date has passed by
+    then is recorded as missed.
+    """
+    asked = read_asked(call)
+    return _shown(call.scheduling.pause(call.tenant, job_id, precondition(call), asked))
 
 
 @route(routes, "/jobs/{job_id}/resume", "POST", **_TURN)
 def resume_job(call: Call, job_id: str) -> Response:
     """Resume a paused job."""
     return _shown(call.scheduling.resume(call.tenant, job_id, precondition(call)))
+
+
+@route(routes, "/jobs/{job_id}/skip", "POST", body="SkipIn", **_TURN)
+def skip_runs(call: Call, job_id: str) -> Response:
+    """Skip the next occurrences of a job.
+
+    Each is recorded as a skipped run when it comes due, with the reason `asked`. A count replaces
+    an earlier one, so a repeat skips no more.
+    """
+    count, check = read_skip(call.document()), precondition(call)
+    return _shown(call.scheduling.skip(call.tenant, job_id, count, check))
 
 
 @route(

@@ -53,8 +53,8 @@ def list_upcoming(call: Call) -> Response:
     found = upcoming(call.scheduling, call.tenant, wanted)
     following = None
     if found.has_more:
-        at, definition = found.occurrences[-1]
-        following = f"{format_instant(at)}#{definition.id}#{format_instant(until)}"
+        last = found.occurrences[-1]
+        following = f"{format_instant(last.due_at)}#{last.definition.id}#{format_instant(until)}"
     return answer(200, upcoming_view(found, until), link_to(call, following))
 
 
