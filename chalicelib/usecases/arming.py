@@ -63,9 +63,9 @@ class Arming:
     ) -> DueMessage | None:
         """Send the message that the claim for `due` would send, if it may be sent before the claim.
 
-        It then comes 0.4 s early. SQS waits whole seconds, so that one sent at the claim would come
-        almost a second early, and `deliver` would wait for the rest. Return it, None if none was
-        sent. `owner` is the token of the claim to come, `loaded` the job.
+        It then comes 0.1 to 0.4 s early. SQS waits whole seconds, so that one sent at the claim
+        would come almost a second early, and `deliver` would wait for the rest. Return it, None if
+        none was sent. `owner` is the token of the claim to come, `loaded` the job.
         """
         now = self._clock()
         if due.by is None or loaded is None or now >= due.at:

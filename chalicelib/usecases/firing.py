@@ -44,9 +44,9 @@ from chalicelib.usecases.telling import Telling
 
 log = logging.getLogger("resona")
 
-# SQS delays messages by whole seconds, and the executor sleeps the rest, up to 1.35 s. One that
+# SQS delays messages by whole seconds, and the executor sleeps the rest, up to 2.35 s. One that
 # is early by more than this goes back to the queue.
-_LONGEST_SLEEP = timedelta(seconds=2)
+_LONGEST_SLEEP = timedelta(seconds=2.5)
 # A schedule that no state names is deleted only after this age: a younger one may belong to a job
 # that is just being written.
 _ORPHAN_AGE = timedelta(minutes=15)
@@ -110,10 +110,11 @@ class Firing:
             return
         # Read before the due time: the claim is refused if the job has changed since.
         loaded, tried = ahead.jobs.get(due.job_id) or self.jobs.load(due.job_id), Tried()
+        # At once: how late it is sent, so much later before its time it comes.
+        tried.ahead = self.arming.arm_ahead(due, loaded, owner_token(), self.sleep)
         if loaded is not None and run_transitions.leads_to_attempt(*loaded, due, self.clock()):
             tried.latest = ahead.prepared.get(due.job_id) or self.sender.prepare(loaded[0])
             tried.prepared_for = loaded[0]
-        tried.ahead = self.arming.arm_ahead(due, loaded, owner_token(), self.sleep)
         # Check again after sleeping, because the clock may be adjusted: a claim before the due time
         # is refused.
         while (wait := due.at - self.clock()) > timedelta(0):

@@ -97,10 +97,10 @@ def test_an_event_alone_in_its_window_is_the_usual_notice(env: Environment) -> N
 
 def test_what_happens_after_the_window_opens_the_next_one(env: Environment) -> None:
     put_channel(env, digest=timedelta(seconds=10))
-    fail(env, 5, 14, 16, 25, 27)
+    fail(env, 5, 12, 18, 25, 32)
     env.advance(minutes=2)
     found = [(sent.at - SECOND, document.get("count")) for sent, document in told(env)]
-    times = [timedelta(seconds=seconds) for seconds in (15, 26, 37)]
+    times = [timedelta(seconds=seconds) for seconds in (15, 28, 42)]
     assert found == list(zip(times, (2, 2, None), strict=True))
 
 
