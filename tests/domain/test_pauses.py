@@ -38,6 +38,8 @@ from tests.soak import IS_SOAK
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 TICK, SECOND, MINUTE, HOUR = (timedelta(seconds=seconds) for seconds in (0.25, 1, 60, 3600))
 MINUTELY = Cron("* * * * *", "UTC")
+# They take a schedule: a cron that always comes again within 15 minutes arms itself.
+DAILY, TWICE = Cron("0 9 * * *", "UTC"), Cron("1,2 * * * *", "UTC")
 TOKEN, NEW_TOKEN = new_token(NOW - HOUR), new_token(NOW)
 
 
@@ -201,7 +203,7 @@ def test_a_pause_whose_end_is_handled_late_has_ended_when_it_did() -> None:
 
 @pytest.mark.parametrize("seconds", [60, 15 * 60, 15 * 60 + 1, 86_400])
 def test_the_end_of_a_pause_is_watched_as_an_occurrence_is(seconds: int) -> None:
-    definition, until = job(MINUTELY), NOW + seconds * SECOND
+    definition, until = job(DAILY), NOW + seconds * SECOND
     asked = Asked(until=until, replaces=True)
     step = job_transitions.pause(definition, created(definition, TOKEN), asked, None, NOW)
     assert step is not None
@@ -236,7 +238,7 @@ def test_a_message_is_in_vain_before_the_end_of_the_pause_and_after_a_resume() -
 
 
 def test_a_cron_at_the_end_of_a_pause_is_claimed_with_it() -> None:
-    definition, until = job(MINUTELY), NOW + MINUTE
+    definition, until = job(TWICE), NOW + MINUTE
     state = paused(definition, created(definition, TOKEN), until)
     step = claimed(definition, state, until)
     assert step.send is not None
@@ -250,7 +252,7 @@ def test_a_cron_at_the_end_of_a_pause_is_claimed_with_it() -> None:
 
 
 def test_a_new_pause_replaces_an_end_and_a_reason_and_keeps_the_beginning() -> None:
-    definition, until = job(MINUTELY), NOW + HOUR
+    definition, until = job(DAILY), NOW + HOUR
     state = paused(definition, created(definition), until, reason="holidays")
     assert state.pause == Pause(NOW, "holidays", until, "key")
     same = Asked("other", until, "holidays", replaces=True)
