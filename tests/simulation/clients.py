@@ -129,8 +129,10 @@ class Clients:
         if answer is None:
             return None
         status = answer[0]
+        # The end of a pause may have come meanwhile.
+        may_be_late = (422,) if action == "/pause" and body else ()
         self.hold(
-            status in (200, 201, 202, 204, 404, 409, 503),
+            status in (200, 201, 202, 204, 404, 409, 503, *may_be_late),
             "an answer that is documented",
             path,
             answer,
@@ -175,6 +177,11 @@ class Clients:
                 job_id,
                 action,
             )
+            self._paused_as_asked(since, body)
+            return
+        if action == "/skip" and isinstance(body, dict):
+            is_stored = any(state.skips == body["count"] for state in since)
+            self.hold(is_stored, "an acknowledged skip is stored", job_id, body)
             return
         if isinstance(body, dict) and "request" in body:
             bodies = [
@@ -184,6 +191,19 @@ class Clients:
             self.hold(
                 body["request"]["body"] in bodies, "an acknowledged request is stored", job_id
             )
+
+    def _paused_as_asked(self, since: list[State], body: object) -> None:
+        if not isinstance(body, dict):
+            return
+        until = datetime.fromisoformat(body["until"]) if body.get("until") else None
+        wanted = (until, body.get("reason"))
+        pauses = [(one.pause.until, one.pause.reason) for one in since if one.pause]
+        self.hold(wanted in pauses, "an acknowledged pause is stored", since[0].job_id, wanted)
+
+    def ends_in(self, seconds: float) -> str:
+        """Return the end of a pause that is so many seconds long, rounded down to a second."""
+        until = self.virtual_time.now + timedelta(seconds=seconds)
+        return until.replace(microsecond=0).isoformat()
 
     def _queued(self, answer: Answer, job_id: str, key: str | None) -> None:
         identifier = str(answer[2]["id"])
@@ -533,6 +553,10 @@ class Someone:
                 "mend",
                 "backfill",
                 "backfill",
+                "pause until",
+                "pause until",
+                "skip",
+                "skip",
             )
         )
         if kind == "delete" and chance.random() < 0.5:
@@ -543,6 +567,13 @@ class Someone:
             self._backfill(job_id)
         elif kind in ("pause", "resume"):
             clients.ask("POST", job_id, f"/{kind}")
+        elif kind == "pause until":
+            until = clients.ends_in(chance.choice((8, 30, 60, 70, 1000)))
+            # At a full minute crons are due.
+            until = f"{until[:17]}00{until[19:]}" if chance.random() < 0.3 else until
+            clients.ask("POST", job_id, "/pause", {"until": until, "reason": "by chance"})
+        elif kind == "skip":
+            clients.ask("POST", job_id, "/skip", {"count": chance.choice((0, 1, 1, 3))})
         elif kind == "run":
             clients.ask("POST", job_id, "/run", key=self._key())
         elif kind == "request":

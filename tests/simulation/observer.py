@@ -39,6 +39,7 @@ from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 from tests.cloud import Item
 from tests.simulation.backfills import BackfillWatch
 from tests.simulation.cloud import Write
+from tests.simulation.pauses import PauseWatch
 from tests.simulation.virtual_time import Process, VirtualTime
 
 ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED)
@@ -132,7 +133,8 @@ def first_watch_at(state: State) -> datetime | None:
     for nothing.
     """
     steps = [(run.next_attempt_at, run.covered) for run in state.runs]
-    steps.append((state.next_run_time, state.covered))
+    until = state.pause.until if state.pause else None
+    steps.append((until if state.status is Status.PAUSED else state.next_run_time, state.covered))
     times = [at + GRACE if covered else at - WAKE_AHEAD for at, covered in steps if at is not None]
     times += [run.lease_until + SKEW for run in state.runs if run.lease_until is not None]
     return min(times, default=None)
@@ -177,6 +179,7 @@ class Observer:
         self.channels: list[tuple[float, dict[str, dict[str, Any]]]] = [(0.0, {})]
         """The channels by name, each time they changed."""
         self.backfills = BackfillWatch(virtual_time, self.hold)
+        self.pauses = PauseWatch(virtual_time, self.hold)
         self.windows: dict[str, WindowHistory] = {}
         """The windows of digests by the ids of their notices."""
         self.commits = 0
@@ -499,6 +502,7 @@ class Observer:
         self._within_bounds(job_history, new)
         if old is not None:
             self.hold(new.generation - old.generation in (0, 1), "generations count up", new.job_id)
+            old = self._resumed(job_history, old, new, ends)
             self._occurrence(job_history, old, new, ends)
             self._ended(job_history, old, new)
             happened = self._failing(job_history, old, new)
@@ -514,6 +518,23 @@ class Observer:
         self.backfills.saw(trigger, old, new, job_history.end_of)
         job_history.states.append(new)
         self.virtual_time.current.committed.append(new)
+
+    def _resumed(
+        self, job_history: JobHistory, old: State, new: State, ends: list[RunEnd]
+    ) -> State:
+        """Return the state before a write, without its pause if the write is the end of that."""
+        trigger = job_history.defined(old.generation).trigger
+        most = trigger.limits.max_runs
+        left = None if most is None else most - job_history.counted
+        resumed = self.pauses.resumed(trigger, old, new, left=left, is_fine=self.is_fine)
+        self.pauses.ended(trigger, old, new, ends)
+        asked = self.virtual_time.current.asked
+        begins_anew = asked.startswith(("POST", "PATCH", "PUT")) and asked.count("/") == 2
+        is_new_trigger = begins_anew and new.skips == 0 and new.defined_in == new.generation
+        self.pauses.skipped(resumed, new, ends, is_new_trigger=is_new_trigger)
+        if resumed is not old:
+            job_history.failed_in_a_row = 0
+        return resumed
 
     def _watch(self, old: State | None, new: State) -> None:
         """Whatever waits is watched in time, and the sweeper does not look again and again."""
@@ -582,6 +603,8 @@ class Observer:
                 begins = self.virtual_time.now - timedelta(
                     seconds=abs(self.virtual_time.current.skew) + 2
                 )
+                # A pause that has ended by itself, which nobody had handled.
+                begins = min(begins, (old.paused_until or begins) - timedelta(seconds=1))
                 is_now = self.virtual_time.current.was_slow or new.next_run_time > begins
                 self.hold(is_now, "what is resumed begins now", new.job_id, new.next_run_time)
             return
@@ -597,6 +620,11 @@ class Observer:
             others = [run for run in old.runs if not run.key.is_requested]
             self.hold(bool(others), "what is skipped would overlap", new.job_id, due_at)
         last = end.last_due_at if end is not None and end.last_due_at else due_at
+        asked = [one.key.due_at for one in ends if one.reason is Reason.ASKED]
+        for number, at in enumerate(asked[1:]):
+            is_next = at == next_occurrence(trigger, asked[number])
+            self.hold(is_next, "what is skipped are the next occurrences", new.job_id, at)
+        last = max([last, *asked])
         if end is not None and end.missed_count is not None:
             row = 1
             while (due_at := next_occurrence(trigger, due_at) or last) < last:
@@ -613,6 +641,7 @@ class Observer:
             too_late = last + grace if grace is not None else next_occurrence(trigger, last)
             skew = timedelta(seconds=abs(self.virtual_time.current.skew))
             is_late = too_late is not None and too_late <= self.virtual_time.now + skew
+            is_late |= end.reason is Reason.PAUSED
             self.hold(is_late, "what is missed was too late", new.job_id, last)
         if end is None or end.status is RunStatus.MISSED:
             job_history.counted += end.missed_count or 0 if end is not None else 1
@@ -633,6 +662,9 @@ class Observer:
         """A job is over when its last run is, and ends as that did."""
         if old.status is not Status.ACTIVE or new.status not in (Status.COMPLETED, Status.FAILED):
             return
+        if old.next_due_at is None and not old.runs:
+            self.hold(new.status is Status.COMPLETED, "what ends within a pause is completed")
+            return
         keys = {key for key in {*job_history.begun, *job_history.ends} if not key.is_requested}
         last = max(
             (key for key in keys if key.generation == new.generation), key=lambda key: key.due_at
@@ -645,7 +677,8 @@ class Observer:
         )
         is_last = is_used_up or next_occurrence(trigger, ends_at) is None
         self.hold(is_last, "a job is over after its last occurrence", new.job_id, last)
-        is_skipped = end is RunStatus.SKIPPED and not isinstance(trigger, OneTime)
+        is_asked = last in job_history.ends and job_history.ends[last].reason is Reason.ASKED
+        is_skipped = end is RunStatus.SKIPPED and (is_asked or not isinstance(trigger, OneTime))
         is_done = end is RunStatus.SUCCEEDED or is_skipped
         wanted = Status.COMPLETED if is_done else Status.FAILED
         self.hold(new.status is wanted, "a job ends as its last run", new.job_id, new.status, end)
@@ -795,6 +828,7 @@ class Observer:
             run.key,
         )
         self.hold(run.attempt == 1, "a run begins with its first attempt", run.key)
+        self.hold(old.skips == 0, "nothing is sent that is to be skipped", run.key, old.skips)
         definition = job_history.defined(new.generation)
         if definition.misfire_grace is not None:
             late = (
@@ -1044,6 +1078,8 @@ class Observer:
                 seconds=10
             ):
                 found.append(f"{job_id} is due at {state.next_run_time}")
+            if state.paused_until is not None and state.paused_until < now + timedelta(seconds=10):
+                found.append(f"{job_id} is paused until {state.paused_until}")
         return found
 
     def ended(self, schedules: dict[str, Any], jobs: Iterable[tuple[str, ...]]) -> None:
@@ -1077,10 +1113,8 @@ class Observer:
             self.backfills.ended(state)
             if state.status is Status.ACTIVE:
                 self.hold(state.next_due_at is not None, "a job that is over has a status", job_id)
-            is_far = (
-                state.next_run_time is not None
-                and state.next_run_time - self.virtual_time.now > timedelta(minutes=4)
-            )
+            step_at = state.next_run_time or state.paused_until
+            is_far = step_at is not None and step_at - self.virtual_time.now > timedelta(minutes=4)
             if is_far and state.token is not None:
                 self.hold(
                     f"{job_id}-{state.token}" in schedules,

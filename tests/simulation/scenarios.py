@@ -54,6 +54,10 @@ class Stage:
                 return
             self.wait(1)
 
+    def pause(self, job_id: str, seconds: float) -> None:
+        """Pause a job for so many seconds, again if there was no answer: for the same end."""
+        self.ask("POST", job_id, "/pause", {"until": self.clients.ends_in(seconds)})
+
     def mend(self, job_id: str, *acts: Callable[[str, str], Answer | None]) -> None:
         """Do something to the job's newest run that has not succeeded, several clients at once.
 
@@ -456,6 +460,116 @@ def a_delete_while_a_retry_waits(stage: Stage) -> None:
     stage.wait(30)
 
 
+def a_pause_until_an_occurrence(stage: Stage) -> None:
+    job_id = stage.job(trigger={"cron": "* * * * *"})
+    stage.pause(job_id, 60)
+    stage.wait(125)
+    stage.ask("DELETE", job_id)
+
+
+def a_pause_whose_end_is_far(stage: Stage) -> None:
+    """The sweeper arms it. The cron keeps its schedule; the date has none left."""
+    cron = stage.job(trigger={"cron": "0-40 * * * *"})
+    stage.pause(cron, FAR)
+    date = stage.job(trigger={"delay": FAR + 40})
+    stage.pause(date, FAR + 20)
+    stage.wait(FAR + 70)
+    stage.ask("DELETE", cron)
+
+
+def a_pause_whose_message_is_lost(stage: Stage) -> None:
+    stage.deployment.observer.is_fine = False
+    job_id = stage.job(trigger={"every": 20, "max_runs": 5})
+    stage.pause(job_id, 10)
+    stage.deployment.cloud.messages.clear()
+    stage.wait(120)
+
+
+def a_pause_that_is_changed(stage: Stage) -> None:
+    """Its end comes sooner, then later, then never; the job is changed and skipped meanwhile."""
+    job_id = stage.job(trigger={"every": 10})
+    for seconds in (40, 5, 15):
+        stage.pause(job_id, seconds)
+    stage.ask("POST", job_id, "/skip", {"count": 1})
+    request = {"url": "https://example.com/other", "body": stage.clients.body()}
+    stage.ask("PATCH", job_id, body={"request": request})
+    stage.wait(28)
+    stage.pause(job_id, 5)
+    stage.ask("POST", job_id, "/pause", {"until": None, "reason": "for good"})
+    stage.wait(20)
+    stage.ask("POST", job_id, "/resume")
+    stage.wait(15)
+    stage.ask("DELETE", job_id)
+
+
+def a_pause_that_ends_as_users_act(stage: Stage) -> None:
+    jobs = [stage.job(trigger={"every": 10}) for _ in range(3)]
+    for job_id in jobs:
+        stage.pause(job_id, 12)
+    stage.wait(10.9)
+    request = {"url": "https://example.com/other", "body": stage.clients.body()}
+    stage.run_all(
+        lambda: stage.ask("POST", jobs[0], "/resume"),
+        lambda: stage.ask("PATCH", jobs[1], body={"request": request}),
+        lambda: stage.ask("POST", jobs[2], "/pause"),
+    )
+    stage.wait(20)
+    for job_id in jobs:
+        stage.ask("DELETE", job_id)
+
+
+def a_date_and_a_cron_that_pass_within_a_pause(stage: Stage) -> None:
+    stage.channel("a")
+    ends_at = (stage.clients.virtual_time.now + timedelta(seconds=65)).isoformat()
+    for trigger in ({"delay": 5}, {"delay": 5}, {"cron": "* * * * *", "ends_at": ends_at}):
+        job_id = stage.job(trigger=trigger)
+        stage.pause(job_id, 70)
+    stage.ask("POST", job_id, "/skip", {"count": 3})
+    stage.wait(90)
+
+
+def a_job_that_fails_is_paused_for_a_while(stage: Stage) -> None:
+    """The count of its failed runs begins anew, and a run of before gets no other attempt."""
+    stage.answers[:] = [404, 503, 404, 404, 200]
+    job_id = stage.job(trigger={"every": 10}, pause_after=2, retry=RETRY)
+    stage.wait(21)
+    stage.pause(job_id, 5)
+    stage.wait(35)
+    stage.ask("DELETE", job_id)
+
+
+def occurrences_that_are_skipped(stage: Stage) -> None:
+    job_id = stage.job(trigger={"every": 10, "max_runs": 3})
+    stage.ask("POST", job_id, "/skip", {"count": 2})
+    stage.wait(35)
+    stage.ask("POST", job_id, "/skip", {"count": 1})
+    stage.ask("POST", job_id, "/skip", {"count": 0})
+    stage.wait(15)
+    stage.ask("POST", job_id, "/skip", {"count": 100})
+    stage.wait(22)
+    stage.ask("POST", job_id, body={"trigger": {"delay": 5}})
+    stage.ask("POST", job_id, "/skip", {"count": 1})
+    stage.wait(12)
+
+
+def a_skip_as_it_comes_due(stage: Stage) -> None:
+    """The executor has read the job before it was due."""
+    job_id = stage.job(trigger={"every": 10})
+    stage.wait(10.8 - stage.clients.virtual_time.time % 1)
+    stage.ask("POST", job_id, "/skip", {"count": 1})
+    stage.wait(25)
+    stage.ask("DELETE", job_id)
+
+
+def skips_that_come_late(stage: Stage) -> None:
+    """Those that were asked for are skipped, however late it is; the others are missed."""
+    stage.deployment.observer.is_fine = False
+    job_id = stage.job(trigger={"every": 10, "max_runs": 9})
+    stage.ask("POST", job_id, "/skip", {"count": 3})
+    stage.deployment.cloud.messages.clear()
+    stage.wait(150)
+
+
 def a_run_now(stage: Stage) -> None:
     job_id = stage.job(trigger={"delay": FAR})
     stage.ask("POST", job_id, "/run", key="run-1")
@@ -822,6 +936,16 @@ SCRIPTS: tuple[Script, ...] = (
     a_pause_as_it_comes_due,
     a_pause_and_a_resume_of_a_cron,
     a_pause_and_a_resume_of_a_date,
+    a_pause_until_an_occurrence,
+    a_pause_whose_end_is_far,
+    a_pause_whose_message_is_lost,
+    a_pause_that_is_changed,
+    a_pause_that_ends_as_users_act,
+    a_date_and_a_cron_that_pass_within_a_pause,
+    a_job_that_fails_is_paused_for_a_while,
+    occurrences_that_are_skipped,
+    a_skip_as_it_comes_due,
+    skips_that_come_late,
     a_pause_while_a_retry_waits,
     a_pause_while_the_request_is_on_the_wire,
     a_new_request_before_it_is_due,
