@@ -8,6 +8,7 @@ from chalicelib.api import cors, routing
 from chalicelib.api.routes import (
     backfills,
     bulk,
+    calendars,
     console,
     documentation,
     health,
@@ -35,6 +36,7 @@ for blueprint in (
     triggers.routes,
     secrets.routes,
     notices.routes,
+    calendars.routes,
     health.routes,
     documentation.routes,
     console.routes,

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from chalicelib.aws.calendar_store import CalendarStore
 from chalicelib.aws.channel_store import ChannelStore
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_store import JobStore
@@ -65,6 +66,7 @@ def compose(
     secrets = secret_store(cloud, sleep)
     arming = Arming(jobs, queue, clock)
     channels = ChannelStore(dynamodb, "jobs", sleep, {TOPIC})
+    calendars = CalendarStore(dynamodb, "jobs", sleep)
     topics = Topics(lambda region: SNS(cloud), {TOPIC})
     return Parts(
         jobs,
@@ -74,7 +76,17 @@ def compose(
         secrets,
         arming,
         Scheduling(
-            jobs, runs, schedules, secrets, channels, arming, clock, ANY_HOST, sleep, run_all
+            jobs,
+            runs,
+            schedules,
+            secrets,
+            channels,
+            calendars,
+            arming,
+            clock,
+            ANY_HOST,
+            sleep,
+            run_all,
         ),
         Firing(
             jobs,
@@ -83,6 +95,7 @@ def compose(
             queue,
             arming,
             Telling(runs, channels),
+            calendars,
             AttemptSender(secrets, send, topics.publish, clock, sleep),
             clock,
             sleep,

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from chalicelib.aws.calendar_store import uses
 from chalicelib.aws.digest_store import changed, closing
 from chalicelib.aws.job_items import (
     ABSENT,
@@ -146,6 +147,7 @@ class JobStore:
         # Refused only after our own try, whose answer was lost: the id is new.
         self._table.put(put_definition(self._table.name, definition).item, ABSENT)
         writes: list[Write] = [put_state(self._table.name, state)]
+        writes += uses(self._table.name, definition)
         if definition.key is not None:
             tenant, job_id = definition.tenant, definition.id
             writes.append(put_key(self._table.name, tenant, definition.key, job_id))
@@ -162,9 +164,15 @@ class JobStore:
         with contextlib.suppress(Unavailable):
             self._table.delete(id=job_id, part="definition")
 
-    def replace(self, definition: Definition, state: State) -> None:
-        """Write a changed definition with its state, all or nothing. Raises StateChanged."""
-        self._write(self.pair(definition, state))
+    def replace(
+        self, definition: Definition, state: State, before: Definition | None = None
+    ) -> None:
+        """Write a changed definition with its state, all or nothing. Raises StateChanged.
+
+        `before` is the definition that it replaces; None if that named no calendars.
+        """
+        beside = uses(self._table.name, definition, before)
+        self._write([*self.pair(definition, state), *beside])
 
     def retire(self, definition: Definition, state: State, expires_at: datetime) -> None:
         """Write the next revision of a state that is over, and let the job expire.
@@ -209,7 +217,7 @@ class JobStore:
             deletes.append(Delete(table, {"id": name, "part": "name"}))
         # An event that is added to the window of a deleted notice would be told to nobody.
         close = closing(table, job_id, state.updated_at) if is_open(definition) else []
-        self._write([*deletes, *close])
+        self._write([*deletes, *close, *uses(table, None, definition)])
 
     def page(
         self,

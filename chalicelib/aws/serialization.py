@@ -27,7 +27,7 @@ from chalicelib.domain.run import (
     RunUpdate,
 )
 from chalicelib.domain.state import DueMessage, LastRun, State, Status, UnfinishedRun
-from chalicelib.domain.state_parts import RESONA, Failing, Pause
+from chalicelib.domain.state_parts import RESONA, Failing, PassedOver, Pause
 from chalicelib.domain.success import SuccessRule
 from chalicelib.domain.trigger import describe, restore
 
@@ -39,7 +39,7 @@ _LETTERS = {
     RunStatus.SKIPPED: "k",
 }
 _STATUSES = {letter: status for status, letter in _LETTERS.items()}
-_NEW_REASONS = (Reason.PAUSED, Reason.ASKED)
+_NEW_REASONS = (Reason.PAUSED, Reason.ASKED, Reason.CALENDAR)
 
 
 def _dump(document: dict[str, Any]) -> str:
@@ -183,6 +183,7 @@ def dump_state(state: State) -> str:
             "counted": state.counted or None,
             "armed_by": state.armed_by,
             "backfill": dump_backfill(state.backfill),
+            "passed_over": [_time(state.passed_over.until)] if state.passed_over else None,
         }
     )
 
@@ -220,6 +221,9 @@ def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str)
         counted=raw.get("counted", 0),
         armed_by=raw.get("armed_by"),
         backfill=load_backfill(raw.get("backfill")),
+        passed_over=PassedOver(*map(_read_time, raw["passed_over"]))
+        if "passed_over" in raw
+        else None,
     )
 
 
@@ -339,6 +343,7 @@ def dump_ending(end: RunEnd) -> str:
             # records during a deployment, does not know it, nor the reasons in `why`.
             "reason": end.reason if end.reason not in (Reason.MISFIRE, *_NEW_REASONS) else None,
             "why": end.reason if end.reason in _NEW_REASONS else None,
+            "calendar": end.calendar,
             "started_at": _time(end.started_at),
             "missed_count": end.missed_count,
             "last_due_at": _time(end.last_due_at),
@@ -360,6 +365,7 @@ def load_ending(key: RunKey, text: str) -> RunEnd:
         started_at=_read_time(raw.get("started_at")),
         missed_count=raw.get("missed_count"),
         last_due_at=_read_time(raw.get("last_due_at")),
+        calendar=raw.get("calendar"),
     )
 
 

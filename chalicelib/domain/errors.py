@@ -6,6 +6,7 @@
     │   ├── JobNotFound
     │   ├── RunNotFound
     │   ├── SecretNotFound
+    │   ├── CalendarNotFound
     │   └── BackfillNotFound
     ├── Refused               the state of the job does not allow it (409)
     │   ├── JobHasEnded           pause or change of a job whose last run has begun or ended
@@ -19,6 +20,7 @@
     │   ├── JobIsPaused           backfill of a paused job
     │   ├── BackfillUnderWay      backfill of a job that has one already
     │   ├── KeyIsTaken            a job with this key exists
+    │   ├── CalendarInUse         a delete of a calendar that jobs name
     │   ├── RotatedTooOften       a rotation would drop a signing secret that is still in force
     │   └── RequestUnderWay       the first request with this Idempotency-Key has no answer yet
     ├── NotCurrent            If-Match or If-None-Match does not hold (412)
@@ -127,6 +129,11 @@ class BackfillNotFound(NotFound):
         super().__init__("no backfill of this job is under way")
 
 
+class CalendarNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("there is no such calendar")
+
+
 class Refused(ResonaError):
     """The present state of the job, or of the tenant's secrets, does not allow the request."""
 
@@ -214,6 +221,18 @@ class RequestUnderWay(Refused):
     def __init__(self) -> None:
         super().__init__(
             "the first request with this Idempotency-Key is still under way; repeat it in a moment"
+        )
+
+
+class CalendarInUse(Refused):
+    """A calendar that jobs name is to be deleted. `count` may be all that were counted."""
+
+    def __init__(self, count: int, *, are_all: bool) -> None:
+        jobs = "1 job names" if count == 1 else f"{count}{'' if are_all else ' or more'} jobs name"
+        it = "it" if count == 1 else "them"
+        super().__init__(
+            f"{jobs} this calendar in trigger.exclude: change or delete {it} first, or put the "
+            "calendar with no days"
         )
 
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from chalicelib.domain import backfill_transitions, pauses
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.errors import AttemptInFlight, DateHasPassed, JobHasEnded, TooManyRuns
+from chalicelib.domain.exclusion import check_is_open
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition
 from chalicelib.domain.pauses import Asked
@@ -65,9 +66,10 @@ def first_due_at(trigger: Trigger, now: datetime) -> datetime | None:
     """Return when a trigger that starts now is due first.
 
     For a one-time trigger this is its date, even if just passed. Raises InvalidInput if its limits
-    leave no occurrence.
+    or calendars leave no occurrence.
     """
     check_occurs(trigger, now)
+    check_is_open(trigger, now)
     return trigger.date if isinstance(trigger, OneTime) else trigger.next_after(now)
 
 

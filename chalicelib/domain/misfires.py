@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from chalicelib.domain.counting import left
+from chalicelib.domain.exclusion import next_open
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition
 from chalicelib.domain.state import State
@@ -18,11 +19,11 @@ def missed(
     definition: Definition, state: State, due_at: datetime, now: datetime
 ) -> tuple[int, datetime]:
     """Return how many successive occurrences from `due_at` on are too late to be sent, and the
-    last of them.
+    last of them. Those that calendars exclude are passed over.
     """
     trigger, grace = definition.trigger, definition.misfire_grace
     most = left(state, trigger)
-    if isinstance(trigger, Interval):
+    if isinstance(trigger, Interval) and trigger.limits.closed is None:
         # Counted at once: a year of an interval of 10 s has three million.
         until = now if grace is None else now - grace - timedelta.resolution
         late = trigger.count(due_at, until)
@@ -31,12 +32,12 @@ def missed(
         late -= grace is None and late > 0
         return late, due_at + (late - 1) * trigger.every
     count, last, occurrence = 0, due_at, due_at
-    after = trigger.next_after(occurrence) if most != 1 else None
+    after = next_open(trigger, occurrence) if most != 1 else None
     while is_misfire(trigger, grace, occurrence, after, now) and count < MISSED_AT_MOST:
         count, last = count + 1, occurrence
         if after is None or after > now:
             break
-        occurrence, after = after, trigger.next_after(after) if most != count + 1 else None
+        occurrence, after = after, next_open(trigger, after) if most != count + 1 else None
     return count, last
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 
+from chalicelib.domain.exclusion import next_open
 from chalicelib.domain.job import Definition
 from chalicelib.domain.trigger import Trigger
 
@@ -39,7 +40,7 @@ def merged(jobs: Iterable[Due], now: datetime, after: Place | None = None) -> It
     # Many jobs have the same trigger, such as an hourly cron.
     @cache
     def following(trigger: Trigger, at: datetime) -> datetime | None:
-        return trigger.next_after(max(at, now))
+        return next_open(trigger, max(at, now))
 
     def then(due: Due) -> Due | None:
         """Return the job as it is after this occurrence, None if it was the last."""

@@ -1,4 +1,4 @@
-"""Preview a trigger: its next times, and notes on its limits, its spread and clock changes."""
+"""Preview a trigger: its next times, and notes on what bounds and changes them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 
 from chalicelib.domain import time_zones
 from chalicelib.domain.cron import Cron
+from chalicelib.domain.exclusion import next_open
+from chalicelib.domain.exclusion_words import excluded_in_words
 from chalicelib.domain.instant import format_instant
 from chalicelib.domain.interval import Interval
-from chalicelib.domain.limits import UNLIMITED
 from chalicelib.domain.spread import placed
 from chalicelib.domain.trigger import OneTime, Trigger
 
@@ -32,21 +33,22 @@ class Preview:
 def preview(trigger: Trigger, after: datetime, count: int, job_id: str | None = None) -> Preview:
     """Return up to `count` occurrences strictly after an instant, with notes.
 
-    `max_runs` are counted from there. The first note says when the trigger begins and ends, if it
-    is an interval or has limits, the next by how much a spread moves the times; without `job_id`
-    they are not moved. There is a note for each day on which a clock change skips or repeats some
-    of the times.
+    `max_runs` are counted from there. The notes say when the trigger begins and ends, if it is an
+    interval or has limits; which days calendars exclude; by how much a spread moves the times,
+    which are not moved without `job_id`; and for each day on which a clock change skips or repeats
+    some of the times what it does.
     """
     if isinstance(trigger, Cron) and job_id is not None:
         trigger = placed(trigger, job_id)
     times: list[datetime] = []
     most = min(count, trigger.limits.max_runs or count)
-    following = trigger.next_after(after)
+    following = next_open(trigger, after)
     while following is not None and len(times) < most:
         times.append(following)
-        following = trigger.next_after(following)
+        following = next_open(trigger, following)
     is_all = following is None or len(times) == trigger.limits.max_runs
     limits = tuple(_limits_in_words(trigger, is_all=is_all and bool(times)))
+    limits += tuple(excluded_in_words(trigger, after, times))
     if not isinstance(trigger, Cron) or not times:
         return Preview(tuple(times), limits)
     after = max(after, trigger.starts_at) if trigger.starts_at else after
@@ -89,7 +91,7 @@ def _limits_in_words(trigger: Trigger, *, is_all: bool) -> Iterator[str]:
         words += f"{', ' if words else ''}{'once' if most == 1 else f'{most} times'} at most"
     if words:
         yield words[0].upper() + words[1:]
-    if is_all and trigger.limits != UNLIMITED:
+    if is_all and (ends_at or most):
         yield "The last of these times is the trigger's last"
 
 

@@ -84,6 +84,7 @@ class Reason(StrEnum):
     PAUSED = "paused"
     ASKED = "asked"
     CANCELLED = "cancelled"
+    CALENDAR = "calendar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ class RunEnd:
     """The record of an end without an attempt of its own: missed, skipped, superseded, cancelled.
 
     One missed run stands for `missed_count` successive occurrences, the last of them due at
-    `last_due_at`; both are None for other ends.
+    `last_due_at`; both are None for other ends. `calendar` is the name of the calendar that
+    excludes the occurrence, None for other reasons.
     """
 
     key: RunKey
@@ -101,6 +103,7 @@ class RunEnd:
     started_at: datetime | None = None
     missed_count: int | None = None
     last_due_at: datetime | None = None
+    calendar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

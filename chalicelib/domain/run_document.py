@@ -24,7 +24,7 @@ def run_document(job_id: str, run: Run, *, with_responses: bool) -> dict[str, An
         "lateness_ms": None if run.lateness is None else _milliseconds(run.lateness),
         "attempts": [_attempt(one, with_response=with_responses) for one in run.attempts],
         "next_attempt_at": _measured(run.next_attempt_at),
-        "reason": run.reason,
+        "reason": f"{run.reason}:{run.calendar}" if run.calendar else run.reason,
     }
     if run.missed_count is not None and run.last_due_at is not None:
         document["missed_count"] = run.missed_count

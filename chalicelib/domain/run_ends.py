@@ -7,6 +7,7 @@ from datetime import datetime
 
 from chalicelib.domain.run import Reason, RunEnd, RunStatus
 from chalicelib.domain.state import LastRun, State, Status, UnfinishedRun
+from chalicelib.domain.trigger import OneTime, Trigger
 
 
 def with_last_run(state: State, last: LastRun) -> State:
@@ -32,6 +33,21 @@ def with_outcome(state: State, run: UnfinishedRun, status: RunStatus) -> State:
         return state
     succeeded = status is RunStatus.SUCCEEDED
     return replace(state, status=Status.COMPLETED if succeeded else Status.FAILED)
+
+
+def status_at_the_end(trigger: Trigger, state: State, ends: tuple[RunEnd, ...]) -> Status:
+    """Return the status of a job whose last occurrence was missed, skipped or passed over.
+
+    If it was passed over, the last run before it decides, now or when it ends.
+    """
+    if ends:
+        is_asked = ends[-1].reason is Reason.ASKED or not isinstance(trigger, OneTime)
+        is_done = ends[-1].status is RunStatus.SKIPPED and is_asked
+    elif any(not run.key.is_requested and not state.supersedes(run) for run in state.runs):
+        return Status.ACTIVE
+    else:
+        is_done = state.failing is None or not state.failing.count
+    return Status.COMPLETED if is_done else Status.FAILED
 
 
 def closed(

@@ -17,6 +17,7 @@ class Run:
 
     `missed_count` and `last_due_at` are set only for missed runs (see `RunEnd`), `planned_at` only
     for retries (see `UnfinishedRun`). `is_retried` says whether another run retries this one.
+    `calendar` is as in `RunEnd`.
     """
 
     key: RunKey
@@ -30,6 +31,7 @@ class Run:
     last_due_at: datetime | None = None
     planned_at: datetime | None = None
     is_retried: bool = False
+    calendar: str | None = None
 
     @property
     def lateness(self) -> timedelta | None:
@@ -67,6 +69,7 @@ def recorded(
         reason=end.reason,
         missed_count=end.missed_count,
         last_due_at=end.last_due_at,
+        calendar=end.calendar,
     )
 
 

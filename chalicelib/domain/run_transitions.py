@@ -12,6 +12,7 @@ from functools import partial
 from chalicelib.domain import failures, pauses
 from chalicelib.domain.backfill_transitions import goes_on
 from chalicelib.domain.counting import counted, following
+from chalicelib.domain.exclusion import excluded_by, next_open
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition, Kind, Overlap
 from chalicelib.domain.job_transitions import pause
@@ -19,7 +20,7 @@ from chalicelib.domain.misfires import missed
 from chalicelib.domain.pauses import Asked
 from chalicelib.domain.retry import is_retried, next_attempt_at
 from chalicelib.domain.run import FinishedAttempt, Outcome, Reason, RunEnd, RunStatus, RunUpdate
-from chalicelib.domain.run_ends import closed, with_last_run, with_outcome
+from chalicelib.domain.run_ends import closed, status_at_the_end, with_last_run, with_outcome
 from chalicelib.domain.state import (
     GRACE,
     MAX_UNFINISHED_RUNS,
@@ -82,9 +83,12 @@ def claim(
 def leads_to_attempt(definition: Definition, state: State, due: DueMessage, now: datetime) -> bool:
     """Return whether a message leads to an attempt at its time if nothing changes until then.
 
-    False for notices: a digest is composed when it is due, which closes its window.
+    False for notices: a digest is composed when it is due, which closes its window. Calendars are
+    not asked: they are read when the occurrence is due.
     """
     if definition.kind is Kind.NOTICE:
+        return False
+    if state.passed_over and due.key.due_at == state.next_due_at:
         return False
     decision = claim(definition, state, due.key, "", max(now, due.at))
     return isinstance(decision, Transition) and decision.send is not None
@@ -130,6 +134,9 @@ def _claim_occurrence(
         return NoChange("not yet")
     # From here on use `due_at`, not the key's time: an older occurrence may still be open.
     state = doubt_after_lost_wake(state, due_at, now)
+    calendar = excluded_by(definition.trigger, due_at)
+    if calendar is not None:
+        return _pass_over(definition, state, due_at, calendar, now)
     if state.skips:
         return _skip(definition, state, due_at, now)
     count, last = missed(definition, state, due_at, now)
@@ -184,7 +191,7 @@ def _end_pause(
 def _skip(definition: Definition, state: State, due_at: datetime, now: datetime) -> Transition:
     """Record due occurrences from `due_at` on as skipped, as many as a user asked for.
 
-    How late they are does not matter.
+    How late they are does not matter. What calendars exclude is passed over.
     """
     ends: list[RunEnd] = []
     most, last = min(state.skips, SKIPPED_AT_MOST), due_at
@@ -192,9 +199,24 @@ def _skip(definition: Definition, state: State, due_at: datetime, now: datetime)
     while at is not None and at <= now and len(ends) < most:
         key = RunKey(at, state.generation)
         ends.append(RunEnd(key, RunStatus.SKIPPED, now, Reason.ASKED))
-        last, at = at, following(state, definition.trigger, at)
+        last, at = at, next_open(definition.trigger, at)
     rest = replace(state, skips=state.skips - len(ends))
     return _end_without_attempt(definition, rest, last, tuple(ends), now)
+
+
+def _pass_over(
+    definition: Definition, state: State, due_at: datetime, calendar: str, now: datetime
+) -> Transition:
+    """Decide an occurrence that a calendar excludes, with the excluded ones that have passed since.
+
+    It is recorded only if `next_run_time` has promised it: the calendar was changed since.
+    """
+    opens_at = next_open(definition.trigger, due_at)
+    is_past = opens_at is not None and opens_at <= now
+    last = opens_at - timedelta(seconds=1) if opens_at and is_past else max(due_at, now)
+    key = RunKey(due_at, state.generation)
+    end = RunEnd(key, RunStatus.SKIPPED, now, Reason.CALENDAR, calendar=calendar)
+    return _end_without_attempt(definition, state, last, () if state.passed_over else (end,), now)
 
 
 def armed_ahead(
@@ -206,7 +228,7 @@ def armed_ahead(
     do so: only the one that the last claim sent may, or each repeat of a message would beget
     another one, for ever.
     """
-    if due.by is None or due.by != state.armed_by:
+    if due.by is None or due.by != state.armed_by or state.passed_over:
         return None
     decision = claim(definition, state, due.key, owner, due.at)
     arm = decision.arm if isinstance(decision, Transition) else ()
@@ -228,14 +250,14 @@ def _reason_to_skip(definition: Definition, state: State) -> Reason | None:
 def _end_without_attempt(
     definition: Definition, state: State, last: datetime, ends: tuple[RunEnd, ...], now: datetime
 ) -> Transition:
-    """Record missed or skipped runs, and wait for the first occurrence after `last`."""
+    """Record missed or skipped runs, and wait for the first occurrence after `last`.
+
+    Without `ends` the occurrences until then are passed over.
+    """
     trigger = definition.trigger
     advanced, arm = await_occurrence(state, trigger, following(state, trigger, last), now)
     if advanced.next_due_at is None:
-        end = ends[-1]
-        is_asked = end.reason is Reason.ASKED or not isinstance(trigger, OneTime)
-        is_done = end.status is RunStatus.SKIPPED and is_asked
-        advanced = replace(advanced, status=Status.COMPLETED if is_done else Status.FAILED, skips=0)
+        advanced = replace(advanced, status=status_at_the_end(trigger, state, ends), skips=0)
     again = None
     if advanced.next_due_at is not None and advanced.next_due_at <= now:
         again, arm = occurrence_due(advanced, advanced.next_due_at), ()

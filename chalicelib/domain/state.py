@@ -14,11 +14,12 @@ from enum import StrEnum
 
 from chalicelib.domain.backfill import Backfill
 from chalicelib.domain.cron import Cron, wake_is_certain
+from chalicelib.domain.exclusion import passed_over
 from chalicelib.domain.ids import RunKey, token_time
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run import Attempt, FinishedAttempt, RunEnd, RunStatus, RunUpdate
-from chalicelib.domain.state_parts import Failing, Pause
+from chalicelib.domain.state_parts import Failing, PassedOver, Pause
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
 # SQS delays a message by at most 900 s; a schedule or the sweeper arms what is due later.
@@ -135,7 +136,8 @@ class State:
     are to be skipped because a user asked for it.
     `counted` is how many occurrences count for `max_runs`, 0 without it (`domain.counting`).
     `armed_by` is the owner token of the claim whose message arms the next occurrence. `backfill` is
-    None unless one is under way; `runs` then has exactly one run of it.
+    None unless one is under way; `runs` then has exactly one run of it. `passed_over` is set if
+    calendars excluded the next occurrence when the state began to wait for it (`domain.exclusion`).
     """
 
     job_id: str
@@ -161,6 +163,7 @@ class State:
     counted: int = 0
     armed_by: str | None = None
     backfill: Backfill | None = None
+    passed_over: PassedOver | None = None
 
     @property
     def is_over(self) -> bool:
@@ -181,6 +184,14 @@ class State:
     def step_at(self) -> datetime | None:
         """Return when the job's own next step is: its next occurrence, or the end of its pause."""
         return self.next_run_time or self.paused_until
+
+    @property
+    def shown_run_time(self) -> datetime | None:
+        """Return what the API shows as `next_run_time`: days that calendars exclude are passed
+        over.
+        """
+        due_at = self.next_run_time
+        return self.passed_over.until if due_at and self.passed_over else due_at
 
     def find(self, key: RunKey) -> UnfinishedRun | None:
         """Return the unfinished run with this key, or None."""
@@ -300,7 +311,8 @@ def await_occurrence(
     An occurrence for which the schedule is sure to wake needs no message. Others get a message if
     they are due within 15 minutes; later ones are marked as not covered, for the sweeper to arm.
     """
-    waits = replace(state, next_due_at=due_at, covered=True)
+    passed = passed_over(trigger, due_at)
+    waits = replace(state, next_due_at=due_at, covered=True, passed_over=passed)
     if arms_itself(trigger) or (due_at is None and not isinstance(trigger, OneTime)):
         # The schedule that a cron has from an earlier release, or that has ended, is orphaned: it
         # is deleted at its next wake.

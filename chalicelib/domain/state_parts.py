@@ -24,6 +24,16 @@ FAILING, RESONA = "failing", "resona"
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOver:
+    """The next occurrence is on a day that a calendar excludes.
+
+    `until` is the first one that is not, None if there is none within ten years.
+    """
+
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """A pause: since when, why, until when, and who made it or changed it last.
 

@@ -242,6 +242,7 @@ def describe(trigger: Trigger) -> dict[str, Any]:
         "starts_at": trigger.starts_at and format_instant(trigger.starts_at),
         "ends_at": limits.ends_at and format_instant(limits.ends_at),
         "max_runs": limits.max_runs,
+        "exclude": list(limits.exclude) or None,
     }
     given = {name: value for name, value in bounds.items() if value is not None}
     return {"type": kind, "fields": {**fields, **given}}
@@ -255,8 +256,9 @@ def restore(described: dict[str, Any]) -> Trigger:
     starts_at, ends_at = (
         parse_instant(fields[name]) if name in fields else None for name in ("starts_at", "ends_at")
     )
-    max_runs = fields.get("max_runs")
-    limits = Limits(ends_at, max_runs) if ends_at or max_runs else UNLIMITED
+    max_runs, exclude = fields.get("max_runs"), tuple(fields.get("exclude", ()))
+    is_bounded = ends_at or max_runs or exclude
+    limits = Limits(ends_at, max_runs, exclude) if is_bounded else UNLIMITED
     if described["type"] == "interval":
         assert starts_at  # noqa: S101  an interval has one
         return Interval(timedelta(seconds=fields["every"]), starts_at, limits)

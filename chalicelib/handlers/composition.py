@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 def scheduling(function_arn: str = "", refuse_host: HostRule | None = None) -> Scheduling:
     """Return the use cases of the API. With `refuse_host` None, private hosts are refused."""
+    from chalicelib.aws.calendar_store import CalendarStore
     from chalicelib.aws.channel_store import ChannelStore
     from chalicelib.aws.due_queue import DueQueue
     from chalicelib.aws.job_store import JobStore
@@ -56,6 +57,7 @@ def scheduling(function_arn: str = "", refuse_host: HostRule | None = None) -> S
             quota=settings.secrets_quota,
         ),
         channels=ChannelStore(dynamodb, settings.jobs_table, topics=settings.notice_topics),
+        calendars=CalendarStore(dynamodb, settings.jobs_table),
         schedules=_schedules(settings),
         arming=Arming(jobs, queue, utc_now),
         clock=utc_now,
@@ -72,6 +74,7 @@ def scheduling(function_arn: str = "", refuse_host: HostRule | None = None) -> S
 
 def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     """Return the use cases of the executor. With `guard` None, it calls only public addresses."""
+    from chalicelib.aws.calendar_store import CalendarStore
     from chalicelib.aws.channel_store import ChannelStore
     from chalicelib.aws.due_queue import DueQueue
     from chalicelib.aws.job_store import JobStore
@@ -103,6 +106,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
         queue=queue,
         arming=Arming(jobs, queue, utc_now),
         telling=Telling(runs, ChannelStore(dynamodb, settings.jobs_table)),
+        calendars=CalendarStore(dynamodb, settings.jobs_table),
         sender=AttemptSender(secrets, outbound, publish, utc_now, time.sleep),
         clock=utc_now,
         sleep=time.sleep,

@@ -58,13 +58,13 @@ def _read(
 
 def is_due(state: State) -> bool:
     """Return whether a job is due again."""
-    return state.next_run_time is not None
+    return state.shown_run_time is not None
 
 
 def place(state: State) -> tuple[str, str]:
     """Return the place of a job that is due again, among all that are."""
-    assert state.next_run_time is not None  # noqa: S101  is_due(state)
-    return state.next_run_time.isoformat(), state.job_id
+    assert state.shown_run_time is not None  # noqa: S101  is_due(state)
+    return state.shown_run_time.isoformat(), state.job_id
 
 
 def watched(

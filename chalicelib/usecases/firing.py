@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from chalicelib.aws.calendar_store import CalendarStore
 from chalicelib.aws.due_queue import DueQueue, pause_before_sending
 from chalicelib.aws.job_store import JobStore, StateChanged
 from chalicelib.aws.run_store import RunStore
@@ -38,6 +39,7 @@ from chalicelib.runtime.concurrency import RunAll, in_threads
 from chalicelib.usecases.ahead import NOTHING, Ahead, read_ahead
 from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Claimed, Tried, owner_token, run_fields
+from chalicelib.usecases.excluding import with_calendars
 from chalicelib.usecases.following import Following, log_end
 from chalicelib.usecases.sweeping import Sweeping
 from chalicelib.usecases.telling import Telling
@@ -63,6 +65,7 @@ class Firing:
     queue: DueQueue
     arming: Arming
     telling: Telling
+    calendars: CalendarStore
     sender: AttemptSender
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
@@ -137,6 +140,9 @@ class Firing:
                 _log_ignored(due.job_id, key, "the job is gone")
                 return None
             definition, state = loaded
+            if state.find(key) is None:
+                # Calendars are read now that the occurrence is due: a change until then counts.
+                definition = with_calendars(self.calendars, definition)
             now, owner = self.clock(), tried.owner()
             won = tried.won(state)
             if won is not None:

@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
+from chalicelib.aws.calendar_store import CalendarStore
 from chalicelib.aws.channel_store import ChannelStore
 from chalicelib.aws.job_items import Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
@@ -40,6 +41,7 @@ from chalicelib.runtime.backoff import tries
 from chalicelib.runtime.concurrency import RunAll, in_threads
 from chalicelib.usecases.arming import Arming, schedule, unschedule
 from chalicelib.usecases.checks import Check, any_state, check_secrets, refuse_notice
+from chalicelib.usecases.excluding import checked, with_calendars
 
 log = logging.getLogger("resona")
 
@@ -82,6 +84,7 @@ class Scheduling:
         schedules: Schedules,
         secrets: SecretStore,
         channels: ChannelStore,
+        calendars: CalendarStore,
         arming: Arming,
         clock: Callable[[], datetime],
         check_request: RequestCheck,
@@ -93,6 +96,7 @@ class Scheduling:
         self.runs = runs
         self.secrets = secrets
         self.channels = channels
+        self.calendars = calendars
         self.clock = clock
         self.check_request = check_request
         self.run_all = run_all
@@ -113,16 +117,21 @@ class Scheduling:
         """Make a new job, which `register` then writes, and create its schedule.
 
         `draft` is its definition without an id. Raises KeyIsTaken, QuotaExceeded, Unavailable, and
-        InvalidInput if a secret does not exist.
+        InvalidInput if a secret or a calendar does not exist.
         """
         check_secrets(self.secrets, draft)
+        trigger = checked(self.calendars, draft.tenant, draft.trigger)
         now = self.clock()
         if self.quotas:
             # Check the key first: a repeated registration does not count against the quota.
             self.jobs.refuse_taken(draft.tenant, draft.key)
             self.quotas.take(draft.tenant, now)
         definition = replace(
-            draft, id=new_job_id(now), generation=1, created_at=now.replace(microsecond=0)
+            draft,
+            id=new_job_id(now),
+            generation=1,
+            created_at=now.replace(microsecond=0),
+            trigger=trigger,
         )
         step = self._scheduled(
             definition, now, lambda token: job_transitions.create(definition, token, now)
@@ -201,13 +210,17 @@ class Scheduling:
             return job
         if (new.request, new.callbacks) != (old.request, old.callbacks):
             check_secrets(self.secrets, new)
+        if edit.anew or new.trigger != old.trigger:
+            new = replace(new, trigger=checked(self.calendars, new.tenant, new.trigger))
+        else:
+            new = with_calendars(self.calendars, new)
         step = self._scheduled(
             new,
             now,
             lambda token: job_transitions.change(old, new, state, token, now, anew=edit.anew),
         )
         definition = step.definition or new
-        write = partial(self.jobs.replace, definition, step.state)
+        write = partial(self.jobs.replace, definition, step.state, old)
         if not self._commit(write, state, step.state.token):
             return None
         log.info("job.changed", extra={"job_id": state.job_id})
@@ -290,6 +303,7 @@ class Scheduling:
         return self._decide(tenant, reference, "job.resumed", self._resumed, check)
 
     def _resumed(self, definition: Definition, state: State, now: datetime) -> Transition | None:
+        definition = with_calendars(self.calendars, definition)
         return self._scheduled(
             definition, now, lambda token: job_transitions.resume(definition, state, token, now)
         )

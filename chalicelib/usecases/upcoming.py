@@ -12,6 +12,7 @@ from chalicelib.domain.counting import left
 from chalicelib.domain.occurrences import Due, Place, merged
 from chalicelib.domain.state import GRACE, State
 from chalicelib.usecases import due_jobs
+from chalicelib.usecases.excluding import all_with_calendars
 from chalicelib.usecases.scheduling import Scheduling
 
 _PAGE = 100
@@ -85,7 +86,7 @@ def _soonest(scheduling: Scheduling, tenant: str, wanted: Wanted) -> tuple[list[
 def _fill_a_page(states: Sequence[State], known_until: datetime, wanted: Wanted) -> bool:
     """Return whether more jobs than a page shows are due after the last one, until a time."""
     following = states[_count_before(states, wanted) :][: wanted.limit + 1]
-    is_known = bool(following) and (following[-1].next_run_time or known_until) <= known_until
+    is_known = bool(following) and (following[-1].shown_run_time or known_until) <= known_until
     return is_known and len(following) > wanted.limit
 
 
@@ -102,10 +103,12 @@ def _jobs(scheduling: Scheduling, states: Sequence[State], wanted: Wanted) -> li
     if wanted.label is None:
         # Jobs that are due later than a whole page of others are not on it.
         states = states[: _count_before(states, wanted) + wanted.limit + 1]
+    pairs = due_jobs.with_definitions(scheduling, states)
+    bound = all_with_calendars(scheduling.calendars, [definition for definition, _ in pairs])
     return [
-        Due(definition, state.next_run_time, left(state, definition.trigger), state.skips)
-        for definition, state in due_jobs.with_definitions(scheduling, states)
-        if state.next_run_time is not None
-        and state.next_run_time < wanted.until
+        Due(definition, state.shown_run_time, left(state, definition.trigger), state.skips)
+        for definition, (_, state) in zip(bound, pairs, strict=True)
+        if state.shown_run_time is not None
+        and state.shown_run_time < wanted.until
         and (wanted.label is None or wanted.label in definition.labels.items())
     ]

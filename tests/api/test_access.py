@@ -92,6 +92,10 @@ ROWS = {
     ("GET", "/notices/{name}"): Row(200),
     ("DELETE", "/notices/{name}"): Row(204),
     ("POST", "/notices/{name}/test"): Row(202),
+    ("GET", "/calendars"): Row(200),
+    ("PUT", "/calendars/{name}"): Row(200, {"days": ["2026-12-25"]}),
+    ("GET", "/calendars/{name}"): Row(200),
+    ("DELETE", "/calendars/{name}"): Row(204),
     ("GET", "/signing-secret"): Row(200),
     ("POST", "/signing-secret/rotate"): Row(200),
     ("GET", "/"): Row(200),
@@ -201,6 +205,8 @@ class Stage:
         assert self.call("PUT", "/secrets/token", by, {"value": "s3cr3t"}).status == 204
         channel = {"url": "http://example.com/told"}
         assert self.call("PUT", "/notices/token", by, channel).status == 200
+        days = {"days": ["2026-12-26"]}
+        assert self.call("PUT", "/calendars/token", by, days).status == 200
         return {"job_id": job_id, "run_id": run.json["id"], "name": "token"}
 
     def seen(self, by: Key) -> list[Any]:
@@ -450,6 +456,8 @@ def test_three_tenants_with_50_jobs_each_never_see_anything_of_each_other(stage:
             ).status
             == 200
         )
+        calendar = stage.call("PUT", f"/calendars/{canary[name]}", key, {"weekdays": ["sat"]})
+        assert calendar.status == 200
     for name, key in tenants.items():
         others = [other for other in tenants if other != name]
         foreign = re.compile(

@@ -174,6 +174,15 @@ def leave() -> dict[str, Any]:
         done(api.post("/jobs", simple("/interval", interval)))
         bounds = {"starts_at": "2026-11-23T09:00:00Z", "max_runs": 9}
         done(api.post("/jobs", simple("/bounded", {"cron": "15 * * * *", **bounds})))
+        # The hours until twelve are excluded, for the second job until eleven, but only since it is
+        # there.
+        morning = {"timezone": "Etc/GMT+12", "days": ["2026-11-22"]}
+        done(api.put("/calendars/morning", morning))
+        done(api.put("/calendars/none", {"days": []}))
+        spread = {"cron": "*/30 * * * *", "spread": 900, "exclude": ["morning", "none"]}
+        done(api.post("/jobs", simple("/spread", spread)))
+        done(api.post("/jobs", simple("/excluded", {"every": 1500, "exclude": ["none"]})))
+        done(api.put("/calendars/none", {**morning, "timezone": "Etc/GMT+11"}))
         done(api.post("/jobs", simple("/missed", {"delay": 5}, misfire_grace=1)))
         lost = next(
             name
@@ -257,7 +266,7 @@ def restored(left: dict[str, Any]) -> Environment:
 def told(api: Api) -> dict[str, Any]:
     """Return what the API says of everything, by path."""
     jobs = done(api.get("/jobs?limit=100"))
-    paths = ["/runs", "/secrets", "/signing-secret", "/jobs/key:invoice"]
+    paths = ["/runs", "/calendars", "/secrets", "/signing-secret", "/jobs/key:invoice"]
     for job in jobs:
         paths += [f"/jobs/{job['id']}", f"/jobs/{job['id']}/runs"]
         paths += [

@@ -52,7 +52,7 @@ from chalicelib.domain.state import (
     Status,
     UnfinishedRun,
 )
-from chalicelib.domain.state_parts import FAILING, RESONA, Pause
+from chalicelib.domain.state_parts import FAILING, RESONA, PassedOver, Pause
 from chalicelib.domain.trigger import OneTime
 
 FIRST, LAST = datetime(1970, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001  hypothesis adds the zone
@@ -92,13 +92,19 @@ definitions = st.builds(
         Interval,
         st.integers(10, 10**7).map(lambda each: timedelta(seconds=each)),
         seconds,
-        st.builds(Limits, st.none() | seconds, st.none() | st.integers(1, 10**6)),
+        st.builds(
+            Limits,
+            st.none() | seconds,
+            st.none() | st.integers(1, 10**6),
+            st.sampled_from([(), ("off",), ("a", "b")]),
+        ),
     )
     | st.sampled_from(
         [
             Cron("0 9 * * 1-5", "Europe/Berlin"),
             Cron("@daily", "UTC", Dst("next", "both")),
             Cron("@hourly", "UTC", starts_at=NOW, limits=Limits(NOW, 10)),
+            Cron("@hourly", "UTC", limits=Limits(exclude=("off",)), spread=3_600),
         ]
     ),
     request=st.builds(
@@ -154,6 +160,7 @@ states = st.builds(
     | st.builds(
         Backfill, backfill_tokens, seconds, seconds, st.integers(1, 1000), st.integers(1, 1000)
     ),
+    passed_over=st.none() | st.builds(PassedOver, st.none() | seconds),
 )
 responses = st.builds(
     Response,
@@ -187,7 +194,7 @@ def test_the_release_before_reads_a_state_whose_last_run_it_does_not_know(state:
 
 def with_its_reason(end: RunEnd) -> RunEnd:
     """A missed run is a misfire, unless it says otherwise, and no other run is."""
-    if end.reason in (Reason.PAUSED, Reason.ASKED):
+    if end.reason in (Reason.PAUSED, Reason.ASKED, Reason.CALENDAR):
         return end
     is_missed = end.status is RunStatus.MISSED
     reason = (
@@ -220,6 +227,7 @@ ends = st.builds(
     st.none() | instants,
     st.none() | st.integers(1, 10_000),
     st.none() | seconds,
+    st.none() | texts,
 ).map(with_its_reason)
 dues = st.builds(DueMessage, ids, texts, keys, instants)
 

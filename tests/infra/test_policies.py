@@ -124,6 +124,16 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     call("PUT", "/secrets/{name}", {"value": "word"}, name="token")
     call("PUT", "/notices/{name}", {"url": "https://example.com/?a={{secret:token}}"}, name="ops")
     call("POST", "/notices/{name}/test", name="ops")
+    call("PUT", "/calendars/{name}", {"weekdays": ["sun"]}, name="off")
+    call("GET", "/calendars")
+    call("GET", "/calendars/{name}", name="off")
+    call("POST", "/triggers/preview", {"trigger": {"every": 60, "exclude": ["off"]}})
+    excluding = call("POST", "/jobs", job(trigger={"every": 60, "exclude": ["off"]}))["id"]
+    call("PATCH", "/jobs/{job_id}", {"trigger": {"every": 60}}, job_id=excluding)
+    # A job that an earlier release has deleted.
+    left = {"id": "calendar#local#off", "part": "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K"}
+    DynamoDB(env.cloud).put_item(TableName="jobs", Item={name: {"S": left[name]} for name in left})
+    call("DELETE", "/calendars/{name}", name="off")
     named = job(
         request={"url": "https://example.com/", "headers": {"Authorization": "{{secret:token}}"}},
         key="mine",

@@ -15,6 +15,7 @@ from pydantic.config import JsonDict
 from chalicelib.api.models.job_requests import JobIn
 from chalicelib.api.routes.triggers import MOST_TIMES
 from chalicelib.domain.backfill import MOST_RUNS
+from chalicelib.domain.calendars import CALENDAR_NAME, MOST_EXCLUDED
 from chalicelib.domain.ids import JOB_ID
 from chalicelib.domain.interval import LONGEST_SECONDS, SHORTEST_SECONDS
 from chalicelib.domain.secrets import LARGEST_SECRET
@@ -50,6 +51,11 @@ DateText = Annotated[
 
 
 MaxRuns = Annotated[int, Field(ge=1, le=1_000_000)]
+_CalendarName = Annotated[str, Field(json_schema_extra={"pattern": f"^{CALENDAR_NAME.pattern}$"})]
+Excluded = Annotated[
+    list[_CalendarName],
+    Field(max_length=MOST_EXCLUDED, json_schema_extra={"uniqueItems": True}),
+]
 
 
 class _Input(BaseModel):
@@ -120,6 +126,8 @@ class CronIn(_Input):
     """No occurrence after then."""
     max_runs: MaxRuns | None = None
     """Occurrences after which the trigger ends. Missed ones count, skipped ones do not."""
+    exclude: Excluded | None = None
+    """Names of calendars: nothing is sent for an occurrence on their days."""
 
 
 class EveryIn(_Input):
@@ -142,6 +150,8 @@ class EveryIn(_Input):
     """No occurrence after then."""
     max_runs: MaxRuns | None = None
     """Occurrences after which the trigger ends. Missed ones count, skipped ones do not."""
+    exclude: Excluded | None = None
+    """Names of calendars: nothing is sent for an occurrence on their days."""
     timezone: Zone = "UTC"
 
 

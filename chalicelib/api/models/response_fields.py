@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, with_config
 
+from chalicelib.domain.calendars import CALENDAR_NAME
 from chalicelib.domain.ids import JOB_ID, RUN_ID
 from chalicelib.domain.request import METHODS
-from chalicelib.domain.run import ENDED
+from chalicelib.domain.run import ENDED, Reason
 
 # The texts under the fields are their descriptions; they are read only for OpenAPI.
 described = with_config(ConfigDict(use_attribute_docstrings=True))
@@ -37,4 +38,14 @@ Encoding = Annotated[
 EndsAt = Annotated[Due, Field(description="No occurrence is after then.")]
 MaxRuns = Annotated[
     int, Field(description="Occurrences after which the trigger ends; skipped ones do not count.")
+]
+Excluded = Annotated[
+    list[str], Field(description="Names of calendars on whose days nothing is sent.")
+]
+ReasonText = Annotated[
+    str,
+    with_pattern(
+        f"^({'|'.join(one for one in Reason if one is not Reason.CALENDAR)}"
+        f"|{Reason.CALENDAR}:{CALENDAR_NAME.pattern})$"
+    ),
 ]

@@ -30,6 +30,7 @@ from chalicelib.api.models.response_fields import (
     JobId,
     Measured,
     Method,
+    ReasonText,
     RunId,
     described,
 )
@@ -38,7 +39,7 @@ from chalicelib.domain import run_history
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.instant import format_instant, format_measured
 from chalicelib.domain.job import Overlap
-from chalicelib.domain.run import Outcome, Reason, RunStatus
+from chalicelib.domain.run import Outcome, RunStatus
 from chalicelib.domain.run_document import run_document
 from chalicelib.domain.state import Status
 from chalicelib.usecases import scheduling
@@ -172,7 +173,7 @@ def job_view(job: scheduling.Job, *, with_recent: bool = False) -> Job:
         name=definition.name,
         created_at=format_instant(definition.created_at),
         updated_at=format_instant(state.updated_at.replace(microsecond=0)),
-        next_run_time=format_instant(state.next_run_time) if state.next_run_time else None,
+        next_run_time=format_instant(state.shown_run_time) if state.shown_run_time else None,
         status=state.status,
         trigger=trigger_view(definition.trigger),
         request=Request(
@@ -259,7 +260,7 @@ class Run(TypedDict):
     """Its attempts, the first one first."""
     next_attempt_at: Measured | None
     """When it is tried again, or a queued retry is sent; null if it is not."""
-    reason: Reason | None
+    reason: ReasonText | None
     """Why the run ended, if its attempts do not show it."""
     job_name: NotRequired[str]
     """In `GET /runs`: the job's name."""

@@ -6,7 +6,7 @@ from typing import Literal, NotRequired, cast
 
 from typing_extensions import TypedDict
 
-from chalicelib.api.models.response_fields import Due, EndsAt, MaxRuns, described
+from chalicelib.api.models.response_fields import Due, EndsAt, Excluded, MaxRuns, described
 from chalicelib.domain.trigger import Trigger, describe
 
 
@@ -50,6 +50,7 @@ class CronFields(TypedDict):
     """No occurrence is before then."""
     ends_at: NotRequired[EndsAt]
     max_runs: NotRequired[MaxRuns]
+    exclude: NotRequired[Excluded]
 
 
 @described
@@ -70,6 +71,7 @@ class IntervalFields(TypedDict):
     """The first occurrence."""
     ends_at: NotRequired[EndsAt]
     max_runs: NotRequired[MaxRuns]
+    exclude: NotRequired[Excluded]
 
 
 @described

@@ -10,6 +10,7 @@ from typing import Any
 
 from chalicelib.api.models.validation import Errors, unknown_fields, whole
 from chalicelib.domain import cron, time_zones
+from chalicelib.domain.calendars import CALENDAR_NAME, MOST_EXCLUDED
 from chalicelib.domain.cron import USUAL_DST, Cron, Dst
 from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.exact_json import plain
@@ -39,11 +40,12 @@ _BESIDE = {
     "starts_at": _RECURRING,
     "ends_at": _RECURRING,
     "max_runs": _RECURRING,
+    "exclude": _RECURRING,
 }
 # Each kind of trigger by its `type`, with the field that says when it is due.
 _TYPES = {"one-time": "date", "cron": "cron", "interval": "every"}
 # Null means absent in these fields.
-_NULLABLE = ("dst", "spread", "every", "starts_at", "ends_at", "max_runs")
+_NULLABLE = ("dst", "spread", "every", "starts_at", "ends_at", "max_runs", "exclude")
 _DST_CHOICES = {"gap": ("skip", "next"), "fold": ("first", "both")}
 _MOST_RUNS = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -261,9 +263,28 @@ def _limits(sent: Mapping[str, Any], timezone: str | None) -> Limits:
     most = whole(sent.get("max_runs"))
     if most is not None and (isinstance(most, bool) or most not in range(1, _MOST_RUNS + 1)):
         errors.add("trigger.max_runs", f"must be a whole number from 1 to {_MOST_RUNS}")
+    exclude = errors.collect(partial(_exclude, sent.get("exclude")))
     errors.raise_if_any()
     assert most is None or isinstance(most, int)  # noqa: S101  no error was found
-    return Limits(ends_at, most)
+    return Limits(ends_at, most, exclude or ())
+
+
+def _exclude(sent: object) -> tuple[str, ...]:
+    """Return the names of the calendars that a trigger excludes."""
+    names = [] if sent is None else sent
+    if not isinstance(names, list) or len(names) > MOST_EXCLUDED:
+        raise InvalidInput.of(
+            "trigger.exclude",
+            f'must be a list of up to {MOST_EXCLUDED} names of calendars, such as ["holidays-de"]',
+        )
+    errors = Errors()
+    for place, name in enumerate(names):
+        if not (isinstance(name, str) and CALENDAR_NAME.fullmatch(name)):
+            errors.add(f"trigger.exclude.{place}", "must be 1 to 64 of A-Z a-z 0-9 _ -")
+        elif name in names[:place]:
+            errors.add(f"trigger.exclude.{place}", f"names {name} again: give each calendar once")
+    errors.raise_if_any()
+    return tuple(names)
 
 
 def _text(sent: Mapping[str, Any], name: str) -> str | None:

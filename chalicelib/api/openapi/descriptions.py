@@ -20,7 +20,7 @@ NAMES = {
         "example": "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z",
     },
     "name": {
-        "description": "The name of a secret or of a channel.",
+        "description": "The name of a secret, a channel or a calendar.",
         "schema": {"type": "string", "pattern": f"^{SECRET_NAME.pattern}$"},
         "example": "api_token",
     },

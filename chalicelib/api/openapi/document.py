@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from chalicelib.api.models import (
     answer_models,
     backfill_models,
+    calendar_models,
     channel_models,
     job_requests,
     overview_models,
@@ -34,7 +35,8 @@ from chalicelib.api.openapi.descriptions import (
     REFUSALS,
     REQUEST_HEADERS,
 )
-from chalicelib.api.openapi.examples import EXAMPLES, PROBLEMS
+from chalicelib.api.openapi.examples import EXAMPLES
+from chalicelib.api.openapi.problem_examples import PROBLEMS
 from chalicelib.api.routing import Operation, operations
 from chalicelib.version import VERSION
 
@@ -224,7 +226,8 @@ def _type(name: str) -> Any:
         return job_requests.JobIn
     requests = (job_requests, request_models)
     responses = (response_models, answer_models, overview_models, backfill_models)
-    modules = (channel_models, pause_requests, *(requests if name.endswith("In") else responses))
+    others = (calendar_models, channel_models, pause_requests)
+    modules = (*others, *(requests if name.endswith("In") else responses))
     return next(vars(module)[name] for module in modules if name in vars(module))
 
 

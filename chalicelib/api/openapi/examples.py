@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from chalicelib.api.problems import NO_KEY, problem
+from chalicelib.api.openapi.problem_examples import WRONG_FIELD
 
 _REQUEST = {
     "url": "http://example.com/endpoint",
@@ -100,15 +99,16 @@ _CHANNEL = {
     },
 }
 _WITHOUT_RESPONSE = {name: value for name, value in _ATTEMPT.items() if name != "response"}
-_PROBLEM = {
-    "type": "about:blank",
-    "title": "Unprocessable Content",
-    "status": 422,
-    "detail": "trigger: give exactly one of delay, date, cron, every",
-    "errors": [{"field": "trigger", "message": "give exactly one of delay, date, cron, every"}],
+# Model: {name of the example: the JSON value}.
+_CALENDAR = {
+    "name": "holidays-de",
+    "timezone": "Europe/Berlin",
+    "days": ["2026-12-25", "2026-12-24/2027-01-02"],
+    "weekdays": ["sat", "sun"],
+    "created_at": "2026-11-23T10:00:00Z",
+    "updated_at": "2026-11-23T10:00:00Z",
 }
 
-# Model: {name of the example: the JSON value}.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "JobIn": {
         "After a delay": {"name": "My Job", "request": _REQUEST, "trigger": {"delay": 5}},
@@ -244,7 +244,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 {
                     "status": 422,
                     "problem": {
-                        **_PROBLEM,
+                        **WRONG_FIELD,
                         "detail": "name: must have at least 1 character",
                         "errors": [{"field": "name", "message": "must have at least 1 character"}],
                     },
@@ -352,6 +352,15 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         },
     },
     "Channel": {"Slack": _CHANNEL},
+    "CalendarIn": {
+        "Holidays": {
+            "timezone": "Europe/Berlin",
+            "days": ["2026-12-25", "2026-12-24/2027-01-02"],
+            "weekdays": ["sat", "sun"],
+        },
+    },
+    "Calendar": {"Holidays": _CALENDAR},
+    "Calendars": {"One calendar": [_CALENDAR]},
     "Channels": {"One channel": [_CHANNEL]},
     "Health": {"It is there": {"status": "ok", "version": "0.2.0"}},
     "Index": {
@@ -366,23 +375,5 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         },
     },
     "OpenApi": {"Its beginning": {"openapi": "3.1.0"}},
-    "Problem": {"A wrong field": _PROBLEM},
+    "Problem": {"A wrong field": WRONG_FIELD},
 }
-
-# An example problem for each error status.
-PROBLEMS: dict[int, dict[str, Any]] = {
-    status: json.loads(problem(status, detail).body)
-    for status, detail in {
-        400: "the body is not JSON: Expecting value at line 1, column 1",
-        401: NO_KEY,
-        403: "this needs a key with the scope write; this key has read",
-        404: "there is no such job",
-        409: "the date, or the last occurrence, of this job has passed; give it a new trigger",
-        412: "the job has changed since it was read; read it again",
-        413: "the request is larger than 256 KiB",
-        415: "send the body as application/json",
-        429: "over the quota of registrations: 6000 jobs may be registered in 60 seconds; "
-        "try again in 12 s",
-        503: "the job store is unavailable; nothing was changed: try again",
-    }.items()
-} | {422: _PROBLEM}

@@ -17,6 +17,7 @@ from chalicelib.domain.ids import JOB_ID
 from chalicelib.domain.instant import format_instant, read_instant
 from chalicelib.domain.preview import preview
 from chalicelib.domain.trigger import OneTime, Trigger
+from chalicelib.usecases.excluding import checked
 
 routes = Blueprint(__name__)
 
@@ -38,6 +39,7 @@ def preview_trigger(call: Call) -> Response:
     Nothing is registered. Notes say what daylight saving, bounds and spread do to the times.
     """
     trigger, after, count, job_id = _read(call.document(), call.scheduling.clock())
+    trigger = checked(call.scheduling.calendars, call.tenant, trigger)
     shown = preview(trigger, after, count, job_id)
     return answer(
         200,

@@ -1,0 +1,77 @@
+"""Routes of calendars: days on which jobs that name them are not sent."""
+
+from __future__ import annotations
+
+import logging
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api.models.calendar_models import calendar_view, read_calendar
+from chalicelib.api.paging import NotACursor, cursor, limit_of, link_to, page_size, read_cursor
+from chalicelib.api.routing import Call, answer, route
+from chalicelib.domain.calendars import CALENDAR_NAME
+from chalicelib.domain.errors import CalendarNotFound, InvalidInput
+from chalicelib.usecases import calendars
+
+log = logging.getLogger("resona")
+routes = Blueprint(__name__)
+
+# A calendar has up to 24 KB.
+_DEFAULT_LIMIT = 50
+
+
+@route(
+    routes,
+    "/calendars",
+    "GET",
+    answers={200: "Calendars"},
+    query={"limit": page_size, "cursor": cursor},
+)
+def list_calendars(call: Call) -> Response:
+    """List the calendars, by name, 50 on a page without a limit. There are at most 100."""
+    after = read_cursor(call)
+    if after is not None and not CALENDAR_NAME.fullmatch(after):
+        raise NotACursor
+    limit = limit_of(call, default=_DEFAULT_LIMIT)
+    # Read one more than is shown: it tells whether there is a next page.
+    found = call.scheduling.calendars.page(call.tenant, after or "", limit + 1)
+    following = found[limit - 1].name if len(found) > limit else None
+    return answer(200, [calendar_view(one) for one in found[:limit]], link_to(call, following))
+
+
+@route(routes, "/calendars/{name}", "GET", answers={200: "Calendar"})
+def get_calendar(call: Call, name: str) -> Response:
+    """Return a calendar."""
+    if not CALENDAR_NAME.fullmatch(name):
+        raise CalendarNotFound
+    return answer(200, calendar_view(call.scheduling.calendars.get(call.tenant, name)))
+
+
+@route(
+    routes,
+    "/calendars/{name}",
+    "PUT",
+    body="CalendarIn",
+    answers={200: "Calendar"},
+    refuses=(429,),
+)
+def put_calendar(call: Call, name: str) -> Response:
+    """Create or replace a calendar whole: it holds for everything that comes due from now on."""
+    if not CALENDAR_NAME.fullmatch(name):
+        raise InvalidInput.of("name", "must be 1 to 64 of A-Z a-z 0-9 _ -")
+    store, now = call.scheduling.calendars, call.scheduling.clock()
+    known = store.named(call.tenant, [name])
+    shown = calendar_view(known[0]) if known else {"name": name}
+    calendar = store.put(read_calendar(call.tenant, shown, call.document(), now))
+    log.info("calendar.put")
+    return answer(200, calendar_view(calendar))
+
+
+@route(routes, "/calendars/{name}", "DELETE", answers={204: None}, refuses=(409,))
+def delete_calendar(call: Call, name: str) -> Response:
+    """Delete a calendar that no job names."""
+    if not CALENDAR_NAME.fullmatch(name):
+        raise CalendarNotFound
+    calendars.delete(call.scheduling, call.tenant, name)
+    log.info("calendar.deleted")
+    return answer(204, None)
