@@ -754,9 +754,9 @@ BUGS = (
     bug(
         "a backfill without a message",
         (
-            BACKFILL_TRANSITIONS,
-            "return Transition(written(queued), arm=arm)",
-            "return Transition(written(queued))",
+            BACKFILLING,
+            "        scheduling.arming.arm(step.state, step.arm)\n        return runs",
+            "        return runs",
         ),
     ),
     bug(

@@ -731,12 +731,13 @@ def a_backfill(stage: Stage) -> None:
     stage.answers[:] = [200, 503, 200, 404]
     stage.channel("a")
     retry = {**RETRY, "initial_delay": 12, "max_delay": 12}
-    job_id = stage.job(trigger={"cron": "* * * * *"}, retry=retry, pause_after=1, overlap="skip")
+    trigger = {"cron": "1-59/2 * * * *"}
+    job_id = stage.job(trigger=trigger, retry=retry, pause_after=1, overlap="skip")
     stage.wait(50)
     until = stage.clients.virtual_time.now
-    backfill = partial(stage.clients.backfill, job_id, key="backfill", until=until)
+    backfill = partial(stage.clients.backfill, job_id, 7, "backfill", until)
     stage.repeat(backfill)
-    stage.wait(25)
+    stage.wait(100)
     stage.repeat(backfill)
     stage.wait(3)
     stage.ask("DELETE", job_id)
@@ -778,8 +779,8 @@ def a_backfill_of_a_job_that_is_paused_and_changed(stage: Stage) -> None:
 def two_backfills_at_once(stage: Stage) -> None:
     """And two who end one at once; then one of its runs is cancelled, and the next one follows."""
     stage.answers[:] = [0]
-    job_id = stage.job(trigger={"cron": "* * * * *"}, retry={**RETRY, "initial_delay": 5})
-    begin = partial(stage.repeat, partial(stage.clients.backfill, job_id))
+    job_id = stage.job(trigger={"cron": "1-59/2 * * * *"}, retry=RETRY)
+    begin = partial(stage.repeat, partial(stage.clients.backfill, job_id, 7))
     end = partial(stage.repeat, partial(stage.clients.end_backfill, job_id))
     stage.run_all(begin, begin)
     stage.run_all(end, end)
@@ -788,7 +789,7 @@ def two_backfills_at_once(stage: Stage) -> None:
     begin()
     stage.wait(2)
     stage.mend(job_id, stage.clients.cancel)
-    stage.wait(4)
+    stage.wait(100)
     stage.ask("DELETE", job_id)
 
 
