@@ -253,14 +253,11 @@ class Clients:
             tokens |= {state.backfill.token for state in process.committed if state.backfill}
             self.hold(len(tokens) <= 1, "one Idempotency-Key is one backfill", key, tokens)
         if answer is not None and answer[0] == 202:
-            begun = [
-                history.backfill
-                for (of, _), history in self.deployment.observer.backfills.histories.items()
-                if of == job_id
-            ]
+            is_replay = answer[1].get("Idempotency-Replayed") == "true"
+            begun = [state.backfill for state in process.committed if state.backfill]
             self.hold(
-                any(one.runs == answer[2]["runs"] for one in begun),
-                "an acknowledged backfill is stored",
+                is_replay or any(one.runs == answer[2]["runs"] for one in begun),
+                "an acknowledgement comes after the write",
                 job_id,
                 answer[2],
             )
@@ -272,6 +269,9 @@ class Clients:
         before = states[-1].backfill
         answer, _ = self._of_backfill("DELETE", job_id, None, None, (204, 404, 409, 503))
         if answer is not None and answer[0] == 204 and before is not None:
+            now = states[-1].backfill
+            is_over = now is None or now.token != before.token
+            self.hold(is_over, "an acknowledged end of a backfill is done", job_id)
             self.deployment.observer.backfills.over.add((job_id, before.token))
         return answer
 

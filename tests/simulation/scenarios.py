@@ -757,6 +757,24 @@ def a_backfill_that_is_ended(stage: Stage) -> None:
     stage.ask("DELETE", job_id)
 
 
+def an_end_of_a_backfill_as_its_run_is_claimed(stage: Stage) -> None:
+    """The claim comes between the read and the write of the end."""
+    deployment, held = stage.deployment, list[str]()
+    job_id = stage.job(trigger={"cron": "1-59/2 * * * *"}, retry=RETRY)
+    # It makes the tenant's signing secret.
+    stage.ask("POST", job_id, "/run", key="run-1")
+    stage.wait(2)
+    deployment.arrives = held.append
+    stage.repeat(partial(stage.clients.backfill, job_id, 7))
+    deployment.arrives = None
+    stage.wait(1)
+    deployment.virtual_time.at(deployment.virtual_time.time, partial(deployment.deliver, held))
+    stage.wait(0.03)
+    stage.repeat(partial(stage.clients.end_backfill, job_id))
+    stage.wait(5)
+    stage.ask("DELETE", job_id)
+
+
 def a_backfill_of_a_job_that_is_paused_and_changed(stage: Stage) -> None:
     stage.answers[:] = [503]
     job_id = stage.job(trigger={"cron": "*/2 * * * *"}, retry=RETRY, callbacks=CALLBACKS)
@@ -978,6 +996,7 @@ SCRIPTS: tuple[Script, ...] = (
     all_that_failed_is_retried,
     a_backfill,
     a_backfill_that_is_ended,
+    an_end_of_a_backfill_as_its_run_is_claimed,
     a_backfill_of_a_job_that_is_paused_and_changed,
     two_backfills_at_once,
     a_backfill_whose_messages_are_lost_and_come_twice,
