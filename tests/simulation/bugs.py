@@ -37,6 +37,7 @@ INTERVAL, MISFIRES = "domain/interval.py", "domain/misfires.py"
 CRON, SPREAD = "domain/cron.py", "domain/spread.py"
 BACKFILL, BACKFILL_TRANSITIONS = "domain/backfill.py", "domain/backfill_transitions.py"
 BACKFILLING = "usecases/backfilling.py"
+PAUSES = "domain/pauses.py"
 ITEMS, RUNS, QUEUE = "aws/job_items.py", "aws/run_store.py", "aws/due_queue.py"
 
 
@@ -367,30 +368,142 @@ BUGS = (
     bug(
         "a resume that makes up for the pause",
         (
-            JOB_TRANSITIONS,
-            "state.next_due_at if isinstance(trigger, OneTime) else following(state, trigger, now)",
-            "state.next_due_at",
+            PAUSES,
+            "    return following(state, definition.trigger, after)",
+            "    return state.next_due_at",
         ),
+        (PAUSES, "due_at if due_at is not None and due_at > after else None", "due_at"),
+    ),
+    bug(
+        "the end of a pause that comes too soon",
+        (STATE, "(occurrence_due(state, until),)", "(occurrence_due(state, until - SKEW),)"),
+    ),
+    bug(
+        "the end of a pause without a message",
+        (STATE, "(occurrence_due(state, until),)", "()"),
+    ),
+    bug(
+        "the end of a pause that is not watched",
         (
-            JOB_TRANSITIONS,
-            "    if due_at is None or due_at <= now:\n        raise DateHasPassed",
-            "    if due_at is None:\n        raise DateHasPassed",
+            STATE,
+            "    if state.step_at is not None:\n        yield occurrence_watch_at(state.step_at,",
+            "    if state.next_run_time is not None:\n        yield occurrence_watch_at(state.next_run_time,",
+        ),
+    ),
+    bug(
+        "a far end of a pause that counts as covered",
+        (STATE, "covered=until is None", "covered=True"),
+    ),
+    bug(
+        "the end of a pause that the sweeper does not arm",
+        (RUN_TRANSITIONS, "state, state.step_at", "state, state.next_run_time"),
+    ),
+    bug(
+        "a change that forgets the end of the pause",
+        (STATE, "        return await_end_of_pause(waits, now)", "        return waits, ()"),
+    ),
+    bug(
+        "a pause that ends when that is handled",
+        (
+            PAUSES,
+            "after = state.paused_until - _SECOND if state.paused_until and is_over(state, now) else now",
+            "after = now",
+        ),
+    ),
+    bug(
+        "a pause that takes the occurrence at its end",
+        (PAUSES, "state.paused_until - _SECOND", "state.paused_until"),
+    ),
+    bug(
+        "wakes within a pause that are relied on",
+        (PAUSES, "now + WAKE_AHEAD if state.token is not None else None", "None"),
+    ),
+    bug(
+        "a cron without a schedule after a pause",
+        (JOB_TRANSITIONS, "keeps = wanted.until and", "keeps = not wanted.until and"),
+    ),
+    bug(
+        "a date that passes within a pause without a record",
+        (
+            RUN_TRANSITIONS,
+            "passed = state.next_due_at if isinstance(trigger, OneTime) and due_at is None else None",
+            "passed: datetime | None = None",
+        ),
+    ),
+    bug(
+        "a pause that is asked for when another has just ended, and does not hold",
+        (JOB_TRANSITIONS, " and not pauses.is_over(state, now)", ""),
+    ),
+    bug(
+        "a pause that cannot be changed",
+        (JOB_TRANSITIONS, "if is_paused and not asked.replaces:", "if is_paused:"),
+    ),
+    bug(
+        "skips without an end",
+        (RUN_TRANSITIONS, "skips=state.skips - len(ends)", "skips=state.skips"),
+    ),
+    bug(
+        "one skip too few",
+        (
+            RUN_TRANSITIONS,
+            "    if state.skips:\n        return _skip(definition, state, due_at, now)",
+            "    if state.skips > 1:\n        return _skip(definition, state, due_at, now)",
+        ),
+    ),
+    bug(
+        "skips before they are due",
+        (RUN_TRANSITIONS, "while at is not None and at <= now and", "while at is not None and"),
+    ),
+    bug(
+        "skips that count for max_runs",
+        (
+            RUN_TRANSITIONS,
+            "    rest = replace(state, skips=state.skips - len(ends))",
+            "    rest = counted(replace(state, skips=state.skips - len(ends)), definition.trigger, len(ends))",
+        ),
+    ),
+    bug(
+        "missed occurrences that come before skips",
+        (
+            RUN_TRANSITIONS,
+            "    if state.skips:\n        return _skip(definition, state, due_at, now)",
+            "    if state.skips and not missed(definition, state, due_at, now)[0]:\n        return _skip(definition, state, due_at, now)",
+        ),
+    ),
+    bug(
+        "a new trigger that keeps the skips",
+        (JOB_TRANSITIONS, "status=status, counted=0, skips=0", "status=status, counted=0"),
+    ),
+    bug(
+        "an end that keeps the skips",
+        (
+            RUN_TRANSITIONS,
+            "if is_done else Status.FAILED, skips=0)",
+            "if is_done else Status.FAILED)",
+        ),
+    ),
+    bug(
+        "a date that fails because it is skipped",
+        (
+            RUN_TRANSITIONS,
+            "is_asked = end.reason is Reason.ASKED or not isinstance(trigger, OneTime)",
+            "is_asked = not isinstance(trigger, OneTime)",
         ),
     ),
     bug(
         "a pause that is no new generation",
         (
             JOB_TRANSITIONS,
-            "generation=state.generation + 1, status=Status.PAUSED",
-            "status=Status.PAUSED",
+            "generation = state.generation if is_paused else state.generation + 1",
+            "generation = state.generation",
         ),
     ),
     bug(
         "a change of the request that is no new generation",
         (
             JOB_TRANSITIONS,
-            "if not is_new_trigger and new.meaning == old.meaning:",
-            "if not is_new_trigger:",
+            "has_new_meaning = is_new_trigger or new.meaning != old.meaning",
+            "has_new_meaning = is_new_trigger",
         ),
     ),
     bug(
@@ -481,8 +594,8 @@ BUGS = (
         "a cron that no longer arms itself and gets no schedule",
         (
             JOB_TRANSITIONS,
-            "kept is None and wants_schedule(new.trigger,",
-            "kept is None and wants_schedule(old.trigger,",
+            "kept is None and _takes_schedule(state, new.trigger,",
+            "kept is None and _takes_schedule(state, old.trigger,",
         ),
     ),
     bug(
@@ -735,8 +848,8 @@ BUGS = (
         "a backfill that goes on after a pause",
         (
             JOB_TRANSITIONS,
-            "        covered=True,\n        backfill=None,\n",
-            "        covered=True,\n",
+            "        pause=wanted,\n        backfill=None,\n",
+            "        pause=wanted,\n",
         ),
     ),
     bug(
@@ -885,7 +998,7 @@ BUGS = (
     ),
     bug(
         "a resume that counts on",
-        (JOB_TRANSITIONS, "failing=failures.anew(state.failing),", "failing=state.failing,"),
+        (PAUSES, "failing=failures.anew(state.failing),", "failing=state.failing,"),
     ),
     bug("a failing job that goes on", (FAILURES, "failing.count >= most", "failing.count > most")),
     bug(
@@ -1070,13 +1183,13 @@ BUGS = (
     ),
     bug(
         "a new trigger that counts on",
-        (JOB_TRANSITIONS, "        state = replace(state, counted=0)\n", ""),
+        (JOB_TRANSITIONS, "status=status, counted=0, skips=0", "status=status, skips=0"),
     ),
     bug(
         "a job that fails because its last run is skipped",
         (
             RUN_TRANSITIONS,
-            "is_done = end.status is RunStatus.SKIPPED and not isinstance(trigger, OneTime)",
+            "is_done = end.status is RunStatus.SKIPPED and is_asked",
             "is_done = False",
         ),
     ),

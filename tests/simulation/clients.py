@@ -114,6 +114,7 @@ class Clients:
         key: str | None = None,
     ) -> Answer | None:
         """Do something to a job, and hold what is acknowledged against what is stored."""
+        begun = self.virtual_time.now
         job_history = self.deployment.observer.job_history(job_id)
         before = len(job_history.states)
         if method == "DELETE" and not action:
@@ -155,6 +156,11 @@ class Clients:
         since = job_history.states[max(0, before - 1) :]
         if status == 200 and method in ("POST", "PATCH"):
             self._changed(action, since, answer, body)
+        if status == 200 and action == "/pause":
+            skew = timedelta(seconds=abs(process.skew))
+            ends = [state.paused_until for state in since if state.status is Status.PAUSED]
+            holds = any(end is None or end > begun - skew for end in ends)
+            self.hold(holds, "an acknowledged pause has not ended before", job_id, ends)
         if status == 202:
             self._queued(answer, job_id, key)
         return answer

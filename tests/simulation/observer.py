@@ -529,9 +529,12 @@ class Observer:
         resumed = self.pauses.resumed(trigger, old, new, left=left, is_fine=self.is_fine)
         self.pauses.ended(trigger, old, new, ends)
         asked = self.virtual_time.current.asked
-        begins_anew = asked.startswith(("POST", "PATCH", "PUT")) and asked.count("/") == 2
-        is_new_trigger = begins_anew and new.skips == 0 and new.defined_in == new.generation
-        self.pauses.skipped(resumed, new, ends, is_new_trigger=is_new_trigger)
+        is_change = asked.startswith(("POST", "PATCH", "PUT")) and asked.count("/") == 2
+        # The same trigger begins anew too.
+        is_new = job_history.defined(new.generation).trigger != trigger or (
+            is_change and new.skips == 0 and new.defined_in == new.generation
+        )
+        self.pauses.skipped(resumed, new, ends, is_new_trigger=is_new)
         if resumed is not old:
             job_history.failed_in_a_row = 0
         return resumed
@@ -616,6 +619,8 @@ class Observer:
             new.job_id,
             due_at,
         )
+        is_asked = end is not None and end.reason is Reason.ASKED
+        self.hold(is_asked or not old.skips, "the next occurrences are skipped", new.job_id, due_at)
         if end is not None and end.reason is Reason.OVERLAP:
             others = [run for run in old.runs if not run.key.is_requested]
             self.hold(bool(others), "what is skipped would overlap", new.job_id, due_at)

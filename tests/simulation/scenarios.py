@@ -518,6 +518,24 @@ def a_pause_that_ends_as_users_act(stage: Stage) -> None:
         stage.ask("DELETE", job_id)
 
 
+def a_pause_whose_end_nobody_has_handled(stage: Stage) -> None:
+    """Its message is lost: for what users do then it has ended all the same."""
+    stage.deployment.observer.is_fine = False
+    jobs = [stage.job(trigger={"every": 10}) for _ in range(4)]
+    for job_id in jobs:
+        stage.pause(job_id, 8)
+    stage.deployment.cloud.messages.clear()
+    stage.wait(14)
+    request = {"url": "https://example.com/other", "body": stage.clients.body()}
+    stage.ask("POST", jobs[0], "/resume")
+    stage.ask("PATCH", jobs[1], body={"request": request})
+    stage.ask("POST", jobs[2], "/pause")
+    stage.ask("PATCH", jobs[3], body={"trigger": {"every": 15}})
+    stage.wait(25)
+    for job_id in jobs:
+        stage.ask("DELETE", job_id)
+
+
 def a_date_and_a_cron_that_pass_within_a_pause(stage: Stage) -> None:
     stage.channel("a")
     ends_at = (stage.clients.virtual_time.now + timedelta(seconds=65)).isoformat()
@@ -548,7 +566,7 @@ def occurrences_that_are_skipped(stage: Stage) -> None:
     stage.ask("POST", job_id, "/skip", {"count": 100})
     stage.wait(22)
     stage.ask("POST", job_id, body={"trigger": {"delay": 5}})
-    stage.ask("POST", job_id, "/skip", {"count": 1})
+    stage.ask("POST", job_id, "/skip", {"count": 2})
     stage.wait(12)
 
 
@@ -960,6 +978,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_pause_whose_message_is_lost,
     a_pause_that_is_changed,
     a_pause_that_ends_as_users_act,
+    a_pause_whose_end_nobody_has_handled,
     a_date_and_a_cron_that_pass_within_a_pause,
     a_job_that_fails_is_paused_for_a_while,
     occurrences_that_are_skipped,
