@@ -72,7 +72,7 @@ class CalendarStore:
         for _ in tries(self._sleep):
             before = self._table.get(id=partition, part=new.name)
             old = _read(new.tenant, before) if before else None
-            if old is None and self._table.count(_of(partition)) >= MOST_CALENDARS:
+            if old is None and len(self._table.query(_of(partition))[0]) >= MOST_CALENDARS:
                 raise QuotaExceeded("calendars", MOST_CALENDARS, retry_after=1)
             if old is not None and old.says_the_same_as(new):
                 return old

@@ -228,7 +228,9 @@ def armed_ahead(
     do so: only the one that the last claim sent may, or each repeat of a message would beget
     another one, for ever.
     """
-    if due.by is None or due.by != state.armed_by or state.passed_over:
+    if due.by is None or due.by != state.armed_by:
+        return None
+    if state.passed_over:
         return None
     decision = claim(definition, state, due.key, owner, due.at)
     arm = decision.arm if isinstance(decision, Transition) else ()

@@ -127,6 +127,63 @@ BUGS = (
         (SPREAD, "hashlib.sha256(job_id.encode())", 'hashlib.sha256(b"")'),
     ),
     bug(
+        "calendars that are not read at the claim",
+        (FIRING, "definition = with_calendars(self.calendars, definition)", "pass"),
+    ),
+    bug(
+        "calendars that are read before the occurrence is due",
+        (FIRING, "definition = with_calendars(self.calendars, definition)", "pass"),
+        (
+            FIRING,
+            "        tried.ahead = self.arming.arm_ahead(",
+            "        if loaded is not None:\n            loaded = with_calendars(self.calendars, loaded[0]), loaded[1]\n        tried.ahead = self.arming.arm_ahead(",
+        ),
+    ),
+    bug(
+        "a promised occurrence that is passed over in silence",
+        (RUN_TRANSITIONS, "() if state.passed_over else (end,)", "()"),
+    ),
+    bug(
+        "an excluded occurrence that is recorded all the same",
+        (RUN_TRANSITIONS, "() if state.passed_over else (end,)", "(end,)"),
+    ),
+    bug(
+        "an excluded occurrence that counts",
+        (
+            RUN_TRANSITIONS,
+            "    opens_at = next_open(definition.trigger, due_at)\n",
+            "    opens_at = next_open(definition.trigger, due_at)\n    state = counted(state, definition.trigger, 1)\n",
+        ),
+    ),
+    bug(
+        "days that are passed over before they come",
+        (RUN_TRANSITIONS, "opens_at is not None and opens_at <= now", "opens_at is not None"),
+    ),
+    bug(
+        "a next time on a day that is excluded",
+        (STATE, "passed = passed_over(trigger, due_at)", "passed = None"),
+    ),
+    bug(
+        "a resume that knows no calendars",
+        (SCHEDULING, "        definition = with_calendars(self.calendars, definition)\n", ""),
+    ),
+    bug(
+        "a job that is not known to name a calendar",
+        (STORE, "        writes += uses(self._table.name, definition)\n", ""),
+    ),
+    bug(
+        "a changed job that still names a calendar",
+        (STORE, "[*self.pair(definition, state), *beside]", "self.pair(definition, state)"),
+    ),
+    bug(
+        "a deleted job that still names a calendar",
+        (STORE, "*uses(table, None, definition)", "*()"),
+    ),
+    bug(
+        "a calendar that is deleted whoever names it",
+        ("usecases/calendars.py", "    if users:\n", "    if False:\n"),
+    ),
+    bug(
         "an orphaned schedule that deletes the live schedule",
         (
             FIRING,

@@ -13,6 +13,7 @@ from chalicelib.domain.ids import run_id, run_key
 from chalicelib.domain.job import Kind
 from chalicelib.domain.run import Reason
 from chalicelib.domain.state import State, Status
+from tests.simulation import calendars
 from tests.simulation.deployment import Answer, Deployment
 from tests.simulation.observer import Violation
 from tests.simulation.virtual_time import Process
@@ -75,7 +76,9 @@ class Clients:
             if answer is not None and answer[0] == 201:
                 return self._created(answer, process, key)
             # The end may have come meanwhile.
-            may_fail = (503, 409, 422) if "ends_at" in draft["trigger"] else (503, 409)
+            # Or the calendar is not there.
+            is_sure = {"ends_at", "exclude"}.isdisjoint(draft["trigger"])
+            may_fail = (503, 409) if is_sure else (503, 409, 422)
             self.hold(answer is None or answer[0] in may_fail, "a job can be registered", answer)
             self.virtual_time.wait(1)
         return None
@@ -475,6 +478,7 @@ class Someone:
             (2, self._look),
             (1, self._list),
             (1, self._channel),
+            (1, self._calendar),
         ]
         kinds = [act for weight, act in acts for _ in range(weight)]
         self._create()
@@ -506,8 +510,13 @@ class Someone:
                 {"every": 30, "ends_at": self._in(chance.choice((40, 75)))},
                 {"cron": "* * * * *", "max_runs": chance.choice((1, 2))},
                 {"every": 960},
+                {"cron": "* * * * *", "exclude": ["a"]},
+                {"every": 45, "exclude": ["a", "b"], "max_runs": chance.choice((None, 4))},
             )
         )
+        if "exclude" in trigger:
+            for name in trigger["exclude"]:
+                calendars.change(clients, name, calendars.NOTHING)
         fields: dict[str, Any] = {
             "retry": {
                 "max_attempts": chance.choice((1, 2, 3)),
@@ -672,6 +681,14 @@ class Someone:
             "digest": chance.choice((None, None, 10, 40)),
         }
         self._clients.deployment.ask("PUT", path, channel)
+
+    def _calendar(self) -> None:
+        name = self._chance.choice("ab")
+        if self._chance.random() < 0.1:
+            calendars.delete(self._clients, name)
+            return
+        days = self._chance.choice((calendars.MONDAYS, calendars.NOTHING))
+        calendars.change(self._clients, name, days)
 
     def _list(self) -> None:
         self._clients.list_all(self._chance.choice((1, 2, 100)))

@@ -390,8 +390,8 @@ def gateway_event(
     """Return the event that API Gateway would make."""
     segments = path.strip("/").split("/")
     resource = path if segments[0] == "runs" else _RESOURCES[len(segments)]
-    if segments[0] == "notices":
-        resource = "/notices/{name}"
+    if segments[0] in ("notices", "calendars"):
+        resource = f"/{segments[0]}/{{name}}"
     elif len(segments) == 3:
         resource = resource % segments[2]
     names = {"name": segments[-1]}

@@ -38,6 +38,7 @@ from chalicelib.domain.state_parts import FAILING, RESONA
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 from tests.cloud import Item
 from tests.simulation.backfills import BackfillWatch
+from tests.simulation.calendars import CalendarHistory
 from tests.simulation.cloud import Write
 from tests.simulation.pauses import PauseWatch
 from tests.simulation.virtual_time import Process, VirtualTime
@@ -180,6 +181,7 @@ class Observer:
         """The channels by name, each time they changed."""
         self.backfills = BackfillWatch(virtual_time, self.hold)
         self.pauses = PauseWatch(virtual_time, self.hold)
+        self.calendars = CalendarHistory()
         self.windows: dict[str, WindowHistory] = {}
         """The windows of digests by the ids of their notices."""
         self.commits = 0
@@ -261,6 +263,8 @@ class Observer:
                     sorted(one for one in told if one[1].startswith(prefix)),
                 )
         for table, key, _, new in writes:
+            if table == "jobs" and key[0].startswith("calendars#"):
+                self.calendars.saw(key[1], new, self.virtual_time.time)
             if table == "jobs" and key[0].startswith("notices#") and "#" not in key[1]:
                 channels = dict(self.channels[-1][1])
                 channels.pop(key[1], None)
@@ -500,6 +504,7 @@ class Observer:
         self._watch(old, new)
         self._scheduled(job_history.defined(new.generation).trigger, new)
         self._within_bounds(job_history, new)
+        self._promised(job_history.definitions[-1][1].trigger, old, new)
         if old is not None:
             self.hold(new.generation - old.generation in (0, 1), "generations count up", new.job_id)
             old = self._resumed(job_history, old, new, ends)
@@ -613,6 +618,8 @@ class Observer:
             return
         key = RunKey(due_at, old.generation)
         end = next((end for end in ends if end.key == key), None)
+        if trigger.limits.exclude and self._excluded(trigger, old, new, key, end):
+            return
         self.hold(
             new.find(key) is not None or end is not None,
             "no occurrence is passed over in silence",
@@ -662,6 +669,52 @@ class Observer:
             last,
             new.next_due_at,
         )
+
+    def _excluded(
+        self, trigger: Trigger, old: State, new: State, key: RunKey, end: RunEnd | None
+    ) -> bool:
+        """Return whether a calendar decided an occurrence. A change before it was due counts."""
+        process = self.virtual_time.current
+        due = self.virtual_time.seconds(key.due_at) - abs(process.skew)
+        verdicts = self.calendars.verdicts(trigger.limits.exclude, max(process.begun_at, due))
+        is_passed = new.find(key) is None and (end is None or end.reason is Reason.CALENDAR)
+        self.hold(
+            is_passed or None in verdicts, "nothing is sent on an excluded day", new.job_id, key
+        )
+        if not is_passed:
+            return False
+        self.hold(verdicts != {None}, "only what is excluded is passed over", new.job_id, key)
+        is_told = end is None or end.calendar in verdicts
+        self.hold(is_told, "a skipped run names its calendar", new.job_id, key)
+        is_promised = old.passed_over is None
+        self.hold(
+            is_promised == (end is not None), "what was promised is recorded", new.job_id, key
+        )
+        at, skew = next_occurrence(trigger, key.due_at), timedelta(seconds=abs(process.skew))
+        while at is not None and at != new.next_due_at:
+            is_past = at <= self.virtual_time.now + skew
+            self.hold(is_past, "only what has come due is passed over", new.job_id, at)
+            at = next_occurrence(trigger, at)
+        self.hold(at == new.next_due_at, "occurrences follow each other", new.job_id, at)
+        return True
+
+    def _promised(self, trigger: Trigger, old: State | None, new: State) -> None:
+        """What clients see as the next time is not on a day that calendars exclude."""
+        is_same = old is not None and old.next_due_at == new.next_due_at
+        if not trigger.limits.exclude or new.next_due_at is None or is_same:
+            return
+        verdicts = self.calendars.verdicts(
+            trigger.limits.exclude, self.virtual_time.current.begun_at
+        )
+        is_open = new.passed_over is None
+        self.hold(
+            None in verdicts if is_open else verdicts != {None},
+            "what is promised is not excluded",
+            new.job_id,
+            new.passed_over,
+        )
+        until = new.passed_over.until if new.passed_over else None
+        self.hold(until is None or until.weekday() == 1, "Monday is passed over", new.job_id, until)
 
     def _ended(self, job_history: JobHistory, old: State, new: State) -> None:
         """A job is over when its last run is, and ends as that did."""
@@ -1093,6 +1146,14 @@ class Observer:
         `jobs` are the keys of the job table.
         """
         there = {key[0] for key in jobs}
+        named = {key for key in jobs if key[0].startswith("calendar#")}
+        naming = {
+            (f"calendar#local#{name}", job_id)
+            for job_id, job_history in self.job_histories.items()
+            if job_history.states and not job_history.is_deleted
+            for name in job_history.definitions[-1][1].trigger.limits.exclude
+        }
+        self.hold(named == naming, "who names a calendar is known", named ^ naming)
         for job_id, window in self.windows.items():
             notice = self.job_history(job_id)
             waits = notice.is_deleted or notice.states[-1].next_run_time is not None

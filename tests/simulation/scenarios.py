@@ -12,6 +12,7 @@ from typing import Any
 from chalicelib.domain.ids import run_key
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome, Response
+from tests.simulation import calendars
 from tests.simulation.clients import CALLBACKS, WAITING, WRONG, Clients
 from tests.simulation.deployment import Answer, Deployment, deployed
 from tests.simulation.faults import Fault, FaultRates, Plan, possible
@@ -949,6 +950,7 @@ def a_digest_that_is_deleted_while_it_waits(stage: Stage) -> None:
 
 
 SCRIPTS: tuple[Script, ...] = (
+    *calendars.SCRIPTS,
     a_delay,
     a_date_that_a_schedule_wakes_for,
     a_minutely_cron,
