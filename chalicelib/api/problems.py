@@ -12,6 +12,7 @@ from chalice.app import Response
 from chalicelib.api.json_body import NotJson
 from chalicelib.api.models.answer_models import FieldProblem, Problem
 from chalicelib.domain.errors import (
+    CompletionOver,
     FieldError,
     InvalidInput,
     NotCurrent,
@@ -122,6 +123,8 @@ def answer_to(error: ResonaError, most_bytes: int = LARGEST_PROBLEM) -> Response
             return problem(404, detail)
         case Refused():
             return problem(409, detail)
+        case CompletionOver():
+            return problem(410, detail)
         case NotCurrent():
             return problem(412, detail)
         case BodyTooLarge():

@@ -168,6 +168,12 @@ class Call:
         scheme = "https" if self.header("x-forwarded-proto") == "https" else "http"
         return f"{scheme}://{host}{self.path}"
 
+    @property
+    def api_url(self) -> str:
+        """Return the URL of the API, without a slash at its end; no host if it is invalid."""
+        segments: str = self.request.context.get("resourcePath", "/")
+        return self.url.rsplit("/", segments.count("/"))[0]
+
     def next_link(self, cursor: str) -> str:
         """Return the Link header that leads to the next page, with this page's filters."""
         query = urlencode({**self.query, "cursor": cursor})

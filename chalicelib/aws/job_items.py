@@ -15,6 +15,7 @@ from chalicelib.aws.serialization import (
     sortable,
 )
 from chalicelib.aws.table import Condition, Item, Put
+from chalicelib.domain.errors import ResonaError
 from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.state import State
 
@@ -22,6 +23,13 @@ from chalicelib.domain.state import State
 WATCH_SHARDS = 16
 
 ABSENT = Condition("attribute_not_exists(id)")
+
+
+class RecordChanged(ResonaError):
+    """Another writer changed the record of the attempt since it was read: decide again."""
+
+    def __init__(self) -> None:
+        super().__init__("the record of the attempt has changed since it was read")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from chalicelib.aws.job_items import (
     ABSENT,
     Answered,
     Idempotency,
+    RecordChanged,
     Watched,
     key_name,
     list_name,
@@ -199,7 +200,8 @@ class JobStore:
         """Write the next revision of a state.
 
         The writes `beside` it and the answer to an Idempotency-Key are in the same transaction.
-        Raises StateChanged, AlreadyAnswered, and WindowChanged if an event's window has changed.
+        Raises StateChanged, RecordChanged, AlreadyAnswered, and WindowChanged if an event's window
+        has changed.
         """
         answer = [put_answer(self._table.name, idempotency, now)] if idempotency else []
         self._write([put_state(self._table.name, state), *beside, *answer])
@@ -369,6 +371,8 @@ class JobStore:
             # A changed state is reported before a taken name.
             self._check_refusal(writes[0], refused[0])
             return
+        if any(writes[position].table != self._table.name for position in refused):
+            raise RecordChanged
         windows = changed([writes[position] for position in refused])
         if windows is not None:
             raise windows

@@ -113,11 +113,27 @@ class RunStore:
         timed out and takes effect late must not undo its successor. A run that ends with an attempt
         that was over long before `now` is in the index as if it had ended LATEST_ENTRY before.
         """
+        item = self._recorded(tenant, record, revision, now)
         absent_or_own_and_earlier = Condition(
             "attribute_not_exists(job_id) OR #owner = :owner AND revision <= :revision",
             {":owner": record.owner, ":revision": revision},
             {"#owner": "owner"},
         )
+        return self._table.put(item, absent_or_own_and_earlier)
+
+    def record_put(
+        self, tenant: str, record: Attempt, revision: int, unchanged: Condition, now: datetime
+    ) -> Put:
+        """Return the write of a record, for the transaction that ends its attempt.
+
+        `unchanged` is from `attempt_as_read`; `revision` is that of the state which is written. A
+        long response is written at once: `record` must have a new owner. Raises Unavailable.
+        """
+        return Put(self._table.name, self._recorded(tenant, record, revision, now), unchanged)
+
+    def _recorded(
+        self, tenant: str | None, record: Attempt, revision: int, now: datetime | None
+    ) -> Item:
         item = self._attempt_item(record)
         item["revision"] = revision
         if tenant is not None:
@@ -129,15 +145,26 @@ class RunStore:
                 max(record.finished_at, now - LATEST_ENTRY) if now else record.finished_at,
                 record.run_started_at - (record.planned_at or record.key.asked_at),
             )
-        return self._table.put(item, absent_or_own_and_earlier)
+        return item
 
     def attempt(self, job_id: str, key: RunKey, number: int) -> Attempt | None:
         """Return the record of an attempt, None if there is none. Read consistently."""
+        return self.attempt_as_read(job_id, key, number)[0]
+
+    def attempt_as_read(
+        self, job_id: str, key: RunKey, number: int
+    ) -> tuple[Attempt | None, Condition]:
+        """Return the record of an attempt, as `attempt`, and the condition that it is unchanged."""
         item = self._table.get(job_id=job_id, sort=_sort(key, number))
         if item is None:
-            return None
+            return None, Condition("attribute_not_exists(job_id)")
         apart = self._table.get(**_apart(item)) if "apart" in item else None
-        return _attempt(item, _texts([apart] if apart else []))
+        is_same = Condition(
+            "#owner = :owner AND revision = :revision",
+            {":owner": item["owner"], ":revision": item.get("revision", 0)},
+            {"#owner": "owner"},
+        )
+        return _attempt(item, _texts([apart] if apart else [])), is_same
 
     def last_attempts(
         self, wanted: Sequence[tuple[str, LastRun]], now: datetime

@@ -10,6 +10,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chalicelib.aws import json_parts as parts
 from chalicelib.aws.backfill_json import dump_backfill, load_backfill
 from chalicelib.domain.exact_json import read, write
 from chalicelib.domain.ids import RunKey
@@ -28,7 +29,6 @@ from chalicelib.domain.run import (
 )
 from chalicelib.domain.state import DueMessage, LastRun, State, Status, UnfinishedRun
 from chalicelib.domain.state_parts import RESONA, Failing, PassedOver, Pause
-from chalicelib.domain.success import SuccessRule
 from chalicelib.domain.trigger import describe, restore
 
 # How a state stores the statuses of its recent runs: a letter each.
@@ -91,7 +91,10 @@ def dump_definition(definition: Definition) -> str:
             # Not in `retry`, of which 0.1.0 takes three numbers.
             "delays": [delay.total_seconds() for delay in definition.retry.delays] or None,
             "never_retry": list(definition.retry.never) or None,
-            "success": _dump_success(definition.success) if definition.success else None,
+            "success": parts.dump_success(definition.success) if definition.success else None,
+            "completion": parts.dump_completion(definition.completion)
+            if definition.completion
+            else None,
             "overlap": definition.overlap,
             "misfire_grace": definition.misfire_grace.total_seconds()
             if definition.misfire_grace is not None
@@ -107,15 +110,6 @@ def dump_definition(definition: Definition) -> str:
 
 def _callbacks(callbacks: Callbacks) -> list[str | None] | None:
     return [callbacks.succeeded, callbacks.failed] if callbacks != Callbacks() else None
-
-
-def _dump_success(rule: SuccessRule) -> dict[str, Any]:
-    return {"statuses": rule.statuses, "contains": rule.contains, "json": dict(rule.json)}
-
-
-def _load_success(raw: dict[str, Any]) -> SuccessRule:
-    statuses = tuple((first, last) for first, last in raw["statuses"])
-    return SuccessRule(statuses, raw["contains"], raw["json"])
 
 
 def load_definition(text: str) -> Definition:
@@ -141,7 +135,8 @@ def load_definition(text: str) -> Definition:
                 one if isinstance(one, int) else Outcome(one) for one in raw.get("never_retry", ())
             ),
         ),
-        success=_load_success(raw["success"]) if "success" in raw else None,
+        success=parts.load_success(raw["success"]) if "success" in raw else None,
+        completion=parts.load_completion(raw["completion"]) if "completion" in raw else None,
         overlap=Overlap(raw["overlap"]),
         misfire_grace=timedelta(seconds=grace) if grace is not None else None,
         labels=raw.get("labels", {}),
@@ -249,6 +244,7 @@ def _dump_unfinished_run(run: UnfinishedRun) -> dict[str, Any]:
         "started_at": _time(run.started_at),
         "covered": None if run.covered else False,
         "planned_at": _time(run.planned_at),
+        "awaited": parts.dump_awaited(run.awaited) if run.awaited else None,
     }
     return {name: value for name, value in document.items() if value is not None}
 
@@ -264,6 +260,7 @@ def _load_unfinished_run(raw: dict[str, Any]) -> UnfinishedRun:
         started_at=_read_time(raw.get("started_at")),
         covered=raw.get("covered", True),
         planned_at=_read_time(raw.get("planned_at")),
+        awaited=parts.load_awaited(raw["awaited"]) if "awaited" in raw else None,
     )
 
 
@@ -271,6 +268,7 @@ def dump_attempt(record: Attempt) -> str:
     """Return an attempt as JSON, without job, run, number and owner: they are item attributes."""
     result, update, response = record.result, record.update, record.result.response
     is_unexpected = result.outcome is Outcome.UNEXPECTED
+    is_waiting = update.status is RunStatus.WAITING
     return _dump(
         {
             "started_at": _time(record.started_at),
@@ -283,10 +281,14 @@ def dump_attempt(record: Attempt) -> str:
             "response": _response(response) if response else None,
             "error": result.error,
             "retry_after": result.retry_after,
-            "status": update.status,
+            "message": result.message,
+            # Nor does it know `waiting`.
+            "status": RunStatus.RETRYING if is_waiting else update.status,
+            "waiting": is_waiting or None,
             "reason": update.reason,
             "next_attempt_at": _time(update.next_attempt_at),
             "planned_at": _time(record.planned_at),
+            "digest": record.digest,
         }
     )
 
@@ -323,13 +325,15 @@ def load_attempt(job_id: str, key: RunKey, number: int, owner: str, text: str) -
             response=Response(*response) if response else None,
             error=raw.get("error"),
             retry_after=raw.get("retry_after"),
+            message=raw.get("message"),
         ),
         update=RunUpdate(
-            RunStatus(raw["status"]),
+            RunStatus.WAITING if raw.get("waiting") else RunStatus(raw["status"]),
             Reason(reason) if reason else None,
             _read_time(raw.get("next_attempt_at")),
         ),
         planned_at=_read_time(raw.get("planned_at")),
+        digest=raw.get("digest"),
     )
 
 

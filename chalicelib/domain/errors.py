@@ -5,6 +5,7 @@
     ├── NotFound              (404)
     │   ├── JobNotFound
     │   ├── RunNotFound
+    │   ├── CompletionNotFound    completion by a URL that no attempt has
     │   ├── SecretNotFound
     │   ├── CalendarNotFound
     │   └── BackfillNotFound
@@ -23,6 +24,7 @@
     │   ├── CalendarInUse         a delete of a calendar that jobs name
     │   ├── RotatedTooOften       a rotation would drop a signing secret that is still in force
     │   └── RequestUnderWay       the first request with this Idempotency-Key has no answer yet
+    ├── CompletionOver        completion of an attempt that has ended (410)
     ├── NotCurrent            If-Match or If-None-Match does not hold (412)
     ├── QuotaExceeded         the tenant has too many jobs, secrets or registrations (429)
     └── Unavailable           an AWS service does not answer; the change may be made or not (503)
@@ -112,6 +114,21 @@ class JobNotFound(NotFound):
 class RunNotFound(NotFound):
     def __init__(self) -> None:
         super().__init__("there is no such run")
+
+
+class CompletionNotFound(NotFound):
+    def __init__(self) -> None:
+        # A wrong token, and one of a job that was deleted, get the same answer.
+        super().__init__(
+            "no attempt has this URL; call the one in the header Resona-Complete-Url of a request"
+        )
+
+
+class CompletionOver(ResonaError):
+    """The attempt that a callback names has ended; `why` says how. Nothing was changed."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why}, so nothing was changed; do not call this URL again")
 
 
 class SecretNotFound(NotFound):

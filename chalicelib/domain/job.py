@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from chalicelib.domain.completion import Completion
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.exact_json import SORTED, write
 from chalicelib.domain.request import Request
@@ -58,8 +59,8 @@ class Definition:
     definition has the same edition. With `misfire_grace` None, a one-time job is sent however late
     it is, another until its next occurrence is due. `key` is the client's own name for the job,
     None if it gave none. After `pause_after` failed runs in a row the job is paused; None is never.
-    With `success` None, any status of 200 to 299 is a success. A cron has the offset of the job's
-    id (`domain.spread`).
+    With `success` None, any status of 200 to 299 is a success. With `completion` None, the answer
+    of the target ends an attempt. A cron has the offset of the job's id (`domain.spread`).
     """
 
     id: str
@@ -80,6 +81,7 @@ class Definition:
     pause_after: int | None = None
     kind: Kind = Kind.JOB
     success: SuccessRule | None = None
+    completion: Completion | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.trigger, Cron) and self.trigger.spread and self.id:
@@ -97,7 +99,8 @@ class Definition:
         sent = (request.url, request.method, dict(request.headers), write(request.body, SORTED))
         rule = self.success
         success = rule and (rule.statuses, rule.contains, write(dict(rule.json), SORTED))
-        policies = (self.retry, self.overlap, self.misfire_grace, success)
+        deadline = self.completion and self.completion.deadline
+        policies = (self.retry, self.overlap, self.misfire_grace, success, deadline)
         return (self.trigger, sent, self.timeout, policies)
 
     def says_the_same_as(self, other: Definition) -> bool:
@@ -106,4 +109,5 @@ class Definition:
 
     @property
     def _beside(self) -> tuple[object, ...]:
-        return (self.name, dict(self.labels), self.callbacks, self.pause_after)
+        base_url = self.completion and self.completion.base_url
+        return (self.name, dict(self.labels), self.callbacks, self.pause_after, base_url)

@@ -284,7 +284,8 @@ def _queued(state: State, runs: Iterable[UnfinishedRun]) -> Transition:
 
 
 def cancel(trigger: Trigger, state: State, run: UnfinishedRun, now: datetime) -> Transition:
-    """Return the transition that ends a run which waits for its first or its next attempt.
+    """Return the transition that ends a run which waits: for its first or its next attempt, or for
+    a callback.
 
     A run that was sent has failed; one that never was is skipped. If it is one of a backfill, the
     next one is queued. Raises AttemptInFlight.
@@ -303,7 +304,9 @@ def _hurry_superseded(state: State, now: datetime) -> tuple[State, tuple[DueMess
     Returns the state and a message for each of these runs, which records it as superseded.
     """
     waiting = [
-        run for run in state.runs if run.next_attempt_at is not None and state.supersedes(run)
+        run
+        for run in state.runs
+        if run.next_attempt_at is not None and not run.is_waiting and state.supersedes(run)
     ]
     for run in waiting:
         state = state.with_run(replace(run, next_attempt_at=now, covered=True))

@@ -45,8 +45,9 @@ class AttemptResult:
 
     `status_code` and `response` are None if no answer was parsed. `error` is a sentence that Resona
     wrote, None on success. `retry_after` is the header as received, None if absent; `domain.retry`
-    interprets it. `forbids_retry` says whether the target sent `Resona-Retry: no`; it is not
-    stored. Nor is `received`, the beginning of the body in which no secret is hidden.
+    interprets it. `forbids_retry` says whether the target sent `Resona-Retry: no`, or the like by
+    callback; it is not stored. Nor is `received`, the beginning of the body in which no secret is
+    hidden. `message` is what the target said by callback, None if it said nothing.
     """
 
     outcome: Outcome
@@ -57,12 +58,14 @@ class AttemptResult:
     retry_after: str | None = None
     forbids_retry: bool = False
     received: bytes | None = field(default=None, repr=False, compare=False)
+    message: str | None = None
 
 
 class RunStatus(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     RETRYING = "retrying"
+    WAITING = "waiting"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     MISSED = "missed"
@@ -108,14 +111,19 @@ class RunEnd:
 
 @dataclass(frozen=True, slots=True)
 class RunUpdate:
-    """What an attempt means for its run: it succeeded, failed or is retrying. Stored in its record.
+    """What an attempt means for its run: it succeeded, failed, is retrying or waits for a callback.
 
-    `next_attempt_at` is set if the run is retrying, else None.
+    Stored in the attempt's record. `next_attempt_at` is set if the run is retrying, else None.
     """
 
     status: RunStatus
     reason: Reason | None = None
     next_attempt_at: datetime | None = None
+
+    @property
+    def is_end(self) -> bool:
+        """Return whether the run has ended."""
+        return self.status in ENDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,8 @@ class Attempt:
 
     `update` of a run's last attempt holds the run's final status. `owner` is the token of the
     executor that wrote the record; `run_started_at` is when attempt 1 was claimed. `planned_at` is
-    as in `domain.state.UnfinishedRun`.
+    as in `domain.state.UnfinishedRun`. `digest` is that of the attempt's token, None without
+    completion by callback.
     """
 
     job_id: str
@@ -136,10 +145,11 @@ class Attempt:
     result: AttemptResult
     update: RunUpdate
     planned_at: datetime | None = None
+    digest: str | None = None
 
     @property
     def finished_at(self) -> datetime:
-        """Return when the request was over."""
+        """Return when the request was over, or when its callback came."""
         return self.started_at + self.result.duration
 
 
@@ -148,13 +158,15 @@ class FinishedAttempt:
     """An attempt whose result is known.
 
     `owner` is the token with which its record is written. `recorded` is the record if it is stored
-    already, else None.
+    already, else None. `is_final` says that no callback is waited for: it came, or the answer is
+    all that counts.
     """
 
     owner: str
     started_at: datetime
     result: AttemptResult
     recorded: Attempt | None = None
+    is_final: bool = False
 
     @property
     def finished_at(self) -> datetime:

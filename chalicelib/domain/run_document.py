@@ -29,6 +29,8 @@ def run_document(job_id: str, run: Run, *, with_responses: bool) -> dict[str, An
     if run.missed_count is not None and run.last_due_at is not None:
         document["missed_count"] = run.missed_count
         document["last_scheduled_time"] = format_instant(run.last_due_at)
+    if run.deadline is not None:
+        document["deadline"] = format_measured(run.deadline)
     if run.key.retry_of is not None:
         document["retry_of"] = run_id(job_id, run.key.retry_of)
     if run.is_retried:
@@ -55,6 +57,8 @@ def _attempt(attempt: Attempt, *, with_response: bool) -> dict[str, Any]:
         "response": _response(response) if response else None,
         "error": result.error,
     }
+    if result.message is not None:
+        document["message"] = result.message
     if not with_response:
         del document["response"]
     return document

@@ -17,7 +17,7 @@ class Run:
 
     `missed_count` and `last_due_at` are set only for missed runs (see `RunEnd`), `planned_at` only
     for retries (see `UnfinishedRun`). `is_retried` says whether another run retries this one.
-    `calendar` is as in `RunEnd`.
+    `calendar` is as in `RunEnd`. `deadline` is set while the run waits for a callback.
     """
 
     key: RunKey
@@ -32,6 +32,7 @@ class Run:
     planned_at: datetime | None = None
     is_retried: bool = False
     calendar: str | None = None
+    deadline: datetime | None = None
 
     @property
     def lateness(self) -> timedelta | None:
@@ -74,7 +75,7 @@ def recorded(
 
 
 def _updated(run: Run, update: RunUpdate, at: datetime) -> Run:
-    is_over = update.status is not RunStatus.RETRYING
+    is_over = update.is_end
     return replace(
         run,
         status=update.status,
@@ -98,9 +99,12 @@ def unfinished(unfinished_run: UnfinishedRun, on_record: Run | None) -> Run:
     if unfinished_run.owner is not None:
         return (
             run
-            if last == unfinished_run.attempt
+            if last == unfinished_run.attempt and run.status is not RunStatus.WAITING
             else replace(run, status=RunStatus.RUNNING, next_attempt_at=None)
         )
+    if unfinished_run.awaited is not None:
+        until = unfinished_run.awaited.until
+        return replace(run, status=RunStatus.WAITING, next_attempt_at=None, deadline=until)
     if unfinished_run.attempt == 0:
         return replace(run, status=RunStatus.QUEUED, next_attempt_at=run.planned_at)
     return replace(run, status=RunStatus.RETRYING, next_attempt_at=unfinished_run.next_attempt_at)

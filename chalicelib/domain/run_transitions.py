@@ -26,8 +26,6 @@ from chalicelib.domain.state import (
     MAX_UNFINISHED_RUNS,
     NEAR,
     SKEW,
-    SWEEP_AGAIN,
-    SWEEP_AGAIN_AT_MOST,
     DueMessage,
     LastRun,
     NoChange,
@@ -50,13 +48,20 @@ from chalicelib.domain.trigger import WAKE_AHEAD, OneTime
 LEASE_MARGIN = timedelta(seconds=20)
 # One transition writes at most this many skipped occurrences: a transaction takes 100 items.
 SKIPPED_AT_MOST = 25
+# The sweeper arms an overdue job again after this time, doubled each time the job has not changed.
+SWEEP_AGAIN = timedelta(minutes=1)
+SWEEP_AGAIN_AT_MOST = timedelta(minutes=8)
+# The outcomes after which a target may be at work, so that its callback is waited for. An executor
+# that died most likely did so while its target was answering.
+_MAY_BE_AT_WORK = (Outcome.SUCCESS, Outcome.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The lease of the run's attempt is over: finish the attempt.
+    """The lease of the run's attempt, or the deadline of its callback, is over: finish the attempt.
 
-    The caller uses the attempt's record, or the outcome `unknown` if there is none.
+    After a lease the caller uses the attempt's record, or the outcome `unknown` if there is none;
+    after a deadline the outcome `timeout`.
     """
 
     run: UnfinishedRun
@@ -101,6 +106,9 @@ def _claim_run(
         return (
             Settle(run) if now >= run.lease_until + SKEW else NoChange("the attempt is under way")
         )
+    if run.awaited is not None:
+        is_over = now >= run.awaited.until
+        return Settle(run) if is_over else NoChange("the run waits for its callback")
     if state.supersedes(run):
         rest, end = closed(state, run, RunStatus.FAILED, Reason.SUPERSEDED, now)
         return Transition(written(rest), ended=(end,))
@@ -240,11 +248,11 @@ def armed_ahead(
 def _reason_to_skip(definition: Definition, state: State) -> Reason | None:
     if len(state.runs) >= MAX_UNFINISHED_RUNS:
         return Reason.TOO_MANY_RUNS
-    # Overlap does not apply to requested runs, nor to superseded runs without an attempt in flight.
+    # Overlap does not apply to requested runs, nor to superseded runs of which nothing is going on.
     unfinished = [
         run
         for run in state.runs
-        if not run.key.is_requested and (run.owner or not state.supersedes(run))
+        if not run.key.is_requested and (run.owner or run.awaited or not state.supersedes(run))
     ]
     return Reason.OVERLAP if definition.overlap is Overlap.SKIP and unfinished else None
 
@@ -276,7 +284,7 @@ def finish(
     jitter: float,
     now: datetime,
 ) -> Transition | NoChange:
-    """Decide whether an attempt's run succeeds, fails or waits for its next attempt.
+    """Decide whether an attempt's run succeeds, fails, or waits for its next attempt or a callback.
 
     `owned` is the run as it was claimed. `definition` is the one it was claimed with, or a later
     one if another executor settles the attempt. `jitter` is in [0, 0.1]. Returns `NoChange` if the
@@ -288,10 +296,12 @@ def finish(
     retry, result = definition.retry, attempt.result
     end = partial(_end, definition, state, run, attempt.finished_at, now)
     update = attempt.recorded.update if attempt.recorded else None
-    if update is not None and update.status is not RunStatus.RETRYING:
+    if update is not None and update.is_end:
         # An executor recorded this end and died before it wrote the state. Keep the recorded end,
         # even if the job has changed since.
         return end(update)
+    if run.awaited is not None and not attempt.is_final and result.outcome in _MAY_BE_AT_WORK:
+        return _wait(state, run, run.awaited.until, RunUpdate(RunStatus.WAITING), now)
     if result.outcome is Outcome.SUCCESS:
         return end(RunUpdate(RunStatus.SUCCEEDED))
     if not is_retried(retry, result):
@@ -302,13 +312,15 @@ def finish(
     if state.supersedes(run):
         return end(RunUpdate(RunStatus.FAILED, Reason.SUPERSEDED))
     next_at = next_attempt_at(retry, run.attempt, attempt.finished_at, result.retry_after, jitter)
-    return _wait(state, run, next_at, now)
+    update = RunUpdate(RunStatus.RETRYING, next_attempt_at=next_at)
+    return _wait(state, replace(run, awaited=None), next_at, update, now)
 
 
-def _wait(state: State, run: UnfinishedRun, at: datetime, now: datetime) -> Transition:
+def _wait(
+    state: State, run: UnfinishedRun, at: datetime, update: RunUpdate, now: datetime
+) -> Transition:
     near = at - now <= NEAR
     waiting = replace(run, owner=None, lease_until=None, next_attempt_at=at, covered=near)
-    update = RunUpdate(RunStatus.RETRYING, next_attempt_at=at)
     return Transition(
         written(state.with_run(waiting)),
         arm=(run_due(state, run, at),) if near else (),

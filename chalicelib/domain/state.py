@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from chalicelib.domain.backfill import Backfill
+from chalicelib.domain.completion import Awaited
 from chalicelib.domain.cron import Cron, wake_is_certain
 from chalicelib.domain.exclusion import passed_over
 from chalicelib.domain.ids import RunKey, token_time
@@ -34,9 +35,6 @@ SETTLING = timedelta(minutes=1)
 # After a lost wake do not rely on wakes for this long: an outage of EventBridge Scheduler then
 # makes only one occurrence of a job late.
 DOUBT = timedelta(hours=1)
-# The sweeper arms an overdue job again after this time, doubled each time the job has not changed.
-SWEEP_AGAIN = timedelta(minutes=1)
-SWEEP_AGAIN_AT_MOST = timedelta(minutes=8)
 
 MAX_UNFINISHED_RUNS = 32
 # How many of a job's ended runs its state remembers.
@@ -56,10 +54,11 @@ class UnfinishedRun:
 
     `attempt` is the number of the attempt that was claimed last, 0 while a requested run is queued.
     `owner` and `lease_until` are set while that attempt is in flight, `next_attempt_at` while the
-    run waits. `generation` is the job's at the time of the claim; for a requested run it is that of
-    the definition. `covered` says whether a message has been sent for the next attempt.
-    `planned_at` is when the first attempt of a retry, or of a run of a backfill, was to be sent;
-    None for other runs, whose key says it.
+    run waits: for its next attempt, or for a callback until that deadline. `generation` is the
+    job's at the time of the claim; for a requested run it is that of the definition. `covered` says
+    whether a message has been sent for `next_attempt_at`. `planned_at` is when the first attempt of
+    a retry, or of a run of a backfill, was to be sent; None for other runs, whose key says it.
+    `awaited` is set while a callback may end the attempt that was claimed last.
     """
 
     key: RunKey
@@ -71,11 +70,17 @@ class UnfinishedRun:
     started_at: datetime | None = None
     covered: bool = True
     planned_at: datetime | None = None
+    awaited: Awaited | None = None
 
     @property
     def asked_at(self) -> datetime:
         """Return the time from which lateness is counted."""
         return self.planned_at or self.key.asked_at
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether the run waits for a callback."""
+        return self.awaited is not None and self.owner is None
 
     @property
     def watch_at(self) -> datetime:
@@ -97,6 +102,7 @@ class UnfinishedRun:
             attempt.result,
             update,
             self.planned_at,
+            self.awaited.digest if self.awaited else None,
         )
 
 

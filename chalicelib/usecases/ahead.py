@@ -18,6 +18,7 @@ from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.job import Definition
 from chalicelib.domain.state import DueMessage, State
 from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt
+from chalicelib.usecases.attempt import prepared as prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,6 @@ def read_ahead(
             if len(definitions) > 1:
                 with contextlib.suppress(Unavailable):
                     read = sender.secrets.unsealed(tenant, names, now)
-                    prepared |= {one.id: PreparedAttempt(one, *read) for one in definitions}
+                    prepared |= {one.id: prepare(one, read) for one in definitions}
         return Ahead(found, prepared)
     return NOTHING

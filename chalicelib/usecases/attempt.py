@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from chalicelib.aws.secret_store import SecretStore
+from chalicelib.domain.completing import awaiting
+from chalicelib.domain.completion import (
+    TOKEN_BYTES,
+    digest_of,
+    random_part,
+    token_text,
+    url_of,
+)
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.instant import format_instant
@@ -27,7 +36,7 @@ from chalicelib.domain.secrets import (
     names_in,
     resolved,
 )
-from chalicelib.domain.state import DueMessage, State, UnfinishedRun
+from chalicelib.domain.state import DueMessage, State, Transition, UnfinishedRun
 from chalicelib.domain.success import judged
 
 log = logging.getLogger("resona")
@@ -85,13 +94,27 @@ class PreparedAttempt:
     """A definition, its signing secrets, and the values of its secrets.
 
     Secrets that do not exist have no value. `replaced` are earlier values, which are hidden in
-    answers too.
+    answers too. `random` is the random part of the token with which the target calls back, empty
+    if it does not.
     """
 
     definition: Definition
     signing: SigningSecrets
     values: Mapping[str, str]
     replaced: tuple[str, ...] = ()
+    random: str = ""
+
+    def token(self, run: UnfinishedRun) -> str:
+        """Return the token of an attempt of this definition."""
+        return token_text(self.definition.id, run.key, run.attempt, self.random)
+
+
+def prepared(
+    definition: Definition, read: tuple[SigningSecrets, Mapping[str, str], tuple[str, ...]]
+) -> PreparedAttempt:
+    """Return a prepared attempt with what was read for it."""
+    random = random_part(os.urandom(TOKEN_BYTES)) if definition.completion else ""
+    return PreparedAttempt(definition, *read, random)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +153,19 @@ class Tried:
         by = self.ahead.by if self.ahead else None
         return by if by and by not in self.by_owner else owner_token()
 
-    def claim_as(self, owner: str) -> None:
-        """Remember that the latest prepared attempt is claimed with this owner token."""
+    def claim_as(self, owner: str, step: Transition, now: datetime) -> Transition:
+        """Remember that the latest prepared attempt is claimed with this owner token.
+
+        Return the claim as it is to be written: a callback may end the attempt from then on, and
+        the message that was sent ahead is left out.
+        """
         if self.latest is not None:
             self.by_owner[owner] = self.latest
+            completion = self.latest.definition.completion
+            if completion is not None and step.send is not None:
+                digest = digest_of(self.latest.token(step.send))
+                step = awaiting(step, completion, digest, now)
+        return replace(step, arm=tuple(message for message in step.arm if message != self.ahead))
 
     def won(self, state: State) -> Claimed | None:
         """Return the tried claim that succeeded according to the state, None if none did."""
@@ -165,22 +197,21 @@ class AttemptSender:
         until, names = self.clock() + _PATIENCE, self.names_of(definition)
         while True:
             try:
-                return PreparedAttempt(
-                    definition, *self.secrets.unsealed(definition.tenant, names, self.clock())
-                )
+                read = self.secrets.unsealed(definition.tenant, names, self.clock())
+                return prepared(definition, read)
             except Unavailable:
                 if self.clock() >= until:
                     raise
                 self.sleep(_PAUSE_SECONDS)
 
     def attempt(
-        self, prepared: PreparedAttempt, run: UnfinishedRun
+        self, ready: PreparedAttempt, run: UnfinishedRun
     ) -> tuple[datetime, AttemptResult] | None:
         """Send a claimed attempt; return its start time and result.
 
         Returns None, without sending, if the lease would end too soon after the timeout.
         """
-        definition, started_at = prepared.definition, self.clock()
+        definition, started_at = ready.definition, self.clock()
         if (
             run.lease_until is None
             or run.lease_until - started_at < definition.timeout + _LEASE_TO_SPARE
@@ -194,14 +225,14 @@ class AttemptSender:
             if definition.kind is Kind.NOTICE:
                 # What it tells is text, also where it looks like a placeholder.
                 of_run = {}
-            request = resolved(definition.request, prepared.values, of_run)
+            request = resolved(definition.request, ready.values, of_run)
         except SecretMissing as missing:
             owner = "channel" if is_of_channel(definition) else "job"
             why = f"{missing}: put it, or change the {owner}"
             return started_at, AttemptResult(Outcome.BLOCKED, timedelta(0), error=why)
         topic = topic_of(definition)
         sent = (
-            self._send(prepared, request, run, started_at)
+            self._send(ready, request, run, started_at)
             if topic is None
             else self.publish(topic, str(request.body))
         )
@@ -219,10 +250,10 @@ class AttemptSender:
         return started_at, result
 
     def _send(
-        self, prepared: PreparedAttempt, request: Request, run: UnfinishedRun, now: datetime
+        self, ready: PreparedAttempt, request: Request, run: UnfinishedRun, now: datetime
     ) -> AttemptResult:
         """Send a request, signed with the secrets that are in force now."""
-        definition = prepared.definition
+        definition = ready.definition
         identifier = run_id(definition.id, run.key)
         headers = {
             "Idempotency-Key": identifier,
@@ -231,9 +262,11 @@ class AttemptSender:
             "Resona-Attempt": str(run.attempt),
             "Resona-Scheduled-Time": format_instant(run.key.due_at),
         }
-        credentials = Credentials(
-            prepared.signing.in_force(now), (*prepared.values.values(), *prepared.replaced)
-        )
+        hidden = [*ready.values.values(), *ready.replaced]
+        if definition.completion is not None:
+            headers["Resona-Complete-Url"] = url_of(definition.completion, ready.token(run))
+            hidden.append(ready.random)
+        credentials = Credentials(ready.signing.in_force(now), tuple(hidden))
         return self.send(
             request, run_headers=headers, timeout=definition.timeout, credentials=credentials
         )

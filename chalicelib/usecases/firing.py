@@ -21,6 +21,7 @@ from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules
 from chalicelib.aws.table import Write
 from chalicelib.domain import run_transitions
+from chalicelib.domain.completing import timed_out
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import RunKey, run_id, split_schedule_name, token_time
 from chalicelib.domain.job import Definition, Kind
@@ -40,7 +41,7 @@ from chalicelib.usecases.ahead import NOTHING, Ahead, read_ahead
 from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Claimed, Tried, owner_token, run_fields
 from chalicelib.usecases.excluding import with_calendars
-from chalicelib.usecases.following import Following, log_end
+from chalicelib.usecases.following import Following, log_end, log_finish
 from chalicelib.usecases.sweeping import Sweeping
 from chalicelib.usecases.telling import Telling
 
@@ -156,9 +157,7 @@ class Firing:
                     tried.latest, tried.prepared_for = self.sender.prepare(sent), definition
                     # Preparing takes time, and the decision depends on the time: decide again.
                     continue
-                tried.claim_as(owner)
-                rest = tuple(message for message in decision.arm if message != tried.ahead)
-                decision = replace(decision, arm=rest)
+                decision = tried.claim_as(owner, decision, now)
             if not self._save_claim(definition, state, decision, now, tries):
                 loaded = self.jobs.load(due.job_id)
                 continue
@@ -232,9 +231,14 @@ class Firing:
         self._finish(definition, claimed.state, run, FinishedAttempt(str(run.owner), *sent))
 
     def _settle(self, definition: Definition, state: State, run: UnfinishedRun) -> None:
-        """Finish an attempt whose lease is over: by its record if there is one, else as unknown."""
+        """Finish an attempt whose lease or deadline is over.
+
+        After a lease, by its record if there is one, else as unknown.
+        """
         found = self.runs.attempt(definition.id, run.key, run.attempt)
-        if found is None:
+        if run.is_waiting:
+            attempt = timed_out(run, found, owner_token())
+        elif found is None:
             unknown = AttemptResult(
                 Outcome.UNKNOWN,
                 timedelta(0),
@@ -285,10 +289,7 @@ class Firing:
                     raise
                 self.sleep(_PAUSE_SECONDS)
                 continue
-            if attempt.result.outcome is Outcome.UNKNOWN:
-                fields = run_fields(definition.id, run)
-                log.warning("attempt.unknown", extra={**fields, "outcome": Outcome.UNKNOWN})
-            log_end(definition.id, run.key, record.update, attempts=run.attempt)
+            log_finish(definition.id, run, attempt, record.update)
             self._ends.after_pause(state, decision.state)
             self._ends.arm(decision, notices)
             return

@@ -14,10 +14,11 @@ from chalicelib.aws.table import Write
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.job import Definition
-from chalicelib.domain.run import Attempt, RunEnd, RunStatus, RunUpdate
-from chalicelib.domain.state import State, Transition
+from chalicelib.domain.run import Attempt, FinishedAttempt, Outcome, RunEnd, RunStatus, RunUpdate
+from chalicelib.domain.state import State, Transition, UnfinishedRun
 from chalicelib.runtime.backoff import TRIES
 from chalicelib.usecases.arming import Arming, unschedule
+from chalicelib.usecases.attempt import run_fields
 from chalicelib.usecases.telling import Notices, Telling
 
 log = logging.getLogger("resona")
@@ -74,11 +75,24 @@ class Following:
             unschedule(self.schedules, after.job_id, before.token)
 
 
+def log_finish(job_id: str, run: UnfinishedRun, attempt: FinishedAttempt, end: RunUpdate) -> None:
+    """Log what is known of an attempt that was not just sent, and what it means for its run."""
+    outcome = attempt.result.outcome
+    if outcome is Outcome.UNKNOWN:
+        log.warning("attempt.unknown", extra={**run_fields(job_id, run), "outcome": outcome})
+    elif attempt.is_final:
+        log.info("attempt.completed", extra={**run_fields(job_id, run), "outcome": outcome})
+    log_end(job_id, run.key, end, attempts=run.attempt)
+
+
 def log_end(job_id: str, key: RunKey, end: RunEnd | RunUpdate, **numbers: int | None) -> None:
-    """Log the end of a run, or that it waits for its next attempt."""
+    """Log the end of a run, or that it waits for its next attempt or a callback."""
     fields = {"job_id": job_id, "run_id": run_id(job_id, key), "reason": end.reason, **numbers}
     if end.status is RunStatus.RETRYING:
         log.info("run.retrying", extra=fields)
+        return
+    if end.status is RunStatus.WAITING:
+        log.info("run.waiting", extra=fields)
         return
     # `attempt.ended` with the outcome `success` says it already: $0.16 a million firings.
     level = logging.DEBUG if end.status is RunStatus.SUCCEEDED else logging.INFO

@@ -42,6 +42,8 @@ from chalicelib.runtime.concurrency import RunAll, in_threads
 from chalicelib.usecases.arming import Arming, schedule, unschedule
 from chalicelib.usecases.checks import Check, any_state, check_secrets, refuse_notice
 from chalicelib.usecases.excluding import checked, with_calendars
+from chalicelib.usecases.following import Following
+from chalicelib.usecases.telling import Telling
 
 log = logging.getLogger("resona")
 
@@ -104,6 +106,12 @@ class Scheduling:
         self.arming = arming
         self._schedules = schedules
         self._sleep = sleep
+
+    @property
+    def following(self) -> Following:
+        """Return what writes transitions of runs."""
+        telling = Telling(self.runs, self.channels)
+        return Following(self.jobs, self._schedules, self.arming, telling)
 
     def tries(self) -> Iterator[int]:
         """Yield 0, 1, … for each try of a change, and pause before each but the first."""

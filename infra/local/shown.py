@@ -32,55 +32,11 @@ from chalicelib.telemetry.lines import Line, is_logged, mark_logged
 from chalicelib.usecases.ahead import NOTHING, Ahead
 from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt
 from chalicelib.usecases.firing import Firing
+from infra.local.shown_words import DIM, GREEN, OF_RUN, RED, SHOWN, UNSHOWN, WORDS, YELLOW
 
 LATE = timedelta(seconds=1)
 _LONGEST = 80
-_GREEN, _RED, _YELLOW, _DIM = "32", "31", "33", "2"
 
-# Event → its mark, its colour and its text, a template of the event's fields. Events that belong to
-# an attempt get their text from `_of_attempt`.
-_WORDS: dict[str, tuple[str, str, str]] = {
-    "job.created": ("+", _DIM, "created"),
-    "job.changed": ("·", _DIM, "changed"),
-    "job.paused": ("·", _DIM, "paused"),
-    "job.resumed": ("·", _DIM, "resumed"),
-    "job.deleted": ("-", _DIM, "deleted"),
-    "run.queued": ("·", _DIM, "asked to run now"),
-    "notice.created": ("·", _DIM, "its {event} is told by the notice {notice_id}"),
-    "notice.extended": ("·", _DIM, "its {event} is told by the notice {notice_id}, too"),
-    "channel.put": ("·", _DIM, "a channel was put"),
-    "channel.deleted": ("·", _DIM, "a channel was deleted"),
-    "secret.put": ("·", _DIM, "a secret was put"),
-    "secret.deleted": ("·", _DIM, "a secret was deleted"),
-    "signing_secret.rotated": ("·", _DIM, "the signing secret was rotated"),
-    "key.refused": ("!", _YELLOW, "a call was refused: its key {key_id} is {status}"),
-    "request.failed": ("!", _RED, "a call failed in Resona itself"),
-    "request.unavailable": ("!", _YELLOW, "a call was not answered"),
-    "attempt.abandoned": (
-        "!",
-        _YELLOW,
-        "not sent, since too little time was left; it will be tried again",
-    ),
-    "attempt.unknown": (
-        "!",
-        _YELLOW,
-        "an attempt was lost with its process, and nobody knows whether it was sent",
-    ),
-    "exchange.failed": ("!", _RED, "sending failed in Resona itself"),
-    "message.send_failed": ("!", _YELLOW, "could not be queued; it will be within a minute"),
-    "schedule.create_failed": ("!", _YELLOW, "could not be scheduled; it will be within a minute"),
-    "job.overdue": ("!", _YELLOW, "came due unnoticed and runs now"),
-    "sweep.failed": ("!", _RED, "is overdue and could not be queued"),
-    "message.failed": ("!", _RED, "could not be run; it will be tried again"),
-    "message.invalid": ("!", _RED, "a message that is none of Resona's was dropped"),
-    "invocation.failed": ("!", _RED, "Resona itself failed"),
-}
-# Events that a laptop does not print: nothing changed, or another line reports it.
-UNSHOWN = frozenset(
-    "message.ignored schedule.orphan_deleted message.mark_failed schedule.delete_failed job.armed "
-    "sweep.ended attempt.ended library.warned log_line.failed metrics.failed".split()
-)
-SHOWN = frozenset(_WORDS) | {"run.ended", "run.retrying"}
 # The end of a retry's id.
 _RETRY = re.compile(r"-r[0-9]+$", re.ASCII)
 _REASONS = {
@@ -203,22 +159,22 @@ class ReadableLine(logging.Formatter):
 
     def _words(self, record: logging.LogRecord) -> tuple[str, str, str]:
         fields = vars(record)
-        if record.name == "resona" and record.msg in ("run.ended", "run.retrying"):
+        if record.name == "resona" and record.msg in OF_RUN:
             mark, colour, words = _of_run(record.msg, fields)
-        elif record.name == "resona" and record.msg in _WORDS:
-            mark, colour, words = _WORDS[record.msg]
+        elif record.name == "resona" and record.msg in WORDS:
+            mark, colour, words = WORDS[record.msg]
             words = (_why(record.msg, fields) or words).format_map(fields)
         elif record.name.startswith("resona") and not record.args:
             mark, colour, words = (
                 "!",
-                _RED if record.levelno >= logging.ERROR else _YELLOW,
+                RED if record.levelno >= logging.ERROR else YELLOW,
                 str(record.msg).replace(".", " "),
             )
         else:
             # Leave out the message: libraries' messages contain URLs, headers and values.
             mark, colour, words = (
                 "!",
-                _YELLOW,
+                YELLOW,
                 f"{record.name} gave a warning ({record.pathname}:{record.lineno})",
             )
         job_id = fields.get("job_id")
@@ -252,15 +208,21 @@ def _of_attempt(attempt: Attempt, event: str, fields: Mapping[str, Any]) -> tupl
     """Return mark, colour and text of an attempt and of what it means for its run."""
     status, words = fields.get("status"), _words_of(attempt)
     if event == "run.retrying":
-        return "↻", _YELLOW, "  ".join([*words, f"attempt {attempt.number}, will be tried again"])
+        return "↻", YELLOW, "  ".join([*words, f"attempt {attempt.number}, will be tried again"])
+    if event == "run.waiting":
+        return "·", DIM, "  ".join([*words, "waits for its callback"])
     if status == "succeeded":
         which = [f"at attempt {attempt.number}"] if attempt.number > 1 else []
-        return "✓", _GREEN, "  ".join([*words, *which])
+        return "✓", GREEN, "  ".join([*words, *which])
     if status is None:
-        return "·", _DIM, "  ".join([*words, "its job was changed or deleted meanwhile"])
+        return (
+            "·",
+            DIM,
+            "  ".join([*words, "its job was changed or deleted, or called back, meanwhile"]),
+        )
     reason = _REASONS.get(str(fields.get("reason")))
     failed = "failed" if attempt.number == 1 else f"failed after {attempt.number} attempts"
-    return "✗", _RED, "  ".join([*words, f"{failed}: {reason}" if reason else failed])
+    return "✗", RED, "  ".join([*words, f"{failed}: {reason}" if reason else failed])
 
 
 def _words_of(attempt: Attempt) -> list[str]:
@@ -291,21 +253,23 @@ def _of_run(event: str, fields: Mapping[str, Any]) -> tuple[str, str, str]:
     """Return mark, colour and text of a run's event without an attempt in this thread."""
     status, reason = str(fields.get("status", "")), _REASONS.get(str(fields.get("reason")))
     if event == "run.retrying":
-        return "↻", _YELLOW, "will be tried again"
+        return "↻", YELLOW, "will be tried again"
+    if event == "run.waiting":
+        return "·", DIM, "waits for its callback"
     if status == "missed":
         count = fields.get("occurrences") or 1
         return (
             "✗",
-            _RED,
+            RED,
             f"missed a run: {reason or 'it was too late for it'}"
             if count == 1
             else f"missed {count} runs: it was too late for them",
         )
     if status == "succeeded":
-        return "✓", _GREEN, "succeeded"
+        return "✓", GREEN, "succeeded"
     if status == "skipped":
-        return "-", _YELLOW, f"skipped: {reason}" if reason else "skipped"
-    return "✗", _RED, f"{status or 'ended'}: {reason or 'all attempts'}"
+        return "-", YELLOW, f"skipped: {reason}" if reason else "skipped"
+    return "✗", RED, f"{status or 'ended'}: {reason or 'all attempts'}"
 
 
 def _length(time: timedelta) -> str:
@@ -345,7 +309,7 @@ class _Writing(QueueHandler):
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Add the attempt to the record: only the logging thread has it."""
-        if record.name == "resona" and record.msg in ("run.ended", "run.retrying"):
+        if record.name == "resona" and record.msg in OF_RUN:
             vars(record)["attempt_made"] = underway.take(vars(record)["job_id"])
         return record
 

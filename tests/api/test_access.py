@@ -83,6 +83,7 @@ ROWS = {
     ("POST", "/jobs/{job_id}/runs/{run_id}/retry"): Row(202, of="cancelled"),
     ("DELETE", "/jobs/{job_id}/runs/{run_id}"): Row(200, of="queued"),
     ("POST", "/runs/retry"): Row(200),
+    ("POST", "/complete/{token}"): Row(404, {"status": "succeeded"}),
     ("POST", "/triggers/preview"): Row(200, {"trigger": {"cron": "0 9 * * *"}}),
     ("GET", "/secrets"): Row(200),
     ("PUT", "/secrets/{name}"): Row(204, {"value": "another"}),
@@ -207,7 +208,7 @@ class Stage:
         assert self.call("PUT", "/notices/token", by, channel).status == 200
         days = {"days": ["2026-12-26"]}
         assert self.call("PUT", "/calendars/token", by, days).status == 200
-        return {"job_id": job_id, "run_id": run.json["id"], "name": "token"}
+        return {"job_id": job_id, "run_id": run.json["id"], "name": "token", "token": "unknown"}
 
     def seen(self, by: Key) -> list[Any]:
         """Return what every list shows to a key."""
@@ -248,7 +249,7 @@ def test_these_routes_are_open_and_no_others() -> None:
         (method, path)
         for method in ("GET", "HEAD")
         for path in ("/", "/health", "/openapi.json", "/docs", *UNDESCRIBED)
-    }
+    } | {("POST", "/complete/{token}")}
 
 
 def test_a_get_needs_the_scope_read_and_everything_else_write_but_for_these() -> None:
@@ -394,6 +395,18 @@ def test_what_is_another_tenant_s_is_not_there_to_the_byte(
     assert [
         stage.call("GET", f"/jobs/{foreign['job_id']}{rest}", other).bytes for rest in ("", "/runs")
     ] == before
+
+
+@pytest.mark.parametrize("key", [None, "Bearer rsn_local_"])
+def test_a_completion_needs_no_key_but_its_token(stage: Stage, key: str | None) -> None:
+    own = stage.make("acme")
+    made = stage.call("POST", "/jobs", own, job(completion="callback", deadline=60))
+    stage.env.advance(seconds=6)
+    path = urlsplit(stage.env.sent[0].headers["Resona-Complete-Url"]).path
+    assert stage.call("POST", path[:-1] + "_", key, {"status": "succeeded"}).status == 404
+    assert stage.call("POST", path, key, {"status": "succeeded"}).status == 204
+    (run,) = stage.call("GET", f"/jobs/{made.json['id']}/runs", own).json
+    assert run["status"] == "succeeded"
 
 
 def test_a_tenant_retries_all_of_its_own_failed_runs_and_no_others(stage: Stage) -> None:

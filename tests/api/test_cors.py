@@ -60,7 +60,9 @@ def test_a_preflight_of_an_allowed_origin_is_told_what_its_pages_may_send(
     shared_api: Api, path: str
 ) -> None:
     answer = preflight(
-        shared_api, path.format(job_id="key:mine", run_id="run_1", name="token", build="1"), APP
+        shared_api,
+        path.format(job_id="key:mine", run_id="run_1", name="token", build="1", token="t"),
+        APP,
     )
     methods = ", ".join(sorted(app.routes[path]))
     assert (answer.status, answer.text, answer.headers["Allow"]) == (204, "", methods)

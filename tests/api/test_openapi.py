@@ -151,7 +151,10 @@ def test_every_example_is_what_its_schema_describes(name: str) -> None:
     ("name", "example"), SENT, ids=[f"{name} {example}" for name, example in SENT]
 )
 def test_every_example_of_a_body_is_taken(api: Api, name: str, example: str) -> None:
-    job = api.register(trigger={"cron": "0 9 * * *"})
+    job = api.register(trigger={"cron": "0 9 * * *"}, completion="callback", deadline=3600)
+    api.post(f"/jobs/{job['id']}/run")
+    api.env.advance(seconds=2)
+    url = api.env.sent[0].headers["Resona-Complete-Url"]
     api.put(
         "/jobs/key:report",
         {"name": "Report", "request": {"url": "http://example.com/"}, "trigger": {"delay": 5}},
@@ -162,7 +165,8 @@ def test_every_example_of_a_body_is_taken(api: Api, name: str, example: str) -> 
         body = EXAMPLES[name][example]
         if "key" in body:
             body = {**body, "key": f"{body['key']}-2"}
-        at = path.format(job_id="key:report" if method == "PUT" else job["id"], name="token")
+        job_id = "key:report" if method == "PUT" else job["id"]
+        at = path.format(job_id=job_id, name="token", token=url.rpartition("/")[2])
         answer = api.call(method, at, body)
         assert 200 <= answer.status < 300, answer.text
 

@@ -12,7 +12,7 @@ import copy
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -153,6 +153,7 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     run = call("POST", "/jobs/{job_id}/run", job_id=first)["id"]
     env.advance(seconds=10)
     call("GET", "/jobs")
+    complete(env, call)
     call("GET", "/jobs/{job_id}", job_id=first)
     call("GET", "/jobs/{job_id}/runs", job_id=first)
     call("GET", "/jobs/{job_id}/runs/{run_id}", job_id=first, run_id=run)
@@ -191,6 +192,16 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
         call("GET", open_to_all)
     call("GET", "/console/{build}/{name}", build=version(), name="app.js")
     return set(called)
+
+
+def complete(env: Environment, call: Callable[..., Any]) -> None:
+    """Have a run complete by callback."""
+    call("POST", "/jobs", job(completion="callback", deadline=60, trigger={"delay": 0}))
+    env.target, before = lambda sent: ok(), env.target
+    env.advance(seconds=3)
+    token = env.sent[-1].headers["Resona-Complete-Url"].rpartition("/")[2]
+    call("POST", "/complete/{token}", {"status": "succeeded"}, token=token)
+    env.target = before
 
 
 def fire(env: Environment) -> None:

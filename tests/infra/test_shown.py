@@ -13,7 +13,7 @@ import pytest
 
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.run import AttemptResult, Outcome
-from infra.local import shown
+from infra.local import shown, shown_words
 from tests.telemetry.test_documented import documented
 
 URL = "http://localhost:9000/cron?token=secret"
@@ -314,9 +314,9 @@ def test_a_record_that_cannot_be_told_does_not_end_the_lines(
 
 
 def test_every_event_is_shown_or_said_to_be_none_for_a_person(screen: Screen) -> None:
-    assert not shown.SHOWN & shown.UNSHOWN
-    assert documented().keys() == shown.SHOWN | shown.UNSHOWN
-    for event in sorted(shown.UNSHOWN):
+    assert not shown_words.SHOWN & shown_words.UNSHOWN
+    assert documented().keys() == shown_words.SHOWN | shown_words.UNSHOWN
+    for event in sorted(shown_words.UNSHOWN):
         log.info(event, extra={"job_id": "job_1"})
     assert screen.says() == ""
 

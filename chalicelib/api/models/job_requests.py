@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
+from chalicelib.api.models.completion_models import CompletionKind, Deadline, read_completion
 from chalicelib.api.models.policy_requests import (
     RetryIn,
     Seconds,
@@ -121,6 +122,14 @@ class _Policies(Strict):
     success: SuccessIn | None = Field(
         None, description="What counts as success; null is any status of 200 to 299."
     )
+    completion: CompletionKind | None = Field(
+        None,
+        description="callback: the target answers 2xx, and calls `Resona-Complete-Url` when its "
+        "work has ended. By default, response: the answer ends the attempt.",
+    )
+    deadline: Deadline | None = Field(
+        None, description="Of a callback: seconds from the start of the attempt."
+    )
     overlap: Literal["allow", "skip"] = Field(
         "allow", description="What to do when it comes due while its previous run is unfinished."
     )
@@ -160,12 +169,18 @@ class JobUpdateIn(_Policies):
 
 
 def read_job(
-    tenant: str, body: object, now: datetime, check_request: RequestCheck, *, key: str | None = None
+    tenant: str,
+    body: object,
+    now: datetime,
+    check_request: RequestCheck,
+    api_url: str,
+    *,
+    key: str | None = None,
 ) -> Definition:
     """Read a job to register, as a definition without an id.
 
-    `key` is the key in the path, None if there is none; the body may repeat it. Raises
-    InvalidInput, BodyTooLarge.
+    `api_url` is the URL of the API that was called. `key` is the key in the path, None if there is
+    none; the body may repeat it. Raises InvalidInput, BodyTooLarge.
     """
     errors = Errors()
     document = require_object(body)
@@ -185,6 +200,7 @@ def read_job(
     _check_callbacks(errors, sent, check_request)
     policies = _policies(errors, sent) if sent else {}
     _check_answerable(errors, request, policies.get("success"))
+    completion = read_completion(errors, sent, document, None, api_url) if sent else None
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  raise_if_any() has not raised
     return Definition(
@@ -195,6 +211,7 @@ def read_job(
         trigger=trigger,
         request=request,
         key=sent.key,
+        completion=completion,
         **policies,
     )
 
@@ -253,7 +270,13 @@ def _check_answerable(errors: Errors, request: Request | None, rule: SuccessRule
 
 
 def read_edit(
-    body: object, job: Job, now: datetime, check_request: RequestCheck, *, replaces: bool
+    body: object,
+    job: Job,
+    now: datetime,
+    check_request: RequestCheck,
+    api_url: str,
+    *,
+    replaces: bool,
 ) -> Edit:
     """Read an update of `job`: absent fields stay, or get their defaults if it `replaces` the job.
 
@@ -277,12 +300,13 @@ def read_edit(
     _check_labels(errors, sent, old.labels)
     _check_callbacks(errors, sent, check_request)
     policies = _policies(errors, sent) if sent else {}
+    completion = read_completion(errors, sent, given, old.completion, api_url) if sent else None
     changed = {name: value for name, value in policies.items() if name in given}
     if {"request", "success"} & set(given):
         _check_answerable(errors, request, changed.get("success", old.success))
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  raise_if_any() has not raised
-    new = replace(old, trigger=trigger, request=request, **changed)
+    new = replace(old, trigger=trigger, request=request, completion=completion, **changed)
     return Edit(new, anew=is_delay(document.get("trigger")))
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired, cast
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from chalicelib.api.models.attempt_models import Attempt
 from chalicelib.api.models.backfill_models import Backfill, backfill_view
 from chalicelib.api.models.pause_models import Pause, pause_view
 from chalicelib.api.models.policy_models import (
@@ -39,7 +40,7 @@ from chalicelib.domain import run_history
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.instant import format_instant, format_measured
 from chalicelib.domain.job import Overlap
-from chalicelib.domain.run import Outcome, RunStatus
+from chalicelib.domain.run import RunStatus
 from chalicelib.domain.run_document import run_document
 from chalicelib.domain.state import Status
 from chalicelib.usecases import scheduling
@@ -134,6 +135,10 @@ class Job(TypedDict):
     timeout: int
     """Seconds for one attempt, the whole HTTP exchange."""
     retry: Retry
+    completion: NotRequired[Literal["callback"]]
+    """Present if the target calls back when its work has ended."""
+    deadline: NotRequired[int]
+    """With `completion`: seconds from the start of an attempt."""
     overlap: Overlap
     misfire_grace: int | None
     """Seconds a run may be late and still be sent; null if the default applies: one-time jobs are
@@ -196,41 +201,12 @@ def job_view(job: scheduling.Job, *, with_recent: bool = False) -> Job:
         success=success_view(definition.success) if definition.success else None,
         result=_result_view(job),
     )
+    if definition.completion is not None:
+        view["completion"] = "callback"
+        view["deadline"] = seconds(definition.completion.deadline)
     if with_recent:
         view["recent_runs"] = [*reversed(state.recent)]
     return view
-
-
-@described
-class KeptResponse(TypedDict):
-    """The target's response: the first 16 KiB of its body, 8 KiB of its headers."""
-
-    headers: dict[str, str]
-    """The response's headers by name."""
-    body: str
-    """The response's body; as base64 if `encoding` says so."""
-    truncated: bool
-    """Whether the body or the headers were longer than what is kept."""
-    encoding: NotRequired[Encoding]
-
-
-@described
-class Attempt(TypedDict):
-    """One HTTP exchange with the target."""
-
-    number: int
-    """1 for the first attempt of the run."""
-    started_at: Measured
-    """When it began."""
-    duration_ms: int
-    """How long it took, in milliseconds."""
-    outcome: Outcome
-    status_code: int | None
-    """The target's status; null if it did not answer."""
-    response: NotRequired[KeptResponse | None]
-    """Absent in lists."""
-    error: str | None
-    """Why it failed; null if it did not."""
 
 
 @described
@@ -245,8 +221,9 @@ class Run(TypedDict):
     """schedule: the job was due; manual: a client asked for the run; retry: for a run again;
     backfill: for past occurrences."""
     status: RunStatus
-    """queued: a run that was asked for and is not yet sent; missed: it came too late and was not
-    sent; skipped: not sent, `reason` says why."""
+    """queued: a run that was asked for and is not yet sent; waiting: for the target's callback, its
+    last attempt shows the answer; missed: it came too late and was not sent; skipped: not sent,
+    `reason` says why."""
     scheduled_time: Due
     """When the run was due."""
     started_at: Measured | None
@@ -268,6 +245,8 @@ class Run(TypedDict):
     """Of a missed run: the number of occurrences in a row."""
     last_scheduled_time: NotRequired[Due]
     """Of a missed run: the last of its occurrences."""
+    deadline: NotRequired[Measured]
+    """Of a waiting run: when its attempt ends as `timeout`."""
     retry_of: NotRequired[RunId]
     """Of a retry: the run it retries."""
     retried_by: NotRequired[RunId]

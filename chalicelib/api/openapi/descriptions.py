@@ -24,6 +24,12 @@ NAMES = {
         "schema": {"type": "string", "pattern": f"^{SECRET_NAME.pattern}$"},
         "example": "api_token",
     },
+    "token": {
+        "description": "The end of the URL in the header `Resona-Complete-Url` of a request.",
+        "schema": {"type": "string"},
+        "example": "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z.1."
+        "b7Jp0p3Zk0nq1sO2bC9vXw4rT6yU8iQa",
+    },
 }
 BY_KEY = {
     "description": "`key:` and the key.",
@@ -114,6 +120,7 @@ REFUSALS = {
     403: "The key lacks the required scope.",
     404: "The path names nothing that exists.",
     409: "The current state does not allow it.",
+    410: "The attempt has ended, so nothing was changed.",
     412: "If-Match is not the current ETag, or If-None-Match names the current one.",
     413: "The request is larger than 256 KiB, or the body of a job's request than 64 KiB.",
     415: "The body is not sent as application/json.",

@@ -79,6 +79,13 @@ _RETRY: dict[str, Any] = {
     "reason": None,
     "retry_of": "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z",
 }
+_WAITING: dict[str, Any] = {
+    **_RUN,
+    "status": "waiting",
+    "finished_at": None,
+    "attempts": [{**_ATTEMPT, "status_code": 202}],
+    "deadline": "2026-12-01T11:00:00.041Z",
+}
 _CHANNEL = {
     "name": "billing",
     "url": "https://hooks.slack.com/services/T000/B000/XXXX",
@@ -128,6 +135,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "callbacks": {"failed": {"url": "https://example.com/failed"}},
             "pause_after": 5,
         },
+        "Long work": {
+            "name": "Invoices",
+            "request": {"url": "https://example.com/invoices"},
+            "trigger": _CRON_IN,
+            "completion": "callback",
+            "deadline": 3600,
+        },
         "Every 90 seconds": {
             "name": "Look for orders",
             "request": {"url": "https://example.com/orders", "method": "GET"},
@@ -171,7 +185,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             {**_JOB, "trigger": _CRON, "recent_runs": ["succeeded", "failed", "succeeded"]}
         ],
     },
-    "Run": {"A run": _RUN, "A retry": _RETRY},
+    "Run": {"A run": _RUN, "A retry": _RETRY, "One that waits for its target": _WAITING},
+    "CompletionIn": {
+        "It has succeeded": {"status": "succeeded", "body": {"invoices": 118}},
+        "It has failed": {"status": "failed", "message": "the disk is full", "retry": True},
+        "It needs more time": {"extend": 1800},
+    },
+    "Extended": {"Half an hour more": {"deadline": "2026-12-01T11:30:00.000Z"}},
     "Runs": {"One run": [{**_RUN, "attempts": [_WITHOUT_RESPONSE]}]},
     "RunHours": {
         "Two hours": {

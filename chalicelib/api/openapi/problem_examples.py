@@ -24,6 +24,7 @@ PROBLEMS: dict[int, dict[str, Any]] = {
         403: "this needs a key with the scope write; this key has read",
         404: "there is no such job",
         409: "the date, or the last occurrence, of this job has passed; give it a new trigger",
+        410: "attempt 1 of this run has ended, so nothing was changed; do not call this URL again",
         412: "the job has changed since it was read; read it again",
         413: "the request is larger than 256 KiB",
         415: "send the body as application/json",

@@ -74,9 +74,8 @@ def _read_batch(body: object) -> list[Any]:
 def _register(call: Call, document: object) -> Registered | NotRegistered:
     scheduling = call.scheduling
     try:
-        job = scheduling.create(
-            read_job(call.tenant, document, scheduling.clock(), scheduling.check_request)
-        )
+        now, check_request = scheduling.clock(), scheduling.check_request
+        job = scheduling.create(read_job(call.tenant, document, now, check_request, call.api_url))
     except Exception as error:
         # Return a problem for this job only: the client must learn which others were registered.
         return _refused(refuse(error, _LARGEST_PROBLEM))

@@ -57,7 +57,8 @@ def create_job(call: Call) -> Response:
     key = read_key(call, "/jobs", document)
 
     def create() -> str:
-        draft = read_job(call.tenant, document, scheduling.clock(), scheduling.check_request)
+        now, check_request = scheduling.clock(), scheduling.check_request
+        draft = read_job(call.tenant, document, now, check_request, call.api_url)
         new = scheduling.prepare(draft)
         shown = write(job_view(new.job))
         scheduling.register(new, key.record(201, shown) if key else None)
@@ -185,7 +186,8 @@ def update_job(call: Call, job_id: str) -> Response:
 
     def edit(job: Job, now: datetime) -> Edit:
         check(job.state)
-        return read_edit(document, job, now, scheduling.check_request, replaces=False)
+        check_request, api_url = scheduling.check_request, call.api_url
+        return read_edit(document, job, now, check_request, api_url, replaces=False)
 
     return _shown(scheduling.change(call.tenant, job_id, edit))
 
@@ -245,11 +247,13 @@ def put_job(call: Call, job_id: str) -> Response:
         if call.preconditions.match is not None:
             # If-Match, even `*`, requires a job that exists.
             raise NotCurrent
-        return read_job(call.tenant, document, now, scheduling.check_request, key=key)
+        check_request, api_url = scheduling.check_request, call.api_url
+        return read_job(call.tenant, document, now, check_request, api_url, key=key)
 
     def edit(job: Job, now: datetime) -> Edit:
         check(job.state)
-        return read_edit(document, job, now, scheduling.check_request, replaces=True)
+        check_request, api_url = scheduling.check_request, call.api_url
+        return read_edit(document, job, now, check_request, api_url, replaces=True)
 
     job, is_new = put(scheduling, call.tenant, job_id, make, edit)
     if not is_new:
