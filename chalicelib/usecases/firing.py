@@ -244,7 +244,8 @@ class Firing:
                 timedelta(0),
                 error="the executor died; whether the request was sent is not known",
             )
-            attempt = FinishedAttempt(owner_token(), self.clock(), unknown)
+            begun_at = run.awaited.since if run.awaited else self.clock()
+            attempt = FinishedAttempt(owner_token(), begun_at, unknown)
         else:
             attempt = FinishedAttempt(found.owner, found.started_at, found.result, found)
         self._finish(definition, state, run, attempt)

@@ -17,10 +17,11 @@ from tests.simulation import calendars
 from tests.simulation.deployment import Answer, Deployment
 from tests.simulation.observer import Violation
 from tests.simulation.virtual_time import Process
+from tests.simulation.words import prompt_plan
 
 MOST_JOBS = 4
 # The statuses of runs that may be retried, and of those that may be cancelled.
-WRONG, WAITING = ("failed", "missed"), ("queued", "retrying")
+WRONG, WAITING = ("failed", "missed"), ("queued", "retrying", "waiting")
 CALLBACKS = {status: {"url": f"https://example.com/{status}"} for status in ("succeeded", "failed")}
 
 
@@ -528,6 +529,7 @@ class Someone:
             "callbacks": chance.choice((None, None, None, CALLBACKS)),
             "pause_after": chance.choice((None, None, 1, 2)),
             "labels": chance.choice(({}, {"team": "billing"})),
+            **chance.choice(({}, {}, {}, {"completion": "callback", "deadline": 60})),
         }
         clients.create(clients.draft(trigger, **fields), self._key())
 
@@ -711,6 +713,7 @@ def heal(deployment: Deployment, within: timedelta) -> None:
     """
     virtual_time = deployment.virtual_time
     deployment.cloud.plan.rates, deployment.cloud.plan.chosen = {}, {}
+    deployment.says = prompt_plan
     fault_rates = deployment.fault_rates
     for name in vars(fault_rates):
         if name != "skew":

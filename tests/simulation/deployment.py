@@ -36,6 +36,7 @@ from tests.simulation.cloud import SimulatedCloud, Write
 from tests.simulation.faults import FaultRates, Plan
 from tests.simulation.observer import Observer, Violation
 from tests.simulation.virtual_time import Killed, Process, VirtualTime
+from tests.simulation.words import Said, random_plan
 
 START = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
 VISIBILITY = 720.0
@@ -72,6 +73,8 @@ class Deployment:
         """How many seconds the clocks of new processes are ahead."""
         self.processes = 0
         self.killed = 0
+        self.says: Callable[[], list[Said]] = partial(random_plan, chance)
+        """What the target of the next request says by callback, and when."""
         self.arrives: Callable[[str], None] | None = None
         """What takes messages as they become visible, in the place of pollers that take some of
         them some time.
@@ -111,6 +114,9 @@ class Deployment:
             int(run_headers["Resona-Attempt"]),
         )
         took, result = self.target(request, run_headers)
+        if (url := run_headers.get("Resona-Complete-Url")) is not None:
+            plan, place = self.says(), (job_id, key, attempt)
+            self.observer.words.plan(self, place, url, plan, str(request.body))
         until = self.virtual_time.time + min(took, timeout.total_seconds())
         sent = self.observer.sends(job_id, key, attempt, str(request.body), until)
         self.cloud.tell(f"sends {run_headers['Resona-Run-Id']} attempt {attempt}")
@@ -392,10 +398,12 @@ def gateway_event(
     resource = path if segments[0] == "runs" else _RESOURCES[len(segments)]
     if segments[0] in ("notices", "calendars"):
         resource = f"/{segments[0]}/{{name}}"
+    elif segments[0] == "complete":
+        resource = "/complete/{token}"
     elif len(segments) == 3:
         resource = resource % segments[2]
-    names = {"name": segments[-1]}
-    if "{name}" not in resource:
+    names = {"name": segments[-1], "token": segments[-1]}
+    if "{name}" not in resource and "{token}" not in resource:
         names = (
             dict(zip(("job_id", "", "run_id"), segments[1:], strict=False))
             if "{job_id}" in resource

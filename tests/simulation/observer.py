@@ -42,6 +42,7 @@ from tests.simulation.calendars import CalendarHistory
 from tests.simulation.cloud import Write
 from tests.simulation.pauses import PauseWatch
 from tests.simulation.virtual_time import Process, VirtualTime
+from tests.simulation.words import Words
 
 ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED)
 # The clocks of two processes are wrong by up to five seconds each.
@@ -95,6 +96,12 @@ class JobHistory:
         return next(
             definition for begins, definition in reversed(self.definitions) if begins <= generation
         )
+
+    def has_ended(self, key: RunKey, number: int) -> bool:
+        """Return whether an attempt has ended, or its run."""
+        record = self.records.get((key, number))
+        waits = record is None or record.update.status is RunStatus.WAITING
+        return not waits or self.end_of(key) is not None
 
     def end_of(self, key: RunKey) -> RunStatus | None:
         """Return how a run has ended, None if it has not."""
@@ -184,6 +191,12 @@ class Observer:
         self.calendars = CalendarHistory()
         self.windows: dict[str, WindowHistory] = {}
         """The windows of digests by the ids of their notices."""
+        self.words = Words(
+            virtual_time,
+            self.hold,
+            has_ended=lambda place: self.job_history(place[0]).has_ended(*place[1:]),
+            deleted=lambda job_id: self.job_history(job_id).is_deleted,
+        )
         self.commits = 0
         self.is_fine = False
         """Nothing goes wrong that a user might notice: then nothing may be late, or lost and found
@@ -425,6 +438,10 @@ class Observer:
             record.number,
         )
         claim = job_history.claims[record.key, record.number]
+        if self.words.is_end(claim.run, record):
+            place = record.job_id, record.key, record.number
+            self.words.ended(place, before, record, self.virtual_time.current)
+            return
         if before is not None:
             self.hold(
                 before.owner == record.owner and before.result == record.result,
@@ -904,7 +921,7 @@ class Observer:
             others = [
                 other
                 for other in old.runs
-                if not other.key.is_requested and not old.supersedes(other)
+                if not other.key.is_requested and (other.awaited or not old.supersedes(other))
             ]
             self.hold(not others, "what must not overlap does not", run.key, others)
         self._claimed(job_history, run, run.key.due_at, new)
@@ -945,6 +962,8 @@ class Observer:
             process, run, due_at, self.virtual_time.seconds(run.lease_until) - process.skew
         )
         process.owns.add((new.job_id, str(run.key), run.attempt))
+        if run.awaited is not None:
+            self.words.untils[new.job_id, run.key, run.attempt] = run.awaited.until
 
     def _run(
         self,
@@ -957,6 +976,7 @@ class Observer:
     ) -> None:
         if after == before:
             return
+        self.words.changed((new.job_id, before.key, before.attempt), before, after)
         if before.owner is not None and (after is None or after.owner != before.owner):
             self._left(job_history, before, after, new)
         if after is None:
@@ -997,9 +1017,10 @@ class Observer:
         """An attempt was finished: by its owner, or by whoever came after its lease."""
         claim = job_history.claims[before.key, before.attempt]
         is_owner = claim.process is self.virtual_time.current
+        has_word = (new.job_id, before.key, before.attempt) in self.words.records
         is_over = self.virtual_time.time >= claim.lease_ends
         self.hold(
-            is_owner or is_over,
+            is_owner or is_over or has_word,
             "nobody else finishes before the lease is over",
             before.key,
             before.attempt,
@@ -1012,10 +1033,10 @@ class Observer:
         late = self.virtual_time.now - record.finished_at
         is_soon = not self.is_fine or late < timedelta(seconds=3)
         self.hold(is_soon, "on a fine day an end is stored soon", before.key, late)
-        wanted = RunStatus.RETRYING if after is not None else None
-        if wanted is not None:
+        if after is not None:
             self.hold(
-                record.update.status is wanted,
+                record.update.status
+                is (RunStatus.WAITING if after.is_waiting else RunStatus.RETRYING),
                 "state and record agree",
                 before.key,
                 record.update,
@@ -1064,7 +1085,7 @@ class Observer:
             self.hold(old.supersedes(run), "what is superseded was changed", run.key)
             return
         policy = job_history.defined(run.generation).retry
-        if not is_retried(policy, record.result):
+        if not is_retried(policy, record.result) or not self.words.retries(record):
             return
         self.hold(
             run.attempt >= policy.max_attempts,

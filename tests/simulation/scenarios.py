@@ -18,6 +18,7 @@ from tests.simulation.deployment import Answer, Deployment, deployed
 from tests.simulation.faults import Fault, FaultRates, Plan, possible
 from tests.simulation.observer import Violation
 from tests.simulation.simulation import SimulationRun, finish, told
+from tests.simulation.words import Said
 
 Script = Callable[["Stage"], None]
 RETRY = {"max_attempts": 3, "initial_delay": 5, "max_delay": 5}
@@ -128,6 +129,111 @@ class Stage:
         return 0.1, AttemptResult(
             outcome, timedelta(seconds=0.1), status, body, None if status == 200 else f"{status}"
         )
+
+
+CALLBACK: dict[str, Any] = {"completion": "callback", "deadline": 60}
+DONE, BROKEN = {"status": "succeeded"}, {"status": "failed"}
+
+
+def words(stage: Stage, *plans: list[Said]) -> None:
+    """Have the targets of the next requests say what is planned, and those after them nothing."""
+    waiting = [*plans]
+    stage.deployment.says = lambda: waiting.pop(0) if waiting else []
+
+
+def a_word(stage: Stage) -> None:
+    """It comes twice, and with more time before."""
+    words(stage, [(5, {"extend": 90}), (70, DONE), (71, BROKEN)])
+    stage.job(**CALLBACK)
+    stage.wait(90)
+
+
+def a_word_before_the_answer_is_read(stage: Stage) -> None:
+    """And a deadline that is moved before. The third answers with an error after its word."""
+    words(stage, [(0.05, DONE)], [(0.02, {"extend": 90}), (80, DONE)], [(0.04, BROKEN)])
+    stage.answers[:] = [200, 200, 503]
+    for _ in range(3):
+        stage.job(**CALLBACK, retry=RETRY)
+    stage.wait(95)
+
+
+def a_failure_by_word(stage: Stage) -> None:
+    """It is retried; the word for the first attempt is said again, and the second is final."""
+    words(stage, [(3, BROKEN), (10, DONE)], [(4, {**BROKEN, "retry": False})])
+    stage.job(**CALLBACK, retry=RETRY, callbacks=CALLBACKS)
+    stage.wait(30)
+
+
+def a_word_that_never_comes(stage: Stage) -> None:
+    """The second attempt is sent after the deadline; then the first one's word comes."""
+    words(stage, [(75, DONE)], [(20, DONE)])
+    stage.job(**CALLBACK, retry=RETRY)
+    stage.wait(110)
+
+
+def a_word_at_the_deadline(stage: Stage) -> None:
+    words(stage, [(59.95, DONE)], [(60.0, BROKEN)], [(60.05, DONE)])
+    stage.job(**CALLBACK, retry=RETRY)
+    stage.wait(210)
+
+
+def a_deadline_that_no_message_can_wait_for(stage: Stage) -> None:
+    """The sweeper arms it. Of two words at once one counts."""
+    words(stage, [], [(1, {"extend": FAR + 200}), (FAR + 100, DONE), (FAR + 100, BROKEN)])
+    for _ in range(2):
+        stage.job(completion="callback", deadline=FAR, retry={"max_attempts": 1})
+    stage.wait(FAR + 130)
+
+
+def a_cancel_and_a_word_at_once(stage: Stage) -> None:
+    words(stage, [(6, DONE)])
+    job_id, cancel = stage.job(**CALLBACK, trigger={"delay": 2}), stage.clients.cancel
+    stage.wait(6)
+    stage.mend(job_id, cancel, cancel)
+    stage.wait(70)
+
+
+def a_word_for_a_job_that_was_changed(stage: Stage) -> None:
+    """Paused, given another request, and deleted while their targets work."""
+    words(stage, [(20, BROKEN)], [(20, DONE)], [(20, DONE)])
+    jobs = [stage.job(**CALLBACK, trigger={"delay": 2}, retry=RETRY) for _ in range(3)]
+    stage.wait(6)
+    body = {"request": {"url": "https://example.com/other", "body": stage.clients.body()}}
+    stage.ask("POST", jobs[0], "/pause")
+    stage.ask("PATCH", jobs[1], body=body)
+    stage.ask("DELETE", jobs[2])
+    stage.wait(80)
+
+
+def a_word_for_an_executor_that_has_died(stage: Stage) -> None:
+    """Its target has got the request: the run waits for it. Another target got none."""
+    deployment = stage.deployment
+    deployment.observer.is_fine = False
+    words(stage, [(50, DONE)], [])
+    deployment.fault_rates.killed_in_flight = 1.0
+    for _ in range(2):
+        stage.job(**CALLBACK, trigger={"delay": 2}, retry={**RETRY, "max_attempts": 2})
+    stage.wait(10)
+    deployment.fault_rates.killed_in_flight = 0
+    stage.wait(150)
+
+
+def a_cron_whose_target_works_longer(stage: Stage) -> None:
+    """Its runs do not overlap, and the job is paused by the words of two."""
+    words(stage, [(70, BROKEN)], [(10, BROKEN)])
+    job_id = stage.job(
+        completion="callback",
+        deadline=100,
+        trigger={"cron": "* * * * *"},
+        overlap="skip",
+        pause_after=2,
+        retry={"max_attempts": 1},
+    )
+    stage.channel("a")
+    stage.wait(100)
+    stage.ask("PATCH", job_id, body={"name": "changed"})
+    stage.wait(120)
+    stage.ask("DELETE", job_id)
 
 
 def a_delay(stage: Stage) -> None:
@@ -1021,6 +1127,16 @@ SCRIPTS: tuple[Script, ...] = (
     a_backfill_of_a_job_that_is_paused_and_changed,
     two_backfills_at_once,
     a_backfill_whose_messages_are_lost_and_come_twice,
+    a_word,
+    a_word_before_the_answer_is_read,
+    a_failure_by_word,
+    a_word_that_never_comes,
+    a_word_at_the_deadline,
+    a_deadline_that_no_message_can_wait_for,
+    a_cancel_and_a_word_at_once,
+    a_word_for_a_job_that_was_changed,
+    a_word_for_an_executor_that_has_died,
+    a_cron_whose_target_works_longer,
     a_callback,
     a_callback_of_a_superseded_run,
     a_callback_that_changes_while_the_request_is_out,
@@ -1044,7 +1160,7 @@ def play(
     with deployed(Plan(chosen=dict(chosen)), FaultRates(), script.__name__) as deployment:
         clients = Clients(deployment)
         stage = Stage(clients, deployment, [])
-        deployment.target = stage.answer
+        deployment.target, deployment.says = stage.answer, list
         deployment.cloud.is_verbose = is_verbose
         deployment.cloud.remembers_calls = not chosen
         ended: list[bool] = []

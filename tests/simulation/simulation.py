@@ -11,9 +11,9 @@ from tests.simulation.deployment import Deployment, deployed
 from tests.simulation.faults import FaultRates, Plan, of_seed
 from tests.simulation.observer import Violation
 
-# A lease, the longest pause of a process, a retry, and two looks of a sweeper that has doubled its
-# step to the full.
-REST = timedelta(seconds=25 + 700 + 66 + 2 * 8 * 60 + 60)
+# A lease, the longest pause of a process, a retry, a deadline that was extended, and two looks of a
+# sweeper that has doubled its step to the full.
+REST = timedelta(seconds=25 + 700 + 66 + 150 + 2 * 8 * 60 + 60)
 
 
 @dataclass(frozen=True)
