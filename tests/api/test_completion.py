@@ -377,10 +377,10 @@ def test_callbacks_are_posted_with_the_word(api: Api) -> None:
 def test_a_word_may_pause_the_job(api: Api) -> None:
     api.env.target = lambda sent: ok()
     made = api.register(
-        **CALLBACK, trigger={"cron": "* * * * *"}, pause_after=1, retry={"max_attempts": 1}
+        **CALLBACK, trigger={"cron": "0 * * * *"}, pause_after=1, retry={"max_attempts": 1}
     )
     path = f"/jobs/{made['id']}"
-    api.env.advance(seconds=65)
+    api.env.advance(minutes=61)
     assert len(api.env.cloud.schedules) == 1
     assert api.post(urls(api)[0], {"status": "failed"}).status == 204
     job = api.get(path).json

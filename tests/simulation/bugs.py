@@ -28,6 +28,7 @@ STATE, RUN_ENDS = "domain/state.py", "domain/run_ends.py"
 MENDING, RETRY_FAILED = "usecases/mending.py", "usecases/retry_failed.py"
 FIRING, SCHEDULING = "usecases/firing.py", "usecases/scheduling.py"
 FOLLOWING = "usecases/following.py"
+COMPLETING, WORDS = "usecases/completing.py", "domain/completing.py"
 STORE = "aws/job_store.py"
 ATTEMPT, ARMING = "usecases/attempt.py", "usecases/arming.py"
 TELLING, FAILURES = "usecases/telling.py", "domain/failures.py"
@@ -389,7 +390,7 @@ BUGS = (
         "an end on record that is judged again",
         (
             RUN_TRANSITIONS,
-            "update is not None and update.status is not RunStatus.RETRYING",
+            "update is not None and update.status in ENDED",
             "False",
         ),
         (RUN_TRANSITIONS, "definition.generation <= run.generation and run.attempt", "run.attempt"),
@@ -637,7 +638,7 @@ BUGS = (
     ),
     bug(
         "a claim that counts on a message sent ahead which was not",
-        (FIRING, "message for message in decision.arm if message != tried.ahead", ""),
+        (ATTEMPT, "message for message in step.arm if message != self.ahead", ""),
     ),
     bug(
         "a lost message that is missed too late",
@@ -683,8 +684,8 @@ BUGS = (
         "an attempt of a batch that is sent with another job's request",
         (
             "usecases/ahead.py",
-            "{one.id: PreparedAttempt(one, *read) for one in definitions}",
-            "{one.id: PreparedAttempt(definitions[0], *read) for one in definitions}",
+            "{one.id: prepare(one, read) for one in definitions}",
+            "{one.id: prepare(definitions[0], read) for one in definitions}",
         ),
     ),
     bug(
@@ -724,6 +725,163 @@ BUGS = (
             '        try:\n            self._queue.send([due for step in steps for due in step.arm], self._clock())\n        except Unavailable:\n            log.warning("message.send_failed", extra={"job_id": steps[0].state.job_id})\n',
             "        for step in steps:\n            self.arm(step.state, step.arm)\n",
         ),
+    ),
+    bug(
+        "a run that does not wait for its target",
+        (RUN_TRANSITIONS, "run.awaited is not None and not attempt.is_final and", "False and"),
+    ),
+    bug(
+        "a lost executor's attempt that is sent again",
+        (RUN_TRANSITIONS, "(Outcome.SUCCESS, Outcome.UNKNOWN)", "(Outcome.SUCCESS,)"),
+    ),
+    bug(
+        "a deadline that nobody keeps",
+        (RUN_TRANSITIONS, "is_over = now >= run.awaited.until", "is_over = False"),
+    ),
+    bug(
+        "a deadline that is kept too early",
+        (RUN_TRANSITIONS, "is_over = now >= run.awaited.until", "is_over = True"),
+    ),
+    bug(
+        "a waiting run that is sent again at its deadline",
+        (
+            RUN_TRANSITIONS,
+            '        return Settle(run) if is_over else NoChange("the run waits for its callback")',
+            "        run = replace(run, awaited=None)",
+        ),
+    ),
+    bug(
+        "a change that ends a waiting run",
+        (JOB_TRANSITIONS, "and not run.is_waiting and", "and"),
+        (
+            RUN_TRANSITIONS,
+            "    if run.awaited is not None:\n",
+            "    if run.awaited and not state.supersedes(run):\n",
+        ),
+    ),
+    bug(
+        "a superseded run whose target is at work and does not overlap",
+        (RUN_TRANSITIONS, "(run.owner or run.awaited or not", "(run.owner or not"),
+    ),
+    bug(
+        "a word that counts after the deadline",
+        (COMPLETING, "scheduling.clock() >= awaited.until", "False"),
+    ),
+    bug(
+        "a word for an older attempt",
+        (
+            COMPLETING,
+            "awaited = run.awaited if run and run.attempt == token.attempt else None",
+            "awaited = run.awaited if run else None",
+        ),
+        (COMPLETING, "awaited is not None and not token.opens(awaited.digest)", "False"),
+        (
+            COMPLETING,
+            "scheduling.runs.attempt_as_read(token.job_id, token.key, token.attempt)",
+            "scheduling.runs.attempt_as_read(token.job_id, token.key, run.attempt if run else token.attempt)",
+        ),
+    ),
+    bug(
+        "a token that is not compared",
+        (COMPLETING, "awaited is not None and not token.opens(awaited.digest)", "False"),
+    ),
+    bug(
+        "a word for a recorded end",
+        (
+            COMPLETING,
+            "recorded is not None and recorded.update.status is not RunStatus.WAITING",
+            "False",
+        ),
+    ),
+    bug(
+        "a word without a condition on the record",
+        (
+            RUNS,
+            "self._recorded(tenant, record, revision, now), unchanged)",
+            "self._recorded(tenant, record, revision, now))",
+        ),
+    ),
+    bug(
+        "a word with the owner of the answer",
+        (
+            COMPLETING,
+            "ended_by(word, run, found.recorded, owner_token(), now)",
+            "ended_by(word, run, found.recorded, run.owner or owner_token(), now)",
+        ),
+        (
+            COMPLETING,
+            "record, step.state.revision, found.unchanged",
+            "record, found.state.revision, found.unchanged",
+        ),
+    ),
+    bug(
+        "a word that is not told",
+        (
+            COMPLETING,
+            "following.write(found.definition, found.state, step, record, now, save)",
+            "(save(step, []), (step, Notices()))[1]",
+        ),
+        (
+            COMPLETING,
+            "from chalicelib.usecases.scheduling import Scheduling",
+            "from chalicelib.usecases.scheduling import Scheduling\nfrom chalicelib.usecases.telling import Notices",
+        ),
+    ),
+    bug(
+        "a record beside its word",
+        (
+            COMPLETING,
+            "    scheduling.jobs.save(step.state, [put, *beside], now=now)",
+            "    scheduling.runs._table.write(put)\n    scheduling.jobs.save(step.state, beside, now=now)",
+        ),
+    ),
+    bug(
+        "a failure that is retried although its target forbids it",
+        (WORDS, "forbids_retry=not word.retries", "forbids_retry=False"),
+    ),
+    bug(
+        "a failure that succeeds",
+        (
+            WORDS,
+            "outcome=Outcome.SUCCESS if word.succeeded else Outcome.UNEXPECTED",
+            "outcome=Outcome.SUCCESS",
+        ),
+    ),
+    bug(
+        "a deadline that moves backward",
+        (WORDS, "    if until <= run.awaited.until:\n        return None\n", ""),
+    ),
+    bug(
+        "an extension that nobody arms",
+        (WORDS, "next_attempt_at=until, covered=near)", "covered=True)"),
+    ),
+    bug(
+        "an extension in flight that is forgotten",
+        (
+            WORDS,
+            "    if run.owner is not None:\n        return Transition(written(state.with_run(moved)))\n",
+            "    if run.owner is not None:\n        return Transition(written(state))\n",
+        ),
+    ),
+    bug(
+        "an extension without end",
+        (WORDS, "    if until > latest:", "    if until > latest + LONGEST * 9:"),
+    ),
+    bug(
+        "a claim that awaits nothing",
+        (ATTEMPT, "step = awaiting(step, completion, digest, now)", "pass"),
+    ),
+    bug(
+        "a deadline that counts from the end of the lease",
+        (
+            WORDS,
+            "Awaited(digest, now, now + completion.deadline)",
+            "Awaited(digest, now, now + 2 * completion.deadline)",
+        ),
+    ),
+    bug(
+        "a word whose retry nobody sends",
+        (COMPLETING, "        following.arm(step, notices)\n", ""),
     ),
     bug(
         "a retry of what is retried",
