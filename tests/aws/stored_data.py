@@ -17,6 +17,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from chalicelib.api.routing import LOCAL_TENANT, backend
 from chalicelib.aws.api_key_store import ApiKeyStore
@@ -104,6 +105,9 @@ def leave() -> dict[str, Any]:
             past = {"from": "2026-11-23T01:00:00Z", "to": "2026-11-23T03:00:00Z"}
             done(api.post(f"/jobs/{hourly['id']}/backfill", past))
             left.update(contents(env))
+        if path == "/worked":
+            url = urlsplit(sent.headers["Resona-Complete-Url"]).path
+            done(api.post(url, {"status": "succeeded", "message": "early", "body": [1]}))
         return ANSWERS.get(path, ANSWERS["/done"])
 
     env.target = target
@@ -183,6 +187,9 @@ def leave() -> dict[str, Any]:
         done(api.post("/jobs", simple("/spread", spread)))
         done(api.post("/jobs", simple("/excluded", {"every": 1500, "exclude": ["none"]})))
         done(api.put("/calendars/none", {**morning, "timezone": "Etc/GMT+11"}))
+        work = {"completion": "callback", "deadline": 6000}
+        done(api.post("/jobs", simple("/worked", {"delay": 80}, **work)))
+        done(api.post("/jobs", simple("/working", {"delay": 85}, **work)))
         done(api.post("/jobs", simple("/missed", {"delay": 5}, misfire_grace=1)))
         lost = next(
             name

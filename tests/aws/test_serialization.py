@@ -26,6 +26,7 @@ from chalicelib.aws.serialization import (
     sortable,
 )
 from chalicelib.domain.backfill import Backfill
+from chalicelib.domain.completion import Awaited, Completion
 from chalicelib.domain.cron import Cron, Dst
 from chalicelib.domain.ids import RunKey, new_backfill_token, new_job_id, new_token
 from chalicelib.domain.interval import Interval
@@ -120,6 +121,7 @@ definitions = st.builds(
     misfire_grace=st.none() | pauses,
     labels=st.dictionaries(texts, texts, max_size=3),
     key=st.none() | texts,
+    completion=st.none() | st.builds(Completion, pauses, texts),
 )
 unfinished_runs = st.builds(
     UnfinishedRun,
@@ -132,6 +134,7 @@ unfinished_runs = st.builds(
     st.none() | instants,
     st.booleans(),
     st.none() | instants,
+    st.none() | st.builds(Awaited, texts, instants, instants),
 )
 states = st.builds(
     State,
@@ -178,6 +181,7 @@ results = st.builds(
     st.none() | responses,
     st.none() | texts,
     st.none() | texts,
+    message=st.none() | texts,
 )
 
 
@@ -217,6 +221,7 @@ attempts = st.builds(
     results,
     updates,
     st.none() | instants,
+    st.none() | texts,
 )
 ends = st.builds(
     RunEnd,

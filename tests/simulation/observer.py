@@ -442,6 +442,14 @@ class Observer:
             place = record.job_id, record.key, record.number
             self.words.ended(place, before, record, self.virtual_time.current)
             return
+        is_at_work = record.result.outcome in (Outcome.SUCCESS, Outcome.UNKNOWN)
+        waits = claim.run.awaited is not None and is_at_work
+        self.hold(
+            (record.update.status is RunStatus.WAITING) == waits,
+            "what may be at work is waited for",
+            record.key,
+            record.update,
+        )
         if before is not None:
             self.hold(
                 before.owner == record.owner and before.result == record.result,
