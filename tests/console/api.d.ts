@@ -55,7 +55,8 @@ interface Job {
   labels: Record<string, string>;
   callbacks: { succeeded: { url: string } | null; failed: { url: string } | null } | null;
   pause_after: number | null;
-  pause: { since: string; reason: string } | null;
+  pause: { since: string; until: string | null; reason: string | null; by: string | null } | null;
+  skips?: number;
   result: Result | null;
   recent_runs?: string[];
 }
@@ -130,7 +131,7 @@ interface Hours {
 }
 
 interface Upcoming {
-  occurrences: { job_id: string; name: string; scheduled_time: string }[];
+  occurrences: { job_id: string; name: string; scheduled_time: string; skipped?: boolean }[];
   until: string;
   complete_until: string;
 }

@@ -109,7 +109,8 @@ def failing(route: Route) -> None:
     answer = route.fetch()
     since = time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(time.time() - 1800))
     job = {**answer.json(), "status": "paused", "pause_after": 5, "next_run_time": None}
-    job |= {"pause": {"since": since, "reason": "failing"}, "recent_runs": ["failed"] * 5}
+    pause = {"since": since, "until": None, "reason": "failing", "by": "resona"}
+    job |= {"pause": pause, "recent_runs": ["failed"] * 5}
     route.fulfill(response=answer, body=json.dumps(job))
 
 
@@ -181,6 +182,11 @@ def more_of_form(tab: Page, ids: dict[str, str]) -> None:
     expect(tab.locator("#retry-never-error")).not_to_be_empty()
 
 
+def selected_to_pause(tab: Page, ids: dict[str, str]) -> None:
+    selected(tab, ids)
+    button(tab, "Pause…").click()
+
+
 def with_key(tab: Page, ids: dict[str, str]) -> None:
     tab.get_by_label("Key", exact=True).fill(ids["key"])
     button(tab, "Use this key").click()
@@ -237,6 +243,9 @@ STATES = {
     "job": State("/jobs/{cron}"),
     "job-gone": State("/jobs/job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K"),
     "job-paused": State("/jobs/{paused}"),
+    "job-skipped": State("/jobs/{skipped}"),
+    "job-pause": State("/jobs/{cron}", opened("Pause…")),
+    "jobs-pause": State("/jobs", selected_to_pause),
     "job-failing": State("/jobs/{cron}", instead("**/jobs/job_*", failing)),
     "job-delete": State("/jobs/{cron}", opened("Delete…")),
     "run": State("/jobs/{failed}/runs/{failed run}"),
@@ -310,7 +319,9 @@ def fill(laptop: Laptop, target: Target) -> dict[str, str]:
     slow = {"max_attempts": 3, "initial_delay": 3600}
     retrying = laptop.register(f"{target}/fails", {"delay": 0}, name="Export", retry=slow)
     running = laptop.register(f"{target}/slow", {"delay": 0}, name="Train the model", timeout=300)
-    laptop.post(f"/jobs/{ids['Clean sessions']}/pause")
+    pause = {"until": f"{datetime.now(UTC) + timedelta(days=5):%Y-%m-%dT08:00:00Z}"}
+    laptop.post(f"/jobs/{ids['Clean sessions']}/pause", {**pause, "reason": "the web team moves"})
+    laptop.post(f"/jobs/{ids['Nightly backup']}/skip", {"count": 2})
     for name in ("crm-token", "pager_key"):
         laptop.request("PUT", f"/secrets/{name}", {"value": "x" * 20})
     since = f"{datetime.now(UTC) - timedelta(minutes=5):%Y-%m-%dT%H:%M:%SZ}"
@@ -327,6 +338,7 @@ def fill(laptop: Laptop, target: Target) -> dict[str, str]:
         for name, job in shown.items()
     }
     of_cron = {"cron": ids["Sync stock"], "paused": ids["Clean sessions"]}
+    of_cron["skipped"] = ids["Nightly backup"]
     notices = laptop.wait_for("/jobs?kind=notice", lambda notices: len(notices) >= 3, 20)
     others = {"running": running["id"], "notice": notices[-1]["id"]}
     return {**shown, **runs, **of_cron, **others}

@@ -63,6 +63,12 @@ export function whole(iso, zone = ZONE) {
   return format(zone, options).format(new Date(iso));
 }
 
+/** Return an instant, also one that was typed on the viewer's clock, as the API takes it; a text that is none itself. */
+export function iso(at) {
+  const instant = new Date(at);
+  return Number.isNaN(instant.getTime()) ? String(at) : instant.toISOString().replace(".000", "");
+}
+
 /** Return whether a text is the name of a time zone. */
 export function isZone(text) {
   try {
@@ -130,6 +136,12 @@ function answered(attempt) {
   return capital(attempt.error || `the attempt ended as ${attempt.outcome.replaceAll("_", " ")}`);
 }
 
+const SKIPPED = {
+  overlap: "its previous run was not finished when it came due",
+  too_many_runs: "32 runs of the job were unfinished when it came due",
+  asked: "somebody asked for it",
+};
+
 /**
  * Say in one sentence how a run ended or where it stands.
  *
@@ -146,9 +158,7 @@ export function why(run, now, job = null) {
     case "missed":
       return missed(run, now, job);
     case "skipped":
-      return run.reason === "overlap"
-        ? "Skipped: its previous run was not finished when it came due."
-        : "Skipped: 32 runs of the job were unfinished when it came due.";
+      return `Skipped: ${SKIPPED[run.reason] ?? run.reason}.`;
     case "failed":
       return failed(run, last);
     case "retrying":
@@ -170,6 +180,7 @@ function missed(run, now, job) {
     const [from, to] = [moment(run.scheduled_time, now), moment(until, now)];
     return `${count} occurrences from ${from} to ${to} were noticed too late to be sent.`;
   }
+  if (run.reason === "paused") return "Not sent: the job was paused when it came due.";
   const late = run.finished_at ? Date.parse(run.finished_at) - Date.parse(run.scheduled_time) : 0;
   const noticed =
     late > 0 ? `noticed ${span(late)} after its due time` : "noticed after its due time";

@@ -1,6 +1,7 @@
 // One job or notice: what it sends and when, its runs with their attempts, and what can be done to it.
 
-import { call, get, path, post, to, useAnswer, useNow } from "./api.js";
+import { Actions, Standing } from "./actions.js";
+import { get, path, to, useAnswer, useNow } from "./api.js";
 import { About, DELIVERY } from "./channels.js";
 import { curl } from "./curl.js";
 import { duration, hexDump, laidOut, relative, whole, why, ZONE } from "./format.js";
@@ -10,9 +11,6 @@ import { ENDED, Mend, pathOf } from "./runs.js";
 import { scheduleWords, triggerWords } from "./schedule.js";
 import {
   Block,
-  Change,
-  ChangeLink,
-  ConfirmDelete,
   Copy,
   Failure,
   Headers,
@@ -24,7 +22,6 @@ import {
   Status,
   Text,
   Time,
-  useAct,
 } from "./ui.js";
 
 const PAGE = 25;
@@ -68,10 +65,7 @@ export function JobScreen({ id, run, query, isNotice = false }) {
 
 function Facts({ job, now }) {
   const failures = inARow(job.recent_runs ?? []);
-  return html`${
-    job.pause?.by === "resona" &&
-    html`<p class="failure"><${Status} of="failed" word="" /> Paused <${Relative} of=${job.pause.since} now=${now} />, since it kept failing: ${job.pause_after} failed ${job.pause_after === 1 ? "run" : "runs in a row"}. Resume it when the cause is gone; the count begins anew.</p>`
-  }
+  return html`<${Standing} job=${job} now=${now} />
     <p class="facts">
       <span><${Text} of=${scheduleWords(job.trigger, now)} /></span>
       ${job.next_run_time && html`<span><${Next} job=${job} now=${now} /></span>`}
@@ -86,40 +80,6 @@ function inARow(recent) {
   const end = recent.indexOf("succeeded");
   const since = end < 0 ? recent : recent.slice(0, end);
   return since.filter((status) => status === "failed").length;
-}
-
-function Actions({ job, isNotice }) {
-  const [isAsking, ask] = useState(false);
-  const { act, refused, isUnderWay } = useAct();
-  async function remove() {
-    await act(`The ${isNotice ? "notice" : "job"} was deleted.`, async () => {
-      await call("DELETE", `/jobs/${job.id}`);
-      location.hash = to(isNotice ? "/notices" : "/jobs");
-    });
-    ask(false);
-  }
-  if (isNotice) {
-    return html`<div class="buttons actions"><${Change} kind="danger" onClick=${() => ask(true)}>Delete…<//></div>
-      <${Failure} error=${refused} />
-      ${isAsking && html`<${ConfirmDelete} jobs=${[job]} what="notice" onClose=${() => ask(false)} onConfirm=${remove} />`}`;
-  }
-  const isPaused = job.status === "paused";
-  const turn = isPaused ? "resume" : "pause";
-  const canTurn = isPaused || job.status === "active";
-  return html`<div class="buttons actions">
-      <${Change} kind="primary" disabled=${isUnderWay} onClick=${() => act("It is sent now.", () => post(`/jobs/${job.id}/run`))}>Run now<//>
-      ${
-        canTurn &&
-        html`<${Change} disabled=${isUnderWay} onClick=${() => act(isPaused ? "The job was resumed." : "The job was paused.", () => post(`/jobs/${job.id}/${turn}`))}>
-        ${isPaused ? "Resume" : "Pause"}
-      <//>`
-      }
-      <${ChangeLink} href=${to(`/jobs/${job.id}/edit`)}>Edit<//>
-      <${ChangeLink} href=${to("/jobs/new", { from: job.id })}>Duplicate<//>
-      <${Change} kind="danger" onClick=${() => ask(true)}>Delete…<//>
-    </div>
-    <${Failure} error=${refused} />
-    ${isAsking && html`<${ConfirmDelete} jobs=${[job]} onClose=${() => ask(false)} onConfirm=${remove} />`}`;
 }
 
 function Runs({ job, open, query, now, base }) {

@@ -1,11 +1,13 @@
 // The list of jobs.
 
+import { PauseDialog } from "./actions.js";
 import {
   address,
   call,
   EVERY,
   filtersOf,
   get,
+  Problem,
   path,
   post,
   RARELY,
@@ -127,8 +129,9 @@ function Search({ filters }) {
 }
 
 function Selection({ jobs, selected, select }) {
-  const [isAsking, ask] = useState(false);
+  const [asked, ask] = useState("");
   const [isUnderWay, setUnderWay] = useState(false);
+  const close = () => ask("");
   if (!selected.size) return null;
   // What was refreshed meanwhile is newer than what was selected.
   const chosen = [...selected.values()].map((job) => jobs.find((one) => one.id === job.id) || job);
@@ -137,18 +140,21 @@ function Selection({ jobs, selected, select }) {
     const { done, refused } = await forEach(chosen, act);
     setUnderWay(false);
     say(`${done} ${done === 1 ? "job" : "jobs"} ${word}. ${refused ?? ""}`);
-    select(new Map());
+    if (done) select(new Map());
     refreshAll();
+    if (!done) throw new Problem(0, refused ?? "");
   }
-  const remove = () =>
-    all("deleted", (job) => call("DELETE", `/jobs/${job.id}`)).then(() => ask(false));
+  const remove = () => all("deleted", (job) => call("DELETE", `/jobs/${job.id}`)).catch(close);
+  const pause = (body) => all("paused", (job) => post(`/jobs/${job.id}/pause`, body));
+  const resume = () => all("resumed", (job) => post(`/jobs/${job.id}/resume`)).catch(close);
   return html`<div class="selection" role="region" aria-label="Selected jobs">
     <span>${selected.size} selected</span>
-    <${Change} disabled=${isUnderWay} onClick=${() => all("paused", (job) => post(`/jobs/${job.id}/pause`))}>Pause<//>
-    <${Change} disabled=${isUnderWay} onClick=${() => all("resumed", (job) => post(`/jobs/${job.id}/resume`))}>Resume<//>
-    <${Change} kind="danger" disabled=${isUnderWay} onClick=${() => ask(true)}>Delete…<//>
+    <${Change} disabled=${isUnderWay} onClick=${() => ask("pause")}>Pause…<//>
+    <${Change} disabled=${isUnderWay} onClick=${resume}>Resume<//>
+    <${Change} kind="danger" disabled=${isUnderWay} onClick=${() => ask("delete")}>Delete…<//>
     <button type="button" class="quiet" onClick=${() => select(new Map())}>Clear</button>
-    ${isAsking && html`<${ConfirmDelete} jobs=${chosen} onClose=${() => ask(false)} onConfirm=${remove} />`}
+    ${asked === "pause" && html`<${PauseDialog} jobs=${chosen} onClose=${close} does=${pause} />`}
+    ${asked === "delete" && html`<${ConfirmDelete} jobs=${chosen} onClose=${close} onConfirm=${remove} />`}
   </div>`;
 }
 
@@ -188,10 +194,10 @@ function Row({ job, now, isSelected, toggle }) {
   </tr>`;
 }
 
-/** A job's status, and the reason why Resona paused it. */
+/** A job's status, and whether Resona paused it by itself. */
 export function JobStatus({ job }) {
   const { status, pause } = job;
-  return html`<${Status} of=${status} word=${pause?.reason ? `${status}: ${pause.reason}` : status} />`;
+  return html`<${Status} of=${status} word=${pause?.by === "resona" ? `${status}: ${pause.reason}` : status} />`;
 }
 
 /** A job's labels; each leads to the jobs that have it. */
@@ -204,12 +210,14 @@ export function Labels({ of }) {
 
 /** When a job is due: how far off, in the viewer's zone, and in the job's own beside it. */
 export function Next({ job, now }) {
+  const until = job.pause?.until;
+  if (until) return html`<span class="note">paused until <${Time} of=${until} now=${now} /></span>`;
   if (!job.next_run_time) return null;
   const zone = job.trigger.fields.timezone;
   const there = zone && elsewhere(job.next_run_time, now, zone);
   const differs = zone && zone !== ZONE && !moment(job.next_run_time, now).endsWith(there);
   return html`<b><${Relative} of=${job.next_run_time} now=${now} /></b>${" "}
-    <span class="note"><${Time} of=${job.next_run_time} now=${now} />${differs && html` · ${there} in ${city(zone)}`}</span>`;
+    <span class="note"><${Time} of=${job.next_run_time} now=${now} />${differs && html` · ${there} in ${city(zone)}`}${job.skips > 0 && " · skipped"}</span>`;
 }
 
 function Last({ job, now }) {

@@ -14,7 +14,7 @@ import {
   useNow,
 } from "./api.js";
 import { beginning, columns, OUTCOMES, SPANS, total, words } from "./columns.js";
-import { duration, moment, relative } from "./format.js";
+import { duration, iso, moment, relative } from "./format.js";
 import { useRef, useState } from "./preact-hooks.js";
 import { RunList } from "./runs.js";
 import { scheduleWords } from "./schedule.js";
@@ -142,7 +142,8 @@ async function upcoming(span, signal) {
     const question = path("/upcoming", { hours: String(SPANS[span].hours), limit: "100", cursor });
     /** @type {Answer<Upcoming>} */
     const { data, next } = await get(question, signal);
-    times.push(...data.occurrences.map((each) => Date.parse(each.scheduled_time)));
+    const sent = data.occurrences.filter((each) => !each.skipped);
+    times.push(...sent.map((each) => Date.parse(each.scheduled_time)));
     if (!next) return { times, until: Date.parse(data.complete_until) };
     cursor = next;
   }
@@ -199,9 +200,9 @@ function Due({ title, jobs, now, kind, more = null }) {
           <a class="row" data-main href=${to(`/jobs/${job.id}`)}>
             <${Status} of=${kind} bare=${true} />
             <span class="name"><${Text} of=${job.name} /></span>
-            <span class="at">${job.next_run_time ? html`<${Relative} of=${job.next_run_time} now=${now} />` : (job.pause?.reason ?? "paused")}</span>
+            <span class="at">${job.next_run_time ? html`<${Relative} of=${job.next_run_time} now=${now} />` : job.pause?.until ? html`until <${Time} of=${job.pause.until} now=${now} />` : "paused"}</span>
             <span class="why note">
-              <${Text} of=${scheduleWords(job.trigger, now)} />${job.next_run_time && job.trigger.type !== "one-time" && html` · <${Time} of=${job.next_run_time} now=${now} />`}
+              <${Text} of=${scheduleWords(job.trigger, now)} />${job.next_run_time && job.trigger.type !== "one-time" && html` · <${Time} of=${job.next_run_time} now=${now} />`}${job.skips > 0 && " · skipped"}${job.pause?.reason && html` · <${Text} of=${job.pause.reason} />`}
             </span>
           </a>
         </li>`,
@@ -279,7 +280,6 @@ function sum(column) {
 }
 
 function hrefOf({ isAhead, from, to: end }) {
-  const iso = (at) => new Date(at).toISOString().replace(".000", "");
   if (isAhead) return to("/jobs", { sort: "next_run_time" });
   return to("/runs", { status: "any", since: iso(from), until: iso(end) });
 }

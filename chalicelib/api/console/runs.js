@@ -13,7 +13,7 @@ import {
   useAnswer,
   useNow,
 } from "./api.js";
-import { wall, whole, why, ZONE } from "./format.js";
+import { iso, wall, whole, why, ZONE } from "./format.js";
 import { useEffect, useRef, useState } from "./preact-hooks.js";
 import {
   Change,
@@ -264,7 +264,7 @@ function lastNight() {
   const at = new Date(serverTime());
   at.setDate(at.getDate() - 1);
   at.setHours(18, 0, 0, 0);
-  return at.toISOString().replace(".000", "");
+  return iso(at);
 }
 
 function Search({ filters }) {
@@ -272,7 +272,7 @@ function Search({ filters }) {
   const instant = (label, name) => html`<label class="with-words">
     <span>${label}</span>
     <input type="datetime-local" value=${filters[name] && wall(filters[name], ZONE).slice(0, 16)}
-      onChange=${(event) => change({ [name]: event.target.value && new Date(event.target.value).toISOString().replace(".000", "") })} />
+      onChange=${(event) => change({ [name]: event.target.value && iso(event.target.value) })} />
   </label>`;
   return html`<${Filters}>
     <${Select} label="Status" value=${filters.status} options=${STATUSES} onChange=${(status) => change({ status })} />

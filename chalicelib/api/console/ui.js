@@ -244,7 +244,7 @@ export function useAct() {
     try {
       await does();
       setRefused(null);
-      say(word);
+      if (word) say(word);
       refreshAll();
     } catch (problem) {
       setRefused(problem);

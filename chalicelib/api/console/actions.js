@@ -1,0 +1,148 @@
+// What can be done to jobs: run, pause, resume, skip, delete; and what was done, as the job shows it.
+
+import { call, post, to } from "./api.js";
+import { number } from "./draft.js";
+import { iso, wall, ZONE } from "./format.js";
+import { Line } from "./inputs.js";
+import { useState } from "./preact-hooks.js";
+import {
+  Change,
+  ChangeLink,
+  ConfirmDelete,
+  Dialog,
+  Failure,
+  focusWrong,
+  html,
+  Relative,
+  Status,
+  Text,
+  Time,
+  useAct,
+} from "./ui.js";
+
+/** The buttons of a job, or of a notice. */
+export function Actions({ job, isNotice }) {
+  const [asked, ask] = useState("");
+  const { act, refused, isUnderWay } = useAct();
+  const of = `/jobs/${job.id}`;
+  const isPaused = job.status === "paused";
+  const isDue = isPaused || job.status === "active";
+  const close = () => ask("");
+  const button = (word, onClick, kind = "") =>
+    html`<${Change} kind=${kind} disabled=${isUnderWay} onClick=${onClick}>${word}<//>`;
+  const does = (word, action) => () => act(word, () => post(`${of}/${action}`));
+  async function remove() {
+    await act(`The ${isNotice ? "notice" : "job"} was deleted.`, async () => {
+      await call("DELETE", of);
+      location.hash = to(isNotice ? "/notices" : "/jobs");
+    });
+    close();
+  }
+  return html`<div class="buttons actions">
+      ${
+        !isNotice &&
+        html`${button("Run now", does("It is sent now.", "run"), "primary")}
+        ${isPaused && button("Resume", does("The job was resumed.", "resume"))}
+        ${isDue && button(isPaused ? "Change the pause…" : "Pause…", () => ask("pause"))}
+        ${isDue && job.trigger.type !== "one-time" && button("Skip…", () => ask("skip"))}
+        <${ChangeLink} href=${to(`${of}/edit`)}>Edit<//>
+        <${ChangeLink} href=${to("/jobs/new", { from: job.id })}>Duplicate<//>`
+      }
+      ${button("Delete…", () => ask("delete"), "danger")}
+    </div>
+    <${Failure} error=${refused} />
+    ${asked === "pause" && html`<${PauseDialog} jobs=${[job]} onClose=${close} word="The job was paused." does=${(body) => post(`${of}/pause`, body)} />`}
+    ${asked === "skip" && html`<${SkipDialog} job=${job} onClose=${close} />`}
+    ${asked === "delete" && html`<${ConfirmDelete} jobs=${[job]} what=${isNotice ? "notice" : "job"} onClose=${close} onConfirm=${remove} />`}`;
+}
+
+/**
+ * Ask for fields, which `children` makes of the errors that the API has found, and do it. `word` says
+ * that it was done.
+ */
+function Ask({ title, action, word, does, onClose, children }) {
+  const { act, refused, isUnderWay } = useAct();
+  const errors = refused?.errors ?? [];
+  async function submit(event) {
+    event.preventDefault();
+    if (isUnderWay) return;
+    await act(word, async () => {
+      await does();
+      onClose();
+    });
+    focusWrong();
+  }
+  return html`<${Dialog} title=${title} onClose=${onClose}>
+    <form noValidate onSubmit=${submit}>
+      ${children(errors)}
+      ${!errors.length && html`<${Failure} error=${refused} />`}
+      <p class="buttons">
+        <button type="button" onClick=${onClose}>Cancel</button>
+        <${Change} type="submit" kind="primary" disabled=${isUnderWay}>${action}<//>
+      </p>
+    </form>
+  <//>`;
+}
+
+function Instant({ label, field, errors, value, onChange }) {
+  return html`<${Line} type="datetime-local" step="1" label=${label} field=${field} errors=${errors} value=${value} onChange=${onChange} />`;
+}
+
+/** Ask how long to pause jobs, and why; `does` gets the body of the request, undefined for none. */
+export function PauseDialog({ jobs, word = "", does, onClose }) {
+  const pause = jobs.length === 1 ? jobs[0].pause : null;
+  const [until, setUntil] = useState(pause?.until ? wall(pause.until, ZONE) : "");
+  const [reason, setReason] = useState(pause?.by === "resona" ? "" : (pause?.reason ?? ""));
+  // Without a body a job that is paused is left as it is.
+  const body =
+    until || reason || pause
+      ? { until: until ? iso(until) : null, reason: reason || null }
+      : undefined;
+  const title = pause
+    ? "Change the pause"
+    : jobs.length === 1
+      ? "Pause this job?"
+      : `Pause ${jobs.length} jobs?`;
+  return html`<${Ask} title=${title} action=${pause ? "Save" : "Pause"} word=${word} does=${() => does(body)} onClose=${onClose}>
+    ${(
+      errors,
+    ) => html`<${Instant} label="Until (optional)" field="until" errors=${errors} value=${until} onChange=${setUntil} />
+      <${Line} label="Reason (optional)" field="reason" errors=${errors} maxlength="200" spellcheck=${true} value=${reason} onChange=${setReason} />
+      <p class="note">${until ? "It resumes by itself then." : "It stays paused until it is resumed."} What is due meanwhile is not sent.</p>`}
+  <//>`;
+}
+
+function SkipDialog({ job, onClose }) {
+  const [count, set] = useState(String(job.skips || 1));
+  const does = () => post(`/jobs/${job.id}/skip`, { count: number(count) });
+  return html`<${Ask} title="Skip the next occurrences?" action="Skip" word="It is noted." does=${does} onClose=${onClose}>
+    ${(
+      errors,
+    ) => html`<${Line} label="How many" field="count" errors=${errors} inputmode="numeric" value=${count} onChange=${set} />
+      <p class="note">Each is recorded as skipped when it comes due.</p>`}
+  <//>`;
+}
+
+/** Say that a job is paused, and what of it is skipped. */
+export function Standing({ job, now }) {
+  const { act, refused } = useAct();
+  const takeBack = () =>
+    act("Nothing is skipped.", () => post(`/jobs/${job.id}/skip`, { count: 0 }));
+  return html`${job.pause && html`<${Paused} job=${job} now=${now} />`}
+    ${
+      job.skips > 0 &&
+      html`<p class="standing"><${Status} of="skipped" word="" />
+        ${job.skips === 1 ? "The next occurrence is skipped." : `The next ${job.skips} occurrences are skipped.`}
+        <${Change} kind="small" onClick=${takeBack}>Take back<//></p>
+        <${Failure} error=${refused} />`
+    }`;
+}
+
+function Paused({ job, now }) {
+  const { since, until, reason, by } = job.pause;
+  const when = html`Paused <${Relative} of=${since} now=${now} />`;
+  if (by === "resona")
+    return html`<p class="failure"><${Status} of="failed" word="" /> ${when}, since it kept failing: ${job.pause_after} failed ${job.pause_after === 1 ? "run" : "runs in a row"}. Resume it when the cause is gone; the count begins anew.</p>`;
+  return html`<p class="standing"><${Status} of="paused" word="" /> ${when}${by && html` by the key <code>${by}</code>`}${reason && html`: <${Text} of=${reason} />`}.
+    ${until ? html` It resumes by itself <b><${Relative} of=${until} now=${now} /></b>, <${Time} of=${until} now=${now} />.` : " It stays so until it is resumed."}</p>`;
+}
