@@ -57,6 +57,7 @@ interface Job {
   pause_after: number | null;
   pause: { since: string; until: string | null; reason: string | null; by: string | null } | null;
   skips?: number;
+  backfill?: { from: string; to: string; runs: number; left: number } | null;
   result: Result | null;
   recent_runs?: string[];
 }

@@ -114,6 +114,13 @@ def failing(route: Route) -> None:
     route.fulfill(response=answer, body=json.dumps(job))
 
 
+def backfilled(route: Route) -> None:
+    """Answer that a backfill is under way."""
+    answer = route.fetch()
+    backfill = {"from": "2026-11-16T00:00:00Z", "to": "2026-11-20T23:59:59Z", "runs": 5, "left": 3}
+    route.fulfill(response=answer, body=json.dumps({**answer.json(), "backfill": backfill}))
+
+
 def goes_away(tab: Page, ids: dict[str, str]) -> None:
     tab.route("**/jobs?*", lambda route: route.fulfill(status=503, body="{}"))
     expect(tab.get_by_role("alert").first).to_be_visible()
@@ -246,6 +253,8 @@ STATES = {
     "job-skipped": State("/jobs/{skipped}"),
     "job-pause": State("/jobs/{cron}", opened("Pause…")),
     "jobs-pause": State("/jobs", selected_to_pause),
+    "job-backfill": State("/jobs/{cron}", instead("**/jobs/job_*", backfilled)),
+    "job-backfill-form": State("/jobs/{cron}", opened("Backfill…")),
     "job-failing": State("/jobs/{cron}", instead("**/jobs/job_*", failing)),
     "job-delete": State("/jobs/{cron}", opened("Delete…")),
     "run": State("/jobs/{failed}/runs/{failed run}"),

@@ -1,6 +1,6 @@
-// What can be done to jobs: run, pause, resume, skip, delete; and what was done, as the job shows it.
+// What can be done to jobs: run, pause, skip, backfill, delete; and what of it is under way.
 
-import { call, post, to } from "./api.js";
+import { call, post, now as serverTime, to } from "./api.js";
 import { number } from "./draft.js";
 import { iso, wall, ZONE } from "./format.js";
 import { Line } from "./inputs.js";
@@ -27,6 +27,7 @@ export function Actions({ job, isNotice }) {
   const of = `/jobs/${job.id}`;
   const isPaused = job.status === "paused";
   const isDue = isPaused || job.status === "active";
+  const recurs = job.trigger.type !== "one-time";
   const close = () => ask("");
   const button = (word, onClick, kind = "") =>
     html`<${Change} kind=${kind} disabled=${isUnderWay} onClick=${onClick}>${word}<//>`;
@@ -44,7 +45,8 @@ export function Actions({ job, isNotice }) {
         html`${button("Run now", does("It is sent now.", "run"), "primary")}
         ${isPaused && button("Resume", does("The job was resumed.", "resume"))}
         ${isDue && button(isPaused ? "Change the pause…" : "Pause…", () => ask("pause"))}
-        ${isDue && job.trigger.type !== "one-time" && button("Skip…", () => ask("skip"))}
+        ${isDue && recurs && button("Skip…", () => ask("skip"))}
+        ${!isPaused && recurs && !job.backfill && button("Backfill…", () => ask("backfill"))}
         <${ChangeLink} href=${to(`${of}/edit`)}>Edit<//>
         <${ChangeLink} href=${to("/jobs/new", { from: job.id })}>Duplicate<//>`
       }
@@ -53,6 +55,7 @@ export function Actions({ job, isNotice }) {
     <${Failure} error=${refused} />
     ${asked === "pause" && html`<${PauseDialog} jobs=${[job]} onClose=${close} word="The job was paused." does=${(body) => post(`${of}/pause`, body)} />`}
     ${asked === "skip" && html`<${SkipDialog} job=${job} onClose=${close} />`}
+    ${asked === "backfill" && html`<${BackfillDialog} job=${job} onClose=${close} />`}
     ${asked === "delete" && html`<${ConfirmDelete} jobs=${[job]} what=${isNotice ? "notice" : "job"} onClose=${close} onConfirm=${remove} />`}`;
 }
 
@@ -123,19 +126,44 @@ function SkipDialog({ job, onClose }) {
   <//>`;
 }
 
-/** Say that a job is paused, and what of it is skipped. */
+function BackfillDialog({ job, onClose }) {
+  const now = wall(iso(serverTime()), ZONE);
+  const [from, setFrom] = useState(`${now.slice(0, 10)}T00:00:00`);
+  const [to, setTo] = useState(now);
+  const does = () => post(`/jobs/${job.id}/backfill`, { from: iso(from), to: iso(to) });
+  return html`<${Ask} title="Run past occurrences?" action="Backfill" word="The backfill has begun." does=${does} onClose=${onClose}>
+    ${(
+      errors,
+    ) => html`<${Instant} label="From" field="from" errors=${errors} value=${from} onChange=${setFrom} />
+      <${Instant} label="To" field="to" errors=${errors} value=${to} onChange=${setTo} />
+      <p class="note">Each occurrence in this range, also one that ran, is sent as the job is now: the oldest first, one after the other, at most 1,000.</p>`}
+  <//>`;
+}
+
+/** Say that a job is paused, what of it is skipped, and how far its backfill is. */
 export function Standing({ job, now }) {
-  const { act, refused } = useAct();
+  const { act, refused, isUnderWay } = useAct();
+  const { backfill } = job;
   const takeBack = () =>
     act("Nothing is skipped.", () => post(`/jobs/${job.id}/skip`, { count: 0 }));
+  const stop = () =>
+    act("The backfill has ended.", () => call("DELETE", `/jobs/${job.id}/backfill`));
+  const ended = backfill && backfill.runs - backfill.left;
   return html`${job.pause && html`<${Paused} job=${job} now=${now} />`}
     ${
       job.skips > 0 &&
       html`<p class="standing"><${Status} of="skipped" word="" />
-        ${job.skips === 1 ? "The next occurrence is skipped." : `The next ${job.skips} occurrences are skipped.`}
-        <${Change} kind="small" onClick=${takeBack}>Take back<//></p>
-        <${Failure} error=${refused} />`
-    }`;
+        <span>${job.skips === 1 ? "The next occurrence is skipped." : `The next ${job.skips} occurrences are skipped.`}</span>
+        <${Change} kind="small" disabled=${isUnderWay} onClick=${takeBack}>Take back<//></p>`
+    }
+    ${
+      backfill &&
+      html`<p class="standing"><${Status} of="running" word="" />
+        <span>Backfill from <${Time} of=${backfill.from} now=${now} /> to <${Time} of=${backfill.to} now=${now} />: ${ended} of ${backfill.runs} have ended.</span>
+        <progress max=${backfill.runs} value=${ended} aria-label="Runs of the backfill that have ended"></progress>
+        <${Change} kind="small" disabled=${isUnderWay} onClick=${stop}>Stop<//></p>`
+    }
+    <${Failure} error=${refused} />`;
 }
 
 function Paused({ job, now }) {
@@ -143,6 +171,9 @@ function Paused({ job, now }) {
   const when = html`Paused <${Relative} of=${since} now=${now} />`;
   if (by === "resona")
     return html`<p class="failure"><${Status} of="failed" word="" /> ${when}, since it kept failing: ${job.pause_after} failed ${job.pause_after === 1 ? "run" : "runs in a row"}. Resume it when the cause is gone; the count begins anew.</p>`;
-  return html`<p class="standing"><${Status} of="paused" word="" /> ${when}${by && html` by the key <code>${by}</code>`}${reason && html`: <${Text} of=${reason} />`}.
-    ${until ? html` It resumes by itself <b><${Relative} of=${until} now=${now} /></b>, <${Time} of=${until} now=${now} />.` : " It stays so until it is resumed."}</p>`;
+  const end = until
+    ? html`It resumes by itself <b><${Relative} of=${until} now=${now} /></b>, <${Time} of=${until} now=${now} />.`
+    : "It stays so until it is resumed.";
+  return html`<p class="standing"><${Status} of="paused" word="" />
+    <span>${when}${by && html` by the key <code>${by}</code>`}${reason && html`: <${Text} of=${reason} />`}. ${end}</span></p>`;
 }

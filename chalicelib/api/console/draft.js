@@ -5,9 +5,10 @@ import { isZone, parse, wall, ZONE } from "./format.js";
 // The fields that a new job must have.
 const ALWAYS = ["name", "request", "trigger"];
 // The fields of a job that no client may give.
-const SHOWN = "id created_at updated_at status next_run_time result recent_runs pause skips".split(
-  " ",
-);
+const SHOWN =
+  "id created_at updated_at status next_run_time result recent_runs pause skips backfill".split(
+    " ",
+  );
 const DEFAULTS = {
   name: "",
   key: "",

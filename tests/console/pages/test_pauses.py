@@ -1,4 +1,4 @@
-"""A job is paused until a time and for a reason, and its next occurrences are skipped."""
+"""A job is paused for a reason, its next occurrences are skipped, and past ones are made up for."""
 
 from __future__ import annotations
 
@@ -56,3 +56,30 @@ def test_the_next_occurrences_are_skipped_and_that_is_taken_back(
     button(page, "Take back").click()
     expect(page.locator(".standing")).to_have_count(0)
     assert laptop.get(path)["skips"] == 0
+
+
+def test_past_occurrences_run_one_after_the_other_until_that_is_stopped(
+    page: Page, laptop: Laptop, target: Target
+) -> None:
+    job = registered(laptop, f"{target}/past", name="Past", trigger={"cron": "0 3 * * *"})
+    go(page, laptop, f"/jobs/{job['id']}")
+    begin, end = page.get_by_label("From", exact=True), page.get_by_label("To", exact=True)
+    button(page, "Backfill…").click()
+    begin.fill("2020-01-01T00:00")
+    button(page, "Backfill").click()
+    expect(page.locator("#from-error, #to-error")).to_contain_text(["", "1,000"])
+    begin.fill("2026-01-01T00:00")
+    end.fill("2026-01-02T23:00")
+    button(page, "Backfill").click()
+    expect(page.locator(".runs")).to_contain_text("Thu 1 Jan, 03:00 backfill")
+    expect(page.locator(".runs .status.succeeded")).to_have_count(2)
+    laptop.request("PATCH", f"/jobs/{job['id']}", {"request": {"url": f"{target}/slow"}})
+    button(page, "Backfill…").click()
+    begin.fill("2026-01-01T00:00")
+    end.fill("2026-01-02T23:00")
+    button(page, "Backfill").click()
+    expect(page.locator(".standing")).to_contain_text("0 of 2 have ended.")
+    assert violations(page) == []
+    button(page, "Stop").click()
+    expect(page.locator(".standing")).to_have_count(0)
+    assert laptop.get(f"/jobs/{job['id']}")["backfill"] is None
