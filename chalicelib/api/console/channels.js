@@ -2,10 +2,8 @@
 
 import {
   call,
-  changedMeanwhile,
   filtersOf,
   get,
-  Problem,
   post,
   RARELY,
   refreshAll,
@@ -16,20 +14,18 @@ import {
   useNow,
 } from "./api.js";
 import { messageFor, number } from "./draft.js";
-import { Same } from "./form.js";
 import { why } from "./format.js";
-import { Choice, Line } from "./inputs.js";
+import { Choice } from "./inputs.js";
 import { found } from "./jobs.js";
+import { NamedForm, pathOfNamed } from "./named.js";
 import { useEffect, useState } from "./preact-hooks.js";
 import { pathOf } from "./runs.js";
 import {
   Change,
   ChangeLink,
   Confirm,
-  EntryForm,
   Failure,
   Filters,
-  focusWrong,
   Heading,
   html,
   Loading,
@@ -60,8 +56,6 @@ const EVENTS = {
   "run.missed": "Runs were missed",
   "job.paused": "The job was paused, as it kept failing",
 };
-// Of a new channel.
-const EMPTY = { name: "", url: "", format: "slack", events: Object.keys(EVENTS), after: 1 };
 /** How far a notice is, by its status as a job. */
 export const DELIVERY = { active: "on its way", completed: "delivered", failed: "not delivered" };
 const FILTERS = ["status", "label", "cursor"];
@@ -106,11 +100,6 @@ function useNotices(filters) {
   });
 }
 
-/** Return the path of a channel. */
-function channelPath(name) {
-  return `/notices/${encodeURIComponent(name)}`;
-}
-
 function Channel({ channel, now }) {
   const { name, format, label, url, digest, last_delivery: last } = channel;
   const [test, setTest] = useState("");
@@ -118,9 +107,11 @@ function Channel({ channel, now }) {
   const { act, refused, isUnderWay } = useAct();
   const edit = to(`/channels/${name}/edit`);
   const send = () =>
-    act("A test was sent.", async () => setTest((await post(`${channelPath(name)}/test`)).data.id));
+    act("A test was sent.", async () =>
+      setTest((await post(`${pathOfNamed(KIND, name)}/test`)).data.id),
+    );
   async function remove() {
-    await act("The channel was deleted.", () => call("DELETE", channelPath(name)));
+    await act("The channel was deleted.", () => call("DELETE", pathOfNamed(KIND, name)));
     ask(false);
   }
   return html`<li data-row>
@@ -263,79 +254,35 @@ export function About({ notice, now }) {
   </p>`;
 }
 
-/** Return the channel of a draft, as the API takes it. */
-function channelOf({ url, format, events, label, after, digest }) {
-  const given = { ...(label && { label }), ...(digest && { digest: number(String(digest)) }) };
-  return { url, format, events, after: number(String(after)), ...given };
-}
-
-/** Return the channel with this name, null if there is none. Raises Problem. */
-async function current(name) {
-  try {
-    return (await get(channelPath(name))).data;
-  } catch (problem) {
-    if (problem.status === 404) return null;
-    throw problem;
-  }
-}
+const KIND = {
+  what: "channel",
+  path: "/notices",
+  screen: "#/channels",
+  names: "Letters, digits, - and _, such as ops.",
+  empty: { url: "", format: "slack", events: Object.keys(EVENTS), after: 1 },
+  draft: (channel) => channel,
+  body: ({ url, format, events, label, after, digest }) => ({
+    url,
+    format,
+    events,
+    after: number(String(after)),
+    ...(label && { label }),
+    ...(digest && { digest: number(String(digest)) }),
+  }),
+};
 
 /** Make a channel, or change the one with this name. */
 export function ChannelForm({ name = "" }) {
-  const [old, setOld] = useState(/** @type {any} */ (name ? undefined : EMPTY));
-  const [error, setError] = useState(null);
-  useEffect(() => {
-    if (name) current(name).then(setOld, setError);
-  }, []);
-  const title = name ? "Edit channel" : "New channel";
-  return html`
-    <p class="crumbs"><a href="#/channels">Channels</a></p>
-    <${Heading} title=${title} />
-    <${Failure} error=${old === null ? { message: "There is no such channel." } : error} />
-    ${old === undefined && !error && html`<${Loading} />`}
-    ${old && html`<${Fields} old=${old} isNew=${!name} />`}
-  `;
+  return html`<${NamedForm} kind=${KIND} name=${name}>
+    ${(place) => html`<${Fields} ...${place} />`}
+  <//>`;
 }
 
-function Fields({ old, isNew }) {
-  const [draft, setDraft] = useState(old);
-  // The channel that is replaced: as it was shown, or as somebody else saved it, once that was told.
-  const [base, setBase] = useState(old);
-  const { act, refused, isUnderWay } = useAct();
-  const errors = refused?.errors ?? [];
-  const newer = refused?.newer;
-  const set = (changed) => setDraft((before) => ({ ...before, ...changed }));
-  const line = (label, field, more = {}) =>
-    html`<${Line} label=${label} field=${field} errors=${errors} value=${draft[field]} ...${more} onChange=${(text) => set({ [field]: text })} />`;
+function Fields({ draft, set, errors, line }) {
   const wrong = messageFor(errors, "events");
-
-  async function save() {
-    // A PUT replaces all of a channel, and takes no ETag.
-    const present = await current(draft.name);
-    if (present && present.updated_at !== base.updated_at) {
-      setBase(present);
-      if (!base.updated_at)
-        throw new Problem(412, "There is a channel with this name.", [], present);
-      const [is, was] = [channelOf(present), channelOf(base)];
-      const fields = Object.keys({ ...is, ...was });
-      throw changedMeanwhile(
-        fields.filter((name) => String(is[name]) !== String(was[name])),
-        present,
-      );
-    }
-    await call("PUT", channelPath(draft.name), { body: JSON.stringify(channelOf(draft)) });
-    location.hash = "#/channels";
-  }
-  async function submit(event) {
-    event.preventDefault();
-    if (isUnderWay || !draft.name) return;
-    await act("The channel was saved.", save);
-    focusWrong();
-  }
-  return html`<${EntryForm} onSubmit=${submit}>
-    <div>
+  return html`
       <fieldset>
         <legend>Where</legend>
-        ${isNew ? line("Name", "name", { maxlength: 64, note: "Letters, digits, - and _, such as ops. It cannot be changed." }) : html`<p>Channel <code>${draft.name}</code></p>`}
         ${line("URL", "url", { inputmode: "url", placeholder: "https://", note: html`Path and query may name a secret: <code>https://hooks.slack.com/services/{{secret:slack}}</code>` })}
         <div class="field">
           <span class="label-text" id="format-label">What is posted</span>
@@ -361,14 +308,5 @@ function Fields({ old, isNew }) {
           ${line("Gather for, seconds (optional)", "digest", { inputmode: "numeric", note: "Comes as one notice." })}
           ${line("Only jobs with the label (optional)", "label", { placeholder: "key:value" })}
         </div>
-      </fieldset>
-      ${!errors.length && html`<${Failure} error=${refused} />`}
-      <div class="buttons">
-        <${Change} type="submit" kind="primary" disabled=${isUnderWay || !draft.name}>${newer ? "Save mine over theirs" : "Save channel"}<//>
-        ${newer && html`<button type="button" onClick=${() => act("", async () => setDraft(newer))}>Drop mine and show theirs</button>`}
-        <a class="button" href="#/channels">Cancel</a>
-      </div>
-    </div>
-    <${Same} body=${channelOf(draft)} method="PUT" path=${channelPath(draft.name || "name")} />
-  <//>`;
+      </fieldset>`;
 }

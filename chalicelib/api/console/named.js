@@ -1,0 +1,107 @@
+// The form of what has a name and is put whole, such as a channel: it overwrites nobody's change.
+
+import { call, changedMeanwhile, get, Problem } from "./api.js";
+import { Same } from "./form.js";
+import { Line } from "./inputs.js";
+import { useEffect, useState } from "./preact-hooks.js";
+import { Change, EntryForm, Failure, focusWrong, Heading, html, Loading, useAct } from "./ui.js";
+
+/**
+ * @typedef {object} Kind
+ * @property {string} what its word: channel
+ * @property {string} path where the API has the things: /notices
+ * @property {string} screen the address of their list: #/channels
+ * @property {string} names which names a thing may have
+ * @property {any} empty a new thing, as the API shows it
+ * @property {(thing: any) => any} draft what the inputs hold of a thing
+ * @property {(draft: any) => any} body what the API takes
+ */
+
+/** Return the path of a thing. */
+export function pathOfNamed(kind, name) {
+  return `${kind.path}/${encodeURIComponent(name)}`;
+}
+
+/** Return the thing with this name, null if there is none. Raises Problem. */
+async function current(kind, name) {
+  try {
+    return (await get(pathOfNamed(kind, name))).data;
+  } catch (problem) {
+    if (problem.status === 404) return null;
+    throw problem;
+  }
+}
+
+/**
+ * Make a thing, or change the one with this name. `children` makes the fields, beside the name, of
+ * `draft`, `set`, `errors` and `line`, which makes a line of text.
+ *
+ * @param {{kind: Kind, name?: string, children: (place: any) => any}} props
+ */
+export function NamedForm({ kind, name = "", children }) {
+  const [old, setOld] = useState(/** @type {any} */ (name ? undefined : kind.empty));
+  const [error, setError] = useState(null);
+  useEffect(() => {
+    if (name) current(kind, name).then(setOld, setError);
+  }, []);
+  const lost = old === null ? { message: `There is no such ${kind.what}.` } : error;
+  return html`
+    <p class="crumbs"><a href=${kind.screen}>${kind.what[0].toUpperCase() + kind.what.slice(1)}s</a></p>
+    <${Heading} title=${`${name ? "Edit" : "New"} ${kind.what}`} />
+    <${Failure} error=${lost} />
+    ${old === undefined && !error && html`<${Loading} />`}
+    ${old && html`<${Fields} kind=${kind} old=${old} isNew=${!name} children=${children} />`}
+  `;
+}
+
+function Fields({ kind, old, isNew, children }) {
+  const [name, setName] = useState(old.name ?? "");
+  const [draft, setDraft] = useState(() => kind.draft(old));
+  // The thing that is replaced: as it was shown, or as somebody else saved it, once that was told.
+  const [base, setBase] = useState(old);
+  const { act, refused, isUnderWay } = useAct();
+  const errors = refused?.errors ?? [];
+  const newer = refused?.newer;
+  const set = (changed) => setDraft((before) => ({ ...before, ...changed }));
+  const line = (label, field, more = {}) =>
+    html`<${Line} label=${label} field=${field} errors=${errors} value=${draft[field]} ...${more} onChange=${(text) => set({ [field]: text })} />`;
+  const body = kind.body(draft);
+
+  async function save() {
+    // A PUT replaces all of it, and takes no ETag.
+    const present = await current(kind, name);
+    if (present && present.updated_at !== base.updated_at) {
+      setBase(present);
+      if (!base.updated_at)
+        throw new Problem(412, `There is a ${kind.what} with this name.`, [], present);
+      const [is, was] = [present, base].map((thing) => kind.body(kind.draft(thing)));
+      const differs = (field) => JSON.stringify(is[field]) !== JSON.stringify(was[field]);
+      throw changedMeanwhile(Object.keys({ ...is, ...was }).filter(differs), present);
+    }
+    await call("PUT", pathOfNamed(kind, name), { body: JSON.stringify(body) });
+    location.hash = kind.screen;
+  }
+  async function submit(event) {
+    event.preventDefault();
+    if (isUnderWay || !name) return;
+    await act(`The ${kind.what} was saved.`, save);
+    focusWrong();
+  }
+  return html`<${EntryForm} onSubmit=${submit}>
+    <div>
+      ${
+        isNew
+          ? html`<${Line} label="Name" field="name" errors=${errors} value=${name} onChange=${setName} note=${`${kind.names} It cannot be changed.`} />`
+          : html`<p>The ${kind.what} <code>${name}</code></p>`
+      }
+      ${children({ draft, set, errors, line })}
+      ${!errors.length && html`<${Failure} error=${refused} />`}
+      <div class="buttons">
+        <${Change} type="submit" kind="primary" disabled=${isUnderWay || !name}>${newer ? "Save mine over theirs" : `Save ${kind.what}`}<//>
+        ${newer && html`<button type="button" onClick=${() => act("", async () => setDraft(kind.draft(newer)))}>Drop mine and show theirs</button>`}
+        <a class="button" href=${kind.screen}>Cancel</a>
+      </div>
+    </div>
+    <${Same} body=${body} method="PUT" path=${pathOfNamed(kind, name || "name")} />
+  <//>`;
+}
