@@ -17,6 +17,7 @@ interface Trigger {
     ends_at?: string;
     max_runs?: number;
     spread?: number;
+    exclude?: string[];
   };
 }
 

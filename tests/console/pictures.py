@@ -61,6 +61,13 @@ CHANNELS: dict[str, dict[str, Any]] = {
     "chat": {"format": "slack"},
     "pager": {"events": ["run.failed", "job.recovered"], "after": 2},
 }
+CALENDARS: dict[str, dict[str, Any]] = {
+    "holidays-de": {
+        "timezone": "Europe/Berlin",
+        "days": ["2026-01-01", "2026-04-03", "2026-12-24/2027-01-02", "2027-03-26", "2027-05-01"],
+    },
+    "weekends": {"timezone": "Europe/Berlin", "weekdays": ["sat", "sun"]},
+}
 SHOWN_URLS = {
     "billing": "https://chat.example.com/hooks/{{secret:chat}}",
     "chat": "https://hooks.slack.com/services/{{secret:slack}}",
@@ -237,6 +244,9 @@ STATES = {
         "/runs?since=2026-01-01T00:00:00Z",
         lambda tab, _ids: tab.get_by_role("button", name="runs…").click(),
     ),
+    "calendars": State("/calendars"),
+    "calendars-empty": State("/calendars", of="empty"),
+    "calendar-edit": State("/calendars/holidays-de/edit"),
     "channels": State("/channels", instead("**/notices", with_urls)),
     "channels-empty": State("/channels", of="empty"),
     "channels-tested": State("/channels", tested),
@@ -316,6 +326,8 @@ def fill(laptop: Laptop, target: Target) -> dict[str, str]:
     for name, channel in CHANNELS.items():
         url = f"{target}/{'gone' if name == 'billing' else name}"
         laptop.request("PUT", f"/notices/{name}", {"url": url, **channel})
+    for name, calendar in CALENDARS.items():
+        laptop.request("PUT", f"/calendars/{name}", calendar)
     laptop.interrupt(everybody=True)
     # Longer than the misfire grace: the run that comes due meanwhile is missed.
     time.sleep(OFF)

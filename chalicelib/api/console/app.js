@@ -1,6 +1,7 @@
 // The frame of the console: its head, its screens by their addresses, the keyboard, and the key.
 
 import { find, get, keyring, to, useAccess, useAddress, useAnswer } from "./api.js";
+import { CalendarForm, Calendars } from "./calendars.js";
 import { ChannelForm, Channels, Notices } from "./channels.js";
 import { Form } from "./form.js";
 import { JobScreen } from "./job.js";
@@ -20,6 +21,7 @@ const KEYS = [
   ["g then j", "Jobs"],
   ["g then r", "Runs of all jobs"],
   ["g then c", "Channels"],
+  ["g then a", "Calendars"],
   ["g then s", "Secrets and signing"],
   ["n", "New job"],
   ["/", "Search the jobs"],
@@ -64,6 +66,7 @@ function useKeyboard(show) {
         j: () => (before.current === "g" ? go("/jobs") : step(1)),
         k: () => step(-1),
         o: () => before.current === "g" && go("/"),
+        a: () => before.current === "g" && go("/calendars"),
         c: () => before.current === "g" && go("/channels"),
         r: () => before.current === "g" && go("/runs"),
         s: () => before.current === "g" && go("/secrets"),
@@ -99,6 +102,9 @@ function Screen({ path, query }) {
   if (first === "channels" && parts.length === 1) return html`<${Channels} />`;
   if (first === "channels" && id === "new" && !rest) return html`<${ChannelForm} key="new" />`;
   if (first === "channels" && rest === "edit") return html`<${ChannelForm} key=${id} name=${id} />`;
+  if (first === "calendars" && parts.length === 1) return html`<${Calendars} query=${query} />`;
+  if (first === "calendars" && id === "new") return html`<${CalendarForm} key="new" />`;
+  if (first === "calendars") return html`<${CalendarForm} key=${id} name=${id} />`;
   if (first === "notices" && parts.length === 1) return html`<${Notices} query=${query} />`;
   if (first === "notices")
     return html`<${JobScreen} key=${id} id=${id} run=${run} query=${query} isNotice=${true} />`;
@@ -205,6 +211,8 @@ function App() {
   useEffect(() => {
     if (isFirst.current) isFirst.current = false;
     else focusHeading();
+    // On a phone the screens' names do not fit into one line.
+    find("nav [aria-current=page]")?.scrollIntoView({ inline: "nearest" });
     scrollTo(0, 0);
   }, [screen]);
   const isKey = access === "none" || path === "/key";
@@ -223,6 +231,7 @@ function App() {
         <a href="#/jobs" aria-current=${path === "/jobs/new" ? null : here("/jobs")}>Jobs</a>
         <a href="#/runs" aria-current=${here("/runs")}>Runs</a>
         <a href="#/channels" aria-current=${here("/channels") || here("/notices")}>Channels</a>
+        <a href="#/calendars" aria-current=${here("/calendars")}>Calendars</a>
         <a href="#/secrets" aria-current=${here("/secrets")}>Secrets</a>
         <a class="wide-only" href="#/jobs/new" aria-current=${path === "/jobs/new" ? here("/jobs") : null}>New job</a>
       </nav>

@@ -77,7 +77,7 @@ export function Channels() {
     ${isLoading && html`<${Loading} />`}
     ${data && !channels.length && html`<p class="empty">Nobody is told when a job fails. <a href="#/channels/new">Make the first channel</a></p>`}
     <div class="columns">
-      ${channels.length > 0 && html`<ul class="list channels">${channels.map((channel) => html`<${Channel} key=${channel.name} channel=${channel} now=${now} />`)}</ul>`}
+      ${channels.length > 0 && html`<ul class="list cards channels">${channels.map((channel) => html`<${Channel} key=${channel.name} channel=${channel} now=${now} />`)}</ul>`}
       ${
         (channels.length > 0 || notices.length > 0) &&
         html`<section aria-labelledby="told">

@@ -29,6 +29,7 @@ const DEFAULTS = {
   ends_at: "",
   max_runs: "",
   spread: "",
+  exclude: "",
   timeout: "30",
   max_attempts: "3",
   initial_delay: "10",
@@ -62,8 +63,19 @@ export function draftOf(job) {
   const { name, key, request, trigger, timeout, retry, success, overlap, ...others } = job;
   const { misfire_grace, pause_after, callbacks, labels, ...rest } = others;
   const { url, method, headers, body, ...ofRequest } = request;
-  const { cron, every, date, timezone, dst, spread, starts_at, ends_at, max_runs, ...ofTrigger } =
-    trigger.fields;
+  const {
+    cron,
+    every,
+    date,
+    timezone,
+    dst,
+    spread,
+    exclude,
+    starts_at,
+    ends_at,
+    max_runs,
+    ...ofTrigger
+  } = trigger.fields;
   const { max_attempts, initial_delay, max_delay, delays, never, ...ofRetry } = retry;
   const { status, body_contains, json, ...ofSuccess } = success ?? {};
   const { succeeded, failed, ...ofCallbacks } = callbacks ?? {};
@@ -89,6 +101,7 @@ export function draftOf(job) {
     ends_at: local(ends_at),
     max_runs: text(max_runs),
     spread: text(spread),
+    exclude: (exclude ?? []).join(", "),
     timeout: String(timeout),
     max_attempts: String(max_attempts),
     initial_delay: String(initial_delay ?? DEFAULTS.initial_delay),
@@ -148,12 +161,14 @@ function optional(text) {
   return text.trim() === "" ? null : number(text);
 }
 
+/** Return the words of a list that was typed. */
+export function words(text) {
+  return text.split(/[\s,;]+/).filter(Boolean);
+}
+
 /** Return the entries of a list that was typed, such as 5, 60 or 200-299, 404. */
 function list(text) {
-  return text
-    .split(/[\s,;]+/)
-    .filter(Boolean)
-    .map(number);
+  return words(text).map(number);
 }
 
 /** Return a value that was typed: JSON, or else the text itself. */
@@ -204,7 +219,12 @@ export function triggerOf(draft) {
       .filter((name) => draft[name])
       .map((name) => [name, instant(draft, name)]),
   );
-  const bounds = { ...times, ...(draft.max_runs && { max_runs: number(draft.max_runs) }) };
+  const exclude = words(draft.exclude);
+  const bounds = {
+    ...times,
+    ...(draft.max_runs && { max_runs: number(draft.max_runs) }),
+    ...(exclude.length && { exclude }),
+  };
   if (kind === "every") return { every: number(draft.every), ...zoned(times), ...bounds, ...more };
   const isUsual = gap === DEFAULTS.gap && fold === DEFAULTS.fold;
   const dst = isUsual ? {} : { dst: { gap, fold } };

@@ -176,7 +176,7 @@ const GROUP = {
   on_failed: "callbacks.failed",
   ...all(
     "trigger",
-    "kind cron every date delay timezone gap fold spread starts_at ends_at max_runs",
+    "kind cron every date delay timezone gap fold spread exclude starts_at ends_at max_runs",
   ),
   ...all("retry", "max_attempts initial_delay max_delay delays never"),
   ...all("success", "success_status success_contains success_json"),

@@ -158,7 +158,7 @@ export function why(run, now, job = null) {
     case "missed":
       return missed(run, now, job);
     case "skipped":
-      return `Skipped: ${SKIPPED[run.reason] ?? run.reason}.`;
+      return `Skipped: ${SKIPPED[run.reason] ?? `it came due on a day of the ${run.reason?.replace(":", " ")}`}.`;
     case "failed":
       return failed(run, last);
     case "retrying":

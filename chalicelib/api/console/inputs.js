@@ -4,6 +4,7 @@ import { messageFor, usualAttempts } from "./draft.js";
 import { useLayoutEffect, useState } from "./preact-hooks.js";
 import { html, Text } from "./ui.js";
 
+const ZONES = Intl.supportedValuesOf ? ["UTC", ...Intl.supportedValuesOf("timeZone")] : ["UTC"];
 const METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 /** A labelled input, which `children` makes of its attributes, with its errors and a note. */
@@ -23,6 +24,12 @@ export function Line({ label, field, errors, note = null, onChange, ...rest }) {
   return html`<${Field} label=${label} field=${field} errors=${errors} note=${note}>
     ${(of) => html`<input ...${of} type="text" spellcheck=${false} autocomplete="off" ...${rest} onInput=${(event) => onChange(event.target.value)} />`}
   <//>`;
+}
+
+/** The name of a time zone. */
+export function Zone(attributes) {
+  return html`<${Line} label="Time zone" list="zones" ...${attributes} />
+    <datalist id="zones">${ZONES.map((name) => html`<option value=${name}></option>`)}</datalist>`;
 }
 
 /** A row of radio buttons: `options` has the words of each value. */

@@ -47,7 +47,7 @@ export function NamedForm({ kind, name = "", children }) {
   const lost = old === null ? { message: `There is no such ${kind.what}.` } : error;
   return html`
     <p class="crumbs"><a href=${kind.screen}>${kind.what[0].toUpperCase() + kind.what.slice(1)}s</a></p>
-    <${Heading} title=${`${name ? "Edit" : "New"} ${kind.what}`} />
+    <${Heading} title=${name ? `Edit the ${kind.what} ${name}` : `New ${kind.what}`} />
     <${Failure} error=${lost} />
     ${old === undefined && !error && html`<${Loading} />`}
     ${old && html`<${Fields} kind=${kind} old=${old} isNew=${!name} children=${children} />`}
@@ -89,11 +89,7 @@ function Fields({ kind, old, isNew, children }) {
   }
   return html`<${EntryForm} onSubmit=${submit}>
     <div>
-      ${
-        isNew
-          ? html`<${Line} label="Name" field="name" errors=${errors} value=${name} onChange=${setName} note=${`${kind.names} It cannot be changed.`} />`
-          : html`<p>The ${kind.what} <code>${name}</code></p>`
-      }
+      ${isNew && html`<${Line} label="Name" field="name" errors=${errors} value=${name} onChange=${setName} note=${`${kind.names} It cannot be changed.`} />`}
       ${children({ draft, set, errors, line })}
       ${!errors.length && html`<${Failure} error=${refused} />`}
       <div class="buttons">

@@ -46,18 +46,23 @@ function intervalWords(seconds) {
 
 /** Return the bounds of a trigger in words, without a start that has passed. */
 function boundWords({ fields }, now) {
-  const { starts_at, ends_at, max_runs, spread } = fields;
+  const { starts_at, ends_at, max_runs, spread, exclude } = fields;
   const isToCome = starts_at && new Date(starts_at) > now;
   return [
     spread && spreadWords(spread),
     isToCome && `from ${moment(starts_at, now)}`,
     ends_at && `until ${moment(ends_at, now)}`,
     max_runs && timesWords(max_runs),
+    exclude && excludeWords(exclude),
   ].filter(Boolean);
 }
 
 function spreadWords(seconds) {
   return `spread over ${duration(seconds * 1000)}`;
+}
+
+function excludeWords(calendars) {
+  return `not on days of ${calendars.join(", ")}`;
 }
 
 function timesWords(most) {
@@ -66,13 +71,15 @@ function timesWords(most) {
 
 /** Return a trigger with all that it says, for one who knows crons. */
 export function triggerWords({ type, fields }) {
-  const { date, cron, timezone, dst, every, starts_at, ends_at, max_runs, spread } = fields;
+  const { date, cron, timezone, dst, every, starts_at, ends_at, max_runs, spread, exclude } =
+    fields;
   if (type === "one-time") return whole(date);
   const bounds = [
     spread && spreadWords(spread),
     starts_at && `from ${whole(starts_at, timezone)}`,
     ends_at && `until ${whole(ends_at, timezone)}`,
     max_runs && timesWords(max_runs),
+    exclude && excludeWords(exclude),
   ];
   const recurs = type === "cron" ? `${cron} in ${timezone}` : intervalWords(every);
   return [recurs, ...bounds, clockWords(dst)].filter(Boolean).join(", ");

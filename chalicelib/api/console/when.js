@@ -3,12 +3,11 @@
 import { call, useNow } from "./api.js";
 import { triggerOf } from "./draft.js";
 import { city, elsewhere, isZone, moment, relative, ZONE } from "./format.js";
-import { Choice, Line, More, Options } from "./inputs.js";
+import { Choice, Line, More, Options, Zone } from "./inputs.js";
 import { useEffect, useState } from "./preact-hooks.js";
 import { cronWords } from "./schedule.js";
 import { html, Time } from "./ui.js";
 
-const ZONES = Intl.supportedValuesOf ? ["UTC", ...Intl.supportedValuesOf("timeZone")] : ["UTC"];
 const TYPING = 300;
 const INSTANT = { type: "datetime-local", step: "1" };
 
@@ -56,8 +55,7 @@ export function When({ draft, set, errors, preview }) {
   const { kind } = draft;
   const line = (label, name, more = {}) =>
     html`<${Line} label=${label} field=${`trigger.${name}`} errors=${errors} value=${draft[name]} ...${more} onChange=${(text) => set({ [name]: text })} />`;
-  const zone = html`${line("Time zone", "timezone", { list: "zones" })}
-    <datalist id="zones">${ZONES.map((name) => html`<option value=${name}></option>`)}</datalist>`;
+  const zone = html`<${Zone} field="trigger.timezone" errors=${errors} value=${draft.timezone} onChange=${(timezone) => set({ timezone })} />`;
   return html`<fieldset>
     <legend>When</legend>
     <div class="field">
@@ -79,18 +77,19 @@ export function When({ draft, set, errors, preview }) {
 
 /** From when, until when and how often a trigger occurs, and what clock changes do to a cron. */
 function Bounds({ draft, set, errors, line, zone }) {
-  const { kind, starts_at, ends_at, max_runs, spread, gap, fold } = draft;
+  const { kind, starts_at, ends_at, max_runs, spread, exclude, gap, fold } = draft;
   const isCron = kind === "cron";
   const choice = (label, name, options) =>
     html`<${Options} label=${label} field=${`trigger.dst.${name}`} errors=${errors} value=${draft[name]} options=${options} onChange=${(value) => set({ [name]: value })} />`;
-  return html`<${More} words=${`More: begin, end, number of runs${isCron ? ", spread, clock changes" : ""}`} fields=${["starts_at", "ends_at", "max_runs", "spread", "dst"].map((name) => `trigger.${name}`)} errors=${errors}
-    isUsed=${Boolean(starts_at || ends_at || max_runs || (isCron && (spread || gap !== "skip" || fold !== "first")))}>
+  return html`<${More} words=${`More: begin, end, number of runs, calendars${isCron ? ", spread, clock changes" : ""}`} fields=${["starts_at", "ends_at", "max_runs", "spread", "exclude", "dst"].map((name) => `trigger.${name}`)} errors=${errors}
+    isUsed=${Boolean(starts_at || ends_at || max_runs || exclude || (isCron && (spread || gap !== "skip" || fold !== "first")))}>
     <div class="pair">${line("Not before", "starts_at", INSTANT)}${line("Not after", "ends_at", INSTANT)}</div>
     <div class="pair">
       ${line("Occurrences at most", "max_runs", { inputmode: "numeric" })}
       ${isCron && line("Spread over, s", "spread", { inputmode: "numeric", note: "Moves the job by its own part of it." })}
       ${!isCron && (starts_at || ends_at) && zone}
     </div>
+    ${line("Not on the days of calendars", "exclude", { placeholder: "holidays-de, weekends", note: html`Names of <a href="#/calendars">calendars</a>.` })}
     ${
       isCron &&
       html`<div class="pair">
