@@ -26,6 +26,7 @@ from chalicelib.domain.completion import (
 from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition
+from chalicelib.domain.pauses import NOTHING_ASKED
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import (
@@ -283,9 +284,9 @@ def waiting_state(**fields: Any) -> tuple[Definition, State]:
 
 
 def test_a_pause_leaves_a_waiting_run_alone() -> None:
-    _, state = waiting_state()
+    definition, state = waiting_state()
     state = replace(state, next_due_at=DUE + timedelta(days=1))
-    paused = job_transitions.pause(state, DUE)
+    paused = job_transitions.pause(definition, state, NOTHING_ASKED, None, DUE)
     assert paused is not None
     assert (paused.state.runs, paused.arm) == (state.runs, ())
 
