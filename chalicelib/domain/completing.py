@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from chalicelib.domain.completion import LONGEST, Awaited, Completion
+from chalicelib.domain.completion import LONGEST, SHORT, Awaited, Completion
 from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.instant import format_measured
 from chalicelib.domain.run import (
@@ -20,7 +20,7 @@ from chalicelib.domain.run import (
     Response,
     RunStatus,
 )
-from chalicelib.domain.state import NEAR, State, Transition, UnfinishedRun, run_due, written
+from chalicelib.domain.state import State, Transition, UnfinishedRun, run_due, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def extended(state: State, run: UnfinishedRun, seconds: int, now: datetime) -> T
     moved = replace(run, awaited=replace(run.awaited, until=until))
     if run.owner is not None:
         return Transition(written(state.with_run(moved)))
-    near = until - now <= NEAR
+    near = until - now <= SHORT
     moved = replace(moved, next_attempt_at=until, covered=near)
     arm = (run_due(state, moved, until),) if near else ()
     return Transition(written(state.with_run(moved)), arm=arm)

@@ -18,6 +18,9 @@ PATH = "/complete/"
 SHORTEST_SECONDS, LONGEST_SECONDS = 60, 86_400
 # A deadline can be moved to this long after the start of its attempt.
 LONGEST = timedelta(seconds=LONGEST_SECONDS)
+# Up to this length a message keeps a deadline, a longer one the sweeper: most words come in time,
+# and an executor would wait for the rest of a second to find that there is nothing to do.
+SHORT = timedelta(minutes=3)
 # Of a word's message, in characters, and of its body, in bytes as for the answer of a target.
 LONGEST_MESSAGE, KEPT_BODY = 1_000, 16 * 1024
 # Bytes of a token's random part, and the length of their text.

@@ -11,6 +11,7 @@ from functools import partial
 
 from chalicelib.domain import failures, pauses
 from chalicelib.domain.backfill_transitions import goes_on
+from chalicelib.domain.completion import SHORT
 from chalicelib.domain.counting import counted, following
 from chalicelib.domain.exclusion import excluded_by, next_open
 from chalicelib.domain.ids import RunKey
@@ -51,8 +52,7 @@ SKIPPED_AT_MOST = 25
 # The sweeper arms an overdue job again after this time, doubled each time the job has not changed.
 SWEEP_AGAIN = timedelta(minutes=1)
 SWEEP_AGAIN_AT_MOST = timedelta(minutes=8)
-# The outcomes after which a target may be at work, so that its callback is waited for. An executor
-# that died most likely did so while its target was answering.
+# After these outcomes a target may be at work. An executor most likely dies while one answers.
 _MAY_BE_AT_WORK = (Outcome.SUCCESS, Outcome.UNKNOWN)
 
 
@@ -319,7 +319,7 @@ def finish(
 def _wait(
     state: State, run: UnfinishedRun, at: datetime, update: RunUpdate, now: datetime
 ) -> Transition:
-    near = at - now <= NEAR
+    near = at - now <= (SHORT if run.awaited else NEAR)
     waiting = replace(run, owner=None, lease_until=None, next_attempt_at=at, covered=near)
     return Transition(
         written(state.with_run(waiting)),

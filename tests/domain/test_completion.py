@@ -15,6 +15,7 @@ from chalicelib.domain import job_transitions, run_transitions
 from chalicelib.domain.completing import Word, awaiting, ended_by, extended, timed_out
 from chalicelib.domain.completion import (
     LONGEST,
+    SHORT,
     TOKEN_BYTES,
     Completion,
     digest_of,
@@ -193,7 +194,7 @@ class Walk:
         assert (step.update.status is RunStatus.WAITING) == (not has_ended)
         after = self.run
         if after is not None and after.next_attempt_at is not None:
-            is_near = after.next_attempt_at - self.now <= NEAR
+            is_near = after.next_attempt_at - self.now <= (SHORT if after.is_waiting else NEAR)
             assert (after.covered, bool(step.arm)) == (is_near, is_near)
         if not has_ended:
             assert after is not None
@@ -251,7 +252,7 @@ class Walk:
         if step is not None:
             self.until = wanted
             self.take(step)
-            assert bool(step.arm) == (run.owner is None and wanted - self.now <= NEAR)
+            assert bool(step.arm) == (run.owner is None and wanted - self.now <= SHORT)
 
     def sweep(self) -> None:
         step = run_transitions.sweep(self.state, self.now)

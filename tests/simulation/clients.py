@@ -529,8 +529,9 @@ class Someone:
             "callbacks": chance.choice((None, None, None, CALLBACKS)),
             "pause_after": chance.choice((None, None, 1, 2)),
             "labels": chance.choice(({}, {"team": "billing"})),
-            **chance.choice(({}, {}, {}, {"completion": "callback", "deadline": 60})),
         }
+        if chance.random() < 0.25:
+            fields |= {"completion": "callback", "deadline": chance.choice((60, 60, 200))}
         clients.create(clients.draft(trigger, **fields), self._key())
 
     def _in(self, seconds: float) -> str:

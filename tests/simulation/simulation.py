@@ -13,7 +13,7 @@ from tests.simulation.observer import Violation
 
 # A lease, the longest pause of a process, a retry, a deadline that was extended, and two looks of a
 # sweeper that has doubled its step to the full.
-REST = timedelta(seconds=25 + 700 + 66 + 150 + 2 * 8 * 60 + 60)
+REST = timedelta(seconds=25 + 700 + 66 + 300 + 2 * 8 * 60 + 60)
 
 
 @dataclass(frozen=True)
