@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
 from standardwebhooks import Webhook
 
 from tests.acceptance.receivers import Receiving, body_of
@@ -83,6 +84,31 @@ def test_a_failing_receiver_gets_three_attempts(served: Served, receiver: Receiv
         200,
     ]
     assert run["status"] == "succeeded"
+
+
+def test_long_work_is_completed_by_callback_without_a_key(
+    served: Served, receiver: Receiving
+) -> None:
+    job = served.register(
+        receiver.address("/work"), {"delay": 0}, completion="callback", deadline=60
+    )
+    (got,) = receiver.wait_for([job], 1, 8 + served.slack.total_seconds())
+    runs = f"/jobs/{job['id']}/runs"
+    (run,) = served.wait_for(runs, lambda runs: runs[0]["status"] == "waiting", 3)
+    url = got.headers["Resona-Complete-Url"]
+    assert url.startswith(f"{served.url}/complete/{run['id']}.1.")
+
+    def say(url: str, said: dict[str, Any]) -> int:
+        return requests.post(url, json=said, timeout=served.timeout_seconds).status_code
+
+    assert say(f"{url[:-4]}AAAA", {"status": "succeeded"}) == 404
+    assert say(url, {"extend": 600}) == 200
+    assert say(url, {"status": "succeeded", "body": "done"}) == 204
+    assert say(url, {"status": "failed"}) == 410
+    (run,) = served.get(runs)
+    assert (run["status"], run["attempts"][0]["status_code"]) == ("succeeded", 200)
+    shown = served.get(f"/jobs/{job['id']}")
+    assert (shown["status"], shown["result"]["body"]) == ("completed", "done")
 
 
 def test_paused_deleted_and_replaced_jobs_do_not_fire(served: Served, receiver: Receiving) -> None:
