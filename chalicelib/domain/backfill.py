@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from chalicelib.domain.errors import InvalidInput
+from chalicelib.domain.exclusion import next_open
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.instant import format_instant
 from chalicelib.domain.trigger import Trigger
@@ -24,8 +25,8 @@ _SECOND = timedelta(seconds=1)
 class Backfill:
     """A backfill that is under way: a run for each occurrence from `since` to `until`, inclusive.
 
-    `runs` is how many there are, `left` how many of them have not ended. `token` names the backfill
-    in the keys of its runs.
+    `runs` is how many there are, `left` how many of them have not ended, as calendars stood when it
+    began. `token` names the backfill in the keys of its runs.
     """
 
     token: str
@@ -44,16 +45,19 @@ class Backfill:
 
     def following(self, trigger: Trigger, key: RunKey) -> RunKey | None:
         """Return the key of the run that follows one of its runs, None after the last."""
-        due_at = trigger.next_after(key.due_at)
+        due_at = next_open(trigger, key.due_at)
         return self.key(due_at) if due_at is not None and due_at <= self.until else None
 
 
 def occurrences(trigger: Trigger, since: datetime, until: datetime) -> Iterator[datetime]:
-    """Yield the occurrences from `since` to `until`, inclusive, both in whole seconds."""
-    at = trigger.next_after(since - _SECOND)
+    """Yield the occurrences from `since` to `until`, inclusive, both in whole seconds.
+
+    Those that calendars exclude are passed over.
+    """
+    at = next_open(trigger, since - _SECOND)
     while at is not None and at <= until:
         yield at
-        at = trigger.next_after(at)
+        at = next_open(trigger, at)
 
 
 def planned(

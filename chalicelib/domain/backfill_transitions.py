@@ -11,6 +11,7 @@ from datetime import datetime
 
 from chalicelib.domain.backfill import Backfill, planned
 from chalicelib.domain.errors import BackfillUnderWay, JobIsPaused, OccursOnce, TooManyRuns
+from chalicelib.domain.exclusion import excluded_by
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.run import Reason, RunStatus
 from chalicelib.domain.run_ends import closed
@@ -69,7 +70,28 @@ def goes_on(
     key = backfill.following(trigger, ended)
     if key is None:
         return replace(state, backfill=None), ()
-    return _queued(state, replace(backfill, left=backfill.left - 1), key, now)
+    return _queued(state, replace(backfill, left=max(1, backfill.left - 1)), key, now)
+
+
+def asks_calendars(run: UnfinishedRun) -> bool:
+    """Return whether a run is one of a backfill and was not sent yet: calendars may exclude it."""
+    return run.key.is_backfilled and not run.attempt
+
+
+def pass_over(
+    trigger: Trigger, state: State, run: UnfinishedRun, now: datetime
+) -> Transition | None:
+    """Return the transition that skips a run of a backfill which a calendar excludes, None for any
+    other run.
+
+    The calendar was changed since the run was queued. The next one is queued.
+    """
+    calendar = excluded_by(trigger, run.key.due_at) if asks_calendars(run) else None
+    if calendar is None:
+        return None
+    rest, record = closed(state, run, RunStatus.SKIPPED, Reason.CALENDAR, now)
+    rest, arm = goes_on(trigger, rest, run.key, now)
+    return Transition(written(rest), ended=(replace(record, calendar=calendar),), arm=arm)
 
 
 def end(state: State, now: datetime) -> Transition | None:

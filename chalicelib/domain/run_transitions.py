@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from chalicelib.domain import failures, pauses
-from chalicelib.domain.backfill_transitions import goes_on
+from chalicelib.domain.backfill_transitions import goes_on, pass_over
 from chalicelib.domain.completion import SHORT
 from chalicelib.domain.counting import counted, following
 from chalicelib.domain.exclusion import excluded_by, next_open
@@ -114,6 +114,9 @@ def _claim_run(
         return Transition(written(rest), ended=(end,))
     if run.next_attempt_at is not None and now < run.next_attempt_at:
         return NoChange("not yet")
+    passed = pass_over(definition.trigger, state, run, now)
+    if passed is not None:
+        return passed
     claimed = _claimed(run, definition.timeout, owner, now)
     return Transition(written_by_claim(state.with_run(claimed), now), send=claimed)
 

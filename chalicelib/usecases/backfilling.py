@@ -13,6 +13,7 @@ from chalicelib.domain.errors import BackfillNotFound, JobNotFound, Unavailable
 from chalicelib.domain.ids import RunKey, new_backfill_token
 from chalicelib.domain.state import State
 from chalicelib.usecases.checks import Check, any_state, refuse_notice
+from chalicelib.usecases.excluding import with_calendars
 from chalicelib.usecases.mending import save_ends
 from chalicelib.usecases.scheduling import Scheduling
 
@@ -42,8 +43,9 @@ def begin(
             # Written by our own call, whose response was lost; the state was changed since.
             return tried[1]
         check(state)
+        trigger = with_calendars(scheduling.calendars, definition).trigger
         now = scheduling.clock()
-        step = backfill_transitions.begin(definition.trigger, state, token, since, until, now)
+        step = backfill_transitions.begin(trigger, state, token, since, until, now)
         assert step.state.backfill  # noqa: S101  it begins
         runs = step.state.backfill.runs
         tried = (step.arm[0].key, runs)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,6 +22,7 @@ from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules
 from chalicelib.aws.table import Write
 from chalicelib.domain import run_transitions
+from chalicelib.domain.backfill_transitions import asks_calendars
 from chalicelib.domain.completing import timed_out
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import RunKey, run_id, split_schedule_name, token_time
@@ -141,7 +143,8 @@ class Firing:
                 _log_ignored(due.job_id, key, "the job is gone")
                 return None
             definition, state = loaded
-            if state.find(key) is None:
+            run = state.find(key)
+            if run is None or asks_calendars(run):
                 # Calendars are read now that the occurrence is due: a change until then counts.
                 definition = with_calendars(self.calendars, definition)
             now, owner = self.clock(), tried.owner()
@@ -259,6 +262,7 @@ class Firing:
         attempt before. Without its record the attempt would become `unknown` and be sent again.
         """
         jitter = random.uniform(0, MAX_JITTER)
+        definition = self._for_following(definition, run)
         for tries in range(1, TRIES + 1):
             if state.edition != definition.edition:
                 # Callbacks and `pause_after` are those of the definition in force.
@@ -295,6 +299,17 @@ class Firing:
             self._ends.arm(decision, notices)
             return
         raise Unavailable("the job")
+
+    def _for_following(self, definition: Definition, run: UnfinishedRun) -> Definition:
+        """Return the definition with the calendars, if a run of a backfill ends: they decide which
+        one follows.
+
+        Without them if they cannot be read: then the claim of the one that follows asks them.
+        """
+        if run.key.is_backfilled:
+            with suppress(Unavailable):
+                return with_calendars(self.calendars, definition)
+        return definition
 
     def _record(
         self,

@@ -20,6 +20,7 @@ from chalicelib.domain.run import Reason, RunStatus
 from chalicelib.domain.run_history import Run
 from chalicelib.domain.state import State, Transition
 from chalicelib.usecases.checks import Check, any_state, refuse_notice
+from chalicelib.usecases.excluding import with_calendars
 from chalicelib.usecases.job_runs import resolve_run, run_of
 from chalicelib.usecases.scheduling import Scheduling
 from chalicelib.usecases.telling import Telling
@@ -94,8 +95,11 @@ def cancel(
             if run.reason is not Reason.CANCELLED:
                 raise RunHasEnded(run.status)
             return job_id, run
+        trigger = definition.trigger
+        if key.is_backfilled:
+            trigger = with_calendars(scheduling.calendars, definition).trigger
         now = scheduling.clock()
-        step = job_transitions.cancel(definition.trigger, state, waiting, now)
+        step = job_transitions.cancel(trigger, state, waiting, now)
         if save_ends(scheduling, definition, state, step, now):
             return job_id, run_of(scheduling, step.state, key)
     raise Unavailable("the job")

@@ -418,3 +418,55 @@ def test_of_two_at_once_one_is_done(api: Api, method: str, first: int, second: i
     assert (ask(), statuses) == (second, [first])
     api.env.advance(seconds=10)
     assert due_times(api) == (DUE if method == "POST" else [])
+
+
+def test_days_that_calendars_exclude_are_passed_over(api: Api) -> None:
+    api.put("/calendars/off", {"days": ["2026-11-17", "2026-11-20"]})
+    path = registered(api, trigger={**DAILY, "exclude": ["off"]})
+    assert api.post(f"{path}/backfill", FIVE_DAYS).json == {"runs": 3}
+    api.env.advance(seconds=10)
+    assert due_times(api) == [DUE[0], DUE[2], DUE[3]]
+    assert [run["status"] for run in api.get(f"{path}/runs").json] == ["succeeded"] * 3
+
+
+def test_a_calendar_that_changes_meanwhile_holds_for_the_runs_that_follow(api: Api) -> None:
+    """A day that is excluded when its run ends the one before is passed over; one whose run is
+    queued by then is skipped.
+    """
+    api.put("/calendars/off", {"days": []})
+    path = registered(api, trigger={**DAILY, "exclude": ["off"]}, retry={"max_attempts": 1})
+    assert api.post(f"{path}/backfill", FIVE_DAYS).json == {"runs": 5}
+    api.put("/calendars/off", {"days": ["2026-11-16"]})
+
+    def target(sent: Sent) -> AttemptResult:
+        api.put("/calendars/off", {"days": ["2026-11-18/2026-11-19"]})
+        return status(404)
+
+    api.env.target = target
+    api.env.advance(seconds=10)
+    assert due_times(api) == [DUE[1], DUE[4]]
+    runs = [(run["scheduled_time"], run["reason"]) for run in api.get(f"{path}/runs").json]
+    assert runs == [(DUE[4], None), (DUE[1], None), (DUE[0], "calendar:off")]
+    assert api.get(path).json["backfill"] is None
+
+
+def test_a_calendar_that_cannot_be_read_sends_nothing(api: Api) -> None:
+    api.put("/calendars/off", {"days": ["2026-11-17"]})
+    path = registered(api, trigger={**DAILY, "exclude": ["off"]})
+    calls: list[str] = []
+
+    def fail(operation: str, request: dict[str, Any]) -> None:
+        if len(api.env.sent) == 1 and "calendars" in str(request) and len(calls) < 200:
+            calls.append(operation)
+            raise client_error("InternalServerError", operation, 500)
+
+    api.post(f"{path}/backfill", FIVE_DAYS)
+    api.env.cloud.before = fail
+    api.env.advance(seconds=5)
+    assert calls
+    assert due_times(api) == DUE[:1]
+    calls += [""] * 200
+    api.env.advance(minutes=30)
+    assert due_times(api) == [DUE[0], *DUE[2:]]
+    runs = [run["reason"] for run in api.get(f"{path}/runs").json]
+    assert runs == [None, None, None, "calendar:off", None]

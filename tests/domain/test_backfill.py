@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from chalicelib.domain import backfill_transitions, job_transitions, run_transitions
 from chalicelib.domain.backfill import MOST_RUNS, Backfill, occurrences, planned
+from chalicelib.domain.calendars import Calendar, closed_by
 from chalicelib.domain.cron import Cron, Dst
 from chalicelib.domain.errors import BackfillUnderWay, InvalidInput, JobIsPaused, OccursOnce
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition
 from chalicelib.domain.limits import Limits
 from chalicelib.domain.request import Request
-from chalicelib.domain.run import AttemptResult, FinishedAttempt, Outcome
+from chalicelib.domain.run import (
+    AttemptResult,
+    FinishedAttempt,
+    Outcome,
+    Reason,
+    RunEnd,
+    RunStatus,
+)
 from chalicelib.domain.state import MAX_UNFINISHED_RUNS, State, Status, Transition, UnfinishedRun
 from chalicelib.domain.trigger import OneTime, Trigger
 from tests.domain import cron_oracle
@@ -194,3 +202,43 @@ def test_a_backfill_of_another_token_supersedes_its_runs() -> None:
 
 def test_a_job_without_one_has_none_to_end() -> None:
     assert backfill_transitions.end(created(), NOW) is None
+
+
+def closed_on(*days: date) -> Cron:
+    """Return the daily cron, which knows a calendar with these days."""
+    off = Calendar("tenant", "off", "UTC", tuple((day, day) for day in days), frozenset(), NOW, NOW)
+    limits = Limits(exclude=("off",), closed=closed_by(["off"], [off]))
+    return replace(DAILY, limits=limits)
+
+
+def test_excluded_days_are_passed_over_and_a_queued_run_of_one_is_skipped() -> None:
+    trigger = closed_on(DUE[1].date(), DUE[2].date())
+    assert list(occurrences(trigger, *PAST)) == [DUE[0], DUE[3], DUE[4]]
+    # By a calendar that was changed when the first run was queued already.
+    state = begun().state
+    (run,) = state.runs
+    step = run_transitions.claim(
+        definition(closed_on(DUE[0].date(), DUE[1].date())), state, run.key, "owner", NOW
+    )
+    assert isinstance(step, Transition)
+    assert step.ended == (RunEnd(run.key, RunStatus.SKIPPED, NOW, Reason.CALENDAR, calendar="off"),)
+    assert [one.key.due_at for one in step.state.runs] == [DUE[2]]
+    assert [due.key for due in step.arm] == [one.key for one in step.state.runs]
+    assert step.send is None
+    # A run that was sent before is tried again all the same.
+    tried = replace(state, runs=(replace(run, attempt=1, started_at=NOW),))
+    again = run_transitions.claim(
+        definition(closed_on(DUE[0].date())), tried, run.key, "owner", NOW
+    )
+    assert isinstance(again, Transition)
+    assert again.send is not None
+
+
+def test_a_backfill_is_over_when_calendars_exclude_all_that_is_left() -> None:
+    (run,) = begun().state.runs
+    rest = begun().state.without_run(run)
+    trigger = closed_on(*(at.date() for at in DUE[1:]))
+    assert backfill_transitions.goes_on(trigger, rest, run.key, NOW) == (
+        replace(rest, backfill=None),
+        (),
+    )

@@ -26,9 +26,22 @@ class BackfillHistory:
 
     backfill: Backfill
     wanted: list[datetime]
+    has_calendars: bool = False
+    """Then some of `wanted` may be passed over."""
     begun: list[RunKey] = field(default_factory=list)
     is_cut: bool = False
     """A user, or a pause, has ended it."""
+
+    @property
+    def rest(self) -> list[datetime]:
+        """Return the occurrences after the last run that has begun."""
+        last = self.begun[-1].due_at if self.begun else None
+        return [at for at in self.wanted if last is None or at > last]
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether the last run has begun, as far as can be said."""
+        return self.has_calendars or not self.rest
 
 
 def of_backfill(run: UnfinishedRun, backfill: Backfill | None) -> bool:
@@ -85,11 +98,12 @@ class BackfillWatch:
         while at is not None and at <= after.until:
             wanted.append(at)
             at = trigger.next_after(at)
-        counts = (after.runs, after.left)
-        self.hold(counts == (len(wanted), len(wanted)), "a backfill has its range", counts, wanted)
+        has_calendars = bool(trigger.limits.exclude)
+        is_range = after.runs <= len(wanted) if has_calendars else after.runs == len(wanted)
+        self.hold(is_range and after.left == after.runs, "a backfill has its range", after, wanted)
         place = new.job_id, after.token
         self.hold(place not in self.histories, "a backfill begins once", place)
-        self.histories[place] = BackfillHistory(after, wanted)
+        self.histories[place] = BackfillHistory(after, wanted, has_calendars)
 
     def _is_asked(self, method: str) -> bool:
         """Say whether a client has asked for this to be done to a backfill."""
@@ -103,23 +117,23 @@ class BackfillWatch:
         self.hold(of_backfill(run, backfill), "a run of a backfill begins within it", run.key)
         assert backfill is not None
         history = self.histories[new.job_id, backfill.token]
-        number = len(history.begun)
-        wanted = history.wanted[number : number + 1]
-        self.hold([run.key.due_at] == wanted, "a backfill goes in order", run.key, wanted)
+        wanted = history.rest if history.has_calendars else history.rest[:1]
+        self.hold(run.key.due_at in wanted, "a backfill goes in order", run.key, wanted)
         if history.begun:
             self.hold(
                 end_of(history.begun[-1]) is not None,
                 "a run follows the end of the one before",
                 run.key,
             )
+        left = len(history.rest)
+        is_counted = history.has_calendars or backfill.left == left
+        self.hold(is_counted, "what is left is counted", backfill.left, left)
         history.begun.append(run.key)
-        left = len(history.wanted) - number
-        self.hold(backfill.left == left, "what is left is counted", backfill.left, left)
 
     def _ends(self, before: Backfill, old: State, new: State) -> None:
         history = self.histories[new.job_id, before.token]
         last = history.begun[-1]
-        is_whole = len(history.begun) == len(history.wanted) and new.find(last) is None
+        is_whole = history.is_whole and new.find(last) is None
         history.is_cut = not is_whole
         is_changed = new.generation != old.generation
         run = new.find(last)
@@ -158,7 +172,7 @@ class BackfillWatch:
         for (job_id, _), history in self.histories.items():
             if job_id == state.job_id:
                 self.hold(
-                    history.is_cut or len(history.begun) == len(history.wanted),
+                    history.is_cut or history.is_whole,
                     "every occurrence of a backfill has its run",
                     job_id,
                     history,

@@ -1072,6 +1072,11 @@ class Observer:
             status = RunStatus.FAILED if run.attempt else RunStatus.SKIPPED
             self.hold(end.status is status, "a cancelled run ends as it stood", run.key, end.status)
             return
+        if end.reason is Reason.CALENDAR:
+            is_first = run.key.is_backfilled and not run.attempt
+            self.hold(is_first, "only what was not sent may be excluded", run.key)
+            self.hold(end.status is RunStatus.SKIPPED, "what is excluded is skipped", run.key)
+            return
         self.hold(end.reason is Reason.SUPERSEDED, "only what is superseded is closed", run.key)
         if run.key.is_backfilled:
             is_over = old.backfill is None or old.backfill.token != run.key.backfill
