@@ -25,6 +25,7 @@ from chalicelib.domain.retry import MAX_JITTER
 from chalicelib.domain.run import Attempt, RunStatus
 from chalicelib.domain.state import NoChange, State, Transition, UnfinishedRun
 from chalicelib.usecases.attempt import owner_token
+from chalicelib.usecases.excluding import with_calendars
 from chalicelib.usecases.following import log_finish
 from chalicelib.usecases.scheduling import Scheduling
 
@@ -110,6 +111,9 @@ def _find(scheduling: Scheduling, token: Token) -> _Found:
     if loaded is None:
         raise CompletionNotFound
     definition, state = loaded
+    if token.key.is_backfilled:
+        # They decide which run follows.
+        definition = with_calendars(scheduling.calendars, definition)
     run = state.find(token.key)
     awaited = run.awaited if run and run.attempt == token.attempt else None
     if awaited is not None and not token.opens(awaited.digest):

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.backfill import Backfill
 from chalicelib.domain.ids import RunKey
-from chalicelib.domain.run import RunStatus
+from chalicelib.domain.run import RunEnd, RunStatus
 from chalicelib.domain.state import State, Status, UnfinishedRun
 from chalicelib.domain.trigger import Trigger
+from tests.simulation.calendars import CalendarHistory
 from tests.simulation.virtual_time import VirtualTime
 
 _SECOND = timedelta(seconds=1)
@@ -53,8 +54,11 @@ def of_backfill(run: UnfinishedRun, backfill: Backfill | None) -> bool:
 class BackfillWatch:
     """Raises what `hold` raises."""
 
-    def __init__(self, virtual_time: VirtualTime, hold: Callable[..., None]) -> None:
+    def __init__(
+        self, virtual_time: VirtualTime, calendars: CalendarHistory, hold: Callable[..., None]
+    ) -> None:
         self.virtual_time = virtual_time
+        self.calendars = calendars
         self.hold = hold
         self.histories: dict[tuple[str, str], BackfillHistory] = {}
         """By job and token."""
@@ -154,7 +158,7 @@ class BackfillWatch:
             len(under_way) == count, "one run of a backfill is under way", new.job_id, under_way
         )
 
-    def claimed(self, run: UnfinishedRun, old: State) -> None:
+    def claimed(self, trigger: Trigger, run: UnfinishedRun, old: State) -> None:
         """Hold the claim of an attempt against the state before it."""
         if run.key.backfill is None or run.key.retry:
             return
@@ -165,6 +169,21 @@ class BackfillWatch:
         )
         is_over = (old.job_id, run.key.backfill) in self.over
         self.hold(not is_over, "an acknowledged end holds", run.key)
+        is_open = run.attempt > 0 or None in self._verdicts(trigger)
+        self.hold(is_open, "no run of a backfill is sent on an excluded day", run.key)
+
+    def _verdicts(self, trigger: Trigger) -> set[str | None]:
+        """Return which calendar excluded the day, at each time since the current process began."""
+        since = self.virtual_time.current.begun_at
+        return self.calendars.verdicts(trigger.limits.exclude, since)
+
+    def excluded(self, trigger: Trigger, run: UnfinishedRun, end: RunEnd) -> None:
+        """Hold the end of a run by a calendar against what the calendars said."""
+        is_first = run.key.is_backfilled and not run.attempt
+        self.hold(is_first, "only what was not sent may be excluded", run.key)
+        self.hold(end.status is RunStatus.SKIPPED, "what is excluded is skipped", run.key)
+        is_named = end.calendar is not None and end.calendar in self._verdicts(trigger)
+        self.hold(is_named, "a skipped run names its calendar", run.key, end.calendar)
 
     def ended(self, state: State) -> None:
         """Hold the end of a simulation against the promises."""

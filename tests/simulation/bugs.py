@@ -1017,7 +1017,7 @@ BUGS = (
     ),
     bug(
         "a backfill that leaves out its first occurrence",
-        (BACKFILL, "trigger.next_after(since - _SECOND)", "trigger.next_after(since)"),
+        (BACKFILL, "next_open(trigger, since - _SECOND)", "next_open(trigger, since)"),
     ),
     bug(
         "a backfill that leaves out its last occurrence",
@@ -1031,13 +1031,13 @@ BUGS = (
         "a backfill that leaves out every other occurrence",
         (
             BACKFILL,
-            "due_at = trigger.next_after(key.due_at)",
-            "due_at = trigger.next_after(trigger.next_after(key.due_at) or key.due_at)",
+            "due_at = next_open(trigger, key.due_at)",
+            "due_at = next_open(trigger, next_open(trigger, key.due_at) or key.due_at)",
         ),
     ),
     bug(
         "a backfill that does not count what is left",
-        (BACKFILL_TRANSITIONS, "left=backfill.left - 1", "left=backfill.left"),
+        (BACKFILL_TRANSITIONS, "left=max(1, backfill.left - 1)", "left=backfill.left"),
     ),
     bug(
         "a run of a backfill with the id of the scheduled one",
@@ -1078,6 +1078,10 @@ BUGS = (
             "return self.backfill is None or not self.backfill.has(run.key)",
             "return run.generation != self.defined_in",
         ),
+    ),
+    bug(
+        "a run of a backfill on an excluded day",
+        (BACKFILL_TRANSITIONS, "return run.key.is_backfilled and not run.attempt", "return False"),
     ),
     bug(
         "a backfill without a message",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from chalicelib.aws.packing import unpacked
@@ -145,9 +146,31 @@ def a_calendar_that_is_deleted(stage: Stage) -> None:
     stage.ask("DELETE", job_id)
 
 
+def a_calendar_that_changes_within_a_backfill(stage: Stage) -> None:
+    """Once while one of its runs is in flight, once while one is queued."""
+    deployment, held = stage.deployment, list[str]()
+    stage.answers[:] = [200, 0]
+    _put(stage, "a", NOTHING)
+    job_id = stage.job(trigger=MINUTELY, retry={"max_attempts": 1})
+    backfill = partial(stage.clients.backfill, job_id, 5)
+    stage.repeat(backfill)
+    stage.wait(1)
+    _put(stage, "a", MONDAYS)
+    stage.wait(6)
+    _put(stage, "a", NOTHING)
+    deployment.arrives = held.append
+    stage.repeat(backfill)
+    deployment.arrives = None
+    _put(stage, "a", MONDAYS)
+    deployment.virtual_time.at(deployment.virtual_time.time + 1, partial(deployment.deliver, held))
+    stage.wait(5)
+    stage.ask("DELETE", job_id)
+
+
 SCRIPTS: tuple[Callable[[Stage], None], ...] = (
     a_calendar_that_changes_just_before_an_occurrence,
     a_calendar_and_a_schedule,
     a_calendar_while_messages_are_lost,
     a_calendar_that_is_deleted,
+    a_calendar_that_changes_within_a_backfill,
 )

@@ -186,9 +186,9 @@ class Observer:
         self.told: set[tuple[str, ...]] = set()
         self.channels: list[tuple[float, dict[str, dict[str, Any]]]] = [(0.0, {})]
         """The channels by name, each time they changed."""
-        self.backfills = BackfillWatch(virtual_time, self.hold)
         self.pauses = PauseWatch(virtual_time, self.hold)
         self.calendars = CalendarHistory()
+        self.backfills = BackfillWatch(virtual_time, self.calendars, self.hold)
         self.windows: dict[str, WindowHistory] = {}
         """The windows of digests by the ids of their notices."""
         self.words = Words(
@@ -1000,7 +1000,8 @@ class Observer:
                 "nothing of a paused job is sent",
                 before.key,
             )
-            self.backfills.claimed(before, old)
+            trigger = job_history.defined(old.generation).trigger
+            self.backfills.claimed(trigger, before, old)
             self.hold(
                 new.next_due_at == old.next_due_at, "a retry's claim advances nothing", before.key
             )
@@ -1054,6 +1055,10 @@ class Observer:
         self, job_history: JobHistory, old: State, run: UnfinishedRun, ends: list[RunEnd]
     ) -> None:
         end = next((end for end in ends if end.key == run.key), None)
+        if end is not None and end.reason is Reason.CALENDAR:
+            trigger = job_history.defined(old.generation).trigger
+            self.backfills.excluded(trigger, run, end)
+            return
         if end is not None:
             self._closed(old, run, end)
             return
@@ -1071,11 +1076,6 @@ class Observer:
         if end.reason is Reason.CANCELLED:
             status = RunStatus.FAILED if run.attempt else RunStatus.SKIPPED
             self.hold(end.status is status, "a cancelled run ends as it stood", run.key, end.status)
-            return
-        if end.reason is Reason.CALENDAR:
-            is_first = run.key.is_backfilled and not run.attempt
-            self.hold(is_first, "only what was not sent may be excluded", run.key)
-            self.hold(end.status is RunStatus.SKIPPED, "what is excluded is skipped", run.key)
             return
         self.hold(end.reason is Reason.SUPERSEDED, "only what is superseded is closed", run.key)
         if run.key.is_backfilled:
