@@ -130,6 +130,26 @@ def test_paused_deleted_and_replaced_jobs_do_not_fire(served: Served, receiver: 
     assert [what for what in names if receiver.was_sent(what)] == ["let"]
 
 
+def test_a_backfill_of_five_days_fires_five_runs_in_order(
+    served: Served, receiver: Receiving
+) -> None:
+    last = served.now().replace(second=0, microsecond=0) - timedelta(hours=1)
+    trigger = {"cron": f"{last.minute} {last.hour} * * *"}
+    job = served.register(receiver.address("/backfill"), trigger)
+    path, days = f"/jobs/{job['id']}", [last - timedelta(days=ago) for ago in (4, 3, 2, 1, 0)]
+    past = {"from": days[0].isoformat(), "to": last.isoformat()}
+    answer = served.post(f"{path}/backfill", past)
+    assert (answer.status_code, answer.json()) == (202, {"runs": 5})
+    got = receiver.wait_for([job], 5, 15 + served.slack.total_seconds())
+    due = [datetime.fromisoformat(one.headers["Resona-Scheduled-Time"]) for one in got]
+    assert due == days
+    shown = served.wait_for(path, lambda shown: shown["backfill"] is None, 2)
+    assert (shown["status"], shown["next_run_time"]) == ("active", job["next_run_time"])
+    runs = served.get(f"{path}/runs")
+    assert [run["cause"] for run in runs] == ["backfill"] * 5
+    assert [run["id"] for run in runs] == [one.headers["Resona-Run-Id"] for one in reversed(got)]
+
+
 def test_200_jobs_due_in_the_same_second_all_fire_once(served: Served, receiver: Receiving) -> None:
     date = (served.now() + timedelta(seconds=8) + served.slack).replace(microsecond=0)
     with ThreadPoolExecutor(served.clients) as threads:
