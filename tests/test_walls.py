@@ -49,6 +49,7 @@ OWNED_BY = {
     # The rules stand on the standard library alone, but for the calendar and JSON Pointers: the
     # field's libraries for them are pure as well, and ask no clock that they are not given.
     "croniter": {"domain"},
+    "dateutil": {"api"},
     "jsonpointer": {"domain"},
     "tzdata": {"domain"},
     "ulid": {"domain"},

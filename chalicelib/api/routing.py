@@ -102,8 +102,9 @@ class Operation:
 
     With `scope` None it needs no key. `body` and `answers` (by status) are names of request and
     response models, because some of their modules are loaded only for OpenAPI. An answer None has
-    no body. `takes` and `gives` are headers of the request and of a successful answer. `refuses`
-    has the error statuses that do not follow from the other fields.
+    no body. `text_body` is a media type that the view takes too. `takes` and `gives` are headers of
+    the request and of a successful answer. `refuses` has the error statuses that do not follow from
+    the other fields.
     """
 
     method: str
@@ -112,6 +113,7 @@ class Operation:
     scope: Scope | None
     query: Mapping[str, Rule]
     body: str | None
+    text_body: str | None
     answers: Mapping[int, str | None]
     takes: tuple[str, ...]
     gives: tuple[str, ...]
@@ -136,10 +138,14 @@ class Call:
 
     def document(self) -> object:
         """Return the body. Raises NotJson, or Refusal if it is not application/json."""
-        content_type = self.request.headers.get("content-type", "")
-        if content_type.split(";")[0].strip().lower() != "application/json":
+        if self.media_type != "application/json":
             raise Refusal(415, "send the body as application/json")
         return parse(raw_body(self.request))
+
+    @property
+    def media_type(self) -> str:
+        """Return the media type of the body, in lower case."""
+        return (self.header("content-type") or "").split(";")[0].strip().lower()
 
     @property
     def scheduling(self) -> Scheduling:
@@ -187,6 +193,7 @@ def route(
     *,
     answers: Mapping[int, str | None],
     body: str | None = None,
+    text_body: str | None = None,
     query: Mapping[str, Rule] = MappingProxyType({}),
     takes: tuple[str, ...] = (),
     gives: tuple[str, ...] = (),
@@ -206,7 +213,7 @@ def route(
 
     def decorate(view: View) -> View:
         operation = Operation(
-            method, path, view, needed, query, body, answers, takes, gives, refuses
+            method, path, view, needed, query, body, text_body, answers, takes, gives, refuses
         )
         if is_described:
             operations[method, path] = operation

@@ -36,7 +36,7 @@ from chalicelib.api.openapi.descriptions import (
     REFUSALS,
     REQUEST_HEADERS,
 )
-from chalicelib.api.openapi.examples import EXAMPLES
+from chalicelib.api.openapi.examples import EXAMPLES, TEXTS
 from chalicelib.api.openapi.problem_examples import PROBLEMS
 from chalicelib.api.routing import Operation, operations
 from chalicelib.version import VERSION
@@ -133,6 +133,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "required": operation.body not in _NOT_REQUIRED,
             "content": {"application/json": _content(operation.body)},
         }
+    if operation.text_body:
+        example = {"schema": {"type": "string"}, "example": TEXTS[operation.text_body]}
+        made["requestBody"]["content"][operation.text_body] = example
     return made
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.models.calendar_models import calendar_view, read_calendar
 from chalicelib.api.paging import NotACursor, cursor, limit_of, link_to, page_size, read_cursor
-from chalicelib.api.routing import Call, answer, route
+from chalicelib.api.problems import Refusal
+from chalicelib.api.routing import Call, answer, any_text, raw_body, route
 from chalicelib.domain.calendars import CALENDAR_NAME
 from chalicelib.domain.errors import CalendarNotFound, InvalidInput
 from chalicelib.usecases import calendars
@@ -18,6 +20,7 @@ routes = Blueprint(__name__)
 
 # A calendar has up to 24 KB.
 _DEFAULT_LIMIT = 50
+FEED = "text/calendar"
 
 
 @route(
@@ -52,19 +55,40 @@ def get_calendar(call: Call, name: str) -> Response:
     "/calendars/{name}",
     "PUT",
     body="CalendarIn",
+    text_body=FEED,
     answers={200: "Calendar"},
+    query={"timezone": any_text("The time zone of an iCalendar feed, instead of the feed's own.")},
     refuses=(429,),
 )
 def put_calendar(call: Call, name: str) -> Response:
-    """Create or replace a calendar whole: it holds for everything that comes due from now on."""
+    """Create or replace a calendar whole: it holds for everything that comes due from now on.
+
+    As text/calendar it takes the all-day events of a holiday feed (iCalendar), recurring ones for
+    ten years. The feed's X-WR-TIMEZONE, or `timezone`, is the calendar's zone.
+    """
     if not CALENDAR_NAME.fullmatch(name):
         raise InvalidInput.of("name", "must be 1 to 64 of A-Z a-z 0-9 _ -")
     store, now = call.scheduling.calendars, call.scheduling.clock()
     known = store.named(call.tenant, [name])
     shown = calendar_view(known[0]) if known else {"name": name}
-    calendar = store.put(read_calendar(call.tenant, shown, call.document(), now))
+    calendar = store.put(read_calendar(call.tenant, shown, _document(call, now), now))
     log.info("calendar.put")
     return answer(200, calendar_view(calendar))
+
+
+def _document(call: Call, now: datetime) -> object:
+    """Return the body, or what a feed in the body has. Raises Refusal, InvalidInput."""
+    timezone = call.query.get("timezone")
+    if call.media_type == FEED:
+        # Loaded for feeds only.
+        from chalicelib.api.holiday_feed import read_feed
+
+        return read_feed(raw_body(call.request), now.date(), timezone)
+    if call.media_type != "application/json":
+        raise Refusal(415, f"send the body as application/json or {FEED}")
+    if timezone is not None:
+        raise InvalidInput.of("timezone", f"is for {FEED}; write it in the body")
+    return call.document()
 
 
 @route(routes, "/calendars/{name}", "DELETE", answers={204: None}, refuses=(409,))
