@@ -31,6 +31,18 @@ def three_times(served: Served, receiver: Receiving) -> Any:
     return served.register(receiver.address("/three"), {"every": 10, "max_runs": 3})
 
 
+@pytest.fixture(scope="module", autouse=True)
+def paused_and_skipped(served: Served, receiver: Receiving) -> Any:
+    """An interval that is paused for 15 s and then skips one; a later test looks at it."""
+    job = served.register(receiver.address("/resumes"), {"every": 10})
+    until = (served.now() + timedelta(seconds=15)).replace(microsecond=0)
+    asked = {"until": until.isoformat(), "reason": "a test"}
+    shown = served.post(f"/jobs/{job['id']}/pause", asked).json()
+    assert shown["pause"]["reason"] == "a test"
+    assert served.post(f"/jobs/{job['id']}/skip", {"count": 1}).json()["skips"] == 1
+    return {**job, "pause": shown["pause"]}
+
+
 def test_a_delay_fires_in_time_with_what_was_registered(
     served: Served, receiver: Receiving
 ) -> None:
@@ -216,6 +228,26 @@ def test_fifty_jobs_that_fail_are_told_in_time_by_one_signed_digest(
         (got,) = receiver.came_of([notice])
         assert got.body.decode() == notice["request"]["body"]
         Webhook(served.get("/signing-secret")["secret"]).verify(got.body, dict(got.headers))
+
+
+def test_a_pause_ends_on_its_second_and_one_occurrence_is_skipped(
+    served: Served, receiver: Receiving, paused_and_skipped: Any
+) -> None:
+    job, step = paused_and_skipped, timedelta(seconds=10)
+    (got, *_) = receiver.wait_for([job], 1, 35 + served.slack.total_seconds())
+    until = datetime.fromisoformat(job["pause"]["until"])
+    due_at = datetime.fromisoformat(job["next_run_time"])
+    while due_at < until:
+        due_at += step
+    # The first occurrence after the pause is the one that is skipped.
+    sent_at = datetime.fromisoformat(got.headers["Resona-Scheduled-Time"])
+    assert sent_at == due_at + step
+    assert -served.slack <= got.at - sent_at <= timedelta(seconds=2) + served.slack
+    shown = served.get(f"/jobs/{job['id']}")
+    assert (shown["status"], shown["pause"], shown["skips"]) == ("active", None, 0)
+    runs = [(run["scheduled_time"], run["reason"]) for run in served.get(f"/jobs/{job['id']}/runs")]
+    assert runs[-1] == (f"{due_at:%Y-%m-%dT%H:%M:%SZ}", "asked")
+    assert served.delete(f"/jobs/{job['id']}").status_code == 204
 
 
 def test_an_interval_fires_every_ten_seconds_without_drift_and_ends(

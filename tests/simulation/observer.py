@@ -267,6 +267,8 @@ class Observer:
         for job_id, state in states:
             if state is None:
                 self.job_history(job_id).is_deleted = True
+                if self.is_fine:
+                    self.pauses.deleted(self.job_history(job_id).states[-1])
             else:
                 prefix = f"run_{job_id.removeprefix('job_')}-"
                 self._state(

@@ -44,13 +44,15 @@ class PauseWatch:
         `left` is how many occurrences `max_runs` leaves. What users do ends a pause otherwise.
         """
         until, process = old.paused_until, self.virtual_time.current
-        if new.pause is not None or until is None or process.name.startswith("api"):
+        if until is None:
             return old
-        skew = timedelta(seconds=abs(process.skew))
         late = self.virtual_time.now - until
-        self.hold(late >= -skew, "no pause ends early", new.job_id, until)
         is_late = is_fine and late > 1.5 * _SECOND
         self.hold(not is_late, "on a fine day a pause ends on the second", new.job_id, late)
+        if new.pause is not None or process.name.startswith("api"):
+            return old
+        skew = timedelta(seconds=abs(process.skew))
+        self.hold(late >= -skew, "no pause ends early", new.job_id, until)
         due_at = old.next_due_at
         if not isinstance(trigger, OneTime):
             due_at = first_from(trigger, until) if left != 0 else None
@@ -61,6 +63,12 @@ class PauseWatch:
             pause=None,
             next_due_at=due_at,
         )
+
+    def deleted(self, last: State) -> None:
+        """Hold the last state of a job that is deleted on a fine day: its pause was not over."""
+        until = last.paused_until
+        is_late = until is not None and self.virtual_time.now > until + 2 * _SECOND
+        self.hold(not is_late, "on a fine day a pause ends on the second", last.job_id, until)
 
     def ended(self, trigger: Trigger, before: State, new: State, ends: Sequence[RunEnd]) -> None:
         """Hold the ends that a write records against the pause that it ends. `before` is the state
