@@ -51,6 +51,8 @@ interface Job {
     body_contains: string | null;
     json: Record<string, any> | null;
   } | null;
+  completion?: "callback";
+  deadline?: number;
   overlap: "allow" | "skip";
   misfire_grace: number | null;
   labels: Record<string, string>;
@@ -78,6 +80,7 @@ interface Attempt {
   outcome: string;
   status_code: number | null;
   error: string | null;
+  message?: string;
   response?: { headers: Record<string, string>; body: string; truncated: boolean; encoding?: string };
 }
 
@@ -94,6 +97,7 @@ interface Run {
   lateness_ms: number | null;
   attempts: Attempt[];
   next_attempt_at: string | null;
+  deadline?: string;
   missed_count?: number;
   last_scheduled_time?: string;
   retry_of?: string;

@@ -270,6 +270,7 @@ STATES = {
     "run": State("/jobs/{failed}/runs/{failed run}"),
     "run-missed": State("/jobs/{missed}/runs/{missed run}"),
     "run-retrying": State("/jobs/{retrying}/runs/{retrying run}"),
+    "run-waiting": State("/jobs/{waiting}/runs/{waiting run}"),
     "run-running": State("/jobs/{running}"),
     "run-hostile": State("/jobs/{hostile}/runs/{hostile run}", of="hostile"),
     "overview-hostile": State("/", of="hostile"),
@@ -339,6 +340,8 @@ def fill(laptop: Laptop, target: Target) -> dict[str, str]:
     some_bytes = laptop.register(f"{target}/bytes", {"delay": 0}, name="Thumbnail", retry=once)
     slow = {"max_attempts": 3, "initial_delay": 3600}
     retrying = laptop.register(f"{target}/fails", {"delay": 0}, name="Export", retry=slow)
+    calls = {"completion": "callback", "deadline": 3600}
+    waiting = laptop.register(target, {"delay": 0}, name="Print the invoices", **calls)
     running = laptop.register(f"{target}/slow", {"delay": 0}, name="Train the model", timeout=300)
     pause = {"until": f"{datetime.now(UTC) + timedelta(days=5):%Y-%m-%dT08:00:00Z}"}
     laptop.post(f"/jobs/{ids['Clean sessions']}/pause", {**pause, "reason": "the web team moves"})
@@ -353,6 +356,7 @@ def fill(laptop: Laptop, target: Target) -> dict[str, str]:
         "missed": missed["id"],
         "bytes": some_bytes["id"],
         "retrying": retrying["id"],
+        "waiting": waiting["id"],
     }
     runs = {
         f"{name} run": laptop.wait_for(f"/jobs/{job}/runs", lambda runs: runs, 20)[0]["id"]

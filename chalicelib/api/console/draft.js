@@ -39,6 +39,8 @@ const DEFAULTS = {
   success_status: "",
   success_contains: "",
   success_json: [],
+  completion: "response",
+  deadline: "3600",
   overlap: "allow",
   misfire_grace: "",
   pause_after: "",
@@ -61,7 +63,7 @@ export function empty(zone) {
 /** Return the draft of a job that exists. */
 export function draftOf(job) {
   const { name, key, request, trigger, timeout, retry, success, overlap, ...others } = job;
-  const { misfire_grace, pause_after, callbacks, labels, ...rest } = others;
+  const { misfire_grace, pause_after, callbacks, labels, completion, deadline, ...rest } = others;
   const { url, method, headers, body, ...ofRequest } = request;
   const {
     cron,
@@ -111,6 +113,8 @@ export function draftOf(job) {
     success_status: (status ?? []).join(", "),
     success_contains: text(body_contains),
     success_json: pairs(json ?? {}).map((pair) => ({ ...pair, value: jsonText(pair.value) })),
+    completion: completion ?? DEFAULTS.completion,
+    deadline: String(deadline ?? DEFAULTS.deadline),
     overlap,
     misfire_grace: text(misfire_grace),
     pause_after: text(pause_after),
@@ -290,6 +294,8 @@ export function jobOf(draft) {
     timeout: number(draft.timeout),
     retry: retryOf(draft),
     success: successOf(draft),
+    completion: draft.completion,
+    ...(draft.completion === "callback" && { deadline: number(draft.deadline) }),
     overlap: draft.overlap,
     misfire_grace: optional(draft.misfire_grace),
     pause_after: optional(draft.pause_after),

@@ -25,7 +25,17 @@ const TRIES = 4;
 // The fields that show their own errors; those of others stand above the form.
 const PLACES = [
   ...["name", "key", "request.url", "request.method", "request.headers", "request.body", "trigger"],
-  ...["timeout", "retry", "success", "overlap", "misfire_grace", "pause_after", "labels"],
+  ...[
+    "timeout",
+    "retry",
+    "success",
+    "completion",
+    "deadline",
+    "overlap",
+    "misfire_grace",
+    "pause_after",
+    "labels",
+  ],
   ...["callbacks.succeeded.url", "callbacks.failed.url"],
 ];
 

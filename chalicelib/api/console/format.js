@@ -169,6 +169,8 @@ export function why(run, now, job = null) {
       return last ? `The target answered ${last.status_code}.` : "It succeeded.";
     case "running":
       return "It was sent; the target has not answered yet.";
+    case "waiting":
+      return `The target ${last?.status_code ? `answered ${last.status_code} and ` : ""}is to call back until ${moment(run.deadline, now)}.`;
     default:
       return "It waits to be sent.";
   }

@@ -151,6 +151,7 @@ function Rules({ draft, set, errors }) {
     success_contains: contains,
     success_json: json,
   } = draft;
+  const isCalled = draft.completion === "callback";
   const line = (label, field, name, more) =>
     html`<${Line} label=${label} field=${field} errors=${errors} value=${draft[name]} onChange=${(text) => set({ [name]: text })} ...${more} />`;
   // The attempts follow the delays until they are given.
@@ -159,8 +160,8 @@ function Rules({ draft, set, errors }) {
       delays: text,
       ...(draft.max_attempts === usualAttempts(delays) && { max_attempts: usualAttempts(text) }),
     });
-  return html`<${More} words="More: what counts as success, delays, what is not retried" fields=${["success", "retry.delays", "retry.never"]} errors=${errors}
-    isUsed=${Boolean(delays || never || status || contains || json.length)}>
+  return html`<${More} words="More: what counts as success, delays, what is not retried, completion" fields=${["success", "retry.delays", "retry.never", "completion", "deadline"]} errors=${errors}
+    isUsed=${Boolean(delays || never || status || contains || json.length || isCalled)}>
     <div class="pair">
       ${line("Statuses that are a success", "success.status", "success_status", { placeholder: "200-299, 404" })}
       ${line("The answer's body contains", "success.body_contains", "success_contains")}
@@ -171,6 +172,10 @@ function Rules({ draft, set, errors }) {
     <div class="pair">
       ${line("Delays between attempts, s", "retry.delays", "delays", { placeholder: "5, 60, 600", onChange: setDelays, note: "The last one is repeated." })}
       ${line("Never retried", "retry.never", "never", { placeholder: "timeout, 503", note: "Outcomes and statuses." })}
+    </div>
+    <div class="pair">
+      <${Options} label="An attempt ends" field="completion" errors=${errors} value=${draft.completion} options=${{ response: "with the target's answer", callback: "when the target calls back" }} onChange=${(completion) => set({ completion })} />
+      ${isCalled && line("Calls back within, s", "deadline", "deadline", { inputmode: "numeric", note: html`To the URL in the header <code>Resona-Complete-Url</code>.` })}
     </div>
   <//>`;
 }

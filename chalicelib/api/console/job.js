@@ -29,7 +29,7 @@ const MOST = 100;
 const CAUSES = { manual: "by hand", retry: "retry", backfill: "backfill" };
 const STATUSES = [
   ["", "Any status"],
-  ...[...ENDED, "retrying", "running", "queued"].map((status) => [status, status]),
+  ...[...ENDED, "retrying", "running", "waiting", "queued"].map((status) => [status, status]),
 ];
 
 /** Show a job or a notice; `run` is the id of the run that is open, null if none is. */
@@ -192,6 +192,7 @@ function Fields({ job, now }) {
         : `${retry.max_attempts} attempts; ${retry.delays ? `delays of ${retry.delays.join(", ")} s` : `${retry.initial_delay} s before the second, doubling to at most ${retry.max_delay} s`}`,
     "Never retried": retry.never?.join(", "),
     Success: success && html`<${Text} of=${successWords(success)} />`,
+    Completion: job.completion && `by callback, within ${job.deadline} s of each attempt's start`,
     Overlap: job.overlap === "skip" ? "skip, while its previous run is unfinished" : "allow",
     "Pause after":
       job.pause_after &&
@@ -227,6 +228,7 @@ function Attempts({ job, run, now, isNotice }) {
       ${run.started_at && html`<div><dt>Sent</dt><dd>${exact(run.started_at)}${run.lateness_ms !== null && ` (${duration(run.lateness_ms)} after)`}</dd></div>`}
       ${run.finished_at && html`<div><dt>${run.attempts.length ? "Finished" : "Recorded"}</dt><dd>${exact(run.finished_at)}</dd></div>`}
       ${run.next_attempt_at && html`<div><dt>Next attempt</dt><dd>${relative(run.next_attempt_at, now)}</dd></div>`}
+      ${run.deadline && html`<div><dt>Calls back until</dt><dd>${exact(run.deadline)} (${relative(run.deadline, now)})</dd></div>`}
       <div><dt>Run</dt><dd><code>${run.id}</code></dd></div>
       ${["retry_of", "retried_by"].map((name) => run[name] && html`<div><dt>${name === "retry_of" ? "Retry of" : "Retried by"}</dt><dd><a href=${to(pathOf(job.id, run[name]))}>${run[name]}</a></dd></div>`)}
       ${!isNotice && isOver && html`<div><dt>Notices</dt><dd><a href=${to("/notices", { label: `run:${run.id}` })}>Who was told of it</a></dd></div>`}
@@ -278,6 +280,7 @@ function Attempt({ attempt, before, now, isOnly }) {
       ${!isOnly && html`<b>Attempt ${attempt.number}</b>`}
       <span class="note"><${Time} of=${attempt.started_at} now=${now} />, ${duration(attempt.duration_ms)}${before && gap(attempt, before)}</span>
       ${attempt.error && html`<span class="why"><${Text} of=${attempt.error} /></span>`}
+      ${attempt.message && !attempt.error && html`<span class="why">The target said: <${Text} of=${attempt.message} /></span>`}
     </p>
     ${response && html`<${Headers} of=${response.headers} /><${Body} of=${response} />`}
   </section>`;

@@ -48,7 +48,7 @@ const STATUSES = [
 ];
 /** What `POST /runs/retry` retries, by the filter of the list; it takes no others. */
 const WRONG = { "": "failed or missed", failed: "failed", missed: "missed" };
-const WAITING = ["queued", "retrying"];
+const WAITING = ["queued", "retrying", "waiting"];
 
 /** Return the path of a run. */
 export function pathOf(job, run, base = "/jobs") {
