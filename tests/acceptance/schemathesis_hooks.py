@@ -72,6 +72,7 @@ _REASONS = re.compile(
     "|the stage does not allow this topic: .*|SNS sends no e-mail from a FIFO topic: .*"
     "|give either delays, or initial_delay and max_delay"
     "|takes no placeholders: .*"
+    '|give it with "completion": "callback".*|is for "completion": "callback"; leave it out'
     "|give status, body_contains or json, or leave success out"
     "|must have at most 4096 bytes as JSON"
     "|does not occur again; .*|must be in 1970 or later|an interval has no time zone: .*"

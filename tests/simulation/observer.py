@@ -196,6 +196,7 @@ class Observer:
             self.hold,
             has_ended=lambda place: self.job_history(place[0]).has_ended(*place[1:]),
             deleted=lambda job_id: self.job_history(job_id).is_deleted,
+            is_fine=lambda: self.is_fine,
         )
         self.commits = 0
         self.is_fine = False

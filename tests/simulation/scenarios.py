@@ -157,6 +157,16 @@ def a_word_before_the_answer_is_read(stage: Stage) -> None:
     stage.wait(95)
 
 
+def a_word_as_an_error_is_stored(stage: Stage) -> None:
+    """Words as errors are recorded, and one after that."""
+    words(stage, *[[(after, DONE)] for after in (0.085, 0.09, 0.095, 8)])
+    stage.answers[:] = [503] * 4
+    for _ in range(4):
+        stage.job(**CALLBACK, retry={"max_attempts": 1})
+        stage.wait(1)
+    stage.wait(20)
+
+
 def a_failure_by_word(stage: Stage) -> None:
     """It is retried; the word for the first attempt is said again, and the second is final."""
     words(stage, [(3, BROKEN), (10, DONE)], [(4, {**BROKEN, "retry": False})])
@@ -179,7 +189,11 @@ def a_word_at_the_deadline(stage: Stage) -> None:
 
 def a_deadline_that_no_message_can_wait_for(stage: Stage) -> None:
     """The sweeper arms it. Of two words at once one counts."""
-    words(stage, [], [(1, {"extend": FAR + 200}), (FAR + 100, DONE), (FAR + 100, BROKEN)])
+    words(
+        stage,
+        [(1, {"extend": FAR + 50})],
+        [(1, {"extend": FAR + 200}), (FAR + 100, DONE), (FAR + 100, BROKEN)],
+    )
     for _ in range(2):
         stage.job(completion="callback", deadline=FAR, retry={"max_attempts": 1})
     stage.wait(FAR + 130)
@@ -1129,6 +1143,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_backfill_whose_messages_are_lost_and_come_twice,
     a_word,
     a_word_before_the_answer_is_read,
+    a_word_as_an_error_is_stored,
     a_failure_by_word,
     a_word_that_never_comes,
     a_word_at_the_deadline,

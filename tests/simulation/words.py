@@ -49,6 +49,7 @@ class Words:
     has_ended: Callable[[Place], bool] = lambda place: False
     untils: dict[Place, datetime] = field(default_factory=dict)
     deleted: Callable[[str], bool] = lambda job_id: False
+    is_fine: Callable[[], bool] = lambda: False
 
     # What targets say
 
@@ -125,6 +126,8 @@ class Words:
             is_over = self.virtual_time.now >= until - late
             self.hold(is_over, "no attempt is given up before its deadline", place, until)
             self.hold(record.finished_at == until, "it ends at its deadline", place, until)
+            is_soon = self.virtual_time.now - until < timedelta(seconds=3)
+            self.hold(is_soon or not self.is_fine(), "on a fine day it ends in time", place, until)
             return
         of, said = self.said[result.message]
         self.hold(of == place, "no attempt is ended by another one's word", place, of)
