@@ -13,7 +13,7 @@ from chalicelib.domain import failures, pauses
 from chalicelib.domain.backfill_transitions import goes_on, pass_over
 from chalicelib.domain.completion import SHORT
 from chalicelib.domain.counting import counted, following
-from chalicelib.domain.exclusion import excluded_by, next_open
+from chalicelib.domain.exclusion import excluded_by
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition, Kind, Overlap
 from chalicelib.domain.job_transitions import pause
@@ -21,7 +21,7 @@ from chalicelib.domain.misfires import missed
 from chalicelib.domain.pauses import Asked
 from chalicelib.domain.retry import is_retried, next_attempt_at
 from chalicelib.domain.run import FinishedAttempt, Outcome, Reason, RunEnd, RunStatus, RunUpdate
-from chalicelib.domain.run_ends import closed, status_at_the_end, with_last_run, with_outcome
+from chalicelib.domain.run_ends import closed, with_last_run, with_outcome
 from chalicelib.domain.state import (
     GRACE,
     MAX_UNFINISHED_RUNS,
@@ -44,11 +44,10 @@ from chalicelib.domain.state import (
 )
 from chalicelib.domain.state_parts import FAILING, RESONA
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime
+from chalicelib.domain.unsent import end_without_attempt, pass_over_day, skip
 
 # A lease lasts this much longer than the timeout: the time to record and finish the attempt.
 LEASE_MARGIN = timedelta(seconds=20)
-# One transition writes at most this many skipped occurrences: a transaction takes 100 items.
-SKIPPED_AT_MOST = 25
 # The sweeper arms an overdue job again after this time, doubled each time the job has not changed.
 SWEEP_AGAIN = timedelta(minutes=1)
 SWEEP_AGAIN_AT_MOST = timedelta(minutes=8)
@@ -147,9 +146,9 @@ def _claim_occurrence(
     state = doubt_after_lost_wake(state, due_at, now)
     calendar = excluded_by(definition.trigger, due_at)
     if calendar is not None:
-        return _pass_over(definition, state, due_at, calendar, now)
+        return pass_over_day(definition, state, due_at, calendar, now)
     if state.skips:
-        return _skip(definition, state, due_at, now)
+        return skip(definition, state, due_at, now)
     count, last = missed(definition, state, due_at, now)
     if count:
         state = counted(state, definition.trigger, count)
@@ -157,11 +156,11 @@ def _claim_occurrence(
         end = RunEnd(
             key, RunStatus.MISSED, now, Reason.MISFIRE, missed_count=count, last_due_at=last
         )
-        return _end_without_attempt(definition, state, last, (end,), now)
+        return end_without_attempt(definition, state, last, (end,), now)
     reason = _reason_to_skip(definition, state)
     if reason:
         end = RunEnd(RunKey(due_at, state.generation), RunStatus.SKIPPED, now, reason)
-        return _end_without_attempt(definition, state, due_at, (end,), now)
+        return end_without_attempt(definition, state, due_at, (end,), now)
     state = counted(state, definition.trigger, 1)
     advanced, arm = await_occurrence(
         state, definition.trigger, following(state, definition.trigger, due_at), now
@@ -186,10 +185,10 @@ def _end_pause(
     passed = state.next_due_at if isinstance(trigger, OneTime) and due_at is None else None
     if passed is not None:
         if state.skips:
-            return _skip(definition, active, passed, now)
+            return skip(definition, active, passed, now)
         key = RunKey(passed, active.generation)
         end = RunEnd(key, RunStatus.MISSED, now, Reason.PAUSED, missed_count=1, last_due_at=passed)
-        return _end_without_attempt(definition, active, passed, (end,), now)
+        return end_without_attempt(definition, active, passed, (end,), now)
     if due_at is None:
         return Transition(written(replace(active, status=Status.COMPLETED, token=None, skips=0)))
     if due_at <= now:
@@ -197,37 +196,6 @@ def _end_pause(
         return _claim_occurrence(definition, active, key, owner, now)
     armed, arm = await_occurrence(active, trigger, due_at, now)
     return Transition(written(armed), arm=arm)
-
-
-def _skip(definition: Definition, state: State, due_at: datetime, now: datetime) -> Transition:
-    """Record due occurrences from `due_at` on as skipped, as many as a user asked for.
-
-    How late they are does not matter. What calendars exclude is passed over.
-    """
-    ends: list[RunEnd] = []
-    most, last = min(state.skips, SKIPPED_AT_MOST), due_at
-    at: datetime | None = due_at
-    while at is not None and at <= now and len(ends) < most:
-        key = RunKey(at, state.generation)
-        ends.append(RunEnd(key, RunStatus.SKIPPED, now, Reason.ASKED))
-        last, at = at, next_open(definition.trigger, at)
-    rest = replace(state, skips=state.skips - len(ends))
-    return _end_without_attempt(definition, rest, last, tuple(ends), now)
-
-
-def _pass_over(
-    definition: Definition, state: State, due_at: datetime, calendar: str, now: datetime
-) -> Transition:
-    """Decide an occurrence that a calendar excludes, with the excluded ones that have passed since.
-
-    It is recorded only if `next_run_time` has promised it: the calendar was changed since.
-    """
-    opens_at = next_open(definition.trigger, due_at)
-    is_past = opens_at is not None and opens_at <= now
-    last = opens_at - timedelta(seconds=1) if opens_at and is_past else max(due_at, now)
-    key = RunKey(due_at, state.generation)
-    end = RunEnd(key, RunStatus.SKIPPED, now, Reason.CALENDAR, calendar=calendar)
-    return _end_without_attempt(definition, state, last, () if state.passed_over else (end,), now)
 
 
 def armed_ahead(
@@ -258,25 +226,6 @@ def _reason_to_skip(definition: Definition, state: State) -> Reason | None:
         if not run.key.is_requested and (run.owner or run.awaited or not state.supersedes(run))
     ]
     return Reason.OVERLAP if definition.overlap is Overlap.SKIP and unfinished else None
-
-
-def _end_without_attempt(
-    definition: Definition, state: State, last: datetime, ends: tuple[RunEnd, ...], now: datetime
-) -> Transition:
-    """Record missed or skipped runs, and wait for the first occurrence after `last`.
-
-    Without `ends` the occurrences until then are passed over.
-    """
-    trigger = definition.trigger
-    advanced, arm = await_occurrence(state, trigger, following(state, trigger, last), now)
-    if advanced.next_due_at is None:
-        advanced = replace(advanced, status=status_at_the_end(trigger, state, ends), skips=0)
-    again = None
-    if advanced.next_due_at is not None and advanced.next_due_at <= now:
-        again, arm = occurrence_due(advanced, advanced.next_due_at), ()
-    for one in ends:
-        advanced = advanced.with_end(one.status)
-    return Transition(written(advanced), ended=ends, arm=arm, again=again)
 
 
 def finish(

@@ -20,7 +20,6 @@ from chalicelib.domain.limits import Limits
 from chalicelib.domain.pauses import Asked
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, FinishedAttempt, Outcome, Reason, RunStatus
-from chalicelib.domain.run_transitions import SKIPPED_AT_MOST
 from chalicelib.domain.state import (
     GRACE,
     NEAR,
@@ -33,6 +32,7 @@ from chalicelib.domain.state import (
 )
 from chalicelib.domain.state_parts import Failing, Pause
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
+from chalicelib.domain.unsent import SKIPPED_AT_MOST
 from tests.soak import IS_SOAK
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)

@@ -38,7 +38,7 @@ INTERVAL, MISFIRES = "domain/interval.py", "domain/misfires.py"
 CRON, SPREAD = "domain/cron.py", "domain/spread.py"
 BACKFILL, BACKFILL_TRANSITIONS = "domain/backfill.py", "domain/backfill_transitions.py"
 BACKFILLING = "usecases/backfilling.py"
-PAUSES = "domain/pauses.py"
+PAUSES, UNSENT = "domain/pauses.py", "domain/unsent.py"
 ITEMS, RUNS, QUEUE = "aws/job_items.py", "aws/run_store.py", "aws/due_queue.py"
 
 
@@ -142,23 +142,23 @@ BUGS = (
     ),
     bug(
         "a promised occurrence that is passed over in silence",
-        (RUN_TRANSITIONS, "() if state.passed_over else (end,)", "()"),
+        (UNSENT, "() if state.passed_over else (end,)", "()"),
     ),
     bug(
         "an excluded occurrence that is recorded all the same",
-        (RUN_TRANSITIONS, "() if state.passed_over else (end,)", "(end,)"),
+        (UNSENT, "() if state.passed_over else (end,)", "(end,)"),
     ),
     bug(
         "an excluded occurrence that counts",
         (
-            RUN_TRANSITIONS,
+            UNSENT,
             "    opens_at = next_open(definition.trigger, due_at)\n",
             "    opens_at = next_open(definition.trigger, due_at)\n    state = counted(state, definition.trigger, 1)\n",
         ),
     ),
     bug(
         "days that are passed over before they come",
-        (RUN_TRANSITIONS, "opens_at is not None and opens_at <= now", "opens_at is not None"),
+        (UNSENT, "opens_at is not None and opens_at <= now", "opens_at is not None"),
     ),
     bug(
         "a next time on a day that is excluded",
@@ -498,24 +498,24 @@ BUGS = (
     ),
     bug(
         "skips without an end",
-        (RUN_TRANSITIONS, "skips=state.skips - len(ends)", "skips=state.skips"),
+        (UNSENT, "skips=state.skips - len(ends)", "skips=state.skips"),
     ),
     bug(
         "one skip too few",
         (
             RUN_TRANSITIONS,
-            "    if state.skips:\n        return _skip(definition, state, due_at, now)",
-            "    if state.skips > 1:\n        return _skip(definition, state, due_at, now)",
+            "    if state.skips:\n        return skip(definition, state, due_at, now)",
+            "    if state.skips > 1:\n        return skip(definition, state, due_at, now)",
         ),
     ),
     bug(
         "skips before they are due",
-        (RUN_TRANSITIONS, "while at is not None and at <= now and", "while at is not None and"),
+        (UNSENT, "while at is not None and at <= now and", "while at is not None and"),
     ),
     bug(
         "skips that count for max_runs",
         (
-            RUN_TRANSITIONS,
+            UNSENT,
             "    rest = replace(state, skips=state.skips - len(ends))",
             "    rest = counted(replace(state, skips=state.skips - len(ends)), definition.trigger, len(ends))",
         ),
@@ -524,8 +524,8 @@ BUGS = (
         "missed occurrences that come before skips",
         (
             RUN_TRANSITIONS,
-            "    if state.skips:\n        return _skip(definition, state, due_at, now)",
-            "    if state.skips and not missed(definition, state, due_at, now)[0]:\n        return _skip(definition, state, due_at, now)",
+            "    if state.skips:\n        return skip(definition, state, due_at, now)",
+            "    if state.skips and not missed(definition, state, due_at, now)[0]:\n        return skip(definition, state, due_at, now)",
         ),
     ),
     bug(
@@ -535,16 +535,16 @@ BUGS = (
     bug(
         "an end that keeps the skips",
         (
-            RUN_TRANSITIONS,
-            "if is_done else Status.FAILED, skips=0)",
-            "if is_done else Status.FAILED)",
+            UNSENT,
+            "status=status_at_the_end(trigger, state, ends), skips=0)",
+            "status=status_at_the_end(trigger, state, ends))",
         ),
     ),
     bug(
         "a date that fails because it is skipped",
         (
-            RUN_TRANSITIONS,
-            "is_asked = end.reason is Reason.ASKED or not isinstance(trigger, OneTime)",
+            RUN_ENDS,
+            "is_asked = ends[-1].reason is Reason.ASKED or not isinstance(trigger, OneTime)",
             "is_asked = not isinstance(trigger, OneTime)",
         ),
     ),
@@ -1407,8 +1407,8 @@ BUGS = (
     bug(
         "a job that fails because its last run is skipped",
         (
-            RUN_TRANSITIONS,
-            "is_done = end.status is RunStatus.SKIPPED and is_asked",
+            RUN_ENDS,
+            "is_done = ends[-1].status is RunStatus.SKIPPED and is_asked",
             "is_done = False",
         ),
     ),
