@@ -13,7 +13,7 @@ from chalicelib.domain import failures, pauses
 from chalicelib.domain.backfill_transitions import goes_on, pass_over
 from chalicelib.domain.completion import SHORT
 from chalicelib.domain.counting import counted, following
-from chalicelib.domain.exclusion import excluded_by
+from chalicelib.domain.exclusion import excluded_by, passed_over
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition, Kind, Overlap
 from chalicelib.domain.job_transitions import pause
@@ -192,6 +192,8 @@ def _end_pause(
     if due_at is None:
         return Transition(written(replace(active, status=Status.COMPLETED, token=None, skips=0)))
     if due_at <= now:
+        # While it was paused, `next_run_time` promised nothing.
+        active = replace(active, passed_over=passed_over(trigger, due_at))
         key = RunKey(due_at, active.generation)
         return _claim_occurrence(definition, active, key, owner, now)
     armed, arm = await_occurrence(active, trigger, due_at, now)

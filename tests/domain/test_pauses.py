@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from chalicelib.domain import job_transitions, pauses, run_transitions
+from chalicelib.domain.calendars import Calendar
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.errors import DateHasPassed, JobHasEnded
+from chalicelib.domain.exclusion import bound
 from chalicelib.domain.ids import RunKey, new_token
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition
@@ -313,6 +315,21 @@ def test_a_date_that_passes_within_a_pause_is_missed_or_skipped(skips: int) -> N
     assert (end.status, end.reason) == wanted
     assert step.state.status is (Status.COMPLETED if skips else Status.FAILED)
     assert (step.state.watch_at, step.state.skips, step.state.pause) == (None, 0, None)
+
+
+@pytest.mark.parametrize("was_open", [True, False])
+def test_an_excluded_occurrence_at_the_end_of_a_pause_is_passed_over(was_open: bool) -> None:
+    """A paused job shows no `next_run_time`, so that no record says why it is not sent."""
+    exclude, until = Limits(exclude=("holidays",)), NOW + MINUTE
+    open_job = job(replace(MINUTELY, limits=exclude))
+    day = Calendar(
+        "tenant", "holidays", "UTC", ((until.date(), until.date()),), frozenset(), NOW, NOW
+    )
+    closed_job = replace(open_job, trigger=bound(open_job.trigger, [day]))
+    state = paused(open_job, created(open_job if was_open else closed_job), until)
+    step = claimed(closed_job, state, until)
+    assert (step.send, step.ended) == (None, ())
+    assert step.state.shown_run_time == NOW.replace(hour=0) + timedelta(days=1)
 
 
 def test_a_job_with_nothing_due_after_its_pause_is_completed() -> None:
