@@ -454,3 +454,16 @@ def test_a_cr_alone_ends_no_line_and_is_refused(gateway: Gateway, request_: byte
     answer = gateway.send(request_)
     assert (answer.status, answer.json["status"]) == (400, 400)
     assert gateway.jobs == 0
+
+
+def test_a_holiday_feed_arrives_as_it_was_sent(gateway: Gateway) -> None:
+    feed = (
+        "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART;VALUE=DATE:20270106\r\n"
+        "SUMMARY:Heilige Drei K\u00f6nige\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+    ).encode()
+    answer = gateway.send(
+        b"PUT /calendars/holidays HTTP/1.1\r\nHost: localhost:8000\r\n"
+        + b"Content-Type: text/calendar\r\nContent-Length: %d\r\n\r\n" % len(feed)
+        + feed
+    )
+    assert (answer.status, answer.json["days"]) == (200, ["2027-01-06"])
