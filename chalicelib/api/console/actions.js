@@ -53,7 +53,7 @@ export function Actions({ job, isNotice }) {
       ${button("Delete…", () => ask("delete"), "danger")}
     </div>
     <${Failure} error=${refused} />
-    ${asked === "pause" && html`<${PauseDialog} jobs=${[job]} onClose=${close} word="The job was paused." does=${(body) => post(`${of}/pause`, body)} />`}
+    ${asked === "pause" && html`<${PauseDialog} jobs=${[job]} onClose=${close} word=${isPaused ? "The pause was changed." : "The job was paused."} does=${(body) => post(`${of}/pause`, body)} />`}
     ${asked === "skip" && html`<${SkipDialog} job=${job} onClose=${close} />`}
     ${asked === "backfill" && html`<${BackfillDialog} job=${job} onClose=${close} />`}
     ${asked === "delete" && html`<${ConfirmDelete} jobs=${[job]} what=${isNotice ? "notice" : "job"} onClose=${close} onConfirm=${remove} />`}`;

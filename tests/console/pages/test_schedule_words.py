@@ -177,3 +177,28 @@ def test_an_interval_and_bounds_are_told_in_words(page: Page, laptop: Laptop) ->
         "every 2 hours",
         "every 90 seconds, 10 times at most",
     ]
+
+
+def test_a_run_that_was_not_sent_or_waits_says_why(page: Page, laptop: Laptop) -> None:
+    answered = {"number": 1, "outcome": "success", "status_code": 202, "error": None}
+    until = "2035-12-25T09:00:00Z"
+    told = {
+        "Skipped: somebody asked for it.": {"status": "skipped", "reason": "asked"},
+        "Skipped: it came due on a day of the calendar holidays.": {
+            "status": "skipped",
+            "reason": "calendar:holidays",
+        },
+        "Not sent: the job was paused when it came due.": {"status": "missed", "reason": "paused"},
+        "The target answered 202 and is to call back until Tue 25 Dec 2035, 09:00.": {
+            "status": "waiting",
+            "attempts": [answered],
+            "deadline": until,
+        },
+        "The target is to call back until Tue 25 Dec 2035, 09:00.": {
+            "status": "waiting",
+            "deadline": until,
+        },
+    }
+    runs = [{"attempts": [], "scheduled_time": until, **run} for run in told.values()]
+    words = "run => module.why(run, Date.now())"
+    assert ask_module(page, laptop, "format.js", words, runs) == list(told)
