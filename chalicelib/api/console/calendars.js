@@ -1,22 +1,11 @@
 // Calendars: days on which jobs that name them are not sent; and their form.
 
-import { call, filtersOf, get, path, SELDOM, to, useAnswer, useNow } from "./api.js";
+import { SELDOM } from "./api.js";
 import { messageFor, words as wordsOf } from "./draft.js";
 import { city, iso, wall, ZONE } from "./format.js";
 import { Field, Zone } from "./inputs.js";
-import { NamedForm, pathOfNamed } from "./named.js";
-import { useState } from "./preact-hooks.js";
-import {
-  Change,
-  ChangeLink,
-  Confirm,
-  Failure,
-  Heading,
-  html,
-  Loading,
-  Pages,
-  useAct,
-} from "./ui.js";
+import { Card, NamedForm, NamedList } from "./named.js";
+import { html } from "./ui.js";
 
 const WEEKDAYS = {
   mon: "Monday",
@@ -43,52 +32,16 @@ const KIND = {
 
 /** Show the calendars. */
 export function Calendars({ query }) {
-  const now = useNow();
-  const filters = filtersOf(query, ["cursor"]);
-  const question = path("/calendars", filters);
-  const { data, error, at, isLoading } = useAnswer(question, (signal) => get(question, signal), {
-    every: SELDOM,
-  });
-  const calendars = data?.data ?? [];
-  return html`
-    <div class="title">
-      <${Heading} title="Calendars" />
-      <${ChangeLink} kind="primary" href="#/calendars/new">New calendar<//>
-    </div>
-    <p class="note">A calendar has days, such as holidays, on which jobs that name it are not sent.</p>
-    <${Failure} error=${error} stale=${at} now=${now} />
-    ${isLoading && html`<${Loading} />`}
-    ${data && !calendars.length && html`<p class="empty">There are no calendars yet.</p>`}
-    ${calendars.length > 0 && html`<ul class="list cards calendars">${calendars.map((calendar) => html`<${Calendar} key=${calendar.name} calendar=${calendar} now=${now} />`)}</ul>`}
-    <${Pages} of="calendars" path="/calendars" filters=${filters} next=${data?.next} />
-  `;
-}
-
-function Calendar({ calendar, now }) {
-  const { name, timezone } = calendar;
-  const [isAsking, ask] = useState(false);
-  const { act, refused } = useAct();
-  const edit = to(`/calendars/${name}/edit`);
-  async function remove() {
-    await act("The calendar was deleted.", () => call("DELETE", pathOfNamed(KIND, name)));
-    ask(false);
-  }
-  return html`<li data-row>
-    <h2><a data-main href=${edit}>${name}</a></h2>
-    <p>${words(calendar)}, by the clocks of ${city(timezone)}.</p>
-    <p class="note">${ahead(calendar, now)}</p>
-    <p class="buttons">
-      <${ChangeLink} kind="small" label=${`Edit ${name}`} href=${edit}>Edit<//>
-      <${Change} kind="small danger" label=${`Delete ${name}…`} onClick=${() => ask(true)}>Delete…<//>
-    </p>
-    <${Failure} error=${refused} />
-    ${
-      isAsking &&
-      html`<${Confirm} title="Delete this calendar?" action=${`Delete ${name}`} onClose=${() => ask(false)} onConfirm=${remove}>
-      <p>A calendar that jobs name is not deleted.</p>
-    <//>`
-    }
-  </li>`;
+  return html`<${NamedList} kind=${KIND} query=${query} every=${SELDOM} none="There are no calendars yet."
+    about="A calendar has days, such as holidays, on which jobs that name it are not sent.">
+    ${(
+      calendar,
+      now,
+    ) => html`<${Card} key=${calendar.name} kind=${KIND} name=${calendar.name} warning="A calendar that jobs name is not deleted.">
+      <p>${words(calendar)}, by the clocks of ${city(calendar.timezone)}.</p>
+      <p class="note">${ahead(calendar, now)}</p>
+    <//>`}
+  <//>`;
 }
 
 /** Say which days a calendar has: Saturdays, Sundays and 12 dates. */

@@ -1,7 +1,6 @@
 // Channels and their form, the notices that were sent to them and to callbacks, and their delivery.
 
 import {
-  call,
   filtersOf,
   get,
   post,
@@ -17,13 +16,12 @@ import { messageFor, number } from "./draft.js";
 import { why } from "./format.js";
 import { Choice } from "./inputs.js";
 import { found } from "./jobs.js";
-import { NamedForm, pathOfNamed } from "./named.js";
+import { Card, NamedForm, pathOfNamed } from "./named.js";
 import { useEffect, useState } from "./preact-hooks.js";
 import { pathOf } from "./runs.js";
 import {
   Change,
   ChangeLink,
-  Confirm,
   Failure,
   Filters,
   Heading,
@@ -103,37 +101,19 @@ function useNotices(filters) {
 function Channel({ channel, now }) {
   const { name, format, label, url, digest, last_delivery: last } = channel;
   const [test, setTest] = useState("");
-  const [isAsking, ask] = useState(false);
   const { act, refused, isUnderWay } = useAct();
-  const edit = to(`/channels/${name}/edit`);
   const send = () =>
     act("A test was sent.", async () =>
       setTest((await post(`${pathOfNamed(KIND, name)}/test`)).data.id),
     );
-  async function remove() {
-    await act("The channel was deleted.", () => call("DELETE", pathOfNamed(KIND, name)));
-    ask(false);
-  }
-  return html`<li data-row>
-    <h2><a data-main href=${edit}>${name}</a></h2>
+  const more = html`<${Change} kind="small" label=${`Send a test to ${name}`} disabled=${isUnderWay} onClick=${send}>Send a test<//>
+    <a class="button small" href=${to("/notices", { label: `channel:${name}` })} aria-label=${`Notices to ${name}`}>Notices</a>`;
+  const below = html`${test && html`<${Test} key=${test} id=${test} now=${now} />`}<${Failure} error=${refused} />`;
+  return html`<${Card} kind=${KIND} name=${name} more=${more} below=${below} warning="It hears of nothing new. Notices that were made for it are sent still.">
     <p>Tells of ${tells(channel)}, ${format === "slack" ? "as a chat message" : "as JSON"}${digest && `, gathered for ${digest} s`}.${label && html` Only jobs with <span class="label"><${Text} of=${label} /></span>`}</p>
     <p class="note"><${Text} of=${url} /></p>
     <p>${last ? html`<${Delivery} last=${last} now=${now} />` : html`<${Status} of="waiting" word="nothing told yet" />`}</p>
-    <p class="buttons">
-      <${Change} kind="small" label=${`Send a test to ${name}`} disabled=${isUnderWay} onClick=${send}>Send a test<//>
-      <${ChangeLink} kind="small" label=${`Edit ${name}`} href=${edit}>Edit<//>
-      <${Change} kind="small danger" label=${`Delete ${name}…`} onClick=${() => ask(true)}>Delete…<//>
-      <a href=${to("/notices", { label: `channel:${name}` })} aria-label=${`Notices to ${name}`}>Notices</a>
-    </p>
-    ${test && html`<${Test} key=${test} id=${test} now=${now} />`}
-    <${Failure} error=${refused} />
-    ${
-      isAsking &&
-      html`<${Confirm} title="Delete this channel?" action=${`Delete ${name}`} onClose=${() => ask(false)} onConfirm=${remove}>
-      <p>It hears of nothing new. Notices that were made for it are sent still.</p>
-    <//>`
-    }
-  </li>`;
+  <//>`;
 }
 
 /** Say what a channel tells of: failures from 3 in a row on, and recoveries. */

@@ -1,10 +1,34 @@
-// The form of what has a name and is put whole, such as a channel: it overwrites nobody's change.
+// What has a name and is put whole, such as a channel: its list, and its form, which overwrites nobody's
+// change.
 
-import { call, changedMeanwhile, get, Problem } from "./api.js";
+import {
+  call,
+  changedMeanwhile,
+  filtersOf,
+  get,
+  Problem,
+  path,
+  to,
+  useAnswer,
+  useNow,
+} from "./api.js";
 import { Same } from "./form.js";
 import { Line } from "./inputs.js";
 import { useEffect, useState } from "./preact-hooks.js";
-import { Change, EntryForm, Failure, focusWrong, Heading, html, Loading, useAct } from "./ui.js";
+import {
+  Change,
+  ChangeLink,
+  Confirm,
+  EntryForm,
+  Failure,
+  focusWrong,
+  Heading,
+  html,
+  Loading,
+  Pages,
+  Text,
+  useAct,
+} from "./ui.js";
 
 /**
  * @typedef {object} Kind
@@ -20,6 +44,71 @@ import { Change, EntryForm, Failure, focusWrong, Heading, html, Loading, useAct 
 /** Return the path of a thing. */
 export function pathOfNamed(kind, name) {
   return `${kind.path}/${encodeURIComponent(name)}`;
+}
+
+function titleOf({ what }) {
+  return `${what[0].toUpperCase()}${what.slice(1)}s`;
+}
+
+/**
+ * List the things of a kind: `about` says what they are, `none` that there are none. `children` makes the
+ * card of one.
+ *
+ * @param {{kind: Kind, query: URLSearchParams, every: number, about: string, none: string, children: (thing: any, now: number) => any}} props
+ */
+export function NamedList({ kind, query, every, about, none, children }) {
+  const now = useNow();
+  const filters = filtersOf(query, ["cursor"]);
+  const question = path(kind.path, filters);
+  const { data, error, at, isLoading } = useAnswer(question, (signal) => get(question, signal), {
+    every,
+  });
+  const things = data?.data ?? [];
+  const title = titleOf(kind);
+  return html`
+    <div class="title">
+      <${Heading} title=${title} />
+      <${ChangeLink} kind="primary" href=${`${kind.screen}/new`}>New ${kind.what}<//>
+    </div>
+    <p class="note">${about}</p>
+    <${Failure} error=${error} stale=${at} now=${now} />
+    ${isLoading && html`<${Loading} />`}
+    ${data && !things.length && html`<p class="empty">${none}</p>`}
+    ${things.length > 0 && html`<ul class="list cards ${title.toLowerCase()}">${things.map((thing) => children(thing, now))}</ul>`}
+    <${Pages} of=${title.toLowerCase()} path=${kind.path} filters=${filters} next=${data?.next} />
+  `;
+}
+
+/**
+ * A thing in the list of its kind. `warning` says what it means to delete it; `more` are further
+ * buttons, and `below` stands under them.
+ */
+export function Card({ kind, name, warning, children, more = null, below = null }) {
+  const [isAsking, ask] = useState(false);
+  const { act, refused } = useAct();
+  const edit = to(`${kind.screen.slice(1)}/${encodeURIComponent(name)}/edit`);
+  const shown = html`<${Text} of=${name} />`;
+  async function remove() {
+    await act(`The ${kind.what} was deleted.`, () => call("DELETE", pathOfNamed(kind, name)));
+    ask(false);
+  }
+  return html`<li data-row>
+    <h2><a data-main href=${edit}>${shown}</a></h2>
+    ${children}
+    <p class="buttons">
+      ${more}
+      <${ChangeLink} kind="small" label=${`Edit ${name}`} href=${edit}>Edit<//>
+      <${Change} kind="small danger" label=${`Delete ${name}…`} onClick=${() => ask(true)}>Delete…<//>
+    </p>
+    ${below}
+    <${Failure} error=${refused} />
+    ${
+      isAsking &&
+      html`<${Confirm} title=${`Delete this ${kind.what}?`} action=${html`<span>Delete ${shown}</span>`} onClose=${() => ask(false)} onConfirm=${remove}>
+      <p>${warning}</p>
+    <//>`
+    }
+  </li>`;
 }
 
 /** Return the thing with this name, null if there is none. Raises Problem. */
@@ -46,7 +135,7 @@ export function NamedForm({ kind, name = "", children }) {
   }, []);
   const lost = old === null ? { message: `There is no such ${kind.what}.` } : error;
   return html`
-    <p class="crumbs"><a href=${kind.screen}>${kind.what[0].toUpperCase() + kind.what.slice(1)}s</a></p>
+    <p class="crumbs"><a href=${kind.screen}>${titleOf(kind)}</a></p>
     <${Heading} title=${name ? `Edit the ${kind.what} ${name}` : `New ${kind.what}`} />
     <${Failure} error=${lost} />
     ${old === undefined && !error && html`<${Loading} />`}
