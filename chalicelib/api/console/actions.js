@@ -111,7 +111,7 @@ export function PauseDialog({ jobs, word = "", does, onClose }) {
       errors,
     ) => html`<${Instant} label="Until (optional)" field="until" errors=${errors} value=${until} onChange=${setUntil} />
       <${Line} label="Reason (optional)" field="reason" errors=${errors} maxlength="200" spellcheck=${true} value=${reason} onChange=${setReason} />
-      <p class="note">${until ? "It resumes by itself then." : "It stays paused until it is resumed."} What is due meanwhile is not sent.</p>`}
+      <p class="note">${until ? "The pause ends by itself then." : "The pause ends when somebody resumes."} What is due meanwhile is not sent.</p>`}
   <//>`;
 }
 

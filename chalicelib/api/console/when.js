@@ -86,7 +86,7 @@ function Bounds({ draft, set, errors, line, zone }) {
     <div class="pair">${line("Not before", "starts_at", INSTANT)}${line("Not after", "ends_at", INSTANT)}</div>
     <div class="pair">
       ${line("Occurrences at most", "max_runs", { inputmode: "numeric" })}
-      ${isCron && line("Spread over, s", "spread", { inputmode: "numeric", note: "Moves the job by its own part of it." })}
+      ${isCron && line("Spread over, s", "spread", { inputmode: "numeric", note: "The job comes at its own second of it." })}
       ${!isCron && (starts_at || ends_at) && zone}
     </div>
     ${line("Not on the days of calendars", "exclude", { placeholder: "holidays-de, weekends", note: html`Names of <a href="#/calendars">calendars</a>.` })}
