@@ -272,8 +272,10 @@ class DynamoDB:
             require(keys_fit(request["Key"]), "UpdateItem")
             if self._refusal(request):
                 raise client_error("ConditionalCheckFailedException", "UpdateItem")
-            self._apply(self._updated(request))
-            return {}
+            updated = self._updated(request)
+            self._apply(updated)
+            shown = request.get("ReturnValues") == "ALL_NEW"
+            return {"Attributes": dict(updated["Item"])} if shown else {}
 
         return self._cloud.asked("UpdateItem", request, effect)
 

@@ -12,6 +12,7 @@ from typing import Any
 from chalicelib.aws.calendar_store import CalendarStore
 from chalicelib.aws.channel_store import ChannelStore
 from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.flow_store import FlowStore
 from chalicelib.aws.job_store import JobStore
 from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.aws.run_store import RunStore
@@ -21,6 +22,7 @@ from chalicelib.aws.topics import Topics
 from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import check
 from chalicelib.runtime.concurrency import RunAll
+from chalicelib.usecases.admission import Admission
 from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Send
 from chalicelib.usecases.firing import Firing
@@ -67,6 +69,7 @@ def compose(
     arming = Arming(jobs, queue, clock)
     channels = ChannelStore(dynamodb, "jobs", sleep, {TOPIC})
     calendars = CalendarStore(dynamodb, "jobs", sleep)
+    flows = FlowStore(dynamodb, "jobs", sleep)
     topics = Topics(lambda region: SNS(cloud), {TOPIC})
     return Parts(
         jobs,
@@ -82,6 +85,7 @@ def compose(
             secrets,
             channels,
             calendars,
+            flows,
             arming,
             clock,
             ANY_HOST,
@@ -97,6 +101,7 @@ def compose(
             Telling(runs, channels),
             calendars,
             AttemptSender(secrets, send, topics.publish, clock, sleep),
+            Admission(flows, sleep),
             clock,
             sleep,
             run_all,

@@ -40,10 +40,12 @@ from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.aws.serialization import dump_due
+from chalicelib.aws.table import Update
 from chalicelib.domain.api_keys import Scope, StoredApiKey
 from chalicelib.domain.channels import Channel
 from chalicelib.domain.cron import parse
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, QuotaExceeded, ResonaError
+from chalicelib.domain.flows import Flow, Rate
 from chalicelib.domain.ids import RunKey, new_job_id, new_token, run_id
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.notices import Event
@@ -718,6 +720,24 @@ def test_an_update_adds_to_what_is_there_if_its_condition_holds(
     assert stored(cloud, "a") == job(
         "a", revision=n(5 + is_made), job_count=n(7 + is_made), write_token=s("x")
     )
+
+
+def test_an_update_answers_with_the_item_as_it_is_then(cloud: Side) -> None:
+    def answered(action: str, condition: str, **values: Any) -> Any:
+        request = {**update("a", action, condition, **values), "ReturnValues": "ALL_NEW"}
+        try:
+            return cloud.dynamodb.update_item(**request)["Attributes"]
+        except ClientError as error:
+            return error.response["Error"]["Code"]
+
+    begin = "SET arrival = :t", "attribute_not_exists(id) OR arrival < :f"
+    move = "SET arrival = arrival + :t", "arrival <= :m AND arrival >= :f"
+    refused = "ConditionalCheckFailedException"
+    assert answered(*begin, f=n(2), t=n(5)) == job("a", arrival=n(5))
+    assert answered(*begin, f=n(5), t=n(7)) == refused
+    assert answered(*move, f=n(5), m=n(5), t=n(3)) == job("a", arrival=n(8))
+    assert answered(*move, f=n(5), m=n(7), t=n(3)) == refused
+    assert answered(*move, f=n(9), m=n(10), t=n(3)) == refused
 
 
 def test_an_update_of_what_is_absent_is_refused_by_its_condition(cloud: Side) -> None:
@@ -1503,6 +1523,7 @@ def tour(env: Environment) -> None:
     for after in (None, Watched(hour.isoformat(), 7, job_id)):
         list(due_jobs.watched(env.scheduling, "tenant", after, 5))
     fail_into_two_digests(env)
+    fire_into_a_flow(env)
     quotas = quota_store(env.cloud, 3, 10)
     for _ in range(15):
         with suppress(QuotaExceeded):
@@ -1521,6 +1542,21 @@ def tour(env: Environment) -> None:
     keys = ApiKeyStore(dynamodb, "keys")
     keys.add(StoredApiKey("0123456789ab", "d" * 64, "tenant", frozenset(Scope), now))
     assert keys.revoke("0123456789ab", now) == keys.get("0123456789ab") == next(keys.all())
+
+
+def fire_into_a_flow(env: Environment) -> None:
+    """Let three jobs be due at once on a flow of one in three seconds, which is then deleted."""
+    flow = Flow("tenant", "host:example.com", env.now, env.now, Rate(1, 3))
+    for change in (1, 2):
+        env.scheduling.flows.put(replace(flow, rate=Rate(change, 3)), changed(env))
+    for _ in range(3):
+        env.create(OneTime(env.now.replace(microsecond=0) + timedelta(seconds=2)))
+    env.advance(seconds=20)
+    env.scheduling.flows.delete("tenant", flow.name, changed(env))
+
+
+def changed(env: Environment) -> Update:
+    return env.secrets.new_flows("tenant", env.now)
 
 
 def fail_into_two_digests(env: Environment) -> None:

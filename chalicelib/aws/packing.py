@@ -1,11 +1,16 @@
-"""Pack a response: JSON, compressed with a dictionary of what most answers have.
+"""Store a response: as JSON, compressed with a dictionary of what most answers have.
 
 An answer of 1 KB with its headers then takes about 600 bytes, so that a record is one write unit.
 """
 
 from __future__ import annotations
 
+import json
 import zlib
+from typing import Any
+
+from chalicelib.domain.exact_json import write
+from chalicelib.domain.run import Response
 
 # Stored responses were packed with these bytes: never change them. A better dictionary needs an
 # attribute of its own.
@@ -45,3 +50,18 @@ def unpacked(data: bytes) -> str:
     """Return the text that was compressed."""
     decompressor = zlib.decompressobj(_RAW, zdict=_DICTIONARY)
     return (decompressor.decompress(data) + decompressor.flush()).decode()
+
+
+def listed(response: Response) -> list[Any]:
+    """Return the values of a response, as they are stored."""
+    return [response.headers, response.body, response.truncated, response.encoding]
+
+
+def dump_response(response: Response) -> str:
+    """Return a response as JSON."""
+    return write(listed(response))
+
+
+def load_response(text: str) -> Response:
+    """Read a response from JSON."""
+    return Response(*json.loads(text))

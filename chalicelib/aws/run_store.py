@@ -37,14 +37,12 @@ from typing import TYPE_CHECKING
 
 from chalicelib.aws.ended_runs_index import LATEST_ENTRY, EndedRunEntry, index_keys, newest
 from chalicelib.aws.hour_store import PART, HourStore
-from chalicelib.aws.packing import packed, unpacked
+from chalicelib.aws.packing import dump_response, load_response, packed, unpacked
 from chalicelib.aws.serialization import (
     dump_attempt,
     dump_ending,
-    dump_response,
     load_attempt,
     load_ending,
-    load_response,
 )
 from chalicelib.aws.table import Condition, Item, Put, Table
 from chalicelib.domain.ids import RunKey
@@ -143,7 +141,7 @@ class RunStore:
                 record.key,
                 record.update.status,
                 max(record.finished_at, now - LATEST_ENTRY) if now else record.finished_at,
-                record.run_started_at - (record.planned_at or record.key.asked_at),
+                record.lateness,
             )
         return item
 

@@ -8,6 +8,7 @@
     used_in     `header` if a job has named the secret in a header since it was first put
     replaced    earlier values, newest first, each with the time until which it is hidden, JSON
     revision, write_token    on `signing` only
+    flows    on `signing` only: a token that changes with the tenant's flows (`aws.flow_store`)
 
 KMS's encryption context names tenant, purpose and name: a ciphertext that is moved to another item
 cannot be decrypted. A process decrypts a ciphertext once; its plaintext never changes, so the cache
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import Caller
-from chalicelib.aws.table import Condition, Item, Table
+from chalicelib.aws.table import Condition, Item, Table, Update
 from chalicelib.domain.errors import InvalidInput, QuotaExceeded, SecretNotFound, Unavailable
 from chalicelib.domain.request import Request
 from chalicelib.domain.secrets import (
@@ -193,8 +194,10 @@ class SecretStore:
 
     def unsealed(
         self, tenant: str, names: Iterable[str], now: datetime
-    ) -> tuple[SigningSecrets, dict[str, str], tuple[str, ...]]:
+    ) -> tuple[SigningSecrets, dict[str, str], tuple[str, ...], str | None]:
         """Return signing secrets, values by name, and the values replaced within 24 hours.
+
+        Also return the token of the tenant's flows, None if it has never had one.
 
         Names without a secret are left out. The signing secrets are created if the tenant has none
         yet. Replaced values must be hidden too: a target may answer with the value that an earlier
@@ -208,7 +211,8 @@ class SecretStore:
             item["name"].removeprefix(_secret("")): texts[0]
             for item, texts in zip(found, opened, strict=True)
         }
-        return signing, values, tuple(text for texts in opened for text in texts[1:])
+        replaced = tuple(text for texts in opened for text in texts[1:])
+        return signing, values, replaced, items.get(_SIGNING, {}).get("flows")
 
     def _opened(self, item: Item, now: datetime) -> list[str]:
         """Return the value of a secret, followed by the values it replaced within 24 hours."""
@@ -261,7 +265,19 @@ class SecretStore:
             "write_token": token,
             "updated_at": now.isoformat(),
         }
+        item |= {"flows": before["flows"]} if before and "flows" in before else {}
         return self._put(item, before, "revision")
+
+    def new_flows(self, tenant: str, now: datetime) -> Update:
+        """Return the write that says that the tenant's flows have changed.
+
+        Every firing reads the signing secrets, so that it learns of the change without a read.
+        """
+        self.signing(tenant, now)
+        values = {":flows": uuid.uuid4().hex[:8], ":one": 1}
+        key = {"tenant": tenant, "name": _SIGNING}
+        expression = "SET flows = :flows, revision = revision + :one"
+        return Update(self._table.name, key, expression, values)
 
     def _put(self, item: Item, before: Item | None, seen: str) -> bool:
         """Replace the item that was read; return False if its attribute `seen` has changed."""

@@ -12,7 +12,9 @@ from typing import Any
 
 from chalicelib.aws import json_parts as parts
 from chalicelib.aws.backfill_json import dump_backfill, load_backfill
+from chalicelib.aws.packing import listed
 from chalicelib.domain.exact_json import read, write
+from chalicelib.domain.flows import Wait
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Callbacks, Definition, Kind, Overlap
 from chalicelib.domain.request import Request
@@ -103,6 +105,7 @@ def dump_definition(definition: Definition) -> str:
             "key": definition.key,
             "callbacks": _callbacks(definition.callbacks),
             "pause_after": definition.pause_after,
+            "flow": definition.flow,
             "kind": definition.kind if definition.kind is not Kind.JOB else None,
         }
     )
@@ -144,6 +147,7 @@ def load_definition(text: str) -> Definition:
         edition=raw.get("edition", 1),
         callbacks=Callbacks(*raw.get("callbacks", ())),
         pause_after=raw.get("pause_after"),
+        flow=raw.get("flow"),
         kind=Kind(raw.get("kind", Kind.JOB)),
     )
 
@@ -245,6 +249,8 @@ def _dump_unfinished_run(run: UnfinishedRun) -> dict[str, Any]:
         "covered": None if run.covered else False,
         "planned_at": _time(run.planned_at),
         "awaited": parts.dump_awaited(run.awaited) if run.awaited else None,
+        "waits_for": run.waits_for,
+        "waited": run.waited.total_seconds() or None,
     }
     return {name: value for name, value in document.items() if value is not None}
 
@@ -261,6 +267,8 @@ def _load_unfinished_run(raw: dict[str, Any]) -> UnfinishedRun:
         covered=raw.get("covered", True),
         planned_at=_read_time(raw.get("planned_at")),
         awaited=parts.load_awaited(raw["awaited"]) if "awaited" in raw else None,
+        waits_for=Wait(raw["waits_for"]) if "waits_for" in raw else None,
+        waited=timedelta(seconds=raw.get("waited", 0)),
     )
 
 
@@ -278,7 +286,7 @@ def dump_attempt(record: Attempt) -> str:
             "outcome": Outcome.HTTP_ERROR if is_unexpected else result.outcome,
             "unexpected": is_unexpected or None,
             "status_code": result.status_code,
-            "response": _response(response) if response else None,
+            "response": listed(response) if response else None,
             "error": result.error,
             "retry_after": result.retry_after,
             "message": result.message,
@@ -289,22 +297,9 @@ def dump_attempt(record: Attempt) -> str:
             "next_attempt_at": _time(update.next_attempt_at),
             "planned_at": _time(record.planned_at),
             "digest": record.digest,
+            "waited": record.waited.total_seconds() or None,
         }
     )
-
-
-def _response(response: Response) -> list[Any]:
-    return [response.headers, response.body, response.truncated, response.encoding]
-
-
-def dump_response(response: Response) -> str:
-    """Return a response as JSON."""
-    return write(_response(response))
-
-
-def load_response(text: str) -> Response:
-    """Read a response from JSON."""
-    return Response(*json.loads(text))
 
 
 def load_attempt(job_id: str, key: RunKey, number: int, owner: str, text: str) -> Attempt:
@@ -334,6 +329,7 @@ def load_attempt(job_id: str, key: RunKey, number: int, owner: str, text: str) -
         ),
         planned_at=_read_time(raw.get("planned_at")),
         digest=raw.get("digest"),
+        waited=timedelta(seconds=raw.get("waited", 0)),
     )
 
 

@@ -166,6 +166,20 @@ class Table:
         request |= _expression("ConditionExpression", condition)
         return not self._refused(lambda: self._client.update_item(**request))
 
+    def changed(self, key: Item, update: str, condition: Condition) -> Item | None:
+        """Update an item, as `update` does, and return it as it is then; None if the condition
+        fails.
+        """
+        request = {"TableName": self.name, "Key": _typed(key), "UpdateExpression": update}
+        request |= _expression("ConditionExpression", condition) | {"ReturnValues": "ALL_NEW"}
+        try:
+            answer = self._call(lambda: self._client.update_item(**request), writes=True)
+        except ClientError as error:
+            if code_of(error) == "ConditionalCheckFailedException":
+                return None
+            raise
+        return plain(answer["Attributes"])
+
     def delete(self, **key: str) -> None:
         """Delete an item. Succeeds if there is none."""
         request = {"TableName": self.name, "Key": _typed(key)}

@@ -8,6 +8,7 @@
     │   ├── CompletionNotFound    completion by a URL that no attempt has
     │   ├── SecretNotFound
     │   ├── CalendarNotFound
+    │   ├── FlowNotFound
     │   └── BackfillNotFound
     ├── Refused               the state of the job does not allow it (409)
     │   ├── JobHasEnded           pause or change of a job whose last run has begun or ended
@@ -102,7 +103,7 @@ class InvalidInput(ResonaError):
 
 
 class NotFound(ResonaError):
-    """The job, run or secret does not exist, or belongs to another tenant."""
+    """The job, run, secret, channel or flow does not exist, or belongs to another tenant."""
 
 
 class JobNotFound(NotFound):
@@ -149,6 +150,11 @@ class BackfillNotFound(NotFound):
 class CalendarNotFound(NotFound):
     def __init__(self) -> None:
         super().__init__("there is no such calendar")
+
+
+class FlowNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("there is no such flow")
 
 
 class Refused(ResonaError):

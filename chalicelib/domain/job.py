@@ -61,6 +61,7 @@ class Definition:
     None if it gave none. After `pause_after` failed runs in a row the job is paused; None is never.
     With `success` None, any status of 200 to 299 is a success. With `completion` None, the answer
     of the target ends an attempt. A cron has the offset of the job's id (`domain.spread`).
+    `flow` is the name of its flow, None for that of its host (`domain.flows`).
     """
 
     id: str
@@ -82,6 +83,7 @@ class Definition:
     kind: Kind = Kind.JOB
     success: SuccessRule | None = None
     completion: Completion | None = None
+    flow: str | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.trigger, Cron) and self.trigger.spread and self.id:
@@ -91,8 +93,8 @@ class Definition:
     def meaning(self) -> tuple[object, ...]:
         """Return the parts of the definition whose change starts a new generation.
 
-        Name, labels, callbacks and `pause_after` are left out: they decide neither what is sent nor
-        when.
+        Name, labels, callbacks, `pause_after` and `flow` are left out: they decide neither what is
+        sent nor when it is due.
         """
         request = self.request
         # Compare JSON values as text: Python takes False for 0, and 1.0 for 1.
@@ -110,4 +112,4 @@ class Definition:
     @property
     def _beside(self) -> tuple[object, ...]:
         base_url = self.completion and self.completion.base_url
-        return (self.name, dict(self.labels), self.callbacks, self.pause_after, base_url)
+        return (self.name, dict(self.labels), self.callbacks, self.pause_after, self.flow, base_url)

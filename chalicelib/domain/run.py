@@ -131,9 +131,8 @@ class Attempt:
     """The stored record of one attempt.
 
     `update` of a run's last attempt holds the run's final status. `owner` is the token of the
-    executor that wrote the record; `run_started_at` is when attempt 1 was claimed. `planned_at` is
-    as in `domain.state.UnfinishedRun`. `digest` is that of the attempt's token, None without
-    completion by callback.
+    executor that wrote the record; `run_started_at` is when attempt 1 was claimed. `planned_at` and
+    `waited` are as in `domain.state.UnfinishedRun`.
     """
 
     job_id: str
@@ -146,6 +145,13 @@ class Attempt:
     update: RunUpdate
     planned_at: datetime | None = None
     digest: str | None = None
+    waited: timedelta = timedelta(0)
+
+    @property
+    def lateness(self) -> timedelta:
+        """Return how late the run started, without the time for which its flow held it."""
+        due_at = self.planned_at or self.key.asked_at
+        return self.run_started_at - due_at - self.waited
 
     @property
     def finished_at(self) -> datetime:

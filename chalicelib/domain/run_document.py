@@ -31,6 +31,10 @@ def run_document(job_id: str, run: Run, *, with_responses: bool) -> dict[str, An
         document["last_scheduled_time"] = format_instant(run.last_due_at)
     if run.deadline is not None:
         document["deadline"] = format_measured(run.deadline)
+    if run.waits_for is not None:
+        document["waits_for"] = run.waits_for
+    if run.waited and run.started_at is not None:
+        document["waited_ms"] = _milliseconds(run.waited)
     if run.key.retry_of is not None:
         document["retry_of"] = run_id(job_id, run.key.retry_of)
     if run.is_retried:

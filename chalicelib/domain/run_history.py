@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from chalicelib.domain.flows import Wait
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.run import Attempt, Reason, RunEnd, RunStatus, RunUpdate
 from chalicelib.domain.state import State, UnfinishedRun
@@ -16,7 +17,8 @@ class Run:
     """One run. `attempts` are those that have ended. Times that have not come yet are None.
 
     `missed_count` and `last_due_at` are set only for missed runs (see `RunEnd`), `planned_at` only
-    for retries (see `UnfinishedRun`). `is_retried` says whether another run retries this one.
+    for retries, and `waits_for` and `waited` only for runs that a flow has held (see
+    `UnfinishedRun`). `is_retried` says whether another run retries this one.
     `calendar` is as in `RunEnd`. `deadline` is set while the run waits for a callback.
     """
 
@@ -30,6 +32,8 @@ class Run:
     missed_count: int | None = None
     last_due_at: datetime | None = None
     planned_at: datetime | None = None
+    waits_for: Wait | None = None
+    waited: timedelta = timedelta(0)
     is_retried: bool = False
     calendar: str | None = None
     deadline: datetime | None = None
@@ -38,9 +42,10 @@ class Run:
     def lateness(self) -> timedelta | None:
         """Return how long after its due time the run started, None if it has not started.
 
-        Of a retry: after the time for which it was planned.
+        Of a retry: after the time for which it was planned. The time that its flow held it does not
+        count.
         """
-        due_at = self.planned_at or self.key.asked_at
+        due_at = (self.planned_at or self.key.asked_at) + self.waited
         return self.started_at - due_at if self.started_at is not None else None
 
     @property
@@ -58,7 +63,9 @@ def recorded(
     if attempts:
         last = attempts[-1]
         run = _updated(run, last.update, last.finished_at)
-        run = replace(run, started_at=last.run_started_at, planned_at=last.planned_at)
+        run = replace(
+            run, started_at=last.run_started_at, planned_at=last.planned_at, waited=last.waited
+        )
     if end is None:
         return run
     return replace(
@@ -95,7 +102,13 @@ def unfinished(unfinished_run: UnfinishedRun, on_record: Run | None) -> Run:
     last = run.attempts[-1].number if run.attempts else 0
     if on_record and (run.finished_at is not None or last > unfinished_run.attempt):
         return run
-    run = replace(run, started_at=unfinished_run.started_at, planned_at=unfinished_run.planned_at)
+    run = replace(
+        run,
+        started_at=unfinished_run.started_at,
+        planned_at=unfinished_run.planned_at,
+        waits_for=unfinished_run.waits_for,
+        waited=unfinished_run.waited,
+    )
     if unfinished_run.owner is not None:
         return (
             run
@@ -105,9 +118,11 @@ def unfinished(unfinished_run: UnfinishedRun, on_record: Run | None) -> Run:
     if unfinished_run.awaited is not None:
         until = unfinished_run.awaited.until
         return replace(run, status=RunStatus.WAITING, next_attempt_at=None, deadline=until)
+    next_at = unfinished_run.next_attempt_at
     if unfinished_run.attempt == 0:
-        return replace(run, status=RunStatus.QUEUED, next_attempt_at=run.planned_at)
-    return replace(run, status=RunStatus.RETRYING, next_attempt_at=unfinished_run.next_attempt_at)
+        known = next_at if unfinished_run.waits_for else run.planned_at
+        return replace(run, status=RunStatus.QUEUED, next_attempt_at=known)
+    return replace(run, status=RunStatus.RETRYING, next_attempt_at=next_at)
 
 
 def merged(state: State, on_record: Iterable[Run], before: RunKey | None, limit: int) -> list[Run]:

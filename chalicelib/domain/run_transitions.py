@@ -1,4 +1,4 @@
-"""Rules of what the executor does to a job: claim, finish, settle, sweep, wake.
+"""Rules of what the executor does to a job: claim, finish, settle, sweep.
 
 The functions are pure: `now`, tokens and jitter are arguments. docs/model.md defines the words.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from chalicelib.domain import failures, pauses
+from chalicelib.domain import failures, holding, pauses
 from chalicelib.domain.backfill_transitions import goes_on, pass_over
 from chalicelib.domain.completion import SHORT
 from chalicelib.domain.counting import counted, following
@@ -35,7 +35,6 @@ from chalicelib.domain.state import (
     Transition,
     UnfinishedRun,
     await_occurrence,
-    doubt_after_lost_wake,
     occurrence_due,
     occurrence_watch_at,
     run_due,
@@ -43,8 +42,9 @@ from chalicelib.domain.state import (
     written_by_claim,
 )
 from chalicelib.domain.state_parts import FAILING, RESONA
-from chalicelib.domain.trigger import WAKE_AHEAD, OneTime
+from chalicelib.domain.trigger import OneTime
 from chalicelib.domain.unsent import end_without_attempt, pass_over_day, skip
+from chalicelib.domain.wakes import doubt_after_lost_wake
 
 # A lease lasts this much longer than the timeout: the time to record and finish the attempt.
 LEASE_MARGIN = timedelta(seconds=20)
@@ -116,6 +116,8 @@ def _claim_run(
     passed = pass_over(definition.trigger, state, run, now)
     if passed is not None:
         return passed
+    if holding.is_too_late(definition, state, run, now):
+        return holding.missed(state, run, now)
     claimed = _claimed(run, definition.timeout, owner, now)
     return Transition(written_by_claim(state.with_run(claimed), now), send=claimed)
 
@@ -129,6 +131,7 @@ def _claimed(run: UnfinishedRun, timeout: timedelta, owner: str, now: datetime) 
         next_attempt_at=None,
         started_at=run.started_at or now,
         covered=True,
+        waits_for=None,
     )
 
 
@@ -333,22 +336,3 @@ def sweep(state: State, now: datetime) -> Transition | NoChange:
     sweeps = state.sweeps + 1 if arm else state.sweeps
     moved = replace(written(swept), watch_at=min(looks, default=None), sweeps=sweeps)
     return Transition(moved, arm=tuple(arm))
-
-
-def wake(definition: Definition, state: State, scheduled_at: datetime) -> DueMessage | None:
-    """Return the message for a wake of a schedule at `scheduled_at`.
-
-    Returns None if the job is not active or its trigger does not occur within the minute that
-    begins two minutes later. Does not compare with `next_run_time`, because the previous
-    occurrence may not be claimed yet.
-    """
-    if state.status is not Status.ACTIVE:
-        return None
-    trigger = definition.trigger
-    if isinstance(trigger, OneTime):
-        return occurrence_due(state, trigger.date)
-    minute = scheduled_at + WAKE_AHEAD
-    due_at = trigger.next_after(minute - timedelta(seconds=1))
-    if due_at is None or due_at - minute >= timedelta(minutes=1):
-        return None
-    return occurrence_due(state, due_at)

@@ -16,6 +16,7 @@ from chalicelib.domain.backfill import Backfill
 from chalicelib.domain.completion import Awaited
 from chalicelib.domain.cron import Cron, wake_is_certain
 from chalicelib.domain.exclusion import passed_over
+from chalicelib.domain.flows import Wait
 from chalicelib.domain.ids import RunKey, token_time
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition
@@ -32,9 +33,6 @@ GRACE = timedelta(seconds=30)
 SKEW = timedelta(seconds=10)
 # A new schedule may miss its first minute: do not rely on wakes within this time.
 SETTLING = timedelta(minutes=1)
-# After a lost wake do not rely on wakes for this long: an outage of EventBridge Scheduler then
-# makes only one occurrence of a job late.
-DOUBT = timedelta(hours=1)
 
 MAX_UNFINISHED_RUNS = 32
 # How many of a job's ended runs its state remembers.
@@ -52,13 +50,15 @@ class Status(StrEnum):
 class UnfinishedRun:
     """A run that has not ended.
 
-    `attempt` is the number of the attempt that was claimed last, 0 while a requested run is queued.
+    `attempt` is the number of the attempt that was claimed last, 0 while a run is queued.
     `owner` and `lease_until` are set while that attempt is in flight, `next_attempt_at` while the
     run waits: for its next attempt, or for a callback until that deadline. `generation` is the
     job's at the time of the claim; for a requested run it is that of the definition. `covered` says
     whether a message has been sent for `next_attempt_at`. `planned_at` is when the first attempt of
     a retry, or of a run of a backfill, was to be sent; None for other runs, whose key says it.
     `awaited` is set while a callback may end the attempt that was claimed last.
+
+    A run that its flow holds has `waits_for`; `waited` is how long its first attempt was held.
     """
 
     key: RunKey
@@ -71,11 +71,13 @@ class UnfinishedRun:
     covered: bool = True
     planned_at: datetime | None = None
     awaited: Awaited | None = None
+    waits_for: Wait | None = None
+    waited: timedelta = timedelta(0)
 
     @property
     def asked_at(self) -> datetime:
         """Return the time from which lateness is counted."""
-        return self.planned_at or self.key.asked_at
+        return (self.planned_at or self.key.asked_at) + self.waited
 
     @property
     def is_waiting(self) -> bool:
@@ -103,6 +105,7 @@ class UnfinishedRun:
             update,
             self.planned_at,
             self.awaited.digest if self.awaited else None,
+            self.waited,
         )
 
 
@@ -344,15 +347,6 @@ def await_end_of_pause(state: State, now: datetime) -> tuple[State, tuple[DueMes
     if until is None or until - now > NEAR:
         return replace(state, covered=until is None), ()
     return replace(state, covered=True), (occurrence_due(state, until),)
-
-
-def doubt_after_lost_wake(state: State, due_at: datetime, now: datetime) -> State:
-    """Return the state with `doubted_until` set if no wake came for the occurrence at `due_at`.
-
-    Call it when the occurrence is decided. Its schedule is then not relied on for the next hour.
-    """
-    has_no_wake = state.token is not None and state.covered and now - due_at > GRACE
-    return replace(state, doubted_until=now + DOUBT) if has_no_wake else state
 
 
 def is_doubted(state: State, now: datetime) -> bool:

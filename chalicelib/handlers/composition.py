@@ -32,6 +32,7 @@ def scheduling(function_arn: str = "", refuse_host: HostRule | None = None) -> S
     from chalicelib.aws.calendar_store import CalendarStore
     from chalicelib.aws.channel_store import ChannelStore
     from chalicelib.aws.due_queue import DueQueue
+    from chalicelib.aws.flow_store import FlowStore
     from chalicelib.aws.job_store import JobStore
     from chalicelib.aws.quota_store import QuotaStore
     from chalicelib.aws.run_store import RunStore
@@ -58,6 +59,7 @@ def scheduling(function_arn: str = "", refuse_host: HostRule | None = None) -> S
         ),
         channels=ChannelStore(dynamodb, settings.jobs_table, topics=settings.notice_topics),
         calendars=CalendarStore(dynamodb, settings.jobs_table),
+        flows=FlowStore(dynamodb, settings.jobs_table),
         schedules=_schedules(settings),
         arming=Arming(jobs, queue, utc_now),
         clock=utc_now,
@@ -77,6 +79,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     from chalicelib.aws.calendar_store import CalendarStore
     from chalicelib.aws.channel_store import ChannelStore
     from chalicelib.aws.due_queue import DueQueue
+    from chalicelib.aws.flow_store import FlowStore
     from chalicelib.aws.job_store import JobStore
     from chalicelib.aws.run_store import RunStore
     from chalicelib.aws.secret_store import SecretStore
@@ -84,6 +87,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     from chalicelib.outbound.address_guard import PUBLIC
     from chalicelib.outbound.send import send
     from chalicelib.runtime.concurrency import in_threads
+    from chalicelib.usecases.admission import Admission
     from chalicelib.usecases.arming import Arming
     from chalicelib.usecases.attempt import AttemptSender
     from chalicelib.usecases.firing import Firing
@@ -108,6 +112,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
         telling=Telling(runs, ChannelStore(dynamodb, settings.jobs_table)),
         calendars=CalendarStore(dynamodb, settings.jobs_table),
         sender=AttemptSender(secrets, outbound, publish, utc_now, time.sleep),
+        admission=Admission(FlowStore(dynamodb, settings.jobs_table), time.sleep),
         clock=utc_now,
         sleep=time.sleep,
     )

@@ -14,7 +14,9 @@ from datetime import datetime
 
 from chalicelib.aws.job_store import JobStore
 from chalicelib.domain import run_transitions
+from chalicelib.domain.admission import Place
 from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition
 from chalicelib.domain.state import DueMessage, State
 from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt
@@ -23,13 +25,15 @@ from chalicelib.usecases.attempt import prepared as prepare
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """The jobs of a batch, and the attempts that are prepared, by the ids of jobs.
+    """The jobs of a batch, and the attempts that are prepared, by the ids of jobs; and the places
+    that were taken for runs.
 
     What is missing here is read for its message alone.
     """
 
     jobs: Mapping[str, tuple[Definition, State]] = field(default_factory=dict)
     prepared: Mapping[str, PreparedAttempt] = field(default_factory=dict)
+    places: Mapping[tuple[str, RunKey], Place] = field(default_factory=dict)
 
 
 NOTHING = Ahead()

@@ -12,6 +12,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from chalicelib.aws.secret_store import SecretStore
+from chalicelib.domain.admission import Place
 from chalicelib.domain.completing import awaiting
 from chalicelib.domain.completion import (
     TOKEN_BYTES,
@@ -94,14 +95,15 @@ class PreparedAttempt:
     """A definition, its signing secrets, and the values of its secrets.
 
     Secrets that do not exist have no value. `replaced` are earlier values, which are hidden in
-    answers too. `random` is the random part of the token with which the target calls back, empty
-    if it does not.
+    answers too. `flows` is the token of the tenant's flows, None if it has none. `random` is the
+    random part of the token with which the target calls back, empty if it does not.
     """
 
     definition: Definition
     signing: SigningSecrets
     values: Mapping[str, str]
     replaced: tuple[str, ...] = ()
+    flows: str | None = None
     random: str = ""
 
     def token(self, run: UnfinishedRun) -> str:
@@ -110,7 +112,8 @@ class PreparedAttempt:
 
 
 def prepared(
-    definition: Definition, read: tuple[SigningSecrets, Mapping[str, str], tuple[str, ...]]
+    definition: Definition,
+    read: tuple[SigningSecrets, Mapping[str, str], tuple[str, ...], str | None],
 ) -> PreparedAttempt:
     """Return a prepared attempt with what was read for it."""
     random = random_part(os.urandom(TOKEN_BYTES)) if definition.completion else ""
@@ -139,7 +142,7 @@ class Tried:
 
     If the response to a claim was lost, its owner token in the state shows that it succeeded. The
     attempt that was prepared for that claim is then sent. `ahead` is the claim's message, if that
-    was sent before the claim.
+    was sent before the claim, and `place` the place that was taken for the attempt.
     """
 
     def __init__(self) -> None:
@@ -147,6 +150,7 @@ class Tried:
         self.prepared_for: Definition | None = None
         self.by_owner: dict[str | None, PreparedAttempt] = {}
         self.ahead: DueMessage | None = None
+        self.place: Place | None = None
 
     def owner(self) -> str:
         """Return the owner token for a claim: first that of the message that was sent ahead."""
@@ -244,6 +248,9 @@ class AttemptSender:
             "status_code": result.status_code,
             "duration_ms": round(result.duration.total_seconds() * 1000),
             "lateness_ms": round(late.total_seconds() * 1000) if run.attempt == 1 else None,
+            "waited_ms": round(run.waited.total_seconds() * 1000) or None
+            if run.attempt == 1
+            else None,
             "host": _host(definition.request.url),
         }
         log.info("attempt.ended", extra=fields)

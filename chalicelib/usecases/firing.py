@@ -37,8 +37,10 @@ from chalicelib.domain.run import (
 )
 from chalicelib.domain.run_transitions import Settle
 from chalicelib.domain.state import DueMessage, NoChange, State, Transition, UnfinishedRun
+from chalicelib.domain.wakes import wake
 from chalicelib.runtime.backoff import TRIES, pause_after
 from chalicelib.runtime.concurrency import RunAll, in_threads
+from chalicelib.usecases.admission import Admission
 from chalicelib.usecases.ahead import NOTHING, Ahead, read_ahead
 from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Claimed, Tried, owner_token, run_fields
@@ -70,6 +72,7 @@ class Firing:
     telling: Telling
     calendars: CalendarStore
     sender: AttemptSender
+    admission: Admission
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
     run_all: RunAll = in_threads
@@ -92,7 +95,7 @@ class Firing:
                 log.info("schedule.orphan_deleted", extra={"job_id": job_id})
                 self.schedules.delete(job_id, token)
             return
-        due = run_transitions.wake(*loaded, scheduled_at)
+        due = wake(*loaded, scheduled_at)
         if due is not None:
             # `wake` has less memory than `deliver`, so waiting for the fraction of a second costs
             # less here.
@@ -103,7 +106,8 @@ class Firing:
         """Read what these messages of one invocation need, for `fire`."""
         now = self.clock()
         soon = [due for due in dues if due.at - now <= _LONGEST_SLEEP]
-        return read_ahead(self.jobs, self.sender, soon, now)
+        ahead = read_ahead(self.jobs, self.sender, soon, now)
+        return replace(ahead, places=self.admission.places_ahead(soon, ahead, now))
 
     def fire(self, due: DueMessage, ahead: Ahead = NOTHING) -> None:
         """Make the attempt that a message is for, unless it was made already.
@@ -120,7 +124,7 @@ class Firing:
         tried.ahead = self.arming.arm_ahead(due, loaded, owner_token(), self.sleep)
         if loaded is not None and run_transitions.leads_to_attempt(*loaded, due, self.clock()):
             tried.latest = ahead.prepared.get(due.job_id) or self.sender.prepare(loaded[0])
-            tried.prepared_for = loaded[0]
+            tried.prepared_for, tried.place = loaded[0], ahead.places.get((due.job_id, due.key))
         # Check again after sleeping, because the clock may be adjusted: a claim before the due time
         # is refused.
         while (wait := due.at - self.clock()) > timedelta(0):
@@ -155,12 +159,10 @@ class Firing:
             if decision is None:
                 return None
             if decision.send is not None:
-                if tried.prepared_for != definition:
-                    sent = self.telling.composed(definition, now, is_closed=bool(state.runs))
-                    tried.latest, tried.prepared_for = self.sender.prepare(sent), definition
-                    # Preparing takes time, and the decision depends on the time: decide again.
+                ready = self._ready(definition, state, decision, tried, now)
+                if ready is None:
                     continue
-                decision = tried.claim_as(owner, decision, now)
+                decision = tried.claim_as(owner, ready, now)
             if not self._save_claim(definition, state, decision, now, tries):
                 loaded = self.jobs.load(due.job_id)
                 continue
@@ -170,6 +172,24 @@ class Firing:
                 return None
             loaded, key = (definition, decision.state), decision.again.key
         raise Unavailable("the job")
+
+    def _ready(
+        self,
+        definition: Definition,
+        state: State,
+        claim: Transition,
+        tried: Tried,
+        now: datetime,
+    ) -> Transition | None:
+        """Return a claim that is prepared, as its job's flow allows it.
+
+        None if that took time, on which the decision depends: decide again.
+        """
+        if tried.prepared_for != definition:
+            sent = self.telling.composed(definition, now, is_closed=bool(state.runs))
+            tried.latest, tried.prepared_for = self.sender.prepare(sent), definition
+            return None
+        return self.admission.admitted(definition, state, claim, tried, now)
 
     def _decide(
         self, definition: Definition, state: State, key: RunKey, owner: str, now: datetime

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from chalicelib.aws.calendar_store import CalendarStore
 from chalicelib.aws.channel_store import ChannelStore
+from chalicelib.aws.flow_store import FlowStore
 from chalicelib.aws.job_items import Idempotency
 from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
 from chalicelib.aws.quota_store import QuotaStore
@@ -87,6 +88,7 @@ class Scheduling:
         secrets: SecretStore,
         channels: ChannelStore,
         calendars: CalendarStore,
+        flows: FlowStore,
         arming: Arming,
         clock: Callable[[], datetime],
         check_request: RequestCheck,
@@ -99,6 +101,7 @@ class Scheduling:
         self.secrets = secrets
         self.channels = channels
         self.calendars = calendars
+        self.flows = flows
         self.clock = clock
         self.check_request = check_request
         self.run_all = run_all

@@ -22,6 +22,8 @@ WORDS: dict[str, tuple[str, str, str]] = {
     "backfill.ended": ("·", DIM, "runs for no more past occurrences"),
     "calendar.put": ("·", DIM, "a calendar was put"),
     "calendar.deleted": ("·", DIM, "a calendar was deleted"),
+    "flow.put": ("·", DIM, "a flow was put"),
+    "flow.deleted": ("·", DIM, "a flow was deleted"),
     "secret.put": ("·", DIM, "a secret was put"),
     "secret.deleted": ("·", DIM, "a secret was deleted"),
     "signing_secret.rotated": ("·", DIM, "the signing secret was rotated"),
@@ -50,7 +52,7 @@ WORDS: dict[str, tuple[str, str, str]] = {
 # Events that a laptop does not print: nothing changed, or another line reports it.
 UNSHOWN = frozenset(
     "message.ignored schedule.orphan_deleted message.mark_failed schedule.delete_failed job.armed "
-    "sweep.ended attempt.ended attempt.completed library.warned log_line.failed "
+    "sweep.ended attempt.ended run.held attempt.completed library.warned log_line.failed "
     "metrics.failed".split()
 )
 OF_RUN = frozenset({"run.ended", "run.retrying", "run.waiting"})

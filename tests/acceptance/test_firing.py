@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 
 from tests.acceptance.receivers import Receiving, body_of
 from tests.acceptance.served import Served
+from tests.soak import IS_SOAK
 
 # One laptop for all of them.
 pytestmark = pytest.mark.xdist_group("test_firing")
@@ -248,6 +249,50 @@ def test_a_pause_ends_on_its_second_and_one_occurrence_is_skipped(
     runs = [(run["scheduled_time"], run["reason"]) for run in served.get(f"/jobs/{job['id']}/runs")]
     assert runs[-1] == (f"{due_at:%Y-%m-%dT%H:%M:%SZ}", "asked")
     assert served.delete(f"/jobs/{job['id']}").status_code == 204
+
+
+def test_jobs_that_are_due_at_once_arrive_evenly_by_the_rate_of_their_flow(
+    served: Served, receiver: Receiving
+) -> None:
+    count, rate = (200, 20) if IS_SOAK else (15, 10)
+    name = f"even-{time.time_ns()}"
+    limit = {"rate": {"requests": rate, "seconds": 1}}
+    assert served.request("PUT", f"/flows/{name}", limit).status_code == 200
+    try:
+        begin = (served.now() + timedelta(seconds=5) + served.slack).replace(microsecond=0)
+        jobs = [
+            {
+                "name": f"even {number}",
+                "request": {"url": receiver.address("/even")},
+                "trigger": {
+                    "date": (begin + timedelta(seconds=0 if number % 2 else 2)).isoformat()
+                },
+                "flow": name,
+                "labels": served.labels,
+            }
+            for number in range(count)
+        ]
+        made = [
+            result["job"]
+            for start in range(0, count, 100)
+            for result in served.post("/jobs/batch", {"jobs": jobs[start : start + 100]}).json()[
+                "results"
+            ]
+        ]
+        seconds = 8 + count / rate + served.slack.total_seconds()
+        got = sorted(receiver.wait_for(made, count, seconds), key=lambda one: one.at)
+    finally:
+        served.delete(f"/flows/{name}")
+    # The tests share two cores with others.
+    most = int(rate * 1.1) if IS_SOAK else 2 * rate
+    for first, last in zip(got, got[most:], strict=False):
+        assert last.at - first.at >= timedelta(seconds=1) - served.slack
+    assert got[-1].at - got[0].at >= (count - 1) * timedelta(seconds=1) / rate * 0.95
+    due = [one.headers["Resona-Scheduled-Time"] for one in got]
+    assert not IS_SOAK or due == sorted(due)
+    (run,) = served.get(f"/jobs/{got[-1].headers['Resona-Job-Id']}/runs")
+    assert run["waited_ms"] > 0
+    assert run["lateness_ms"] < 2000 + served.slack.total_seconds() * 1000
 
 
 def test_an_interval_fires_every_ten_seconds_without_drift_and_ends(

@@ -88,6 +88,10 @@ ROWS = {
     ("GET", "/secrets"): Row(200),
     ("PUT", "/secrets/{name}"): Row(204, {"value": "another"}),
     ("DELETE", "/secrets/{name}"): Row(204),
+    ("GET", "/flows"): Row(200),
+    ("PUT", "/flows/{flow}"): Row(200, {"rate": {"requests": 1}}),
+    ("GET", "/flows/{flow}"): Row(200),
+    ("DELETE", "/flows/{flow}"): Row(204),
     ("GET", "/notices"): Row(200),
     ("PUT", "/notices/{name}"): Row(200, {"url": "http://example.com/told"}),
     ("GET", "/notices/{name}"): Row(200),
@@ -208,7 +212,9 @@ class Stage:
         assert self.call("PUT", "/notices/token", by, channel).status == 200
         days = {"days": ["2026-12-26"]}
         assert self.call("PUT", "/calendars/token", by, days).status == 200
-        return {"job_id": job_id, "run_id": run.json["id"], "name": "token", "token": "unknown"}
+        assert self.call("PUT", "/flows/host:a.example", by, {}).status == 200
+        names = {"name": "token", "token": "unknown", "flow": "host:a.example"}
+        return {"job_id": job_id, "run_id": run.json["id"], **names}
 
     def seen(self, by: Key) -> list[Any]:
         """Return what every list shows to a key."""

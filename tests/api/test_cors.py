@@ -59,11 +59,8 @@ def preflight(api: Api, path: str, origin: str) -> Answer:
 def test_a_preflight_of_an_allowed_origin_is_told_what_its_pages_may_send(
     shared_api: Api, path: str
 ) -> None:
-    answer = preflight(
-        shared_api,
-        path.format(job_id="key:mine", run_id="run_1", name="token", build="1", token="t"),
-        APP,
-    )
+    names = {"name": "token", "build": "1", "flow": "a", "token": "t"}
+    answer = preflight(shared_api, path.format(job_id="key:mine", run_id="run_1", **names), APP)
     methods = ", ".join(sorted(app.routes[path]))
     assert (answer.status, answer.text, answer.headers["Allow"]) == (204, "", methods)
     assert for_browsers(answer.headers) == ALLOWED | {

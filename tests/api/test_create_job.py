@@ -45,6 +45,7 @@ def test_a_registered_job_is_answered_key_by_key(api: Api) -> None:
         "skips": 0,
         "backfill": None,
         "success": None,
+        "flow": None,
         "result": None,
     }
 

@@ -15,7 +15,7 @@ BODILESS = sorted(
 
 
 def filled(path: str) -> str:
-    return path.format(job_id="key:a", run_id="run_a", name="a")
+    return path.format(job_id="key:a", run_id="run_a", name="a", flow="a")
 
 
 def test_there_are_such_calls() -> None:

@@ -166,7 +166,8 @@ def test_every_example_of_a_body_is_taken(api: Api, name: str, example: str) -> 
         if "key" in body:
             body = {**body, "key": f"{body['key']}-2"}
         job_id = "key:report" if method == "PUT" else job["id"]
-        at = path.format(job_id=job_id, name="token", token=url.rpartition("/")[2])
+        names = {"name": "token", "token": url.rpartition("/")[2], "flow": "host:example.com"}
+        at = path.format(job_id=job_id, **names)
         answer = api.call(method, at, body)
         assert 200 <= answer.status < 300, answer.text
 

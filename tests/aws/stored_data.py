@@ -190,6 +190,10 @@ def leave() -> dict[str, Any]:
         work = {"completion": "callback", "deadline": 6000}
         done(api.post("/jobs", simple("/worked", {"delay": 80}, **work)))
         done(api.post("/jobs", simple("/working", {"delay": 85}, **work)))
+        slow = {"rate": {"requests": 1, "seconds": 3600, "burst": 1}}
+        done(api.put("/flows/slow", slow))
+        for delay in (80, 81, 82):
+            done(api.post("/jobs", simple("/done", {"delay": delay}, flow="slow")))
         done(api.post("/jobs", simple("/missed", {"delay": 5}, misfire_grace=1)))
         lost = next(
             name
@@ -273,7 +277,7 @@ def restored(left: dict[str, Any]) -> Environment:
 def told(api: Api) -> dict[str, Any]:
     """Return what the API says of everything, by path."""
     jobs = done(api.get("/jobs?limit=100"))
-    paths = ["/runs", "/calendars", "/secrets", "/signing-secret", "/jobs/key:invoice"]
+    paths = ["/runs", "/calendars", "/flows", "/secrets", "/signing-secret", "/jobs/key:invoice"]
     for job in jobs:
         paths += [f"/jobs/{job['id']}", f"/jobs/{job['id']}/runs"]
         paths += [

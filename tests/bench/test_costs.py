@@ -9,7 +9,7 @@ import pytest
 
 from tests.bench.costs import PRICES, dollars
 from tests.bench.meter import Usage
-from tests.bench.operations import KB, SIZES, Costs, bench, change, create, fire, sweep
+from tests.bench.operations import KB, NEAR, SIZES, Costs, bench, change, create, fire, sweep
 
 MOST_WRITES_OF_A_CRON_FIRING = 7
 
@@ -38,6 +38,31 @@ def test_an_interval_costs_no_more_than_a_cron_that_fires_as_often(
     assert dollars(interval).total < dollars(cron).total
     assert interval == Usage(writes=6, reads=2, sqs=3, lambdas=1)
     assert firings[KB]["interval of an hour: its sweep"] == Usage(writes=3, reads=1, sqs=1)
+
+
+def test_only_a_flow_with_a_rate_costs_something_and_waiting_for_it_more() -> None:
+    with bench(KB) as made:
+
+        def cost(jobs: int = 1) -> Usage:
+            """Return what is used when so many jobs come due in one second."""
+            for _ in range(jobs):
+                made.create(NEAR)
+            used = made.used(lambda: made.advance(seconds=200))
+            assert not made.env.cloud.messages
+            return used
+
+        plain = cost()
+        # The flow of another host, and one without limits.
+        made.call("PUT", "/flows/host:example.com", {"rate": {"requests": 1}})
+        made.call("PUT", "/flows/host:api.example.com", {})
+        cost()
+        assert cost() == plain
+        made.call("PUT", "/flows/host:api.example.com", {"rate": {"requests": 1, "seconds": 30}})
+        cost()
+        place = Usage(writes=1)
+        assert cost() == plain + place
+        held = Usage(writes=3, reads=2, sqs=3, lambdas=1)
+        assert cost(3) == (plain + place) * 3 + held * 2
 
 
 def test_the_size_of_the_request_changes_only_what_a_firing_reads(

@@ -27,7 +27,6 @@ from chalicelib.domain.run import (
 )
 from chalicelib.domain.run_transitions import LEASE_MARGIN, Settle
 from chalicelib.domain.state import (
-    DOUBT,
     GRACE,
     MAX_UNFINISHED_RUNS,
     NEAR,
@@ -41,6 +40,7 @@ from chalicelib.domain.state import (
     UnfinishedRun,
 )
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
+from chalicelib.domain.wakes import DOUBT, wake
 
 MADE = datetime(2026, 11, 23, 9, 59, 30, tzinfo=UTC)
 DUE = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -711,21 +711,21 @@ def test_a_wake_stands_for_the_occurrence_two_minutes_later_whatever_comes_next(
     job = definition(Cron("*/5 * * * *", "UTC"))
     state = fresh(job)
     for due_at in (DUE, DUE + 5 * MINUTE, DUE - 5 * MINUTE):
-        assert run_transitions.wake(job, state, due_at - WAKE_AHEAD) == DueMessage(
+        assert wake(job, state, due_at - WAKE_AHEAD) == DueMessage(
             "job_x", "tenant", RunKey(due_at, 1), due_at
         )
 
 
 def test_a_wake_for_a_minute_at_which_nothing_occurs_is_for_nothing() -> None:
     job = definition(Cron("*/5 * * * *", "UTC"))
-    assert run_transitions.wake(job, fresh(job), DUE - WAKE_AHEAD + MINUTE) is None
-    assert run_transitions.wake(job, fresh(job), DUE - WAKE_AHEAD - MINUTE) is None
+    assert wake(job, fresh(job), DUE - WAKE_AHEAD + MINUTE) is None
+    assert wake(job, fresh(job), DUE - WAKE_AHEAD - MINUTE) is None
 
 
 def test_a_wake_of_a_date_stands_for_the_date() -> None:
     date = DUE + timedelta(seconds=17)
     job = definition(OneTime(date))
-    assert run_transitions.wake(job, fresh(job), DUE - WAKE_AHEAD) == DueMessage(
+    assert wake(job, fresh(job), DUE - WAKE_AHEAD) == DueMessage(
         "job_x", "tenant", RunKey(date, 1), date
     )
 
@@ -733,12 +733,10 @@ def test_a_wake_of_a_date_stands_for_the_date() -> None:
 @pytest.mark.parametrize("status", [Status.PAUSED, Status.COMPLETED, Status.FAILED])
 def test_a_wake_of_a_job_that_is_not_active_is_for_nothing(status: Status) -> None:
     for job in (definition(), definition(MINUTELY)):
-        assert run_transitions.wake(job, fresh(job, status=status), DUE - WAKE_AHEAD) is None
+        assert wake(job, fresh(job, status=status), DUE - WAKE_AHEAD) is None
 
 
 def test_a_wake_names_the_generation_that_counts_now() -> None:
-    due = run_transitions.wake(
-        definition(MINUTELY), fresh(definition(MINUTELY), generation=4), DUE - WAKE_AHEAD
-    )
+    due = wake(definition(MINUTELY), fresh(definition(MINUTELY), generation=4), DUE - WAKE_AHEAD)
     assert due is not None
     assert due.key == RunKey(DUE, 4)

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from chalicelib.domain import job_transitions, run_transitions
+from chalicelib.domain import job_transitions
 from chalicelib.domain.cron import Cron, parse
 from chalicelib.domain.job import Definition
 from chalicelib.domain.limits import Limits
@@ -17,6 +17,7 @@ from chalicelib.domain.preview import preview
 from chalicelib.domain.request import Request
 from chalicelib.domain.spread import largest_spread, offset_of
 from chalicelib.domain.trigger import describe, restore
+from chalicelib.domain.wakes import wake
 from tests.domain.cron_oracle import ZONES, changes, occurrences
 from tests.domain.test_cron import random_dst, random_parse
 from tests.soak import IS_SOAK
@@ -99,7 +100,7 @@ def test_a_wake_finds_the_occurrence_of_its_minute() -> None:
     assert due_at == NOW + timedelta(seconds=offset_of(JOB, 600))
     for seconds in range(-90, 90, 10):
         minute = due_at.replace(second=0) - 2 * MINUTE + timedelta(seconds=seconds)
-        due = run_transitions.wake(job, state, minute)
+        due = wake(job, state, minute)
         is_meant = minute + 2 * MINUTE <= due_at < minute + 3 * MINUTE
         assert (due.at if due else None) == (due_at if is_meant else None)
 

@@ -229,6 +229,7 @@ def test_head_is_answered_as_get_is_without_the_body(gateway: Gateway, path: str
     at = at.replace("{build}", version())
     # Of the routes with a name, one serves files, the other channels: there are none.
     at = at.replace("{name}", "app.js" if at.startswith("/console") else key)
+    at = at.replace("{flow}", key)
     host, port = gateway.server.server_address[:2]
     connection = HTTPConnection(str(host), port, timeout=10)
     answers = []
@@ -241,9 +242,8 @@ def test_head_is_answered_as_get_is_without_the_body(gateway: Gateway, path: str
     (status, headers, body), *heads, last = answers
     assert heads == [(status, headers, b"")] * 2
     assert last == (status, headers, body)
-    is_absent = (key == "absent" and "{job_id}" in path) or path.startswith(
-        ("/notices/", "/calendars/")
-    )
+    has_none = path.startswith(("/notices/", "/calendars/", "/flows/"))
+    is_absent = (key == "absent" and "{job_id}" in path) or has_none
     expected = 404 if is_absent else 200
     assert (status, int(headers["Content-Length"])) == (expected, len(body))
 

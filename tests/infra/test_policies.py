@@ -27,6 +27,7 @@ from chalicelib.api.models.channel_models import read_channel
 from chalicelib.api.routing import backend, operations
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
+from chalicelib.domain.flows import Flow, Rate
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.request import Request
 from chalicelib.domain.state import DueMessage
@@ -182,6 +183,11 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     assert api.call("GET", "/jobs").status == 200
     call("GET", "/signing-secret")
     call("POST", "/signing-secret/rotate")
+    call("PUT", "/flows/{flow}", {"rate": {"requests": 1}}, flow="a")
+    call("PUT", "/flows/{flow}", {"rate": {"requests": 2}}, flow="a")
+    call("GET", "/flows")
+    call("GET", "/flows/{flow}", flow="a")
+    call("DELETE", "/flows/{flow}", flow="a")
     call("GET", "/notices")
     call("GET", "/notices/{name}", name="ops")
     call("DELETE", "/notices/{name}", name="ops")
@@ -232,8 +238,11 @@ def fire(env: Environment) -> None:
     env.advance(hours=1)
     env.wake(name, env.now)
     at = env.now.replace(microsecond=0) + timedelta(seconds=2)
+    flow = Flow("tenant", "host:example.com", env.now, env.now, Rate(1, 1))
+    env.scheduling.flows.put(flow, env.secrets.new_flows("tenant", env.now))
     batch = [DueMessage(env.create(OneTime(at)), "tenant", RunKey(at, 1), at) for _ in "ab"]
-    assert len(env.firing.read_ahead(batch).jobs) == 2
+    assert len(env.firing.read_ahead(batch).places) == 2
+    env.advance(seconds=5)
 
 
 def admit() -> None:

@@ -33,6 +33,8 @@ STORE = "aws/job_store.py"
 ATTEMPT, ARMING = "usecases/attempt.py", "usecases/arming.py"
 TELLING, FAILURES = "usecases/telling.py", "domain/failures.py"
 CHANNELS, DIGESTS = "domain/channels.py", "domain/digests.py"
+FLOW_STORE, HOLDING = "aws/flow_store.py", "domain/admission.py"
+ADMISSION = "usecases/admission.py"
 DIGEST_STORE = "aws/digest_store.py"
 INTERVAL, MISFIRES = "domain/interval.py", "domain/misfires.py"
 CRON, SPREAD = "domain/cron.py", "domain/spread.py"
@@ -55,6 +57,71 @@ def bug(name: str, *patches: tuple[str, str, str]) -> Bug:
 
 
 BUGS = (
+    bug(
+        "a place of a flow that is not idle",
+        (
+            FLOW_STORE,
+            '"attribute_not_exists(id) OR arrival < :from"',
+            '"attribute_not_exists(id) OR arrival < :from OR arrival >= :from"',
+        ),
+    ),
+    bug(
+        "a busy flow that sends at once",
+        (FLOW_STORE, "places(rate, moved - steps, arrival, count)", "[arrival] * count"),
+    ),
+    bug(
+        "a burst of one more",
+        (FLOW_STORE, "- rate.tolerance", "- rate.tolerance - rate.step"),
+        ("domain/flows.py", "self.step * (self.burst - 1)", "self.step * self.burst"),
+    ),
+    bug(
+        "places of one invocation that are all the first",
+        (ADMISSION, "_place(flow, name[1], place, at)", "_place(flow, name[1], taken[0], at)"),
+    ),
+    bug(
+        "a held run that is sent at once",
+        (HOLDING, "next_attempt_at=place.at,", "next_attempt_at=now,"),
+    ),
+    bug(
+        "a hold that spends an attempt",
+        (HOLDING, "attempt=run.attempt - 1,", "attempt=run.attempt,"),
+    ),
+    bug(
+        "a hold without a message",
+        (HOLDING, "send=None, arm=(*claim.arm, *arm)", "send=None, arm=claim.arm"),
+    ),
+    bug(
+        "a wait that counts as being late",
+        (HOLDING, "waited=place.wait if is_first else run.waited", "waited=run.waited"),
+    ),
+    bug(
+        "a retry that asks for no place",
+        (ADMISSION, "(before and before.waits_for)", "before"),
+    ),
+    bug(
+        "a held run that asks again",
+        (ADMISSION, "(before and before.waits_for)", "False"),
+    ),
+    bug(
+        "a place after the grace",
+        (
+            ADMISSION,
+            "latest_start(definition, claim.state, run.key) if run.attempt == 1 else None",
+            "None",
+        ),
+    ),
+    bug(
+        "a held run that is sent after its grace",
+        (RUN_TRANSITIONS, "if holding.is_too_late(definition, state, run, now):", "if not now:"),
+    ),
+    bug(
+        "flows that are read once and for all",
+        (
+            FLOW_STORE,
+            "        if (tenant, token) not in self._known:\n",
+            '        token = ""\n        if (tenant, token) not in self._known:\n',
+        ),
+    ),
     bug(
         "no generation check",
         (RUN_TRANSITIONS, " or key.generation != state.generation", ""),
@@ -110,7 +177,7 @@ BUGS = (
     bug(
         "a wake that arms next_run_time",
         (
-            RUN_TRANSITIONS,
+            "domain/wakes.py",
             "    minute = scheduled_at + WAKE_AHEAD\n    due_at = trigger.next_after(minute - timedelta(seconds=1))\n    if due_at is None or due_at - minute >= timedelta(minutes=1):\n        return None\n",
             "    due_at = state.next_due_at\n    if due_at is None:\n        return None\n",
         ),
@@ -121,7 +188,7 @@ BUGS = (
     ),
     bug(
         "a wake that looks for a whole minute",
-        (RUN_TRANSITIONS, "due_at - minute >= timedelta(minutes=1)", "due_at != minute"),
+        ("domain/wakes.py", "due_at - minute >= timedelta(minutes=1)", "due_at != minute"),
     ),
     bug(
         "an offset that is not the job's",

@@ -22,6 +22,7 @@ from tests.simulation.words import prompt_plan
 MOST_JOBS = 4
 # The statuses of runs that may be retried, and of those that may be cancelled.
 WRONG, WAITING = ("failed", "missed"), ("queued", "retrying", "waiting")
+FLOWS = ("slow", "host:example.com")
 CALLBACKS = {status: {"url": f"https://example.com/{status}"} for status in ("succeeded", "failed")}
 
 
@@ -480,6 +481,7 @@ class Someone:
             (1, self._list),
             (1, self._channel),
             (1, self._calendar),
+            (1, self._flow),
         ]
         kinds = [act for weight, act in acts for _ in range(weight)]
         self._create()
@@ -529,6 +531,7 @@ class Someone:
             "callbacks": chance.choice((None, None, None, CALLBACKS)),
             "pause_after": chance.choice((None, None, 1, 2)),
             "labels": chance.choice(({}, {"team": "billing"})),
+            "flow": chance.choice((None, None, "slow")),
         }
         if chance.random() < 0.25:
             fields |= {"completion": "callback", "deadline": chance.choice((60, 60, 200))}
@@ -693,6 +696,20 @@ class Someone:
         days = self._chance.choice((calendars.MONDAYS, calendars.NOTHING))
         calendars.change(self._clients, name, days)
 
+    def _flow(self) -> None:
+        """Limit a flow, lift its limit, or have a job belong to another one."""
+        clients, chance = self._clients, self._chance
+        path = f"/flows/{chance.choice(FLOWS)}"
+        kind, job_id = chance.randrange(6), self._some_job()
+        if kind == 0:
+            clients.deployment.ask("DELETE", path)
+        elif kind == 1 and job_id is not None:
+            clients.ask("PATCH", job_id, body={"flow": chance.choice((None, "slow"))})
+        else:
+            rate = chance.choice(((1, 5), (1, 12), (1, 20), (2, 30, 2), (3, 40, 3), (20, 1)))
+            fields = zip(("requests", "seconds", "burst"), rate, strict=False)
+            clients.deployment.ask("PUT", path, {"rate": dict(fields)})
+
     def _list(self) -> None:
         self._clients.list_all(self._chance.choice((1, 2, 100)))
 
@@ -708,7 +725,7 @@ def run_clients(deployment: Deployment, clients: Clients, until: float) -> None:
 
 
 def heal(deployment: Deployment, within: timedelta) -> None:
-    """Have everything go well from now on, and wait until all has come to rest.
+    """Have everything go well from now on, lift all limits, and wait until all has come to rest.
 
     Raises Violation when it does not in time.
     """
@@ -720,6 +737,12 @@ def heal(deployment: Deployment, within: timedelta) -> None:
         if name != "skew":
             setattr(fault_rates, name, 0)
     until = virtual_time.time + within.total_seconds()
+
+    def lift() -> None:
+        for name in FLOWS:
+            deployment.ask("DELETE", f"/flows/{name}")
+
+    deployment.begin("client", lift)
     # Half way between two minutes, when no cron is under way.
     virtual_time.run_until(virtual_time.time - virtual_time.time % 60 + 90)
     while left := deployment.observer.rest(virtual_time.now):

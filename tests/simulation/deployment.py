@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -157,6 +158,10 @@ class Deployment:
 
     def _observe(self, operation: str, writes: list[Write], request: dict[str, Any]) -> None:
         self.observer.saw(writes)
+        if operation == "UpdateItem" and request["Key"]["part"]["S"] == "places":
+            ((_, _, old, new),) = writes
+            assert new is not None
+            self.observer.flows.took(request, old, new)
         if operation == "SendMessageBatch":
             if self.virtual_time.current.name == _ORPHAN:
                 raise Violation("an orphaned schedule fires something")
@@ -398,12 +403,14 @@ def gateway_event(
     resource = path if segments[0] == "runs" else _RESOURCES[len(segments)]
     if segments[0] in ("notices", "calendars"):
         resource = f"/{segments[0]}/{{name}}"
+    elif segments[0] == "flows":
+        resource = "/flows/{flow}"
     elif segments[0] == "complete":
         resource = "/complete/{token}"
     elif len(segments) == 3:
         resource = resource % segments[2]
-    names = {"name": segments[-1], "token": segments[-1]}
-    if "{name}" not in resource and "{token}" not in resource:
+    names = dict.fromkeys(("name", "token", "flow"), segments[-1])
+    if not re.search("{(name|token|flow)}", resource):
         names = (
             dict(zip(("job_id", "", "run_id"), segments[1:], strict=False))
             if "{job_id}" in resource

@@ -30,7 +30,8 @@ class Fault(StrEnum):
 UNNOTICED = frozenset({Fault.SDK_RETRY, Fault.THROTTLE, Fault.CONFLICT})
 """What the code makes good within the call, so that nobody who waits for a firing may notice."""
 _WRITES = frozenset(
-    {"PutItem", "TransactWriteItems", "SendMessageBatch", "CreateSchedule", "DeleteSchedule"}
+    {"PutItem", "UpdateItem", "TransactWriteItems", "SendMessageBatch"}
+    | {"CreateSchedule", "DeleteSchedule"}
 )
 _TABLES = frozenset({"PutItem", "TransactWriteItems"})
 _OF_WRITES = frozenset(

@@ -16,8 +16,8 @@ from functools import cache
 from typing import Any
 
 from chalicelib.aws.job_items import read_definition, read_state
-from chalicelib.aws.packing import unpacked
-from chalicelib.aws.serialization import load_attempt, load_ending, load_response
+from chalicelib.aws.packing import load_response, unpacked
+from chalicelib.aws.serialization import load_attempt, load_ending
 from chalicelib.aws.table import plain
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.ids import RunKey, run_id
@@ -40,6 +40,7 @@ from tests.cloud import Item
 from tests.simulation.backfills import BackfillWatch
 from tests.simulation.calendars import CalendarHistory
 from tests.simulation.cloud import Write
+from tests.simulation.flows import Flows
 from tests.simulation.pauses import PauseWatch
 from tests.simulation.virtual_time import Process, VirtualTime
 from tests.simulation.words import Words
@@ -189,6 +190,7 @@ class Observer:
         self.pauses = PauseWatch(virtual_time, self.hold)
         self.calendars = CalendarHistory()
         self.backfills = BackfillWatch(virtual_time, self.calendars, self.hold)
+        self.flows = Flows(self.hold, virtual_time)
         self.windows: dict[str, WindowHistory] = {}
         """The windows of digests by the ids of their notices."""
         self.words = Words(
@@ -216,6 +218,7 @@ class Observer:
 
     def saw(self, writes: list[Write]) -> None:
         """Take the writes of one effect, all or nothing, in."""
+        self.flows.saw(writes)
         states: list[tuple[str, State | None]] = []
         notices: list[Definition] = []
         with_state = {key[0] for table, key, *_ in writes if table == "jobs" and key[1] == "state"}
@@ -682,6 +685,8 @@ class Observer:
             skew = timedelta(seconds=abs(self.virtual_time.current.skew))
             is_late = too_late is not None and too_late <= self.virtual_time.now + skew
             is_late |= end.reason is Reason.PAUSED
+            job = job_history.definitions[-1][1]
+            is_late |= too_late is not None and self.flows.refuses(job, too_late)
             self.hold(is_late, "what is missed was too late", new.job_id, last)
         if end is None or end.status is RunStatus.MISSED:
             job_history.counted += end.missed_count or 0 if end is not None else 1
@@ -765,6 +770,9 @@ class Observer:
         self.hold(is_last, "a job is over after its last occurrence", new.job_id, last)
         is_asked = last in job_history.ends and job_history.ends[last].reason is Reason.ASKED
         is_skipped = end is RunStatus.SKIPPED and (is_asked or not isinstance(trigger, OneTime))
+        is_skipped &= last not in job_history.ends or (
+            job_history.ends[last].reason is not Reason.CANCELLED
+        )
         is_done = end is RunStatus.SUCCEEDED or is_skipped
         wanted = Status.COMPLETED if is_done else Status.FAILED
         self.hold(new.status is wanted, "a job ends as its last run", new.job_id, new.status, end)
@@ -796,8 +804,8 @@ class Observer:
         happened = []
         for run in old.runs:
             end = job_history.ends.get(run.key)
-            is_cancelled = end is not None and end.reason is Reason.CANCELLED
-            if new.find(run.key) is not None or run.key.is_requested or is_cancelled:
+            is_unsent = end is not None and end.reason in (Reason.CANCELLED, Reason.MISFIRE)
+            if new.find(run.key) is not None or run.key.is_requested or is_unsent:
                 continue
             if old.supersedes(run):
                 continue
@@ -913,7 +921,8 @@ class Observer:
             "nothing fires early",
             run.key,
         )
-        self.hold(run.attempt == 1, "a run begins with its first attempt", run.key)
+        is_held = run.waits_for is not None
+        self.hold(is_held or run.attempt == 1, "a run begins with its first attempt", run.key)
         self.hold(old.skips == 0, "nothing is sent that is to be skipped", run.key, old.skips)
         definition = job_history.defined(new.generation)
         if definition.misfire_grace is not None:
@@ -935,7 +944,11 @@ class Observer:
                 if not other.key.is_requested and (other.awaited or not old.supersedes(other))
             ]
             self.hold(not others, "what must not overlap does not", run.key, others)
-        self._claimed(job_history, run, run.key.due_at, new)
+        if is_held:
+            self._held(job_history, None, run, new)
+        else:
+            self.flows.claimed(job_history.definitions[-1][1], None, run)
+            self._claimed(job_history, run, run.key.due_at + run.waited, new)
 
     def _retried(self, job_history: JobHistory, key: RunKey, new: State) -> None:
         """A retry begins when the run that it retries is over, and went wrong or was cancelled."""
@@ -1017,7 +1030,11 @@ class Observer:
                 wait,
             )
             assert wait is not None
+            self.flows.claimed(job_history.definitions[-1][1], before, after)
+            self._within_grace(job_history, before, new)
             self._claimed(job_history, after, wait, new)
+        elif after.waits_for is not None and not new.supersedes(after):
+            self._held(job_history, before, after, new)
 
     def _left(
         self,
@@ -1063,7 +1080,7 @@ class Observer:
             self.backfills.excluded(trigger, run, end)
             return
         if end is not None:
-            self._closed(old, run, end)
+            self._closed(job_history, old, run, end)
             return
         record = job_history.records.get((run.key, run.attempt))
         self.hold(
@@ -1074,11 +1091,14 @@ class Observer:
         assert record is not None
         self._judge(job_history, old, run, record)
 
-    def _closed(self, old: State, run: UnfinishedRun, end: RunEnd) -> None:
+    def _closed(self, job_history: JobHistory, old: State, run: UnfinishedRun, end: RunEnd) -> None:
         self.hold(run.owner is None, "no run is closed that is in flight", run.key)
         if end.reason is Reason.CANCELLED:
             status = RunStatus.FAILED if run.attempt else RunStatus.SKIPPED
             self.hold(end.status is status, "a cancelled run ends as it stood", run.key, end.status)
+            return
+        if end.reason is Reason.MISFIRE:
+            self._missed_its_place(job_history, old, run)
             return
         self.hold(end.reason is Reason.SUPERSEDED, "only what is superseded is closed", run.key)
         if run.key.is_backfilled:
@@ -1087,6 +1107,56 @@ class Observer:
             return
         present = old.defined_in if run.key.is_requested else old.generation
         self.hold(run.generation != present, "what is closed was superseded", run.key)
+
+    def _held(
+        self,
+        job_history: JobHistory,
+        before: UnfinishedRun | None,
+        run: UnfinishedRun,
+        new: State,
+    ) -> None:
+        """A run is held once, for a place that is not too late for it."""
+        is_anew = before is None or before.waits_for is None
+        is_same = before is not None and before.next_attempt_at == run.next_attempt_at
+        self.hold(is_anew or is_same, "what has its place is sent then", run.key)
+        if not is_anew:
+            return
+        self.flows.held(job_history.definitions[-1][1], before, run)
+        too_late = self._too_late(job_history, run, new)
+        assert run.next_attempt_at is not None
+        is_in_time = run.attempt or too_late is None or run.next_attempt_at <= too_late
+        self.hold(bool(is_in_time), "what is held is sent within its grace", run.key)
+        self.hold(bool(run.attempt or run.waited), "a wait is counted", run.key)
+
+    def _within_grace(self, job_history: JobHistory, before: UnfinishedRun, new: State) -> None:
+        if before.waits_for is None or before.attempt:
+            return
+        too_late = self._too_late(job_history, before, new)
+        skew = timedelta(seconds=abs(self.virtual_time.current.skew) + 1)
+        is_in_time = too_late is None or self.virtual_time.now - skew <= too_late
+        is_slow = self.virtual_time.current.was_slow
+        self.hold(is_in_time or is_slow, "nothing is sent after its grace", before.key)
+
+    def _too_late(
+        self, job_history: JobHistory, run: UnfinishedRun, state: State
+    ) -> datetime | None:
+        """Return from when on a run is missed that was never sent, None if it never is."""
+        job = job_history.defined(run.generation)
+        if run.key.is_requested:
+            return None
+        if job.misfire_grace is not None:
+            return run.key.due_at + job.misfire_grace
+        is_last = state.next_due_at is None or isinstance(job.trigger, OneTime)
+        return None if is_last else next_occurrence(job.trigger, run.key.due_at)
+
+    def _missed_its_place(self, job_history: JobHistory, old: State, run: UnfinishedRun) -> None:
+        """A held run that was never sent is missed when it has waited too long."""
+        is_held = run.waits_for is not None and not run.attempt and not run.key.is_requested
+        self.hold(is_held, "only what was held is missed", run.key)
+        too_late = self._too_late(job_history, run, old)
+        now = self.virtual_time.now + timedelta(seconds=abs(self.virtual_time.current.skew))
+        is_late = too_late is not None and too_late <= now
+        self.hold(is_late, "what is missed was too late", run.key)
 
     def _judge(
         self, job_history: JobHistory, old: State, run: UnfinishedRun, record: Attempt

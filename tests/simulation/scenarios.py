@@ -93,6 +93,14 @@ class Stage:
                 return
             self.wait(1)
 
+    def flow(self, name: str, **rate: int) -> None:
+        """Limit the rate of a flow, again if there was no answer."""
+        for _ in range(4):
+            answer, _process = self.deployment.ask("PUT", f"/flows/{name}", {"rate": rate})
+            if answer is not None and answer[0] != 503:
+                return
+            self.wait(1)
+
     def wait(self, seconds: float) -> None:
         self.clients.virtual_time.wait(seconds)
 
@@ -1010,6 +1018,44 @@ def a_channel(stage: Stage) -> None:
     stage.ask("DELETE", job_id)
 
 
+def a_flow_of_one_in_five_seconds(stage: Stage) -> None:
+    """The first is tried again; the last is cancelled while it waits."""
+    stage.flow("host:example.com", requests=1, seconds=5)
+    stage.answers[:] = [503]
+    for _ in range(2):
+        stage.job(trigger={"date": "2026-11-23T10:00:07Z"}, retry=RETRY)
+    job_id = stage.job(trigger={"date": "2026-11-23T10:00:07Z"})
+    stage.wait(max(0, 9 - stage.clients.virtual_time.time))
+    stage.mend(job_id, stage.clients.cancel)
+    stage.wait(20)
+
+
+def a_flow_that_takes_its_places_together(stage: Stage) -> None:
+    """Messages of one invocation; the flow is deleted while the last of their runs waits."""
+    deployment, held = stage.deployment, list[str]()
+    stage.flow("slow", requests=3, seconds=2)
+    stage.job(trigger={"delay": 1}, flow="slow")
+    stage.wait(2)
+    deployment.arrives = held.append
+    for _ in range(3):
+        stage.job(trigger={"date": "2026-11-23T10:00:12Z"}, flow="slow")
+    deployment.arrives = None
+    deployment.virtual_time.at(11.9, partial(deployment.deliver, held))
+    stage.wait(max(0, 12.5 - deployment.virtual_time.time))
+    deployment.ask("DELETE", "/flows/slow")
+    stage.wait(5)
+
+
+def intervals_that_are_too_many_for_their_flow(stage: Stage) -> None:
+    stage.flow("host:example.com", requests=1, seconds=15)
+    begins = {"starts_at": "2026-11-23T10:00:30Z"}
+    jobs = [stage.job(trigger={"every": 25, **begins}) for _ in range(3)]
+    stage.wait(max(0, 70 - stage.clients.virtual_time.time))
+    stage.ask("POST", jobs[0], "/pause")
+    for job_id in jobs[1:]:
+        stage.ask("DELETE", job_id)
+
+
 def a_channel_that_hears_of_missed_occurrences(stage: Stage) -> None:
     stage.channel("a")
     stage.job(trigger={"delay": 10}, misfire_grace=5)
@@ -1157,6 +1203,9 @@ SCRIPTS: tuple[Script, ...] = (
     a_callback_that_changes_while_the_request_is_out,
     a_job_that_keeps_failing,
     a_channel,
+    a_flow_of_one_in_five_seconds,
+    a_flow_that_takes_its_places_together,
+    intervals_that_are_too_many_for_their_flow,
     a_channel_that_hears_of_missed_occurrences,
     a_channel_that_hears_of_a_pause,
     a_digest,

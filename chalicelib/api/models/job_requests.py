@@ -27,6 +27,7 @@ from chalicelib.api.models.response_models import job_view
 from chalicelib.api.models.trigger_requests import is_delay, is_same_trigger, read_trigger
 from chalicelib.api.models.validation import Errors, Strict, require_object, whole
 from chalicelib.domain.errors import FieldError, InvalidInput
+from chalicelib.domain.flows import FLOW_NAME, NAME_RULE
 from chalicelib.domain.ids import JOB_KEY
 from chalicelib.domain.job import Callbacks, Definition, Overlap
 from chalicelib.domain.request import METHODS, Request, RequestCheck, normalised
@@ -39,6 +40,11 @@ Label = Annotated[
     str,
     StringConstraints(min_length=1, max_length=63),
     Field(json_schema_extra={"pattern": "^[^:]*$"}),
+]
+FlowName = Annotated[
+    str,
+    StringConstraints(max_length=258),
+    Field(json_schema_extra={"pattern": f"^({FLOW_NAME.pattern})$"}),
 ]
 LabelValue = Annotated[str, StringConstraints(max_length=255)]
 
@@ -150,6 +156,9 @@ class _Policies(Strict):
     pause_after: Annotated[int, Field(ge=1, le=100), BeforeValidator(whole)] | None = Field(
         None, description="Pause the job after this many failed scheduled runs in a row."
     )
+    flow: FlowName | None = Field(
+        None, description="The flow whose limits hold for the job; null is that of its host."
+    )
 
 
 class JobIn(_Policies):
@@ -232,7 +241,14 @@ def _policies(errors: Errors, sent: JobIn | JobUpdateIn) -> dict[str, Any]:
         "labels": sent.labels,
         "callbacks": _callbacks(sent.callbacks or CallbacksIn()),
         "pause_after": sent.pause_after,
+        "flow": _flow(errors, sent.flow),
     }
+
+
+def _flow(errors: Errors, name: str | None) -> str | None:
+    if name is not None and not FLOW_NAME.fullmatch(name):
+        errors.add("flow", NAME_RULE)
+    return name
 
 
 def _callbacks(sent: CallbacksIn) -> Callbacks:

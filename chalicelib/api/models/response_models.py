@@ -37,6 +37,7 @@ from chalicelib.api.models.response_fields import (
 )
 from chalicelib.api.models.trigger_models import AnyTrigger, trigger_view
 from chalicelib.domain import run_history
+from chalicelib.domain.flows import Wait
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.instant import format_instant, format_measured
 from chalicelib.domain.job import Overlap
@@ -160,6 +161,8 @@ class Job(TypedDict):
     """null unless one is under way."""
     success: NotRequired[Success | None]
     """What counts as success; null is any status of 200 to 299."""
+    flow: NotRequired[str | None]
+    """The flow whose limits hold for the job; null is that of its host."""
     result: Result | None
     """The latest run that was sent and has finished; null before there is one."""
     recent_runs: NotRequired[list[Ended]]
@@ -199,6 +202,7 @@ def job_view(job: scheduling.Job, *, with_recent: bool = False) -> Job:
         skips=state.skips,
         backfill=backfill_view(state.backfill),
         success=success_view(definition.success) if definition.success else None,
+        flow=definition.flow,
         result=_result_view(job),
     )
     if definition.completion is not None:
@@ -221,9 +225,9 @@ class Run(TypedDict):
     """schedule: the job was due; manual: a client asked for the run; retry: for a run again;
     backfill: for past occurrences."""
     status: RunStatus
-    """queued: a run that was asked for and is not yet sent; waiting: for the target's callback, its
-    last attempt shows the answer; missed: it came too late and was not sent; skipped: not sent,
-    `reason` says why."""
+    """queued: not yet sent: a run that was asked for, or one that its flow holds; waiting: for the
+    target's callback, its last attempt shows the answer; missed: it came too late and was not sent;
+    skipped: not sent, `reason` says why."""
     scheduled_time: Due
     """When the run was due."""
     started_at: Measured | None
@@ -232,13 +236,17 @@ class Run(TypedDict):
     """When it ended; null before."""
     lateness_ms: int | None
     """Milliseconds from `scheduled_time` to `started_at`, of a retry and in a backfill from the
-    time for which it was planned; null before it began."""
+    time for which it was planned, without `waited_ms`; null before it began."""
     attempts: list[Attempt]
     """Its attempts, the first one first."""
     next_attempt_at: Measured | None
-    """When it is tried again, or a queued retry is sent; null if it is not."""
+    """When it is tried again, or sent if it is queued; null if it is not, or not known."""
     reason: ReasonText | None
     """Why the run ended, if its attempts do not show it."""
+    waits_for: NotRequired[Wait]
+    """Of a run that its flow holds: rate: for its place in time."""
+    waited_ms: NotRequired[int]
+    """Of a run that its flow has held: how long, in milliseconds, before its first attempt."""
     job_name: NotRequired[str]
     """In `GET /runs`: the job's name."""
     missed_count: NotRequired[int]

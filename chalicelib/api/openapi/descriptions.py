@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chalicelib.domain.flows import FLOW_NAME
 from chalicelib.domain.ids import JOB_ID, JOB_KEY, RUN_ID
 from chalicelib.domain.secrets import SECRET_NAME
 
@@ -29,6 +30,11 @@ NAMES = {
         "schema": {"type": "string"},
         "example": "run_01JD9V8M0Q4Q6T5W0H9C1Y3B7K-1-20261201T100000Z.1."
         "b7Jp0p3Zk0nq1sO2bC9vXw4rT6yU8iQa",
+    },
+    "flow": {
+        "description": "The name of a flow, or `host:` and a host.",
+        "schema": {"type": "string", "pattern": f"^({FLOW_NAME.pattern})$"},
+        "example": "host:api.example.com",
     },
 }
 BY_KEY = {

@@ -20,6 +20,7 @@ from chalicelib.api.models import (
     calendar_models,
     channel_models,
     completion_models,
+    flow_models,
     job_requests,
     overview_models,
     pause_requests,
@@ -230,7 +231,7 @@ def _type(name: str) -> Any:
         return job_requests.JobIn
     requests = (job_requests, request_models)
     responses = (response_models, answer_models, overview_models, backfill_models)
-    others = (calendar_models, channel_models, completion_models, pause_requests)
+    others = (calendar_models, channel_models, completion_models, flow_models, pause_requests)
     modules = (*others, *(requests if name.endswith("In") else responses))
     return next(vars(module)[name] for module in modules if name in vars(module))
 

@@ -37,6 +37,7 @@ _JOB = {
     "skips": 0,
     "backfill": None,
     "success": None,
+    "flow": None,
     "result": None,
 }
 _ATTEMPT = {
@@ -104,6 +105,15 @@ _CHANNEL = {
         "status_code": 200,
         "error": None,
     },
+}
+_FLOW = {
+    "name": "host:api.example.com",
+    "rate": {"requests": 10, "seconds": 1, "burst": 1},
+    "state": "closed",
+    "waiting": 0,
+    "out": None,
+    "created_at": "2026-11-23T10:00:00Z",
+    "updated_at": "2026-11-23T10:00:00Z",
 }
 _WITHOUT_RESPONSE = {name: value for name, value in _ATTEMPT.items() if name != "response"}
 # Model: {name of the example: the JSON value}.
@@ -358,6 +368,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "previous_expires_at": "2026-12-02T10:00:00Z",
         },
     },
+    "FlowIn": {
+        "Ten a second": {"rate": {"requests": 10, "seconds": 1}},
+        "No limits": {},
+    },
+    "Flow": {"A flow": _FLOW},
+    "Flows": {"One flow": [_FLOW]},
     "ChannelIn": {
         "Slack": {
             "url": "https://hooks.slack.com/services/T000/B000/XXXX",

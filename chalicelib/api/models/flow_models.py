@@ -1,0 +1,122 @@
+"""Flows: their request model and their response model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from chalicelib.api.models.policy_requests import Seconds
+from chalicelib.api.models.response_fields import Due, described
+from chalicelib.api.models.validation import Errors, Strict, require_object
+from chalicelib.domain import flows
+from chalicelib.domain.flows import FASTEST, FLOW_NAME, LONGEST_SECONDS
+from chalicelib.domain.instant import format_instant
+
+_SAME = ("name", "created_at", "updated_at")
+# They may have changed since they were read.
+_PASSING = ("state", "waiting", "out")
+
+
+class RateIn(Strict):
+    """How many attempts are sent in how many seconds, evenly spaced."""
+
+    requests: Seconds = Field(
+        ge=1,
+        le=FASTEST * LONGEST_SECONDS,
+        description=f"Attempts in so many seconds; at most {FASTEST} for each second.",
+    )
+    seconds: Seconds = Field(1, ge=1, le=LONGEST_SECONDS, description="The time for them.")
+    burst: Seconds = Field(
+        1,
+        ge=1,
+        le=1_000,
+        description="How many may go at once after a quiet time; at most `requests`.",
+    )
+
+
+class FlowIn(Strict):
+    """Limits on how jobs, all together, call a target."""
+
+    rate: RateIn | None = Field(None, description="null: as fast as they come due.")
+
+
+@described
+class Rate(TypedDict):
+    """How many attempts are sent in how many seconds, evenly spaced."""
+
+    requests: int
+    """Attempts in `seconds`."""
+    seconds: int
+    """The time for them."""
+    burst: int
+    """How many may go at once after a quiet time."""
+
+
+@described
+class Flow(TypedDict):
+    """A flow: its limits, and what waits for it."""
+
+    name: Annotated[str, Field(json_schema_extra={"pattern": f"^({FLOW_NAME.pattern})$"})]
+    """The flow's name; `host:` and a host for all jobs that call it and name no other flow."""
+    rate: Rate | None
+    """null: as fast as they come due."""
+    state: Literal["closed"]
+    """Attempts are sent."""
+    waiting: int
+    """Places in time that were given to attempts and are still to come."""
+    out: int | None
+    """The exchanges that are under way; null: they are not counted."""
+    created_at: Due
+    """When it was created."""
+    updated_at: Due
+    """When it was last put."""
+
+
+Flows = Annotated[list[Flow], Field(description="Flows, by name.")]
+
+
+def flow_view(flow: flows.Flow, waiting: int) -> Flow:
+    """Return the flow object."""
+    rate = flow.rate
+    return Flow(
+        name=flow.name,
+        rate=Rate(requests=rate.requests, seconds=rate.seconds, burst=rate.burst) if rate else None,
+        state="closed",
+        waiting=waiting,
+        out=None,
+        created_at=format_instant(flow.created_at),
+        updated_at=format_instant(flow.updated_at),
+    )
+
+
+def read_flow(tenant: str, shown: Mapping[str, Any], body: object, now: datetime) -> flows.Flow:
+    """Read a flow from the body of a PUT. Raises InvalidInput.
+
+    `shown` is the flow as GET shows it, of a new one only the `name`. A read-only field may have
+    the value that is shown, and what passes may have any: clients may send back what they read.
+    """
+    errors = Errors()
+    document = require_object(body)
+    errors.forbid_read_only(document, shown, _SAME)
+    sent = errors.validate(FlowIn, document, (*_SAME, *_PASSING))
+    rate = sent.rate if sent else None
+    if rate and rate.requests > FASTEST * rate.seconds:
+        errors.add(
+            "rate.requests",
+            f"at most {FASTEST} for each second: a flow's places are taken from one item of "
+            "DynamoDB; for more, divide the jobs among several flows",
+        )
+    if rate and rate.burst > rate.requests:
+        errors.add("rate.burst", "must be at most requests")
+    errors.raise_if_any()
+    return flows.Flow(
+        tenant=tenant,
+        name=shown["name"],
+        created_at=now,
+        updated_at=now,
+        rate=flows.Rate(rate.requests, rate.seconds, rate.burst) if rate else None,
+    )

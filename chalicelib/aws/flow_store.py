@@ -1,0 +1,202 @@
+"""Flows, in the table of jobs: one item per flow, in a partition per tenant.
+
+    id         hash    flows#<tenant>
+    part       range   the flow's name
+    flow       JSON
+    revision   counts puts
+
+Each flow with a rate has another item, in a partition of its own, which its places are taken from:
+
+    id         hash    flow#<tenant>#<name>
+    part       range   places
+    arrival    the theoretical arrival time of GCRA, in microseconds since 1970; never decreases
+
+It stays when its flow is deleted: a flow of that name goes on after the places that were given.
+
+A change of a flow changes a token beside the tenant's signing secrets in the same transaction. Each
+firing reads these, and with them the token, so it reads flows only if they have changed.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.aws.table import Condition, Delete, Item, Put, Table, Update
+from chalicelib.domain.errors import FlowNotFound, QuotaExceeded, Unavailable
+from chalicelib.domain.exact_json import write
+from chalicelib.domain.flows import MOST_FLOWS, Flow, Rate, places, waiting
+from chalicelib.runtime.backoff import tries
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_PART = "the job table"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+# No place is farther away.
+_FARTHEST = timedelta(days=36_500)
+# The most tenants, and flows, that a process remembers.
+_REMEMBERED = 1024
+
+
+class FlowStore:
+    """Flows and their places. Remembers flows by their token, which changes with them."""
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._table = Table(client, table, _PART, sleep)
+        self._sleep = sleep
+        self._known: dict[tuple[str, str], Mapping[str, Flow]] = {}
+        self._arrivals: dict[tuple[str, str], datetime] = {}
+
+    def all(self, tenant: str) -> list[Flow]:
+        """Return the tenant's flows, by name. Read consistently."""
+        items, _ = self._table.query(Condition("id = :id", {":id": _partition(tenant)}))
+        return [_read(tenant, item) for item in items]
+
+    def get(self, tenant: str, name: str) -> Flow:
+        """Return a flow. Raises FlowNotFound."""
+        item = self._table.get(id=_partition(tenant), part=name)
+        if item is None:
+            raise FlowNotFound
+        return _read(tenant, item)
+
+    def waiting(self, flows: Sequence[Flow], now: datetime) -> dict[str, int]:
+        """Return by the names of flows how many of their places are still to come."""
+        rates = {_places_id(flow.tenant, flow.name): flow for flow in flows if flow.rate}
+        items = self._table.batch_get({"id": identifier, "part": "places"} for identifier in rates)
+        arrivals = {item["id"]: _time(item["arrival"]) for item in items}
+        return {
+            flow.name: waiting(flow.rate, arrivals[identifier], now)
+            for identifier, flow in rates.items()
+            if flow.rate and identifier in arrivals
+        }
+
+    def put(self, new: Flow, changes: Update) -> Flow:
+        """Create or replace the flow with this name, and return it as it is stored.
+
+        `changes` is the write of the token. A flow that is replaced keeps its time of creation, and
+        the places it has given. Raises QuotaExceeded, Unavailable.
+        """
+        for _ in tries(self._sleep):
+            before = self._table.get(id=_partition(new.tenant), part=new.name)
+            if before is None and len(self.all(new.tenant)) >= MOST_FLOWS:
+                raise QuotaExceeded("flows", MOST_FLOWS, retry_after=1)
+            made = replace(new, created_at=_read(new.tenant, before).created_at) if before else new
+            item = {
+                "id": _partition(new.tenant),
+                "part": new.name,
+                "flow": _dump(made),
+                "revision": before["revision"] + 1 if before else 1,
+            }
+            if not self._table.write(Put(self._table.name, item, _unchanged(before)), changes):
+                return made
+        raise Unavailable(_PART)
+
+    def delete(self, tenant: str, name: str, changes: Update) -> None:
+        """Delete a flow. `changes` is as in `put`. Raises FlowNotFound, Unavailable."""
+        key = {"id": _partition(tenant), "part": name}
+        for _ in tries(self._sleep):
+            before = self._table.get(**key)
+            if before is None:
+                raise FlowNotFound
+            if not self._table.write(Delete(self._table.name, key, _unchanged(before)), changes):
+                return
+        raise Unavailable(_PART)
+
+    def known(self, tenant: str, token: str) -> Mapping[str, Flow]:
+        """Return the tenant's flows by name, as they were with this token, or later."""
+        if (tenant, token) not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[tenant, token] = {flow.name: flow for flow in self.all(tenant)}
+        return self._known[tenant, token]
+
+    def take(
+        self, flow: Flow, rate: Rate, count: int, arrival: datetime, latest: datetime | None
+    ) -> Sequence[datetime] | None:
+        """Take the next places of a flow for attempts that may be sent from `arrival` on.
+
+        Return them, the earliest first; None, and none is taken, if the last one would be after
+        `latest`. If the process dies, or the answer is lost, these places stay empty. Raises
+        Unavailable.
+        """
+        name, steps = (flow.tenant, flow.name), count * rate.step
+        span = steps - rate.step - rate.tolerance
+        most = (latest or arrival + _FARTHEST) - span
+        if arrival > most:
+            return None
+        # The theoretical arrival time never decreases, so what was seen is still a lower bound.
+        if self._arrivals.get(name, arrival) <= arrival:
+            is_idle = Condition(
+                "attribute_not_exists(id) OR arrival < :from",
+                {":from": _micros(arrival), ":to": _micros(arrival + steps)},
+            )
+            if self._moved(name, "SET arrival = :to", is_idle):
+                return places(rate, arrival, arrival, count)
+        is_busy = Condition(
+            "arrival <= :most AND arrival >= :from",
+            {":from": _micros(arrival), ":most": _micros(most), ":steps": steps // _MICROSECOND},
+        )
+        moved = self._moved(name, "SET arrival = arrival + :steps", is_busy)
+        return places(rate, moved - steps, arrival, count) if moved else None
+
+    def _moved(self, name: tuple[str, str], update: str, condition: Condition) -> datetime | None:
+        """Move a flow's theoretical arrival time; return it, None if the condition fails."""
+        item = self._table.changed({"id": _places_id(*name), "part": "places"}, update, condition)
+        if item is None:
+            return None
+        if len(self._arrivals) >= _REMEMBERED:
+            self._arrivals.clear()
+        self._arrivals[name] = moved = _time(item["arrival"])
+        return moved
+
+
+def _unchanged(before: Item | None) -> Condition:
+    if before is None:
+        return Condition("attribute_not_exists(id)")
+    return Condition("revision = :read", {":read": before["revision"]})
+
+
+def _partition(tenant: str) -> str:
+    return f"flows#{tenant}"
+
+
+def _places_id(tenant: str, name: str) -> str:
+    return f"flow#{tenant}#{name}"
+
+
+def _micros(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def _time(micros: int) -> datetime:
+    return _EPOCH + micros * _MICROSECOND
+
+
+def _dump(flow: Flow) -> str:
+    rate = flow.rate
+    return write(
+        {
+            "created_at": flow.created_at.isoformat(),
+            "updated_at": flow.updated_at.isoformat(),
+            "rate": [rate.requests, rate.seconds, rate.burst] if rate else None,
+        }
+    )
+
+
+def _read(tenant: str, item: Item) -> Flow:
+    raw: Any = json.loads(item["flow"])
+    return Flow(
+        tenant=tenant,
+        name=item["part"],
+        created_at=datetime.fromisoformat(raw["created_at"]),
+        updated_at=datetime.fromisoformat(raw["updated_at"]),
+        rate=Rate(*raw["rate"]) if raw["rate"] else None,
+    )

@@ -1,0 +1,178 @@
+"""Flows: limits on how jobs, all together, call a target."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from chalicelib.domain.flows import FASTEST, MOST_FLOWS
+from tests.api.conftest import Api, job
+
+TEN = {"requests": 10, "seconds": 1, "burst": 1}
+
+
+def test_a_flow_is_put_shown_listed_and_deleted(api: Api) -> None:
+    made = api.put("/flows/host:example.com", {"rate": {"requests": 10, "seconds": 1}})
+    assert (made.status, made.json) == (
+        200,
+        {
+            "name": "host:example.com",
+            "rate": TEN,
+            "state": "closed",
+            "waiting": 0,
+            "out": None,
+            "created_at": "2026-11-23T10:00:00Z",
+            "updated_at": "2026-11-23T10:00:00Z",
+        },
+    )
+    api.env.advance(seconds=5)
+    slower = {"requests": 3, "seconds": 60, "burst": 2}
+    changed = api.put("/flows/host:example.com", {"rate": slower}).json
+    assert changed == {**made.json, "rate": slower, "updated_at": "2026-11-23T10:00:05Z"}
+    assert api.get("/flows/host:example.com").json == changed
+    assert api.put("/flows/billing", {}).json["rate"] is None
+    assert [one["name"] for one in api.get("/flows").json] == ["billing", "host:example.com"]
+    assert api.delete("/flows/billing").status == 204
+    assert api.delete("/flows/billing").status == 404
+    assert api.get("/flows/billing").status == 404
+
+
+def test_a_flow_that_was_read_can_be_put_as_it_is(api: Api) -> None:
+    api.put("/flows/a", {"rate": {"requests": 1, "seconds": 60}})
+    shown = api.get("/flows/a").json
+    assert api.put("/flows/a", {**shown, "waiting": 7}).json == shown
+    assert api.put("/flows/a", {**shown, "name": "b"}).fields == ["name"]
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"rate": 10}, ["rate"]),
+        ({"rate": {}}, ["rate.requests"]),
+        ({"rate": {"requests": 0}}, ["rate.requests"]),
+        ({"rate": {"requests": 1.5}}, ["rate.requests"]),
+        ({"rate": {"requests": FASTEST + 1}}, ["rate.requests"]),
+        ({"rate": {"requests": 1, "seconds": 0}}, ["rate.seconds"]),
+        ({"rate": {"requests": 1, "seconds": 3601}}, ["rate.seconds"]),
+        ({"rate": {"requests": 2, "burst": 3}}, ["rate.burst"]),
+        ({"rate": {"requests": 2, "burst": 0}}, ["rate.burst"]),
+        ({"rate": {"request": 2}}, ["rate.request", "rate.requests"]),
+        ({"speed": 2}, ["speed"]),
+        ([], [""]),
+    ],
+)
+def test_a_flow_that_is_refused(api: Api, body: object, fields: list[str]) -> None:
+    assert api.put("/flows/a", body).fields == fields
+    assert api.get("/flows").json == []
+
+
+def test_a_rate_beyond_what_an_item_takes_says_what_to_do(api: Api) -> None:
+    assert api.put("/flows/a", {"rate": {"requests": FASTEST * 60, "seconds": 60}}).status == 200
+    refused = api.put("/flows/a", {"rate": {"requests": FASTEST + 1}})
+    assert "divide the jobs among several flows" in refused.problem["detail"]
+
+
+@pytest.mark.parametrize("name", ["a:b", "host:API.example.com", "host:", "x" * 65])
+def test_a_name_that_is_refused(api: Api, name: str) -> None:
+    assert api.put(f"/flows/{name}", {}).fields == ["flow"]
+    assert api.get(f"/flows/{name}").status == 404
+    assert api.post("/jobs", job(flow=name)).fields == ["flow"]
+
+
+def test_the_quota_of_flows(api: Api) -> None:
+    for number in range(MOST_FLOWS):
+        api.put(f"/flows/f{number}", {})
+    refused = api.put("/flows/another", {})
+    assert refused.status == 429
+    assert "flows" in refused.problem["detail"]
+    assert api.put("/flows/f0", {"rate": TEN}).status == 200
+
+
+def test_a_job_names_a_flow(api: Api) -> None:
+    made = api.register(flow="billing")
+    assert made["flow"] == "billing"
+    at = f"/jobs/{made['id']}"
+    assert api.patch(at, {"name": "Another"}).json["flow"] == "billing"
+    assert api.patch(at, {"flow": "host:example.com"}).json["flow"] == "host:example.com"
+    assert api.patch(at, {"flow": None}).json["flow"] is None
+    # A change of the flow starts nothing anew.
+    assert api.get(at).json["next_run_time"] == made["next_run_time"]
+
+
+def due_at_once(api: Api, count: int, **fields: Any) -> list[str]:
+    """Register jobs that are due in five seconds; return the paths of their runs."""
+    paths = [f"/jobs/{api.register(**fields)['id']}/runs" for _ in range(count)]
+    api.env.advance(seconds=5.5)
+    return paths
+
+
+def test_a_run_that_is_held_says_what_it_waits_for_and_afterwards_how_long(api: Api) -> None:
+    api.put("/flows/host:example.com", {"rate": {"requests": 1, "seconds": 20}})
+    paths = due_at_once(api, 3)
+    runs = [(api.get(path).json[0], path) for path in paths]
+    # Which one comes first is chance.
+    (first, _), (second, at), (third, _) = sorted(
+        runs, key=lambda run: run[0]["next_attempt_at"] or ""
+    )
+    assert (first["status"], "waits_for" in first, "waited_ms" in first) == (
+        "succeeded",
+        False,
+        False,
+    )
+    assert (second["status"], second["waits_for"]) == ("queued", "rate")
+    assert (second["started_at"], second["lateness_ms"], "waited_ms" in second) == (
+        None,
+        None,
+        False,
+    )
+    assert second["next_attempt_at"] < third["next_attempt_at"]
+    assert api.get("/flows/host:example.com").json["waiting"] == 2
+    assert [one["waiting"] for one in api.get("/flows").json] == [2]
+    api.env.advance(seconds=60)
+    sent = [one.at for one in api.env.sent]
+    assert [after - before for before, after in pairwise(sent)] == [timedelta(seconds=20)] * 2
+    (second,) = api.get(at).json
+    assert (second["status"], "waits_for" in second) == ("succeeded", False)
+    assert second["lateness_ms"] + second["waited_ms"] == 20_000
+    assert second["waited_ms"] > 19_900
+    assert api.get(f"{at}/{second['id']}").json["waited_ms"] == second["waited_ms"]
+    assert api.get("/flows/host:example.com").json["waiting"] == 0
+
+
+def test_a_held_run_can_be_cancelled(api: Api) -> None:
+    api.put("/flows/host:example.com", {"rate": {"requests": 1, "seconds": 20}})
+    paths = due_at_once(api, 2)
+    path = next(path for path in paths if "waits_for" in api.get(path).json[0])
+    (held,) = api.get(path).json
+    cancelled = api.delete(f"{path}/{held['id']}").json
+    assert (cancelled["status"], cancelled["reason"]) == ("skipped", "cancelled")
+    assert "waits_for" not in cancelled
+    api.env.advance(seconds=60)
+    assert len(api.env.sent) == 1
+    assert api.get(path.removesuffix("/runs")).json["status"] == "failed"
+
+
+def test_other_flows_and_tenants_are_not_held(api: Api) -> None:
+    api.put("/flows/host:example.com", {"rate": {"requests": 1, "seconds": 20}})
+    due_at_once(api, 3, flow="another")
+    assert len(api.env.sent) == 3
+
+
+def test_a_flow_that_is_deleted_while_runs_wait_holds_nothing_else(api: Api) -> None:
+    api.put("/flows/host:example.com", {"rate": {"requests": 1, "seconds": 20}})
+    due_at_once(api, 2)
+    assert api.delete("/flows/host:example.com").status == 204
+    due_at_once(api, 2)
+    assert len(api.env.sent) == 3
+    api.env.advance(seconds=20)
+    assert len(api.env.sent) == 4
+
+
+def test_a_rotation_of_the_signing_secret_keeps_the_flows(api: Api) -> None:
+    api.put("/flows/host:example.com", {"rate": {"requests": 1, "seconds": 20}})
+    api.post("/signing-secret/rotate")
+    due_at_once(api, 2)
+    assert len(api.env.sent) == 1
