@@ -42,7 +42,7 @@ _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _WEEKDAY = re.compile(r"([+-]?\d{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class _Event:
     """The properties of a VEVENT that matter, each as (parameters, value)."""
 

@@ -135,3 +135,9 @@ REFUSALS = {
     503: "A service that Resona needs is unavailable. Nothing was changed, unless the problem has "
     "`unknown`: then the change may have been made.",
 }
+# Examples of bodies that are text, by media type.
+TEXTS = {
+    "text/calendar": "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nX-WR-TIMEZONE:Europe/Berlin\r\n"
+    "BEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:20261225\r\nRRULE:FREQ=YEARLY\r\nEND:VEVENT\r\n"
+    "END:VCALENDAR\r\n"
+}

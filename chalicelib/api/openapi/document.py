@@ -36,8 +36,9 @@ from chalicelib.api.openapi.descriptions import (
     REFUSAL_HEADERS,
     REFUSALS,
     REQUEST_HEADERS,
+    TEXTS,
 )
-from chalicelib.api.openapi.examples import EXAMPLES, TEXTS
+from chalicelib.api.openapi.examples import EXAMPLES
 from chalicelib.api.openapi.problem_examples import PROBLEMS
 from chalicelib.api.routing import Operation, operations
 from chalicelib.version import VERSION

@@ -413,10 +413,3 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "OpenApi": {"Its beginning": {"openapi": "3.1.0"}},
     "Problem": {"A wrong field": WRONG_FIELD},
 }
-
-# Examples of bodies that are text, by media type.
-TEXTS = {
-    "text/calendar": "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nX-WR-TIMEZONE:Europe/Berlin\r\n"
-    "BEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:20261225\r\nRRULE:FREQ=YEARLY\r\nEND:VEVENT\r\n"
-    "END:VCALENDAR\r\n"
-}
