@@ -6,7 +6,8 @@ targets take 100 ms. What feeds it is a model of Lambda's event source for SQS, 
 documentation: so many batches at once, up to 300 more each minute (5 a second), at most
 MAXIMUM_CONCURRENCY; up to ten messages a batch, taken fairly from the tenants (message groups). A
 function that has not run before takes COLD_START_SECONDS more. The pollers at the start are an
-assumption: FROM_IDLE or WARM.
+assumption: FROM_IDLE or WARM. A burst of crons comes every five minutes, so that each claim sends
+the next message.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ from __future__ import annotations
 import random
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import timedelta
 from functools import partial
 from statistics import quantiles
 
 from chalice.app import SQSEvent
 
+from chalicelib.domain.cron import Cron
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome, Response
-from chalicelib.domain.trigger import OneTime
+from chalicelib.domain.trigger import OneTime, Trigger
 from chalicelib.handlers import executor
 from infra.local.clock import queue_event
 from tests.bench.bill import MEGABYTES_OF_A_CPU, memory
@@ -37,6 +39,9 @@ MORE_A_SECOND = 5
 COLD_START_SECONDS = 0.65
 FROM_IDLE, WARM = 5, 100
 DUE_AFTER_SECONDS = 1500
+# A burst of up to 100 jobs is repeated with other ids, times of calls and of wakes.
+ROUNDS = 8
+OFTEN, OCCURRENCES = Cron("*/5 * * * *", "UTC"), range(3, 10)
 TARGET_SECONDS = 0.1
 # Of CPU, by tests.bench.cpu: a firing of five calls takes 9 ms, 2.5 of these for a request. A
 # connection to AWS takes 3 ms; a cold function opens as many as a batch has messages while it is
@@ -80,6 +85,10 @@ class EventSource:
         self._begun: float | None = None
         self._groups: dict[str, deque[str]] = {}
         self._turns: deque[str] = deque()
+
+    def rest(self) -> None:
+        """Be as at the beginning again."""
+        self._begun, self._connected, self._environments = None, 0, self._warm
 
     def arrives(self, name: str) -> None:
         """Take in a message that has become visible."""
@@ -147,37 +156,76 @@ def answer(cpu: Cpu, request: Request, headers: Mapping[str, str]) -> tuple[floa
     )
 
 
-def burst(jobs: int, pollers: int, warm: int, megabytes: float) -> dict[str, list[float]]:
-    """Return by tenant how many seconds late each of its jobs was sent."""
-    with deployed(Plan(), FaultRates(), f"burst {jobs}") as deployment:
-        virtual_time = deployment.virtual_time
-        cpu = Cpu(virtual_time, megabytes)
-        source = EventSource(deployment, cpu, pollers, warm)
+Late = dict[str, list[float]]
+
+
+class Burst:
+    """So many jobs of one tenant and ten of another, of one trigger, all registered in a time."""
+
+    def __init__(self, deployment: Deployment, jobs: int, source: EventSource, cpu: Cpu) -> None:
+        self._deployment, self._tenants = deployment, dict[str, str]()
+        self.everybody = ["noisy"] * jobs + ["quiet"] * 10
+        random.Random(jobs).shuffle(self.everybody)
         deployment.cloud.works = partial(cpu.take, CALL_MILLISECONDS)
         deployment.target = partial(answer, cpu)
         deployment.arrives = source.arrives
-        due_at = START + timedelta(seconds=DUE_AFTER_SECONDS)
-        tenants: dict[str, str] = {}
+
+    def register(self, trigger: Trigger, within: float) -> None:
+        """Have clients register the jobs within so many seconds."""
+        deployment, request = self._deployment, Request("https://example.com/", "POST", {}, "m")
 
         def create(tenant: str) -> None:
-            request = Request("https://example.com/", "POST", {}, "m")
-            draft = Definition("", tenant, 1, "job", START, OneTime(due_at), request)
-            tenants[deployment.scheduling.create(draft).definition.id] = tenant
+            draft = Definition("", tenant, 1, "job", START, trigger, request)
+            self._tenants[deployment.scheduling.create(draft).definition.id] = tenant
 
-        everybody = ["noisy"] * jobs + ["quiet"] * 10
-        random.Random(jobs).shuffle(everybody)
-        for tenant in everybody:
-            virtual_time.at(
-                virtual_time.time + deployment.chance.uniform(0, DUE_AFTER_SECONDS / 3),
+        for tenant in self.everybody:
+            deployment.virtual_time.at(
+                deployment.virtual_time.time + deployment.chance.uniform(0, within),
                 partial(deployment.begin, "api", partial(create, tenant)),
             )
-        virtual_time.run_until(DUE_AFTER_SECONDS - 5)
-        while len(deployment.observer.sent) < len(everybody):
-            virtual_time.run_until(virtual_time.time + 1)
-        late: dict[str, list[float]] = {"noisy": [], "quiet": []}
-        for sent in deployment.observer.sent.values():
-            late[tenants[sent.job_id]].append(sent.at - DUE_AFTER_SECONDS)
+
+    def late(self, due: Container[float]) -> Late:
+        """Return by tenant how many seconds late its jobs were that were due at these times."""
+        late: Late = {"noisy": [], "quiet": []}
+        for sent in self._deployment.observer.sent.values():
+            at = (sent.key.due_at - START).total_seconds()
+            if at in due:
+                late[self._tenants[sent.job_id]].append(sent.at - at)
         return late
+
+
+def once(jobs: int, pollers: int, warm: int, megabytes: float, number: int) -> Late:
+    """Return how late a burst of one-time jobs is."""
+    with deployed(Plan(), FaultRates(), f"burst {jobs} {number}") as deployment:
+        virtual_time = deployment.virtual_time
+        cpu = Cpu(virtual_time, megabytes)
+        made = Burst(deployment, jobs, EventSource(deployment, cpu, pollers, warm), cpu)
+        date = OneTime(START + timedelta(seconds=DUE_AFTER_SECONDS))
+        made.register(date, DUE_AFTER_SECONDS / 3)
+        virtual_time.run_until(DUE_AFTER_SECONDS - 5)
+        while len(deployment.observer.sent) < len(made.everybody):
+            virtual_time.run_until(virtual_time.time + 1)
+        return made.late((DUE_AFTER_SECONDS,))
+
+
+def again(jobs: int, pollers: int, warm: int, megabytes: float, number: int) -> Late:
+    """Return how late the bursts of crons are that arm themselves."""
+    with deployed(Plan(), FaultRates(), f"crons {jobs} {number}") as deployment:
+        virtual_time = deployment.virtual_time
+        cpu = Cpu(virtual_time, megabytes)
+        source = EventSource(deployment, cpu, pollers, warm)
+        made = Burst(deployment, jobs, source, cpu)
+        made.register(OFTEN, 250)
+        for occurrence in range(1, OCCURRENCES.stop):
+            virtual_time.at(300 * occurrence - 30, source.rest)
+        virtual_time.run_until(300 * OCCURRENCES.stop - 60)
+        return made.late([300 * occurrence for occurrence in OCCURRENCES])
+
+
+def pooled(one: Callable[[int], Late], rounds: int) -> Late:
+    """Return what so many rounds give, together."""
+    found = [one(number) for number in range(rounds)]
+    return {tenant: [late for each in found for late in each[tenant]] for tenant in found[0]}
 
 
 def shown(late: list[float]) -> str:
@@ -190,12 +238,19 @@ def main(sizes: list[int]) -> None:
         f"seconds late, with targets of {TARGET_SECONDS * 1000:.0f} ms and batches of {BATCH} sent "
         "side by side"
     )
-    for name, pollers, warm in (("from idle", FROM_IDLE, 0), ("warm", WARM, WARM)):
+    for name, make, pollers, warm in (
+        ("from idle", once, FROM_IDLE, 0),
+        ("warm", once, WARM, WARM),
+        ("crons, from idle", again, FROM_IDLE, 0),
+        ("crons, warm functions", again, FROM_IDLE, WARM),
+        ("crons, warm", again, WARM, WARM),
+    ):
         for jobs in sizes:
-            late = burst(jobs, pollers, warm, memory("deliver"))
+            rounds = ROUNDS if jobs <= 100 and make is once else 1
+            late = pooled(partial(make, jobs, pollers, warm, memory("deliver")), rounds)
             print(
                 (
-                    f"{name:9} {jobs:7} of one tenant: {shown(late['noisy'])}   10 of another: "
+                    f"{name:21} {jobs:7} of one tenant: {shown(late['noisy'])}   10 of another: "
                     f"{shown(late['quiet'])}"
                 ),
                 flush=True,

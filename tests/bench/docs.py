@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 README, COSTS, LIMITS = ROOT / "README.md", ROOT / "docs" / "costs.md", ROOT / "docs" / "limits.md"
 # A sentence of docs/costs.md holds a counted number, too.
 _SLOWER = re.compile(r"\$[0-9.]+(?=\s+more\s+for\s+a\s+million)")
-_COMPARED = re.compile(r"^\| a million requests by crons \|.*$", re.MULTILINE)
+_COMPARED = re.compile(r"^\| a million requests by hourly crons \|.*$", re.MULTILINE)
 
 
 def written(path: Path) -> str:
@@ -41,8 +41,10 @@ def _compared() -> str:
         [cell.strip() for cell in line.strip("|").split("|")] for line in bill.months()
     )
     million = dict(zip(head, next(row for row in rows if row[0] == "1,000,000"), strict=True))
-    services = ("Resona, crons", "EventBridge Scheduler", "QStash", "Cloud Scheduler")
-    return f"| a million requests by crons | {' | '.join(million[name] for name in services)} |"
+    services = ("Resona, hourly crons", "EventBridge Scheduler", "QStash", "Cloud Scheduler")
+    return (
+        f"| a million requests by hourly crons | {' | '.join(million[name] for name in services)} |"
+    )
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def test_no_function_is_given_less_time_than_it_may_need() -> None:
 def test_only_wake_has_the_memory_that_chalice_gives_and_no_concurrency_is_reserved() -> None:
     memory = {name: function.memory_size for name, function in functions().items()}
     # `wake` waits for a fraction of a second, and nobody waits for it.
-    assert all(megabytes >= 384 for name, megabytes in memory.items() if name != "wake")
+    assert all(megabytes >= 352 for name, megabytes in memory.items() if name != "wake")
     assert {function.reserved_concurrency for function in functions().values()} == {None}
 
 

@@ -199,6 +199,8 @@ def test_a_run_that_was_not_sent_or_waits_says_why(page: Page, laptop: Laptop) -
             "deadline": until,
         },
     }
-    runs = [{"attempts": [], "scheduled_time": until, **run} for run in told.values()]
+    runs: list[dict[str, object]] = [
+        {"attempts": [], "scheduled_time": until, **run} for run in told.values()
+    ]
     words = "run => module.why(run, Date.now())"
     assert ask_module(page, laptop, "format.js", words, runs) == list(told)
