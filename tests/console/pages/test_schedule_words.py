@@ -182,7 +182,7 @@ def test_an_interval_and_bounds_are_told_in_words(page: Page, laptop: Laptop) ->
 def test_a_run_that_was_not_sent_or_waits_says_why(page: Page, laptop: Laptop) -> None:
     answered = {"number": 1, "outcome": "success", "status_code": 202, "error": None}
     until = "2035-12-25T09:00:00Z"
-    told = {
+    told: dict[str, dict[str, object]] = {
         "Skipped: somebody asked for it.": {"status": "skipped", "reason": "asked"},
         "Skipped: it came due on a day of the calendar holidays.": {
             "status": "skipped",
@@ -199,8 +199,6 @@ def test_a_run_that_was_not_sent_or_waits_says_why(page: Page, laptop: Laptop) -
             "deadline": until,
         },
     }
-    runs: list[dict[str, object]] = [
-        {"attempts": [], "scheduled_time": until, **run} for run in told.values()
-    ]
+    runs = [{"attempts": [], "scheduled_time": until, **run} for run in told.values()]
     words = "run => module.why(run, Date.now())"
     assert ask_module(page, laptop, "format.js", words, runs) == list(told)
