@@ -457,7 +457,7 @@ BUGS = (
         "an end on record that is judged again",
         (
             RUN_TRANSITIONS,
-            "update is not None and update.status in ENDED",
+            "update is not None and update.is_end",
             "False",
         ),
         (RUN_TRANSITIONS, "definition.generation <= run.generation and run.attempt", "run.attempt"),
@@ -731,13 +731,17 @@ BUGS = (
         "messages come a second late",
         (
             QUEUE,
-            "    delay = int((due.at - now).total_seconds() - _EARLY)",
+            "    delay = int((due.at - now).total_seconds() - _EARLY - (_LEAD if _leads(due) else 0))",
             "    delay = int((due.at - now).total_seconds()) + 2",
         ),
     ),
     bug(
         "a wake that sleeps past the due time",
-        (QUEUE, "max(0.0, ahead % 1 - _SLACK)", "max(0.0, ahead % 1 - _SLACK) + ahead + 2"),
+        (
+            QUEUE,
+            "max(0.0, ahead % 1 - (_SLACK_AHEAD if due.by else _SLACK))",
+            "max(0.0, ahead % 1 - _SLACK) + ahead + 2",
+        ),
     ),
     bug(
         "a job that was deleted before the due time is claimed",
@@ -1410,8 +1414,8 @@ BUGS = (
         "a digest that is prepared before its window ends",
         (
             RUN_TRANSITIONS,
-            "    if definition.kind is Kind.NOTICE:\n        return False\n    decision",
-            "    decision",
+            "    if definition.kind is Kind.NOTICE:\n        return False\n    if",
+            "    if",
         ),
     ),
     bug(
