@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -217,7 +218,16 @@ class Observer:
             )
 
     def saw(self, writes: list[Write]) -> None:
-        """Take the writes of one effect, all or nothing, in."""
+        """Take the writes of one effect, all or nothing, in.
+
+        An error of the observer's own is a violation too: the code under test would catch it.
+        """
+        try:
+            self._saw(writes)
+        except Exception as error:
+            raise Violation(f"the observer failed at {traceback.format_exc()}") from error
+
+    def _saw(self, writes: list[Write]) -> None:
         self.flows.saw(writes)
         states: list[tuple[str, State | None]] = []
         notices: list[Definition] = []
@@ -753,13 +763,12 @@ class Observer:
         """A job is over when its last run is, and ends as that did."""
         if old.status is not Status.ACTIVE or new.status not in (Status.COMPLETED, Status.FAILED):
             return
-        if old.next_due_at is None and not old.runs:
+        keys = {key for key in {*job_history.begun, *job_history.ends} if not key.is_requested}
+        present = [key for key in keys if key.generation == new.generation]
+        if old.next_due_at is None and not present:
             self.hold(new.status is Status.COMPLETED, "what ends within a pause is completed")
             return
-        keys = {key for key in {*job_history.begun, *job_history.ends} if not key.is_requested}
-        last = max(
-            (key for key in keys if key.generation == new.generation), key=lambda key: key.due_at
-        )
+        last = max(present, key=lambda key: key.due_at)
         trigger, end = job_history.definitions[-1][1].trigger, job_history.end_of(last)
         self.hold(end is not None, "a job is over when its last run is", new.job_id, last)
         is_used_up = job_history.counted == trigger.limits.max_runs
