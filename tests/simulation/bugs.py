@@ -219,6 +219,11 @@ BUGS = (
         "an excluded occurrence that counts",
         (
             UNSENT,
+            "import following\n",
+            "import counted, following\n",
+        ),
+        (
+            UNSENT,
             "    opens_at = next_open(definition.trigger, due_at)\n",
             "    opens_at = next_open(definition.trigger, due_at)\n    state = counted(state, definition.trigger, 1)\n",
         ),
@@ -581,6 +586,11 @@ BUGS = (
     ),
     bug(
         "skips that count for max_runs",
+        (
+            UNSENT,
+            "import following\n",
+            "import counted, following\n",
+        ),
         (
             UNSENT,
             "    rest = replace(state, skips=state.skips - len(ends))",
