@@ -16,15 +16,15 @@ from chalicelib.domain.instant import format_instant
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.spread import placed
 from chalicelib.domain.trigger import OneTime, Trigger
+from chalicelib.domain.trigger_words import length_in_words
 
 _DAY = timedelta(days=1)
 _MOST_NOTES = 20
-_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The next times, in UTC, and notes on their limits and how daylight saving affects them."""
+    """The next times, in UTC, and notes on what bounds and changes them."""
 
     times: tuple[datetime, ...]
     notes: tuple[str, ...]
@@ -86,19 +86,13 @@ def _limits_in_words(trigger: Trigger, *, is_all: bool) -> Iterator[str]:
     parts += [f"until {format_instant(ends_at)}"] if ends_at else []
     words = " ".join(parts)
     if isinstance(trigger, Interval):
-        words = f"{_length_in_words(trigger.every)} {words}"
+        words = f"every {length_in_words(trigger.every)} {words}"
     if most:
         words += f"{', ' if words else ''}{'once' if most == 1 else f'{most} times'} at most"
     if words:
         yield words[0].upper() + words[1:]
     if is_all and (ends_at or most):
         yield "The last of these times is the trigger's last"
-
-
-def _length_in_words(every: timedelta) -> str:
-    seconds = int(every.total_seconds())
-    unit, size = next((unit, size) for unit, size in _UNITS if seconds % size == 0)
-    return f"every {unit}" if seconds == size else f"every {seconds // size} {unit}s"
 
 
 def _is_day_of_change(place: ZoneInfo, day: date) -> bool:

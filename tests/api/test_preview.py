@@ -26,6 +26,7 @@ def test_a_cron_is_shown_with_its_next_ten_times(api: Api) -> None:
             *(f"2026-12-0{day}T08:00:00Z" for day in (1, 2, 3, 4, 7)),
         ],
         "notes": [],
+        "in_words": "every weekday at 09:00 in Berlin",
     }
 
 
@@ -94,6 +95,7 @@ def test_as_many_times_are_shown_as_are_asked_for(api: Api, count: object, shown
 )
 def test_a_date_is_shown_once(api: Api, trigger: dict[str, Any], date: str) -> None:
     body = preview(api, trigger).json
+    assert body.pop("in_words").startswith("once, on ")
     assert body == {
         "trigger": {"type": "one-time", "fields": {"date": date}},
         "next_run_times": [date],

@@ -98,7 +98,9 @@ class Preview(TypedDict):
     next_run_times: list[Due]
     """When it is due, the earliest first."""
     notes: list[str]
-    """How daylight saving changes these times, in words."""
+    """What bounds, calendars, spread and daylight saving do to these times, in words."""
+    in_words: str
+    """The trigger as a sentence."""
 
 
 @described

@@ -321,6 +321,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "notes": [
                 "On 28 March 2027 the time 02:30 does not exist in Europe/Berlin: no run that day"
             ],
+            "in_words": "every day at 02:30 in Berlin",
         },
         "Making up for a skipped time": {
             "trigger": {
@@ -336,6 +337,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 "On 28 March 2027 the time 02:30 does not exist in Europe/Berlin: one run at 03:00 "
                 "instead"
             ],
+            "in_words": "every day at 02:30 in Berlin",
         },
         "The last day and the second Friday of each month": {
             "trigger": {
@@ -349,6 +351,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 "2027-02-28T08:00:00Z",
             ],
             "notes": [],
+            "in_words": "by the cron 0 9 L * 5#2 in Berlin",
         },
     },
     "SecretIn": {"A token": {"value": "s3cr3t"}},
@@ -389,11 +392,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "Channel": {"Slack": _CHANNEL},
     "CalendarIn": {
-        "Holidays": {
-            "timezone": "Europe/Berlin",
-            "days": ["2026-12-25", "2026-12-24/2027-01-02"],
-            "weekdays": ["sat", "sun"],
-        },
+        "Holidays": {name: _CALENDAR[name] for name in ("timezone", "days", "weekdays")}
     },
     "Calendar": {"Holidays": _CALENDAR},
     "Calendars": {"One calendar": [_CALENDAR]},

@@ -17,6 +17,7 @@ from chalicelib.domain.ids import JOB_ID
 from chalicelib.domain.instant import format_instant, read_instant
 from chalicelib.domain.preview import preview
 from chalicelib.domain.trigger import OneTime, Trigger
+from chalicelib.domain.trigger_words import in_words
 from chalicelib.usecases.excluding import checked
 
 routes = Blueprint(__name__)
@@ -47,6 +48,7 @@ def preview_trigger(call: Call) -> Response:
             trigger=trigger_view(trigger),
             next_run_times=[format_instant(at) for at in shown.times],
             notes=list(shown.notes),
+            in_words=in_words(trigger),
         ),
     )
 
