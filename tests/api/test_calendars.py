@@ -8,6 +8,7 @@ import pytest
 
 from chalicelib.domain.calendars import MOST_CALENDARS
 from tests.api.conftest import Answer, Api, job
+from tests.cloud import client_error
 
 # The clock of these tests shows 2026-11-23T10:00:00.25Z, a Monday.
 HOLIDAYS: dict[str, Any] = {
@@ -284,3 +285,21 @@ def test_a_job_that_is_paused_over_an_excluded_day_resumes(api: Api) -> None:
     assert shown["next_run_time"] == "2026-11-26T09:00:00Z"
     changed = api.patch(f"/jobs/{made['id']}", {"timeout": 5}).json
     assert changed["next_run_time"] == "2026-11-26T09:00:00Z"
+
+
+def test_an_occurrence_whose_calendars_cannot_be_read_is_late_and_not_lost(api: Api) -> None:
+    """No attempt is spent on it, and it is decided by the calendars as they are then."""
+    put(api, days=[])
+    made = api.register(trigger=excluding("off", every=3600))
+
+    def fail(operation: str, request: dict[str, Any]) -> None:
+        is_down = (api.env.now.hour, api.env.now.minute) == (11, 0)
+        if is_down and operation == "BatchGetItem" and "calendars#local" in str(request):
+            raise client_error("InternalServerError", operation, 500)
+
+    api.env.cloud.before = fail
+    api.env.advance(minutes=63)
+    assert len(api.env.sent) == 1
+    (run,) = api.get(f"/jobs/{made['id']}/runs").json
+    assert (run["status"], len(run["attempts"])) == ("succeeded", 1)
+    assert 30_000 < run["lateness_ms"] < 120_000
