@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import socket
 import traceback
 from collections import defaultdict
@@ -76,6 +77,9 @@ PLACES: dict[str, set[str]] = {
     "answer-challenge": NOWHERE,
     "answer-reason": NOWHERE,
     "answer-behind-16-kib": NOWHERE,
+    # What it said by callback.
+    "word-message": {RUNS, TABLES},
+    "word-body": ANSWERED,
     # What came with calls and is kept by nobody, or as a digest.
     "bearer": NOWHERE,
     "other-header": NOWHERE,
@@ -253,7 +257,9 @@ def look_through(canary_stage: CanaryStage, sent: str) -> None:
         for name in PLACES
     }
     assert found == PLACES
-    assert len(PLACES) == 41
+    assert len(PLACES) == 43
+    (token,) = {match[1] for match in re.finditer(r"/complete/\S+\.1\.(\S{32})", sent)}
+    assert not any(token in text for texts in canary_stage.seen.values() for text in texts)
     for name in (
         "secret-path",
         "secret-query",
@@ -339,6 +345,7 @@ def pass_over_every_route(canary_stage: CanaryStage, target: Server, mirror: Ser
     canary_stage.api.env.advance(minutes=20)
     _look(canary_stage, job_id)
     _look(canary_stage, mirrored)
+    _look(canary_stage, _complete(canary_stage, mirror))
     call(CHANNEL, ("GET", "/notices"), "/notices")
     call(CHANNEL, ("GET", "/notices/{name}"), "/notices/ops")
     call(CHANNEL, ("DELETE", "/notices/{name}"), "/notices/ops")
@@ -372,6 +379,20 @@ def _secretive(mirror: Server) -> dict[str, Any]:
     }
 
 
+def _complete(canary_stage: CanaryStage, mirror: Server) -> str:
+    """Have a job complete by callback, whose target repeats the URL; return the job's id."""
+    request = {"url": f"http://127.0.0.1:{mirror.port}/work"}
+    work = job(trigger={"delay": 0}, request=request, completion="callback", deadline=60)
+    job_id = canary_stage.call(JOB, ("POST", "/jobs"), "/jobs", work).json["id"]
+    canary_stage.api.env.advance(seconds=3)
+    (url,) = re.findall(rb"http://localhost:8000(/complete/\S+)", b"".join(mirror.seen))
+    said = {"message": canary("word-message"), "body": canary("word-body")}
+    call = partial(canary_stage.call, "rest", ("POST", "/complete/{token}"), url.decode())
+    answers = [call({"extend": 90}), call({"status": "succeeded", **said}), call({"extend": 90})]
+    assert [answer.status for answer in answers] == [200, 204, 410]
+    return str(job_id)
+
+
 def _look(canary_stage: CanaryStage, job_id: str) -> None:
     call = canary_stage.call
     call(JOB, ("GET", "/jobs/{job_id}"), f"/jobs/{job_id}")
@@ -401,7 +422,7 @@ def _look(canary_stage: CanaryStage, job_id: str) -> None:
         call(
             "rest",
             ("OPTIONS", path),
-            path.format(job_id=job_id, run_id=runs[0]["id"], name="path", build="1"),
+            re.sub(r"\{\w+\}", "1", path),
             headers={"Origin": "https://a.example"},
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chalicelib.api.openapi import trigger_examples
+from chalicelib.api.openapi.overview_examples import OVERVIEWS
 from chalicelib.api.openapi.problem_examples import WRONG_FIELD
 
 _REQUEST = {
@@ -195,53 +196,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "Extended": {"Half an hour more": {"deadline": "2026-12-01T11:30:00.000Z"}},
     "Runs": {"One run": [{**_RUN, "attempts": [_WITHOUT_RESPONSE]}]},
-    "RunHours": {
-        "Two hours": {
-            "hours": [
-                {
-                    "hour": "2026-12-01T09:00:00Z",
-                    "succeeded": 118,
-                    "failed": 1,
-                    "missed": 0,
-                    "skipped": 2,
-                    "lateness_ms": {"p50": 41, "p99": 150},
-                },
-                {
-                    "hour": "2026-12-01T10:00:00Z",
-                    "succeeded": 0,
-                    "failed": 0,
-                    "missed": 0,
-                    "skipped": 0,
-                    "lateness_ms": None,
-                },
-            ],
-            "total": {
-                "succeeded": 118,
-                "failed": 1,
-                "missed": 0,
-                "skipped": 2,
-                "lateness_ms": {"p50": 41, "p99": 150},
-            },
-            "counted_until": "2026-12-01T10:12:03.120Z",
-            "complete": True,
-        },
-    },
-    "Upcoming": {
-        "The next day": {
-            "occurrences": [
-                {
-                    "job_id": "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K",
-                    "key": "report",
-                    "name": "Report",
-                    "labels": {"team": "billing"},
-                    "scheduled_time": "2026-12-01T10:00:00Z",
-                    "skipped": False,
-                }
-            ],
-            "until": "2026-12-02T09:30:00Z",
-            "complete_until": "2026-12-02T09:30:00Z",
-        },
-    },
+    **OVERVIEWS,
     "BatchIn": {
         "Two jobs": {
             "jobs": [
