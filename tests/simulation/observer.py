@@ -995,8 +995,12 @@ class Observer:
             process, run, due_at, self.virtual_time.seconds(run.lease_until) - process.skew
         )
         process.owns.add((new.job_id, str(run.key), run.attempt))
-        if run.awaited is not None:
-            self.words.untils[new.job_id, run.key, run.attempt] = run.awaited.until
+        completion, awaited = job_history.defined(run.generation).completion, run.awaited
+        wanted = completion.deadline if completion else None
+        is_awaited = (awaited.until - awaited.since if awaited else None) == wanted
+        self.hold(is_awaited, "a claim awaits what its job asks for", run.key, awaited)
+        if awaited is not None:
+            self.words.untils[new.job_id, run.key, run.attempt] = awaited.until
 
     def _run(
         self,

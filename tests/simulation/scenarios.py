@@ -151,7 +151,8 @@ def words(stage: Stage, *plans: list[Said]) -> None:
 
 def a_word(stage: Stage) -> None:
     """It comes twice, and with more time before."""
-    words(stage, [(5, {"extend": 90}), (70, DONE), (71, BROKEN)])
+    long = {"extend": 86_400}
+    words(stage, [(5, {"extend": 90}), (6, long), (70, DONE), (71, BROKEN)])
     stage.job(**CALLBACK)
     stage.wait(90)
 

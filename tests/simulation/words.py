@@ -69,6 +69,7 @@ class Words:
     def _say(self, asker: Asker, place: Place, path: str, said: dict[str, Any]) -> None:
         """Say it until there is an answer, and hold the answer against what is stored."""
         for _ in range(_TRIES):
+            asked_at = self.virtual_time.now
             answer, process = asker.ask("POST", path, said)
             if answer is not None and answer[0] != 503:
                 break
@@ -83,6 +84,8 @@ class Words:
         elif status == 200:
             until = datetime.fromisoformat(answer[2]["deadline"])
             self.hold(until <= self.untils[place], "an acknowledged extension is stored", place)
+            wanted = asked_at + timedelta(seconds=said["extend"] - abs(process.skew) - 0.001)
+            self.hold(until >= wanted, "an acknowledged extension is as long as asked", place)
         elif status == 404:
             self.hold(self.deleted(job_id), "an attempt has its URL", place)
         elif status == 410:
