@@ -4,8 +4,8 @@
 /**
  * @typedef {Record<string, any>} Schema
  * @typedef {{name: string, isRequired: boolean, schema: Schema}} Field
- * @typedef {{name: string, in: "path" | "query" | "header", isRequired: boolean, schema: Schema,
- *   example: string}} Parameter
+ * @typedef {{id: string, name: string, in: "path" | "query" | "header", isRequired: boolean,
+ *   schema: Schema, example: string}} Parameter
  * @typedef {{name: string, text: string}} Example
  * @typedef {{status: string, description: string, headers: {name: string, description: string}[],
  *   type: string, schema: Schema | null, example: string}} Answered
@@ -56,6 +56,7 @@ function headersOf(document, answer) {
 function read(document, path, method, operation) {
   const body = operation.requestBody?.content["application/json"];
   const given = Object.entries(operation.responses);
+  const fields = resolved(document, body?.schema || {}).properties || {};
   const summary = operation.summary;
   return {
     id: operation.operationId,
@@ -65,6 +66,8 @@ function read(document, path, method, operation) {
     description: operation.description === `${summary}.` ? "" : operation.description,
     scope: operation.security[0]?.key[0] || null,
     parameters: operation.parameters.map(({ name, in: where, required, ...rest }) => ({
+      // A field of the body may have the same name.
+      id: `${operation.operationId}.${name in fields ? `${where}.` : ""}${name}`,
       name,
       in: where,
       isRequired: required,
@@ -309,8 +312,8 @@ export function indexOf(document, tags) {
     });
   const seen = firstOf(document, operations);
   for (const operation of operations) {
-    for (const { name, schema } of operation.parameters)
-      add(operation, `${operation.id}.${name}`, name, schema.description);
+    for (const { id, name, schema } of operation.parameters)
+      add(operation, id, name, schema.description);
     for (const [schema, id] of valuesOf(operation))
       walk(document, schema, id, ({ name, schema: { description = "" } }, at, path, object) => {
         if (seen.get(object.name) === at.slice(0, -name.length - 1))

@@ -87,8 +87,8 @@ function Parameters({ operation, document }) {
           ${found
             .sort((one, other) => Number(other.isRequired) - Number(one.isRequired))
             .map(
-              ({ name, schema, isRequired }) =>
-                html`<${Row} id=${`${operation.id}.${name}`} document=${document} name=${name} schema=${schema} isRequired=${isRequired} />`,
+              ({ id, name, schema, isRequired }) =>
+                html`<${Row} id=${id} document=${document} name=${name} schema=${schema} isRequired=${isRequired} />`,
             )}
         </ul>`
     );
