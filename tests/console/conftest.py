@@ -109,7 +109,7 @@ def is_elsewhere(url: str) -> bool:
 
 def is_wrong(message: Any) -> bool:
     # Chromium reports each refusal of the API, which the page shows in words.
-    refusals = [f"status of {status}" for status in (401, 403, 404, 409, 412, 422, 503)]
+    refusals = [f"status of {status}" for status in (400, 401, 403, 404, 409, 412, 422, 503)]
     return message.type in ("error", "warning") and not any(
         refusal in message.text for refusal in refusals
     )

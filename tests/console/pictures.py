@@ -201,6 +201,10 @@ def selected_to_pause(tab: Page, ids: dict[str, str]) -> None:
     button(tab, "Pause…").click()
 
 
+def with_feed(tab: Page, ids: dict[str, str]) -> None:
+    tab.locator(".paste summary").click()
+
+
 def with_key(tab: Page, ids: dict[str, str]) -> None:
     tab.get_by_label("Key", exact=True).fill(ids["key"])
     button(tab, "Use this key").click()
@@ -246,7 +250,7 @@ STATES = {
     ),
     "calendars": State("/calendars"),
     "calendars-empty": State("/calendars", of="empty"),
-    "calendar-edit": State("/calendars/holidays-de/edit"),
+    "calendar-edit": State("/calendars/holidays-de/edit", with_feed),
     "channels": State("/channels", instead("**/notices", with_urls)),
     "channels-empty": State("/channels", of="empty"),
     "channels-tested": State("/channels", tested),

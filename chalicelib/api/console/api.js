@@ -110,15 +110,19 @@ export function url(path) {
  *
  * @param {string} method
  * @param {string} path
- * @param {{body?: string, key?: string | null, match?: string | null, signal?: AbortSignal}} [options]
+ * @param {{body?: string, type?: string, key?: string | null, match?: string | null, signal?: AbortSignal}} [options]
  *   `match` is the ETag that what is changed must have
  * @returns {Promise<Answer<any>>}
  */
-export async function call(method, path, { body, key = keyring.key(), match, signal } = {}) {
+export async function call(
+  method,
+  path,
+  { body, type = "application/json", key = keyring.key(), match, signal } = {},
+) {
   /** @type {Record<string, string>} */
   const headers = {};
   if (key) headers.Authorization = `Bearer ${key}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (body !== undefined) headers["Content-Type"] = type;
   if (match) headers["If-Match"] = match;
   let answer;
   let text;

@@ -22,12 +22,14 @@ const KIND = {
   screen: "#/calendars",
   names: "Letters, digits, - and _, such as holidays-de.",
   empty: { timezone: ZONE, days: [], weekdays: [] },
-  draft: (calendar) => ({ ...calendar, days: calendar.days.join("\n") }),
+  draft: (calendar) => ({ ...calendar, days: calendar.days.join("\n"), feed: "" }),
   body: ({ timezone, days, weekdays }) => ({
     timezone,
     days: wordsOf(days),
     weekdays: Object.keys(WEEKDAYS).filter((name) => weekdays.includes(name)),
   }),
+  text: ({ feed, timezone }) =>
+    feed.trim() ? { body: feed, type: "text/calendar", query: { timezone } } : null,
 };
 
 /** Show the calendars. */
@@ -71,11 +73,18 @@ export function CalendarForm({ name = "" }) {
 }
 
 function Fields({ draft, set, errors }) {
-  const { timezone, days, weekdays } = draft;
+  const { timezone, days, weekdays, feed } = draft;
   const wrong = messageFor(errors, "weekdays");
   const turn = (name, isOn) =>
     set({ weekdays: [...weekdays.filter((one) => one !== name), ...(isOn ? [name] : [])] });
-  return html`<fieldset>
+  const read = async ({ target }) => set({ feed: (await target.files[0]?.text()) ?? "" });
+  return html`<details class="paste">
+    <summary>Take a holiday feed (iCalendar, .ics)</summary>
+    <p><input type="file" accept=".ics,text/calendar" aria-label="File of a holiday feed" onChange=${read} /></p>
+    <textarea aria-label="Holiday feed" rows="4" spellcheck=${false} placeholder="BEGIN:VCALENDAR…" value=${feed} onInput=${(event) => set({ feed: event.target.value })}></textarea>
+    <p class="note">Its all-day events take the place of all days below, by the time zone below.</p>
+  </details>
+  <fieldset>
     <legend>Days</legend>
     <div class="field" role="group" aria-label="Days of every week" aria-describedby="weekdays-error">
       ${Object.entries(WEEKDAYS).map(

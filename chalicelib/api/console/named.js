@@ -39,6 +39,8 @@ import {
  * @property {any} empty a new thing, as the API shows it
  * @property {(thing: any) => any} draft what the inputs hold of a thing
  * @property {(draft: any) => any} body what the API takes
+ * @property {(draft: any) => {body: string, type: string, query: any} | null} [text] what is sent in
+ *   its place, null for nothing
  */
 
 /** Return the path of a thing. */
@@ -155,6 +157,7 @@ function Fields({ kind, old, isNew, children }) {
   const line = (label, field, more = {}) =>
     html`<${Line} label=${label} field=${field} errors=${errors} value=${draft[field]} ...${more} onChange=${(text) => set({ [field]: text })} />`;
   const body = kind.body(draft);
+  const text = kind.text?.(draft);
 
   async function save() {
     // A PUT replaces all of it, and takes no ETag.
@@ -167,7 +170,8 @@ function Fields({ kind, old, isNew, children }) {
       const differs = (field) => JSON.stringify(is[field]) !== JSON.stringify(was[field]);
       throw changedMeanwhile(Object.keys({ ...is, ...was }).filter(differs), present);
     }
-    await call("PUT", pathOfNamed(kind, name), { body: JSON.stringify(body) });
+    const sent = text ?? { body: JSON.stringify(body), query: {} };
+    await call("PUT", path(pathOfNamed(kind, name), sent.query), sent);
     location.hash = kind.screen;
   }
   async function submit(event) {
@@ -180,13 +184,13 @@ function Fields({ kind, old, isNew, children }) {
     <div>
       ${isNew && html`<${Line} label="Name" field="name" errors=${errors} value=${name} onChange=${setName} note=${`${kind.names} It cannot be changed.`} />`}
       ${children({ draft, set, errors, line })}
-      ${!errors.length && html`<${Failure} error=${refused} />`}
+      ${(text || !errors.length) && html`<${Failure} error=${refused} />`}
       <div class="buttons">
         <${Change} type="submit" kind="primary" disabled=${isUnderWay || !name}>${newer ? "Save mine over theirs" : `Save ${kind.what}`}<//>
         ${newer && html`<button type="button" onClick=${() => act("", async () => setDraft(kind.draft(newer)))}>Drop mine and show theirs</button>`}
         <a class="button" href=${kind.screen}>Cancel</a>
       </div>
     </div>
-    <${Same} body=${body} method="PUT" path=${pathOfNamed(kind, name || "name")} />
+    ${!text && html`<${Same} body=${body} method="PUT" path=${pathOfNamed(kind, name || "name")} />`}
   <//>`;
 }

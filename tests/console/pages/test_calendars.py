@@ -9,6 +9,12 @@ from tests.acceptance.laptop import Laptop
 from tests.console.conftest import button, go, violations
 from tests.console.target import Target
 
+FEED = """BEGIN:VCALENDAR
+BEGIN:VEVENT
+UID:1
+DTSTART;VALUE=DATE:20350501
+END:VEVENT
+END:VCALENDAR"""
 pytestmark = pytest.mark.xdist_group("console 2")
 
 
@@ -32,6 +38,15 @@ def test_a_calendar_is_made_named_by_a_job_changed_and_deleted(
     expect(row).to_contain_text("Saturdays and 2 dates or ranges, by the clocks of Berlin.")
     expect(row).to_contain_text("Next: 2035-12-25, 2035-12-27 to 2036-01-02.")
     assert laptop.get("/calendars/holidays")["days"] == ["2035-12-25", "2035-12-27/2036-01-02"]
+    row.get_by_role("link", name="Edit holidays").click()
+    page.get_by_text("Take a holiday feed").click()
+    page.get_by_label("Holiday feed", exact=True).fill("no feed")
+    button(page, "Save calendar").click()
+    expect(page.get_by_role("alert")).not_to_be_empty()
+    page.get_by_label("Holiday feed", exact=True).fill(FEED)
+    button(page, "Save calendar").click()
+    expect(row).to_contain_text("Next: 2035-05-01.")
+    expect(row).to_contain_text("by the clocks of Berlin.")
     go(page, laptop, "/jobs/new")
     page.get_by_label("Name", exact=True).fill("Not then")
     page.get_by_label("URL", exact=True).fill(f"{target}/not")
