@@ -53,6 +53,7 @@ interface Job {
   } | null;
   completion?: "callback";
   deadline?: number;
+  flow?: string | null;
   overlap: "allow" | "skip";
   misfire_grace: number | null;
   labels: Record<string, string>;
@@ -98,6 +99,8 @@ interface Run {
   attempts: Attempt[];
   next_attempt_at: string | null;
   deadline?: string;
+  waits_for?: string;
+  waited_ms?: number;
   missed_count?: number;
   last_scheduled_time?: string;
   retry_of?: string;

@@ -61,6 +61,10 @@ CHANNELS: dict[str, dict[str, Any]] = {
     "chat": {"format": "slack"},
     "pager": {"events": ["run.failed", "job.recovered"], "after": 2},
 }
+FLOWS = {
+    "host:api.example.com": {"requests": 10, "seconds": 1, "burst": 5},
+    "reports": {"requests": 1, "seconds": 60},
+}
 CALENDARS: dict[str, dict[str, Any]] = {
     "holidays-de": {
         "timezone": "Europe/Berlin",
@@ -251,6 +255,8 @@ STATES = {
     "calendars": State("/calendars"),
     "calendars-empty": State("/calendars", of="empty"),
     "calendar-edit": State("/calendars/holidays-de/edit", with_feed),
+    "flows": State("/flows"),
+    "flow-edit": State("/flows/host:api.example.com/edit"),
     "channels": State("/channels", instead("**/notices", with_urls)),
     "channels-empty": State("/channels", of="empty"),
     "channels-tested": State("/channels", tested),
@@ -331,6 +337,8 @@ def fill(laptop: Laptop, target: Target) -> dict[str, str]:
     for name, channel in CHANNELS.items():
         url = f"{target}/{'gone' if name == 'billing' else name}"
         laptop.request("PUT", f"/notices/{name}", {"url": url, **channel})
+    for name, rate in FLOWS.items():
+        laptop.request("PUT", f"/flows/{name}", {"rate": rate})
     for name, calendar in CALENDARS.items():
         laptop.request("PUT", f"/calendars/{name}", calendar)
     laptop.interrupt(everybody=True)

@@ -3,6 +3,7 @@
 import { find, get, keyring, to, useAccess, useAddress, useAnswer } from "./api.js";
 import { CalendarForm, Calendars } from "./calendars.js";
 import { ChannelForm, Channels, Notices } from "./channels.js";
+import { FlowForm, Flows } from "./flows.js";
 import { Form } from "./form.js";
 import { JobScreen } from "./job.js";
 import { Jobs } from "./jobs.js";
@@ -22,6 +23,7 @@ const KEYS = [
   ["g then r", "Runs of all jobs"],
   ["g then c", "Channels"],
   ["g then a", "Calendars"],
+  ["g then f", "Flows"],
   ["g then s", "Secrets and signing"],
   ["n", "New job"],
   ["/", "Search the jobs"],
@@ -67,6 +69,7 @@ function useKeyboard(show) {
         k: () => step(-1),
         o: () => before.current === "g" && go("/"),
         a: () => before.current === "g" && go("/calendars"),
+        f: () => before.current === "g" && go("/flows"),
         c: () => before.current === "g" && go("/channels"),
         r: () => before.current === "g" && go("/runs"),
         s: () => before.current === "g" && go("/secrets"),
@@ -105,6 +108,9 @@ function Screen({ path, query }) {
   if (first === "calendars" && parts.length === 1) return html`<${Calendars} query=${query} />`;
   if (first === "calendars" && id === "new") return html`<${CalendarForm} key="new" />`;
   if (first === "calendars") return html`<${CalendarForm} key=${id} name=${id} />`;
+  if (first === "flows" && parts.length === 1) return html`<${Flows} query=${query} />`;
+  if (first === "flows" && id === "new") return html`<${FlowForm} key="new" />`;
+  if (first === "flows") return html`<${FlowForm} key=${id} name=${id} />`;
   if (first === "notices" && parts.length === 1) return html`<${Notices} query=${query} />`;
   if (first === "notices")
     return html`<${JobScreen} key=${id} id=${id} run=${run} query=${query} isNotice=${true} />`;
@@ -232,6 +238,7 @@ function App() {
         <a href="#/runs" aria-current=${here("/runs")}>Runs</a>
         <a href="#/channels" aria-current=${here("/channels") || here("/notices")}>Channels</a>
         <a href="#/calendars" aria-current=${here("/calendars")}>Calendars</a>
+        <a href="#/flows" aria-current=${here("/flows")}>Flows</a>
         <a href="#/secrets" aria-current=${here("/secrets")}>Secrets</a>
         <a class="wide-only" href="#/jobs/new" aria-current=${path === "/jobs/new" ? here("/jobs") : null}>New job</a>
       </nav>

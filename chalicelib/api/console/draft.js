@@ -41,6 +41,7 @@ const DEFAULTS = {
   success_json: [],
   completion: "response",
   deadline: "3600",
+  flow: "",
   overlap: "allow",
   misfire_grace: "",
   pause_after: "",
@@ -63,7 +64,8 @@ export function empty(zone) {
 /** Return the draft of a job that exists. */
 export function draftOf(job) {
   const { name, key, request, trigger, timeout, retry, success, overlap, ...others } = job;
-  const { misfire_grace, pause_after, callbacks, labels, completion, deadline, ...rest } = others;
+  const { misfire_grace, pause_after, callbacks, labels, completion, deadline, flow, ...rest } =
+    others;
   const { url, method, headers, body, ...ofRequest } = request;
   const {
     cron,
@@ -115,6 +117,7 @@ export function draftOf(job) {
     success_json: pairs(json ?? {}).map((pair) => ({ ...pair, value: jsonText(pair.value) })),
     completion: completion ?? DEFAULTS.completion,
     deadline: String(deadline ?? DEFAULTS.deadline),
+    flow: text(flow),
     overlap,
     misfire_grace: text(misfire_grace),
     pause_after: text(pause_after),
@@ -295,6 +298,7 @@ export function jobOf(draft) {
     retry: retryOf(draft),
     success: successOf(draft),
     completion: draft.completion,
+    flow: draft.flow || null,
     ...(draft.completion === "callback" && { deadline: number(draft.deadline) }),
     overlap: draft.overlap,
     misfire_grace: optional(draft.misfire_grace),

@@ -31,6 +31,7 @@ const PLACES = [
     "success",
     "completion",
     "deadline",
+    "flow",
     "overlap",
     "misfire_grace",
     "pause_after",

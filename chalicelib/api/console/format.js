@@ -162,6 +162,7 @@ export function why(run, now, job = null) {
     case "failed":
       return failed(run, last);
     case "retrying":
+      if (run.waits_for) return `${last ? `${answered(last)}; it` : "It"} ${held(run, now)}`;
       return last
         ? `${answered(last)}; attempt ${last.number + 1} follows ${relative(run.next_attempt_at, now)}.`
         : "It will be tried again.";
@@ -172,8 +173,15 @@ export function why(run, now, job = null) {
     case "waiting":
       return `The target ${last?.status_code ? `answered ${last.status_code} and ` : ""}is to call back until ${moment(run.deadline, now)}.`;
     default:
-      return "It waits to be sent.";
+      return run.waits_for ? `It ${held(run, now)}` : "It waits to be sent.";
   }
+}
+
+/** Say what a run waits for that its flow holds. */
+function held(run, now) {
+  const { waits_for: what, next_attempt_at: at } = run;
+  const why = what === "rate" ? "sends only so many in a time" : `is held: ${what}`;
+  return `waits, since its flow ${why}${at ? `; it is sent ${relative(at, now)}` : ""}.`;
 }
 
 function missed(run, now, job) {

@@ -160,8 +160,8 @@ function Rules({ draft, set, errors }) {
       delays: text,
       ...(draft.max_attempts === usualAttempts(delays) && { max_attempts: usualAttempts(text) }),
     });
-  return html`<${More} words="More: what counts as success, delays, what is not retried, completion" fields=${["success", "retry.delays", "retry.never", "completion", "deadline"]} errors=${errors}
-    isUsed=${Boolean(delays || never || status || contains || json.length || isCalled)}>
+  return html`<${More} words="More: what counts as success, delays, what is not retried, completion, flow" fields=${["success", "retry.delays", "retry.never", "completion", "deadline", "flow"]} errors=${errors}
+    isUsed=${Boolean(delays || never || status || contains || json.length || isCalled || draft.flow)}>
     <div class="pair">
       ${line("Statuses that are a success", "success.status", "success_status", { placeholder: "200-299, 404" })}
       ${line("The answer's body contains", "success.body_contains", "success_contains")}
@@ -176,6 +176,7 @@ function Rules({ draft, set, errors }) {
     <div class="pair">
       <${Options} label="An attempt ends" field="completion" errors=${errors} value=${draft.completion} options=${{ response: "with the target's answer", callback: "when the target calls back" }} onChange=${(completion) => set({ completion })} />
       ${isCalled && line("Calls back within, s", "deadline", "deadline", { inputmode: "numeric", note: html`To the URL in the header <code>Resona-Complete-Url</code>.` })}
+      ${line("Flow", "flow", "flow", { placeholder: "that of its host", note: html`Its <a href="#/flows">limits</a> hold for the job.` })}
     </div>
   <//>`;
 }

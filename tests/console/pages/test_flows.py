@@ -1,0 +1,48 @@
+"""Flows: made, named by a job, what waits for one, and deleted."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.laptop import Laptop
+from tests.console.conftest import button, go, registered, violations
+from tests.console.target import Target
+
+pytestmark = pytest.mark.xdist_group("console 2")
+
+
+def test_a_flow_is_made_holds_runs_and_is_deleted(
+    page: Page, laptop: Laptop, target: Target
+) -> None:
+    go(page, laptop, "/flows")
+    page.get_by_role("link", name="New flow").click()
+    page.get_by_label("Name", exact=True).fill("slow")
+    page.get_by_label("Requests at most").fill("1")
+    page.get_by_label("in so many seconds").fill("3601")
+    button(page, "Save flow").click()
+    expect(page.locator("#rate-seconds-error")).to_contain_text("3600")
+    expect(page.get_by_label("in so many seconds")).to_be_focused()
+    page.get_by_label("in so many seconds").fill("3600")
+    button(page, "Save flow").click()
+    row = page.locator(".flows li", has_text="slow")
+    expect(row).to_contain_text("At most 1 request in 3600 s, evenly spaced.")
+    job = registered(laptop, f"{target}/flow", name="Held", trigger={"cron": "0 3 * * *"})
+    go(page, laptop, f"/jobs/{job['id']}/edit")
+    page.get_by_text("More: what counts").click()
+    page.get_by_label("Flow", exact=True).fill("slow")
+    button(page, "Save changes").click()
+    expect(page.locator(".fields")).to_contain_text("slow")
+    for _ in range(2):
+        button(page, "Run now").click()
+        expect(page.get_by_text("It is sent now.")).to_be_visible()
+    expect(page.locator(".runs")).to_contain_text(
+        "It waits, since its flow sends only so many in a time; it is sent in"
+    )
+    go(page, laptop, "/flows")
+    expect(row).to_contain_text("1 waiting")
+    assert violations(page) == []
+    row.get_by_role("button", name="Delete slow…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete slow").click()
+    expect(row).to_have_count(0)
+    laptop.request("DELETE", f"/jobs/{job['id']}")
