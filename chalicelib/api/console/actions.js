@@ -3,7 +3,7 @@
 import { call, post, now as serverTime, to } from "./api.js";
 import { number } from "./draft.js";
 import { iso, wall, ZONE } from "./format.js";
-import { Line } from "./inputs.js";
+import { Instant, Line } from "./inputs.js";
 import { useState } from "./preact-hooks.js";
 import {
   Change,
@@ -60,8 +60,8 @@ export function Actions({ job, isNotice }) {
 }
 
 /**
- * Ask for fields, which `children` makes of the errors that the API has found, and do it. `word` says
- * that it was done.
+ * Ask for fields, which `children` makes of the errors that the API has found, and do it. `word`
+ * says that it was done.
  */
 function Ask({ title, action, word, does, onClose, children }) {
   const { act, refused, isUnderWay } = useAct();
@@ -85,10 +85,6 @@ function Ask({ title, action, word, does, onClose, children }) {
       </p>
     </form>
   <//>`;
-}
-
-function Instant({ label, field, errors, value, onChange }) {
-  return html`<${Line} type="datetime-local" step="1" label=${label} field=${field} errors=${errors} value=${value} onChange=${onChange} />`;
 }
 
 /** Ask how long to pause jobs, and why; `does` gets the body of the request, undefined for none. */

@@ -198,8 +198,8 @@ export function usualAttempts(delays) {
 }
 
 /**
- * Return a date and time that was typed, for the API to read in the trigger's zone. If it is still the
- * instant that the job had, that: the text may mean two, when clocks are put back.
+ * Return a date and time that was typed, for the API to read in the trigger's zone. If it is still
+ * the instant that the job had, that: the text may mean two, when clocks are put back.
  */
 function instant(draft, name) {
   const { [name]: typed, had, timezone } = draft;

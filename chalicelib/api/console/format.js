@@ -63,7 +63,10 @@ export function whole(iso, zone = ZONE) {
   return format(zone, options).format(new Date(iso));
 }
 
-/** Return an instant, also one that was typed on the viewer's clock, as the API takes it; a text that is none itself. */
+/**
+ * Return an instant as the API takes it, also one that was typed on the viewer's clock; a text that
+ * is no instant itself.
+ */
 export function iso(at) {
   const instant = new Date(at);
   return Number.isNaN(instant.getTime()) ? String(at) : instant.toISOString().replace(".000", "");

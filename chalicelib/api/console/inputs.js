@@ -26,6 +26,11 @@ export function Line({ label, field, errors, note = null, onChange, ...rest }) {
   <//>`;
 }
 
+/** A date and time, without a zone. */
+export function Instant(attributes) {
+  return html`<${Line} ...${attributes} type="datetime-local" step="1" />`;
+}
+
 /** The name of a time zone. */
 export function Zone(attributes) {
   return html`<${Line} label="Time zone" list="zones" ...${attributes} />

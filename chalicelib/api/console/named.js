@@ -1,5 +1,5 @@
-// What has a name and is put whole, such as a channel: its list, and its form, which overwrites nobody's
-// change.
+// What has a name and is put whole, such as a channel: its list, and its form, which overwrites
+// nobody's change.
 
 import {
   call,
@@ -39,8 +39,8 @@ import {
  * @property {any} empty a new thing, as the API shows it
  * @property {(thing: any) => any} draft what the inputs hold of a thing
  * @property {(draft: any) => any} body what the API takes
- * @property {(draft: any) => {body: string, type: string, query: any} | null} [text] what is sent in
- *   its place, null for nothing
+ * @property {(draft: any) => {body: string, type: string, query: any} | null} [text] what is sent
+ *   in its place, null for nothing
  */
 
 /** Return the path of a thing. */
@@ -53,10 +53,11 @@ function titleOf({ what }) {
 }
 
 /**
- * List the things of a kind: `about` says what they are, `none` that there are none. `children` makes the
- * card of one.
+ * List the things of a kind: `about` says what they are, `none` that there are none. `children`
+ * makes the card of one, of it and the time.
  *
- * @param {{kind: Kind, query: URLSearchParams, every: number, about: string, none: string, children: (thing: any, now: number) => any}} props
+ * @param {{kind: Kind, query: URLSearchParams, every: number, about: string, none: string,
+ *   children: (thing: any, now: number) => any}} props
  */
 export function NamedList({ kind, query, every, about, none, children }) {
   const now = useNow();

@@ -3,13 +3,12 @@
 import { call, useNow } from "./api.js";
 import { triggerOf } from "./draft.js";
 import { city, elsewhere, isZone, moment, relative, ZONE } from "./format.js";
-import { Choice, Line, More, Options, Zone } from "./inputs.js";
+import { Choice, Instant, Line, More, Options, Zone } from "./inputs.js";
 import { useEffect, useState } from "./preact-hooks.js";
 import { cronWords } from "./schedule.js";
 import { html, Time } from "./ui.js";
 
 const TYPING = 300;
-const INSTANT = { type: "datetime-local", step: "1" };
 
 /** @typedef {{times: string[], notes: string[], errors: FieldProblem[], of: string | null}} Preview */
 
@@ -53,9 +52,16 @@ export function usePreview(draft, isSame, id) {
 /** The fields of a trigger. */
 export function When({ draft, set, errors, preview }) {
   const { kind } = draft;
+  const of = (name) => ({
+    field: `trigger.${name}`,
+    errors,
+    value: draft[name],
+    onChange: (text) => set({ [name]: text }),
+  });
+  const zone = html`<${Zone} ...${of("timezone")} />`;
   const line = (label, name, more = {}) =>
-    html`<${Line} label=${label} field=${`trigger.${name}`} errors=${errors} value=${draft[name]} ...${more} onChange=${(text) => set({ [name]: text })} />`;
-  const zone = html`<${Zone} field="trigger.timezone" errors=${errors} value=${draft.timezone} onChange=${(timezone) => set({ timezone })} />`;
+    html`<${Line} label=${label} ...${of(name)} ...${more} />`;
+  const instant = (label, name) => html`<${Instant} label=${label} ...${of(name)} />`;
   return html`<fieldset>
     <legend>When</legend>
     <div class="field">
@@ -65,25 +71,25 @@ export function When({ draft, set, errors, preview }) {
     <div class="pair">
       ${kind === "cron" && line("Cron", "cron", { class: "mono", note: cronWords(draft.cron) })}
       ${kind === "every" && line("Seconds from one to the next", "every", { inputmode: "numeric" })}
-      ${kind === "date" && line("Date", "date", INSTANT)}
+      ${kind === "date" && instant("Date", "date")}
       ${kind === "delay" && line("Seconds from now", "delay", { inputmode: "decimal" })}
       ${(kind === "cron" || kind === "date") && zone}
     </div>
-    ${(kind === "cron" || kind === "every") && html`<${Bounds} draft=${draft} set=${set} errors=${errors} line=${line} zone=${zone} />`}
+    ${(kind === "cron" || kind === "every") && html`<${Bounds} draft=${draft} set=${set} errors=${errors} line=${line} instant=${instant} zone=${zone} />`}
     ${errors.map((error) => error.field === "trigger" && html`<p class="error">${error.message}</p>`)}
     <${Occurrences} preview=${preview} draft=${draft} />
   </fieldset>`;
 }
 
 /** From when, until when and how often a trigger occurs, and what clock changes do to a cron. */
-function Bounds({ draft, set, errors, line, zone }) {
+function Bounds({ draft, set, errors, line, instant, zone }) {
   const { kind, starts_at, ends_at, max_runs, spread, exclude, gap, fold } = draft;
   const isCron = kind === "cron";
   const choice = (label, name, options) =>
     html`<${Options} label=${label} field=${`trigger.dst.${name}`} errors=${errors} value=${draft[name]} options=${options} onChange=${(value) => set({ [name]: value })} />`;
   return html`<${More} words=${`More: begin, end, number of runs, calendars${isCron ? ", spread, clock changes" : ""}`} fields=${["starts_at", "ends_at", "max_runs", "spread", "exclude", "dst"].map((name) => `trigger.${name}`)} errors=${errors}
     isUsed=${Boolean(starts_at || ends_at || max_runs || exclude || (isCron && (spread || gap !== "skip" || fold !== "first")))}>
-    <div class="pair">${line("Not before", "starts_at", INSTANT)}${line("Not after", "ends_at", INSTANT)}</div>
+    <div class="pair">${instant("Not before", "starts_at")}${instant("Not after", "ends_at")}</div>
     <div class="pair">
       ${line("Occurrences at most", "max_runs", { inputmode: "numeric" })}
       ${isCron && line("Spread over, s", "spread", { inputmode: "numeric", note: "The job comes at its own second of it." })}
