@@ -59,7 +59,6 @@ def test_a_calendar_is_made_named_by_a_job_changed_and_deleted(
     button(page, "Register job").click()
     expect(page.locator(".facts")).to_contain_text("not on days of holidays")
     go(page, laptop, "/calendars")
-    assert violations(page) == []
     row.get_by_role("button", name="Delete holidays…").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete holidays").click()
     expect(row.get_by_role("alert")).to_contain_text("1 job names this calendar")
