@@ -66,8 +66,8 @@ class Assumed:
     aws_call: int = 5
     waiting: int = 350
     """A message comes 0.15 s early, and one of seven 1.1 to 2.35 s: SQS waits in whole seconds,
-    `deliver` for the rest. That is 0.39 s, of which 20 ms pass before it begins, and 20 ms with what
-    is counted as calls and CPU.
+    `deliver` for the rest. That is 0.39 s, of which 20 ms pass before it begins, and 20 ms with
+    what is counted as calls and CPU.
     """
     waiting_ahead: int = 330
     """The same for a message that was sent before a claim: 0.38 s (tests/aws/test_due_queue.py),
