@@ -553,6 +553,14 @@ BUGS = (
         (JOB_TRANSITIONS, "keeps = wanted.until and", "keeps = not wanted.until and"),
     ),
     bug(
+        "the end of a pause that counts as promised",
+        (
+            RUN_TRANSITIONS,
+            "active = replace(active, passed_over=passed_over(trigger, due_at))",
+            "active = replace(active, passed_over=None)",
+        ),
+    ),
+    bug(
         "a date that passes within a pause without a record",
         (
             RUN_TRANSITIONS,

@@ -97,6 +97,20 @@ def a_calendar_that_changes_just_before_an_occurrence(stage: Stage) -> None:
     stage.ask("DELETE", job_id)
 
 
+def a_calendar_that_changes_within_a_pause(stage: Stage) -> None:
+    """What comes due as the pause ends was not promised, so that nothing records it."""
+    _put(stage, "a", NOTHING)
+    job_id = stage.job(trigger=MINUTELY)
+    stage.pause(job_id, 60)
+    _until(stage, 30)
+    _put(stage, "a", MONDAYS)
+    _until(stage, 90)
+    stage.pause(job_id, 30)
+    _put(stage, "a", NOTHING)
+    stage.wait(35)
+    stage.ask("DELETE", job_id)
+
+
 def a_calendar_and_a_schedule(stage: Stage) -> None:
     """A cron that is woken, and an interval; both are excluded when they are made."""
     _put(stage, "a", NOTHING)
@@ -169,6 +183,7 @@ def a_calendar_that_changes_within_a_backfill(stage: Stage) -> None:
 
 SCRIPTS: tuple[Callable[[Stage], None], ...] = (
     a_calendar_that_changes_just_before_an_occurrence,
+    a_calendar_that_changes_within_a_pause,
     a_calendar_and_a_schedule,
     a_calendar_while_messages_are_lost,
     a_calendar_that_is_deleted,

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.run import Reason, RunEnd
 from chalicelib.domain.state import State, Status
+from chalicelib.domain.state_parts import PassedOver
 from chalicelib.domain.trigger import OneTime, Trigger
 from tests.simulation.virtual_time import VirtualTime
 
@@ -62,6 +63,8 @@ class PauseWatch:
             generation=old.generation + 1,
             pause=None,
             next_due_at=due_at,
+            # While it was paused, no `next_run_time` promised the occurrence.
+            passed_over=PassedOver(None),
         )
 
     def deleted(self, last: State) -> None:
