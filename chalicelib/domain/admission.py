@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from chalicelib.domain.counting import counted
 from chalicelib.domain.flows import Wait
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run import Reason, RunEnd, RunStatus
-from chalicelib.domain.state import NEAR, State, Transition, UnfinishedRun, run_due, written
-from chalicelib.domain.unsent import end_without_attempt
+from chalicelib.domain.run_ends import status_at_the_end
+from chalicelib.domain.state import NEAR, State, Transition, occurrence_due, run_due, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +52,30 @@ def held(claim: Transition, place: Place, now: datetime) -> Transition:
         waits_for=Wait.RATE,
         waited=place.wait if is_first else run.waited,
     )
-    revision = claim.state.revision - 1
-    state = written(replace(claim.state.with_run(held_run), revision=revision))
+    state = _anew(claim.state.with_run(held_run))
     arm = (run_due(state, held_run, place.at),) if is_near else ()
     return replace(claim, state=state, send=None, arm=(*claim.arm, *arm))
 
 
-def missed(definition: Definition, state: State, run: UnfinishedRun, now: datetime) -> Transition:
-    """Return the transition that ends an occurrence as missed in the place of its claim.
+def missed(definition: Definition, claim: Transition, now: datetime) -> Transition:
+    """Return a claim of an occurrence as the transition that ends it as missed.
 
-    `run` is its run as it would be claimed, `state` the state without the claim: its flow has no
-    place for it in time.
+    Its flow has no place for it in time.
     """
+    run = claim.send
+    assert run is not None  # noqa: S101  a claim sends
     due_at = run.key.due_at
     end = RunEnd(run.key, RunStatus.MISSED, now, Reason.MISFIRE, missed_count=1, last_due_at=due_at)
-    after = counted(state, definition.trigger, 1)
-    return end_without_attempt(definition, after, due_at, (end,), now)
+    rest, arm = claim.state.without_run(run).with_end(end.status), claim.arm
+    again, following = None, rest.next_due_at
+    if following is None:
+        status = status_at_the_end(definition.trigger, rest, (end,))
+        rest = replace(rest, status=status, skips=0)
+    elif following <= now:
+        again, arm = occurrence_due(rest, following), ()
+    return replace(claim, state=_anew(rest), send=None, ended=(end,), arm=arm, again=again)
+
+
+def _anew(state: State) -> State:
+    """Return the state that a claim wrote, changed since, as the same revision."""
+    return written(replace(state, revision=state.revision - 1))

@@ -55,7 +55,7 @@ class Admission:
             latest = latest_start(definition, claim.state, run.key) if run.attempt == 1 else None
             taken = self.flows.take(flow, flow.rate, 1, now, latest)
             if taken is None:
-                return missed(definition, state, run, now)
+                return missed(definition, claim, now)
             place = tried.place = _place(flow, run.key, taken[0], now)
         if place.at <= now:
             return waited(claim, place)

@@ -103,6 +103,10 @@ BUGS = (
         (ADMISSION, "(before and before.waits_for)", "False"),
     ),
     bug(
+        "an occurrence that its flow misses and that is claimed",
+        (HOLDING, "claim.state.without_run(run).with_end(", "claim.state.with_end("),
+    ),
+    bug(
         "a place after the grace",
         (
             ADMISSION,
