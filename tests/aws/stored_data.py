@@ -194,11 +194,9 @@ def leave() -> dict[str, Any]:
         done(api.put("/flows/slow", slow))
         for delay in (80, 81, 82):
             done(api.post("/jobs", simple("/done", {"delay": delay}, flow="slow")))
-        done(api.post("/jobs", simple("/missed", {"delay": 5}, misfire_grace=1)))
+        missed = done(api.post("/jobs", simple("/missed", {"delay": 5}, misfire_grace=1)))
         lost = next(
-            name
-            for name, message in env.cloud.messages.items()
-            if message.visible_at < START + timedelta(seconds=20)
+            name for name, message in env.cloud.messages.items() if missed["id"] in message.body
         )
         del env.cloud.messages[lost]
         env.advance(minutes=57)
