@@ -181,7 +181,7 @@ function Rules({ draft, set, errors }) {
     <div class="pair">
       <${Options} label="An attempt ends" field="completion" errors=${errors} value=${draft.completion} options=${{ response: "with the target's answer", callback: "when the target calls back" }} onChange=${(completion) => set({ completion })} />
       ${isCalled && line("Calls back within, s", "deadline", "deadline", { inputmode: "numeric", note: html`To the URL in the header <code>Resona-Complete-Url</code>.` })}
-      ${line("Flow", "flow", "flow", { placeholder: "that of its host", note: html`Its <a href="#/flows">limits</a> hold for the job.` })}
+      ${line("Flow", "flow", "flow", { placeholder: "that of its host", note: "Its limits hold for the job." })}
     </div>
   <//>`;
 }

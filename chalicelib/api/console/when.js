@@ -95,7 +95,7 @@ function Bounds({ draft, set, errors, line, instant, zone }) {
       ${isCron && line("Spread over, s", "spread", { inputmode: "numeric", note: "The job comes at its own second of it." })}
       ${!isCron && (starts_at || ends_at) && zone}
     </div>
-    ${line("Not on the days of calendars", "exclude", { placeholder: "holidays-de, weekends", note: html`Names of <a href="#/calendars">calendars</a>.` })}
+    ${line("Not on the days of calendars", "exclude", { placeholder: "holidays-de, weekends", note: "Their names." })}
     ${
       isCron &&
       html`<div class="pair">

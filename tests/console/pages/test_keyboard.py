@@ -50,6 +50,8 @@ def test_a_list_is_walked_and_a_job_is_opened(page: Page, laptop: Laptop, target
     for keys, heading in {
         "gr": "Runs",
         "gc": "Channels",
+        "ga": "Calendars",
+        "gf": "Flows",
         "gs": "Secrets and signing",
         "gj": "Jobs",
     }.items():
