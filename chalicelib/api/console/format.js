@@ -195,9 +195,12 @@ function missed(run, now, job) {
   }
   if (run.reason === "paused") return "Not sent: the job was paused when it came due.";
   const late = run.finished_at ? Date.parse(run.finished_at) - Date.parse(run.scheduled_time) : 0;
+  // A grace is a second at least: what was noticed sooner would have been late for its flow's place.
+  if (run.finished_at && late < 1000)
+    return "Not sent: its flow had no place for it within its misfire grace.";
+  const grace = job?.misfire_grace;
   const noticed =
     late > 0 ? `noticed ${span(late)} after its due time` : "noticed after its due time";
-  const grace = job?.misfire_grace;
   const allowed = grace ? `its misfire grace of ${span(grace * 1000)} allows` : "the job allows";
   return `Not sent: it was ${noticed}, later than ${allowed}.`;
 }

@@ -189,6 +189,16 @@ def test_a_run_that_was_not_sent_or_waits_says_why(page: Page, laptop: Laptop) -
             "reason": "calendar:holidays",
         },
         "Not sent: the job was paused when it came due.": {"status": "missed", "reason": "paused"},
+        "Not sent: its flow had no place for it within its misfire grace.": {
+            "status": "missed",
+            "reason": "misfire",
+            "finished_at": "2035-12-25T08:59:58.300Z",
+        },
+        "Not sent: it was noticed 2 s after its due time, later than the job allows.": {
+            "status": "missed",
+            "reason": "misfire",
+            "finished_at": "2035-12-25T09:00:02.000Z",
+        },
         "The target answered 202 and is to call back until Tue 25 Dec 2035, 09:00.": {
             "status": "waiting",
             "attempts": [answered],
