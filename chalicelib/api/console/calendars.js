@@ -21,6 +21,7 @@ const KIND = {
   path: "/calendars",
   screen: "#/calendars",
   names: "Letters, digits, - and _, such as holidays-de.",
+  fields: ["timezone", "days", "weekdays"],
   empty: { timezone: ZONE, days: [], weekdays: [] },
   draft: (calendar) => ({ ...calendar, days: calendar.days.join("\n"), feed: "" }),
   body: ({ timezone, days, weekdays }) => ({

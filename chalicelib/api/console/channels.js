@@ -239,6 +239,7 @@ const KIND = {
   path: "/notices",
   screen: "#/channels",
   names: "Letters, digits, - and _, such as ops.",
+  fields: ["url", "format", "events", "label", "after", "digest"],
   empty: { url: "", format: "slack", events: Object.keys(EVENTS), after: 1 },
   draft: (channel) => channel,
   body: ({ url, format, events, label, after, digest }) => ({

@@ -11,6 +11,8 @@ const KIND = {
   screen: "#/flows",
   names:
     "host:api.example.com for all jobs that call this host and name no other flow, or letters, digits, . - and _.",
+  named: "flow",
+  fields: ["rate"],
   empty: { rate: null },
   draft: ({ rate }) => ({
     requests: String(rate?.requests ?? ""),

@@ -36,6 +36,8 @@ import {
  * @property {string} path where the API has the things: /notices
  * @property {string} screen the address of their list: #/channels
  * @property {string} names which names a thing may have
+ * @property {string} [named] what the API calls the name in its path, if not name
+ * @property {string[]} fields what shows its own errors; those of others stand above the buttons
  * @property {any} empty a new thing, as the API shows it
  * @property {(thing: any) => any} draft what the inputs hold of a thing
  * @property {(draft: any) => any} body what the API takes
@@ -153,6 +155,10 @@ function Fields({ kind, old, isNew, children }) {
   const [base, setBase] = useState(old);
   const { act, refused, isUnderWay } = useAct();
   const errors = refused?.errors ?? [];
+  const named = kind.named ?? "name";
+  const isElsewhere = !errors.every(({ field }) =>
+    [named, ...kind.fields].some((each) => field === each || field.startsWith(`${each}.`)),
+  );
   const newer = refused?.newer;
   const set = (changed) => setDraft((before) => ({ ...before, ...changed }));
   const line = (label, field, more = {}) =>
@@ -183,9 +189,9 @@ function Fields({ kind, old, isNew, children }) {
   }
   return html`<${EntryForm} onSubmit=${submit}>
     <div>
-      ${isNew && html`<${Line} label="Name" field="name" errors=${errors} value=${name} onChange=${setName} note=${`${kind.names} It cannot be changed.`} />`}
+      ${isNew && html`<${Line} label="Name" field=${named} errors=${errors} value=${name} onChange=${setName} note=${`${kind.names} It cannot be changed.`} />`}
       ${children({ draft, set, errors, line })}
-      ${(text || !errors.length) && html`<${Failure} error=${refused} />`}
+      ${(text || isElsewhere || !errors.length) && html`<${Failure} error=${refused} />`}
       <div class="buttons">
         <${Change} type="submit" kind="primary" disabled=${isUnderWay || !name}>${newer ? "Save mine over theirs" : `Save ${kind.what}`}<//>
         ${newer && html`<button type="button" onClick=${() => act("", async () => setDraft(kind.draft(newer)))}>Drop mine and show theirs</button>`}

@@ -17,6 +17,9 @@ def test_a_flow_is_made_holds_runs_and_is_deleted(
 ) -> None:
     go(page, laptop, "/flows")
     page.get_by_role("link", name="New flow").click()
+    page.get_by_label("Name", exact=True).fill("Slow!")
+    button(page, "Save flow").click()
+    expect(page.locator("#flow-error")).to_contain_text("must be 1 to 64 of")
     page.get_by_label("Name", exact=True).fill("slow")
     page.get_by_label("Requests at most").fill("1")
     page.get_by_label("in so many seconds").fill("3601")
