@@ -76,7 +76,8 @@ _REASONS = re.compile(
     "|give status, body_contains or json, or leave success out"
     "|must have at most 4096 bytes as JSON"
     "|does not occur again; .*|must be in 1970 or later|an interval has no time zone: .*"
-    "|is before the first occurrence.*"
+    "|is before the first occurrence.*|must not be before from|must not be in the future"
+    "|is for text/calendar; write it in the body"
 )
 
 

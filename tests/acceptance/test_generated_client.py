@@ -49,8 +49,10 @@ def made(closed: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     answer = requests.get(f"{closed.url}/openapi.json", timeout=10)
     assert answer.status_code == 200
     description.write_bytes(answer.content)
-    # Its code is not looked at, and so not formatted.
-    config.write_text("post_hooks: []\n")
+    # Its code is not looked at, and so not formatted. It knows no holiday feeds.
+    config.write_text(
+        "post_hooks: []\ncontent_type_overrides: {text/calendar: application/octet-stream}\n"
+    )
     tool = Path(sys.executable).parent / "openapi-python-client"
     command: list[str | Path] = [
         tool,

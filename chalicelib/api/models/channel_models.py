@@ -9,14 +9,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 from pydantic.config import JsonDict
 from typing_extensions import TypedDict
 
 from chalicelib.api.models.job_requests import URL, wrong_request
 from chalicelib.api.models.policy_requests import Seconds
 from chalicelib.api.models.response_fields import Due, EndStatus, JobId, Measured, described
-from chalicelib.api.models.validation import Errors, Strict, require_object
+from chalicelib.api.models.validation import Errors, Strict, require_object, whole
 from chalicelib.aws.channel_store import Delivery
 from chalicelib.domain import channels
 from chalicelib.domain.channels import CHANNEL_NAME, Format
@@ -60,10 +60,11 @@ class ChannelIn(Strict):
     after: Seconds = Field(
         1, ge=1, le=100, description="Tell of a failure only from this many in a row on."
     )
-    digest: Seconds | None = Field(
+    digest: (
+        Annotated[int, Field(ge=SHORTEST.seconds, le=LONGEST.seconds), BeforeValidator(whole)]
+        | None
+    ) = Field(
         None,
-        ge=SHORTEST.seconds,
-        le=LONGEST.seconds,
         description="In seconds: tell what happens within such a time of a first event as one "
         "notice, at its end. null: tell each event at once.",
     )

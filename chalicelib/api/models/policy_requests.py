@@ -34,19 +34,21 @@ _DEFAULT = RetryPolicy()
 class RetryIn(Strict):
     """How a failed run is retried."""
 
-    max_attempts: Annotated[Seconds, Field(ge=1, le=_MOST_ATTEMPTS)] | None = Field(
-        None,
-        description="Counts the first; 1 is no retry. Default: 3, or one more than `delays`.",
+    max_attempts: Annotated[int, Field(ge=1, le=_MOST_ATTEMPTS), BeforeValidator(whole)] | None = (
+        Field(
+            None,
+            description="Counts the first; 1 is no retry. Default: 3, or one more than `delays`.",
+        )
     )
-    initial_delay: Annotated[Seconds, Field(ge=1, le=3600)] | None = Field(
+    initial_delay: Annotated[int, Field(ge=1, le=3600), BeforeValidator(whole)] | None = Field(
         None, description="Seconds to the second attempt. Default: 10."
     )
-    max_delay: Annotated[Seconds, Field(ge=1, le=86_400)] | None = Field(
+    max_delay: Annotated[int, Field(ge=1, le=86_400), BeforeValidator(whole)] | None = Field(
         None, description="Seconds; delays double up to it. Default: 3600."
     )
     delays: (
         Annotated[
-            list[Annotated[Seconds, Field(ge=1, le=86_400)]],
+            list[Annotated[int, Field(ge=1, le=86_400), BeforeValidator(whole)]],
             Field(min_length=1, max_length=_MOST_ENTRIES),
         ]
         | None
