@@ -57,6 +57,8 @@ PLACES: dict[str, set[str]] = {
     "body-value": DEFINED,
     "body-name": DEFINED,
     "refused-url-query": DEFINED,
+    # The job is resumed afterwards.
+    "pause-reason": {JOB},
     "unresolved-url-query": DEFINED,
     "channel-url-query": {CHANNEL, TABLES},
     # Values of secrets: in requests on the wire, and nowhere else.
@@ -257,7 +259,7 @@ def look_through(canary_stage: CanaryStage, sent: str) -> None:
         for name in PLACES
     }
     assert found == PLACES
-    assert len(PLACES) == 43
+    assert len(PLACES) == 44
     (token,) = {match[1] for match in re.finditer(r"/complete/\S+\.1\.(\S{32})", sent)}
     assert not any(token in text for texts in canary_stage.seen.values() for text in texts)
     for name in (
@@ -503,10 +505,19 @@ def _change(canary_stage: CanaryStage, job_id: str) -> None:
     assert run.status == 202
     call(JOB, ("PATCH", "/jobs/{job_id}"), of_job, {"trigger": {"cron": "0 9 * * *"}})
     call(JOB, ("POST", "/jobs/{job_id}"), of_job, {"overlap": "skip"})
-    for act in ("pause", "resume"):
-        call(JOB, ("POST", f"/jobs/{{job_id}}/{act}"), f"{of_job}/{act}")
+    call(JOB, ("POST", "/jobs/{job_id}/skip"), f"{of_job}/skip", {"count": 1})
+    for act, why in (("pause", {"reason": canary("pause-reason")}), ("resume", None)):
+        call(JOB, ("POST", f"/jobs/{{job_id}}/{act}"), f"{of_job}/{act}", why)
         call("rest", ("POST", f"/jobs/{act}"), f"/jobs/{act}?label=no:such")
     call("rest", ("POST", "/jobs/delete"), "/jobs/delete?label=no:such")
+    for path, name, body in (
+        ("/calendars", "{name}", {"weekdays": ["sat"]}),
+        ("/flows", "{flow}", {"rate": {"requests": 1}}),
+    ):
+        assert call("rest", ("PUT", f"{path}/{name}"), f"{path}/a", body).status == 200
+        for shown in (path, f"{path}/{name}"):
+            call("rest", ("GET", shown), shown.replace(name, "a"))
+        call("rest", ("DELETE", f"{path}/{name}"), f"{path}/a")
     call(
         "rest",
         ("POST", "/triggers/preview"),
