@@ -34,15 +34,17 @@ from chalicelib.aws import clients
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.ended_runs_index import WRONG
-from chalicelib.aws.job_items import WATCH_SHARDS, Answered, Idempotency, Watched
+from chalicelib.aws.job_items import WATCH_SHARDS, Answered, Idempotency, RecordChanged, Watched
 from chalicelib.aws.job_store import AlreadyAnswered, JobStore, StateChanged
 from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.aws.serialization import dump_due
-from chalicelib.aws.table import Update
+from chalicelib.aws.table import Condition, Update
 from chalicelib.domain.api_keys import Scope, StoredApiKey
 from chalicelib.domain.channels import Channel
+from chalicelib.domain.completing import Word
+from chalicelib.domain.completion import Completion
 from chalicelib.domain.cron import parse
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, QuotaExceeded, ResonaError
 from chalicelib.domain.flows import Flow, Rate
@@ -65,12 +67,13 @@ from chalicelib.domain.run import (
 from chalicelib.domain.state import DueMessage, LastRun, State, Status
 from chalicelib.domain.trigger import OneTime, Trigger
 from chalicelib.usecases import due_jobs
+from chalicelib.usecases.completing import complete
 from chalicelib.usecases.job_runs import read_run, run_now, runs_page
 from chalicelib.usecases.run_hours import run_hours
 from chalicelib.usecases.scheduling import Edit
 from infra.local.template import read_template
 from tests import cloud as memory
-from tests.environment import Environment, in_turn, ok, status
+from tests.environment import Environment, Sent, in_turn, ok, status
 from tests.parts import quota_store
 from tests.soak import IS_SOAK
 
@@ -1335,6 +1338,29 @@ def test_an_attempt_is_recorded_again_by_its_owner_alone(stores: Stores) -> None
     assert stores.runs.attempt("job", first.key, 1) == later
 
 
+def test_a_record_is_written_with_a_state_if_it_is_as_it_was_read(stores: Stores) -> None:
+    definition, state = new_job()
+    stores.jobs.add(definition, state, None, NOW)
+    first, second = following(state), following(following(state))
+    record = replace(attempt(0), job_id=definition.id)
+
+    def put(step: State, record: Attempt, unchanged: Condition) -> None:
+        beside = stores.runs.record_put("tenant", record, step.revision, unchanged, NOW)
+        stores.jobs.save(step, [beside], now=NOW)
+
+    found, absent = stores.runs.attempt_as_read(definition.id, record.key, 1)
+    assert found is None
+    put(first, record, absent)
+    found, unchanged = stores.runs.attempt_as_read(definition.id, record.key, 1)
+    assert found == record
+    with pytest.raises(RecordChanged):
+        put(second, replace(record, owner="y"), absent)
+    put(second, replace(record, owner="y"), unchanged)
+    with pytest.raises(RecordChanged):
+        put(following(second), record, unchanged)
+    assert stores.jobs.state(definition.id) == second
+
+
 def test_runs_are_paged_whole_newest_first_whatever_the_limit(stores: Stores) -> None:
     records = [attempt(minute, number) for minute in range(5) for number in range(1, 4)]
     for record in records:
@@ -1431,7 +1457,10 @@ def test_quotas_are_held_whatever_the_cloud(stores: Stores) -> None:
 
 def test_any_number_of_messages_is_sent_in_tens(cloud: Side, stores: Stores) -> None:
     dues = [
-        DueMessage(f"job {number}", "tenant", RunKey(NOW, 1), NOW + timedelta(seconds=number - 11))
+        # What a claim sends comes at its time, whatever the job's id.
+        DueMessage(
+            f"job {number}", "tenant", RunKey(NOW, 1), NOW + timedelta(seconds=number - 11), "claim"
+        )
         for number in range(24)
     ]
     stores.queue.send(dues, NOW)
@@ -1524,6 +1553,7 @@ def tour(env: Environment) -> None:
         list(due_jobs.watched(env.scheduling, "tenant", after, 5))
     fail_into_two_digests(env)
     fire_into_a_flow(env)
+    call_back(env)
     quotas = quota_store(env.cloud, 3, 10)
     for _ in range(15):
         with suppress(QuotaExceeded):
@@ -1542,6 +1572,27 @@ def tour(env: Environment) -> None:
     keys = ApiKeyStore(dynamodb, "keys")
     keys.add(StoredApiKey("0123456789ab", "d" * 64, "tenant", frozenset(Scope), now))
     assert keys.revoke("0123456789ab", now) == keys.get("0123456789ab") == next(keys.all())
+
+
+def call_back(env: Environment) -> None:
+    """Let a target call back twice: while it has not answered, and after that."""
+    tokens: list[str] = []
+
+    def target(sent: Sent) -> AttemptResult:
+        url = sent.headers.get("Resona-Complete-Url")
+        if url is not None:
+            tokens.append(url.rpartition("/")[2])
+            if len(tokens) == 1:
+                complete(env.scheduling, tokens[0], Word(succeeded=True))
+        return ok()
+
+    env.target = target
+    completion = Completion(timedelta(seconds=90), "https://api.example.com")
+    for seconds in (2, 10):
+        at = env.now.replace(microsecond=0) + timedelta(seconds=seconds)
+        env.create(OneTime(at), completion=completion)
+    env.advance(seconds=15)
+    complete(env.scheduling, tokens[1], Word(succeeded=True))
 
 
 def fire_into_a_flow(env: Environment) -> None:

@@ -78,6 +78,7 @@ _REASONS = re.compile(
     "|does not occur again; .*|must be in 1970 or later|an interval has no time zone: .*"
     "|is before the first occurrence.*|must not be before from|must not be in the future"
     "|is for text/calendar; write it in the body"
+    "|give days, weekdays or both; .*|notices are listed newest first: leave out sort"
 )
 
 
