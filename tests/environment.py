@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from chalicelib.aws.serialization import load_due
+from chalicelib.aws.serialization import load_due, sortable
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import Request
@@ -27,6 +27,8 @@ from tests.parts import Parts, compose
 
 START = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
 VISIBILITY = timedelta(seconds=720)
+# It is asked again at every event.
+_next_fire = cache(eventbridge.next_fire)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Environment:
         self.sent: list[Sent] = []
         self.target: Callable[[Sent], AttemptResult] = lambda sent: ok()
         self.sweeps = True
+        self.sweeps_in_vain = False
         self.wakes = True
         self.cloud = make_cloud(self.clock)
         parts = self.parts()
@@ -142,7 +145,7 @@ class Environment:
         if self.wakes:
             for name, schedule in self.cloud.schedules.items():
                 after = self._woken.get(name, schedule["made_at"])
-                at = eventbridge.next_fire(
+                at = _next_fire(
                     schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"], after
                 )
                 if at is not None:
@@ -151,9 +154,16 @@ class Environment:
         return at, event
 
     def sweep(self) -> None:
-        """Let the sweeper look once."""
+        """Let the sweeper look once, if it would find something or looks `sweeps_in_vain`: these
+        looks take most of the time in which days pass.
+        """
         self._swept_at = max(self.now, self._swept_at + timedelta(minutes=1))
-        if self.sweeps:
+        is_overdue = any(
+            item["watch_at"]["S"] <= sortable(self.now)
+            for item in self.cloud.tables["jobs"].values()
+            if "watch_at" in item
+        )
+        if self.sweeps and (is_overdue or self.sweeps_in_vain):
             self.firing.sweep(self.now + timedelta(seconds=45))
 
     def deliver(self, name: str) -> None:

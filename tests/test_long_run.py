@@ -39,7 +39,7 @@ SECOND = timedelta(seconds=1)
 def test_every_occurrence_of_a_year_is_fired_once_and_within_a_second(
     scheduler: str, shard: int
 ) -> None:
-    jobs = JOBS[shard :: SHARDS if IS_SOAK else 48 * SHARDS]
+    jobs = JOBS[shard :: SHARDS if IS_SOAK else 72 * SHARDS]
     long_run = LongRun(START - SECOND, f"{scheduler} {shard}", is_down=scheduler == "down")
     ids: dict[Job | Once, str] = {}
     with silence():

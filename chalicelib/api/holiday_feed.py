@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from itertools import chain
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
@@ -23,8 +24,10 @@ from chalicelib.domain.errors import InvalidInput, shortened
 
 YEARS = 10
 MOST_EVENTS, MOST_RULES, MOST_FREQUENT = 2_000, 200, 20
+# Of all rules together. Rules that recur yearly or monthly can mean every day too.
+_MOST_EXPANDED = 300_000
 _LONGEST_RULE, _DEEPEST, _LONGEST_EVENT = 300, 8, 366
-_FIRST_YEAR = 1970
+_FIRST_YEAR, _LAST_YEAR = 1970, 8999
 # Rules that recur daily or weekly begin in this year or later: each of their days is looked at.
 _FREQUENT_FROM = 2000
 _DAY = timedelta(days=1)
@@ -169,12 +172,23 @@ def _days(events: Iterable[_Event], last: date) -> Iterator[Days]:
     for event in all_day:
         # It takes the place of an occurrence of the event with the same UID.
         moved[event.uid].update(_dates(event, "RECURRENCE-ID"))
+    expanded = 0
     for event, begin in begun:
+        if "EXRULE" in event.of:
+            raise event.wrong("EXRULE", "is not supported: give the days as EXDATE")
         length = _length(event, begin)
         if (event.value("STATUS") or "").strip().upper() == "CANCELLED":
             continue
         starts = {begin, *_dates(event, "RDATE")}
-        starts |= {day for rule in rules[event.place] for day in _expanded(rule, begin, last)}
+        for day in chain.from_iterable(_expanded(rule, begin, last) for rule in rules[event.place]):
+            starts.add(day)
+            expanded += 1
+            if expanded > _MOST_EXPANDED:
+                raise InvalidInput.of(
+                    "events",
+                    f"the feed's recurring events have more than {_MOST_EXPANDED:,} days: divide "
+                    "it, let them begin later, or put weekdays as application/json",
+                )
         starts -= set(_dates(event, "EXDATE"))
         if "RECURRENCE-ID" not in event.of:
             starts -= moved[event.uid]
@@ -213,16 +227,18 @@ def _dates(event: _Event, name: str) -> list[date]:
     ]
 
 
-def _date(event: _Event, name: str, text: str) -> date:
+def _date(event: _Event, name: str, text: str, last_year: int = _LAST_YEAR) -> date:
     """Return the day of a date, or of a date and time."""
     match = re.fullmatch(r"(\d{4})(\d\d)(\d\d)(T\d{6}Z?)?", text.strip(), re.ASCII)
     try:
         day = date(*map(int, match.groups()[:3])) if match else None
     except ValueError:
         day = None
-    if day is None or not _FIRST_YEAR <= day.year < 9_000:
+    if day is None or not _FIRST_YEAR <= day.year <= last_year:
         raise event.wrong(
-            name, f"must be a date from {_FIRST_YEAR} on, as 20261225, not {shortened(text, 40)!r}"
+            name,
+            f"must be a date of the years {_FIRST_YEAR} to {last_year}, as 20261225, not "
+            f"{shortened(text, 40)!r}",
         )
     return day
 
@@ -257,7 +273,7 @@ def _rule(event: _Event, begin: date, text: str) -> dict[str, Any]:
         elif name in ("INTERVAL", "COUNT") and re.fullmatch(r"[1-9]\d{0,5}", value, re.ASCII):
             made[name.lower()] = int(value)
         elif name == "UNTIL":
-            made["until"] = _date(event, "RRULE's UNTIL", value)
+            made["until"] = _date(event, "RRULE's UNTIL", value, date.max.year)
         elif name == "WKST" and value in _WEEKDAYS:
             made["wkst"] = _WEEKDAYS.index(value)
         elif name == "BYDAY" and (found := _weekdays(value)):
@@ -270,9 +286,18 @@ def _rule(event: _Event, begin: date, text: str) -> dict[str, Any]:
             )
     if "freq" not in made:
         raise event.wrong("RRULE", f"FREQ must be one of {', '.join(_FREQUENCIES)}")
+    _check_weekdays(event, made)
     if made["freq"] >= dateutil.rrule.WEEKLY and begin.year < _FREQUENT_FROM:
         raise event.wrong("DTSTART", f"a daily or weekly event must begin in {_FREQUENT_FROM} on")
     return made
+
+
+def _check_weekdays(event: _Event, rule: Mapping[str, Any]) -> None:
+    """Check that no weekday is counted further than there are some. Raises InvalidInput."""
+    most = 53 if rule["freq"] == dateutil.rrule.YEARLY and "bymonth" not in rule else 5
+    for weekday in rule.get("byweekday", ()):
+        if abs(weekday.n or 0) > most:
+            raise event.wrong("RRULE", f"BYDAY counts weekdays to {most} here, not {weekday.n}")
 
 
 def _instead(name: str) -> str:

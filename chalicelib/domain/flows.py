@@ -22,9 +22,14 @@ MOST_FLOWS = 50
 FASTEST = 500
 LONGEST_SECONDS = 3600
 OF_HOST = "host:"
-FLOW_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,64}}|{OF_HOST}[a-z0-9._:-]{{1,253}}", re.ASCII)
+FLOW_NAME = re.compile(
+    rf"(?!\.{{1,2}}$)[A-Za-z0-9._-]{{1,64}}|{OF_HOST}[a-z0-9._:-]{{1,253}}", re.ASCII
+)
 
-NAME_RULE = f"must be 1 to 64 of A-Z a-z 0-9 . _ -, or {OF_HOST} and a host in lower case"
+NAME_RULE = (
+    f"must be 1 to 64 of A-Z a-z 0-9 . _ - (not . or .. alone), or {OF_HOST} and a host in lower "
+    "case"
+)
 
 
 class Wait(StrEnum):

@@ -75,7 +75,7 @@ def test_a_rate_beyond_what_an_item_takes_says_what_to_do(api: Api) -> None:
     assert "divide the jobs among several flows" in refused.problem["detail"]
 
 
-@pytest.mark.parametrize("name", ["a:b", "host:API.example.com", "host:", "x" * 65])
+@pytest.mark.parametrize("name", ["a:b", ".", "..", "host:API.example.com", "host:", "x" * 65])
 def test_a_name_that_is_refused(api: Api, name: str) -> None:
     assert api.put(f"/flows/{name}", {}).fields == ["flow"]
     assert api.get(f"/flows/{name}").status == 404

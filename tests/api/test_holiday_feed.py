@@ -201,9 +201,9 @@ def test_what_is_no_calendar_is_refused(api: Api, raw: bytes, sentence: str) -> 
 @pytest.mark.parametrize(
     ("event", "sentence"),
     [
-        ("DTSTART;VALUE=DATE:", "must be a date from 1970 on"),
+        ("DTSTART;VALUE=DATE:", "must be a date of the years 1970 to 8999"),
         ("DTSTART;VALUE=DATE:20260230", "must be a date"),
-        ("DTSTART;VALUE=DATE:16010101", "must be a date from 1970 on"),
+        ("DTSTART;VALUE=DATE:16010101", "must be a date of the years 1970 to 8999"),
         ("DTSTART;VALUE=DATE:20261225 DTEND:", "DTEND"),
         ("DTSTART;VALUE=DATE:19991231 RRULE:FREQ=DAILY", "must begin in 2000 on"),
         ("DTSTART;VALUE=DATE:20261225 DTEND;VALUE=DATE:20291225", "at most 366 days"),
@@ -218,6 +218,9 @@ def test_what_is_no_calendar_is_refused(api: Api, raw: bytes, sentence: str) -> 
         ("DTSTART;VALUE=DATE:20261225 RRULE:FREQ=YEARLY;BYMONTH=13", "BYMONTH=13"),
         ("DTSTART;VALUE=DATE:20261225 RRULE:FREQ=YEARLY;BYDAY=" + "MO," * 200, "300 characters"),
         ("DTSTART;VALUE=DATE:20261225 RRULE:FREQ=YEARLY;UNTIL=x", "UNTIL"),
+        ("DTSTART;VALUE=DATE:20261225 RRULE:FREQ=MONTHLY;BYDAY=8MO", "to 5 here, not 8"),
+        ("DTSTART;VALUE=DATE:20261225 RRULE:FREQ=YEARLY;BYDAY=-54MO", "to 53 here, not -54"),
+        ("DTSTART;VALUE=DATE:20261225 EXRULE:FREQ=DAILY", "as EXDATE"),
         ("DTSTART:20261225T100000Z", "no all-day events from 2026-01-01 to 2036-11-23"),
         ("SUMMARY:Nothing", "no all-day events"),
     ],
@@ -237,6 +240,10 @@ HOSTILE = {
         for number in range(20)
     ],
     "a long interval": ["DTSTART;VALUE=DATE:20000101 RRULE:FREQ=YEARLY;INTERVAL=999999"],
+    "every day by the year": [
+        f"UID:{number} DTSTART;VALUE=DATE:19700101 RRULE:FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU"
+        for number in range(200)
+    ],
     "too many rules": ["DTSTART;VALUE=DATE:20000101 RRULE:FREQ=YEARLY"] * 201,
     "too many weekly rules": ["DTSTART;VALUE=DATE:20000101 RRULE:FREQ=WEEKLY"] * 21,
     "too many events": ["DTSTART:20261225"] * (MOST_EVENTS + 1),
@@ -266,3 +273,8 @@ def test_random_bytes_are_never_a_defect(api: Api) -> None:
         )
         raw += dice.choice((b"", b"\nEND:VEVENT\nEND:VCALENDAR"))
         assert put(api, raw).status in (200, 400, 422)
+
+
+def test_a_rule_without_an_end_may_say_the_last_day_there_is() -> None:
+    shown = days("DTSTART;VALUE=DATE:20261225 RRULE:FREQ=YEARLY;UNTIL=99991231T235959Z")
+    assert (len(shown), shown[0]) == (10, "2026-12-25")

@@ -261,6 +261,7 @@ class MeteredEnvironment(Environment):
         self, make_cloud: Callable[[Callable[[], datetime]], MeteredCloud] = MeteredCloud
     ) -> None:
         super().__init__(START, make_cloud)
+        self.sweeps_in_vain = True
 
     def deliver(self, name: str) -> None:
         usage, chunks = self.cloud.usage, units(len(self.cloud.messages[name].body.encode()), CHUNK)

@@ -14,7 +14,7 @@ from chalicelib.domain.errors import InvalidInput
 from tests.domain.cron_oracle import ZONES, changes, occurrences
 from tests.domain.random_crons import IS_SOAK, random_cron
 
-CASES = 200_000 if IS_SOAK else 300
+CASES = 200_000 if IS_SOAK else 200
 SHARES = 20 if IS_SOAK else 4
 MOST_COMPARED = 40
 HALF_WINDOW = timedelta(hours=36)

@@ -276,7 +276,7 @@ def _random_trigger(dice: random.Random) -> object:
 
 def test_whatever_is_sent_is_a_valid_trigger_or_refused() -> None:
     dice, valid = random.Random(2), 0
-    cases = 100_000 if IS_SOAK else 1_200
+    cases = 100_000 if IS_SOAK else 800
     for _ in range(cases):
         sent = _random_trigger(dice)
         try:

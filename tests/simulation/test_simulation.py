@@ -20,9 +20,9 @@ from tests.simulation.simulation import simulate
 from tests.soak import IS_SOAK
 
 ROOT = Path(__file__).parent.parent.parent
-SEEDS = 5_000 if IS_SOAK else 60
+SEEDS = 5_000 if IS_SOAK else 44
 # Every so manieth fault of a script is played; a soak plays them all.
-STEP = 1 if IS_SOAK else 24
+STEP = 1 if IS_SOAK else 72
 SHARDS = 4
 
 
