@@ -22,7 +22,7 @@ from tests.soak import IS_SOAK
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = 5_000 if IS_SOAK else 44
 # Every so manieth fault of a script is played; a soak plays them all.
-STEP = 1 if IS_SOAK else 72
+STEP = 1 if IS_SOAK else 120
 SHARDS = 4
 
 
