@@ -75,10 +75,11 @@ def read_feed(raw: bytes, today: date, timezone: str | None) -> dict[str, Any]:
     properties, events = _parse(raw)
     zone = timezone or properties.get(_ZONE, "UTC")
     if zone not in time_zones.names():
+        where = "" if timezone else f"the feed's {_ZONE} "
         raise InvalidInput.of(
             "timezone",
-            f"the feed's {_ZONE} {shortened(zone, 60)!r} is not a known time zone; give one in the "
-            "query, such as ?timezone=Europe/Berlin",
+            f"{where}{shortened(zone, 60)!r} is not a known time zone; give one in the query, such "
+            "as ?timezone=Europe/Berlin",
         )
     days = _merged(_days(events, last), first, last)
     if not days:

@@ -94,7 +94,7 @@ def _begun(run: UnfinishedRun, recorded: Attempt | None) -> tuple[datetime, Atte
     """Return when an attempt began, and what was answered; nothing without a record."""
     if recorded is not None:
         return recorded.started_at, replace(recorded.result, retry_after=None)
-    assert run.awaited is not None  # noqa: S101
+    assert run.awaited is not None  # noqa: S101  only such a run has a word or a deadline
     return run.awaited.since, AttemptResult(Outcome.UNKNOWN, timedelta(0))
 
 

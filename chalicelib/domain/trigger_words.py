@@ -33,6 +33,9 @@ def in_words(trigger: Trigger) -> str:
     return ", ".join([_recurrence(trigger), *_bounds(trigger)])
 
 
+_ONE = {"second": "a second", "minute": "a minute", "hour": "an hour"}
+
+
 def length_in_words(length: timedelta) -> str:
     """Return a length in the largest unit of which it is a whole number: "90 seconds"."""
     seconds = int(length.total_seconds())
@@ -56,7 +59,8 @@ def _bounds(trigger: Cron | Interval) -> Iterator[str]:
     if limits.exclude:
         yield f"except {_and(limits.exclude)}"
     if isinstance(trigger, Cron) and trigger.spread:
-        yield f"spread over {length_in_words(timedelta(seconds=trigger.spread))}"
+        length = length_in_words(timedelta(seconds=trigger.spread))
+        yield f"spread over {_ONE.get(length, length)}"
     if trigger.starts_at:
         yield f"from {_moment(trigger.starts_at, zone)}"
     if limits.ends_at:

@@ -154,6 +154,7 @@ def test_the_sentence_of_a_cron_says_its_days_and_times() -> None:
             "every day at 09:00 in New York, except a and b, spread over 10 minutes, "
             "from 1 December 2026, 3 times at most",
         ),
+        (replace(parse("@hourly"), spread=60), "every hour in UTC, spread over a minute"),
         (parse("5-59/10 * * * *"), "by the cron 5-59/10 * * * * in UTC"),
         (parse("*/15 * * * *"), "every 15 minutes in UTC"),
         (parse("0 9 * * 0,6"), "every Saturday and Sunday at 09:00 in UTC"),

@@ -224,7 +224,7 @@ class Observer:
         """
         try:
             self._saw(writes)
-        except Exception as error:
+        except Exception as error:  # whatever it is: else the code takes it for a failed call
             raise Violation(f"the observer failed at {traceback.format_exc()}") from error
 
     def _saw(self, writes: list[Write]) -> None:

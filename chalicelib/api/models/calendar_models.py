@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -101,7 +102,7 @@ def read_calendar(
     if sent:
         errors.extend(_check(sent))
         for place, text in enumerate(sent.days or ()):
-            found = errors.collect(lambda text=text, place=place: _read_days(text, place))  # type: ignore[misc]
+            found = errors.collect(partial(_read_days, text, place))
             days += [found] if found else []
     errors.raise_if_any()
     assert sent  # noqa: S101  raise_if_any() has not raised

@@ -114,6 +114,9 @@ def read_word(body: object, token: str) -> Word | int:
     The text `token` is hidden in it. Raises InvalidInput.
     """
     errors, document = Errors(), require_object(body)
+    if "extend" in document and "status" in document:
+        errors.add("status", "give either extend or status: a status ends the attempt")
+        errors.raise_if_any()
     if "extend" in document:
         extension = errors.validate(ExtendIn, document, read_only=())
         errors.raise_if_any()
@@ -124,7 +127,7 @@ def read_word(body: object, token: str) -> Word | int:
         document = {**document, "status": "failed"}
     sent = errors.validate(WordIn, document, read_only=())
     errors.raise_if_any()
-    assert sent  # noqa: S101
+    assert sent  # noqa: S101  raise_if_any() has not raised
     # Loaded when it is needed, as it makes a cold start longer.
     from chalicelib.domain.hiding import Mask
 

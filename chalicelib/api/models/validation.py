@@ -175,6 +175,7 @@ def _field_error(wrong: ErrorDetails, model: type[BaseModel] | None) -> FieldErr
         "missing": "is required",
         "string_type": "must be a string",
         "int_type": "must be a whole number",
+        "bool_type": "must be true or false",
         "dict_type": "must be an object",
         "model_type": "must be an object",
         "list_type": "must be a list",
