@@ -7,7 +7,8 @@ escape is found too. In base64 of binary data, the base64 digits that depend onl
 found.
 
 This is a courtesy to the reader of a run and not a security boundary: a target can write a value
-in ways that are not searched for.
+in ways that are not searched for. One is known: escapes of all kinds are undone together, so a
+backslash that is written without one, before what is written with several, is lost (`&#x5C;\\\\n`).
 
 Target and tenant choose text and values, so the time is bounded: a search is one `bytes.replace`,
 linear in the text, and each value takes a fixed number of searches.
