@@ -163,14 +163,15 @@ class Firing:
                 if ready is None:
                     continue
                 decision = tried.claim_as(owner, ready, now)
-            if not self._save_claim(definition, state, decision, now, tries):
+            written = self._save_claim(definition, state, decision, now, tries)
+            if written is None:
                 loaded = self.jobs.load(due.job_id)
                 continue
-            if decision.send is not None:
-                return Claimed(tried.by_owner[owner], decision.state, decision.send)
-            if decision.again is None:
+            if written.send is not None:
+                return Claimed(tried.by_owner[owner], written.state, written.send)
+            if written.again is None:
                 return None
-            loaded, key = (definition, decision.state), decision.again.key
+            loaded, key = (definition, written.state), written.again.key
         raise Unavailable("the job")
 
     def _ready(
@@ -214,11 +215,12 @@ class Firing:
         decision: Transition,
         now: datetime,
         tries: int,
-    ) -> bool:
-        """Write a claim's transition, log it and send its messages.
+    ) -> Transition | None:
+        """Write a claim's transition, log it and send its messages. Return it as it was written,
+        with who was told.
 
-        Return False if the job must be read and the claim decided again. Raises Unavailable if
-        nothing was written.
+        None if the job must be read and the claim decided again. Raises Unavailable if nothing was
+        written.
         """
         job_id, tenant = decision.state.job_id, decision.state.tenant
         ends = [self.runs.end_item(tenant, job_id, end) for end in decision.ended]
@@ -230,11 +232,11 @@ class Firing:
             decision, notices = self._ends.write(definition, state, decision, None, now, save)
         except StateChanged:
             pause_after(tries, self.sleep)
-            return False
+            return None
         except Unavailable as error:
             if not error.unknown:
                 raise
-            return False
+            return None
         if state.pause is not None and decision.state.pause is None:
             log.info("job.resumed", extra={"job_id": job_id})
         for end in decision.ended:
@@ -242,7 +244,7 @@ class Firing:
             occurrences = end.missed_count or (1 if end.status is RunStatus.SKIPPED else None)
             log_end(job_id, end.key, end, occurrences=occurrences)
         self._ends.arm(decision, notices)
-        return True
+        return decision
 
     def _attempt(self, claimed: Claimed) -> None:
         definition, run = claimed.prepared.definition, claimed.run

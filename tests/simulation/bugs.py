@@ -1362,6 +1362,14 @@ BUGS = (
         (CHANNELS, "after.pause is not None and before.pause is None", "False"),
     ),
     bug(
+        "a claim that goes on from a state without what was told",
+        (
+            FIRING,
+            "(definition, written.state), written.again.key",
+            "(definition, decision.state), written.again.key",
+        ),
+    ),
+    bug(
         "a channel of every label",
         (
             CHANNELS,

@@ -869,7 +869,10 @@ class Observer:
             channel["token"]: name for channels in possible for name, channel in channels.items()
         }
         self.hold(
-            sorted(known[token] for token in added) == names, "who was told is known", made, now
+            sorted(known.get(token, token) for token in added) == names,
+            "who was told is known",
+            made,
+            now,
         )
         is_over = any(event == "job.recovered" for event, _ in happened)
         living = [{one["token"] for one in channels.values()} for channels in possible]

@@ -1063,6 +1063,19 @@ def a_channel_that_hears_of_missed_occurrences(stage: Stage) -> None:
     stage.wait(150)
 
 
+def a_channel_that_is_deleted_before_the_next_failure(stage: Stage) -> None:
+    """One claim misses an occurrence, which drops who is gone, and goes on to the next."""
+    stage.answers[:] = [404, 404, 200]
+    stage.channel("a")
+    stage.channel("b")
+    job_id = stage.job(trigger=MINUTELY, misfire_grace=5, retry={"max_attempts": 1})
+    stage.wait(max(0, 65 - stage.clients.virtual_time.time))
+    stage.repeat(lambda: stage.deployment.ask("DELETE", "/notices/b")[0])
+    stage.deployment.cloud.messages.clear()
+    stage.wait(130)
+    stage.ask("DELETE", job_id)
+
+
 def a_channel_that_hears_of_a_pause(stage: Stage) -> None:
     stage.answers[:] = [404, 200, 200]
     stage.channel("a")
@@ -1207,6 +1220,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_flow_that_takes_its_places_together,
     intervals_that_are_too_many_for_their_flow,
     a_channel_that_hears_of_missed_occurrences,
+    a_channel_that_is_deleted_before_the_next_failure,
     a_channel_that_hears_of_a_pause,
     a_digest,
     a_digest_that_two_open_at_once,
