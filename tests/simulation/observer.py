@@ -1162,8 +1162,15 @@ class Observer:
             return None
         if job.misfire_grace is not None:
             return run.key.due_at + job.misfire_grace
-        is_last = state.next_due_at is None or isinstance(job.trigger, OneTime)
-        return None if is_last else next_occurrence(job.trigger, run.key.due_at)
+        scheduled = [one.key.due_at for one in state.runs if not one.key.is_requested]
+        is_last = (
+            state.next_due_at is None and max(scheduled, default=run.key.due_at) <= run.key.due_at
+        )
+        return (
+            None
+            if is_last or isinstance(job.trigger, OneTime)
+            else next_occurrence(job.trigger, run.key.due_at)
+        )
 
     def _missed_its_place(self, job_history: JobHistory, old: State, run: UnfinishedRun) -> None:
         """A held run that was never sent is missed when it has waited too long."""
