@@ -6,11 +6,30 @@ import gc
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadGroupScheduling
 
 HERE = Path(__file__).parent
 # Real sockets, processes and clocks: on a busy machine one of these may miss its time without a
 # fault. One that fails twice has one.
-ON_A_REAL_CLOCK = ("acceptance", "console", "outbound", "infra/test_emulator.py")
+PLACES = ("acceptance/", "console/", "outbound/", "infra/test_emulator.py")
+ON_A_REAL_CLOCK = tuple(f"{HERE}/{place}" for place in PLACES)
+
+
+class Scheduling(LoadGroupScheduling):  # type: ignore[misc]
+    """Groups, and beside them all cases of a test together.
+
+    Whenever a test ends, pytest-xdist looks at every unit that its worker ever got. With each of
+    9,000 cases a unit of its own, that took a twentieth of all processor time.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        group: str = super()._split_scope(nodeid)
+        return group.partition("[")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling | None:
+    return Scheduling(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 def pytest_collection_finish() -> None:
@@ -23,7 +42,7 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give every test on a real clock a second try, which pytest shows as an R."""
     for item in items:
-        if any(item.path.is_relative_to(HERE / place) for place in ON_A_REAL_CLOCK):
+        if str(item.path).startswith(ON_A_REAL_CLOCK):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
