@@ -45,8 +45,8 @@ class Backfill:
 
     def following(self, trigger: Trigger, key: RunKey) -> RunKey | None:
         """Return the key of the run that follows one of its runs, None after the last."""
-        due_at = next_open(trigger, key.due_at)
-        return self.key(due_at) if due_at is not None and due_at <= self.until else None
+        due_at = next_open(trigger, key.due_at, self.until)
+        return self.key(due_at) if due_at is not None else None
 
 
 def occurrences(trigger: Trigger, since: datetime, until: datetime) -> Iterator[datetime]:
@@ -54,10 +54,10 @@ def occurrences(trigger: Trigger, since: datetime, until: datetime) -> Iterator[
 
     Those that calendars exclude are passed over.
     """
-    at = next_open(trigger, since - _SECOND)
-    while at is not None and at <= until:
+    at = next_open(trigger, since - _SECOND, until)
+    while at is not None:
         yield at
-        at = next_open(trigger, at)
+        at = next_open(trigger, at, until)
 
 
 def planned(

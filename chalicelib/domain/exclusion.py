@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from chalicelib.domain.calendars import YEARS_AHEAD, Calendar, closed_by, horizon
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.errors import InvalidInput
+from chalicelib.domain.instant import format_instant
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.state_parts import PassedOver
 from chalicelib.domain.trigger import Trigger
@@ -36,15 +37,18 @@ def excluded_by(trigger: Trigger, at: datetime) -> str | None:
     return closed.by(at) if closed is not None else None
 
 
-def next_open(trigger: Trigger, after: datetime) -> datetime | None:
+def next_open(trigger: Trigger, after: datetime, until: datetime | None = None) -> datetime | None:
     """Return the first occurrence strictly after an instant that no calendar excludes.
 
-    Returns None if there is none within ten years from the first that one excludes.
+    Returns None if there is none until `until`, which is by default ten years after the first that
+    a calendar excludes.
     """
     at, closed = trigger.next_after(after), trigger.limits.closed
-    if at is None or closed is None:
+    if at is None or (until is not None and at > until):
+        return None
+    if closed is None:
         return at
-    until = horizon(at)
+    until = until or horizon(at)
     while at is not None and closed.by(at) is not None:
         opens_at = closed.opens_at(at, until)
         at = trigger.next_after(opens_at - _SECOND) if opens_at is not None else None
@@ -53,12 +57,19 @@ def next_open(trigger: Trigger, after: datetime) -> datetime | None:
 
 def check_is_open(trigger: Trigger, now: datetime) -> None:
     """Check that calendars leave a trigger that starts now an occurrence. Raises InvalidInput."""
-    if trigger.limits.closed is not None and next_open(trigger, now) is None:
-        raise InvalidInput.of(
-            "trigger.exclude",
-            f"these calendars leave no occurrence within {YEARS_AHEAD} years: name others, or put "
-            "fewer days into them",
+    if trigger.limits.closed is None or next_open(trigger, now) is not None:
+        return
+    first, ends_at = trigger.next_after(now), trigger.limits.ends_at
+    within, others = f"within {YEARS_AHEAD} years", "name others"
+    if first and ends_at and ends_at <= horizon(first):
+        within, others = (
+            f"until ends_at, {format_instant(ends_at)}",
+            "give a later one, name others",
         )
+    raise InvalidInput.of(
+        "trigger.exclude",
+        f"these calendars leave no occurrence {within}: {others}, or put fewer days into them",
+    )
 
 
 def passed_over(trigger: Trigger, due_at: datetime | None) -> PassedOver | None:

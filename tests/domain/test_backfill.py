@@ -83,6 +83,24 @@ def test_an_interval_is_backfilled_where_a_walk_from_its_start_finds_it() -> Non
         assert list(occurrences(trigger, since, until)) == wanted
 
 
+def test_more_than_ten_excluded_years_are_passed_over() -> None:
+    """Also between two runs of it."""
+    years = ((date(2000, 1, 2), date(2015, 12, 31)),)
+    closed = closed_by(("c",), [Calendar("t", "c", "UTC", years, frozenset(), NOW, NOW)])
+    trigger = Cron("0 9 * * *", "UTC", limits=Limits(exclude=("c",), closed=closed))
+    first, last = (datetime(year, 1, 1, 9, tzinfo=UTC) for year in (2000, 2016))
+    backfill, key = planned(trigger, TOKEN, first, last)
+    assert (backfill.runs, key) == (2, backfill.key(first))
+    assert backfill.following(trigger, key) == backfill.key(last)
+    assert backfill.following(trigger, backfill.key(last)) is None
+    assert planned(trigger, TOKEN, first + DAY, last) == (
+        Backfill(TOKEN, first + DAY, last, runs=1, left=1),
+        backfill.key(last),
+    )
+    with pytest.raises(InvalidInput, match="no occurrence"):
+        planned(trigger, TOKEN, first + DAY, last - SECOND)
+
+
 @pytest.mark.parametrize("count", [1, MOST_RUNS - 1, MOST_RUNS])
 def test_up_to_a_thousand_occurrences_are_planned(count: int) -> None:
     until = NOW.replace(microsecond=0)

@@ -1110,22 +1110,26 @@ BUGS = (
     ),
     bug(
         "a backfill that leaves out its first occurrence",
-        (BACKFILL, "next_open(trigger, since - _SECOND)", "next_open(trigger, since)"),
+        (
+            BACKFILL,
+            "next_open(trigger, since - _SECOND, until)",
+            "next_open(trigger, since, until)",
+        ),
     ),
     bug(
         "a backfill that leaves out its last occurrence",
         (
             BACKFILL,
-            "due_at is not None and due_at <= self.until",
-            "due_at is not None and due_at < self.until",
+            "if due_at is not None else None",
+            "if due_at is not None and due_at < self.until else None",
         ),
     ),
     bug(
         "a backfill that leaves out every other occurrence",
         (
             BACKFILL,
-            "due_at = next_open(trigger, key.due_at)",
-            "due_at = next_open(trigger, next_open(trigger, key.due_at) or key.due_at)",
+            "due_at = next_open(trigger, key.due_at, self.until)",
+            "due_at = next_open(trigger, next_open(trigger, key.due_at) or key.due_at, self.until)",
         ),
     ),
     bug(
