@@ -47,33 +47,52 @@ def _recurrence(trigger: Cron | Interval) -> str:
     if isinstance(trigger, Interval):
         return f"every {length_in_words(trigger.every)}"
     times, days = _times(trigger.fields), _days(trigger.fields)
-    city = trigger.timezone.rpartition("/")[2].replace("_", " ")
+    city = _city(trigger.timezone)
     if times is None or days is None:
         return f"by the cron {trigger.expression} in {city}"
     is_all_day = days == "every day" and not times.startswith("at")
     return f"{times if is_all_day else f'{days} {times}'} in {city}"
 
 
+def _city(zone: str) -> str:
+    return zone.rpartition("/")[2].replace("_", " ")
+
+
 def _bounds(trigger: Cron | Interval) -> Iterator[str]:
-    limits, zone = trigger.limits, trigger.timezone if isinstance(trigger, Cron) else "UTC"
+    limits = trigger.limits
+    if isinstance(trigger, Cron) and trigger.makes_up:
+        yield "right after the gap if clocks skip the time"
+    if isinstance(trigger, Cron) and trigger.occurs_twice and not trigger.fields.every_hour:
+        yield "twice if clocks repeat the time"
     if limits.exclude:
         yield f"except {_and(limits.exclude)}"
     if isinstance(trigger, Cron) and trigger.spread:
         length = length_in_words(timedelta(seconds=trigger.spread))
         yield f"spread over {_ONE.get(length, length)}"
     if trigger.starts_at:
-        yield f"from {_moment(trigger.starts_at, zone)}"
+        yield f"from {_moment(trigger.starts_at, trigger, '00:00:00')}"
     if limits.ends_at:
-        yield f"until {_moment(limits.ends_at, zone)}"
+        yield f"until {_moment(limits.ends_at, trigger, '23:59:59')}"
     if limits.max_runs:
         yield f"{'once' if limits.max_runs == 1 else f'{limits.max_runs} times'} at most"
 
 
-def _moment(at: datetime, zone: str) -> str:
-    """Return a bound on the trigger's clocks; only its date where the day begins or ends."""
-    local = at.astimezone(time_zones.zone(zone))
-    is_whole = f"{local:%H:%M:%S}" in ("00:00:00", "23:59:59")
-    return _date(local) if is_whole else f"{_date(local)} {local:%H:%M}"
+def _moment(at: datetime, trigger: Cron | Interval, whole: str) -> str:
+    """Return a bound on the trigger's clocks, of an interval in UTC; only its date if the time is
+    `whole`.
+
+    A time that those clocks show twice is in UTC.
+    """
+    is_named = isinstance(trigger, Cron)
+    zone = trigger.timezone if isinstance(trigger, Cron) else "UTC"
+    place = time_zones.zone(zone)
+    local = at.astimezone(place)
+    if time_zones.occurs_twice(local.replace(tzinfo=None), place):
+        zone, local, is_named = "UTC", at, False
+    time = f"{local:%H:%M:%S}"
+    shown = _date(local) if time == whole else f"{_date(local)} at {time.removesuffix(':00')}"
+    # The sentence of a cron has named its zone; say it again beside a time.
+    return shown if is_named and time == whole else f"{shown} in {_city(zone)}"
 
 
 def _date(at: datetime) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from chalicelib.domain.cron import parse
+from chalicelib.domain.cron import Dst, parse
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.limits import Limits
 from chalicelib.domain.trigger import OneTime, Trigger
@@ -134,7 +134,54 @@ def test_the_sentence_of_a_cron_says_its_days_and_times() -> None:
     ("trigger", "words"),
     [
         (OneTime(NOW), "once, on 23 November 2026 at 10:00:00 UTC"),
-        (Interval(timedelta(seconds=90), NOW), "every 90 seconds, from 23 November 2026 10:00"),
+        (
+            Interval(timedelta(seconds=90), NOW),
+            "every 90 seconds, from 23 November 2026 at 10:00 in UTC",
+        ),
+        (
+            Interval(
+                timedelta(seconds=90),
+                datetime(2026, 12, 1, tzinfo=UTC),
+                Limits(datetime(2026, 12, 1, 0, 1, 30, tzinfo=UTC)),
+            ),
+            "every 90 seconds, from 1 December 2026 in UTC, "
+            "until 1 December 2026 at 00:01:30 in UTC",
+        ),
+        # The first second of a day ends its day before, and the last one begins no day.
+        (
+            replace(
+                parse("0 9 * * *", "America/New_York"),
+                starts_at=datetime(2026, 12, 2, 4, 59, 59, tzinfo=UTC),
+                limits=Limits(datetime(2026, 12, 9, 5, tzinfo=UTC)),
+            ),
+            "every day at 09:00 in New York, from 1 December 2026 at 23:59:59 in New York, "
+            "until 9 December 2026 at 00:00 in New York",
+        ),
+        # Clocks in Berlin show 02:30 twice then.
+        (
+            replace(
+                parse("0 9 * * *", "Europe/Berlin"),
+                starts_at=datetime(2026, 10, 25, 1, 30, tzinfo=UTC),
+            ),
+            "every day at 09:00 in Berlin, from 25 October 2026 at 01:30 in UTC",
+        ),
+        (
+            replace(
+                parse("0 9 * * *", "Atlantic/Azores"),
+                starts_at=datetime(2026, 10, 25, 0, 0, tzinfo=UTC),
+            ),
+            "every day at 09:00 in Azores, from 25 October 2026 in UTC",
+        ),
+        (
+            parse("30 2 * * *", "Europe/Berlin", Dst("next", "both")),
+            "every day at 02:30 in Berlin, right after the gap if clocks skip the time, "
+            "twice if clocks repeat the time",
+        ),
+        # What it says of clock changes means nothing to a cron that runs in every hour.
+        (
+            parse("30 * * * *", "Europe/Berlin", Dst("next", "both")),
+            "every hour at :30 in Berlin",
+        ),
         (
             replace(
                 parse("0 9 * * 1-5", "Europe/Berlin"),
