@@ -6,7 +6,7 @@ A delay becomes a date.
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -85,15 +85,13 @@ def check_occurs(trigger: Trigger, now: datetime) -> None:
     """Check that a trigger which starts now occurs within its limits. Raises InvalidInput."""
     if isinstance(trigger, OneTime) or trigger.next_after(now) is not None:
         return
-    ends_at, starts_at = trigger.limits.ends_at, trigger.starts_at
-    if ends_at is None:
+    ends_at = trigger.limits.ends_at
+    if ends_at is not None and ends_at <= now:
+        raise InvalidInput.of("trigger.ends_at", "has passed; give a date in the future")
+    first = replace(trigger, limits=UNLIMITED).next_after(now)
+    if first is None:
         raise InvalidInput.of("trigger", "does not occur again; give it an earlier starts_at")
-    if ends_at <= now:
-        why = "has passed; give a date in the future"
-    elif starts_at and ends_at < starts_at:
-        why = f"is before the first occurrence, {format_instant(starts_at)}; give a later one"
-    else:
-        why = "is before the first occurrence; give a later one"
+    why = f"is before the first occurrence, {format_instant(first)}; give that or a later one"
     raise InvalidInput.of("trigger.ends_at", why)
 
 

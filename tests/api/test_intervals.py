@@ -202,9 +202,23 @@ def test_bounds_are_shown_only_where_they_were_given(api: Api) -> None:
         (
             {"ends_at": "2026-12-01T10:00:00Z", "starts_at": "2026-12-02T10:00:00Z"},
             "ends_at",
-            "give a later one",
+            "the first occurrence, 2026-12-02T10:00:00Z; give that or a later one",
         ),
-        ({"ends_at": "2026-11-23T10:00:30Z"}, "ends_at", "before the first occurrence"),
+        # The time of the first occurrence, not that of `starts_at`.
+        (
+            {
+                "starts_at": "2026-11-23T10:00:30Z",
+                "ends_at": "2026-11-23T10:00:29Z",
+                "exclude": [],
+            },
+            "ends_at",
+            "the first occurrence, 2026-11-23T10:0",
+        ),
+        (
+            {"ends_at": "2026-11-23T10:00:30Z"},
+            "ends_at",
+            "is before the first occurrence, 2026-11-23T10:01:0",
+        ),
     ],
 )
 @pytest.mark.parametrize("kind", [{"cron": "* * * * *"}, {"every": 60}])
