@@ -13,18 +13,20 @@ _SECOND = timedelta(seconds=1)
 _NAMED, _COUNTED = 5, 400
 
 
-def excluded_in_words(
-    trigger: Trigger, after: datetime, times: Sequence[datetime]
-) -> Iterator[str]:
-    """Yield a note for each calendar that excludes occurrences before the last of these times."""
+def excluded_in_words(trigger: Trigger, after: datetime, last: datetime | None) -> Iterator[str]:
+    """Yield a note for each calendar that excludes occurrences until `last`.
+
+    It is None if the calendars leave none, or the trigger has none.
+    """
     closed = trigger.limits.closed
     if closed is None:
         return
-    if not times and trigger.next_after(after) is not None:
+    if last is None and trigger.next_after(after) is not None:
         yield f"The calendars leave none of its times within {YEARS_AHEAD} years"
+    if last is None:
         return
     days: dict[str, list[date]] = {name: [] for name in trigger.limits.exclude}
-    for name, day in _excluded(trigger, closed, after, times):
+    for name, day in _excluded(trigger, closed, after, last):
         if day not in days[name]:
             days[name].append(day)
     for name, found in days.items():
@@ -33,14 +35,14 @@ def excluded_in_words(
 
 
 def _excluded(
-    trigger: Trigger, closed: Closed, after: datetime, times: Sequence[datetime]
+    trigger: Trigger, closed: Closed, after: datetime, last: datetime
 ) -> Iterator[tuple[str, date]]:
     """Yield excluded days on which the trigger occurs, each with its calendar."""
     at, count = trigger.next_after(after), 0
-    while at is not None and times and at < times[-1] and count < _COUNTED:
+    while at is not None and at <= last and count < _COUNTED:
         name = closed.by(at)
         if name is None:
-            # Go on before the next excluded one: the times are all that are left.
+            # Go on to the next excluded one: the times shown are all that are left.
             at = trigger.next_after(at)
             continue
         yield name, closed.day_of(at)

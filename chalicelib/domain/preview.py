@@ -18,7 +18,7 @@ from chalicelib.domain.spread import placed
 from chalicelib.domain.trigger import OneTime, Trigger
 from chalicelib.domain.trigger_words import length_in_words
 
-_DAY = timedelta(days=1)
+_SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 _MOST_NOTES = 20
 
 
@@ -30,31 +30,48 @@ class Preview:
     notes: tuple[str, ...]
 
 
-def preview(trigger: Trigger, after: datetime, count: int, job_id: str | None = None) -> Preview:
-    """Return up to `count` occurrences strictly after an instant, with notes.
+def preview(
+    trigger: Trigger,
+    after: datetime,
+    count: int,
+    job_id: str | None = None,
+    until: datetime | None = None,
+) -> Preview:
+    """Return up to `count` occurrences strictly after an instant until `until`, with notes.
 
     `max_runs` are counted from there. The notes say when the trigger begins and ends, if it is an
-    interval or has limits; which days calendars exclude; by how much a spread moves the times,
-    which are not moved without `job_id`; and for each day on which a clock change skips or repeats
-    some of the times what it does.
+    interval or has limits; which days calendars exclude; whether there is no time, or more than
+    `count` until `until`; by how much a spread moves the times, which are not moved without
+    `job_id`; and for each day on which a clock change skips or repeats some of the times what it
+    does.
     """
     if isinstance(trigger, Cron) and job_id is not None:
         trigger = placed(trigger, job_id)
     times: list[datetime] = []
-    most = min(count, trigger.limits.max_runs or count)
-    following = next_open(trigger, after)
+    ends_at, most = trigger.limits.ends_at, min(count, trigger.limits.max_runs or count)
+    following = next_open(trigger, after, until)
     while following is not None and len(times) < most:
         times.append(following)
-        following = next_open(trigger, following)
-    is_all = following is None or len(times) == trigger.limits.max_runs
-    limits = tuple(_limits_in_words(trigger, is_all=is_all and bool(times)))
-    limits += tuple(excluded_in_words(trigger, after, times))
-    if not isinstance(trigger, Cron) or not times:
-        return Preview(tuple(times), limits)
-    after = max(after, trigger.starts_at) if trigger.starts_at else after
-    changes = islice(_clock_changes(trigger, after, times[-1]), _MOST_NOTES)
-    spread = _spread_in_words(trigger, is_known=job_id is not None)
-    return Preview(tuple(times), (*limits, *spread, *changes))
+        following = next_open(trigger, following, until)
+    has_run_out = len(times) == trigger.limits.max_runs
+    has_ended = until is None or (ends_at is not None and ends_at <= until)
+    is_all = has_run_out or (following is None and has_ended)
+    last = times[-1] if times else None
+    if until is not None and following is None and not has_run_out:
+        # The range is shown to its end: explain all of it.
+        last = until
+    notes = list(_limits_in_words(trigger, is_all=is_all and bool(times)))
+    notes += excluded_in_words(trigger, after, last)
+    if until is not None and following is not None and not has_run_out:
+        notes.append(f"More times follow until {format_instant(until)}: ask for them after these")
+    if not times and (last is not None or trigger.next_after(after) is None):
+        end = f" until {format_instant(until)}" if until else ""
+        notes.append(f"There is no time from {format_instant(after + _SECOND)}{end}")
+    if isinstance(trigger, Cron) and last is not None:
+        begin = max(after, trigger.starts_at) if trigger.starts_at else after
+        notes += _spread_in_words(trigger, is_known=job_id is not None) if times else ()
+        notes += islice(_clock_changes(trigger, begin, last), _MOST_NOTES)
+    return Preview(tuple(times), tuple(notes))
 
 
 def _spread_in_words(cron: Cron, *, is_known: bool) -> Iterator[str]:

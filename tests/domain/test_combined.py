@@ -77,7 +77,7 @@ def random_trigger(dice: random.Random, zone: str, change: datetime) -> Cron | I
 
 
 def test_a_preview_of_everything_at_once_shows_what_a_walk_finds() -> None:
-    dice, shown, excluded = random.Random(1), 0, 0
+    dice, ends, shown, excluded = random.Random(1), random.Random(2), 0, 0
     zones = PLACES if IS_SOAK else ZONES[:5]
     for number in range(100_000 if IS_SOAK else 24):
         zone = zones[number % len(zones)]
@@ -97,8 +97,9 @@ def test_a_preview_of_everything_at_once_shows_what_a_walk_finds() -> None:
         bounded = bound(replace(trigger, limits=limits), calendars)
         times = [at for at in times if not ends_at or at <= ends_at]
         left = [at for at in times if is_open(calendars, at)]
-        found = preview(bounded, first, 40, JOB)
-        expected = left[: min(40, limits.max_runs or 40)]
+        until = ends.choice((None, first + ends.randrange(48 * 3_600) * SECOND))
+        found = preview(bounded, first, 40, JOB, until)
+        expected = [at for at in left if not until or at <= until][: min(40, limits.max_runs or 40)]
         assert [at for at in found.times if at <= last] == expected, (bounded, calendars)
         shown, excluded = shown + len(expected), excluded + len(times) - len(left)
     assert shown > 100

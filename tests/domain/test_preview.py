@@ -5,15 +5,18 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from time import process_time
 
 import pytest
 
 from chalicelib.domain import time_zones
+from chalicelib.domain.calendars import Calendar
 from chalicelib.domain.cron import Dst, parse
-from chalicelib.domain.preview import preview
+from chalicelib.domain.exclusion import bound
+from chalicelib.domain.limits import Limits
+from chalicelib.domain.preview import Preview, preview
 from chalicelib.domain.trigger import OneTime
 from tests.domain.cron_oracle import MINUTE, ZONES, changes, names_day, place
 from tests.domain.test_cron import random_dst, random_parse
@@ -215,6 +218,69 @@ def test_the_preview_of_a_rare_cron_is_quick(cron: str, zone: str) -> None:
     read, began = parse(cron, zone), process_time()
     assert len(preview(read, utc("2026-11-24"), 100).times) == 100
     assert process_time() - began < 0.4
+
+
+def test_a_range_is_explained_to_its_end() -> None:
+    berlin = "Europe/Berlin"
+    daily, spring = parse("30 2 * * *", berlin), utc("2027-03-27 12:00")
+    # The skipped time lies within the range, and no time after it.
+    assert preview(daily, spring, 10, until=utc("2027-03-28 12:00")) == Preview(
+        (),
+        (
+            "There is no time from 2027-03-27T12:00:01Z until 2027-03-28T12:00:00Z",
+            "On 28 March 2027 the time 02:30 does not exist in Europe/Berlin: no run that day",
+        ),
+    )
+    assert preview(daily, spring, 10, until=utc("2027-03-28 00:30")).notes == (
+        "There is no time from 2027-03-27T12:00:01Z until 2027-03-28T00:30:00Z",
+    )
+    # The end of the range is in it.
+    last = utc("2027-03-30 00:30")
+    assert preview(daily, spring, 10, until=last).times == (utc("2027-03-29 00:30"), last)
+    assert preview(daily, spring, 1, until=last).notes[0] == (
+        "More times follow until 2027-03-30T00:30:00Z: ask for them after these"
+    )
+    assert len(preview(daily, spring, 2, until=last).notes) == 1
+
+
+def test_the_end_of_a_range_is_not_that_of_the_trigger() -> None:
+    after, until, no = utc("2027-01-01"), utc("2027-01-03"), "The last of these times"
+    ending = [replace(parse("0 9 * * *"), limits=Limits(end)) for end in (until, until + MINUTE)]
+    assert [no in str(preview(one, after, 10, until=until).notes) for one in ending] == [
+        True,
+        False,
+    ]
+    twice = replace(parse("0 9 * * *"), limits=Limits(None, 2))
+    assert no in str(preview(twice, after, 10, until=utc("2027-02-01")).notes)
+    assert "More times" not in str(preview(twice, after, 10, until=utc("2027-02-01")).notes)
+    assert no not in str(preview(twice, after, 10, until=utc("2027-01-02")).notes)
+
+
+def test_a_range_shows_what_is_left_after_more_than_ten_excluded_years() -> None:
+    years, after = ((date(2000, 1, 1), date(2015, 12, 31)),), utc("2000-01-01")
+    calendar = Calendar("tenant", "closed", "UTC", years, frozenset(), after, after)
+    trigger = bound(replace(parse("0 9 * * *"), limits=Limits(exclude=("closed",))), [calendar])
+    assert preview(trigger, after, 1).times == ()
+    assert preview(trigger, after, 1).notes == (
+        "The calendars leave none of its times within 10 years",
+    )
+    shown = preview(trigger, after, 1, until=utc("2016-02-01"))
+    assert shown.times == (utc("2016-01-01 09:00"),)
+    assert shown.notes[0].startswith("closed excludes 1 January 2000, ")
+    none = preview(trigger, after, 1, until=utc("2000-01-02 12:00"))
+    assert none.notes == (
+        "closed excludes 1 January 2000 and 2 January 2000: nothing is sent for these times",
+        "There is no time from 2000-01-01T00:00:01Z until 2000-01-02T12:00:00Z",
+    )
+
+
+def test_that_there_is_no_time_is_said() -> None:
+    once = OneTime(utc("2027-01-01"))
+    assert preview(once, once.date, 3).notes == ("There is no time from 2027-01-01T00:00:01Z",)
+    late = utc("9998-12-31 12:00")
+    assert preview(parse("0 9 * * *"), late, 3) == Preview(
+        (), ("There is no time from 9998-12-31T12:00:01Z",)
+    )
 
 
 def test_notes_are_at_most_twenty() -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 from pydantic.config import JsonDict
 
 from chalicelib.api.models.job_requests import JobIn
-from chalicelib.api.routes.triggers import MOST_TIMES
+from chalicelib.api.routes.triggers import DEFAULT_TIMES, MOST_TIMES, MOST_YEARS
 from chalicelib.domain.backfill import MOST_RUNS
 from chalicelib.domain.calendars import CALENDAR_NAME, MOST_EXCLUDED
 from chalicelib.domain.ids import JOB_ID
@@ -197,13 +197,13 @@ class BatchIn(_Input):
     """The jobs. Give each a `key`, so that a repeat registers only those that are missing."""
 
 
-def _never_null(**words: str) -> Callable[[JsonDict], None]:
-    """Return what changes the schema of an optional text: it may be absent, but not null."""
+def _never_null(type: str = "string", **words: JsonValue) -> Callable[[JsonDict], None]:
+    """Return what changes the schema of an optional field: it may be absent, but not null."""
 
     def change(schema: JsonDict) -> None:
         for word in ("anyOf", "default"):
             del schema[word]
-        schema.update(type="string", **words)
+        schema.update(type=type, **words)
 
     return change
 
@@ -217,8 +217,23 @@ class PreviewIn(_Input):
         description="Return times strictly after this one; by default, after now.",
         json_schema_extra=_never_null(format="date-time"),
     )
-    count: int = Field(10, ge=1, le=MOST_TIMES)
-    """How many times to return, at most."""
+    since: str | None = Field(
+        None,
+        alias="from",
+        description="Return times from this one on, which may be in the past; instead of `after`.",
+        json_schema_extra=_never_null(format="date-time"),
+    )
+    to: str | None = Field(
+        None,
+        description=f"Return times until this one, at most {MOST_YEARS} years later.",
+        json_schema_extra=_never_null(format="date-time"),
+    )
+    count: int | None = Field(
+        None,
+        description=f"How many times to return, at most: by default {DEFAULT_TIMES}, with `to` "
+        f"{MOST_TIMES}.",
+        json_schema_extra=_never_null("integer", minimum=1, maximum=MOST_TIMES),
+    )
     id: str | None = Field(
         None,
         description="A job's id: it says by how much `spread` moves the times.",

@@ -31,8 +31,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         },
         "The last day and the second Friday of each month": {
             "trigger": {"cron": "0 9 L * 5#2", "timezone": "Europe/Berlin"},
-            "after": "2027-01-01T00:00:00Z",
-            "count": 4,
+            "from": "2027-01-01T00:00:00Z",
+            "to": "2027-02-28T23:59:59Z",
         },
     },
     "Preview": {
@@ -65,7 +65,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 "On 28 March 2027 the time 02:30 does not exist in Europe/Berlin: one run at 03:00 "
                 "instead"
             ],
-            "in_words": "every day at 02:30 in Berlin",
+            "in_words": "every day at 02:30 in Berlin, right after the gap if clocks skip the time",
         },
         "The last day and the second Friday of each month": {
             "trigger": {

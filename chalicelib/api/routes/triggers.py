@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from chalice.app import Blueprint, Response
 
@@ -12,6 +15,7 @@ from chalicelib.api.models.trigger_requests import read_trigger
 from chalicelib.api.models.validation import Errors, require_object, unknown_fields
 from chalicelib.api.routing import Call, answer, route
 from chalicelib.domain.api_keys import Scope
+from chalicelib.domain.calendars import LAST_YEAR
 from chalicelib.domain.exact_json import plain
 from chalicelib.domain.ids import JOB_ID
 from chalicelib.domain.instant import format_instant, read_instant
@@ -23,7 +27,12 @@ from chalicelib.usecases.excluding import checked
 routes = Blueprint(__name__)
 
 MOST_TIMES = 100
-_DEFAULT_TIMES = 10
+DEFAULT_TIMES = 10
+# Calendars may exclude all of a range, so the search for a time is bounded.
+MOST_YEARS = 60
+_LONGEST_RANGE = timedelta(days=366 * MOST_YEARS)
+_FIRST_YEAR = 2
+_SECOND = timedelta(seconds=1)
 
 
 @route(
@@ -37,11 +46,12 @@ _DEFAULT_TIMES = 10
 def preview_trigger(call: Call) -> Response:
     """Return the times at which a trigger would be due, with notes on what changes them.
 
-    Nothing is registered. Notes say what daylight saving, bounds and spread do to the times.
+    Nothing is registered. Notes say what daylight saving, bounds, calendars and spread do to the
+    times. By default these are the next ten; `after`, or `from` and `to`, say where they are.
     """
-    trigger, after, count, job_id = _read(call.document(), call.scheduling.clock())
-    trigger = checked(call.scheduling.calendars, call.tenant, trigger)
-    shown = preview(trigger, after, count, job_id)
+    wanted = _read(call.document(), call.scheduling.clock())
+    trigger = checked(call.scheduling.calendars, call.tenant, wanted.trigger)
+    shown = preview(trigger, wanted.after, wanted.count, wanted.job_id, wanted.until)
     return answer(
         200,
         Preview(
@@ -53,20 +63,29 @@ def preview_trigger(call: Call) -> Response:
     )
 
 
-def _read(body: object, now: datetime) -> tuple[Trigger, datetime, int, str | None]:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A trigger to preview: up to `count` times strictly after `after` until `until`, inclusive."""
+
+    trigger: Trigger
+    after: datetime
+    until: datetime | None
+    count: int
+    job_id: str | None
+
+
+def _read(body: object, now: datetime) -> _Wanted:
     """Read the body. Raises InvalidInput, which names every wrong field."""
     errors, trigger = Errors(), None
     document = require_object(body)
-    unknown = unknown_fields(document, ("trigger", "after", "count", "id"))
+    unknown = unknown_fields(document, ("trigger", "after", "from", "to", "count", "id"))
     errors.extend(unknown)
     if "trigger" in document:
         trigger = errors.collect(lambda: read_trigger(document["trigger"], now))
     elif not unknown:
         errors.add("trigger", "is required")
-    after = read_instant(document["after"]) if "after" in document else None
-    if "after" in document and after is None:
-        errors.add("after", "must be an instant with its offset, such as 2026-12-01T10:00:00Z")
-    count = plain(document.get("count", _DEFAULT_TIMES))
+    after, until = _range(errors, document, trigger, now)
+    count = plain(document.get("count", DEFAULT_TIMES if until is None else MOST_TIMES))
     if isinstance(count, bool) or count not in range(1, MOST_TIMES + 1):
         errors.add("count", f"must be a whole number from 1 to {MOST_TIMES}")
     job_id = document.get("id")
@@ -74,9 +93,38 @@ def _read(body: object, now: datetime) -> tuple[Trigger, datetime, int, str | No
         errors.add("id", "must be the id of a job, such as job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K")
     errors.raise_if_any()
     assert trigger and isinstance(count, int | float)  # noqa: S101  no error was found
-    return trigger, after or _just_before(trigger, now), int(count), job_id
+    return _Wanted(trigger, after, until, int(count), job_id)
+
+
+def _range(
+    errors: Errors, document: Mapping[str, Any], trigger: Trigger | None, now: datetime
+) -> tuple[datetime, datetime | None]:
+    """Return after which instant and until which one times are shown; None for no end."""
+    after, since, until = (_instant(errors, document, name) for name in ("after", "from", "to"))
+    if "after" in document and "from" in document:
+        errors.add("from", "give either from, which includes that time, or after, which does not")
+    if since is not None:
+        whole = since.replace(microsecond=0) + _SECOND * bool(since.microsecond)
+        after = whole - _SECOND
+    begin = after or (_just_before(trigger, now) if trigger else now)
+    if until is not None and until <= begin:
+        errors.add("to", "must not be before the first time to show: from, after or now")
+    elif until is not None and until - begin > _LONGEST_RANGE:
+        errors.add("to", f"must be at most {MOST_YEARS} years after from, after or now")
+    return begin, until and until.replace(microsecond=0)
+
+
+def _instant(errors: Errors, document: Mapping[str, Any], name: str) -> datetime | None:
+    at = read_instant(document[name]) if name in document else None
+    if name in document and at is None:
+        errors.add(name, "must be an instant with its offset, such as 2026-12-01T10:00:00Z")
+    elif at is not None and not _FIRST_YEAR <= at.year <= LAST_YEAR:
+        # Beyond them a time in some zone would be in no year that `datetime` has.
+        errors.add(name, f"must be in the years {_FIRST_YEAR} to {LAST_YEAR}")
+        return None
+    return at
 
 
 def _just_before(trigger: Trigger, now: datetime) -> datetime:
     """Return now, or a second before a date that has just passed: such a job is due at once."""
-    return min(now, trigger.date - timedelta(seconds=1)) if isinstance(trigger, OneTime) else now
+    return min(now, trigger.date - _SECOND) if isinstance(trigger, OneTime) else now
