@@ -329,6 +329,18 @@ def test_what_cannot_be_a_word_names_its_fields(api: Api, said: Any, fields: lis
     assert api.post(url, {"status": "succeeded"}).status == 204
 
 
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [("a\0b\r\nc\x85", "a b  c"), (" ", None), ("\n\0", None), ("é", "é")],
+)
+def test_a_message_is_one_line(api: Api, message: str, shown: str | None) -> None:
+    """It is not refused: the target would lose its callback."""
+    path, url = waiting(api)
+    assert api.post(url, {"status": "succeeded", "message": message}).status == 204
+    (attempt,) = run_of(api, path)["attempts"]
+    assert attempt.get("message") == shown
+
+
 def test_what_is_long_is_cut(api: Api) -> None:
     path, url = waiting(api)
     said = {"status": "failed", "retry": False, "message": "é" * 1500, "body": "ü" * 10_000}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.run import AttemptResult, Outcome, Response
-from tests.api.conftest import Api
+from tests.api.conftest import Api, job
 
 SUCCESS = {"status": ["200-299", 404], "body_contains": "ok", "json": {"/a~1b/0": {"state": 1.5}}}
 RETRY = {"max_attempts": 4, "delays": [5, 60], "never": ["timeout", 503]}
@@ -117,6 +117,67 @@ def attempts(api: Api, status: int, body: str, *, forbids: bool = False, **field
 
 def status_of(api: Api, job: Any) -> Any:
     return api.get(f"/jobs/{job['id']}").json["status"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong", "why"),
+    [
+        ({"retry": {"max_attempts": 1, "delays": [5]}}, "retry.delays", "max_attempts of 2"),
+        ({"retry": {"max_attempts": 1, "never": [503]}}, "retry.never", "max_attempts of 2"),
+        ({"retry": {"never": [503, 200]}}, "retry.never", "200 is a success"),
+        ({"retry": {"never": [204], "max_attempts": 2}}, "retry.never", "204 is a success"),
+        (
+            {"retry": {"never": [404]}, "success": {"status": [200, "400-410"]}},
+            "retry.never",
+            "404 is a success",
+        ),
+    ],
+)
+def test_a_policy_that_can_mean_nothing_is_refused(
+    api: Api, fields: dict[str, Any], wrong: str, why: str
+) -> None:
+    path = f"/jobs/{api.register()['id']}"
+    for answer in (api.post("/jobs", job(**fields)), api.patch(path, fields)):
+        assert answer.fields == [wrong]
+        assert why in answer.problem["detail"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"retry": {"max_attempts": 1, "delays": None, "never": []}},
+        {"retry": {"max_attempts": 1, "initial_delay": 10, "max_delay": 3600}},
+        {"retry": {"never": [199, 300, "unexpected"]}},
+        # An answer with these may be a failure all the same.
+        {"retry": {"never": [200]}, "success": {"status": [404]}},
+        {"retry": {"never": [200]}, "success": {"body_contains": "ok"}},
+        {"retry": {"never": [200]}, "success": {"json": {"": 1}}},
+        {"retry": {"never": [202]}, "completion": "callback", "deadline": 60},
+    ],
+)
+def test_other_policies_are_taken_again_as_they_are_shown(api: Api, fields: dict[str, Any]) -> None:
+    shown = api.register(**fields)
+    assert api.patch(f"/jobs/{shown['id']}", shown).status == 200
+
+
+def test_a_policy_is_compared_with_what_the_job_has(api: Api) -> None:
+    path = f"/jobs/{api.register(retry={'never': [404]})['id']}"
+    assert api.patch(path, {"success": {"status": ["200-299", 404]}}).fields == ["retry.never"]
+    assert api.patch(path, {"success": {"status": [200]}}).status == 200
+    assert api.patch(path, {"retry": {"never": [200]}}).fields == ["retry.never"]
+    assert api.patch(path, {"retry": {"never": [201]}}).status == 200
+    assert api.patch(path, {"success": None}).fields == ["retry.never"]
+    # A change of something else is no matter of theirs.
+    assert api.patch(path, {"timeout": 9}).status == 200
+
+
+def test_what_stands_twice_is_kept_once(api: Api) -> None:
+    shown = api.register(
+        retry={"never": [503, "timeout", 503.0, "timeout", 502]},
+        success={"status": [200, "200-299", "200-200", 200.0, "200-299", 404]},
+    )
+    assert shown["retry"]["never"] == [503, "timeout", 502]
+    assert shown["success"]["status"] == [200, "200-299", 404]
 
 
 def test_an_answer_is_judged_by_the_rule_and_retried_by_the_policy(api: Api) -> None:

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, StringConstraints
 from pydantic.config import JsonDict
 from typing_extensions import TypedDict
 
-from chalicelib.api.models.job_requests import URL, wrong_request
+from chalicelib.api.models.http_requests import URL, wrong_request
 from chalicelib.api.models.policy_requests import Seconds
 from chalicelib.api.models.response_fields import Due, EndStatus, JobId, Measured, described
 from chalicelib.api.models.validation import Errors, Strict, require_object, whole

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, RootModel
 from typing_extensions import TypedDict
 
 from chalicelib.api.models.response_fields import Measured, described
+from chalicelib.api.models.texts import in_one_line
 from chalicelib.api.models.validation import Errors, Strict, require_object, whole
 from chalicelib.domain.completing import Word
 from chalicelib.domain.completion import (
@@ -75,7 +76,8 @@ class WordIn(Strict):
     status: Literal["succeeded", "failed"] = Field(description="How it has ended.")
     message: str | None = Field(
         None,
-        description=f"A sentence to show, of which {LONGEST_MESSAGE:,} characters are kept.",
+        description=f"A sentence to show, of which {LONGEST_MESSAGE:,} characters are kept; each "
+        "line end or other control character as a space.",
     )
     retry: bool = Field(
         True, description="Of a failure: whether it is retried, as the job's `retry` says."
@@ -135,7 +137,7 @@ def read_word(body: object, token: str) -> Word | int:
     message = _kept(mask.body((sent.message or "").encode(), 4 * LONGEST_MESSAGE)[0])
     return Word(
         succeeded=sent.status == "succeeded",
-        message=message[:LONGEST_MESSAGE] or None,
+        message=in_one_line(message)[:LONGEST_MESSAGE] or None,
         retries=sent.retry,
         response=None if sent.body is None else _response(sent.body, mask),
     )

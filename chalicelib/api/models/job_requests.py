@@ -2,122 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
 )
-from pydantic.config import JsonDict
 
 from chalicelib.api.models.completion_models import CompletionKind, Deadline, read_completion
+from chalicelib.api.models.http_requests import (
+    CallbacksIn,
+    RequestIn,
+    callbacks_of,
+    check_callbacks,
+    read_request,
+)
 from chalicelib.api.models.policy_requests import (
     RetryIn,
     Seconds,
     SuccessIn,
+    check_meaning,
     retry_policy,
     success_rule,
 )
 from chalicelib.api.models.response_models import job_view
+from chalicelib.api.models.texts import NO_CONTROL, TEXT, check_labels, check_text
 from chalicelib.api.models.trigger_requests import is_delay, is_same_trigger, read_trigger
 from chalicelib.api.models.validation import Errors, Strict, require_object, whole
-from chalicelib.domain.errors import FieldError, InvalidInput
+from chalicelib.domain.completion import Completion
 from chalicelib.domain.flows import FLOW_NAME, NAME_RULE
 from chalicelib.domain.ids import JOB_KEY
-from chalicelib.domain.job import Callbacks, Definition, Overlap
-from chalicelib.domain.request import METHODS, Request, RequestCheck, normalised
-from chalicelib.domain.secrets import wrong_placeholders
+from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.request import Request, RequestCheck
 from chalicelib.domain.success import SuccessRule
 from chalicelib.domain.trigger import Trigger
 from chalicelib.usecases.scheduling import Edit, Job
 
+# What `check_meaning` compares.
+_MEANING = {"retry", "success", "completion", "deadline"}
 Label = Annotated[
     str,
     StringConstraints(min_length=1, max_length=63),
-    Field(json_schema_extra={"pattern": "^[^:]*$"}),
+    Field(json_schema_extra={"pattern": TEXT.replace("[^", "[^:")}),
 ]
 FlowName = Annotated[
     str,
     StringConstraints(max_length=258),
     Field(json_schema_extra={"pattern": f"^({FLOW_NAME.pattern})$"}),
 ]
-LabelValue = Annotated[str, StringConstraints(max_length=255)]
-
-
-def _any_case(word: str) -> str:
-    return "".join(f"[{letter}{letter.lower()}]" for letter in word)
-
-
-_HAS_NO_BODY: JsonDict = {
-    "properties": {"method": {"pattern": f"^({_any_case('GET')}|{_any_case('HEAD')})$"}},
-    "required": ["method"],
-}
-URL: JsonDict = {
-    "format": "http-url",
-    "maxLength": 2048,
-    "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$",
-}
-_HEADERS: JsonDict = {
-    "maxProperties": 50,
-    "propertyNames": {"pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"},
-    "additionalProperties": {
-        "type": "string",
-        "maxLength": 4096,
-        "pattern": "^([!-~]([ -~]*[!-~])?)?$",
-    },
-}
-
-
-class RequestIn(Strict):
-    """The request to send when the job is due."""
-
-    # `domain.request` checks the rules of requests; this schema repeats those that JSON Schema can
-    # express.
-    model_config = ConfigDict(
-        json_schema_extra={"if": _HAS_NO_BODY, "then": {"properties": {"body": {"type": "null"}}}}
-    )
-
-    url: str = Field(
-        description="The target: http or https. In its path and query `{{secret:name}}` stands "
-        "for a secret, and `{{run.id}}` and others for values of the run, as in headers and body.",
-        json_schema_extra=URL,
-    )
-    method: str = Field(
-        "POST",
-        description=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}, in any case.",
-        json_schema_extra={"pattern": f"^({'|'.join(map(_any_case, METHODS))})$"},
-    )
-    headers: dict[str, str] = Field(
-        default_factory=dict,
-        description="Values by name; `{{secret:name}}` stands for a secret.",
-        json_schema_extra=_HEADERS,
-    )
-    # Not pydantic's JsonValue, which refuses an `exact_json.Number`.
-    body: Any = Field(
-        None,
-        description="Any JSON value. A string is sent as it is, other values as JSON, null sends "
-        "no body. At most 64 KiB.",
-    )
-
-
-class CallbackIn(Strict):
-    """Where a run is posted to when it has ended."""
-
-    url: str = Field(
-        description="http or https; its path and query may name secrets.", json_schema_extra=URL
-    )
-
-
-class CallbacksIn(Strict):
-    """The URLs to which runs of the job are posted when they end so."""
-
-    succeeded: CallbackIn | None = Field(None, description="For runs that succeeded.")
-    failed: CallbackIn | None = Field(None, description="For runs that failed.")
+LabelValue = Annotated[
+    str, StringConstraints(max_length=255), Field(json_schema_extra={"pattern": NO_CONTROL})
+]
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    Field(description="A name to show, in one line.", json_schema_extra={"pattern": TEXT}),
+]
 
 
 class _Policies(Strict):
@@ -164,7 +108,7 @@ class _Policies(Strict):
 class JobIn(_Policies):
     """A job to register."""
 
-    name: str = Field(min_length=1, max_length=200, description="A name to show.")
+    name: Name
     request: RequestIn
     trigger: Any
 
@@ -172,7 +116,7 @@ class JobIn(_Policies):
 class JobUpdateIn(_Policies):
     """An update: each field present replaces the old one whole."""
 
-    name: str = Field("", min_length=1, max_length=200, description="A name to show.")
+    name: Name = ""
     request: RequestIn = Field(default_factory=lambda: RequestIn(url=""))
     trigger: Any = None
 
@@ -204,12 +148,16 @@ def read_job(
         if "trigger" in document
         else None
     )
-    request = _read_request(errors, document, check_request)
-    _check_labels(errors, sent, {})
-    _check_callbacks(errors, sent, check_request)
-    policies = _policies(errors, sent) if sent else {}
-    _check_answerable(errors, request, policies.get("success"))
-    completion = read_completion(errors, sent, document, None, api_url) if sent else None
+    request = read_request(errors, document, check_request)
+    valid = sent or _valid_part(errors, document)
+    check_text(errors, "name", valid.name)
+    check_labels(errors, valid.labels, {})
+    check_callbacks(errors, valid.callbacks, check_request)
+    policies = _policies(errors, valid)
+    _check_answerable(errors, request, policies["success"])
+    completion = _read_completion(errors, valid, document, None, api_url)
+    if not errors.are_in(*_MEANING):
+        check_meaning(errors, policies["retry"], policies["success"], completion)
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  raise_if_any() has not raised
     return Definition(
@@ -223,6 +171,29 @@ def read_job(
         completion=completion,
         **policies,
     )
+
+
+def _valid_part(errors: Errors, document: Mapping[str, Any]) -> JobUpdateIn:
+    """Return the fields in which the model has found no error: the rules beyond it check them."""
+    return JobUpdateIn.model_validate(
+        {
+            name: value
+            for name, value in document.items()
+            if name in JobUpdateIn.model_fields and not errors.are_in(name)
+        }
+    )
+
+
+def _read_completion(
+    errors: Errors,
+    valid: JobIn | JobUpdateIn,
+    given: Collection[str],
+    old: Completion | None,
+    api_url: str,
+) -> Completion | None:
+    if errors.are_in("completion", "deadline"):
+        return old
+    return read_completion(errors, valid, given, old, api_url)
 
 
 def _policies(errors: Errors, sent: JobIn | JobUpdateIn) -> dict[str, Any]:
@@ -239,7 +210,7 @@ def _policies(errors: Errors, sent: JobIn | JobUpdateIn) -> dict[str, Any]:
         "overlap": Overlap(sent.overlap),
         "misfire_grace": None if grace is None else timedelta(seconds=grace),
         "labels": sent.labels,
-        "callbacks": _callbacks(sent.callbacks or CallbacksIn()),
+        "callbacks": callbacks_of(sent.callbacks or CallbacksIn()),
         "pause_after": sent.pause_after,
         "flow": _flow(errors, sent.flow),
     }
@@ -249,34 +220,6 @@ def _flow(errors: Errors, name: str | None) -> str | None:
     if name is not None and not FLOW_NAME.fullmatch(name):
         errors.add("flow", NAME_RULE)
     return name
-
-
-def _callbacks(sent: CallbacksIn) -> Callbacks:
-    return Callbacks(
-        sent.succeeded.url if sent.succeeded else None, sent.failed.url if sent.failed else None
-    )
-
-
-def _check_labels(errors: Errors, sent: JobIn | JobUpdateIn | None, old: Mapping[str, str]) -> None:
-    """Add an error for each label key with a colon: a filter `label=key:value` could not name it.
-
-    `old` are the job's present labels, which it may keep: it may be older than this rule.
-    """
-    for name in sent.labels if sent else ():
-        if ":" in name and name not in old:
-            errors.add(
-                f"labels.{name}",
-                "a label's key must have no colon: in label=key:value the first colon divides",
-            )
-
-
-def _check_callbacks(
-    errors: Errors, sent: JobIn | JobUpdateIn | None, check_request: RequestCheck
-) -> None:
-    for field, request in _callbacks((sent and sent.callbacks) or CallbacksIn()).requests():
-        errors.extend(
-            replace(wrong, field=f"{field}.url") for wrong in wrong_request(request, check_request)
-        )
 
 
 def _check_answerable(errors: Errors, request: Request | None, rule: SuccessRule | None) -> None:
@@ -310,54 +253,23 @@ def read_edit(
     trigger: Trigger | None = old.trigger
     if "trigger" in document and not is_same_trigger(document["trigger"], old.trigger):
         trigger = errors.collect(lambda: read_trigger(document["trigger"], now))
-    request = _read_request(errors, document, check_request) if "request" in given else old.request
-    if sent and "key" in document and sent.key != old.key:
+    request = read_request(errors, document, check_request) if "request" in given else old.request
+    valid = sent or _valid_part(errors, document)
+    if "key" in document and not errors.are_in("key") and valid.key != old.key:
         errors.add("key", "it cannot be changed")
-    _check_labels(errors, sent, old.labels)
-    _check_callbacks(errors, sent, check_request)
-    policies = _policies(errors, sent) if sent else {}
-    completion = read_completion(errors, sent, given, old.completion, api_url) if sent else None
+    if "name" in given:
+        check_text(errors, "name", valid.name, old.name)
+    check_labels(errors, valid.labels, old.labels)
+    check_callbacks(errors, valid.callbacks, check_request)
+    policies = _policies(errors, valid)
+    completion = _read_completion(errors, valid, given, old.completion, api_url)
     changed = {name: value for name, value in policies.items() if name in given}
+    retry, success = changed.get("retry", old.retry), changed.get("success", old.success)
     if {"request", "success"} & set(given):
-        _check_answerable(errors, request, changed.get("success", old.success))
+        _check_answerable(errors, request, success)
+    if _MEANING & set(given) and not errors.are_in(*_MEANING):
+        check_meaning(errors, retry, success, completion)
     errors.raise_if_any()
     assert sent and trigger and request  # noqa: S101  raise_if_any() has not raised
     new = replace(old, trigger=trigger, request=request, completion=completion, **changed)
     return Edit(new, anew=is_delay(document.get("trigger")))
-
-
-def _read_request(
-    errors: Errors, document: Mapping[str, Any], check_request: RequestCheck
-) -> Request | None:
-    """Return the request, checked by the rules of `domain.request`.
-
-    The model of the whole body has been validated already. If it found wrong fields in the request,
-    check the others here, so that one answer names every error.
-    """
-    given = document.get("request")
-    if not isinstance(given, dict):
-        return None
-    # The model is strict and converts nothing: take valid fields as they were sent.
-    valid = {
-        name: given[name]
-        for name in RequestIn.model_fields.keys() & given.keys()
-        if ("request", name) not in errors.invalid
-    }
-    sent = RequestIn.model_construct(**{"url": "", **valid})
-    request = Request(sent.url, normalised(sent.method), sent.headers, sent.body)
-    errors.extend(
-        wrong
-        for wrong in wrong_request(request, check_request)
-        if ("request", wrong.field.split(".")[1]) not in errors.invalid
-    )
-    return request
-
-
-def wrong_request(request: Request, check_request: RequestCheck) -> list[FieldError]:
-    """Return the errors in a request. Raises BodyTooLarge."""
-    found = list(wrong_placeholders(request))
-    try:
-        check_request(request)
-    except InvalidInput as error:
-        found = [*error.errors, *found]
-    return found

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from chalicelib.api.models.policy_requests import Seconds
+from chalicelib.api.models.texts import TEXT, check_text
 from chalicelib.api.models.validation import Errors, Strict, require_object
 from chalicelib.domain.trigger import at_offset
 
@@ -23,9 +24,14 @@ class PauseIn(Strict):
         "resumes by itself then. null: when it is resumed.",
         json_schema_extra={"format": "iso-8601", "pattern": _UNTIL},
     )
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
-        None, description="Why, in your own words."
-    )
+    reason: (
+        Annotated[
+            str,
+            StringConstraints(min_length=1, max_length=200),
+            Field(json_schema_extra={"pattern": TEXT}),
+        ]
+        | None
+    ) = Field(None, description="Why, in your own words and one line.")
 
 
 class SkipIn(Strict):
@@ -41,6 +47,7 @@ def read_pause(body: object, now: datetime) -> tuple[datetime | None, str | None
     document, errors = require_object(body), Errors()
     sent = errors.validate(PauseIn, document, ())
     text, until = document.get("until"), None
+    check_text(errors, "reason", sent.reason if sent else None)
     if isinstance(text, str):
         until = errors.collect(lambda: at_offset(text, "until", now))
     errors.raise_if_any()

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, StringConstraints
 from pydantic.config import JsonDict
 
 from chalicelib.api.models.validation import Errors, Strict, whole
+from chalicelib.domain.completion import Completion
 from chalicelib.domain.exact_json import write
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import Outcome
@@ -106,8 +107,13 @@ def retry_policy(errors: Errors, sent: RetryIn) -> RetryPolicy:
         initial_delay=_DEFAULT.initial_delay if initial is None else timedelta(seconds=initial),
         max_delay=_DEFAULT.max_delay if longest is None else timedelta(seconds=longest),
         delays=tuple(timedelta(seconds=delay) for delay in sent.delays or ()),
-        never=tuple(_never(errors, sent.never or ())),
+        never=tuple(dict.fromkeys(_never(errors, sent.never or ()))),
     )
+    for name in ("delays", "never"):
+        if most == 1 and getattr(sent, name):
+            errors.add(
+                f"retry.{name}", "is for retries: leave it out, or give max_attempts of 2 or more"
+            )
     if policy.max_delay < policy.initial_delay:
         errors.add("retry.max_delay", "must not be less than initial_delay")
     return policy
@@ -132,7 +138,7 @@ def success_rule(errors: Errors, sent: SuccessIn | None) -> SuccessRule | None:
         return None
     if sent.status is None and sent.body_contains is None and sent.values is None:
         errors.add("success", "give status, body_contains or json, or leave success out")
-    statuses = OK if sent.status is None else tuple(_ranges(errors, sent.status))
+    statuses = OK if sent.status is None else tuple(dict.fromkeys(_ranges(errors, sent.status)))
     values = sent.values or {}
     for pointer in values:
         fault = _pointer_fault(pointer)
@@ -143,6 +149,25 @@ def success_rule(errors: Errors, sent: SuccessIn | None) -> SuccessRule | None:
     if has_placeholder(sent.body_contains) or has_placeholder(values):
         errors.add("success", "takes no placeholders: the answer is compared with it as it stands")
     return SuccessRule(statuses, sent.body_contains, values)
+
+
+def check_meaning(
+    errors: Errors, retry: RetryPolicy, rule: SuccessRule | None, completion: Completion | None
+) -> None:
+    """Add an error for each status that is never retried because it always is a success.
+
+    With a callback, or conditions on the body, a run with such a status may fail.
+    """
+    if completion or (rule and (rule.contains is not None or rule.json)):
+        return
+    for status in retry.never:
+        ranges = rule.statuses if rule else OK
+        if isinstance(status, int) and any(first <= status <= last for first, last in ranges):
+            errors.add(
+                "retry.never",
+                f"{status} is a success, which is never retried: leave it out, or say in success "
+                "what is one",
+            )
 
 
 def _ranges(errors: Errors, given: Iterable[object]) -> Iterable[tuple[int, int]]:

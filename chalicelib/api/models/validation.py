@@ -101,6 +101,10 @@ class Errors:
             return None
         return sent
 
+    def are_in(self, *fields: str) -> bool:
+        """Return whether a model has found an error in one of these fields of the body."""
+        return any(path[0] in fields for path in self.invalid if path)
+
     def collect(self, read: Callable[[], _Value]) -> _Value | None:
         """Return what `read` returns, or None and collect the errors that it raises."""
         try:
