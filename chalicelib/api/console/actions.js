@@ -5,6 +5,7 @@ import { number } from "./draft.js";
 import { iso, wall, ZONE } from "./format.js";
 import { Instant, Line } from "./inputs.js";
 import { useState } from "./preact-hooks.js";
+import { follow } from "./runs.js";
 import {
   Change,
   ChangeLink,
@@ -42,7 +43,7 @@ export function Actions({ job, isNotice }) {
   return html`<div class="buttons actions">
       ${
         !isNotice &&
-        html`${button("Run now", does("It is sent now.", "run"), "primary")}
+        html`${button("Run now", () => act("", async () => void follow((await post(`${of}/run`)).data)), "primary")}
         ${isPaused && button("Resume", does("The job was resumed.", "resume"))}
         ${isDue && button(isPaused ? "Change the pause…" : "Pause…", () => ask("pause"))}
         ${isDue && recurs && button("Skip…", () => ask("skip"))}

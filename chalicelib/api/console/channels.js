@@ -13,7 +13,7 @@ import {
   useNow,
 } from "./api.js";
 import { messageFor, number } from "./draft.js";
-import { why } from "./format.js";
+import { brief, readable, seconds, why } from "./format.js";
 import { Choice } from "./inputs.js";
 import { found } from "./jobs.js";
 import { Card, NamedForm, pathOfNamed } from "./named.js";
@@ -110,8 +110,8 @@ function Channel({ channel, now }) {
     <a class="button small" href=${to("/notices", { label: `channel:${name}` })} aria-label=${`Notices to ${name}`}>Notices</a>`;
   const below = html`${test && html`<${Test} key=${test} id=${test} now=${now} />`}<${Failure} error=${refused} />`;
   return html`<${Card} kind=${KIND} name=${name} more=${more} below=${below} warning="It hears of nothing new. Notices that were made for it are sent still.">
-    <p>Tells of ${tells(channel)}, ${format === "slack" ? "as a chat message" : "as JSON"}${digest && `, gathered for ${digest} s`}.${label && html` Only jobs with <span class="label"><${Text} of=${label} /></span>`}</p>
-    <p class="note"><${Text} of=${url} /></p>
+    <p>Tells of ${tells(channel)}, ${format === "slack" ? "as a chat message" : "as JSON"}${digest && `, gathered for ${seconds(digest)}`}.${label && html` Only jobs with <span class="label"><${Text} of=${label} /></span>`}</p>
+    <p class="note"><${Text} of=${brief(url)} /></p>
     <p>${last ? html`<${Delivery} last=${last} now=${now} />` : html`<${Status} of="waiting" word="nothing told yet" />`}</p>
   <//>`;
 }
@@ -131,7 +131,7 @@ function tells({ events, after }) {
 function Delivery({ last, now }) {
   const isFine = last.status === "succeeded";
   return html`<a href=${to(`/notices/${last.job_id}`)}><${Status} of=${last.status} word=${isFine ? "delivered" : "not delivered"} /></a>${" "}
-    <${Relative} of=${last.finished_at} now=${now} />: ${WORDS[last.event] ?? last.event}${!isFine && html`; <${Text} of=${last.error ?? last.status_code} />`}.`;
+    <${Relative} of=${last.finished_at} now=${now} />: ${WORDS[last.event] ?? last.event}${!isFine && html`; <${Text} of=${brief(readable(last.error ?? `the target answered ${last.status_code}`, now))} />`}.`;
 }
 
 /** How a test is delivered, as soon as it is. */
@@ -201,7 +201,7 @@ function List({ notices, now }) {
           <${Status} of=${status === "active" ? "queued" : status} word=${isOpen ? "gathering" : (DELIVERY[status] ?? status)} />
           <span class="name"><${Text} of=${named(notice)} /></span>
           <span class="at"><${Relative} of=${isOpen ? notice.next_run_time : (result?.finished_at ?? notice.created_at)} now=${now} /></span>
-          <span class="why"><span class="label"><${Text} of=${labels.channel ?? "callback"} /></span> ${WORDS[labels.event] ?? labels.event}${status === "failed" && html`: <${Text} of=${result?.error ?? "not sent"} />`}</span>
+          <span class="why"><span class="label"><${Text} of=${labels.channel ?? "callback"} /></span> ${WORDS[labels.event] ?? labels.event}${status === "failed" && html`: <${Text} of=${brief(readable(result?.error ?? "not sent", now))} />`}</span>
         </a>
         <${Links} notice=${notice} />
       </li>`;

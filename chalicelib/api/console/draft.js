@@ -1,6 +1,6 @@
 // A job as the form has it: from a job, and to the JSON that the API takes. Pure functions.
 
-import { isZone, parse, wall, ZONE } from "./format.js";
+import { isZone, parse, readable, wall, ZONE } from "./format.js";
 
 // The fields that a new job must have.
 const ALWAYS = ["name", "request", "trigger"];
@@ -340,7 +340,7 @@ export function messageFor(errors, field) {
     .map(({ field: at, message }) => {
       // An entry of a list is told by its place, counted from one.
       const within = at.slice(field.length + 1).replace(/^\d+$/, (place) => `entry ${+place + 1}`);
-      return within ? `${within}: ${message}` : message;
+      return readable(within ? `${within}: ${message}` : message);
     })
     .join("; ");
 }

@@ -2,6 +2,7 @@
 
 import { EVERY } from "./api.js";
 import { number } from "./draft.js";
+import { seconds as inWords } from "./format.js";
 import { Card, NamedForm, NamedList } from "./named.js";
 import { html, Status } from "./ui.js";
 
@@ -42,7 +43,7 @@ export function Flows({ query }) {
 /** Say a rate in words: at most 10 requests in 1 s, 5 of them at once. */
 function rateWords({ requests, seconds, burst }) {
   const many = `${requests} ${requests === 1 ? "request" : "requests"}`;
-  return `At most ${many} in ${seconds} s, evenly spaced${burst > 1 ? `, after a quiet time ${burst} at once` : ""}`;
+  return `At most ${many} in ${inWords(seconds)}, evenly spaced${burst > 1 ? `, after a quiet time ${burst} at once` : ""}`;
 }
 
 /** Make a flow, or change the one with this name. */

@@ -215,7 +215,7 @@ export function Same({ body, method, path, isNothing = false }) {
       '"Authorization: Bearer $RESONA_KEY"',
     );
   if (isNothing)
-    return html`<aside><p class="empty">What you change stands here, as JSON and as curl.</p></aside>`;
+    return html`<aside><p class="empty">What you change is shown here, as JSON and as curl.</p></aside>`;
   return html`<aside aria-label="As JSON and curl">
     <h2>JSON</h2>
     ${body ? html`<${Block} text=${JSON.stringify(body, null, 2)} what="the JSON" />` : html`<p class="empty">The body is not JSON.</p>`}

@@ -32,6 +32,8 @@ function format(zone, options) {
   return formats.get(name);
 }
 
+// How many characters of a text a list shows.
+const BRIEF = 160;
 const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
 const DAY = { weekday: "short", day: "numeric", month: "short" };
 const DATE = { year: "numeric", month: "2-digit", day: "2-digit" };
@@ -99,6 +101,11 @@ export function duration(ms) {
   return span(ms);
 }
 
+/** Return seconds in words, exactly: 90 s is 1 min 30 s. */
+export function seconds(count) {
+  return Number.isInteger(count) && count > 0 ? span(count * 1000, 4) : `${count} s`;
+}
+
 function span(ms, most = 2) {
   /** @type {[string, number][]} */
   const units = [
@@ -124,6 +131,18 @@ export function city(zone) {
   return zone.split("/").pop().replaceAll("_", " ");
 }
 
+/** Return a message of the API with its instants as the viewer's clocks show them. */
+export function readable(message, now = null) {
+  return message.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d[:.\d]*Z\b/g, (iso) =>
+    now ? moment(iso, now) : whole(iso),
+  );
+}
+
+/** Return a text that a list has room for: its begin, if it is long. */
+export function brief(text, most = BRIEF) {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}
+
 /** Return how far an instant is from now: "in 3 min 5 s", "2 h ago", the past in one unit. */
 export function relative(iso, now) {
   const ms = new Date(iso).getTime() - now;
@@ -135,8 +154,11 @@ function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-function answered(attempt) {
-  return capital(attempt.error || `the attempt ended as ${attempt.outcome.replaceAll("_", " ")}`);
+/** Say how an attempt ended; what the target said may be long, and its begin is enough here. */
+function answered({ error, outcome }, now) {
+  return capital(
+    error ? brief(readable(error, now)) : `the attempt ended as ${outcome.replaceAll("_", " ")}`,
+  );
 }
 
 const SKIPPED = {
@@ -155,7 +177,9 @@ const SKIPPED = {
 export function why(run, now, job = null) {
   const last = run.attempts.at(-1);
   if (run.reason === "cancelled") {
-    return last ? `${answered(last)}; then it was cancelled.` : "Cancelled before it was sent.";
+    return last
+      ? `${answered(last, now)}; then it was cancelled.`
+      : "Cancelled before it was sent.";
   }
   switch (run.status) {
     case "missed":
@@ -163,28 +187,29 @@ export function why(run, now, job = null) {
     case "skipped":
       return `Skipped: ${SKIPPED[run.reason] ?? `it came due on a day of the ${run.reason?.replace(":", " ")}`}.`;
     case "failed":
-      return failed(run, last);
+      return failed(run, last, now);
     case "retrying":
-      if (run.waits_for) return `${last ? `${answered(last)}; it` : "It"} ${held(run, now)}`;
+      if (run.waits_for) return `${last ? `${answered(last, now)}; it` : "It"} ${held(run, now)}`;
       return last
-        ? `${answered(last)}; attempt ${last.number + 1} follows ${relative(run.next_attempt_at, now)}.`
+        ? `${answered(last, now)}; attempt ${last.number + 1} follows ${relative(run.next_attempt_at, now)}.`
         : "It will be tried again.";
     case "succeeded":
       return last ? `The target answered ${last.status_code}.` : "It succeeded.";
     case "running":
       return "It was sent; the target has not answered yet.";
     case "waiting":
-      return `The target ${last?.status_code ? `answered ${last.status_code} and ` : ""}is to call back until ${moment(run.deadline, now)}.`;
+      return `The target ${last?.status_code ? `answered ${last.status_code} and ` : ""}is to call back until ${moment(run.deadline, now)}, ${relative(run.deadline, now)}.`;
     default:
       return run.waits_for ? `It ${held(run, now)}` : "It waits to be sent.";
   }
 }
 
-/** Say what a run waits for that its flow holds. */
+const WAITS = { rate: "its flow sends only so many in a time" };
+
+/** Say what a run waits for that is due and not sent. */
 function held(run, now) {
   const { waits_for: what, next_attempt_at: at } = run;
-  const why = what === "rate" ? "sends only so many in a time" : `is held: ${what}`;
-  return `waits, since its flow ${why}${at ? `; it is sent ${relative(at, now)}` : ""}.`;
+  return `waits, since ${WAITS[what] ?? `it is held: ${what}`}${at ? `; it is sent ${relative(at, now)}` : ""}.`;
 }
 
 function missed(run, now, job) {
@@ -205,16 +230,16 @@ function missed(run, now, job) {
   return `Not sent: it was ${noticed}, later than ${allowed}.`;
 }
 
-function failed(run, last) {
+function failed(run, last, now) {
   if (!last) return "It was not sent: the job was paused, changed or deleted.";
   const count = run.attempts.length;
   if (run.reason === "superseded") {
-    return `${answered(last)}; not retried, since the job was paused, changed or deleted.`;
+    return `${answered(last, now)}; not retried, since the job was paused, changed or deleted.`;
   }
   if (run.reason === "attempts_exhausted" || count > 1) {
-    return `${answered(last)}${count > 1 ? ` at the last of ${count} attempts` : ""}.`;
+    return `${answered(last, now)}${count > 1 ? ` at the last of ${count} attempts` : ""}.`;
   }
-  return `${answered(last)}; that is not retried.`;
+  return `${answered(last, now)}; that is not retried.`;
 }
 
 /** Lay out bytes in base64 as a hex dump. */

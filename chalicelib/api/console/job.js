@@ -4,7 +4,17 @@ import { Actions, Standing } from "./actions.js";
 import { get, path, to, useAnswer, useNow } from "./api.js";
 import { About, DELIVERY } from "./channels.js";
 import { curl } from "./curl.js";
-import { duration, hexDump, laidOut, relative, whole, why, ZONE } from "./format.js";
+import {
+  duration,
+  hexDump,
+  laidOut,
+  readable,
+  relative,
+  seconds,
+  whole,
+  why,
+  ZONE,
+} from "./format.js";
 import { JobStatus, Labels, Next } from "./jobs.js";
 import { useState } from "./preact-hooks.js";
 import { ENDED, Mend, pathOf } from "./runs.js";
@@ -141,6 +151,7 @@ function Run({ job, run, isOpen, status, now, base }) {
         ${run.status !== "succeeded" && html`<${Text} of=${why(run, now, job)} />${" "}`}
         <span class="note">
           ${run.lateness_ms !== null && `Sent ${run.lateness_ms < 1 ? "on time" : `${duration(run.lateness_ms)} late`}`}
+          ${run.waited_ms && `, held for ${duration(run.waited_ms)}`}
           ${run.attempts.length > 1 && `, ${run.attempts.length} attempts`}
           ${run.attempts.length > 0 && `, answered in ${duration(took)}`}
         </span>
@@ -185,14 +196,15 @@ function Fields({ job, now }) {
   const { retry, success } = job;
   const fields = {
     Trigger: triggerWords(job.trigger),
-    Timeout: `${job.timeout} s for each attempt`,
+    Timeout: `${seconds(job.timeout)} for each attempt`,
     Retry:
       retry.max_attempts === 1
         ? "none"
-        : `${retry.max_attempts} attempts; ${retry.delays ? `delays of ${retry.delays.join(", ")} s` : `${retry.initial_delay} s before the second, doubling to at most ${retry.max_delay} s`}`,
+        : `${retry.max_attempts} attempts; ${retry.delays ? `delays of ${retry.delays.map(seconds).join(", ")}` : `${seconds(retry.initial_delay)} before the second, doubling to at most ${seconds(retry.max_delay)}`}`,
     "Never retried": retry.never?.join(", "),
     Success: success && html`<${Text} of=${successWords(success)} />`,
-    Completion: job.completion && `by callback, within ${job.deadline} s of each attempt's start`,
+    Completion:
+      job.completion && `by callback, within ${seconds(job.deadline)} of each attempt's start`,
     Flow: job.flow && html`<a href="#/flows"><${Text} of=${job.flow} /></a>`,
     Overlap: job.overlap === "skip" ? "skip, while its previous run is unfinished" : "allow",
     "Pause after":
@@ -201,7 +213,7 @@ function Fields({ job, now }) {
     "Callback, succeeded":
       job.callbacks?.succeeded && html`<${Text} of=${job.callbacks.succeeded.url} />`,
     "Callback, failed": job.callbacks?.failed && html`<${Text} of=${job.callbacks.failed.url} />`,
-    "Misfire grace": job.misfire_grace === null ? "default" : `${job.misfire_grace} s`,
+    "Misfire grace": job.misfire_grace === null ? "default" : seconds(job.misfire_grace),
     Key: job.key && html`<code><${Text} of=${job.key} /></code>`,
     Id: html`<code>${job.id}</code>`,
     Created: html`<${Time} of=${job.created_at} now=${now} />`,
@@ -229,7 +241,7 @@ function Attempts({ job, run, now, isNotice }) {
       ${run.started_at && html`<div><dt>Sent</dt><dd>${exact(run.started_at)}${run.lateness_ms !== null && ` (${duration(run.lateness_ms)} after)`}</dd></div>`}
       ${run.waited_ms && html`<div><dt>Held by its flow</dt><dd>${duration(run.waited_ms)}</dd></div>`}
       ${run.finished_at && html`<div><dt>${run.attempts.length ? "Finished" : "Recorded"}</dt><dd>${exact(run.finished_at)}</dd></div>`}
-      ${run.next_attempt_at && html`<div><dt>Next attempt</dt><dd>${relative(run.next_attempt_at, now)}</dd></div>`}
+      ${run.next_attempt_at && html`<div><dt>Next attempt</dt><dd>${exact(run.next_attempt_at)} (${relative(run.next_attempt_at, now)})</dd></div>`}
       ${run.deadline && html`<div><dt>Calls back until</dt><dd>${exact(run.deadline)} (${relative(run.deadline, now)})</dd></div>`}
       <div><dt>Run</dt><dd><code>${run.id}</code></dd></div>
       ${["retry_of", "retried_by"].map((name) => run[name] && html`<div><dt>${name === "retry_of" ? "Retry of" : "Retried by"}</dt><dd><a href=${to(pathOf(job.id, run[name]))}>${run[name]}</a></dd></div>`)}
@@ -240,7 +252,7 @@ function Attempts({ job, run, now, isNotice }) {
     ${!shown && !error && html`<${Loading} rows=${2} />`}
     ${shown && shown.attempts.length === 0 && html`<p class="empty">Nothing was sent.</p>`}
     ${shown && html`<${Bars} run=${shown} />`}
-    ${shown?.attempts.map((attempt, place) => html`<${Attempt} key=${attempt.number} attempt=${attempt} before=${shown.attempts[place - 1]} now=${now} isOnly=${shown.attempts.length === 1} />`)}
+    ${shown?.attempts.map((attempt, place) => html`<${Attempt} key=${attempt.number} attempt=${attempt} before=${shown.attempts[place - 1]} now=${now} isOnly=${shown.attempts.length === 1} isWaiting=${run.status === "waiting" && place === shown.attempts.length - 1} />`)}
   </div>`;
 }
 
@@ -273,15 +285,15 @@ function gap(attempt, before) {
   return `, ${duration(Math.max(0, Date.parse(attempt.started_at) - ended))} after attempt ${before.number}`;
 }
 
-function Attempt({ attempt, before, now, isOnly }) {
+function Attempt({ attempt, before, now, isOnly, isWaiting }) {
   const { response } = attempt;
-  const outcome = attempt.outcome === "success" ? "succeeded" : "failed";
+  const outcome = isWaiting ? "waiting" : attempt.outcome === "success" ? "succeeded" : "failed";
   return html`<section class="attempt" aria-label=${`Attempt ${attempt.number}`}>
     <p>
       <${Status} of=${outcome} word=${attempt.status_code ? String(attempt.status_code) : attempt.outcome.replaceAll("_", " ")} />
       ${!isOnly && html`<b>Attempt ${attempt.number}</b>`}
       <span class="note"><${Time} of=${attempt.started_at} now=${now} />, ${duration(attempt.duration_ms)}${before && gap(attempt, before)}</span>
-      ${attempt.error && html`<span class="why"><${Text} of=${attempt.error} /></span>`}
+      ${attempt.error && html`<span class="why"><${Text} of=${readable(attempt.error)} /></span>`}
       ${attempt.message && !attempt.error && html`<span class="why">The target said: <${Text} of=${attempt.message} /></span>`}
     </p>
     ${response && html`<${Headers} of=${response.headers} /><${Body} of=${response} />`}

@@ -18,7 +18,7 @@ import {
   useAnswer,
   useNow,
 } from "./api.js";
-import { city, elsewhere, moment, ZONE } from "./format.js";
+import { brief, city, elsewhere, moment, ZONE } from "./format.js";
 import { useState } from "./preact-hooks.js";
 import { scheduleWords } from "./schedule.js";
 import {
@@ -44,6 +44,8 @@ import {
 } from "./ui.js";
 
 const PAGE = "50";
+// How many characters of a name are shown.
+const NAME = 80;
 // How many empty pages in a row are read, of 1,000 jobs each.
 const PAGES = 10;
 const FILTERS = ["status", "name", "label", "sort", "cursor"];
@@ -183,7 +185,7 @@ function Row({ job, now, isSelected, toggle }) {
   return html`<tr role="row" data-row class=${isSelected ? "is-selected" : ""}>
     <td role="cell" class="pick"><input type="checkbox" aria-label=${`Select ${job.name}`} checked=${isSelected} onChange=${() => toggle(job)} /></td>
     <td role="cell" class="what">
-      <a data-main href=${href}><${Text} of=${job.name} /></a>
+      <a data-main href=${href} title=${job.name}><${Text} of=${brief(job.name, NAME)} /></a>
       ${job.key && html`<code class="job-key"><${Text} of=${job.key} /></code>`}
       <${Labels} of=${job.labels} />
     </td>
@@ -212,7 +214,10 @@ export function Labels({ of }) {
 export function Next({ job, now }) {
   const until = job.pause?.until;
   if (until) return html`<span class="note">paused until <${Time} of=${until} now=${now} /></span>`;
-  if (!job.next_run_time) return null;
+  if (!job.next_run_time)
+    return job.status === "active"
+      ? html`<span class="note">its last run is under way</span>`
+      : null;
   const zone = job.trigger.fields.timezone;
   const there = zone && elsewhere(job.next_run_time, now, zone);
   const differs = zone && zone !== ZONE && !moment(job.next_run_time, now).endsWith(there);

@@ -48,6 +48,9 @@ const STATUSES = [
 ];
 /** What `POST /runs/retry` retries, by the filter of the list; it takes no others. */
 const WRONG = { "": "failed or missed", failed: "failed", missed: "missed" };
+// How often it is asked what becomes of a run that was asked for, and after how many milliseconds.
+const TRIES = 5;
+const SOON = 700;
 const WAITING = ["queued", "retrying", "waiting"];
 
 /** Return the path of a run. */
@@ -64,6 +67,24 @@ function whyNot(run) {
     : "It is not over yet.";
 }
 
+/**
+ * Say what becomes of a run that was asked for: an answer tells that it is queued, and only when it
+ * comes to be sent it is known whether its flow holds it.
+ */
+export async function follow(run) {
+  say("The run is queued.");
+  for (let tries = 0; tries < TRIES && run.status === "queued" && !run.waits_for; tries += 1) {
+    await new Promise((done) => setTimeout(done, SOON));
+    try {
+      run = (await get(pathOf(run.job_id, run.id))).data;
+    } catch {
+      return;
+    }
+  }
+  say(run.started_at ? "The run was sent." : why(run, serverTime()));
+  refreshAll();
+}
+
 /** Buttons that retry and cancel a run; with `isWhole` also what cannot be done, and why. */
 export function Mend({ run, isWhole = false }) {
   const { act, refused, isUnderWay } = useAct();
@@ -77,7 +98,10 @@ export function Mend({ run, isWhole = false }) {
     isWhole ? null : `${word} the run ${run.job_name ?? ""} due ${whole(run.scheduled_time)}`;
   async function change(word, method, of) {
     place.current = find(":focus")?.closest("[data-row]") ?? null;
-    await act(word, () => call(method, of));
+    await act(word, async () => {
+      const { data } = await call(method, of);
+      if (data) follow(data);
+    });
     ask(false);
   }
   useEffect(() => {
@@ -90,7 +114,7 @@ export function Mend({ run, isWhole = false }) {
     ${
       (isWhole || !reason) &&
       html`<${Change} kind=${isWhole ? "" : "small"} disabled=${isUnderWay || reason} title=${reason || "Send it again, as the job is now"} label=${named("Retry")}
-        onClick=${() => change("The run is sent again.", "POST", `${path}/retry`)}>Retry<//>`
+        onClick=${() => change("", "POST", `${path}/retry`)}>Retry<//>`
     }
     ${
       (WAITING.includes(run.status) || (isWhole && isSent)) &&
@@ -152,7 +176,7 @@ export function Runs({ query }) {
     ${runs.length > 0 && html`<${RunList} runs=${runs} now=${now} selected=${selected} toggle=${toggle} />`}
     ${data && !runs.length && html`<${Nothing} next=${data.next} />`}
     <${Pages} of="runs" path="/runs" filters=${filters} next=${data?.next} />
-    <p class="note">Runs that are not over yet stand on the screens of their jobs.</p>
+    <p class="note">Runs that are not over yet are shown on the screens of their jobs.</p>
   `;
 }
 
@@ -167,7 +191,7 @@ function Selection({ filters, runs, next, selected, select }) {
     const { done, refused } = await forEach([...selected.values()], (run) =>
       call("POST", `${pathOf(run.job_id, run.id)}/retry`),
     );
-    say(`${done} ${done === 1 ? "run is" : "runs are"} sent again.`);
+    say(`${done} ${done === 1 ? "run is" : "runs are"} queued again.`);
     setRefused(refused && { message: refused });
     setUnderWay(false);
     select(new Map());
@@ -239,7 +263,7 @@ function Sweep({ filters, title, onClose }) {
   const said = {
     going: isWanted.current ? " so far…" : " so far; it stops after this page…",
     stopped: ", then it stopped.",
-    done: " in all. They are sent ten a second.",
+    done: " in all. Ten a second are sent, or as many as their flows let through.",
   };
   return html`<${Dialog} title=${title} onClose=${phase === "going" ? stop : onClose}>
     ${!phase && html`<${Which} filters=${filters} />`}

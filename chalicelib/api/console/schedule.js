@@ -3,7 +3,7 @@
 // The words are made from the numbers that a cron's fields stand for. A cron that has no short and
 // certain words has none: its expression is shown instead.
 
-import { city, duration, moment, whole } from "./format.js";
+import { city, seconds as inWords, moment, whole } from "./format.js";
 
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS =
@@ -58,7 +58,7 @@ function boundWords({ fields }, now) {
 }
 
 function spreadWords(seconds) {
-  return `spread over ${duration(seconds * 1000)}`;
+  return `spread over ${inWords(seconds)}`;
 }
 
 function excludeWords(calendars) {

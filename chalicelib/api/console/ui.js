@@ -1,7 +1,7 @@
 // What every screen is made of.
 
 import { find, refreshAll, to, useAccess } from "./api.js";
-import { moment, relative, whole, ZONE } from "./format.js";
+import { moment, readable, relative, whole, ZONE } from "./format.js";
 import htm from "./htm.js";
 import { h } from "./preact.js";
 import { useEffect, useLayoutEffect, useRef, useState } from "./preact-hooks.js";
@@ -198,7 +198,7 @@ export function ConfirmDelete({ jobs, what = "job", onClose, onConfirm }) {
 export function Failure({ error, stale = null, now = 0 }) {
   if (!error) return null;
   const since = stale ? ` What is shown is from ${moment(stale, now)}.` : "";
-  return html`<p class="failure" role="alert"><${Status} of="failed" word="" /> ${error.message}${since}</p>`;
+  return html`<p class="failure" role="alert"><${Status} of="failed" word="" /> ${readable(error.message)}${since}</p>`;
 }
 
 /** Bars in the place of what is being loaded. */

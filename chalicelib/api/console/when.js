@@ -2,7 +2,7 @@
 
 import { call, useNow } from "./api.js";
 import { triggerOf } from "./draft.js";
-import { city, elsewhere, isZone, moment, relative, ZONE } from "./format.js";
+import { city, elsewhere, isZone, moment, readable, relative, ZONE } from "./format.js";
 import { Choice, Instant, Line, More, Options, Zone } from "./inputs.js";
 import { useEffect, useState } from "./preact-hooks.js";
 import { cronWords } from "./schedule.js";
@@ -76,7 +76,7 @@ export function When({ draft, set, errors, preview }) {
       ${(kind === "cron" || kind === "date") && zone}
     </div>
     ${(kind === "cron" || kind === "every") && html`<${Bounds} draft=${draft} set=${set} errors=${errors} line=${line} instant=${instant} zone=${zone} />`}
-    ${errors.map((error) => error.field === "trigger" && html`<p class="error">${error.message}</p>`)}
+    ${errors.map((error) => error.field === "trigger" && html`<p class="error">${readable(error.message)}</p>`)}
     <${Occurrences} preview=${preview} draft=${draft} />
   </fieldset>`;
 }
@@ -122,7 +122,7 @@ function Occurrences({ preview, draft }) {
       )}
     </ol>`
     }
-    ${preview.errors.length > 0 && html`<p class="note">The next times stand here once the trigger is right.</p>`}
-    ${preview.notes.map((note) => html`<p class="note">${note}</p>`)}
+    ${preview.errors.length > 0 && html`<p class="note">The next times are shown here once the trigger is right.</p>`}
+    ${preview.notes.map((note) => html`<p class="note">${readable(note)}</p>`)}
   </div>`;
 }

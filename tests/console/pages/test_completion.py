@@ -26,13 +26,22 @@ def test_a_run_waits_for_the_callback_that_the_form_asked_for(
     expect(page.locator("#deadline-error")).to_contain_text("at least 60")
     page.get_by_label("Calls back within, s").fill("600")
     button(page, "Save changes").click()
-    expect(page.locator(".fields")).to_contain_text("by callback, within 600 s")
+    expect(page.locator(".fields")).to_contain_text("by callback, within 10 min of each")
     button(page, "Run now").click()
     run = page.locator(".runs [data-row]").first
     expect(run).to_contain_text("The target answered 200 and is to call back until")
+    expect(run).to_contain_text(", in 9 min")
+    page.get_by_role("combobox", name="Only runs with the status").select_option("waiting")
+    expect(run.get_by_role("button", name="Cancel… the run")).to_be_visible()
+    run.locator("[data-main]").click()
+    expect(page.locator(".opened")).to_contain_text("Calls back until")
+    expect(page.locator(".attempt .status.waiting")).to_have_text("200")
+    run.locator("[data-main]").click()
     (sent,) = [each for each in target.received if each.path == "/long"]
     said = {"status": "succeeded", "message": "118 sent"}
     requests.post(sent.headers["Resona-Complete-Url"], json=said, timeout=10)
+    expect(run).to_have_count(0)
+    page.get_by_role("combobox", name="Only runs with the status").select_option("")
     expect(run).to_contain_text("succeeded 200")
     run.locator("[data-main]").click()
     expect(page.locator(".attempt")).to_contain_text("The target said: 118 sent")

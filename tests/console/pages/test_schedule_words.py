@@ -179,6 +179,17 @@ def test_an_interval_and_bounds_are_told_in_words(page: Page, laptop: Laptop) ->
     ]
 
 
+def test_seconds_are_told_exactly_and_instants_by_the_viewer_s_clocks(
+    page: Page, laptop: Laptop
+) -> None:
+    told = {1: "1 s", 90: "1 min 30 s", 3600: "1 h", 90_061: "1 d 1 h 1 min 1 s", 0.5: "0.5 s"}
+    words = ask_module(page, laptop, "format.js", "module.seconds", list(told))
+    assert words == list(told.values())
+    notes = ["from 2030-01-01T07:00:00Z, 3 times", "not 2030-01-01 or 07:00Z"]
+    words = ask_module(page, laptop, "format.js", "note => module.readable(note)", notes)
+    assert words == ["from Tue, 1 Jan 2030, 07:00:00 UTC, 3 times", notes[1]]
+
+
 def test_a_run_that_was_not_sent_or_waits_says_why(page: Page, laptop: Laptop) -> None:
     answered = {"number": 1, "outcome": "success", "status_code": 202, "error": None}
     until = "2035-12-25T09:00:00Z"
@@ -199,16 +210,31 @@ def test_a_run_that_was_not_sent_or_waits_says_why(page: Page, laptop: Laptop) -
             "reason": "misfire",
             "finished_at": "2035-12-25T09:00:02.000Z",
         },
-        "The target answered 202 and is to call back until Tue 25 Dec 2035, 09:00.": {
+        "The target answered 202 and is to call back until 09:00, in 1 h.": {
             "status": "waiting",
             "attempts": [answered],
             "deadline": until,
         },
-        "The target is to call back until Tue 25 Dec 2035, 09:00.": {
-            "status": "waiting",
-            "deadline": until,
+        "The target is to call back until 09:00, in 1 h.": {"status": "waiting", "deadline": until},
+        "It waits, since its flow sends only so many in a time; it is sent in 1 h.": {
+            "status": "queued",
+            "waits_for": "rate",
+            "next_attempt_at": until,
+        },
+        "The target did not call back until 09:00 at the last of 2 attempts.": {
+            "status": "failed",
+            "attempts": [
+                answered,
+                {**answered, "error": f"the target did not call back until {until}"},
+            ],
+        },
+        f"The target reported a failure by callback: {'x' * 116}…; that is not retried.": {
+            "status": "failed",
+            "attempts": [
+                {**answered, "error": f"the target reported a failure by callback: {'x' * 900}"}
+            ],
         },
     }
     runs = [{"attempts": [], "scheduled_time": until, **run} for run in told.values()]
-    words = "run => module.why(run, Date.now())"
+    words = "run => module.why(run, Date.parse('2035-12-25T08:00:00Z'))"
     assert ask_module(page, laptop, "format.js", words, runs) == list(told)
