@@ -9,9 +9,9 @@ Each flow with a rate has another item, in a partition of its own, which its pla
 
     id         hash    flow#<tenant>#<name>
     part       range   places
+    series     names the places that are taken from it: a change of the rate begins a new series
     arrival    the theoretical arrival time of GCRA, in microseconds since 1970; never decreases
-
-It stays when its flow is deleted: a flow of that name goes on after the places that were given.
+               within a series
 
 A change of a flow changes a token beside the tenant's signing secrets in the same transaction. Each
 firing reads these, and with them the token, so it reads flows only if they have changed.
@@ -21,15 +21,16 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.aws.table import Condition, Delete, Item, Put, Table, Update
-from chalicelib.domain.errors import FlowNotFound, QuotaExceeded, Unavailable
+from chalicelib.aws.table import Condition, Delete, Item, Put, Table, Update, Write
+from chalicelib.domain.errors import FlowNotFound, QuotaExceeded, ResonaError, Unavailable
 from chalicelib.domain.exact_json import write
-from chalicelib.domain.flows import MOST_FLOWS, Flow, Rate, places, waiting
+from chalicelib.domain.flows import MOST_FLOWS, Flow, Rate, begun, places, waiting
 from chalicelib.runtime.backoff import tries
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ _FARTHEST = timedelta(days=36_500)
 _REMEMBERED = 1024
 
 
+class FlowChanged(ResonaError):
+    """The rate of a flow has changed since it was read: read it again."""
+
+    def __init__(self) -> None:
+        super().__init__("the flow has changed since it was read")
+
+
 class FlowStore:
     """Flows and their places. Remembers flows by their token, which changes with them."""
 
@@ -53,7 +61,7 @@ class FlowStore:
         self._table = Table(client, table, _PART, sleep)
         self._sleep = sleep
         self._known: dict[tuple[str, str], Mapping[str, Flow]] = {}
-        self._arrivals: dict[tuple[str, str], datetime] = {}
+        self._arrivals: dict[tuple[str, str, str], datetime] = {}
 
     def all(self, tenant: str) -> list[Flow]:
         """Return the tenant's flows, by name. Read consistently."""
@@ -82,22 +90,40 @@ class FlowStore:
         """Create or replace the flow with this name, and return it as it is stored.
 
         `changes` is the write of the token. A flow that is replaced keeps its time of creation, and
-        the places it has given. Raises QuotaExceeded, Unavailable.
+        the places that it has given if its rate is the same. Raises QuotaExceeded, Unavailable.
         """
         for _ in tries(self._sleep):
             before = self._table.get(id=_partition(new.tenant), part=new.name)
             if before is None and len(self.all(new.tenant)) >= MOST_FLOWS:
                 raise QuotaExceeded("flows", MOST_FLOWS, retry_after=1)
-            made = replace(new, created_at=_read(new.tenant, before).created_at) if before else new
+            old = _read(new.tenant, before) if before else None
+            made = replace(new, created_at=old.created_at if old else new.created_at)
+            if old is not None and old.rate == new.rate:
+                made, places = replace(made, series=old.series), []
+            else:
+                made = replace(made, series=uuid.uuid4().hex[:8] if new.rate else "")
+                places = [self._new_places(made, old)]
             item = {
                 "id": _partition(new.tenant),
                 "part": new.name,
                 "flow": _dump(made),
                 "revision": before["revision"] + 1 if before else 1,
             }
-            if not self._table.write(Put(self._table.name, item, _unchanged(before)), changes):
+            put = Put(self._table.name, item, _unchanged(before))
+            if not self._table.write(put, changes, *places):
                 return made
         raise Unavailable(_PART)
+
+    def _new_places(self, new: Flow, old: Flow | None) -> Write:
+        """Return the write with which a flow gives the places of a new rate, or of none."""
+        key = {"id": _places_id(new.tenant, new.name), "part": "places"}
+        if new.rate is None:
+            return Delete(self._table.name, key)
+        before = self._table.get(**key) if old and old.rate else None
+        arrival = _time(before["arrival"]) if before else None
+        begins = begun(new.rate, old.rate if old else None, arrival, new.updated_at)
+        item = {**key, "series": new.series, "arrival": _micros(begins)}
+        return Put(self._table.name, item)
 
     def delete(self, tenant: str, name: str, changes: Update) -> None:
         """Delete a flow. `changes` is as in `put`. Raises FlowNotFound, Unavailable."""
@@ -106,7 +132,9 @@ class FlowStore:
             before = self._table.get(**key)
             if before is None:
                 raise FlowNotFound
-            if not self._table.write(Delete(self._table.name, key, _unchanged(before)), changes):
+            table, places = self._table.name, {"id": _places_id(tenant, name), "part": "places"}
+            deleted = Delete(table, key, _unchanged(before))
+            if not self._table.write(deleted, changes, Delete(table, places)):
                 return
         raise Unavailable(_PART)
 
@@ -125,37 +153,49 @@ class FlowStore:
 
         Return them, the earliest first; None, and none is taken, if the last one would be after
         `latest`. If the process dies, or the answer is lost, these places stay empty. Raises
-        Unavailable.
+        FlowChanged, Unavailable.
         """
-        name, steps = (flow.tenant, flow.name), count * rate.step
+        steps = count * rate.step
         span = steps - rate.step - rate.tolerance
         most = (latest or arrival + _FARTHEST) - span
         if arrival > most:
             return None
-        # The theoretical arrival time never decreases, so what was seen is still a lower bound.
-        if self._arrivals.get(name, arrival) <= arrival:
+        # Within a series the theoretical arrival time never decreases, so what was seen is still a
+        # lower bound.
+        if self._arrivals.get(_series(flow), arrival) <= arrival:
             is_idle = Condition(
-                "attribute_not_exists(id) OR arrival < :from",
+                "series = :series AND arrival < :from",
                 {":from": _micros(arrival), ":to": _micros(arrival + steps)},
             )
-            if self._moved(name, "SET arrival = :to", is_idle):
+            if self._moved(flow, "SET arrival = :to", is_idle):
                 return places(rate, arrival, arrival, count)
         is_busy = Condition(
-            "arrival <= :most AND arrival >= :from",
+            "series = :series AND arrival <= :most AND arrival >= :from",
             {":from": _micros(arrival), ":most": _micros(most), ":steps": steps // _MICROSECOND},
         )
-        moved = self._moved(name, "SET arrival = arrival + :steps", is_busy)
-        return places(rate, moved - steps, arrival, count) if moved else None
+        moved = self._moved(flow, "SET arrival = arrival + :steps", is_busy)
+        if moved is not None:
+            return places(rate, moved - steps, arrival, count)
+        now = self._table.get(id=_places_id(flow.tenant, flow.name), part="places")
+        if now is None or now["series"] != flow.series:
+            raise FlowChanged
+        return None
 
-    def _moved(self, name: tuple[str, str], update: str, condition: Condition) -> datetime | None:
+    def _moved(self, flow: Flow, update: str, condition: Condition) -> datetime | None:
         """Move a flow's theoretical arrival time; return it, None if the condition fails."""
-        item = self._table.changed({"id": _places_id(*name), "part": "places"}, update, condition)
+        condition = replace(condition, values={**condition.values, ":series": flow.series})
+        key = {"id": _places_id(flow.tenant, flow.name), "part": "places"}
+        item = self._table.changed(key, update, condition)
         if item is None:
             return None
         if len(self._arrivals) >= _REMEMBERED:
             self._arrivals.clear()
-        self._arrivals[name] = moved = _time(item["arrival"])
+        self._arrivals[_series(flow)] = moved = _time(item["arrival"])
         return moved
+
+
+def _series(flow: Flow) -> tuple[str, str, str]:
+    return flow.tenant, flow.name, flow.series
 
 
 def _unchanged(before: Item | None) -> Condition:
@@ -187,6 +227,7 @@ def _dump(flow: Flow) -> str:
             "created_at": flow.created_at.isoformat(),
             "updated_at": flow.updated_at.isoformat(),
             "rate": [rate.requests, rate.seconds, rate.burst] if rate else None,
+            "series": flow.series,
         }
     )
 
@@ -199,4 +240,5 @@ def _read(tenant: str, item: Item) -> Flow:
         created_at=datetime.fromisoformat(raw["created_at"]),
         updated_at=datetime.fromisoformat(raw["updated_at"]),
         rate=Rate(*raw["rate"]) if raw["rate"] else None,
+        series=raw["series"],
     )

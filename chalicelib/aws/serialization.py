@@ -251,6 +251,7 @@ def _dump_unfinished_run(run: UnfinishedRun) -> dict[str, Any]:
         "awaited": parts.dump_awaited(run.awaited) if run.awaited else None,
         "waits_for": run.waits_for,
         "waited": run.waited.total_seconds() or None,
+        "series": run.series,
     }
     return {name: value for name, value in document.items() if value is not None}
 
@@ -269,6 +270,7 @@ def _load_unfinished_run(raw: dict[str, Any]) -> UnfinishedRun:
         awaited=parts.load_awaited(raw["awaited"]) if "awaited" in raw else None,
         waits_for=Wait(raw["waits_for"]) if "waits_for" in raw else None,
         waited=timedelta(seconds=raw.get("waited", 0)),
+        series=raw.get("series"),
     )
 
 

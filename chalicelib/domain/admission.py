@@ -9,22 +9,38 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from chalicelib.domain import holding
 from chalicelib.domain.flows import Wait
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run import Reason, RunEnd, RunStatus
 from chalicelib.domain.run_ends import status_at_the_end
-from chalicelib.domain.state import NEAR, State, Transition, occurrence_due, run_due, written
+from chalicelib.domain.state import (
+    NEAR,
+    State,
+    Transition,
+    UnfinishedRun,
+    occurrence_due,
+    run_due,
+    written,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place in time that a flow has given to an attempt of a run; it waits so long for it."""
+    """The place in time that a series of a flow gave to an attempt; the attempt waits so long."""
 
-    flow: str
+    series: str
     key: RunKey
     at: datetime
-    wait: timedelta
+    wait: timedelta = timedelta(0)
+
+
+def place_of(before: UnfinishedRun | None) -> Place | None:
+    """Return the place of a run that was held, None if it was not."""
+    if before is None or before.waits_for is None or before.next_attempt_at is None:
+        return None
+    return Place(before.series or "", before.key, before.next_attempt_at)
 
 
 def waited(claim: Transition, place: Place) -> Transition:
@@ -32,7 +48,7 @@ def waited(claim: Transition, place: Place) -> Transition:
     run = claim.send
     if run is None or run.attempt > 1 or not place.wait:
         return claim
-    run = replace(run, waited=place.wait)
+    run = replace(run, waited=run.waited + place.wait)
     return replace(claim, state=claim.state.with_run(run), send=run)
 
 
@@ -50,20 +66,24 @@ def held(claim: Transition, place: Place, now: datetime) -> Transition:
         started_at=None if is_first else run.started_at,
         covered=is_near,
         waits_for=Wait.RATE,
-        waited=place.wait if is_first else run.waited,
+        waited=run.waited + place.wait if is_first else run.waited,
+        series=place.series,
     )
     state = _anew(claim.state.with_run(held_run))
     arm = (run_due(state, held_run, place.at),) if is_near else ()
     return replace(claim, state=state, send=None, arm=(*claim.arm, *arm))
 
 
-def missed(definition: Definition, claim: Transition, now: datetime) -> Transition:
-    """Return a claim of an occurrence as the transition that ends it as missed.
+def missed(definition: Definition, before: State, claim: Transition, now: datetime) -> Transition:
+    """Return a claim of this state as the transition that ends its run as missed.
 
     Its flow has no place for it in time.
     """
     run = claim.send
     assert run is not None  # noqa: S101  a claim sends
+    held_run = before.find(run.key)
+    if held_run is not None:
+        return holding.missed(before, held_run, now)
     due_at = run.key.due_at
     end = RunEnd(run.key, RunStatus.MISSED, now, Reason.MISFIRE, missed_count=1, last_due_at=due_at)
     rest, arm = claim.state.without_run(run).with_end(end.status), claim.arm

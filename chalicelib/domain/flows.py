@@ -15,20 +15,25 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from chalicelib.domain.job import Definition, Kind
+from chalicelib.domain.request import as_address, malformed_host
 
 # One query of a firing reads them all.
 MOST_FLOWS = 50
 # Attempts a second. A place is at most two writes of one item, which takes 1,000 a second.
 FASTEST = 500
 LONGEST_SECONDS = 3600
+# A place that has passed by more is lost: places that an outage let pass would be used all at once.
+LATEST = timedelta(seconds=2)
 OF_HOST = "host:"
 FLOW_NAME = re.compile(
-    rf"(?!\.{{1,2}}$)[A-Za-z0-9._-]{{1,64}}|{OF_HOST}[a-z0-9._:-]{{1,253}}", re.ASCII
+    rf"(?!\.{{1,2}}$)[A-Za-z0-9._-]{{1,64}}|{OF_HOST}"
+    r"(?:[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,126}|[0-9a-f:]{2,39})",
+    re.ASCII,
 )
 
 NAME_RULE = (
     f"must be 1 to 64 of A-Z a-z 0-9 . _ - (not . or .. alone), or {OF_HOST} and a host in lower "
-    "case"
+    "case, without a port; an IPv6 address in its shortest form, without brackets"
 )
 
 
@@ -62,13 +67,17 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A flow as the user wrote it. With `rate` None its attempts are not spaced."""
+    """A flow as the user wrote it. With `rate` None its attempts are not spaced.
+
+    `series` names the places that it gives; a change of the rate begins a new one.
+    """
 
     tenant: str
     name: str
     created_at: datetime
     updated_at: datetime
     rate: Rate | None = None
+    series: str = ""
 
 
 def flow_of(definition: Definition) -> str | None:
@@ -78,9 +87,26 @@ def flow_of(definition: Definition) -> str | None:
     if definition.flow is not None:
         return definition.flow
     try:
-        return f"{OF_HOST}{urlsplit(definition.request.url).hostname}"
+        host = urlsplit(definition.request.url).hostname
     except ValueError:
         return None
+    return f"{OF_HOST}{_written(host)}" if host else None
+
+
+def is_name(name: str) -> bool:
+    """Return whether this is a name of a flow: that of a host is as `flow_of` writes it."""
+    if not FLOW_NAME.fullmatch(name):
+        return False
+    host = name.removeprefix(OF_HOST)
+    if host == name:
+        return True
+    return malformed_host(f"[{host}]" if ":" in host else host) is None and _written(host) == host
+
+
+def _written(host: str) -> str:
+    """Return a host without brackets as flows write it: an IPv6 address in its shortest form."""
+    address = as_address(f"[{host}]") if ":" in host else None
+    return str(address) if address else host
 
 
 def places(rate: Rate, before: datetime, arrival: datetime, count: int) -> Sequence[datetime]:
@@ -90,6 +116,26 @@ def places(rate: Rate, before: datetime, arrival: datetime, count: int) -> Seque
     steps.
     """
     return [max(arrival, before + rate.step * n - rate.tolerance) for n in range(count)]
+
+
+def begun(rate: Rate, before: Rate | None, arrival: datetime | None, now: datetime) -> datetime:
+    """Return the theoretical arrival time with which a rate begins.
+
+    `before` is the rate that it replaces, with its theoretical arrival time, None without one. Its
+    places that are still to come are given back, as their runs ask again. Those that have come
+    count as so many steps of the new rate.
+    """
+    if before is None or arrival is None:
+        return now
+    ahead = min(arrival - now, before.step + before.tolerance)
+    return now + min(max(ahead / before.step, 0), rate.burst) * rate.step
+
+
+def is_kept(series: str | None, at: datetime, flow: Flow, now: datetime) -> bool:
+    """Return whether a place of this series is to be kept: the flow's rate is still the one that
+    gave it, and it has not passed too long ago.
+    """
+    return series == flow.series and now <= at + LATEST
 
 
 def waiting(rate: Rate, arrival_time: datetime, now: datetime) -> int:

@@ -10,7 +10,7 @@ from chalicelib.domain.job import Definition
 from chalicelib.domain.run import Reason, RunStatus
 from chalicelib.domain.run_ends import closed, with_outcome
 from chalicelib.domain.state import State, Transition, UnfinishedRun, written
-from chalicelib.domain.trigger import OneTime
+from chalicelib.domain.trigger import OneTime, Trigger
 
 
 def latest_start(definition: Definition, state: State, key: RunKey) -> datetime | None:
@@ -39,6 +39,20 @@ def is_too_late(definition: Definition, state: State, run: UnfinishedRun, now: d
         return False
     latest = latest_start(definition, state, run.key)
     return latest is not None and now > latest
+
+
+def unbegun(trigger: Trigger, state: State) -> State:
+    """Return the state of a one-time job whose run is held and was never sent as if its date had
+    not been claimed, so that a user can still change or pause it. Other states are returned as they
+    are.
+    """
+    if not isinstance(trigger, OneTime):
+        return state
+    for run in state.runs:
+        is_present = not run.key.is_requested and run.generation == state.generation
+        if is_present and run.waits_for is not None and not run.attempt:
+            return replace(state.without_run(run), next_due_at=run.key.due_at)
+    return state
 
 
 def missed(state: State, run: UnfinishedRun, now: datetime) -> Transition:

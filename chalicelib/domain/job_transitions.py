@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from chalicelib.domain import backfill_transitions, pauses
+from chalicelib.domain import backfill_transitions, holding, pauses
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.errors import AttemptInFlight, DateHasPassed, JobHasEnded, TooManyRuns
 from chalicelib.domain.exclusion import check_is_open
@@ -102,6 +102,8 @@ def change(
     """
     is_new_trigger = anew or new.trigger != old.trigger
     has_new_meaning = is_new_trigger or new.meaning != old.meaning
+    if has_new_meaning:
+        state = holding.unbegun(old.trigger, state)
     if has_new_meaning and pauses.is_over(state, now):
         state = _as_resumed(old, state, now, is_new_trigger=is_new_trigger)
     status, due_at, kept = state.status, state.next_due_at, state.token
@@ -175,6 +177,8 @@ def pause(
     is_paused = state.status is Status.PAUSED and not pauses.is_over(state, now)
     if is_paused and not asked.replaces:
         return None
+    if not is_paused:
+        state = holding.unbegun(definition.trigger, state)
     wanted = Pause(now, asked.reason, asked.until, asked.by)
     if is_paused and state.pause is not None:
         wanted = replace(wanted, since=state.pause.since)

@@ -109,7 +109,9 @@ def _claim_run(
         is_over = now >= run.awaited.until
         return Settle(run) if is_over else NoChange("the run waits for its callback")
     if state.supersedes(run):
-        rest, end = closed(state, run, RunStatus.FAILED, Reason.SUPERSEDED, now)
+        is_unsent = run.waits_for is not None and not run.attempt
+        status = RunStatus.SKIPPED if is_unsent else RunStatus.FAILED
+        rest, end = closed(state, run, status, Reason.SUPERSEDED, now)
         return Transition(written(rest), ended=(end,))
     if run.next_attempt_at is not None and now < run.next_attempt_at:
         return NoChange("not yet")
@@ -132,6 +134,7 @@ def _claimed(run: UnfinishedRun, timeout: timedelta, owner: str, now: datetime) 
         started_at=run.started_at or now,
         covered=True,
         waits_for=None,
+        series=None,
     )
 
 

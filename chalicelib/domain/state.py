@@ -58,7 +58,8 @@ class UnfinishedRun:
     a retry, or of a run of a backfill, was to be sent; None for other runs, whose key says it.
     `awaited` is set while a callback may end the attempt that was claimed last.
 
-    A run that its flow holds has `waits_for`; `waited` is how long its first attempt was held.
+    A run that its flow holds has `waits_for`, and the `series` that its place is of; `waited` is
+    how long its first attempt was held.
     """
 
     key: RunKey
@@ -73,6 +74,7 @@ class UnfinishedRun:
     awaited: Awaited | None = None
     waits_for: Wait | None = None
     waited: timedelta = timedelta(0)
+    series: str | None = None
 
     @property
     def asked_at(self) -> datetime:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chalicelib.aws.flow_store import FlowStore
-from chalicelib.domain.admission import Place, held, missed, waited
+from chalicelib.aws.flow_store import FlowChanged, FlowStore
+from chalicelib.domain.admission import Place, held, missed, place_of, waited
 from chalicelib.domain.errors import Unavailable
-from chalicelib.domain.flows import Flow, Wait, flow_of
+from chalicelib.domain.flows import Flow, Wait, flow_of, is_kept
 from chalicelib.domain.holding import latest_start
 from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.job import Definition
@@ -42,20 +42,25 @@ class Admission:
         """Return a claim of this state as the job's flow allows it: as it is, or a transition that
         holds the run or ends it as missed.
 
-        None after a short wait for the place: decide again. The attempt is prepared. Raises
-        Unavailable; no attempt is used up then.
+        None after a short wait for the place, or if the flow has changed: decide again. The attempt
+        is prepared. Raises Unavailable; no attempt is used up then.
         """
-        run, before = claim.send, claim.send and state.find(claim.send.key)
+        run = claim.send
         flow = self._flow(definition, tried.latest.flows if tried.latest else None)
-        # A run that was held has its place, and may have waited for it in an earlier flow.
-        if run is None or flow is None or flow.rate is None or (before and before.waits_for):
+        if run is None or flow is None or flow.rate is None:
             return claim
-        place = tried.place
-        if place is None or (place.flow, place.key) != (flow.name, run.key):
+        for place in filter(None, (tried.place, place_of(state.find(run.key)))):
+            if place.key == run.key and is_kept(place.series, place.at, flow, now):
+                break
+        else:
             latest = latest_start(definition, claim.state, run.key) if run.attempt == 1 else None
-            taken = self.flows.take(flow, flow.rate, 1, now, latest)
+            try:
+                taken = self.flows.take(flow, flow.rate, 1, now, latest)
+            except FlowChanged:
+                tried.prepared_for = None
+                return None
             if taken is None:
-                return missed(definition, claim, now)
+                return missed(definition, state, claim, now)
             place = tried.place = _place(flow, run.key, taken[0], now)
         if place.at <= now:
             return waited(claim, place)
@@ -76,7 +81,7 @@ class Admission:
         """
         alike: defaultdict[tuple[Flow, datetime], dict[RunName, DueMessage]] = defaultdict(dict)
         found: dict[RunName, Place] = {}
-        with contextlib.suppress(Unavailable):
+        with contextlib.suppress(FlowChanged, Unavailable):
             for due in dues:
                 flow = self._asked(due, ahead)
                 if flow is not None:
@@ -119,4 +124,4 @@ class Admission:
 
 
 def _place(flow: Flow, key: RunKey, at: datetime, now: datetime) -> Place:
-    return Place(flow.name, key, at, max(at - now, timedelta(0)))
+    return Place(flow.series, key, at, max(at - now, timedelta(0)))

@@ -75,7 +75,9 @@ def test_a_rate_beyond_what_an_item_takes_says_what_to_do(api: Api) -> None:
     assert "divide the jobs among several flows" in refused.problem["detail"]
 
 
-@pytest.mark.parametrize("name", ["a:b", ".", "..", "host:API.example.com", "host:", "x" * 65])
+@pytest.mark.parametrize(
+    "name", ["a:b", ".", "..", "host:API.example.com", "host:", "host:x:80", "host:.", "x" * 65]
+)
 def test_a_name_that_is_refused(api: Api, name: str) -> None:
     assert api.put(f"/flows/{name}", {}).fields == ["flow"]
     assert api.get(f"/flows/{name}").status == 404
@@ -153,6 +155,83 @@ def test_a_held_run_can_be_cancelled(api: Api) -> None:
     api.env.advance(seconds=60)
     assert len(api.env.sent) == 1
     assert api.get(path.removesuffix("/runs")).json["status"] == "failed"
+
+
+def held_job(api: Api) -> str:
+    """Return the path of a one-time job whose run is held and was never sent."""
+    api.put("/flows/host:example.com", {"rate": {"requests": 1, "seconds": 20}})
+    paths = due_at_once(api, 2)
+    found = next(path for path in paths if "waits_for" in api.get(path).json[0])
+    return found.removesuffix("/runs")
+
+
+def test_a_job_whose_run_was_never_sent_can_be_changed(api: Api) -> None:
+    path = held_job(api)
+    changed = api.patch(path, {"request": {**job()["request"], "headers": {"X-New": "1"}}})
+    assert (changed.status, changed.json["status"]) == (200, "active")
+    api.env.advance(seconds=45)
+    (run,) = api.get(f"{path}/runs").json
+    assert (run["status"], run["reason"]) == ("succeeded", None)
+    assert api.env.sent[-1].request.headers["X-New"] == "1"
+
+
+def test_a_job_whose_run_was_never_sent_can_be_paused(api: Api) -> None:
+    path = held_job(api)
+    until = "2026-11-23T10:01:00Z"
+    assert api.post(f"{path}/pause", {"until": until}).status == 200
+    assert api.get(f"{path}/runs").json == []
+    # As for any date that passes while its job is paused.
+    refused = api.post(f"{path}/resume")
+    assert (refused.status, "date" in refused.problem["detail"]) == (409, True)
+    assert api.patch(path, {"trigger": {"delay": 1}}).json["status"] == "paused"
+    assert api.post(f"{path}/resume").json["status"] == "active"
+    api.env.advance(seconds=45)
+    assert [one["status"] for one in api.get(f"{path}/runs").json] == ["succeeded"]
+
+
+def test_a_held_run_of_an_interval_that_is_paused_is_skipped(api: Api) -> None:
+    api.put("/flows/host:example.com", {"rate": {"requests": 1, "seconds": 30}})
+    paths = due_at_once(api, 2, trigger={"every": 60, "starts_at": "2026-11-23T10:00:05Z"})
+    path = next(path for path in paths if "waits_for" in api.get(path).json[0])
+    api.post(path.removesuffix("/runs") + "/pause")
+    api.env.advance(seconds=2)
+    (run,) = api.get(path).json
+    assert (run["status"], run["reason"]) == ("skipped", "superseded")
+
+
+def test_a_faster_rate_holds_from_now_on(api: Api) -> None:
+    api.put("/flows/host:example.com", {"rate": {"requests": 1, "seconds": 3600}})
+    due_at_once(api, 5)
+    assert api.get("/flows/host:example.com").json["waiting"] == 4
+    faster = api.put("/flows/host:example.com", {"rate": {"requests": 1, "seconds": 2}}).json
+    assert faster["waiting"] == 0
+    due_at_once(api, 1)
+    assert len(api.env.sent) == 2
+    # The others ask again when the places come that they had.
+    api.env.advance(seconds=4 * 3600)
+    assert len(api.env.sent) == 6
+
+
+def test_a_rate_that_is_put_as_it_is_keeps_its_places(api: Api) -> None:
+    rate = {"rate": {"requests": 1, "seconds": 20}}
+    api.put("/flows/host:example.com", rate)
+    due_at_once(api, 3)
+    assert api.put("/flows/host:example.com", rate).json["waiting"] == 2
+    assert api.put("/flows/host:example.com", {}).json["waiting"] == 0
+
+
+def test_runs_of_an_outage_keep_to_the_rate(api: Api) -> None:
+    api.put("/flows/host:example.com", {"rate": {"requests": 1, "seconds": 20}})
+    due_at_once(api, 4)
+    lost = dict(api.env.cloud.messages)
+    api.env.cloud.messages.clear()
+    api.env.now += timedelta(minutes=10)
+    api.env.cloud.messages |= lost
+    api.env.advance(seconds=70)
+    sent = [one.at for one in api.env.sent]
+    assert len(sent) == 4
+    gaps = [after - before for before, after in pairwise(sent)]
+    assert min(gaps) >= timedelta(seconds=20)
 
 
 def test_other_flows_and_tenants_are_not_held(api: Api) -> None:

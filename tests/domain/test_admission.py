@@ -86,7 +86,7 @@ def test_a_short_wait_is_counted_in_the_claim() -> None:
 @pytest.mark.parametrize("trigger", [EVERY, CRON])
 def test_an_occurrence_that_is_missed_leaves_the_next_one_due(trigger: Trigger) -> None:
     job, state, step = claimed(trigger)
-    made = missed(job, step, DUE)
+    made = missed(job, state, step, DUE)
     (end,) = made.ended
     assert (end.status, end.missed_count, end.last_due_at) == (RunStatus.MISSED, 1, DUE)
     assert (made.state.runs, made.state.next_due_at, made.arm) == ((), DUE + MINUTE, step.arm)
@@ -95,15 +95,15 @@ def test_an_occurrence_that_is_missed_leaves_the_next_one_due(trigger: Trigger) 
 
 
 def test_the_next_occurrence_is_decided_at_once_if_it_is_due() -> None:
-    job, _, step = claimed(EVERY)
-    made = missed(job, step, DUE + 2 * MINUTE)
+    job, state, step = claimed(EVERY)
+    made = missed(job, state, step, DUE + 2 * MINUTE)
     assert made.again is not None
     assert (made.again.at, made.arm) == (DUE + MINUTE, ())
 
 
 def test_a_job_whose_only_occurrence_is_missed_has_failed() -> None:
-    job, _, step = claimed(ONCE)
-    assert missed(job, step, DUE).state.status is Status.FAILED
+    job, state, step = claimed(ONCE)
+    assert missed(job, state, step, DUE).state.status is Status.FAILED
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.domain.flows import FLOW_NAME, Rate, flow_of, places, waiting
+from chalicelib.domain.flows import FLOW_NAME, Rate, begun, flow_of, is_name, places, waiting
 from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.request import Request
 from chalicelib.domain.trigger import OneTime
@@ -29,6 +29,7 @@ def job(url: str, flow: str | None = None) -> Definition:
 def test_a_job_belongs_to_the_flow_it_names_or_to_that_of_its_host() -> None:
     assert flow_of(job("https://API.example.com:8443/a?b")) == "host:api.example.com"
     assert flow_of(job("http://[::1]/")) == "host:::1"
+    assert flow_of(job("http://[2606:4700:0:0::0A11]/")) == "host:2606:4700::a11"
     assert flow_of(job("https://api.example.com/", "billing")) == "billing"
     assert flow_of(job("https://[example/")) is None
     notice = replace(job("https://api.example.com/", "billing"), kind=Kind.NOTICE)
@@ -49,6 +50,26 @@ def test_a_name_of_a_flow(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "a:b", "host:", "host:API", "a/b", "x" * 65, "ä", "a\n"])
 def test_what_is_no_name_of_a_flow(name: str) -> None:
     assert not FLOW_NAME.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("host:api.example.com", True),
+        ("host:192.0.2.1", True),
+        ("host:2606:4700::a11", True),
+        ("host:2606:4700:0::a11", False),
+        ("host:a:80", False),
+        ("host:example.com:80", False),
+        ("host:.", False),
+        ("host:a..b", False),
+        ("host:-a.com", False),
+        ("host:127.1", False),
+        ("billing", True),
+    ],
+)
+def test_the_name_of_a_host_is_one_that_a_job_can_have(name: str, is_one: bool) -> None:
+    assert is_name(name) == is_one
 
 
 RATES = st.builds(
@@ -129,6 +150,30 @@ def test_what_waits_are_the_places_that_are_still_to_come(rate: Rate, count: int
     for now in (START, START + timedelta(seconds=1)):
         still = sum(at > now for at in taken)
         assert waiting(rate, flow.arrival_time, now) == still
+
+
+@settings(max_examples=VALUES)
+@given(RATES, RATES, st.integers(1, 20), st.integers(0, 30), st.integers(1, 20))
+def test_a_new_rate_begins_where_the_old_one_was(
+    old: Rate, new: Rate, count: int, seconds: int, more: int
+) -> None:
+    """Given back are the places to come; what was sent counts, as so much of the new burst."""
+    flow, now = Taken(old), START + timedelta(seconds=seconds)
+    flow.take(START, count)
+    sent = [at for at in flow.given if at <= now]
+    changed = Taken(new)
+    changed.arrival_time = begun(new, old, flow.arrival_time, now)
+    # Never later than a step: the new rate does not wait for what the old one had promised.
+    assert now <= changed.take(now, more)[0] <= now + new.step
+    # The last `new.burst` that were sent leave so much less of it.
+    recent = sum(at > now - old.step for at in sent)
+    at_once = sum(at == now for at in changed.given)
+    assert at_once <= max(new.burst - recent + 1, 0)
+
+
+def test_a_first_rate_begins_at_once() -> None:
+    assert begun(Rate(1, 60), None, None, START) == START
+    assert begun(Rate(1, 60), Rate(2, 1), None, START) == START
 
 
 @pytest.mark.parametrize("rate", [Rate(20, 1), Rate(3, 7), Rate(500, 1), Rate(1, 3600)])

@@ -34,7 +34,7 @@ ATTEMPT, ARMING = "usecases/attempt.py", "usecases/arming.py"
 TELLING, FAILURES = "usecases/telling.py", "domain/failures.py"
 CHANNELS, DIGESTS = "domain/channels.py", "domain/digests.py"
 FLOW_STORE, HOLDING = "aws/flow_store.py", "domain/admission.py"
-ADMISSION = "usecases/admission.py"
+ADMISSION, FLOWS, HELD = "usecases/admission.py", "domain/flows.py", "domain/holding.py"
 DIGEST_STORE = "aws/digest_store.py"
 INTERVAL, MISFIRES = "domain/interval.py", "domain/misfires.py"
 CRON, SPREAD = "domain/cron.py", "domain/spread.py"
@@ -61,8 +61,8 @@ BUGS = (
         "a place of a flow that is not idle",
         (
             FLOW_STORE,
-            '"attribute_not_exists(id) OR arrival < :from"',
-            '"attribute_not_exists(id) OR arrival < :from OR arrival >= :from"',
+            '"series = :series AND arrival < :from"',
+            '"series = :series"',
         ),
     ),
     bug(
@@ -92,15 +92,49 @@ BUGS = (
     ),
     bug(
         "a wait that counts as being late",
-        (HOLDING, "waited=place.wait if is_first else run.waited", "waited=run.waited"),
+        (HOLDING, "waited=run.waited + place.wait if is_first else", "waited="),
     ),
     bug(
         "a retry that asks for no place",
-        (ADMISSION, "(before and before.waits_for)", "before"),
+        (ADMISSION, "flow is None or flow.rate is None:", "flow is None or state.find(run.key):"),
+        (ADMISSION, "flow.rate, 1, now", "flow.rate or run, 1, now"),
     ),
     bug(
         "a held run that asks again",
-        (ADMISSION, "(before and before.waits_for)", "False"),
+        (ADMISSION, "(tried.place, place_of(state.find(run.key)))", "(tried.place,)"),
+    ),
+    bug(
+        "places that an outage let pass and that are used at once",
+        (FLOWS, "series == flow.series and now <= at + LATEST", "series == flow.series"),
+    ),
+    bug(
+        "a held run that keeps the place of an earlier rate",
+        (FLOWS, "series == flow.series and now <= at + LATEST", "now <= at + LATEST"),
+    ),
+    bug(
+        "a place of a rate that has changed",
+        (FLOW_STORE, '"series = :series AND arrival < :from"', '"arrival < :from"'),
+        (FLOW_STORE, '"series = :series AND arrival <= :most', '"arrival <= :most'),
+    ),
+    bug(
+        "a rate that has changed and gives no place",
+        (FLOW_STORE, 'if now is None or now["series"] != flow.series:', "if now is None:"),
+    ),
+    bug(
+        "a pause that ends a held run which was never sent",
+        (
+            JOB_TRANSITIONS,
+            "state = holding.unbegun(definition.trigger, state)",
+            "state = holding.unbegun(definition.retry, state)",
+        ),
+    ),
+    bug(
+        "a held run that is superseded and has failed",
+        (
+            RUN_TRANSITIONS,
+            "RunStatus.SKIPPED if is_unsent else RunStatus.FAILED",
+            "RunStatus.FAILED if is_unsent else RunStatus.FAILED",
+        ),
     ),
     bug(
         "an occurrence that its flow misses and that is claimed",
@@ -693,7 +727,7 @@ BUGS = (
         "what is superseded is never closed",
         (
             RUN_TRANSITIONS,
-            "        rest, end = closed(state, run, RunStatus.FAILED, Reason.SUPERSEDED, now)\n        return Transition(written(rest), ended=(end,))\n",
+            "        rest, end = closed(state, run, status, Reason.SUPERSEDED, now)\n        return Transition(written(rest), ended=(end,))\n",
             '        return NoChange("superseded")\n',
         ),
     ),
@@ -701,8 +735,8 @@ BUGS = (
         "what is superseded is sent",
         (
             RUN_TRANSITIONS,
-            "    if state.supersedes(run):\n        rest, end = closed(state, run, RunStatus.FAILED, Reason.SUPERSEDED, now)\n        return Transition(written(rest), ended=(end,))\n",
-            "",
+            "    if state.supersedes(run):\n        is_unsent",
+            "    if not now:\n        is_unsent",
         ),
     ),
     bug(

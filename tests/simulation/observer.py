@@ -959,7 +959,7 @@ class Observer:
         if is_held:
             self._held(job_history, None, run, new)
         else:
-            self.flows.claimed(job_history.definitions[-1][1], None, run)
+            self.flows.claimed(job_history.definitions[-1][1], run)
             self._claimed(job_history, run, run.key.due_at + run.waited, new)
 
     def _retried(self, job_history: JobHistory, key: RunKey, new: State) -> None:
@@ -1020,7 +1020,7 @@ class Observer:
         if before.owner is not None and (after is None or after.owner != before.owner):
             self._left(job_history, before, after, new)
         if after is None:
-            self._gone(job_history, old, before, ends)
+            self._gone(job_history, old, before, new, ends)
         elif after.owner is not None and after.owner != before.owner:
             self.hold(before.owner is None, "a claim never takes what another owns", before.key)
             self.hold(after.attempt == before.attempt + 1, "attempts count up", before.key)
@@ -1046,7 +1046,7 @@ class Observer:
                 wait,
             )
             assert wait is not None
-            self.flows.claimed(job_history.definitions[-1][1], before, after)
+            self.flows.claimed(job_history.definitions[-1][1], after)
             self._within_grace(job_history, before, new)
             self._claimed(job_history, after, wait, new)
         elif after.waits_for is not None and not new.supersedes(after):
@@ -1088,7 +1088,12 @@ class Observer:
             )
 
     def _gone(
-        self, job_history: JobHistory, old: State, run: UnfinishedRun, ends: list[RunEnd]
+        self,
+        job_history: JobHistory,
+        old: State,
+        run: UnfinishedRun,
+        new: State,
+        ends: list[RunEnd],
     ) -> None:
         end = next((end for end in ends if end.key == run.key), None)
         if end is not None and end.reason is Reason.CALENDAR:
@@ -1098,6 +1103,9 @@ class Observer:
         if end is not None:
             self._closed(job_history, old, run, end)
             return
+        if run.waits_for is not None and not run.attempt and old.next_due_at is None:
+            self._unbegun(job_history, old, run, new)
+            return
         record = job_history.records.get((run.key, run.attempt))
         self.hold(
             record is not None and record.update.status in ENDED,
@@ -1106,6 +1114,16 @@ class Observer:
         )
         assert record is not None
         self._judge(job_history, old, run, record)
+
+    def _unbegun(self, job_history: JobHistory, old: State, run: UnfinishedRun, new: State) -> None:
+        """A date whose run was never sent is due again for a change or a pause of the job."""
+        is_users = new.generation == old.generation + 1 and run.generation == old.generation
+        trigger = job_history.defined(new.generation).trigger
+        is_due = new.next_due_at is not None and (
+            new.next_due_at == run.key.due_at
+            or trigger != job_history.defined(old.generation).trigger
+        )
+        self.hold(is_users and is_due, "what was not sent is due again", run.key, new.next_due_at)
 
     def _closed(self, job_history: JobHistory, old: State, run: UnfinishedRun, end: RunEnd) -> None:
         self.hold(run.owner is None, "no run is closed that is in flight", run.key)
@@ -1117,6 +1135,9 @@ class Observer:
             self._missed_its_place(job_history, old, run)
             return
         self.hold(end.reason is Reason.SUPERSEDED, "only what is superseded is closed", run.key)
+        was_sent = run.attempt or run.waits_for is None
+        is_skipped = end.status is RunStatus.SKIPPED
+        self.hold(is_skipped != bool(was_sent), "what was held is skipped", run.key, end.status)
         if run.key.is_backfilled:
             is_over = old.backfill is None or old.backfill.token != run.key.backfill
             self.hold(is_over, "what is closed was superseded", run.key)
@@ -1131,12 +1152,14 @@ class Observer:
         run: UnfinishedRun,
         new: State,
     ) -> None:
-        """A run is held once, for a place that is not too late for it."""
-        is_anew = before is None or before.waits_for is None
-        is_same = before is not None and before.next_attempt_at == run.next_attempt_at
-        self.hold(is_anew or is_same, "what has its place is sent then", run.key)
-        if not is_anew:
+        """A run is held for a place that is not too late for it, and again if it lost that: by a
+        change of the flow, or by an outage.
+        """
+        was_held = before is not None and before.waits_for is not None
+        if was_held and before and before.next_attempt_at == run.next_attempt_at:
             return
+        is_lost = before is None or self.flows.is_lost(before, job_history.definitions[-1][1])
+        self.hold(not was_held or is_lost, "what has its place is sent then", run.key)
         self.flows.held(job_history.definitions[-1][1], before, run)
         too_late = self._too_late(job_history, run, new)
         assert run.next_attempt_at is not None

@@ -1047,6 +1047,40 @@ def a_flow_that_takes_its_places_together(stage: Stage) -> None:
     stage.wait(5)
 
 
+def an_outage_while_runs_wait_for_their_flow(stage: Stage) -> None:
+    """Their places pass: each takes another one."""
+    deployment, held = stage.deployment, list[str]()
+    deployment.observer.is_fine = False
+    stage.flow("slow", requests=1, seconds=3)
+    deployment.arrives = held.append
+    for _ in range(3):
+        stage.job(trigger={"date": "2026-11-23T10:00:05Z"}, flow="slow")
+    deployment.virtual_time.at(4.9, lambda: [deployment.deliver([name]) for name in held[:3]])
+    stage.wait(max(0, 17 - deployment.virtual_time.time))
+    deployment.arrives = None
+    late = [name for name in held if name in deployment.cloud.messages]
+    deployment.virtual_time.at(18, partial(deployment.deliver, late))
+    stage.wait(20)
+
+
+def a_rate_that_is_changed_while_runs_wait(stage: Stage) -> None:
+    """It becomes slower, is lifted, and is there again. One of the waiting jobs is changed, one
+    paused.
+    """
+    stage.flow("slow", requests=1, seconds=4)
+    date = {"date": "2026-11-23T10:00:06Z"}
+    jobs = [stage.job(trigger=date, flow="slow") for _ in range(5)]
+    stage.wait(max(0, 7 - stage.clients.virtual_time.time))
+    stage.ask("PATCH", jobs[3], body={"timeout": 7})
+    stage.ask("POST", jobs[4], "/pause")
+    stage.flow("slow", requests=1, seconds=6)
+    stage.wait(10)
+    stage.deployment.ask("DELETE", "/flows/slow")
+    stage.flow("slow", requests=1, seconds=3)
+    stage.job(trigger={"delay": 1}, flow="slow")
+    stage.wait(20)
+
+
 def intervals_that_are_too_many_for_their_flow(stage: Stage) -> None:
     stage.flow("host:example.com", requests=1, seconds=20)
     begins = {"starts_at": "2026-11-23T10:00:30Z"}
@@ -1218,6 +1252,8 @@ SCRIPTS: tuple[Script, ...] = (
     a_channel,
     a_flow_of_one_in_five_seconds,
     a_flow_that_takes_its_places_together,
+    an_outage_while_runs_wait_for_their_flow,
+    a_rate_that_is_changed_while_runs_wait,
     intervals_that_are_too_many_for_their_flow,
     a_channel_that_hears_of_missed_occurrences,
     a_channel_that_is_deleted_before_the_next_failure,

@@ -34,7 +34,7 @@ from chalicelib.api.models.texts import NO_CONTROL, TEXT, check_labels, check_te
 from chalicelib.api.models.trigger_requests import is_delay, is_same_trigger, read_trigger
 from chalicelib.api.models.validation import Errors, Strict, require_object, whole
 from chalicelib.domain.completion import Completion
-from chalicelib.domain.flows import FLOW_NAME, NAME_RULE
+from chalicelib.domain.flows import FLOW_NAME, NAME_RULE, is_name
 from chalicelib.domain.ids import JOB_KEY
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.request import Request, RequestCheck
@@ -217,7 +217,7 @@ def _policies(errors: Errors, sent: JobIn | JobUpdateIn) -> dict[str, Any]:
 
 
 def _flow(errors: Errors, name: str | None) -> str | None:
-    if name is not None and not FLOW_NAME.fullmatch(name):
+    if name is not None and not is_name(name):
         errors.add("flow", NAME_RULE)
     return name
 

@@ -10,7 +10,7 @@ from chalicelib.api.models.flow_models import Flow, flow_view, read_flow
 from chalicelib.api.routing import Call, answer, route
 from chalicelib.domain import flows
 from chalicelib.domain.errors import InvalidInput
-from chalicelib.domain.flows import FLOW_NAME, NAME_RULE
+from chalicelib.domain.flows import NAME_RULE, is_name
 
 log = logging.getLogger("resona")
 routes = Blueprint(__name__)
@@ -34,7 +34,7 @@ def get_flow(call: Call, flow: str) -> Response:
 def put_flow(call: Call, flow: str) -> Response:
     """Create or replace a flow whole: attempts that are claimed from now on keep to it."""
     scheduling = call.scheduling
-    if not FLOW_NAME.fullmatch(flow):
+    if not is_name(flow):
         raise InvalidInput.of("flow", NAME_RULE)
     known = {one.name: flow_view(one, 0) for one in scheduling.flows.all(call.tenant)}
     now = scheduling.clock()
@@ -46,7 +46,7 @@ def put_flow(call: Call, flow: str) -> Response:
 
 @route(routes, "/flows/{flow}", "DELETE", answers={204: None})
 def delete_flow(call: Call, flow: str) -> Response:
-    """Delete a flow. Runs that wait for a place keep it."""
+    """Delete a flow. Runs that wait for a place are sent then."""
     scheduling = call.scheduling
     changes = scheduling.secrets.new_flows(call.tenant, scheduling.clock())
     scheduling.flows.delete(call.tenant, flow, changes)
