@@ -1081,6 +1081,19 @@ def a_rate_that_is_changed_while_runs_wait(stage: Stage) -> None:
     stage.wait(20)
 
 
+def a_rate_that_is_changed_as_runs_come_due(stage: Stage) -> None:
+    """They were prepared before, and claim after."""
+    deployment = stage.deployment
+    for seconds in (4, 5):
+        stage.flow("slow", requests=1, seconds=seconds)
+        at = f"2026-11-23T10:00:{(seconds - 3) * 12}Z"
+        for _ in range(2):
+            stage.job(trigger={"date": at}, flow="slow")
+        stage.wait(max(0, (seconds - 3) * 12 - 0.12 - deployment.virtual_time.time))
+        stage.flow("slow", requests=1, seconds=3)
+    stage.wait(10)
+
+
 def intervals_that_are_too_many_for_their_flow(stage: Stage) -> None:
     stage.flow("host:example.com", requests=1, seconds=20)
     begins = {"starts_at": "2026-11-23T10:00:30Z"}
@@ -1254,6 +1267,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_flow_that_takes_its_places_together,
     an_outage_while_runs_wait_for_their_flow,
     a_rate_that_is_changed_while_runs_wait,
+    a_rate_that_is_changed_as_runs_come_due,
     intervals_that_are_too_many_for_their_flow,
     a_channel_that_hears_of_missed_occurrences,
     a_channel_that_is_deleted_before_the_next_failure,
