@@ -275,10 +275,13 @@ def moto_server() -> Iterator[str]:
 
 
 def copy_checkout(into: Path) -> Path:
-    """Copy the files that a deploy reads into an existing folder, and return the folder."""
+    """Copy the files that a deploy reads into an existing folder, and return the folder.
+
+    With what Python has compiled of them: else each test would compile all of it anew.
+    """
     for name in ("app.py", "requirements.txt"):
         shutil.copy2(ROOT / name, into / name)
-    not_ours = shutil.ignore_patterns("__pycache__", "deployed", "deployments")
+    not_ours = shutil.ignore_patterns("deployed", "deployments")
     for name in ("chalicelib", ".chalice", "infra"):
         shutil.copytree(ROOT / name, into / name, ignore=not_ours)
     return into
