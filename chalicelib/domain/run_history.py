@@ -19,7 +19,7 @@ class Run:
     `missed_count` and `last_due_at` are set only for missed runs (see `RunEnd`), `planned_at` only
     for retries, and `waits_for` and `waited` only for runs that a flow has held (see
     `UnfinishedRun`). `is_retried` says whether another run retries this one.
-    `calendar` is as in `RunEnd`. `deadline` is set while the run waits for a callback.
+    `calendar` is as in `RunEnd`. `deadline` is set while a callback may end the attempt.
     """
 
     key: RunKey
@@ -110,11 +110,11 @@ def unfinished(unfinished_run: UnfinishedRun, on_record: Run | None) -> Run:
         waited=unfinished_run.waited,
     )
     if unfinished_run.owner is not None:
-        return (
-            run
-            if last == unfinished_run.attempt and run.status is not RunStatus.WAITING
-            else replace(run, status=RunStatus.RUNNING, next_attempt_at=None)
-        )
+        if last == unfinished_run.attempt and run.status is not RunStatus.WAITING:
+            return run
+        # A callback may come as soon as the request was sent, also if the executor has died since.
+        until = unfinished_run.awaited and unfinished_run.awaited.until
+        return replace(run, status=RunStatus.RUNNING, next_attempt_at=None, deadline=until)
     if unfinished_run.awaited is not None:
         until = unfinished_run.awaited.until
         return replace(run, status=RunStatus.WAITING, next_attempt_at=None, deadline=until)

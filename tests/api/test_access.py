@@ -453,7 +453,8 @@ def test_a_completion_needs_no_key_but_its_token(stage: Stage, key: str | None) 
     made = stage.call("POST", "/jobs", own, job(completion="callback", deadline=60))
     stage.env.advance(seconds=6)
     path = urlsplit(stage.env.sent[0].headers["Resona-Complete-Url"]).path
-    assert stage.call("POST", path[:-1] + "_", key, {"status": "succeeded"}).status == 404
+    other = path[:-1] + ("-" if path.endswith("_") else "_")
+    assert stage.call("POST", other, key, {"status": "succeeded"}).status == 404
     assert stage.call("POST", path, key, {"status": "succeeded"}).status == 204
     (run,) = stage.call("GET", f"/jobs/{made.json['id']}/runs", own).json
     assert run["status"] == "succeeded"

@@ -71,8 +71,27 @@ def test_only_the_list_of_notices_has_notices(api: Api) -> None:
     assert api.get("/jobs?kind=alarm").fields == ["kind"]
     for change in ("/pause", "/resume", "/run"):
         assert api.post(f"/jobs/{notice['id']}{change}").status == 409
+    assert notice["kind"] == api.get(f"/jobs/{notice['id']}").json["kind"] == "notice"
+    assert "kind" not in job
     assert api.patch(f"/jobs/{notice['id']}", {"name": "b"}).status == 409
     assert api.delete(f"/jobs/{notice['id']}").status == 204
+
+
+def test_a_job_shows_how_often_it_has_failed_in_a_row(api: Api) -> None:
+    succeeding, api.env.target = api.env.target, lambda sent: status(404)
+    path = f"/jobs/{api.register(trigger={'cron': '* * * * *'})['id']}"
+    assert "failures" not in api.get(path).json
+    api.env.advance(minutes=3)
+    shown = api.get(path).json
+    assert shown["failures"] == 3
+    # What was read can be sent back.
+    shown = api.patch(path, {**shown, "labels": {"a": "b"}}).json
+    assert shown["failures"] == 3
+    assert api.patch(path, {**shown, "failures": 2}).fields == ["failures"]
+    assert api.patch(path, {**shown, "kind": "job"}).fields == ["kind"]
+    api.env.target = succeeding
+    api.env.advance(minutes=1)
+    assert "failures" not in api.get(path).json
 
 
 def test_a_failing_job_shows_why_it_is_paused(api: Api) -> None:

@@ -139,7 +139,7 @@ class Walk:
         shown = unfinished(run, None)
         expected = RunStatus.WAITING if run.is_waiting else RunStatus.RUNNING
         assert shown.status is (expected if run.awaited else RunStatus.RETRYING)
-        assert shown.deadline == (self.until if run.is_waiting else None)
+        assert shown.deadline == (self.until if run.awaited else None)
 
     def claim(self) -> None:
         step = run_transitions.claim(self.definition, self.state, KEY, "owner", self.now)
@@ -156,9 +156,9 @@ class Walk:
             return
         completion = self.definition.completion
         assert completion is not None
+        self.until = self.now + completion.deadline
         self.take(awaiting(step, completion, f"digest {step.send.attempt}", self.now))
         self.owned, self.since = self.run, self.now
-        self.until = self.now + completion.deadline
 
     def settle(self, run: UnfinishedRun) -> None:
         attempt = timed_out(run, self.records.get(run.attempt), "settler")

@@ -40,7 +40,7 @@ from chalicelib.domain import run_history
 from chalicelib.domain.flows import Wait
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.instant import format_instant, format_measured
-from chalicelib.domain.job import Overlap
+from chalicelib.domain.job import Kind, Overlap
 from chalicelib.domain.run import RunStatus
 from chalicelib.domain.run_document import run_document
 from chalicelib.domain.state import Status
@@ -148,6 +148,10 @@ class Job(TypedDict):
     """Labels by name, for filtering."""
     key: str | None
     """Your own name for the job; null if it has none."""
+    kind: NotRequired[Literal["notice"]]
+    """Present if the job is a notice or a callback: see `GET /jobs?kind=notice`."""
+    failures: NotRequired[int]
+    """How many scheduled runs in a row have failed; absent after one that succeeded."""
     # These five are absent in an answer that an earlier release gave to an Idempotency-Key.
     callbacks: NotRequired[Callbacks | None]
     """Where runs are posted when they end; null for nowhere."""
@@ -208,6 +212,10 @@ def job_view(job: scheduling.Job, *, with_recent: bool = False) -> Job:
     if definition.completion is not None:
         view["completion"] = "callback"
         view["deadline"] = seconds(definition.completion.deadline)
+    if definition.kind is Kind.NOTICE:
+        view["kind"] = "notice"
+    if state.failing is not None and state.failing.count:
+        view["failures"] = state.failing.count
     if with_recent:
         view["recent_runs"] = [*reversed(state.recent)]
     return view
@@ -254,7 +262,7 @@ class Run(TypedDict):
     last_scheduled_time: NotRequired[Due]
     """Of a missed run: the last of its occurrences."""
     deadline: NotRequired[Measured]
-    """Of a waiting run: when its attempt ends as `timeout`."""
+    """While a callback may end the attempt: when it ends as `timeout`."""
     retry_of: NotRequired[RunId]
     """Of a retry: the run it retries."""
     retried_by: NotRequired[RunId]
