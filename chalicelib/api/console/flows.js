@@ -15,12 +15,15 @@ const KIND = {
   named: "flow",
   fields: ["rate"],
   empty: { rate: null },
-  draft: ({ rate }) => ({
+  // Fields that the form does not know go back as they came.
+  draft: ({ rate, name, state, waiting, out, created_at, updated_at, ...kept }) => ({
+    kept,
     requests: String(rate?.requests ?? ""),
     seconds: String(rate?.seconds ?? 1),
     burst: String(rate?.burst ?? 1),
   }),
-  body: ({ requests, seconds, burst }) => ({
+  body: ({ requests, seconds, burst, kept }) => ({
+    ...kept,
     rate: requests.trim()
       ? { requests: number(requests), seconds: number(seconds), burst: number(burst) }
       : null,
@@ -33,9 +36,9 @@ export function Flows({ query }) {
     about="A flow limits how fast its jobs, all together, call their target.">
     ${(
       flow,
-    ) => html`<${Card} key=${flow.name} kind=${KIND} name=${flow.name} warning="Its jobs are then sent as they come due. What has its place keeps it.">
+    ) => html`<${Card} key=${flow.name} kind=${KIND} name=${flow.name} warning="Its jobs are then sent as they come due.">
       <p>${flow.rate ? rateWords(flow.rate) : "No limits"}.</p>
-      <p>${flow.waiting ? html`<${Status} of="waiting" word=${`${flow.waiting} waiting`} />` : html`<${Status} of="active" word="nothing waits" />`}${flow.out !== null && ` ${flow.out} out`}</p>
+      <p>${flow.waiting ? html`<${Status} of="waiting" word=${`${flow.waiting} waiting`} />` : html`<${Status} of="active" word="nothing waits" />`}${flow.out !== null && `, ${flow.out} out`}</p>
     <//>`}
   <//>`;
 }
@@ -60,8 +63,8 @@ function Fields({ errors, line }) {
     <legend>Rate</legend>
     <div class="triple">
       ${text("Requests at most", "requests", "Empty: as many as come due.")}
-      ${text("in so many seconds", "seconds", null)}
-      ${text("At once, after a quiet time", "burst", null)}
+      ${text("In so many seconds", "seconds", null)}
+      ${text("At once after a quiet time", "burst", null)}
     </div>
     ${errors.map((error) => error.field === "rate" && html`<p class="error">${error.message}</p>`)}
   </fieldset>`;

@@ -165,6 +165,7 @@ const SKIPPED = {
   overlap: "its previous run was not finished when it came due",
   too_many_runs: "32 runs of the job were unfinished when it came due",
   asked: "somebody asked for it",
+  superseded: "the job was paused, changed or deleted while it was held",
 };
 
 /**
@@ -204,7 +205,13 @@ export function why(run, now, job = null) {
   }
 }
 
-const WAITS = { rate: "its flow sends only so many in a time" };
+const WAITS = {
+  rate: "its flow sends only so many in a time",
+  concurrency: "as many requests of its flow are out as may be",
+  paused: "its flow is paused",
+  breaker: "its flow is stopped, as its target kept failing",
+  share: "other tenants have runs to send, too",
+};
 
 /** Say what a run waits for that is due and not sent. */
 function held(run, now) {

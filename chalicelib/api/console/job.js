@@ -239,7 +239,7 @@ function Attempts({ job, run, now, isNotice }) {
     <dl class="fields">
       <div><dt>Planned</dt><dd title=${whole(run.scheduled_time)}>${whole(run.scheduled_time, ZONE)}</dd></div>
       ${run.started_at && html`<div><dt>Sent</dt><dd>${exact(run.started_at)}${run.lateness_ms !== null && ` (${duration(run.lateness_ms)} after)`}</dd></div>`}
-      ${run.waited_ms && html`<div><dt>Held by its flow</dt><dd>${duration(run.waited_ms)}</dd></div>`}
+      ${run.waited_ms && html`<div><dt>Held</dt><dd>${duration(run.waited_ms)}</dd></div>`}
       ${run.finished_at && html`<div><dt>${run.attempts.length ? "Finished" : "Recorded"}</dt><dd>${exact(run.finished_at)}</dd></div>`}
       ${run.next_attempt_at && html`<div><dt>Next attempt</dt><dd>${exact(run.next_attempt_at)} (${relative(run.next_attempt_at, now)})</dd></div>`}
       ${run.deadline && html`<div><dt>Calls back until</dt><dd>${exact(run.deadline)} (${relative(run.deadline, now)})</dd></div>`}

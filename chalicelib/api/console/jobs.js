@@ -41,6 +41,7 @@ import {
   Time,
   useLater,
   useSelection,
+  useTyped,
 } from "./ui.js";
 
 const PAGE = "50";
@@ -105,7 +106,7 @@ export async function found(filters, signal) {
 }
 
 function Search({ filters }) {
-  const [name, setName] = useState(filters.name);
+  const [name, setName] = useTyped(filters.name);
   const change = (changes) => {
     const old = filtersOf(address().query, FILTERS);
     replace(to("/jobs", { ...old, cursor: "", ...changes }));

@@ -291,9 +291,16 @@ export function Select({ label, value, options, onChange }) {
   </label>`;
 }
 
+/** Return what is typed into a filter, and what sets it; a link may give another `value`. */
+export function useTyped(value) {
+  const [text, set] = useState(value);
+  useLayoutEffect(() => set(value), [value]);
+  return /** @type {[string, (text: string) => void]} */ ([text, set]);
+}
+
 /** An input for key:value. */
 export function LabelFilter({ value, onChange }) {
-  const [text, set] = useState(value);
+  const [text, set] = useTyped(value);
   const later = useLater(onChange);
   const isWhole = text === "" || text.indexOf(":") > 0;
   const type = (typed) => {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import secrets
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.acceptance.laptop import Laptop
-from tests.console.conftest import button, go, registered
+from tests.console.conftest import button, ended, go, registered
 from tests.console.target import Target
 
 pytestmark = pytest.mark.xdist_group("console 2")
@@ -149,3 +150,44 @@ def test_many_are_paused_secrets_are_kept_and_the_theme_is_switched(
     expect(page.locator(".channels li", has_text="by-keys")).to_have_count(0)
     press(page, page.get_by_role("button", name="System theme; switch"), " ")
     expect(page.get_by_role("button", name="Light theme; switch")).to_be_focused()
+
+
+def test_spans_filters_and_copies_are_reached_and_keep_the_focus(
+    page: Page, laptop: Laptop, target: Target
+) -> None:
+    # Another one if the test is tried again.
+    name = f"keys-{secrets.token_hex(3)}"
+    labels = {"team": name}
+    job = registered(laptop, f"{target}/fails", name="Found by keys", labels=labels)
+    ended(laptop, job)
+    go(page, laptop, "/")
+    span = page.get_by_role("link", name="7d")
+    press(page, span)
+    expect(page).to_have_url(re.compile("span=7d"))
+    expect(span).to_have_attribute("aria-current", "true")
+    expect(span).to_be_focused()
+    for screen, row in (("jobs", "tbody tr"), ("runs", ".row")):
+        go(page, laptop, f"/{screen}")
+        label = page.get_by_label("Label, as key:value")
+        write(page, label, "team")
+        expect(page.get_by_text("Give key:value.")).to_be_visible()
+        page.keyboard.type(f":{name}")
+        expect(page.locator(row)).to_have_count(1)
+        expect(page).to_have_url(re.compile(f"label=team%3A{name}"))
+        expect(label).to_be_focused()
+    press(page, button(page, "Since last night"))
+    expect(page).to_have_url(re.compile(f"label=team%3A{name}&since="))
+    expect(button(page, "Since last night")).to_be_focused()
+    go(page, laptop, "/jobs?name=Found")
+    press(page, page.get_by_role("link", name=f"team:{name}"))
+    expect(page.get_by_role("searchbox")).to_have_value("")
+    expect(page.get_by_label("Label, as key:value")).to_have_value(f"team:{name}")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    go(page, laptop, f"/jobs/{job['id']}")
+    copy = page.get_by_role("button", name="Copy as curl: the request as curl")
+    press(page, copy)
+    expect(copy).to_have_text("Copied")
+    expect(copy).to_be_focused()
+    assert f"{target}/fails" in page.evaluate("navigator.clipboard.readText()")
+    # A text that is wider than its box is scrolled by the arrows.
+    reach(page, page.get_by_role("region", name="the body that is sent"))

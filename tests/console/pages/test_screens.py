@@ -186,7 +186,13 @@ def test_axe_finds_nothing_on_any_screen_in_either_theme(
 ) -> None:
     failed = registered(laptop, f"{target}/fails", name="Failed", labels={"team": "crm"})
     run = ended(laptop, failed)
-    job = registered(laptop, f"{target}/c", name="Cron", trigger={"cron": "0 3 * * *"}, key="axe")
+    job = registered(
+        laptop,
+        f"{target}/c",
+        name="Cron",
+        trigger={"cron": "0 3 * * *"},
+        key=f"axe-{len(laptop.get('/jobs'))}",
+    )
     screens = {
         "/": ".row",
         "/jobs": "tbody tr",
