@@ -20,6 +20,8 @@ from statistics import median
 from playwright.sync_api import Browser, Page, expect
 
 from chalicelib.api.routing import LOCAL_TENANT, backend
+from chalicelib.domain.calendars import MOST_CALENDARS
+from chalicelib.domain.flows import MOST_FLOWS
 from tests.acceptance.laptop import ROOT, Laptop
 from tests.api.conftest import Api
 from tests.bench.meter import MeteredEnvironment
@@ -44,6 +46,9 @@ SCREENS = {
     "channels": ("/channels", ".channels li"),
     "notices": ("/notices", ".row"),
     "notices of a job": ("/notices?label=job:{job}", ".empty"),
+    "calendars": ("/calendars", ".calendars li"),
+    "flows": ("/flows", ".flows li"),
+    "jobs that are paused": ("/jobs?status=paused", "tbody tr"),
     "secrets": ("/secrets", ".empty"),
 }
 _WATCH = """
@@ -129,6 +134,8 @@ def acts(started: Browser, url: str, slower: int = 1) -> Iterator[tuple[str, flo
         "select all on the page": lambda: tab.get_by_label("Select all on this page").check(),
         "type a name": lambda: _type(tab),
         "open a job": lambda: rows.first.locator("[data-main]").click(),
+        "ask for a pause": lambda: tab.get_by_role("button", name="Pause…").click(),
+        "ask for a backfill": lambda: _ask_for_a_backfill(tab),
         "go to the overview": lambda: tab.get_by_role("link", name="Overview").click(),
         "show 7 days": lambda: tab.get_by_role("link", name="7d").click(),
         "go to the runs that failed": lambda: tab.get_by_role(
@@ -156,6 +163,25 @@ def _type(tab: Page) -> None:
     tab.get_by_role("searchbox").press_sequentially("Report 12", delay=60)
 
 
+def _ask_for_a_backfill(tab: Page) -> None:
+    tab.keyboard.press("Escape")
+    tab.get_by_role("button", name="Backfill…").click()
+    tab.keyboard.press("Escape")
+
+
+def arrange(env: MeteredEnvironment) -> None:
+    """Make as many calendars and flows as there may be, and pause jobs for a page."""
+    backend.use(env.scheduling, stage="local")
+    api = Api(env)
+    days = [f"2027-{month:02}-{day:02}" for month in range(1, 13) for day in range(1, 29)]
+    for number in range(MOST_CALENDARS):
+        api.call("PUT", f"/calendars/calendar-{number}", {"days": days})
+    for number in range(MOST_FLOWS):
+        api.call("PUT", f"/flows/flow-{number}", {"rate": {"requests": 10, "burst": 5}})
+    for job in api.call("GET", "/jobs?limit=50&label=team:web").json:
+        assert api.call("POST", f"/jobs/{job['id']}/pause").status == 200
+
+
 @contextmanager
 def served(jobs: int) -> Iterator[tuple[Laptop, MeteredEnvironment, dict[str, str]]]:
     """Yield a laptop with all jobs and runs, the same in memory, and the ids of one of each."""
@@ -165,6 +191,7 @@ def served(jobs: int) -> Iterator[tuple[Laptop, MeteredEnvironment, dict[str, st
         env.secrets.signing(LOCAL_TENANT, env.now)
         filled.fill(env, target, jobs)
         filled.tell(env, target)
+        arrange(env)
         filled.write(env, Path(home))
         laptop = Laptop(Path(home))
         laptop.start()

@@ -1,4 +1,6 @@
-"""`make pictures`: every screen and state of the console, in both themes, wide and on a phone.
+"""`make pictures`: every screen and state of the console, and the page of the API.
+
+Each is taken in both themes, wide and on a phone.
 
 All of them are written to .build/pictures, to be looked at; those that the README shows to
 docs/pictures as well. Names as arguments take only these.
@@ -19,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import requests
 from playwright.sync_api import Browser, Page, Route, expect
 
 from chalicelib.domain.cron import Cron
@@ -63,6 +66,7 @@ CHANNELS: dict[str, dict[str, Any]] = {
 }
 FLOWS = {
     "host:api.example.com": {"requests": 10, "seconds": 1, "burst": 5},
+    "printer": {"requests": 1, "seconds": 3600},
     "reports": {"requests": 1, "seconds": 60},
 }
 CALENDARS: dict[str, dict[str, Any]] = {
@@ -221,6 +225,18 @@ def with_wrong_key(tab: Page, ids: dict[str, str]) -> None:
     expect(tab.locator("#key-error")).not_to_be_empty()
 
 
+def searched(tab: Page, ids: dict[str, str]) -> None:
+    tab.get_by_role("searchbox").fill("misfire")
+    expect(tab.locator(".found a").first).to_be_visible()
+
+
+def tried(tab: Page, ids: dict[str, str]) -> None:
+    shown = tab.locator("#list_jobs")
+    shown.get_by_role("button", name="Try it").click()
+    shown.get_by_role("button", name="Send").click()
+    expect(shown).to_contain_text("200")
+
+
 @dataclass(frozen=True)
 class State:
     """A screen, and what is done there before it is taken."""
@@ -229,6 +245,7 @@ class State:
     prepare: Prepare = nothing
     # Which Resona: full, empty, closed to those without a key, or of a hostile user.
     of: str = "full"
+    page: str = "console"
     is_loading: bool = field(default=False)
 
 
@@ -282,8 +299,10 @@ STATES = {
     "run-retrying": State("/jobs/{retrying}/runs/{retrying run}"),
     "run-waiting": State("/jobs/{waiting}/runs/{waiting run}"),
     "run-running": State("/jobs/{running}"),
+    "run-held": State("/jobs/{held}", opened("Run now")),
     "run-hostile": State("/jobs/{hostile}/runs/{hostile run}", of="hostile"),
     "overview-hostile": State("/", of="hostile"),
+    "runs-hostile": State("/runs", of="hostile"),
     "jobs-hostile": State("/jobs", of="hostile"),
     "run-bytes": State("/jobs/{bytes}/runs/{bytes run}"),
     "form": State("/jobs/new"),
@@ -301,6 +320,10 @@ STATES = {
     "key-wrong": State("/", with_wrong_key, of="closed"),
     "read-only": State("/jobs/{kept}", with_key, of="closed"),
     "lost": State("/nowhere"),
+    "docs": State("", page="docs"),
+    "docs-operation": State("create_job", page="docs"),
+    "docs-found": State("", searched, page="docs"),
+    "docs-tried": State("list_jobs", tried, page="docs"),
 }
 
 
@@ -354,6 +377,10 @@ def fill(laptop: Laptop, target: Target) -> dict[str, str]:
     retrying = laptop.register(f"{target}/fails", {"delay": 0}, name="Export", retry=slow)
     calls = {"completion": "callback", "deadline": 3600}
     waiting = laptop.register(target, {"delay": 0}, name="Print the invoices", **calls)
+    nightly = {"cron": "0 3 * * *"}
+    held = laptop.register(target, nightly, name="Print the labels", flow="printer")
+    for _ in range(3):
+        laptop.post(f"/jobs/{held['id']}/run")
     running = laptop.register(f"{target}/slow", {"delay": 0}, name="Train the model", timeout=300)
     pause = {"until": f"{datetime.now(UTC) + timedelta(days=5):%Y-%m-%dT08:00:00Z}"}
     laptop.post(f"/jobs/{ids['Clean sessions']}/pause", {**pause, "reason": "the web team moves"})
@@ -377,7 +404,7 @@ def fill(laptop: Laptop, target: Target) -> dict[str, str]:
     of_cron = {"cron": ids["Sync stock"], "paused": ids["Clean sessions"]}
     of_cron["skipped"] = ids["Nightly backup"]
     notices = laptop.wait_for("/jobs?kind=notice", lambda notices: len(notices) >= 3, 20)
-    others = {"running": running["id"], "notice": notices[-1]["id"]}
+    others = {"running": running["id"], "held": held["id"], "notice": notices[-1]["id"]}
     return {**shown, **runs, **of_cron, **others}
 
 
@@ -391,7 +418,13 @@ def attack(laptop: Laptop, target: Target) -> dict[str, str]:
         labels={"<b>": "</b>"},
         retry={"max_attempts": 1},
     )
+    calls = {"completion": "callback", "name": "Print the invoices"}
+    laptop.register(f"{target}/long", {"delay": 0}, **calls)
     runs = laptop.wait_for("/runs", lambda runs: runs, 40)
+    while not (sent := [each for each in target.received if each.path == "/long"]):
+        time.sleep(0.1)
+    said = {"status": "failed", "message": HOSTILE[:1000], "retry": False}
+    requests.post(sent[0].headers["Resona-Complete-Url"], json=said, timeout=10)
     return {"hostile": job["id"], "hostile run": runs[0]["id"]}
 
 
@@ -434,20 +467,23 @@ def take(started: Browser, name: str, served: Served) -> None:
     state = STATES[name]
     laptop, ids = served
     tab = started.new_page(locale="en-GB", timezone_id="Europe/Berlin")
-    tab.goto(f"{laptop.url}/console#{state.address.format(**ids)}")
+    tab.goto(f"{laptop.url}/{state.page}#{state.address.format(**ids)}")
     if not state.is_loading:
         expect(tab.locator(".loading")).to_have_count(0)
     state.prepare(tab, ids)
     if not state.is_loading:
         expect(tab.locator(".loading")).to_have_count(0)
+    # The page of the API is as long as a book: what is seen of it without scrolling.
+    whole = state.page == "console"
     for size, (width, height) in SIZES.items():
         tab.set_viewport_size({"width": width, "height": height})
         for theme in THEMES:
             tab.emulate_media(color_scheme="dark" if theme == "dark" else "light")
             # Transitions end and fonts settle: a picture has no condition to wait for.
-            tab.evaluate("scrollTo(0, 0)")
+            if whole:
+                tab.evaluate("scrollTo(0, 0)")
             time.sleep(0.3)
-            tab.screenshot(path=FOLDER / f"{name}-{theme}-{size}.png", full_page=True)
+            tab.screenshot(path=FOLDER / f"{name}-{theme}-{size}.png", full_page=whole)
             for shown, of in SHOWN.items():
                 if of == (name, theme, size):
                     tab.evaluate("document.activeElement.blur()")
