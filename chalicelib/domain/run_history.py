@@ -113,7 +113,7 @@ def unfinished(unfinished_run: UnfinishedRun, on_record: Run | None) -> Run:
         if last == unfinished_run.attempt and run.status is not RunStatus.WAITING:
             return run
         # A callback may come as soon as the request was sent, also if the executor has died since.
-        until = unfinished_run.awaited and unfinished_run.awaited.until
+        until = unfinished_run.awaited.until if unfinished_run.awaited else None
         return replace(run, status=RunStatus.RUNNING, next_attempt_at=None, deadline=until)
     if unfinished_run.awaited is not None:
         until = unfinished_run.awaited.until
