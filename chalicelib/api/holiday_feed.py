@@ -17,6 +17,7 @@ from typing import Any
 
 import dateutil.rrule
 
+from chalicelib.api.feed_periods import begun_late
 from chalicelib.api.problems import Refusal
 from chalicelib.domain import time_zones
 from chalicelib.domain.calendars import MOST_DAYS, Days
@@ -27,9 +28,10 @@ MOST_EVENTS, MOST_RULES, MOST_FREQUENT = 2_000, 200, 20
 # Of all rules together. Rules that recur yearly or monthly can mean every day too.
 _MOST_EXPANDED = 300_000
 _LONGEST_RULE, _DEEPEST, _LONGEST_EVENT = 300, 8, 366
-_FIRST_YEAR, _LAST_YEAR = 1970, 8999
-# Rules that recur daily or weekly begin in this year or later: each of their days is looked at.
-_FREQUENT_FROM = 2000
+_FIRST_YEAR, _LAST_YEAR = 2, 8999
+# A rule with a COUNT is counted from its beginning, so that is not long ago, and less long if the
+# rule recurs daily or weekly.
+_COUNTED_FROM, _FREQUENT_FROM = 1970, 2000
 _DAY = timedelta(days=1)
 _LENGTH = re.compile(r"\+?P(?:(\d{1,4})W|(\d{1,4})D)")
 _ZONE = "X-WR-TIMEZONE"
@@ -81,7 +83,7 @@ def read_feed(raw: bytes, today: date, timezone: str | None) -> dict[str, Any]:
             f"{where}{shortened(zone, 60)!r} is not a known time zone; give one in the query, such "
             "as ?timezone=Europe/Berlin",
         )
-    days = _merged(_days(events, last), first, last)
+    days = _merged(_days(events, first, last), first, last)
     if not days:
         raise InvalidInput.of(
             "events",
@@ -163,12 +165,15 @@ def _content(line: str, number: int) -> tuple[str, str, str]:
     raise Refusal(400, f"the body is not iCalendar: line {number} has no colon")
 
 
-def _days(events: Iterable[_Event], last: date) -> Iterator[Days]:
-    """Yield the days of all-day events, until `last`. Raises InvalidInput."""
+def _days(events: Iterable[_Event], first: date, last: date) -> Iterator[Days]:
+    """Yield the days of all-day events until `last`, of rules also some from before `first`.
+
+    Raises InvalidInput.
+    """
     all_day = [event for event in events if _is_all_day(event)]
     moved: defaultdict[str, set[date]] = defaultdict(set)
     begun = [(event, _date(event, "DTSTART", event.value("DTSTART") or "")) for event in all_day]
-    rules = {event.place: list(_rules(event, begin)) for event, begin in begun}
+    rules = {event.place: list(_rules(event, begin, last)) for event, begin in begun}
     _check_rules([rule for found in rules.values() for rule in found])
     for event in all_day:
         # It takes the place of an occurrence of the event with the same UID.
@@ -181,7 +186,10 @@ def _days(events: Iterable[_Event], last: date) -> Iterator[Days]:
         if (event.value("STATUS") or "").strip().upper() == "CANCELLED":
             continue
         starts = {begin, *_dates(event, "RDATE")}
-        for day in chain.from_iterable(_expanded(rule, begin, last) for rule in rules[event.place]):
+        since = first - _LONGEST_EVENT * _DAY
+        for day in chain.from_iterable(
+            _expanded(rule, begin, since, last) for rule in rules[event.place]
+        ):
             starts.add(day)
             expanded += 1
             if expanded > _MOST_EXPANDED:
@@ -196,11 +204,11 @@ def _days(events: Iterable[_Event], last: date) -> Iterator[Days]:
         yield from ((day, day + length) for day in starts if day <= last)
 
 
-def _rules(event: _Event, begin: date) -> Iterator[dict[str, Any]]:
+def _rules(event: _Event, begin: date, last: date) -> Iterator[dict[str, Any]]:
     """Yield the rules of an event; the one that takes an occurrence's place has none."""
     if "RECURRENCE-ID" not in event.of:
         for _, text in event.of.get("RRULE", ()):
-            yield _rule(event, begin, text)
+            yield _counted(event, begin, last, _rule(event, text))
 
 
 def _check_rules(rules: Sequence[Mapping[str, Any]]) -> None:
@@ -261,7 +269,22 @@ def _length(event: _Event, begin: date) -> timedelta:
     return (days - 1) * _DAY
 
 
-def _rule(event: _Event, begin: date, text: str) -> dict[str, Any]:
+def _counted(event: _Event, begin: date, last: date, rule: dict[str, Any]) -> dict[str, Any]:
+    """Return a rule without its COUNT if that cannot end it until `last`. Raises InvalidInput."""
+    if rule.get("count", 0) > (last - begin).days:
+        return {name: value for name, value in rule.items() if name != "count"}
+    is_frequent = rule["freq"] >= dateutil.rrule.WEEKLY
+    least = _FREQUENT_FROM if is_frequent else _COUNTED_FROM
+    if "count" in rule and begin.year < least:
+        raise event.wrong(
+            "DTSTART",
+            f"with COUNT such an event must begin in {least} or later: give UNTIL in its place, or "
+            "a later DTSTART with the COUNT that is left",
+        )
+    return rule
+
+
+def _rule(event: _Event, text: str) -> dict[str, Any]:
     """Return the arguments of dateutil's rule. Raises InvalidInput."""
     parts = [part.partition("=") for part in text.strip().upper().split(";") if part]
     given = {name: value for name, _, value in parts}
@@ -271,7 +294,7 @@ def _rule(event: _Event, begin: date, text: str) -> dict[str, Any]:
     for name, value in given.items():
         if name == "FREQ" and value in _FREQUENCIES:
             made["freq"] = _FREQUENCIES.index(value)
-        elif name in ("INTERVAL", "COUNT") and re.fullmatch(r"[1-9]\d{0,5}", value, re.ASCII):
+        elif name in ("INTERVAL", "COUNT") and re.fullmatch(r"[1-9]\d{0,8}", value, re.ASCII):
             made[name.lower()] = int(value)
         elif name == "UNTIL":
             made["until"] = _date(event, "RRULE's UNTIL", value, date.max.year)
@@ -288,8 +311,6 @@ def _rule(event: _Event, begin: date, text: str) -> dict[str, Any]:
     if "freq" not in made:
         raise event.wrong("RRULE", f"FREQ must be one of {', '.join(_FREQUENCIES)}")
     _check_weekdays(event, made)
-    if made["freq"] >= dateutil.rrule.WEEKLY and begin.year < _FREQUENT_FROM:
-        raise event.wrong("DTSTART", f"a daily or weekly event must begin in {_FREQUENT_FROM} on")
     return made
 
 
@@ -325,10 +346,12 @@ def _numbers(text: str, least: int, most: int) -> list[int]:
     return numbers if all(number and least <= number <= most for number in numbers) else []
 
 
-def _expanded(rule: Mapping[str, Any], begin: date, last: date) -> Iterator[date]:
-    """Yield the days of a rule until its UNTIL or `last`."""
+def _expanded(rule: Mapping[str, Any], begin: date, first: date, last: date) -> Iterator[date]:
+    """Yield the days of a rule to UNTIL or `last`; without a COUNT few before `first`."""
     until = min(rule.get("until", last), last)
     arguments = {name: value for name, value in rule.items() if name != "until"}
+    if "count" not in arguments:
+        arguments, begin = begun_late(arguments, begin, first)
     for at in _bounded(last.year + 1)(dtstart=datetime.combine(begin, time(0)), **arguments):
         if at.date() > until:
             return

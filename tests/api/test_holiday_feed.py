@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from time import process_time
 from typing import Any
 
 import pytest
+from dateutil.rrule import rrule
 
+from chalicelib.api.feed_periods import begun_late
 from chalicelib.api.holiday_feed import MOST_EVENTS, read_feed
 from tests.api.conftest import Answer, Api
 from tests.soak import IS_SOAK
@@ -201,11 +203,12 @@ def test_what_is_no_calendar_is_refused(api: Api, raw: bytes, sentence: str) -> 
 @pytest.mark.parametrize(
     ("event", "sentence"),
     [
-        ("DTSTART;VALUE=DATE:", "must be a date of the years 1970 to 8999"),
+        ("DTSTART;VALUE=DATE:", "must be a date of the years 2 to 8999"),
         ("DTSTART;VALUE=DATE:20260230", "must be a date"),
-        ("DTSTART;VALUE=DATE:16010101", "must be a date of the years 1970 to 8999"),
+        ("DTSTART;VALUE=DATE:00010101", "must be a date of the years 2 to 8999"),
         ("DTSTART;VALUE=DATE:20261225 DTEND:", "DTEND"),
-        ("DTSTART;VALUE=DATE:19991231 RRULE:FREQ=DAILY", "must begin in 2000 on"),
+        ("DTSTART;VALUE=DATE:19991231 RRULE:FREQ=DAILY;COUNT=9", "must begin in 2000 or later"),
+        ("DTSTART;VALUE=DATE:19691231 RRULE:FREQ=YEARLY;COUNT=9", "give UNTIL in its place"),
         ("DTSTART;VALUE=DATE:20261225 DTEND;VALUE=DATE:20291225", "at most 366 days"),
         ("DTSTART;VALUE=DATE:20261225 DURATION:PT1H", "whole days or weeks"),
         ("DTSTART;VALUE=DATE:20261225 RRULE:FREQ=SECONDLY", "give one of YEARLY"),
@@ -232,12 +235,55 @@ def test_a_wrong_event_is_refused_with_what_is_wrong(api: Api, event: str, sente
     assert api.get("/calendars").json == []
 
 
+def test_what_began_long_ago_or_is_counted_far_is_taken() -> None:
+    birthday = days("DTSTART;VALUE=DATE:16040501 RRULE:FREQ=YEARLY")
+    assert birthday == [f"{year}-05-01" for year in range(2026, 2037)]
+    holiday = "UID:1 DTSTART;VALUE=DATE:20261225"
+    assert days(holiday, "UID:2 DTSTART;VALUE=DATE:16010101") == ["2026-12-25"]
+    every = "DTSTART;VALUE=DATE:19000101 RRULE:FREQ=DAILY;COUNT=1000000"
+    assert days(every) == ["2026-01-01/2036-11-23"]
+
+
+def test_a_rule_that_is_begun_late_gives_the_same_days() -> None:
+    """dateutil expands both, the one from its own beginning."""
+    dice, found = random.Random(4), 0
+    for _ in range(3_000 if IS_SOAK else 100):
+        rule: dict[str, Any] = {"freq": dice.randrange(4), "interval": dice.choice((1, 1, 2, 3, 5))}
+        more = {
+            "byweekday": [dice.randrange(7), dice.randrange(7)],
+            "bymonth": [dice.randrange(1, 13), 2],
+            "bymonthday": [dice.choice((1, 29, 31, -1))],
+            "bysetpos": [dice.choice((1, 2, -1))],
+            "wkst": dice.randrange(7),
+        }
+        rule |= {name: value for name, value in more.items() if dice.random() < 0.25}
+        if not {"byweekday", "bymonthday", "bymonth"} & rule.keys():
+            # dateutil takes no position of nothing.
+            rule.pop("bysetpos", None)
+        begin = date(1990, 1, 1) + dice.randrange(3_000) * DAY
+        first = begin + dice.randrange(-400, 6_000) * DAY
+        moved, start = begun_late(rule, begin, first)
+        last = datetime.combine(first + 900 * DAY, time(0))
+        whole, late = (
+            {at.date() for at in rrule(dtstart=datetime.combine(at, time(0)), until=last, **given)}
+            for given, at in ((rule, begin), (moved, start))
+        )
+        assert {day for day in late if day >= first} == {day for day in whole if day >= first}, rule
+        assert late <= whole
+        found += len(late) < len(whole)
+    assert found > 30
+
+
 HOSTILE = {
     "a million occurrences": ["DTSTART;VALUE=DATE:20260101 RRULE:FREQ=DAILY;COUNT=1000000"],
     "count beyond reason": ["DTSTART;VALUE=DATE:20260101 RRULE:FREQ=DAILY;COUNT=999999"],
     "what never matches": [
         f"UID:{number} DTSTART;VALUE=DATE:20000101 RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"
         for number in range(20)
+    ],
+    "from the first year on": [
+        f"UID:{number} DTSTART;VALUE=DATE:00020101 RRULE:FREQ={often};BYDAY=MO,TU,WE,TH,FR"
+        for number, often in enumerate(["YEARLY"] * 90 + ["MONTHLY"] * 90 + ["WEEKLY"] * 20)
     ],
     "a long interval": ["DTSTART;VALUE=DATE:20000101 RRULE:FREQ=YEARLY;INTERVAL=999999"],
     "every day by the year": [
