@@ -17,7 +17,7 @@ NODE := .build/console
 # where a dozen processes would begin with the same, compileall does before they start, on every core, all but what is large and seldom loaded.
 # The many packages of the tests come by uv, four times as fast; where it finds no registry, pip, which also reads a pip.conf.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-compile
-COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(sympy|mpmath|networkx|mypyc?|pip|pygments)/'
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(sympy|mpmath|networkx|mypyc?|pip|pygments|sqlalchemy|setuptools|graphql|aiohttp|git|cyclonedx|cfnlint)/'
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command 'make update'
 
 # Containers often ask for no bytecode. The tests start a hundred processes here, and each would compile all of Resona anew.
@@ -38,7 +38,7 @@ run: $(VENV)/serves ## serve on this laptop, at PORT (8000)
 test: $(VENV)/tests ## run the tests, offline after the installation
 	@$(PYTEST) --numprocesses 3 --dist loadgroup tests/acceptance > $(VENV)/acceptance.log 2>&1 & laptop=$$!; \
 	trap 'kill $$laptop 2> /dev/null' EXIT INT TERM; \
-	nice -n 10 $(PYTEST) --numprocesses 3 --dist loadgroup --ignore=tests/acceptance --ignore=tests/test_walls.py $(CONSOLE_TESTS:%=--ignore=%); others=$$?; \
+	nice -n 10 $(PYTEST) --numprocesses 2 --dist loadgroup --ignore=tests/acceptance --ignore=tests/test_walls.py $(CONSOLE_TESTS:%=--ignore=%); others=$$?; \
 	wait $$laptop; accepted=$$?; cat $(VENV)/acceptance.log; \
 	echo "Left out: the tests of the console, which need a browser: make browser"; \
 	exit $$((others + accepted))

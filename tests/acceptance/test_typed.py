@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from tests.acceptance.laptop import ROOT, Laptop, free_port
+from tests.soak import only_in_soak
 
 pytestmark = [
     pytest.mark.xdist_group("typed"),
@@ -155,8 +156,17 @@ def job(name: str, delay: int, url: str) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("stage", ["dev", "prod", "unheard-of"])
-@pytest.mark.parametrize("options", [[], ["--no-autoreload"]])
+@pytest.mark.parametrize(
+    ("stage", "options"),
+    [
+        ("dev", []),
+        ("unheard-of", ["--no-autoreload"]),
+        pytest.param("prod", [], marks=only_in_soak),
+        pytest.param("unheard-of", [], marks=only_in_soak),
+        pytest.param("dev", ["--no-autoreload"], marks=only_in_soak),
+        pytest.param("prod", ["--no-autoreload"], marks=only_in_soak),
+    ],
+)
 def test_the_stage_of_a_deploy_is_refused_in_a_sentence(
     tmp_path: Path, stage: str, options: list[str]
 ) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from chalicelib.domain import backfill_transitions, job_transitions, run_transitions
 from chalicelib.domain.cron import Cron
@@ -89,6 +90,7 @@ class Event:
     key: RunKey | None = None
 
 
+@cache
 def definition(kind: str, generation: int, overlap: Overlap) -> Definition:
     triggers: dict[str, Trigger] = {
         "one-time": OneTime(START + timedelta(seconds=30)),

@@ -9,7 +9,7 @@ import pytest
 from chalicelib.domain.job import Overlap
 from tests.domain.model import PAUSES, Model, check
 
-NODES = 1_000_000 if os.environ.get("RESONA_SOAK") else 2_500
+NODES = 1_000_000 if os.environ.get("RESONA_SOAK") else 2_200
 
 
 ALWAYS = set("time claim finish settle sweep pause resume request trigger run delete".split())

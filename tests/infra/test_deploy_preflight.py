@@ -178,10 +178,11 @@ KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
             "there are no valid AWS credentials: log in first, with `aws configure` for keys",
             marks=only_in_soak,
         ),
-        (
+        pytest.param(
             "deploy --stage staging",
             {},
             "there is no stage 'staging' to deploy: .chalice/config.json has dev, prod (stages",
+            marks=only_in_soak,
         ),
         pytest.param(
             "deploy --stage local",
@@ -236,23 +237,22 @@ def test_without_the_stack_and_in_the_wrong_region_the_command_that_comes_first_
     assert account.written() == []
 
 
-def test_settings_that_cannot_be_read_are_told(account: Account) -> None:
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("CORS_ORIGINS", "must hold origins"),
+        pytest.param("CONCURRENCY", "must be a whole number from 2 to 1000", marks=only_in_soak),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_told(account: Account, name: str, sentence: str) -> None:
     assert account.types("stack --stage dev") == 0
     path = account.checkout / ".chalice" / "config.json"
-    before = path.read_text()
-    for name, sentence in (
-        ("CORS_ORIGINS", "must hold origins"),
-        ("CONCURRENCY", "must be a whole number from 2 to 1000"),
-    ):
-        path.write_text(
-            before.replace(
-                '{"RESONA_STAGE": "dev"}', f'{{"RESONA_STAGE": "dev", "RESONA_{name}": "x"}}'
-            )
-        )
-        assert account.types("chalice deploy --stage dev") == 1
-        assert f"RESONA_{name} {sentence}" in account.err
-        assert account.err.endswith(": correct it in .chalice/config.json\n")
-        assert account.err.count("\n") == 1
+    wrong = f'{{"RESONA_STAGE": "dev", "RESONA_{name}": "x"}}'
+    path.write_text(path.read_text().replace('{"RESONA_STAGE": "dev"}', wrong))
+    assert account.types("chalice deploy --stage dev") == 1
+    assert f"RESONA_{name} {sentence}" in account.err
+    assert account.err.endswith(": correct it in .chalice/config.json\n")
+    assert account.err.count("\n") == 1
 
 
 def test_only_commands_that_deploy_are_looked_at() -> None:
