@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
 from chalicelib.api.models.policy_requests import Seconds
 from chalicelib.api.models.response_fields import Due, described
-from chalicelib.api.models.validation import Errors, Strict, require_object
+from chalicelib.api.models.validation import Errors, Strict, require_object, whole
 from chalicelib.domain import flows
 from chalicelib.domain.flows import FASTEST, FLOW_NAME, LONGEST_SECONDS, MOST_OUT
 from chalicelib.domain.instant import format_instant
@@ -42,11 +42,8 @@ class FlowIn(Strict):
     """Limits on how jobs, all together, call a target."""
 
     rate: RateIn | None = Field(None, description="null: as fast as they come due.")
-    concurrency: Seconds | None = Field(
-        None,
-        ge=1,
-        le=MOST_OUT,
-        description="How many exchanges may be out at once; null: any number.",
+    concurrency: Annotated[int, Field(ge=1, le=MOST_OUT), BeforeValidator(whole)] | None = Field(
+        None, description="How many exchanges may be out at once; null: any number."
     )
     paused: bool = Field(False, description="Nothing is sent: runs that come due wait in line.")
 
