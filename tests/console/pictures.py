@@ -418,7 +418,7 @@ def attack(laptop: Laptop, target: Target) -> dict[str, str]:
         labels={"<b>": "</b>"},
         retry={"max_attempts": 1},
     )
-    calls = {"completion": "callback", "name": "Print the invoices"}
+    calls = {"completion": "callback", "deadline": 3600, "name": "Print the invoices"}
     laptop.register(f"{target}/long", {"delay": 0}, **calls)
     runs = laptop.wait_for("/runs", lambda runs: runs, 40)
     while not (sent := [each for each in target.received if each.path == "/long"]):

@@ -208,7 +208,7 @@ export function why(run, now, job = null) {
 const WAITS = {
   rate: "its flow sends only so many in a time",
   concurrency: "as many requests of its flow are out as may be",
-  paused: "its flow is paused",
+  pause: "its flow is paused",
   breaker: "its flow is stopped, as its target kept failing",
   share: "other tenants have runs to send, too",
 };
