@@ -102,7 +102,7 @@ function Put({ names }) {
     });
   }
   const isOld = names.includes(name);
-  return html`<form class="put" onSubmit=${submit} noValidate>
+  return html`<form class="put-secret" onSubmit=${submit} noValidate>
     <div class="field ${message("name") && "is-wrong"}">
       <label for="secret-name">Name</label>
       <input id="secret-name" type="text" autocomplete="off" spellcheck=${false} value=${name} aria-invalid=${message("name") ? "true" : null}
