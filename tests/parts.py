@@ -26,8 +26,6 @@ from chalicelib.usecases.admission import Admission
 from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Send
 from chalicelib.usecases.firing import Firing
-from chalicelib.usecases.lines import Lines
-from chalicelib.usecases.queueing import Queueing
 from chalicelib.usecases.scheduling import Scheduling
 from chalicelib.usecases.telling import Telling
 from tests.cloud import KMS, SNS, SQS, Cloud, DynamoDB, Scheduler
@@ -103,7 +101,7 @@ def compose(
             Telling(runs, channels),
             calendars,
             AttemptSender(secrets, send, topics.publish, clock, sleep),
-            Admission(flows, Queueing(Lines(jobs, flows, arming, clock)), sleep),
+            Admission(flows, sleep),
             clock,
             sleep,
             run_all,

@@ -29,7 +29,6 @@ from chalicelib.aws.digest_store import changed, closing
 from chalicelib.aws.job_items import (
     ABSENT,
     Answered,
-    FlowChanged,
     Idempotency,
     RecordChanged,
     Watched,
@@ -43,7 +42,7 @@ from chalicelib.aws.job_items import (
     read_state,
 )
 from chalicelib.aws.serialization import sortable
-from chalicelib.aws.table import Check, Condition, Delete, Item, Put, Table, Write
+from chalicelib.aws.table import Condition, Delete, Item, Put, Table, Write
 from chalicelib.domain.digests import is_open
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, ResonaError, Unavailable
 from chalicelib.domain.ids import least_job_id
@@ -372,8 +371,6 @@ class JobStore:
             # A changed state is reported before a taken name.
             self._check_refusal(writes[0], refused[0])
             return
-        if any(isinstance(writes[position], Check) for position in refused):
-            raise FlowChanged
         if any(writes[position].table != self._table.name for position in refused):
             raise RecordChanged
         windows = changed([writes[position] for position in refused])

@@ -135,7 +135,6 @@ def _claimed(run: UnfinishedRun, timeout: timedelta, owner: str, now: datetime) 
         covered=True,
         waits_for=None,
         series=None,
-        line=None,
     )
 
 

@@ -13,11 +13,9 @@ from chalicelib.aws.job_items import WATCH_SHARDS
 from chalicelib.aws.job_store import JobStore, StateChanged
 from chalicelib.domain import run_transitions
 from chalicelib.domain.errors import Unavailable
-from chalicelib.domain.lines import is_line
 from chalicelib.domain.state import NoChange
 from chalicelib.runtime.concurrency import RunAll
 from chalicelib.usecases.arming import Arming
-from chalicelib.usecases.lines import Lines
 
 log = logging.getLogger("resona")
 
@@ -30,7 +28,6 @@ class Sweeping:
 
     jobs: JobStore
     arming: Arming
-    lines: Lines
     clock: Callable[[], datetime]
     run_all: RunAll
 
@@ -83,8 +80,6 @@ class Sweeping:
             return None
 
     def _arm_overdue(self, job_id: str) -> bool:
-        if is_line(job_id):
-            return self.lines.look_again(job_id)
         state = self.jobs.state(job_id)
         now = self.clock()
         decision = (

@@ -1055,8 +1055,7 @@ def an_outage_while_runs_wait_for_their_flow(stage: Stage) -> None:
     deployment.arrives = held.append
     for _ in range(3):
         stage.job(trigger={"date": "2026-11-23T10:00:05Z"}, flow="slow")
-    for name in held[:3]:
-        deployment.virtual_time.at(4.9, partial(deployment.deliver, [name]))
+    deployment.virtual_time.at(4.9, lambda: [deployment.deliver([name]) for name in held[:3]])
     stage.wait(max(0, 17 - deployment.virtual_time.time))
     deployment.arrives = None
     late = [name for name in held if name in deployment.cloud.messages]
