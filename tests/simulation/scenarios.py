@@ -1055,7 +1055,12 @@ def an_outage_while_runs_wait_for_their_flow(stage: Stage) -> None:
     deployment.arrives = held.append
     for _ in range(3):
         stage.job(trigger={"date": "2026-11-23T10:00:05Z"}, flow="slow")
-    deployment.virtual_time.at(4.9, lambda: [deployment.deliver([name]) for name in held[:3]])
+
+    def deliver_each() -> None:
+        for name in held[:3]:
+            deployment.deliver([name])
+
+    deployment.virtual_time.at(4.9, deliver_each)
     stage.wait(max(0, 17 - deployment.virtual_time.time))
     deployment.arrives = None
     late = [name for name in held if name in deployment.cloud.messages]
