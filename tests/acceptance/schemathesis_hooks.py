@@ -57,7 +57,8 @@ schemathesis.openapi.format(
 _REASONS = re.compile(
     "must not be less than initial_delay|it cannot be changed"
     # No pattern says which hosts a URL can have, nor that a range must not end before it begins.
-    "|must be 1 to 64 of A-Z .* or host: and a host .*|must be a status from 100 to 599, or a range .*"
+    "|must be 1 to 64 of A-Z .* or host: and a host .*"
+    "|must be a status from 100 to 599, or a range .*"
     "|the job has no occurrence from then to .*"
     "|is read-only: leave it out, or send its present value"
     "|was used with another body; use a new key for a new request"
