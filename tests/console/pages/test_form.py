@@ -222,7 +222,7 @@ def test_success_and_retries_are_given_changed_and_taken_back(
     for _ in range(2):
         button(page, "Remove JSON value 1").click()
     button(page, "Save changes").click()
-    expect(page.locator(".fields")).to_contain_text("4 attempts; delays of 5, 60, 600 s")
+    expect(page.locator(".fields")).to_contain_text("4 attempts; delays of 5 s, 1 min, 10 min")
     changed = laptop.get(f"/jobs/{made['id']}")
     assert (changed["success"], changed["retry"].get("never")) == (None, None)
 
