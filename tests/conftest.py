@@ -15,6 +15,7 @@ PLACES = ("acceptance/", "console/", "outbound/", "infra/test_emulator.py")
 ON_A_REAL_CLOCK = tuple(f"{HERE}/{place}" for place in PLACES)
 
 
+# pytest-xdist has no types.
 class Scheduling(LoadGroupScheduling):  # type: ignore[misc]
     """Groups, and beside them all cases of a test together.
 

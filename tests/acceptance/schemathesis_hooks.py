@@ -58,8 +58,17 @@ _REASONS = re.compile(
     "must not be less than initial_delay|it cannot be changed"
     # No pattern says which hosts a URL can have, nor that a range must not end before it begins.
     "|must be 1 to 64 of A-Z .* or host: and a host .*"
-    "|must be a status from 100 to 599, or a range .*"
-    "|the job has no occurrence from then to .*"
+    "|must be a status from 100 to 599, or a range .*|ends before it begins: .*"
+    # No schema compares two fields, or a field with the time or with what is stored.
+    "|must not be in the future: .*|must not be before the first time to show: .*"
+    "|must be at most [0-9]+ years after from, after or now|must be in the years [0-9]+ to [0-9]+"
+    "|the job has no occurrence from then to .*|more than 1,000 occurrences are in this range; .*"
+    "|at most [0-9]+ for each second: .*|must be at most requests"
+    "|is for retries: leave it out, .*|[0-9]{3} is a success, which is never retried: .*"
+    "|this cron occurs again after [0-9]+ seconds: .*|these calendars leave no occurrence .*"
+    "|there is no calendar .*|names .* again: give each calendar once"
+    "|an answer to HEAD has no body: .*|at most [0-9]+ seconds are left: .*"
+    "|job.recovered is told only after run.failed: ask for both"
     "|is read-only: leave it out, or send its present value"
     "|was used with another body; use a new key for a new request"
     "|is set by Resona or by the connection; leave it out"
@@ -80,7 +89,7 @@ _REASONS = re.compile(
     "|give status, body_contains or json, or leave success out"
     "|must have at most 4096 bytes as JSON"
     "|does not occur again; .*|must be in 1970 or later|an interval has no time zone: .*"
-    "|is before the first occurrence.*|must not be before from|must not be in the future"
+    "|is before the first occurrence.*|must not be before from"
     "|is for text/calendar; write it in the body"
     "|give days, weekdays or both; .*|notices are listed newest first: leave out sort"
 )

@@ -419,12 +419,14 @@ def attack(laptop: Laptop, target: Target) -> dict[str, str]:
         retry={"max_attempts": 1},
     )
     calls = {"completion": "callback", "deadline": 3600, "name": "Print the invoices"}
-    laptop.register(f"{target}/long", {"delay": 0}, **calls)
+    long = laptop.register(f"{target}/long", {"delay": 0}, **calls)
     runs = laptop.wait_for("/runs", lambda runs: runs, 40)
-    while not (sent := [each for each in target.received if each.path == "/long"]):
-        time.sleep(0.1)
+    laptop.wait_for(
+        f"/jobs/{long['id']}/runs", lambda found: found and found[0]["status"] == "waiting", 40
+    )
+    sent = next(each for each in target.received if each.path == "/long")
     said = {"status": "failed", "message": HOSTILE[:1000], "retry": False}
-    requests.post(sent[0].headers["Resona-Complete-Url"], json=said, timeout=10)
+    requests.post(sent.headers["Resona-Complete-Url"], json=said, timeout=10)
     return {"hostile": job["id"], "hostile run": runs[0]["id"]}
 
 
