@@ -120,6 +120,24 @@ def test_bounds_are_written_as_json_schema_has_them() -> None:
     assert not re.search(r'"(ge|gt|le|lt|min_length|max_length)": \d', schemas)
 
 
+def test_a_key_that_no_pattern_allows_is_not_described_as_allowed() -> None:
+    labels = document()["components"]["schemas"]["JobIn"]["properties"]["labels"]
+    assert validator(json.dumps(labels)).is_valid({"team": "billing"})
+    for key in ("a:b", "\x07", " "):
+        assert not validator(json.dumps(labels)).is_valid({key: "billing"}), key
+    for schema in _all_schemas(document()):
+        assert "patternProperties" not in schema or "additionalProperties" in schema, schema
+
+
+def _all_schemas(part: object) -> Iterator[dict[str, object]]:
+    if isinstance(part, dict):
+        yield part
+    for inner in (
+        part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    ):
+        yield from _all_schemas(inner)
+
+
 def test_every_field_and_parameter_is_described_by_a_sentence() -> None:
     schemas = document()["components"]["schemas"]
     for name, schema in schemas.items():

@@ -89,7 +89,11 @@ class _Policies(Strict):
         "sent, others until the next occurrence is due.",
     )
     labels: dict[Label, LabelValue] = Field(
-        default_factory=dict, max_length=20, description="Labels by name, for filtering."
+        default_factory=dict,
+        max_length=20,
+        description="Labels by name, for filtering.",
+        # pydantic writes the keys' pattern beside it, and leaves other keys free.
+        json_schema_extra={"additionalProperties": False},
     )
     key: Annotated[str, StringConstraints(pattern=rf"\A{JOB_KEY.pattern}\z")] | None = Field(
         None, description="Your own name for the job; it cannot be changed."
