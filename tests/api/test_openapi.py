@@ -126,7 +126,7 @@ def test_a_key_that_no_pattern_allows_is_not_described_as_allowed() -> None:
     for key in ("a:b", "\x07", " "):
         assert not validator(json.dumps(labels)).is_valid({key: "billing"}), key
     for schema in _all_schemas(document()):
-        assert "patternProperties" not in schema or "additionalProperties" in schema, schema
+        assert "patternProperties" not in schema, "leaves other keys free"
 
 
 def _all_schemas(part: object) -> Iterator[dict[str, object]]:

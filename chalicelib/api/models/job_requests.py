@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     BeforeValidator,
     Field,
     StringConstraints,
 )
+from pydantic.config import JsonDict
 
 from chalicelib.api.models.completion_models import CompletionKind, Deadline, read_completion
 from chalicelib.api.models.http_requests import (
@@ -44,6 +45,20 @@ from chalicelib.usecases.scheduling import Edit, Job
 
 # What `check_meaning` compares.
 _MEANING = {"retry", "success", "completion", "deadline"}
+
+
+def _refuse_other_keys(schema: JsonDict) -> None:
+    """Describe that keys outside their pattern are refused.
+
+    pydantic writes the pattern as `patternProperties`, which leaves other keys free, and which
+    generators of clients do not know.
+    """
+    patterns = cast("dict[str, JsonDict]", schema.pop("patternProperties"))
+    ((pattern, values),) = patterns.items()
+    names = cast("JsonDict", schema["propertyNames"])
+    schema |= {"propertyNames": {**names, "pattern": pattern}, "additionalProperties": values}
+
+
 Label = Annotated[
     str,
     StringConstraints(min_length=1, max_length=63),
@@ -92,8 +107,7 @@ class _Policies(Strict):
         default_factory=dict,
         max_length=20,
         description="Labels by name, for filtering.",
-        # pydantic writes the keys' pattern beside it, and leaves other keys free.
-        json_schema_extra={"additionalProperties": False},
+        json_schema_extra=_refuse_other_keys,
     )
     key: Annotated[str, StringConstraints(pattern=rf"\A{JOB_KEY.pattern}\z")] | None = Field(
         None, description="Your own name for the job; it cannot be changed."
