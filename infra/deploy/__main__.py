@@ -72,9 +72,11 @@ def destroy(connect: Callable[[], Cloud] | None, stage: str, yes: bool) -> None:
     if not yes and click.prompt(question) != stage:
         raise CliError(f"nothing was deleted: type {stage} when asked, or give --yes (YES=1)")
     stack.remove(cloud, names)
+    has_own_key = not stack.look(cloud, names).parameters.get("SecretsKeyId")
+    cost = f"{'$1 a month and ' if has_own_key else ''}storage"
     click.echo(
-        f"The stack {names.stack} stays, with tables, key of secrets and logs, for $1 a month and "
-        f"storage. `make deploy STAGE={stage}` goes on with them; docs/deploy.md deletes them."
+        f"The stack {names.stack} stays, with tables, key of secrets and logs, for {cost}. "
+        f"`make deploy STAGE={stage}` goes on with them; docs/deploy.md deletes them."
     )
 
 

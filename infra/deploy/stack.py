@@ -56,6 +56,7 @@ def deploy(cloud: Cloud, names: Names, given: Mapping[str, str]) -> bool:
     """
     template, stack, client = load(), _settled(cloud, names), cloud.client("cloudformation")
     _check(cloud, names, stack)
+    _check_key(names, stack, given)
     given = {**given, "Stage": names.stage}
     kept = (template["Parameters"].keys() & stack.parameters.keys()) - given.keys()
     parameters: list[dict[str, Any]] = [
@@ -130,6 +131,20 @@ def _check(cloud: Cloud, names: Names, stack: Stack) -> None:
         f"there is no stack {names.stack} in {cloud.region}, but there is its table "
         f"{names.of('jobs')}: docs/deploy.md, under Failures, says how to adopt it"
     )
+
+
+def _check_key(names: Names, stack: Stack, given: Mapping[str, str]) -> None:
+    """Raise CliError if another key of secrets is given than the one that has encrypted them."""
+    if stack.status in (None, "CREATE_FAILED"):
+        # No function has run yet, so there are no secrets.
+        return
+    is_now = stack.parameters.get("SecretsKeyId", "")
+    if given.get("SecretsKeyId", is_now) != is_now:
+        raise CliError(
+            f"SecretsKeyId: the stack {names.stack} encrypts secrets with "
+            f"{is_now or 'a key of its own'}, and no other key can decrypt them: leave the "
+            "parameter out"
+        )
 
 
 def _settled(cloud: Cloud, names: Names) -> Stack:

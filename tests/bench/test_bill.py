@@ -64,6 +64,15 @@ def test_a_month_is_rest_and_so_many_firings(counted: Callable[[], list[Step]]) 
     assert month(steps, 0) >= at_rest().total()
 
 
+def test_a_month_at_rest_costs_less_than_three_dollars_and_than_one_without_alarms_and_key() -> (
+    None
+):
+    rest = at_rest()
+    assert rest.total() < 3
+    can_be_left_out = rest["CloudWatch, alarms"] + rest["KMS, the key of secrets"]
+    assert rest.total() - can_be_left_out < 1
+
+
 def test_each_invocation_is_paid_for_by_its_memory_and_its_time() -> None:
     (_, deliver) = cron()
     cold = ASSUMED.cold * ASSUMED.init / 1000

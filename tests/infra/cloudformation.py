@@ -177,6 +177,7 @@ class CloudFormation:
         conditions = {
             "IsRunning": is_running,
             "HasAlarms": has_alarms,
+            "HasOwnKey": not parameters["SecretsKeyId"],
             "HasAlarmEmail": has_alarms and bool(parameters["AlarmEmail"]),
         }
         return body is not None and ("Condition" not in body or conditions[body["Condition"]])

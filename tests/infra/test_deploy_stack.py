@@ -81,6 +81,7 @@ def test_parameters_keep_their_values_until_they_are_given_again(deployer: Deplo
         "Alarms": "on",
         "AlarmEmail": "you@example.com",
         "LogRetentionDays": "7",
+        "SecretsKeyId": "",
     }
     with pytest.raises(ClientError, match=r"Parameters: \[Email\] do not exist in the template"):
         deployer.deploy(Email="x")
@@ -95,6 +96,46 @@ def test_a_stage_without_alarms_has_none_and_no_topic_for_them(deployer: Deploye
     kinds = ("AWS::CloudWatch::", "AWS::SNS::")
     assert gone == {name for name in with_alarms if resources[name]["Type"].startswith(kinds)}
     assert len(gone) == 12
+
+
+def test_a_stage_can_use_a_key_that_the_account_has(deployer: Deployer) -> None:
+    kms = deployer.cloud.client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    deployer.deploy(SecretsKeyId=key)
+    assert "SecretsKey" not in deployer.cloudformation.stacks[NAME].physical
+    (alias,) = kms.list_aliases(KeyId=key)["Aliases"]
+    assert alias["AliasName"] == "alias/resona-dev-secrets"
+    assert not deployer.deploy(SecretsKeyId=key)
+    assert not deployer.deploy()
+
+
+@pytest.mark.parametrize(("first", "then"), [("", "another"), ("one", ""), ("one", "another")])
+def test_the_key_that_has_encrypted_secrets_cannot_be_left(
+    deployer: Deployer, first: str, then: str
+) -> None:
+    make = deployer.cloud.client("kms").create_key
+    keys = {"": "", **{name: make()["KeyMetadata"]["KeyId"] for name in ("one", "another")}}
+    deployer.deploy(SecretsKeyId=keys[first])
+    with pytest.raises(CliError, match="no other key can decrypt them"):
+        deployer.deploy(SecretsKeyId=keys[then])
+    assert deployer.cloudformation.calls == ["CREATE"]
+
+
+def test_a_key_that_does_not_exist_is_replaced_in_the_next_deploy(deployer: Deployer) -> None:
+    with pytest.raises(CliError, match="SecretsKeyAlias"):
+        deployer.deploy(SecretsKeyId="11111111-2222-3333-4444-555555555555")
+    assert deployer.deploy(SecretsKeyId="")
+    assert stack.look(deployer.cloud, NAMES).is_complete
+
+
+def test_a_stack_of_before_the_parameter_keeps_its_key(deployer: Deployer) -> None:
+    deployer.deploy()
+    found = deployer.cloudformation.stacks[NAME]
+    del found.parameters["SecretsKeyId"]
+    key = found.physical["SecretsKey"]
+    deployer.deploy(LogRetentionDays="7")
+    assert found.parameters["SecretsKeyId"] == ""
+    assert deployer.cloudformation.stacks[NAME].physical["SecretsKey"] == key
 
 
 @pytest.mark.parametrize(
@@ -209,7 +250,11 @@ def test_a_stack_that_holds_the_functions_is_left_alone(deployer: Deployer) -> N
 
 def test_all_data_outlives_a_destroyed_stage_and_all_that_costs_goes() -> None:
     resources = load()["Resources"]
-    kept = {name: body["Type"] for name, body in resources.items() if "Condition" not in body}
+    kept = {
+        name: body["Type"]
+        for name, body in resources.items()
+        if body.get("Condition") in (None, "HasOwnKey")
+    }
     kinds = {"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::KMS::Alias", "AWS::Logs::LogGroup"}
     assert {kind for name, kind in kept.items() if name != "GatewayLogsRole"} == kinds
     assert not [
