@@ -816,7 +816,9 @@ class Observer:
             is_unsent = end is not None and end.reason in (Reason.CANCELLED, Reason.MISFIRE)
             if new.find(run.key) is not None or run.key.is_requested or is_unsent:
                 continue
-            if old.supersedes(run):
+            # `_unbegun` holds what becomes of a date whose run was never sent.
+            is_unbegun = end is None and run.waits_for is not None and not run.attempt
+            if old.supersedes(run) or is_unbegun:
                 continue
             has_failed = job_history.end_of(run.key) is RunStatus.FAILED
             job_history.failed_in_a_row = job_history.failed_in_a_row + 1 if has_failed else 0
@@ -1202,6 +1204,9 @@ class Observer:
         too_late = self._too_late(job_history, run, old)
         now = self.virtual_time.now + timedelta(seconds=abs(self.virtual_time.current.skew))
         is_late = too_late is not None and too_late <= now
+        # Its flow may have become slower since it got its place, which is given anew then.
+        job = job_history.defined(run.generation)
+        is_late |= too_late is not None and self.flows.refuses(job, too_late)
         self.hold(is_late, "what is missed was too late", run.key)
 
     def _judge(
