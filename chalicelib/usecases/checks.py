@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from chalicelib.aws.secret_store import SecretStore
-from chalicelib.domain.errors import InvalidInput, IsNotice
+from chalicelib.domain.errors import FieldError, InvalidInput, IsNotice
 from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.state import State
 
@@ -26,11 +26,19 @@ def refuse_notice(definition: Definition) -> None:
 
 
 def check_secrets(secrets: SecretStore, definition: Definition) -> None:
-    """Check the secrets that a job and its callbacks name. Raises InvalidInput, Unavailable."""
-    secrets.check(definition.tenant, definition.request)
+    """Check the secrets that a job and its callbacks name.
+
+    Raises Unavailable, and InvalidInput with every place that is wrong.
+    """
+    wrong: list[FieldError] = []
+    try:
+        secrets.check(definition.tenant, definition.request)
+    except InvalidInput as error:
+        wrong += error.errors
     for field, request in definition.callbacks.requests():
         try:
             secrets.check(definition.tenant, request)
         except InvalidInput as error:
-            wrong = [replace(one, field=f"{field}.url") for one in error.errors]
-            raise InvalidInput(wrong) from error
+            wrong += [replace(one, field=f"{field}.url") for one in error.errors]
+    if wrong:
+        raise InvalidInput(wrong)

@@ -91,6 +91,12 @@ def test_the_list_has_pages(api: Api) -> None:
         ({"weekdays": ["sat", "Sunday", "SUN"]}, ["weekdays.1", "weekdays.2"]),
         ({"days": [], "timezone": "Berlin"}, ["timezone"]),
         ({"days": [], "zone": "Europe/Berlin"}, ["zone"]),
+        # All that is wrong, whether the model or a rule finds it.
+        (
+            {"days": ["x", 5, "2026-12-25"], "weekdays": ["so", 7], "timezone": "Mars", "a": 1},
+            ["a", "days.0", "days.1", "timezone", "weekdays.0", "weekdays.1"],
+        ),
+        ({"days": "x", "weekdays": ["so"], "timezone": 3}, ["days", "timezone", "weekdays.0"]),
         ({"days": [], "created_at": "2026-11-23T10:00:00Z"}, ["created_at"]),
     ],
 )

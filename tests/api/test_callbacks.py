@@ -41,6 +41,16 @@ def test_callbacks_are_shown_as_they_were_sent(api: Api) -> None:
             {"callbacks": {"failed": {"url": f"{URL}?a={{{{secret:no}}}}"}}},
             ["callbacks.failed.url"],
         ),
+        (
+            {
+                "request": {"url": f"{URL}?a={{{{secret:no}}}}"},
+                "callbacks": {
+                    "succeeded": {"url": f"{URL}?a={{{{secret:no}}}}"},
+                    "failed": {"url": f"{URL}?a={{{{secret:neither}}}}"},
+                },
+            },
+            ["callbacks.failed.url", "callbacks.succeeded.url", "request.url"],
+        ),
         ({"pause_after": 0}, ["pause_after"]),
         ({"pause_after": 101}, ["pause_after"]),
         ({"pause_after": "3"}, ["pause_after"]),

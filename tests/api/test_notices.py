@@ -81,6 +81,13 @@ def test_a_channel_is_put_shown_listed_and_deleted(api: Api) -> None:
         ({"url": "sns:"}, ["url"]),
         ({"url": URL, "after": 0}, ["after"]),
         ({"url": URL, "after": 101}, ["after"]),
+        # All that is wrong, whether the model or a rule finds it.
+        (
+            {"url": "ftp://a", "format": "x", "events": ["a", 1], "label": "b", "after": 0, "c": 1},
+            ["after", "c", "events.0", "events.1", "format", "label", "url"],
+        ),
+        ({"url": 5, "format": "x", "events": "run.failed"}, ["events", "format", "url"]),
+        ({"format": "x", "label": "b"}, ["format", "label", "url"]),
     ],
 )
 def test_a_wrong_value_is_named(api: Api, body: dict[str, Any], fields: list[str]) -> None:

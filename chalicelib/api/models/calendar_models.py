@@ -98,12 +98,17 @@ def read_calendar(
     document = require_object(body)
     errors.forbid_read_only(document, shown, READ_ONLY)
     sent = errors.validate(CalendarIn, document, READ_ONLY)
+    valid = sent or errors.valid_part(CalendarIn, document)
+    wrong = {".".join(map(str, path)) for path in errors.invalid}
+    if valid.days is None and valid.weekdays is None and not errors.are_in("days", "weekdays"):
+        errors.add("days", "give days, weekdays or both; [] is a calendar of no days")
+    errors.extend(one for one in _check(valid) if one.field not in wrong)
     days: list[Days] = []
-    if sent:
-        errors.extend(_check(sent))
-        for place, text in enumerate(sent.days or ()):
-            found = errors.collect(partial(_read_days, text, place))
-            days += [found] if found else []
+    for place, text in enumerate(valid.days or ()):
+        if ("days", place) in errors.invalid:
+            continue
+        found = errors.collect(partial(_read_days, text, place))
+        days += [found] if found else []
     errors.raise_if_any()
     assert sent  # noqa: S101  raise_if_any() has not raised
     return calendars.Calendar(
@@ -119,8 +124,6 @@ def read_calendar(
 
 def _check(sent: CalendarIn) -> Iterator[FieldError]:
     """Yield an error for each value that the model takes and the rules do not."""
-    if sent.days is None and sent.weekdays is None:
-        yield FieldError("days", "give days, weekdays or both; [] is a calendar of no days")
     if sent.timezone not in time_zones.names():
         try:
             check_zone(sent.timezone)

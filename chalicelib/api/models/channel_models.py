@@ -162,9 +162,10 @@ def read_channel(
     document = require_object(body)
     errors.forbid_read_only(document, shown, _READ_ONLY)
     sent = errors.validate(ChannelIn, document, _READ_ONLY)
-    if sent:
-        _check_target(errors, sent, check_request, topics)
-        _check(errors, sent)
+    valid = sent or errors.valid_part(ChannelIn, document)
+    if not errors.are_in("url"):
+        _check_target(errors, valid, check_request, topics)
+    _check(errors, valid)
     errors.raise_if_any()
     assert sent  # noqa: S101  raise_if_any() has not raised
     key, _, value = (sent.label or "").partition(":")
@@ -223,7 +224,7 @@ def _check(errors: Errors, sent: ChannelIn) -> None:
     """Add an error for each value that the model takes and the rules do not."""
     known = ", ".join(TOLD)
     for place, event in enumerate(sent.events):
-        if event not in TOLD:
+        if event not in TOLD and ("events", place) not in errors.invalid:
             errors.add(f"events.{place}", f"must be one of {known}")
     if sent.format is not None and sent.format not in tuple(Format):
         errors.add("format", f"must be one of {', '.join(Format)}")

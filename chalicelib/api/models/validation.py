@@ -103,6 +103,19 @@ class Errors:
             return None
         return sent
 
+    def valid_part(self, model: type[_Model], document: Mapping[str, Any]) -> _Model:
+        """Return the fields that `validate` has not refused: rules beyond the model check them.
+
+        They are as they stand in the document; others have their default, or no value if they are
+        required. A list stays whole if only entries of it are wrong: their paths are in `invalid`.
+        """
+        valid = {
+            name: value
+            for name, value in document.items()
+            if name in model.model_fields and (name,) not in self.invalid
+        }
+        return model.model_construct(**valid)
+
     def are_in(self, *fields: str) -> bool:
         """Return whether a model has found an error in one of these fields of the body."""
         return any(path[0] in fields for path in self.invalid if path)
