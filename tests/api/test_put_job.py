@@ -177,6 +177,25 @@ def test_a_malformed_key_is_refused(api: Api, key: str) -> None:
     assert api.put(f"/jobs/key:{key}", body()).fields == ["key"]
 
 
+@pytest.mark.parametrize("key", [".", "..", "%2E%2E", "a..b", "-", "_"])
+def test_a_key_of_dots_is_no_step_in_the_path(api: Api, key: str) -> None:
+    """Only a segment that is all dots is one (RFC 3986, 5.2.4), and `key:` stands before these."""
+    path = f"/jobs/key:{key}"
+    made = api.put(path, body())
+    assert (made.status, made.json["key"]) == (201, key.replace("%2E", "."))
+    assert api.get(path).json["id"] == made.json["id"]
+    assert api.get("/jobs").json == [made.json]
+    assert api.delete(path).status == 204
+
+
+@pytest.mark.parametrize("key", ["", "a%2Fb", "..%2F..", "%2F%2F", "a%3Bb", "%3B", "key:a", "a%00"])
+def test_what_is_no_key_leads_to_no_job(api: Api, key: str) -> None:
+    path = f"/jobs/key:{key}"
+    assert api.put(path, body()).fields == ["key"]
+    assert api.get(path).status == api.delete(path).status == 404
+    assert api.get("/jobs").json == []
+
+
 def test_a_job_is_not_put_by_its_id(api: Api) -> None:
     made = api.register()
     for path in (made["id"], "job_01JD9V8M0Q4Q6T5W0H9C1Y3B7K", "nope"):
