@@ -184,11 +184,8 @@ export function typeWords(document, schema) {
   if (found.enum) return found.enum.map((value) => JSON.stringify(value)).join(" or ");
   if (found.const !== undefined) return JSON.stringify(found.const);
   if (found.type === "array") return `array of ${plural(typeWords(document, found.items))}`;
-  const [members] = [
-    found.additionalProperties,
-    ...Object.values(found.patternProperties || {}),
-  ].filter((each) => typeof each === "object");
-  if (members) return `object of ${plural(typeWords(document, members))}`;
+  const members = found.additionalProperties;
+  if (typeof members === "object") return `object of ${plural(typeWords(document, members))}`;
   if (found.format === "http-url") return "URL";
   return found.format || found.type || ANY;
 }
