@@ -100,7 +100,7 @@ class LongRunCloud(Cloud):
 
     def _overdue(self, request: dict[str, Any]) -> list[Item]:
         values = request["ExpressionAttributeValues"]
-        shard, now = values[":shard"]["S"], values[":now"]["S"]
+        shard, now = values[":shard"]["S"], values[":until"]["S"]
         found = sorted((at, key) for key, at in self._watch[shard].items() if at <= now)
         return [
             {

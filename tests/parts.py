@@ -18,6 +18,7 @@ from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.aws.secret_store import SecretStore
+from chalicelib.aws.sweep_store import SweepStore
 from chalicelib.aws.topics import Topics
 from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import check
@@ -100,6 +101,7 @@ def compose(
             arming,
             Telling(runs, channels),
             calendars,
+            SweepStore(dynamodb, "jobs", sleep),
             AttemptSender(secrets, send, topics.publish, clock, sleep),
             Admission(flows, sleep),
             clock,

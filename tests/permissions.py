@@ -159,7 +159,8 @@ _HANDLERS = {
     ("chalicelib.usecases.firing", "fire"): "deliver",
     ("chalicelib.usecases.firing", "read_ahead"): "deliver",
     ("chalicelib.usecases.firing", "sweep"): "sweep",
-    ("chalicelib.usecases.firing", "_sweep_shard"): "sweep",
+    ("chalicelib.usecases.sweeping", "page"): "sweep",
+    ("chalicelib.usecases.sweeping", "sweep"): "sweep",
     ("chalicelib.handlers.authorizer", "admit"): "authorizer",
 }
 _OF_THE_API = re.compile(r"chalicelib\.(usecases\.(scheduling|bulk|upsert)|api\..+)")

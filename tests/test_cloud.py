@@ -40,6 +40,7 @@ from chalicelib.aws.quota_store import QuotaStore
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.aws.serialization import dump_due
+from chalicelib.aws.sweep_store import SweepStore
 from chalicelib.aws.table import Condition, Update
 from chalicelib.domain.api_keys import Scope, StoredApiKey
 from chalicelib.domain.channels import Channel
@@ -50,6 +51,7 @@ from chalicelib.domain.errors import JobNotFound, KeyIsTaken, QuotaExceeded, Res
 from chalicelib.domain.flows import Flow, Rate
 from chalicelib.domain.ids import RunKey, new_job_id, new_token, run_id
 from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.looks import Mark
 from chalicelib.domain.notices import Event
 from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import Request
@@ -1088,6 +1090,7 @@ class Stores:
     quotas: QuotaStore
     queue: DueQueue
     schedules: Schedules
+    sweeps: SweepStore
 
 
 class Repeating:
@@ -1115,6 +1118,7 @@ def on(dynamodb: Any, cloud: Side) -> Stores:
         QuotaStore(dynamodb, "jobs", Quotas(5, 3)),
         DueQueue(cloud.sqs, cloud.queue),
         Schedules(cloud.scheduler, "group", Target(FUNCTION, ROLE)),
+        SweepStore(dynamodb, "jobs"),
     )
 
 
@@ -1194,12 +1198,12 @@ def test_only_the_next_revision_of_a_state_is_saved(stores: Stores) -> None:
     second = following(state, watch_at=None)
     stores.jobs.save(second, now=NOW)
     with pytest.raises(StateChanged) as changed:
-        stores.jobs.save(following(state, sweeps=1), now=NOW)
+        stores.jobs.save(following(state, skips=1), now=NOW)
     assert changed.value.current == second
     key = RunKey(NOW.replace(microsecond=0), 1)
     beside = [stores.runs.end_item("tenant", definition.id, RunEnd(key, RunStatus.SKIPPED, NOW))]
     with pytest.raises(StateChanged) as changed:
-        stores.jobs.save(following(state, sweeps=1), beside, now=NOW)
+        stores.jobs.save(following(state, skips=1), beside, now=NOW)
     assert changed.value.current == second
     assert stores.runs.run(definition.id, key, NOW) is None
     stores.jobs.save(following(second), beside, remembered("idempotency#1", NOW + DAY), now=NOW)
@@ -1295,16 +1299,24 @@ def test_jobs_are_overdue_when_their_time_has_come_the_longest_first(stores: Sto
     for definition, state in made:
         stores.jobs.add(definition, state, None, NOW)
     at = NOW + timedelta(minutes=3)
-    due = {state.job_id for _, state in made[:3]}
-    assert {
-        job_id for shard in range(WATCH_SHARDS) for job_id in stores.jobs.overdue(shard, at, 10)[0]
-    } == due
-    for shard in range(WATCH_SHARDS):
-        states = [stores.jobs.state(job_id) for job_id in stores.jobs.overdue(shard, at, 10)[0]]
-        times = [state.watch_at for state in states if state and state.watch_at]
-        assert times == sorted(times)
-        assert len(times) == len(states)
-        assert stores.jobs.overdue(shard, at, 1)[0] == stores.jobs.overdue(shard, at, 10)[0][:1]
+    due = {(state.watch_at, state.job_id) for _, state in made[:3]}
+    pages = [stores.sweeps.overdue(shard, at, 10)[0] for shard in range(WATCH_SHARDS)]
+    assert {(place.watch_at, place.job_id) for page in pages for place in page} == due
+    for shard, page in enumerate(pages):
+        assert page == sorted(page, key=lambda place: place.watch_at)
+        first, place = stores.sweeps.overdue(shard, at, 1)
+        assert first == page[:1]
+        rest, _ = stores.sweeps.overdue(shard, at, 10, place) if place else (page[1:], None)
+        assert rest == page[1:]
+    states = stores.sweeps.states([job_id for _, job_id in due])
+    assert {item["id"] for item in states} == {job_id for _, job_id in due}
+
+
+def test_marks_are_kept_until_the_next_ones(stores: Stores) -> None:
+    assert stores.sweeps.marks() == {}
+    for since in (NOW, NOW + DAY):
+        stores.sweeps.keep([Mark(since)])
+        assert stores.sweeps.marks() == {0: Mark(since)}
 
 
 def attempt(minute: int, number: int = 1, owner: str = "x", body: str = "") -> Attempt:

@@ -41,7 +41,6 @@ from chalicelib.aws.job_items import (
     read_definition,
     read_state,
 )
-from chalicelib.aws.serialization import sortable
 from chalicelib.aws.table import Condition, Delete, Item, Put, Table, Write
 from chalicelib.domain.digests import is_open
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, ResonaError, Unavailable
@@ -342,20 +341,6 @@ class JobStore:
         items, place = self._table.query(condition, index="by_watch", after=place, limit=limit)
         found = [Watched(item["watch_at"], shard, item["id"]) for item in items]
         return found, found[-1] if place else None
-
-    def overdue(
-        self, shard: int, now: datetime, limit: int, after: Item | None = None
-    ) -> tuple[list[str], Item | None]:
-        """Return up to `limit` ids of a shard's jobs whose `watch_at` has passed, oldest first.
-
-        Also return the key of the last one, to give as `after` for the next page; None at the end.
-        """
-        is_overdue = Condition(
-            "watch_shard = :shard AND watch_at <= :now",
-            {":shard": str(shard), ":now": sortable(now)},
-        )
-        items, place = self._table.query(is_overdue, index="by_watch", after=after, limit=limit)
-        return [item["id"] for item in items], place
 
     def _write(
         self, writes: Sequence[Write], *, key: str | None = None, once: bool = False

@@ -171,7 +171,6 @@ def dump_state(state: State) -> str:
             "doubted_until": _time(state.doubted_until),
             "runs": [_dump_unfinished_run(run) for run in state.runs] or None,
             name_of_last: _dump_last_run(last) if last else None,
-            "sweeps": state.sweeps or None,
             "edition": state.edition,
             "recent": "".join(_LETTERS[status] for status in state.recent) or None,
             "failing": [failing.count, _time(failing.since), *failing.told] if failing else None,
@@ -209,7 +208,6 @@ def load_state(job_id: str, revision: int, watch_at: datetime | None, text: str)
         if last
         else None,
         watch_at=watch_at,
-        sweeps=raw.get("sweeps", 0),
         edition=raw.get("edition", 1),
         recent=tuple(_STATUSES[letter] for letter in raw.get("recent", "")),
         failing=Failing(failing[0], _read_needed_time(failing[1]), tuple(failing[2:]))

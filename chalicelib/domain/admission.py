@@ -69,7 +69,7 @@ def held(claim: Transition, place: Place, now: datetime) -> Transition:
         waited=run.waited + place.wait if is_first else run.waited,
         series=place.series,
     )
-    state = _anew(claim.state.with_run(held_run))
+    state = _anew(claim.state.with_run(held_run), now)
     arm = (run_due(state, held_run, place.at),) if is_near else ()
     return replace(claim, state=state, send=None, arm=(*claim.arm, *arm))
 
@@ -93,9 +93,9 @@ def missed(definition: Definition, before: State, claim: Transition, now: dateti
         rest = replace(rest, status=status, skips=0)
     elif following <= now:
         again, arm = occurrence_due(rest, following), ()
-    return replace(claim, state=_anew(rest), send=None, ended=(end,), arm=arm, again=again)
+    return replace(claim, state=_anew(rest, now), send=None, ended=(end,), arm=arm, again=again)
 
 
-def _anew(state: State) -> State:
+def _anew(state: State, now: datetime) -> State:
     """Return the state that a claim wrote, changed since, as the same revision."""
-    return written(replace(state, revision=state.revision - 1))
+    return written(replace(state, revision=state.revision - 1), now)

@@ -46,7 +46,7 @@ def begin(
     if len(state.runs) >= MAX_UNFINISHED_RUNS:
         raise TooManyRuns(MAX_UNFINISHED_RUNS)
     queued, arm = _queued(state, backfill, first, now)
-    return Transition(written(queued), arm=arm)
+    return Transition(written(queued, now), arm=arm)
 
 
 def _queued(
@@ -91,7 +91,7 @@ def pass_over(
         return None
     rest, record = closed(state, run, RunStatus.SKIPPED, Reason.CALENDAR, now)
     rest, arm = goes_on(trigger, rest, run.key, now)
-    return Transition(written(rest), ended=(replace(record, calendar=calendar),), arm=arm)
+    return Transition(written(rest, now), ended=(replace(record, calendar=calendar),), arm=arm)
 
 
 def end(state: State, now: datetime) -> Transition | None:
@@ -105,7 +105,7 @@ def end(state: State, now: datetime) -> Transition | None:
     run = next(run for run in state.runs if backfill.has(run.key))
     rest = replace(state, backfill=None)
     if run.owner is not None:
-        return Transition(written(rest))
+        return Transition(written(rest, now))
     status = RunStatus.FAILED if run.attempt else RunStatus.SKIPPED
     rest, record = closed(rest, run, status, Reason.CANCELLED, now)
-    return Transition(written(rest), ended=(record,))
+    return Transition(written(rest, now), ended=(record,))

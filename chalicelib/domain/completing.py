@@ -115,8 +115,8 @@ def extended(state: State, run: UnfinishedRun, seconds: int, now: datetime) -> T
         return None
     moved = replace(run, awaited=replace(run.awaited, until=until))
     if run.owner is not None:
-        return Transition(written(state.with_run(moved)))
+        return Transition(written(state.with_run(moved), now))
     near = until - now <= SHORT
     moved = replace(moved, next_attempt_at=until, covered=near)
     arm = (run_due(state, moved, until),) if near else ()
-    return Transition(written(state.with_run(moved)), arm=arm)
+    return Transition(written(state.with_run(moved), now), arm=arm)

@@ -59,4 +59,4 @@ def missed(state: State, run: UnfinishedRun, now: datetime) -> Transition:
     """Return the transition that ends a held run as missed."""
     rest, end = closed(state, run, RunStatus.MISSED, Reason.MISFIRE, now)
     end = replace(end, missed_count=1, last_due_at=run.key.due_at)
-    return Transition(written(with_outcome(rest, run, end.status)), ended=(end,))
+    return Transition(written(with_outcome(rest, run, end.status), now), ended=(end,))

@@ -88,7 +88,7 @@ def create(definition: Definition, token: str | None, now: datetime) -> Transiti
         token=token if wants_schedule(definition.trigger, Status.ACTIVE, due_at, now) else None,
     )
     armed, arm = await_occurrence(fresh, definition.trigger, due_at, now)
-    return Transition(written(armed), arm=arm, definition=definition)
+    return Transition(written(armed, now), arm=arm, definition=definition)
 
 
 def change(
@@ -116,7 +116,7 @@ def change(
     edited = replace(state, edition=state.edition + 1, updated_at=now, token=kept)
     if not has_new_meaning:
         definition = replace(new, generation=old.generation, edition=edited.edition)
-        return Transition(written(edited), definition=definition)
+        return Transition(written(edited, now), definition=definition)
     if not is_new_trigger and due_at is None:
         raise JobHasEnded("this change is not possible")
     if kept != state.token:
@@ -145,7 +145,7 @@ def _new_generation(
         armed, arm = _without_past_wakes(armed, arm, new.trigger, now)
     closing, close = _hurry_superseded(armed, now)
     definition = replace(new, generation=generation, edition=edited.edition)
-    return Transition(written(closing), arm=(*arm, *close), definition=definition)
+    return Transition(written(closing, now), arm=(*arm, *close), definition=definition)
 
 
 def _without_past_wakes(
@@ -200,7 +200,7 @@ def pause(
     paused = replace(paused, token=(state.token or token) if keeps else None)
     waiting, arm = await_end_of_pause(paused, now)
     closing, close = _hurry_superseded(waiting, now)
-    return Transition(written(closing), arm=(*arm, *close))
+    return Transition(written(closing, now), arm=(*arm, *close))
 
 
 def due_after_resume(definition: Definition, state: State, now: datetime) -> datetime:
@@ -231,7 +231,7 @@ def resume(
     resumed = replace(resumed, token=(state.token or token) if takes else None)
     armed, arm = await_occurrence(resumed, definition.trigger, due_at, now)
     closing, close = _hurry_superseded(armed, now)
-    return Transition(written(closing), arm=(*arm, *close))
+    return Transition(written(closing, now), arm=(*arm, *close))
 
 
 def skip(state: State, count: int, now: datetime) -> Transition | None:
@@ -243,7 +243,7 @@ def skip(state: State, count: int, now: datetime) -> Transition | None:
         return None
     if state.next_due_at is None:
         raise JobHasEnded("there is no occurrence to skip")
-    return Transition(written(replace(state, skips=count, updated_at=now)))
+    return Transition(written(replace(state, skips=count, updated_at=now), now))
 
 
 def run_now(state: State, key: RunKey, now: datetime) -> Transition:
@@ -251,7 +251,9 @@ def run_now(state: State, key: RunKey, now: datetime) -> Transition:
 
     Raises TooManyRuns.
     """
-    return _queued(state, [UnfinishedRun(key, state.defined_in, attempt=0, next_attempt_at=now)])
+    return _queued(
+        state, [UnfinishedRun(key, state.defined_in, attempt=0, next_attempt_at=now)], now
+    )
 
 
 def retry(state: State, plan: Mapping[RunKey, datetime], now: datetime) -> Transition:
@@ -272,10 +274,11 @@ def retry(state: State, plan: Mapping[RunKey, datetime], now: datetime) -> Trans
             )
             for key, at in plan.items()
         ],
+        now,
     )
 
 
-def _queued(state: State, runs: Iterable[UnfinishedRun]) -> Transition:
+def _queued(state: State, runs: Iterable[UnfinishedRun], now: datetime) -> Transition:
     """Add runs; send a message for each that has one, and leave the others to the sweeper."""
     arm: list[DueMessage] = []
     for run in runs:
@@ -284,7 +287,7 @@ def _queued(state: State, runs: Iterable[UnfinishedRun]) -> Transition:
         state = state.with_run(run)
         if run.covered and run.next_attempt_at is not None:
             arm.append(run_due(state, run, run.next_attempt_at))
-    return Transition(written(state), arm=tuple(arm))
+    return Transition(written(state, now), arm=tuple(arm))
 
 
 def cancel(trigger: Trigger, state: State, run: UnfinishedRun, now: datetime) -> Transition:
@@ -299,7 +302,7 @@ def cancel(trigger: Trigger, state: State, run: UnfinishedRun, now: datetime) ->
     status = RunStatus.FAILED if run.attempt else RunStatus.SKIPPED
     rest, end = closed(state, run, status, Reason.CANCELLED, now)
     rest, arm = backfill_transitions.goes_on(trigger, rest, run.key, now)
-    return Transition(written(with_outcome(rest, run, status)), ended=(end,), arm=arm)
+    return Transition(written(with_outcome(rest, run, status), now), ended=(end,), arm=arm)
 
 
 def _hurry_superseded(state: State, now: datetime) -> tuple[State, tuple[DueMessage, ...]]:

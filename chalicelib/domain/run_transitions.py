@@ -5,6 +5,7 @@ The functions are pure: `now`, tokens and jitter are arguments. docs/model.md de
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,6 +18,7 @@ from chalicelib.domain.exclusion import excluded_by, passed_over
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition, Kind, Overlap
 from chalicelib.domain.job_transitions import pause
+from chalicelib.domain.looks import YOUNG, has_look, next_look
 from chalicelib.domain.misfires import missed
 from chalicelib.domain.pauses import Asked
 from chalicelib.domain.retry import is_retried, next_attempt_at
@@ -48,11 +50,16 @@ from chalicelib.domain.wakes import doubt_after_lost_wake
 
 # A lease lasts this much longer than the timeout: the time to record and finish the attempt.
 LEASE_MARGIN = timedelta(seconds=20)
-# The sweeper arms an overdue job again after this time, doubled each time the job has not changed.
-SWEEP_AGAIN = timedelta(minutes=1)
-SWEEP_AGAIN_AT_MOST = timedelta(minutes=8)
 # After these outcomes a target may be at work. An executor most likely dies while one answers.
 _MAY_BE_AT_WORK = (Outcome.SUCCESS, Outcome.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a sweep does for an overdue job: messages to send, and the state to write, if any."""
+
+    arm: tuple[DueMessage, ...]
+    moved: State | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +119,7 @@ def _claim_run(
         is_unsent = run.waits_for is not None and not run.attempt
         status = RunStatus.SKIPPED if is_unsent else RunStatus.FAILED
         rest, end = closed(state, run, status, Reason.SUPERSEDED, now)
-        return Transition(written(rest), ended=(end,))
+        return Transition(written(rest, now), ended=(end,))
     if run.next_attempt_at is not None and now < run.next_attempt_at:
         return NoChange("not yet")
     passed = pass_over(definition.trigger, state, run, now)
@@ -196,14 +203,16 @@ def _end_pause(
         end = RunEnd(key, RunStatus.MISSED, now, Reason.PAUSED, missed_count=1, last_due_at=passed)
         return end_without_attempt(definition, active, passed, (end,), now)
     if due_at is None:
-        return Transition(written(replace(active, status=Status.COMPLETED, token=None, skips=0)))
+        return Transition(
+            written(replace(active, status=Status.COMPLETED, token=None, skips=0), now)
+        )
     if due_at <= now:
         # While it was paused, `next_run_time` promised nothing.
         active = replace(active, passed_over=passed_over(trigger, due_at))
         key = RunKey(due_at, active.generation)
         return _claim_occurrence(definition, active, key, owner, now)
     armed, arm = await_occurrence(active, trigger, due_at, now)
-    return Transition(written(armed), arm=arm)
+    return Transition(written(armed, now), arm=arm)
 
 
 def armed_ahead(
@@ -282,7 +291,7 @@ def _wait(
     near = at - now <= (SHORT if run.awaited else NEAR)
     waiting = replace(run, owner=None, lease_until=None, next_attempt_at=at, covered=near)
     return Transition(
-        written(state.with_run(waiting)),
+        written(state.with_run(waiting), now),
         arm=(run_due(state, run, at),) if near else (),
         update=update,
     )
@@ -306,36 +315,60 @@ def _end(
         assert paused  # noqa: S101  only an active job must pause
         return replace(paused, update=update)
     ended, arm = goes_on(definition.trigger, ended, run.key, now)
-    return Transition(written(ended), arm=arm, update=update)
+    return Transition(written(ended, now), arm=arm, update=update)
 
 
-def sweep(state: State, now: datetime) -> Transition | NoChange:
-    """Decide what an overdue job needs: a message for each step whose watch time has come.
+def sweep(state: State, since: datetime | None, until: datetime) -> Look | NoChange:
+    """Decide what an overdue job needs: a message for each step that has a look after `since` and
+    until `until`.
 
-    The transition moves `watch_at` ahead before the messages are sent. Each further sweep of an
-    unchanged job moves it twice as far, so that the sweeper does not multiply a backlog of
-    messages. A claim may leave `watch_at` earlier than needed: then no message is sent.
+    Nothing is written as long as every sweep reads the state, or reads it at the next look of any
+    step (`looks.is_read`). A claim may leave `watch_at` earlier than needed: then there is no
+    message.
     """
-    if state.watch_at is None or now < state.watch_at:
+    watch_at = state.watch_at
+    if watch_at is None or until < watch_at:
         return NoChange("not overdue")
-    again = now + min(SWEEP_AGAIN * 2 ** min(state.sweeps, 10), SWEEP_AGAIN_AT_MOST)
     arm: list[DueMessage] = []
-    looks: list[datetime] = []
-    swept, due_at = state, state.step_at
+    following: list[datetime] = []
+    covering = state
+    for step in _steps(state, until):
+        # A step that was overdue already when it was written is looked at from then on.
+        first, again = max(step.first, watch_at), max(step.again, watch_at)
+        if has_look(again, since, until) or (first <= until and (since is None or first > since)):
+            arm.append(step.due)
+        following.append(first if until < first else next_look(again, until))
+        if first <= until:
+            covering = _with_step_covered(covering, step.due.key)
+    look_at = min(following, default=None)
+    if until - watch_at < YOUNG or look_at == next_look(watch_at, until):
+        return Look(tuple(arm))
+    return Look(tuple(arm), replace(covering, revision=state.revision + 1, watch_at=look_at))
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A step that waits: its message, its first look, and from when on looks follow each other."""
+
+    due: DueMessage
+    first: datetime
+    again: datetime
+
+
+def _steps(state: State, now: datetime) -> Iterator[_Step]:
+    due_at = state.step_at
     if due_at is not None:
-        watch_at = occurrence_watch_at(due_at, covered=state.covered)
-        if watch_at <= now:
-            arm.append(occurrence_due(state, due_at))
-            swept = replace(swept, covered=True)
-            watch_at = max(again, due_at + GRACE)
-        looks.append(watch_at)
+        first = occurrence_watch_at(due_at, covered=state.covered)
+        yield _Step(occurrence_due(state, due_at), first, due_at + GRACE)
     for run in state.runs:
-        watch_at = run.watch_at
-        if watch_at <= now:
-            arm.append(run_due(state, run, run.next_attempt_at or now))
-            swept = swept.with_run(replace(run, covered=True))
-            watch_at = max(again, run.next_attempt_at + GRACE) if run.next_attempt_at else again
-        looks.append(watch_at)
-    sweeps = state.sweeps + 1 if arm else state.sweeps
-    moved = replace(written(swept), watch_at=min(looks, default=None), sweeps=sweeps)
-    return Transition(moved, arm=tuple(arm))
+        at = run.next_attempt_at
+        yield _Step(
+            run_due(state, run, at or now), run.watch_at, at + GRACE if at else run.watch_at
+        )
+
+
+def _with_step_covered(state: State, key: RunKey) -> State:
+    run = state.find(key)
+    return (
+        replace(state, covered=True) if run is None else state.with_run(replace(run, covered=True))
+    )

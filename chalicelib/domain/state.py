@@ -140,7 +140,7 @@ class State:
     edition of that definition. `next_due_at` is the next occurrence, None if the last run has
     begun; a paused one-time job keeps it. `covered` says whether a message or the schedule
     arms that occurrence. `token` names the schedule, None if there is none; until `doubted_until`
-    its wakes are not relied on. `sweeps` counts sweeps since the last other write. `recent` has the
+    its wakes are not relied on. `recent` has the
     statuses of the runs that ended last, up to MOST_RECENT, in the order of their ends. `failing`
     is None unless the last scheduled run failed; `pause` is None unless the job is paused. While it
     is paused, `covered` is about the end of the pause. `skips` is how many of the next occurrences
@@ -165,7 +165,6 @@ class State:
     runs: tuple[UnfinishedRun, ...] = ()
     last_run: LastRun | None = None
     watch_at: datetime | None = None
-    sweeps: int = 0
     edition: int = 1
     recent: tuple[RunStatus, ...] = ()
     failing: Failing | None = None
@@ -269,12 +268,14 @@ class NoChange:
     why: str
 
 
-def written(state: State) -> State:
-    """Return the state as the next revision, with `watch_at` set by its next step."""
+def written(state: State, now: datetime) -> State:
+    """Return the state as the next revision, with `watch_at` set by its next step.
+
+    It is not before `now`: the sweeper finds what is overdue already as what has just become so.
+    """
     waits = list(_watch_times(state))
-    return replace(
-        state, revision=state.revision + 1, sweeps=0, watch_at=min(waits) if waits else None
-    )
+    watch_at = max(now, min(waits)) if waits else None
+    return replace(state, revision=state.revision + 1, watch_at=watch_at)
 
 
 def written_by_claim(state: State, now: datetime) -> State:
@@ -282,9 +283,9 @@ def written_by_claim(state: State, now: datetime) -> State:
     is still to come and not too late for any step.
 
     To move it would rewrite its index, and the finish moves it again. A sweeper that finds nothing
-    overdue moves it on.
+    overdue writes nothing.
     """
-    step, left = written(state), state.watch_at
+    step, left = written(state, now), state.watch_at
     if left is None or step.watch_at is None or not now < left <= step.watch_at:
         return step
     return replace(step, watch_at=left)
@@ -381,7 +382,7 @@ def run_due(state: State, run: UnfinishedRun, at: datetime) -> DueMessage:
     return DueMessage(state.job_id, state.tenant, run.key, at)
 
 
-def uncovered(state: State, dues: Iterable[DueMessage]) -> State:
+def uncovered(state: State, dues: Iterable[DueMessage], now: datetime) -> State:
     """Return the state with the steps of these messages marked as not covered.
 
     Call it for messages that could not be sent: the next sweep arms their steps.
@@ -393,4 +394,4 @@ def uncovered(state: State, dues: Iterable[DueMessage]) -> State:
         if state.step_at
         else state.covered
     )
-    return written(replace(state, covered=covers, runs=runs))
+    return written(replace(state, covered=covers, runs=runs), now)

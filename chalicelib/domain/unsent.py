@@ -64,4 +64,4 @@ def end_without_attempt(
         again, arm = occurrence_due(advanced, advanced.next_due_at), ()
     for one in ends:
         advanced = advanced.with_end(one.status)
-    return Transition(written(advanced), ended=ends, arm=arm, again=again)
+    return Transition(written(advanced, now), ended=ends, arm=arm, again=again)

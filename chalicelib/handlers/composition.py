@@ -83,6 +83,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     from chalicelib.aws.job_store import JobStore
     from chalicelib.aws.run_store import RunStore
     from chalicelib.aws.secret_store import SecretStore
+    from chalicelib.aws.sweep_store import SweepStore
     from chalicelib.aws.topics import Topics
     from chalicelib.outbound.address_guard import PUBLIC
     from chalicelib.outbound.send import send
@@ -111,6 +112,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
         arming=Arming(jobs, queue, utc_now),
         telling=Telling(runs, ChannelStore(dynamodb, settings.jobs_table)),
         calendars=CalendarStore(dynamodb, settings.jobs_table),
+        sweeps=SweepStore(dynamodb, settings.jobs_table),
         sender=AttemptSender(secrets, outbound, publish, utc_now, time.sleep),
         admission=Admission(FlowStore(dynamodb, settings.jobs_table), time.sleep),
         clock=utc_now,

@@ -87,7 +87,7 @@ class Arming:
     def _uncover(self, state: State, dues: Sequence[DueMessage], now: datetime) -> None:
         """Mark these as not covered by a message, so that the sweeper arms them within a minute."""
         try:
-            self._jobs.save(uncovered(state, dues), now=now)
+            self._jobs.save(uncovered(state, dues, now), now=now)
         except (StateChanged, Unavailable):
             log.warning("message.mark_failed", extra={"job_id": state.job_id})
 

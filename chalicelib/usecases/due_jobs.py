@@ -3,8 +3,8 @@
 No index has this order for a tenant alone. A tenant with up to MOST_READ jobs is read whole and
 sorted. The jobs of a larger one are found in the sweeper's index on `watch_at`, which has those of
 all tenants: an occurrence is watched GRACE after its due time or earlier, so that whatever is due
-before a time is found before GRACE after that time. Exceptions are jobs that the sweeper has found
-overdue: it looks again up to SWEEP_AGAIN_AT_MOST later.
+before a time is found before GRACE after that time. Exceptions are jobs that were written when they
+were overdue already, or that the sweeper has looked at for 15 minutes.
 """
 
 from __future__ import annotations

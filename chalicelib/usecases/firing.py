@@ -20,6 +20,7 @@ from chalicelib.aws.due_queue import DueQueue, pause_before_sending
 from chalicelib.aws.job_store import JobStore, StateChanged
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules
+from chalicelib.aws.sweep_store import SweepStore
 from chalicelib.aws.table import Write
 from chalicelib.domain import run_transitions
 from chalicelib.domain.backfill_transitions import asks_calendars
@@ -71,6 +72,7 @@ class Firing:
     arming: Arming
     telling: Telling
     calendars: CalendarStore
+    sweeps: SweepStore
     sender: AttemptSender
     admission: Admission
     clock: Callable[[], datetime]
@@ -362,8 +364,8 @@ class Firing:
             self.jobs.save(step.state, beside, now=now)
 
     def sweep(self, until: datetime) -> int:
-        """Arm overdue jobs until `until`; return how many were overdue. Raises Unavailable."""
-        return Sweeping(self.jobs, self.arming, self.clock, self.run_all).sweep(until)
+        """Arm overdue jobs until `until`; return how many were armed. Raises Unavailable."""
+        return Sweeping(self.jobs, self.sweeps, self.queue, self.clock, self.run_all).sweep(until)
 
 
 def _log_ignored(job_id: str, key: RunKey, why: str) -> None:

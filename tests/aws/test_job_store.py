@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -71,17 +70,17 @@ def added(
 
 
 def paused(state: State) -> State:
-    return written(replace(state, status=Status.PAUSED))
+    return written(replace(state, status=Status.PAUSED), NOW)
 
 
 def failed(state: State) -> State:
-    return written(replace(state, status=Status.FAILED))
+    return written(replace(state, status=Status.FAILED), NOW)
 
 
 def changed(made: Definition, state: State, name: str) -> tuple[Definition, State]:
     """Return a definition with another name, which is no new generation, and its state."""
     edition = state.edition + 1
-    return replace(made, edition=edition, name=name), written(replace(state, edition=edition))
+    return replace(made, edition=edition, name=name), written(replace(state, edition=edition), NOW)
 
 
 def answer(fingerprint: str = "same", expires_at: datetime = NOW + HOUR) -> Idempotency:
@@ -509,41 +508,3 @@ def test_a_page_asks_again_for_what_was_left_unprocessed(cloud: Cloud) -> None:
         added(jobs, definition(job_id))
     pairs, following = jobs.page("tenant", None, 100)
     assert ([made.id for made, _ in pairs], following) == (mine, None)
-
-
-def test_what_is_overdue_is_found_by_its_shard_the_longest_overdue_first(jobs: JobStore) -> None:
-    states = {}
-    for number, job_id in enumerate(ids(40)):
-        states[job_id] = added(
-            jobs, definition(job_id, trigger=OneTime(NOW + timedelta(seconds=number * 7 % 40)))
-        )[1]
-    found = list(
-        itertools.chain.from_iterable(
-            jobs.overdue(shard, NOW + timedelta(seconds=50), 100)[0] for shard in range(16)
-        )
-    )
-    expected = {
-        job_id
-        for job_id, state in states.items()
-        if state.watch_at is not None and state.watch_at <= NOW + timedelta(seconds=50)
-    }
-    assert 0 < len(expected) < 40
-    assert set(found) == expected
-    assert len(found) == len(expected)
-    for shard in range(16):
-        watched = [states[job_id].watch_at for job_id in jobs.overdue(shard, NOW + HOUR, 100)[0]]
-        assert watched == sorted(watched, key=str)
-        one_by_one: list[str] = []
-        place = None
-        while (page := jobs.overdue(shard, NOW + HOUR, 1, place))[0]:
-            one_by_one += page[0]
-            place = page[1]
-        assert one_by_one == jobs.overdue(shard, NOW + HOUR, 100)[0]
-
-
-def test_a_state_that_waits_for_nothing_is_never_overdue(jobs: JobStore) -> None:
-    _, state = added(jobs)
-    jobs.save(paused(state), now=NOW)
-    assert [jobs.overdue(shard, NOW + timedelta(days=900), 100) for shard in range(16)] == [
-        ([], None)
-    ] * 16

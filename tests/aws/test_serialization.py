@@ -153,7 +153,6 @@ states = st.builds(
     last_run=st.none()
     | st.builds(LastRun, keys, st.integers(1, 20), st.none() | instants, st.none() | instants),
     watch_at=st.none() | instants,
-    sweeps=st.integers(0, 50),
     edition=st.integers(1, 10**9),
     recent=st.lists(st.sampled_from(ENDED), max_size=MOST_RECENT).map(tuple),
     pause=st.none()

@@ -23,7 +23,7 @@ from chalicelib.domain.pauses import NOTHING_ASKED, Asked
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
 from chalicelib.domain.run import AttemptResult, FinishedAttempt, Outcome, RunStatus
-from chalicelib.domain.run_transitions import Settle
+from chalicelib.domain.run_transitions import Look, Settle
 from chalicelib.domain.state import (
     MAX_UNFINISHED_RUNS,
     SKEW,
@@ -214,9 +214,11 @@ class Model:
                     yield self._stepped("finish", rest, decision, out.run.key, before=node)
 
     def _sweeps(self, node: Node, state: State) -> Iterator[Event]:
-        decision = run_transitions.sweep(state, TIMES[node.now])
-        if isinstance(decision, Transition) and state.sweeps == 0:
-            yield self._stepped("sweep", node, decision, None)
+        look = run_transitions.sweep(state, None, TIMES[node.now])
+        if isinstance(look, Look) and look.moved is not None:
+            yield self._stepped("sweep", node, Transition(look.moved, arm=look.arm), None)
+        elif isinstance(look, Look):
+            yield Event("sweep", node, node)
 
     def _users(self, node: Node, state: State) -> Iterator[Event]:
         if node.changes >= self.changes:
@@ -378,7 +380,8 @@ def _check_state(state: State, event: Event) -> None:
     waits = bool(state.runs) or bool(state.next_run_time or state.paused_until)
     assert (state.watch_at is not None) == waits, "whatever waits is watched"
     needed = min(_must_be_watched_at(state), default=None)
-    assert state.sweeps or not needed or not state.watch_at or state.watch_at <= needed, (
+    now = TIMES[event.after.now]
+    assert not needed or not state.watch_at or state.watch_at <= max(needed, now), (
         "nothing is watched too late"
     )
     assert len(state.runs) <= MAX_UNFINISHED_RUNS

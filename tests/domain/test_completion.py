@@ -40,7 +40,7 @@ from chalicelib.domain.run import (
     RunUpdate,
 )
 from chalicelib.domain.run_history import unfinished
-from chalicelib.domain.run_transitions import Settle
+from chalicelib.domain.run_transitions import Look, Settle
 from chalicelib.domain.state import GRACE, NEAR, SKEW, NoChange, State, Transition, UnfinishedRun
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime
 from tests.soak import IS_SOAK
@@ -132,7 +132,7 @@ class Walk:
             else (run.next_attempt_at or DUE) + (GRACE if run.covered else -WAKE_AHEAD)
         )
         assert self.state.watch_at is not None
-        assert self.state.watch_at <= needed
+        assert self.state.watch_at <= max(needed, self.now)
         assert (run.owner is None) == (run.lease_until is None) == (run.next_attempt_at is not None)
         if run.is_waiting:
             assert run.next_attempt_at == self.until
@@ -255,9 +255,9 @@ class Walk:
             assert bool(step.arm) == (run.owner is None and wanted - self.now <= SHORT)
 
     def sweep(self) -> None:
-        step = run_transitions.sweep(self.state, self.now)
-        if isinstance(step, Transition):
-            before, self.state = self.run, step.state
+        look = run_transitions.sweep(self.state, None, self.now)
+        if isinstance(look, Look) and look.moved is not None:
+            before, self.state = self.run, look.moved
             after = self.run
             assert before is None or (after and replace(before, covered=after.covered)) == after
 

@@ -22,6 +22,7 @@ from chalicelib.domain.limits import Limits
 from chalicelib.domain.pauses import Asked
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, FinishedAttempt, Outcome, Reason, RunStatus
+from chalicelib.domain.run_transitions import Look
 from chalicelib.domain.state import (
     GRACE,
     NEAR,
@@ -214,13 +215,9 @@ def test_the_end_of_a_pause_is_watched_as_an_occurrence_is(seconds: int) -> None
     assert step.arm == ((message,) if is_near else ())
     assert state.watch_at == (until + GRACE if is_near else until - WAKE_AHEAD)
     assert (state.next_run_time, state.token) == (None, TOKEN)
-    swept = run_transitions.sweep(state, state.watch_at)
-    assert isinstance(swept, Transition)
-    assert swept.arm == (message,)
-    assert swept.state.watch_at is not None
-    assert swept.state.watch_at > state.watch_at
+    assert run_transitions.sweep(state, None, state.watch_at) == Look((message,))
     # A message that could not be sent.
-    assert uncovered(state, [message]).watch_at == until - WAKE_AHEAD
+    assert uncovered(state, [message], NOW).watch_at == max(NOW, until - WAKE_AHEAD)
 
 
 def test_a_message_is_in_vain_before_the_end_of_the_pause_and_after_a_resume() -> None:

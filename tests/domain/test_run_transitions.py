@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chalicelib.domain import job_transitions, run_transitions
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.ids import RunKey, new_token
 from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.looks import has_look, is_read
 from chalicelib.domain.misfires import MISSED_AT_MOST, is_misfire
 from chalicelib.domain.request import Request
 from chalicelib.domain.retry import RetryPolicy
@@ -25,7 +28,7 @@ from chalicelib.domain.run import (
     RunStatus,
     RunUpdate,
 )
-from chalicelib.domain.run_transitions import LEASE_MARGIN, Settle
+from chalicelib.domain.run_transitions import LEASE_MARGIN, Look, Settle
 from chalicelib.domain.state import (
     GRACE,
     MAX_UNFINISHED_RUNS,
@@ -38,6 +41,7 @@ from chalicelib.domain.state import (
     Status,
     Transition,
     UnfinishedRun,
+    written,
 )
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 from chalicelib.domain.wakes import DOUBT, wake
@@ -621,54 +625,67 @@ def test_the_last_run_is_the_one_of_the_latest_due_time_whichever_ends_last(
     assert closed.last_run == (LastRun(KEY, 1, closed_at=DUE) if points_to == "this" else last)
 
 
+def looked_at(state: State, since: datetime | None, until: datetime) -> Look:
+    look = run_transitions.sweep(state, since, until)
+    assert isinstance(look, Look)
+    return look
+
+
 def test_a_state_is_swept_when_its_watch_time_has_come_and_not_before() -> None:
     state = fresh(definition())
     assert state.watch_at == DUE + GRACE
-    assert left(run_transitions.sweep(state, DUE + GRACE - TICK)) == "not overdue"
-    step = run_transitions.sweep(state, DUE + GRACE)
-    assert isinstance(step, Transition)
-    assert step.arm == (DueMessage("job_x", "tenant", KEY, DUE),)
-    assert left(run_transitions.sweep(replace(state, watch_at=None), DUE + HOUR)) == "not overdue"
+    before = run_transitions.sweep(state, None, DUE + GRACE - TICK)
+    assert left(before) == "not overdue"
+    message = DueMessage("job_x", "tenant", KEY, DUE)
+    assert looked_at(state, None, DUE + GRACE) == Look((message,))
+    assert looked_at(state, DUE, DUE + GRACE) == Look((message,))
+    assert looked_at(state, DUE + GRACE, DUE + GRACE + TICK) == Look(())
+    forgotten = run_transitions.sweep(replace(state, watch_at=None), None, DUE + HOUR)
+    assert left(forgotten) == "not overdue"
 
 
-def test_looks_in_vain_come_further_and_further_apart() -> None:
-    state, now, pauses = fresh(definition()), DUE + GRACE, []
-    for number in range(1, 8):
-        step = run_transitions.sweep(state, now)
-        assert isinstance(step, Transition)
-        assert step.state.watch_at is not None
-        assert step.state.sweeps == number
-        pauses.append((step.state.watch_at - now) // MINUTE)
-        state, now = step.state, step.state.watch_at
-    assert pauses == [1, 2, 4, 8, 8, 8, 8]
+def test_looks_in_vain_come_further_and_further_apart_and_write_nothing() -> None:
+    state, sent = fresh(definition()), []
+    for minute in range(40):
+        since = DUE + minute * MINUTE
+        look = looked_at(state, since, since + MINUTE)
+        assert look.moved is None
+        sent += [minute] * len(look.arm)
+    assert sent == [0, 1, 3, 7, 15, 23, 31, 39]
 
 
-def test_a_watch_that_a_claim_left_too_early_is_moved_on_without_a_message() -> None:
-    claimed = claim(definition(), fresh(definition()), DUE).state
+def test_a_watch_that_a_claim_left_too_early_is_read_without_a_message_until_the_lease_ends() -> (
+    None
+):
+    job = definition(timeout=10 * MINUTE)
+    claimed = claim(job, fresh(job), DUE).state
     assert claimed.watch_at == DUE + GRACE
-    step = run_transitions.sweep(claimed, DUE + GRACE)
-    assert isinstance(step, Transition)
-    assert (step.arm, step.state.sweeps) == ((), 0)
-    (run,) = claimed.runs
-    assert step.state.watch_at == run.watch_at > DUE + GRACE
+    ends_at = DUE + 10 * MINUTE + LEASE_MARGIN + SKEW
+    for minute in range(20):
+        since = DUE + minute * MINUTE
+        look = looked_at(claimed, since, since + MINUTE)
+        assert bool(look.arm) == has_look(ends_at, since, since + MINUTE)
 
 
-def test_whatever_else_happens_begins_the_looks_anew() -> None:
-    job = definition(MINUTELY, misfire_grace=HOUR)
-    assert claim(job, fresh(job, sweeps=5), DUE).state.sweeps == 0
+def test_what_is_overdue_when_it_is_written_is_looked_at_by_the_next_sweep() -> None:
+    state = written(replace(fresh(definition()), next_due_at=DUE - HOUR), DUE)
+    assert state.watch_at == DUE
+    assert len(looked_at(state, DUE - MINUTE, DUE).arm) == 1
+    assert looked_at(state, DUE, DUE + SECOND).arm == ()
 
 
 def test_what_nothing_covers_is_armed_two_minutes_before() -> None:
-    job = definition(OneTime(DUE + HOUR))
-    state = fresh(job)
-    assert state.watch_at == DUE + HOUR - WAKE_AHEAD
-    step = run_transitions.sweep(state, state.watch_at)
-    assert isinstance(step, Transition)
-    assert [due.at for due in step.arm] == [DUE + HOUR]
-    assert step.state.covered
-    assert step.state.watch_at == DUE + HOUR + GRACE, (
-        "covered now, it is forgotten only a grace after its time"
-    )
+    state = fresh(definition(OneTime(DUE + HOUR)))
+    due_at = DUE + HOUR
+    assert state.watch_at == due_at - WAKE_AHEAD
+    sent = []
+    for seconds in range(-120, 400, 10):
+        at = due_at + seconds * SECOND
+        look = looked_at(state, at - 10 * SECOND, at)
+        assert look.moved is None
+        assert {due.at for due in look.arm} <= {due_at}
+        sent += [seconds] * len(look.arm)
+    assert sent == [-120, 30, 90, 210], "then it is looked at as if a message had covered it"
 
 
 def test_only_what_is_overdue_is_armed() -> None:
@@ -678,21 +695,71 @@ def test_only_what_is_overdue_is_armed() -> None:
         waiting(next_attempt_at=DUE + HOUR),
     )
     state = fresh(job, next_due_at=DUE + HOUR, runs=(lost, retry), watch_at=DUE - MINUTE + SKEW)
-    step = run_transitions.sweep(state, DUE)
-    assert isinstance(step, Transition)
-    assert step.arm == (DueMessage("job_x", "tenant", lost.key, DUE),)
-    assert step.state.watch_at == DUE + MINUTE
-    assert {run.key for run in step.state.runs} == {retry.key, lost.key}
+    assert looked_at(state, None, DUE) == Look((DueMessage("job_x", "tenant", lost.key, DUE),))
 
 
-def test_a_forgotten_retry_is_armed_at_its_time() -> None:
-    job = definition()
-    retry = waiting(next_attempt_at=DUE + WAKE_AHEAD, covered=False)
-    step = run_transitions.sweep(fresh(job, next_due_at=None, runs=(retry,), watch_at=DUE), DUE)
-    assert isinstance(step, Transition)
-    assert step.arm == (DueMessage("job_x", "tenant", KEY, DUE + WAKE_AHEAD),)
-    assert step.state.runs[0].covered
-    assert step.state.watch_at == DUE + WAKE_AHEAD + GRACE
+def test_a_watch_that_is_read_rarely_is_moved_to_the_next_look_of_any_step() -> None:
+    """A step that becomes overdue between two of its looks would be found late."""
+    job = definition(MINUTELY)
+    retry = waiting(next_attempt_at=DUE + 19 * MINUTE)
+    state = fresh(job, next_due_at=DUE, runs=(retry,), watch_at=DUE + GRACE)
+    now = DUE + GRACE + 15 * MINUTE
+    assert looked_at(state, now - MINUTE, now - TICK) == Look(())
+    moved = looked_at(state, now - MINUTE, now).moved
+    assert moved is not None
+    assert moved.revision == state.revision + 1
+    assert moved.watch_at == DUE + 19 * MINUTE + GRACE
+    assert replace(moved, revision=state.revision, watch_at=state.watch_at) == state
+
+
+def test_a_watch_that_was_left_too_early_is_moved_before_it_is_read_rarely() -> None:
+    state = fresh(definition(OneTime(DUE + HOUR)), covered=False, watch_at=DUE)
+    moved = looked_at(state, DUE + 14 * MINUTE, DUE + 15 * MINUTE)
+    assert moved == Look((), replace(state, revision=2, watch_at=DUE + HOUR - WAKE_AHEAD))
+
+
+@given(
+    due_in=st.integers(-40 * 60, 40 * 60),
+    covered=st.booleans(),
+    runs=st.lists(st.tuples(st.integers(-40 * 60, 40 * 60), st.booleans()), max_size=3),
+    sweeps=st.lists(st.integers(1, 130), min_size=30, max_size=60),
+)
+def test_every_step_is_looked_at_by_the_first_sweep_after_its_looks(
+    due_in: int, covered: bool, runs: list[tuple[int, bool]], sweeps: list[int]
+) -> None:
+    """The sweeper reads a state only when its `watch_at` says so, and yet is never late."""
+    job = definition(MINUTELY)
+    waits = tuple(
+        waiting(
+            RunKey(DUE - (number + 1) * HOUR, 1),
+            next_attempt_at=DUE + at * SECOND,
+            covered=is_covered,
+        )
+        for number, (at, is_covered) in enumerate(runs)
+    )
+    due_at = DUE + due_in * SECOND
+    state = written(fresh(job, next_due_at=due_at, covered=covered, runs=waits), DUE)
+    firsts = {run.key: max(DUE, run.watch_at) for run in waits}
+    firsts[RunKey(due_at, 1)] = max(DUE, due_at + GRACE if covered else due_at - WAKE_AHEAD)
+    sent: dict[RunKey, list[datetime]] = {key: [] for key in firsts}
+    since = DUE - SECOND
+    for seconds in sweeps:
+        until = since + seconds * SECOND
+        assert state.watch_at is not None
+        if is_read(state.watch_at, since, until):
+            look = run_transitions.sweep(state, since, until)
+            if isinstance(look, Look):
+                for due in look.arm:
+                    sent[due.key].append(until)
+                state = look.moved or state
+        for key, first in firsts.items():
+            if since < first <= until:
+                assert sent[key] == [until], "the first look is made, and by the first sweep"
+            if sent[key]:
+                # Never longer than eight minutes without a look.
+                assert until - sent[key][-1] < 8 * MINUTE + 130 * SECOND
+        since = until
+    assert all(len(times) <= 16 for times in sent.values())
 
 
 def test_a_paused_job_s_occurrence_is_not_armed() -> None:
@@ -702,9 +769,7 @@ def test_a_paused_job_s_occurrence_is_not_armed() -> None:
         runs=(waiting(next_attempt_at=DUE),),
         watch_at=DUE + GRACE,
     )
-    step = run_transitions.sweep(state, DUE + HOUR)
-    assert isinstance(step, Transition)
-    assert [due.key for due in step.arm] == [KEY]
+    assert [due.key for due in looked_at(state, None, DUE + HOUR).arm] == [KEY]
 
 
 def test_a_wake_stands_for_the_occurrence_two_minutes_later_whatever_comes_next() -> None:

@@ -116,9 +116,15 @@ def test_a_wake_in_a_clock_change_is_not_counted_on() -> None:
 
 
 def test_a_state_that_is_written_is_the_next_revision_and_is_watched_by_its_first_wait() -> None:
-    waits = state(next_due_at=NOW + HOUR, runs=(waiting(9), waiting(7)), sweeps=4)
-    after = written(waits)
-    assert (after.revision, after.sweeps, after.watch_at) == (2, 0, NOW + 7 * MINUTE + GRACE)
+    waits = state(next_due_at=NOW + HOUR, runs=(waiting(9), waiting(7)))
+    after = written(waits, NOW)
+    assert (after.revision, after.watch_at) == (2, NOW + 7 * MINUTE + GRACE)
+
+
+def test_what_is_overdue_when_it_is_written_is_watched_from_then_on() -> None:
+    assert written(state(next_due_at=NOW - HOUR), NOW).watch_at == NOW
+    assert written(state(next_due_at=NOW - GRACE), NOW).watch_at == NOW
+    assert written(state(next_due_at=NOW), NOW).watch_at == NOW + GRACE
 
 
 @pytest.mark.parametrize(
@@ -136,15 +142,13 @@ def test_a_claim_leaves_the_watch_where_it_is_unless_it_is_past_or_after_the_lea
     left: datetime | None, watch_at: datetime
 ) -> None:
     run = waiting(0, owner="me", lease_until=NOW + MINUTE, next_attempt_at=None)
-    claimed = written_by_claim(
-        state(next_due_at=NOW + HOUR, runs=(run,), watch_at=left, sweeps=3), NOW
-    )
-    assert (claimed.revision, claimed.sweeps, claimed.watch_at) == (2, 0, watch_at)
+    claimed = written_by_claim(state(next_due_at=NOW + HOUR, runs=(run,), watch_at=left), NOW)
+    assert (claimed.revision, claimed.watch_at) == (2, watch_at)
 
 
 def test_a_state_that_waits_for_nothing_is_not_watched() -> None:
-    assert written(state(watch_at=NOW)).watch_at is None
-    assert written(state(status=Status.PAUSED, next_due_at=NOW, watch_at=NOW)).watch_at is None
+    assert written(state(watch_at=NOW), NOW).watch_at is None
+    assert written(state(status=Status.PAUSED, next_due_at=NOW, watch_at=NOW), NOW).watch_at is None
 
 
 @pytest.mark.parametrize(
@@ -163,7 +167,7 @@ def test_a_state_that_waits_for_nothing_is_not_watched() -> None:
 def test_what_waits_is_watched_by_what_covers_it(
     fields: dict[str, Any], watch_at: datetime
 ) -> None:
-    assert written(state(**fields)).watch_at == watch_at
+    assert written(state(**fields), NOW).watch_at == watch_at
 
 
 def test_messages_that_could_not_be_sent_cover_nothing_any_more() -> None:
@@ -183,7 +187,7 @@ def test_messages_that_could_not_be_sent_cover_nothing_any_more() -> None:
         ([], True, True),
         ([DueMessage("job_x", "tenant", RunKey(NOW + 20 * MINUTE, 2), NOW)], True, True),
     ]:
-        after = uncovered(covering, dues)
+        after = uncovered(covering, dues, NOW)
         assert (after.covered, [run.covered for run in after.runs]) == (
             of_occurrence,
             [of_lost, True],
@@ -191,9 +195,9 @@ def test_messages_that_could_not_be_sent_cover_nothing_any_more() -> None:
         assert after.revision == 2
         if not (of_occurrence and of_lost):
             assert after.watch_at == NOW + 20 * MINUTE - WAKE_AHEAD
-    assert not uncovered(replace(covering, covered=False), []).covered
+    assert not uncovered(replace(covering, covered=False), [], NOW).covered
     assert uncovered(
-        replace(covering, next_due_at=None), [DueMessage("job_x", "tenant", lost.key, NOW)]
+        replace(covering, next_due_at=None), [DueMessage("job_x", "tenant", lost.key, NOW)], NOW
     ).covered
 
 

@@ -30,6 +30,7 @@ FIRING, SCHEDULING = "usecases/firing.py", "usecases/scheduling.py"
 FOLLOWING = "usecases/following.py"
 COMPLETING, WORDS = "usecases/completing.py", "domain/completing.py"
 STORE = "aws/job_store.py"
+LOOKS, SWEEPING = "domain/looks.py", "usecases/sweeping.py"
 ATTEMPT, ARMING = "usecases/attempt.py", "usecases/arming.py"
 TELLING, FAILURES = "usecases/telling.py", "domain/failures.py"
 CHANNELS, DIGESTS = "domain/channels.py", "domain/digests.py"
@@ -183,7 +184,7 @@ BUGS = (
             RUN_TRANSITIONS,
             "    return Transition(written_by_claim(state.with_run(claimed), now), send=claimed)",
             "    following = definition.trigger.next_after(state.next_due_at) if state.next_due_at else None\n"
-            "    return Transition(written(replace(state, next_due_at=following).with_run(claimed)), send=claimed)",
+            "    return Transition(written(replace(state, next_due_at=following).with_run(claimed), now), send=claimed)",
         ),
     ),
     bug(
@@ -335,11 +336,67 @@ BUGS = (
         ),
     ),
     bug(
-        "a sweeper that does not move on",
+        "a look that never comes again",
+        (LOOKS, "next_look(first, since) <= until", "since < first"),
+    ),
+    bug(
+        "what has become overdue shortly before a sweep is left out",
+        (
+            LOOKS,
+            "next_look(first, since) <= until",
+            "next_look(first, since) <= until - 10 * SETTLED",
+        ),
+    ),
+    bug(
+        "a mark that moves though a message was not sent",
+        (SWEEPING, "return sent, sent < len(dues)", "return sent, False"),
+    ),
+    bug(
+        "a mark that moves though states were not read",
+        (SWEEPING, "            return 0, True", "            return 0, False"),
+    ),
+    bug(
+        "a mark that moves though a shard was not read",
+        (
+            SWEEPING,
+            "            if page is None:\n                return mark",
+            "            if page is None:\n                return Mark(self.now)",
+        ),
+    ),
+    bug(
+        "a mark of the time at which a sweep ends",
+        (
+            LOOKS,
+            "Mark(self.since if failed else part.until - SETTLED)",
+            "Mark(self.since if failed else part.until + 9 * SETTLED)",
+        ),
+    ),
+    bug(
+        "states that are read only at the looks of their watch",
+        (LOOKS, "until - YOUNG < watch_at <= until or has_look", "has_look"),
+    ),
+    bug(
+        "a watch that is read rarely and not moved",
+        (RUN_TRANSITIONS, "if until - watch_at < YOUNG or", "if until >= watch_at or"),
+    ),
+    bug(
+        "a watch that is moved to the last look of its steps",
         (
             RUN_TRANSITIONS,
-            "watch_at=min(looks, default=None), sweeps",
-            "watch_at=state.watch_at, sweeps",
+            "look_at = min(following, default=None)",
+            "look_at = max(following, default=None)",
+        ),
+    ),
+    bug(
+        "what is overdue when it is written is never looked at for the first time",
+        (STATE, "max(now, min(waits)) if waits", "min(waits) if waits"),
+    ),
+    bug(
+        "what nothing covers is armed once, and never again",
+        (
+            RUN_TRANSITIONS,
+            "if has_look(again, since, until) or (",
+            "if (step.first == step.again and has_look(again, since, until)) or (",
         ),
     ),
     bug(
@@ -350,24 +407,16 @@ BUGS = (
         "a watch that is only ever moved later",
         (
             STATE,
-            "sweeps=0, watch_at=min(waits) if waits else None",
-            "sweeps=0, watch_at=max(min(waits), state.watch_at or waits[0]) if waits else None",
+            "watch_at = max(now, min(waits)) if waits else None",
+            "watch_at = max(now, min(waits), state.watch_at or waits[0]) if waits else None",
         ),
     ),
     bug(
         "a watch that is only ever moved earlier",
         (
             STATE,
-            "sweeps=0, watch_at=min(waits) if waits else None",
-            "sweeps=0, watch_at=min(*waits, state.watch_at or waits[0]) if waits else None",
-        ),
-    ),
-    bug(
-        "a sweeper that looks in vain and does not move on",
-        (
-            RUN_TRANSITIONS,
-            "watch_at=min(looks, default=None), sweeps",
-            "watch_at=min(looks, default=None) if arm else state.watch_at, sweeps",
+            "watch_at = max(now, min(waits)) if waits else None",
+            "watch_at = min(*waits, state.watch_at or waits[0]) if waits else None",
         ),
     ),
     bug(
@@ -387,8 +436,8 @@ BUGS = (
         ),
         (
             RUN_TRANSITIONS,
-            "            arm.append(run_due(state, run, run.next_attempt_at or now))\n",
-            "",
+            "    for run in state.runs:\n        at = run.next_attempt_at\n",
+            "    for run in (one for one in state.runs if one.owner):\n        at = run.next_attempt_at\n",
         ),
     ),
     bug(
@@ -564,7 +613,11 @@ BUGS = (
     ),
     bug(
         "the end of a pause that the sweeper does not arm",
-        (RUN_TRANSITIONS, "state, state.step_at", "state, state.next_run_time"),
+        (
+            RUN_TRANSITIONS,
+            "    due_at = state.step_at\n    if due_at is not None:\n        first",
+            "    due_at = state.next_run_time\n    if due_at is not None:\n        first",
+        ),
     ),
     bug(
         "a change that forgets the end of the pause",
@@ -727,7 +780,7 @@ BUGS = (
         "what is superseded is never closed",
         (
             RUN_TRANSITIONS,
-            "        rest, end = closed(state, run, status, Reason.SUPERSEDED, now)\n        return Transition(written(rest), ended=(end,))\n",
+            "        rest, end = closed(state, run, status, Reason.SUPERSEDED, now)\n        return Transition(written(rest, now), ended=(end,))\n",
             '        return NoChange("superseded")\n',
         ),
     ),
@@ -986,8 +1039,8 @@ BUGS = (
         "an extension in flight that is forgotten",
         (
             WORDS,
-            "    if run.owner is not None:\n        return Transition(written(state.with_run(moved)))\n",
-            "    if run.owner is not None:\n        return Transition(written(state))\n",
+            "    if run.owner is not None:\n        return Transition(written(state.with_run(moved), now))\n",
+            "    if run.owner is not None:\n        return Transition(written(state, now))\n",
         ),
     ),
     bug(
@@ -1122,8 +1175,8 @@ BUGS = (
         "a cancelled run that is not closed",
         (
             JOB_TRANSITIONS,
-            "return Transition(written(with_outcome(rest, run, status)), ended=(end,), arm=arm)",
-            "return Transition(written(state), ended=(end,))",
+            "return Transition(written(with_outcome(rest, run, status), now), ended=(end,), arm=arm)",
+            "return Transition(written(state, now), ended=(end,))",
         ),
     ),
     bug(
@@ -1226,8 +1279,8 @@ BUGS = (
         "a backfill whose next run has no message",
         (
             RUN_TRANSITIONS,
-            "return Transition(written(ended), arm=arm, update=update)",
-            "return Transition(written(ended), update=update)",
+            "return Transition(written(ended, now), arm=arm, update=update)",
+            "return Transition(written(ended, now), update=update)",
         ),
     ),
     bug(

@@ -34,7 +34,7 @@ from infra.local import eventbridge
 from infra.local.clock import queue_event, wake_event
 from tests.parts import compose
 from tests.simulation.cloud import SimulatedCloud, Write
-from tests.simulation.faults import FaultRates, Plan
+from tests.simulation.faults import Fault, FaultRates, Plan
 from tests.simulation.observer import Observer, Violation
 from tests.simulation.virtual_time import Killed, Process, VirtualTime
 from tests.simulation.words import Said, random_plan
@@ -45,7 +45,7 @@ DELIVER_TIMEOUT = 660.0
 API_TIMEOUT = 60.0
 RECEIVED_AT_MOST = 5
 _ORPHAN = "orphan"
-_GRANTED: dict[str, Any] = {"edition": 1, "covered": True, "sweeps": 0, "labels": {}}
+_GRANTED: dict[str, Any] = {"edition": 1, "covered": True, "labels": {}}
 Answer = tuple[int, dict[str, str], Any]
 
 
@@ -59,6 +59,8 @@ class Deployment:
         self.cloud = SimulatedCloud(virtual_time, chance, plan, fault_rates)
         self.cloud.observe = self._observe
         self.observer = Observer(virtual_time)
+        stale = {*plan.rates, *plan.chosen.values()} & {Fault.STALE_INDEX}
+        self.observer.looks.lags = bool(stale)
         self.target: Callable[[Request, Mapping[str, str]], tuple[float, AttemptResult]] = (
             self._random_target
         )
@@ -165,6 +167,7 @@ class Deployment:
         if operation == "SendMessageBatch":
             if self.virtual_time.current.name == _ORPHAN:
                 raise Violation("an orphaned schedule fires something")
+            self.observer.looks.sends(request)
             for name in list(
                 itertools.islice(reversed(self.cloud.messages), len(request["Entries"]))
             ):

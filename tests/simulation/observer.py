@@ -42,6 +42,7 @@ from tests.simulation.backfills import BackfillWatch
 from tests.simulation.calendars import CalendarHistory
 from tests.simulation.cloud import Write
 from tests.simulation.flows import Flows
+from tests.simulation.looks import LookWatch
 from tests.simulation.pauses import PauseWatch
 from tests.simulation.virtual_time import Process, VirtualTime
 from tests.simulation.words import Words
@@ -190,6 +191,7 @@ class Observer:
         """The channels by name, each time they changed."""
         self.pauses = PauseWatch(virtual_time, self.hold)
         self.calendars = CalendarHistory()
+        self.looks = LookWatch(virtual_time, self.hold)
         self.backfills = BackfillWatch(virtual_time, self.calendars, self.hold)
         self.flows = Flows(self.hold, virtual_time)
         self.windows: dict[str, WindowHistory] = {}
@@ -229,6 +231,7 @@ class Observer:
 
     def _saw(self, writes: list[Write]) -> None:
         self.flows.saw(writes)
+        self.looks.saw(writes)
         states: list[tuple[str, State | None]] = []
         notices: list[Definition] = []
         with_state = {key[0] for table, key, *_ in writes if table == "jobs" and key[1] == "state"}
@@ -586,33 +589,24 @@ class Observer:
         return resumed
 
     def _watch(self, old: State | None, new: State) -> None:
-        """Whatever waits is watched in time, and the sweeper does not look again and again."""
+        """Whatever waits is watched in time."""
         needed = first_watch_at(new)
         self.hold(
             (new.watch_at is None) == (needed is None), "whatever waits is watched", new.job_id
         )
         if new.watch_at is None or needed is None:
             return
-        if new.sweeps == 0:
-            self.hold(new.watch_at <= needed, "nothing is watched too late", new.job_id, needed)
-        if old is None or not self.virtual_time.current.name.startswith("sweep"):
+        if old is not None and self.virtual_time.current.name.startswith("sweep"):
+            self.hold(not self.is_fine, "on a fine day the sweeper writes no state", new.job_id)
+            self.looks.moved(old, new)
             return
-        is_in_vain = replace(new, revision=old.revision, watch_at=old.watch_at) == old
+        # What is overdue when it is written is watched from then on.
         self.hold(
-            not (is_in_vain and self.is_fine),
-            "on a fine day the sweeper writes nothing in vain",
+            new.watch_at <= max(needed, self.virtual_time.now + _SKEWS),
+            "nothing is watched too late",
             new.job_id,
-            old.watch_at,
+            needed,
         )
-        later = timedelta(seconds=abs(self.virtual_time.current.skew))
-        # What was not overdue when it was decided may be so when the write is made, after
-        # throttles and conflicts. What the sweeper could not arm is overdue at once.
-        moves = (
-            (new.sweeps == 0 and not is_in_vain)
-            or self.virtual_time.current.was_slow
-            or new.watch_at + later + timedelta(seconds=2) > self.virtual_time.now
-        )
-        self.hold(moves, "the sweeper moves on", new.job_id, new.watch_at)
 
     def _scheduled(self, trigger: Trigger, new: State) -> None:
         """A cron has a schedule if no message can wait for all of its occurrences."""

@@ -201,9 +201,10 @@ def test_a_sweep_that_cannot_send_says_that_there_was_something_to_send(
     env.cloud.before = fail_at(
         "SendMessageBatch", client_error("InternalFailure", "SendMessageBatch", 500)
     )
-    executor.sweep(sweep_event(env.now), Context())
+    with pytest.raises(InvocationFailed):
+        executor.sweep(sweep_event(env.now), Context())
     assert written.read().sums == {("Overdue", "dev"): 1}
-    assert written.names == ["job.overdue", "message.send_failed"]
+    assert written.names == ["job.overdue", "invocation.failed"]
 
 
 def fail_at(operation: str, error: Exception) -> Callable[[str, dict[str, Any]], None]:

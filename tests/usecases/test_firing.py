@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from chalicelib.aws.job_items import WATCH_SHARDS
 from chalicelib.aws.serialization import load_due
 from chalicelib.domain.cron import parse
 from chalicelib.domain.errors import JobHasEnded, JobNotFound, Unavailable
@@ -267,72 +265,6 @@ def test_a_message_that_could_not_be_sent_is_armed_by_the_next_sweep(env: Enviro
     env.create(at(seconds=70))
     env.advance(minutes=3)
     assert lateness(env) == [0]
-
-
-def overdue_in_one_shard(env: Environment, count: int) -> list[str]:
-    """Register jobs that one shard of the sweeper's holds, and let them be overdue, the first the
-    longest.
-    """
-    made: list[str] = []
-    while len(made) < count:
-        job_id = env.create(at(seconds=6 + len(made)))
-        if zlib.crc32(job_id.encode()) % WATCH_SHARDS == 3:
-            made.append(job_id)
-        else:
-            env.scheduling.delete("tenant", job_id)
-    env.cloud.messages.clear()
-    env.now += timedelta(minutes=3)
-    return made
-
-
-def armed(env: Environment) -> list[str]:
-    return [load_due(message.body).job_id for message in env.cloud.messages.values()]
-
-
-@pytest.mark.parametrize("operation", ["GetItem", "PutItem"])
-def test_a_job_whose_item_does_not_answer_holds_up_no_other_of_its_shard_and_is_told_of(
-    env: Environment, operation: str
-) -> None:
-    first, second, third, fourth = overdue_in_one_shard(env, 4)
-
-    def refuse(called: str, request: dict[str, Any]) -> None:
-        item = request.get("Key") or request.get("Item") or {}
-        if called == operation and item["id"]["S"] in (first, third):
-            raise client_error("InternalServerError", called, 500)
-
-    env.cloud.before = refuse
-    with pytest.raises(Unavailable):
-        env.firing.sweep(env.now + timedelta(seconds=45))
-    assert armed(env) == [second, fourth]
-    env.cloud.before = lambda called, request: None
-    assert env.firing.sweep(env.now + timedelta(seconds=45)) == 2
-    assert armed(env) == [second, fourth, first, third]
-
-
-def test_a_job_whose_message_could_not_be_sent_is_told_of_and_not_counted(
-    env: Environment, caplog: pytest.LogCaptureFixture
-) -> None:
-    overdue_in_one_shard(env, 2)
-
-    def refuse(called: str, request: dict[str, Any]) -> None:
-        if called == "SendMessageBatch":
-            raise client_error("InternalError", called, 500)
-
-    env.cloud.before = refuse
-    assert env.firing.sweep(env.now + timedelta(seconds=45)) == 0
-    assert [record.msg for record in caplog.records].count("message.send_failed") == 2
-
-
-def test_a_sweep_begins_with_no_job_after_its_time(env: Environment) -> None:
-    made = overdue_in_one_shard(env, 5)
-
-    def be_slow(called: str, request: dict[str, Any]) -> None:
-        if called == "GetItem":
-            env.now += timedelta(seconds=20)
-
-    env.cloud.before = be_slow
-    assert env.firing.sweep(env.now + timedelta(seconds=45)) == 3
-    assert armed(env) == made[:3]
 
 
 def test_an_executor_that_died_after_its_claim_leaves_unknown_on_record_and_is_tried_again(
