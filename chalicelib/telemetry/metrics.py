@@ -26,8 +26,8 @@ METRICS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
     "Runs": ("Count", (("stage", "status"),)),
     "Failures": ("Count", (("stage", "function"),)),
 }
-# Not counted as runs, because each is an attempt with the outcome `success`: $0.30 a month.
-_ORDINARY = "succeeded"
+# Not counted, because `Lateness` has a value for each run that was sent: $0.30 a month for each.
+_ORDINARY = frozenset({"succeeded", "success"})
 # CloudWatch's limit of values of one metric in a document.
 _MOST_VALUES = 100
 
@@ -69,7 +69,7 @@ class Tally(logging.Handler):
             case "attempt.ended" | "attempt.unknown":
                 self._attempt(fields, fields.get("lateness_ms"))
             case "run.ended":
-                if fields["status"] != _ORDINARY:
+                if fields["status"] not in _ORDINARY:
                     self._runs[str(fields["status"])] += 1
                 self._counts["Unsent"] += fields.get("occurrences") or 0
             case "job.overdue" | "sweep.failed":
@@ -79,7 +79,8 @@ class Tally(logging.Handler):
                 self._counts["Overdue"] += 0
 
     def _attempt(self, fields: dict[str, Any], lateness_ms: int | None) -> None:
-        self._attempts[str(fields["outcome"])] += 1
+        if fields["outcome"] not in _ORDINARY:
+            self._attempts[str(fields["outcome"])] += 1
         self._counts["Retries"] += fields["attempt"] > 1
         if fields["attempt"] == 1 and not fields.get("manual") and lateness_ms is not None:
             self._lateness.append(lateness_ms)

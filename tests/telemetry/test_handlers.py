@@ -89,10 +89,7 @@ def test_a_firing_is_one_line_and_one_document(env: Environment, written: Writte
     assert len(written.metrics) == 1
     # They are paid for: 0.7 KB, and Lambda's own 0.3, are 0.5 dollars a million.
     assert sum(map(len, written.text.splitlines()[-2:])) <= 720
-    assert written.sums == {
-        ("Lateness", "dev"): 70,
-        ("Attempts", "dev", "success"): 1,
-    }
+    assert written.sums == {("Lateness", "dev"): 70}
 
 
 def test_ten_messages_side_by_side_are_counted_each_once(
@@ -111,7 +108,7 @@ def test_ten_messages_side_by_side_are_counted_each_once(
     assert sorted(written.read().names) == ["attempt.ended"] * 10 + ["run.retrying"] * 5
     assert {event["job_id"] for event in written.events} == set(jobs)
     sums = written.sums
-    assert (sums["Attempts", "dev", "success"], sums["Attempts", "dev", "http_error"]) == (5, 5)
+    assert sums["Attempts", "dev", "http_error"] == 5
     assert (
         len([value for document in written.metrics for value in document.get("Lateness", [])]) == 10
     )
@@ -129,19 +126,14 @@ def test_a_retry_is_counted_as_one_and_says_no_lateness(env: Environment, writte
     attempts = [event for event in written.read().events if event["message"] == "attempt.ended"]
     assert [event.get("lateness_ms") for event in attempts] == [0, None]
     sums = written.sums
-    assert (
-        sums["Attempts", "dev", "http_error"],
-        sums["Attempts", "dev", "success"],
-        sums["Retries", "dev"],
-    ) == (1, 1, 1)
+    assert (sums["Attempts", "dev", "http_error"], sums["Retries", "dev"]) == (1, 1)
 
 
-def test_a_manual_run_is_an_attempt_and_no_occurrence(env: Environment, written: Written) -> None:
+def test_a_manual_run_that_succeeds_is_no_occurrence(env: Environment, written: Written) -> None:
     job_id = env.create(parse("0 9 * * *"))
     run_now(env.scheduling, "tenant", job_id)
     deliver_all(env)
-    sums = written.read().sums
-    assert sums == {("Attempts", "dev", "success"): 1}
+    assert written.read().sums == {}
     assert [
         event.get("manual") for event in written.events if event["message"] == "attempt.ended"
     ] == [True]
@@ -154,7 +146,6 @@ def test_missed_occurrences_are_unsent_and_one_run(env: Environment, written: Wr
     deliver_all(env, *bodies)
     sums = written.read().sums
     assert (sums["Runs", "dev", "missed"], sums["Unsent", "dev"]) == (1, 4)
-    assert sums["Attempts", "dev", "success"] == 1, "the last was sent"
     (missed,) = [event for event in written.events if event.get("status") == "missed"]
     assert missed["occurrences"] == 4
 
@@ -251,7 +242,7 @@ def test_a_batch_of_which_some_fail_tells_of_each_and_counts_the_others(
     )
     assert "invocation.failed" not in written.names
     sums = written.sums
-    assert (sums["Failures", "dev", "deliver"], sums["Attempts", "dev", "success"]) == (2, 2)
+    assert sums["Failures", "dev", "deliver"] == 2
     # What Lambda writes down, and hands on to destinations: the text, and the places.
     assert str(raised.value) == "ValueError; the log's line with exception_name says where and why"
     assert (raised.value.__cause__, raised.value.__suppress_context__) == (None, True)
@@ -505,7 +496,7 @@ def test_a_firing_goes_well_where_its_metrics_do_not(env: Environment, written: 
     (failed,) = [event for event in written.read().events if event["message"] == "metrics.failed"]
     assert failed["exception_name"] == "KeyError"
     sums = written.sums
-    assert (sums["Failures", "dev", "deliver"], sums["Attempts", "dev", "success"]) == (1, 1)
+    assert sums["Failures", "dev", "deliver"] == 1
 
 
 def test_off_lambda_nothing_is_written_and_errors_are_what_they_are(
@@ -521,7 +512,9 @@ def test_off_lambda_nothing_is_written_and_errors_are_what_they_are(
     assert "_aws" not in json.dumps(written.capsys.readouterr().out)
 
 
-def test_every_outcome_is_a_value_of_a_dimension(env: Environment, written: Written) -> None:
+def test_every_outcome_but_success_is_a_value_of_a_dimension(
+    env: Environment, written: Written
+) -> None:
     def ending(outcome: Outcome) -> Callable[[object], AttemptResult]:
         return lambda sent: AttemptResult(outcome, timedelta(milliseconds=5))
 
@@ -532,4 +525,4 @@ def test_every_outcome_is_a_value_of_a_dimension(env: Environment, written: Writ
         deliver_all(env)
     assert {key[2] for key in written.read().sums if key[0] == "Attempts" and len(key) == 3} == {
         *Outcome
-    }
+    } - {Outcome.SUCCESS}
