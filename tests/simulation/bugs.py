@@ -376,22 +376,6 @@ BUGS = (
         (LOOKS, "until - YOUNG < watch_at <= until or has_look", "has_look"),
     ),
     bug(
-        "a watch that is read rarely and not moved",
-        (RUN_TRANSITIONS, "if until - watch_at < YOUNG or", "if until >= watch_at or"),
-    ),
-    bug(
-        "a watch that is moved to the last look of its steps",
-        (
-            RUN_TRANSITIONS,
-            "look_at = min(following, default=None)",
-            "look_at = max(following, default=None)",
-        ),
-    ),
-    bug(
-        "what is overdue when it is written is never looked at for the first time",
-        (STATE, "max(now, min(waits)) if waits", "min(waits) if waits"),
-    ),
-    bug(
         "what nothing covers is armed once, and never again",
         (
             RUN_TRANSITIONS,

@@ -794,6 +794,29 @@ def a_clock_that_is_ahead_at_the_end_of_a_lease(stage: Stage) -> None:
     stage.wait(40)
 
 
+def an_interval_whose_sweeper_s_message_is_lost(stage: Stage) -> None:
+    """The sweeper looks again 30 s after the occurrence."""
+    job_id = stage.job(trigger={"every": 1000})
+    stage.wait(970)
+    stage.deployment.observer.is_fine = False
+    stage.deployment.cloud.messages.clear()
+    stage.wait(150)
+    done = [one for one in stage.deployment.observer.sent if one[0] == job_id]
+    stage.clients.hold(bool(done), "a lost message is found by the sweeper", job_id)
+    stage.ask("DELETE", job_id)
+
+
+def a_long_attempt_whose_executor_dies(stage: Stage) -> None:
+    """Its lease ends between two looks at its watch, which the claim has left much earlier."""
+    deployment = stage.deployment
+    deployment.observer.is_fine = False
+    deployment.fault_rates.killed_in_flight = 1.0
+    stage.job(trigger={"delay": 2}, timeout=120, retry={**RETRY, "max_attempts": 2})
+    stage.wait(10)
+    deployment.fault_rates.killed_in_flight = 0
+    stage.wait(220)
+
+
 def a_finished_job_begins_anew(stage: Stage) -> None:
     job_id = stage.job(trigger={"delay": 2})
     stage.wait(8)
@@ -1280,6 +1303,8 @@ SCRIPTS: tuple[Script, ...] = (
     a_digest,
     a_digest_that_two_open_at_once,
     a_digest_that_is_deleted_while_it_waits,
+    an_interval_whose_sweeper_s_message_is_lost,
+    a_long_attempt_whose_executor_dies,
 )
 
 
