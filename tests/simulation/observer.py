@@ -1010,6 +1010,11 @@ class Observer:
         new: State,
         ends: list[RunEnd],
     ) -> None:
+        is_users = new.generation == old.generation + 1 and before.generation == old.generation
+        is_date = isinstance(job_history.defined(before.generation).trigger, OneTime)
+        is_unsent = before.waits_for is not None and not before.attempt
+        if is_users and is_date and is_unsent and not before.key.is_requested:
+            self.hold(after is None, "what was not sent is due again", before.key)
         if after == before:
             return
         self.words.changed((new.job_id, before.key, before.attempt), before, after)
