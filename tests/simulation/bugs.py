@@ -385,7 +385,11 @@ BUGS = (
     ),
     bug(
         "a claim that leaves a watch too late",
-        (STATE, "not now < left <= step.watch_at", "not now < left"),
+        (
+            STATE,
+            "    return replace(step, watch_at=left)\n",
+            "    return replace(step, watch_at=left + 4 * GRACE)\n",
+        ),
     ),
     bug(
         "a watch that is only ever moved later",

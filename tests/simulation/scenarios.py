@@ -800,7 +800,7 @@ def an_interval_whose_sweeper_s_message_is_lost(stage: Stage) -> None:
     stage.wait(970)
     stage.deployment.observer.is_fine = False
     stage.deployment.cloud.messages.clear()
-    stage.wait(150)
+    stage.wait(210)
     done = [one for one in stage.deployment.observer.sent if one[0] == job_id]
     stage.clients.hold(bool(done), "a lost message is found by the sweeper", job_id)
     stage.ask("DELETE", job_id)
