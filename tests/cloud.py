@@ -239,6 +239,7 @@ def _value(attribute: dict[str, Any]) -> Any:
 _ACTIONS = {
     "SET": r"(?P<name>\w+) = (?:(?P<added>\w+) \+ )?(?P<value>:\w+)",
     "ADD": r"(?P<name>\w+) (?P<value>:\w+)",
+    "REMOVE": r"(?P<name>\w+)",
 }
 
 
@@ -283,13 +284,16 @@ class DynamoDB:
         """Return the put of an item as an update leaves it."""
         table, key = self._place(request)
         values, item = (
-            request["ExpressionAttributeValues"],
+            request.get("ExpressionAttributeValues", {}),
             dict(self._cloud.tables[table].get(key, request["Key"])),
         )
         kind, _, actions = request["UpdateExpression"].partition(" ")
         for action in actions.split(", "):
             match = re.fullmatch(_ACTIONS[kind], action)
             assert match, f"the cloud in memory does not know the update {action!r}"
+            if kind == "REMOVE":
+                item.pop(match["name"], None)
+                continue
             name, added, value = (
                 match["name"],
                 match.groupdict().get("added"),

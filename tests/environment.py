@@ -15,6 +15,7 @@ from typing import Any
 
 from chalicelib.aws.serialization import load_due, sortable
 from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.fairness import Sharing
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome, Response
@@ -72,12 +73,16 @@ class Environment:
     """One deployment.
 
     `target` is called with each request and returns what came of it; `make_cloud` makes the cloud
-    it runs on.
+    it runs on. With `sharing` None no executors are counted.
     """
 
     def __init__(
-        self, start: datetime = START, make_cloud: Callable[[Callable[[], datetime]], Cloud] = Cloud
+        self,
+        start: datetime = START,
+        make_cloud: Callable[[Callable[[], datetime]], Cloud] = Cloud,
+        sharing: Sharing | None = None,
     ) -> None:
+        self._sharing = sharing
         self.now = start
         self.sent: list[Sent] = []
         self.target: Callable[[Sent], AttemptResult] = lambda sent: ok()
@@ -94,7 +99,8 @@ class Environment:
 
     def parts(self, sleep: Callable[[float], None] | None = None) -> Parts:
         """Return new parts on this cloud, as another process has. `sleep` None moves the clock."""
-        return compose(self.cloud, self._send, self.clock, sleep or self._sleep, in_turn)
+        sleep = sleep or self._sleep
+        return compose(self.cloud, self._send, self.clock, sleep, in_turn, sharing=self._sharing)
 
     def clock(self) -> datetime:
         return self.now

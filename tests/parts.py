@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from chalicelib.aws.busy_store import BusyStore
 from chalicelib.aws.calendar_store import CalendarStore
 from chalicelib.aws.channel_store import ChannelStore
 from chalicelib.aws.due_queue import DueQueue
@@ -19,12 +20,14 @@ from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.aws.secret_store import SecretStore
 from chalicelib.aws.topics import Topics
+from chalicelib.domain.fairness import Sharing
 from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import check
 from chalicelib.runtime.concurrency import RunAll
 from chalicelib.usecases.admission import Admission
 from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Send
+from chalicelib.usecases.fairness import Fairness
 from chalicelib.usecases.firing import Firing
 from chalicelib.usecases.scheduling import Scheduling
 from chalicelib.usecases.telling import Telling
@@ -56,8 +59,11 @@ def compose(
     sleep: Callable[[float], None],
     run_all: RunAll,
     run_retention: timedelta = timedelta(days=30),
+    sharing: Sharing | None = None,
 ) -> Parts:
-    """Put the parts together. `send` stands for the network; `sleep` takes seconds."""
+    """Put the parts together. `send` stands for the network; `sleep` takes seconds. With `sharing`
+    None no executors are counted.
+    """
     dynamodb: Any = DynamoDB(cloud)
     sqs: Any = SQS(cloud)
     scheduler: Any = Scheduler(cloud)
@@ -105,6 +111,9 @@ def compose(
             clock,
             sleep,
             run_all,
+            Fairness(BusyStore(dynamodb, "jobs", "secrets", sleep), secrets, sharing, clock, sleep)
+            if sharing
+            else None,
         ),
     )
 

@@ -41,6 +41,7 @@ class Wait(StrEnum):
     """What a run waits for that is due and not sent."""
 
     RATE = "rate"
+    SHARE = "share"
 
 
 @dataclass(frozen=True, slots=True)

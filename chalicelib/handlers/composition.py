@@ -14,7 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chalicelib.aws import clients
-from chalicelib.config import Settings, read_api_key_settings, read_jobs_table, read_settings
+from chalicelib.config import (
+    Settings,
+    read_api_key_settings,
+    read_concurrency,
+    read_jobs_table,
+    read_settings,
+)
 from chalicelib.runtime.clock import utc_now
 
 if TYPE_CHECKING:
@@ -76,6 +82,7 @@ def scheduling(function_arn: str = "", refuse_host: HostRule | None = None) -> S
 
 def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     """Return the use cases of the executor. With `guard` None, it calls only public addresses."""
+    from chalicelib.aws.busy_store import BusyStore
     from chalicelib.aws.calendar_store import CalendarStore
     from chalicelib.aws.channel_store import ChannelStore
     from chalicelib.aws.due_queue import DueQueue
@@ -84,12 +91,14 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     from chalicelib.aws.run_store import RunStore
     from chalicelib.aws.secret_store import SecretStore
     from chalicelib.aws.topics import Topics
+    from chalicelib.domain.fairness import Sharing
     from chalicelib.outbound.address_guard import PUBLIC
     from chalicelib.outbound.send import send
     from chalicelib.runtime.concurrency import in_threads
     from chalicelib.usecases.admission import Admission
     from chalicelib.usecases.arming import Arming
     from chalicelib.usecases.attempt import AttemptSender
+    from chalicelib.usecases.fairness import Fairness
     from chalicelib.usecases.firing import Firing
     from chalicelib.usecases.telling import Telling
 
@@ -103,6 +112,10 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     )
     outbound: Send = partial(send, guard=guard or PUBLIC, https_only=settings.require_https)
     publish = Topics(clients.sns, settings.notice_topics).publish
+    busy = BusyStore(dynamodb, settings.jobs_table, settings.secrets_table)
+    sharing = Sharing(read_concurrency(), settings.tenant_share / 100, settings.tenant_least)
+    # A laptop has one tenant.
+    is_shared = settings.stage != "local" and sharing.share < 1
     return Firing(
         jobs=jobs,
         runs=runs,
@@ -115,6 +128,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
         admission=Admission(FlowStore(dynamodb, settings.jobs_table), time.sleep),
         clock=utc_now,
         sleep=time.sleep,
+        fairness=Fairness(busy, secrets, sharing, utc_now, time.sleep) if is_shared else None,
     )
 
 

@@ -84,7 +84,10 @@ def on_messages(event: SQSEvent, use_cases: Firing) -> None:
     """
     dues = [due for due in map(_read, event) if due is not None]
     ahead = use_cases.read_ahead(dues)
-    use_cases.run_all([partial(_fire, due, ahead, use_cases) for due in dues])
+    try:
+        use_cases.run_all([partial(_fire, due, ahead, use_cases) for due in dues])
+    finally:
+        use_cases.end(ahead)
 
 
 def _read(record: SQSRecord) -> DueMessage | None:

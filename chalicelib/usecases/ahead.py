@@ -21,12 +21,13 @@ from chalicelib.domain.job import Definition
 from chalicelib.domain.state import DueMessage, State
 from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt
 from chalicelib.usecases.attempt import prepared as prepare
+from chalicelib.usecases.fairness import Turn
 
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
     """The jobs of a batch, and the attempts that are prepared, by the ids of jobs; and the places
-    that were taken for runs.
+    that were taken for runs. `turn` is the invocation, if executors are shared.
 
     What is missing here is read for its message alone.
     """
@@ -34,6 +35,7 @@ class Ahead:
     jobs: Mapping[str, tuple[Definition, State]] = field(default_factory=dict)
     prepared: Mapping[str, PreparedAttempt] = field(default_factory=dict)
     places: Mapping[tuple[str, RunKey], Place] = field(default_factory=dict)
+    turn: Turn | None = None
 
 
 NOTHING = Ahead()

@@ -39,6 +39,7 @@ from chalicelib.domain.secrets import (
 )
 from chalicelib.domain.state import DueMessage, State, Transition, UnfinishedRun
 from chalicelib.domain.success import judged
+from chalicelib.usecases.fairness import Turn
 
 log = logging.getLogger("resona")
 
@@ -95,8 +96,9 @@ class PreparedAttempt:
     """A definition, its signing secrets, and the values of its secrets.
 
     Secrets that do not exist have no value. `replaced` are earlier values, which are hidden in
-    answers too. `flows` is the token of the tenant's flows, None if it has none. `random` is the
-    random part of the token with which the target calls back, empty if it does not.
+    answers too. `flows` is the token of the tenant's flows, None if it has none; `tickets`
+    says when those of its invocations began that count for its share. `random` is the random part
+    of the token with which the target calls back, empty if it does not.
     """
 
     definition: Definition
@@ -104,6 +106,7 @@ class PreparedAttempt:
     values: Mapping[str, str]
     replaced: tuple[str, ...] = ()
     flows: str | None = None
+    tickets: tuple[datetime, ...] = ()
     random: str = ""
 
     def token(self, run: UnfinishedRun) -> str:
@@ -113,7 +116,9 @@ class PreparedAttempt:
 
 def prepared(
     definition: Definition,
-    read: tuple[SigningSecrets, Mapping[str, str], tuple[str, ...], str | None],
+    read: tuple[
+        SigningSecrets, Mapping[str, str], tuple[str, ...], str | None, tuple[datetime, ...]
+    ],
 ) -> PreparedAttempt:
     """Return a prepared attempt with what was read for it."""
     random = random_part(os.urandom(TOKEN_BYTES)) if definition.completion else ""
@@ -142,7 +147,8 @@ class Tried:
 
     If the response to a claim was lost, its owner token in the state shows that it succeeded. The
     attempt that was prepared for that claim is then sent. `ahead` is the claim's message, if that
-    was sent before the claim, and `place` the place that was taken for the attempt.
+    was sent before the claim, `place` the place that was taken for the attempt, and `turn` the
+    invocation.
     """
 
     def __init__(self) -> None:
@@ -151,6 +157,7 @@ class Tried:
         self.by_owner: dict[str | None, PreparedAttempt] = {}
         self.ahead: DueMessage | None = None
         self.place: Place | None = None
+        self.turn: Turn | None = None
 
     def owner(self) -> str:
         """Return the owner token for a claim: first that of the message that was sent ahead."""

@@ -43,8 +43,16 @@ from chalicelib.runtime.concurrency import RunAll, in_threads
 from chalicelib.usecases.admission import Admission
 from chalicelib.usecases.ahead import NOTHING, Ahead, read_ahead
 from chalicelib.usecases.arming import Arming
-from chalicelib.usecases.attempt import AttemptSender, Claimed, Tried, owner_token, run_fields
+from chalicelib.usecases.attempt import (
+    AttemptSender,
+    Claimed,
+    PreparedAttempt,
+    Tried,
+    owner_token,
+    run_fields,
+)
 from chalicelib.usecases.excluding import with_calendars
+from chalicelib.usecases.fairness import Fairness
 from chalicelib.usecases.following import Following, log_end, log_finish
 from chalicelib.usecases.sweeping import Sweeping
 from chalicelib.usecases.telling import Telling
@@ -76,6 +84,7 @@ class Firing:
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
     run_all: RunAll = in_threads
+    fairness: Fairness | None = None
 
     @property
     def _ends(self) -> Following:
@@ -106,8 +115,22 @@ class Firing:
         """Read what these messages of one invocation need, for `fire`."""
         now = self.clock()
         soon = [due for due in dues if due.at - now <= _LONGEST_SLEEP]
-        ahead = read_ahead(self.jobs, self.sender, soon, now)
-        return replace(ahead, places=self.admission.places_ahead(soon, ahead, now))
+        turn = self.fairness.enter(soon) if self.fairness else None
+        ahead = replace(read_ahead(self.jobs, self.sender, soon, now), turn=turn)
+        for due in soon:
+            self._ask(ahead, due, ahead.prepared.get(due.job_id))
+        if turn is None or not any(turn.places.values()):
+            ahead = replace(ahead, places=self.admission.places_ahead(soon, ahead, now))
+        return ahead
+
+    def end(self, ahead: Ahead) -> None:
+        """End the invocation that `read_ahead` began."""
+        if self.fairness is not None and ahead.turn is not None:
+            self.fairness.leave(ahead.turn)
+
+    def _ask(self, ahead: Ahead, due: DueMessage, ready: PreparedAttempt | None) -> None:
+        if self.fairness is not None and ahead.turn is not None and ready is not None:
+            self.fairness.ask(ahead.turn, due.tenant, ready.tickets, due.at)
 
     def fire(self, due: DueMessage, ahead: Ahead = NOTHING) -> None:
         """Make the attempt that a message is for, unless it was made already.
@@ -123,8 +146,13 @@ class Firing:
         # At once: how late it is sent, so much later before its time it comes.
         tried.ahead = self.arming.arm_ahead(due, loaded, owner_token(), self.sleep)
         if loaded is not None and run_transitions.leads_to_attempt(*loaded, due, self.clock()):
-            tried.latest = ahead.prepared.get(due.job_id) or self.sender.prepare(loaded[0])
-            tried.prepared_for, tried.place = loaded[0], ahead.places.get((due.job_id, due.key))
+            tried.latest = ahead.prepared.get(due.job_id)
+            if tried.latest is None and self.fairness is not None:
+                self.fairness.await_others(due.at)
+            tried.latest = tried.latest or self.sender.prepare(loaded[0])
+            tried.prepared_for, tried.turn = loaded[0], ahead.turn
+            tried.place = ahead.places.get((due.job_id, due.key))
+            self._ask(ahead, due, tried.latest)
         # Check again after sleeping, because the clock may be adjusted: a claim before the due time
         # is refused.
         while (wait := due.at - self.clock()) > timedelta(0):
@@ -190,6 +218,8 @@ class Firing:
             sent = self.telling.composed(definition, now, is_closed=bool(state.runs))
             tried.latest, tried.prepared_for = self.sender.prepare(sent), definition
             return None
+        if self.fairness is not None:
+            claim = self.fairness.held(tried.turn, definition, state, claim)
         return self.admission.admitted(definition, state, claim, tried, now)
 
     def _decide(
@@ -367,5 +397,4 @@ class Firing:
 
 
 def _log_ignored(job_id: str, key: RunKey, why: str) -> None:
-    fields = {"job_id": job_id, "run_id": run_id(job_id, key), "why": why}
-    log.info("message.ignored", extra=fields)
+    log.info("message.ignored", extra={"job_id": job_id, "run_id": run_id(job_id, key), "why": why})

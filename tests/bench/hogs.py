@@ -11,13 +11,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
+from chalicelib.aws.busy_store import BusyStore
+from chalicelib.domain.fairness import Sharing
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome
 from chalicelib.domain.trigger import OneTime
+from chalicelib.usecases.fairness import Fairness
 from tests.bench.bill import memory
 from tests.bench.bursts import (
     DUE_AFTER_SECONDS,
@@ -29,6 +34,7 @@ from tests.bench.bursts import (
     EventSource,
     answer,
 )
+from tests.cloud import DynamoDB
 from tests.simulation.deployment import START, Deployment, deployed
 from tests.simulation.faults import FaultRates, Plan
 
@@ -56,13 +62,31 @@ class Hogs:
     """
 
     def __init__(
-        self, deployment: Deployment, jobs: int, minutes: int, pollers: int, warm: int
+        self,
+        deployment: Deployment,
+        jobs: int,
+        minutes: int,
+        pollers: int,
+        warm: int,
+        sharing: Sharing | None,
     ) -> None:
         self._deployment = deployment
         self.minutes = minutes
         cpu = Cpu(deployment.virtual_time, memory("deliver"))
         self._source = EventSource(deployment, cpu, pollers, warm)
         self._due: dict[str, float] = {}
+        for tenant in ("noisy", "quiet"):
+            # Neither is new.
+            deployment.firing.sender.secrets.signing(tenant, START)
+        if sharing is not None:
+            dynamodb: Any = DynamoDB(deployment.cloud)
+            wait, clock = deployment.virtual_time.wait, deployment.virtual_time.clock
+            store, secrets = (
+                BusyStore(dynamodb, "jobs", "secrets", wait),
+                deployment.firing.sender.secrets,
+            )
+            fairness = Fairness(store, secrets, sharing, clock, wait)
+            deployment.firing = replace(deployment.firing, fairness=fairness)
         deployment.cloud.works = partial(cpu.take, 1.3)
         deployment.target = partial(answer_of, cpu)
         deployment.arrives = self._source.arrives
@@ -127,15 +151,18 @@ class Hogs:
         return len(self._deployment.observer.sent) - len(self._due)
 
 
-def once(jobs: int, minutes: int, pollers: int, warm: int, *, gathers: bool) -> tuple[Hogs, str]:
+def once(
+    jobs: int, minutes: int, pollers: int, warm: int, sharing: Sharing | None, *, gathers: bool
+) -> str:
+    """Return how late the second tenant is. With `sharing` None no executors are counted."""
     with deployed(Plan(), FaultRates(), f"hogs {jobs}") as deployment:
-        made = Hogs(deployment, jobs, minutes, pollers, warm)
+        made = Hogs(deployment, jobs, minutes, pollers, warm, sharing)
         if gathers:
             made.gather()
         made.run()
         late = made.late()
         text = " ".join(f"{each:.1f}" for each in late)
-        return made, f"late {max(late):6.1f}   by minute: {text}   sent {made.in_flight()}"
+        return f"late {max(late):6.1f}   by minute: {text}   sent {made.in_flight()}"
 
 
 def main(sizes: list[int]) -> None:
@@ -146,8 +173,10 @@ def main(sizes: list[int]) -> None:
             ("warm", WARM, WARM, False),
             ("hot", MAXIMUM_CONCURRENCY, MAXIMUM_CONCURRENCY, True),
         ):
-            _, text = once(jobs, 12, pollers, warm, gathers=gathers)
-            print(f"{jobs:7} jobs that never answer, {name:10} {text}", flush=True)
+            for sharing in (None, Sharing()):
+                text = once(jobs, 12, pollers, warm, sharing, gathers=gathers)
+                rule = "shared" if sharing else "before"
+                print(f"{jobs:7} that never answer, {name:9} {rule}: {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,9 @@ class Parts:
     def read_ahead(self, dues: list[DueMessage]) -> Ahead:
         return Ahead()
 
+    def end(self, ahead: Ahead) -> None:
+        pass
+
     def fire(self, due: DueMessage, ahead: Ahead) -> None:
         self._do(due)
         self.fired.append(due)

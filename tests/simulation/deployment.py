@@ -158,7 +158,7 @@ class Deployment:
 
     def _observe(self, operation: str, writes: list[Write], request: dict[str, Any]) -> None:
         self.observer.saw(writes)
-        if operation == "UpdateItem" and request["Key"]["part"]["S"] == "places":
+        if operation == "UpdateItem" and _is_of_flow(request["Key"]):
             ((_, _, old, new),) = writes
             assert new is not None
             self.observer.flows.took(request, old, new)
@@ -384,6 +384,10 @@ class Deployment:
             name: value[0] for name, value in answer.get("multiValueHeaders", {}).items()
         } | answer.get("headers", {})
         return status, flat, json.loads(text) if text else None
+
+
+def _is_of_flow(key: dict[str, Any]) -> bool:
+    return "id" in key and key["id"]["S"].startswith("flow#")
 
 
 _RESOURCES = {

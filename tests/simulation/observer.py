@@ -21,6 +21,7 @@ from chalicelib.aws.packing import load_response, unpacked
 from chalicelib.aws.serialization import load_attempt, load_ending
 from chalicelib.aws.table import plain
 from chalicelib.domain.cron import Cron
+from chalicelib.domain.flows import Wait
 from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition, Kind, Overlap
@@ -1160,7 +1161,11 @@ class Observer:
         was_held = before is not None and before.waits_for is not None
         if was_held and before and before.next_attempt_at == run.next_attempt_at:
             return
-        is_lost = before is None or self.flows.is_lost(before, job_history.definitions[-1][1])
+        is_lost = (
+            before is None
+            or Wait.SHARE in (before.waits_for, run.waits_for)
+            or self.flows.is_lost(before, job_history.definitions[-1][1])
+        )
         self.hold(not was_held or is_lost, "what has its place is sent then", run.key)
         self.flows.held(job_history.definitions[-1][1], before, run)
         too_late = self._too_late(job_history, run, new)
