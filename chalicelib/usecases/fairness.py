@@ -20,7 +20,7 @@ from chalicelib.domain.flows import Wait
 from chalicelib.domain.holding import latest_start
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.job import Definition, Kind
-from chalicelib.domain.state import DueMessage, State, Transition
+from chalicelib.domain.state import DueMessage, Transition
 
 log = logging.getLogger("resona")
 
@@ -30,6 +30,7 @@ _BEFORE = timedelta(seconds=0.07)
 # A message for a place comes so long before it.
 _BEFORE_PLACE = timedelta(seconds=0.15)
 _REMEMBERED = timedelta(seconds=1)
+_NONE = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +141,9 @@ class Fairness:
             self._others, self._read_at = self.store.others(), now
         return self.sharing.in_use([at for at, other in self._others if other != tenant], now)
 
-    def held(
-        self, turn: Turn | None, definition: Definition, state: State, claim: Transition
-    ) -> Transition:
-        """Return a claim of this state as its tenant's share allows it: as it is, or a transition
-        that holds the run or ends it as missed.
+    def held(self, turn: Turn | None, definition: Definition, claim: Transition) -> Transition:
+        """Return a claim as its tenant's share allows it: as it is, or as the transition that holds
+        the run.
         """
         run, now = claim.send, self.clock()
         at = turn.places.get(definition.tenant) if turn else None
@@ -155,9 +154,8 @@ class Fairness:
         at = now + whole + _BEFORE_PLACE
         latest = latest_start(definition, claim.state, run.key) if run.attempt == 1 else None
         if latest is not None and latest < at:
-            if latest <= now + SOONEST:
-                return admission.missed(definition, state, claim, now)
+            # It asks for the last time, and is missed if that comes too late.
             at = latest
         fields = {"job_id": definition.id, "run_id": run_id(definition.id, run.key)}
         log.debug("run.held", extra={**fields, "waits_for": Wait.SHARE})
-        return admission.held(claim, Place("", run.key, at, at - now), now, Wait.SHARE)
+        return admission.held(claim, Place("", run.key, at, max(at - now, _NONE)), now, Wait.SHARE)

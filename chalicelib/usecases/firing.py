@@ -219,7 +219,7 @@ class Firing:
             tried.latest, tried.prepared_for = self.sender.prepare(sent), definition
             return None
         if self.fairness is not None:
-            claim = self.fairness.held(tried.turn, definition, state, claim)
+            claim = self.fairness.held(tried.turn, definition, claim)
         return self.admission.admitted(definition, state, claim, tried, now)
 
     def _decide(
