@@ -176,13 +176,12 @@ class _Shard:
 
 
 def _decided(item: Item, since: datetime | None, until: datetime) -> tuple[str, Look] | None:
-    """Return what a job needs; None if it is not overdue, or cannot be read.
-
-    A defect that concerns one job must not keep the others from being armed, nor the mark.
-    """
+    """Return what a job needs; None if it is not overdue, or cannot be read."""
     try:
         look = run_transitions.sweep(read_state(item), since, until)
     except Exception:
+        # A defect that concerns one job must not keep the others from being armed, nor the mark
+        # from moving.
         log.exception("sweep.failed", extra={"job_id": item["id"]})
         return None
     return None if isinstance(look, NoChange) else (item["id"], look)
