@@ -12,6 +12,7 @@ from dateutil.rrule import rrule
 
 from chalicelib.api.feed_periods import begun_late
 from chalicelib.api.holiday_feed import MOST_EVENTS, read_feed
+from chalicelib.api.problems import MOST_ERRORS
 from tests.api.conftest import Answer, Api
 from tests.soak import IS_SOAK
 
@@ -233,6 +234,47 @@ def test_a_wrong_event_is_refused_with_what_is_wrong(api: Api, event: str, sente
     assert answer.status == 422
     assert sentence in answer.problem["detail"]
     assert api.get("/calendars").json == []
+
+
+WRONG_EVENTS = {
+    "DTSTART": "DTSTART;VALUE=DATE:20260230",
+    "DTEND": "DTSTART;VALUE=DATE:20261225 DTEND;VALUE=DATE:20291225",
+    "DURATION": "DTSTART;VALUE=DATE:20261225 DURATION:PT1H",
+    "RRULE": "DTSTART;VALUE=DATE:20261225 RRULE:FREQ=YEARLY;BYHOUR=1",
+    "EXRULE": "DTSTART;VALUE=DATE:20261225 EXRULE:FREQ=DAILY",
+    "RDATE": "DTSTART;VALUE=DATE:20261225 RDATE:x",
+    "EXDATE": "DTSTART;VALUE=DATE:20261225 EXDATE:x",
+    "RECURRENCE-ID": "DTSTART;VALUE=DATE:20261225 RECURRENCE-ID:x",
+}
+
+
+def test_every_wrong_event_and_property_is_told_at_once(api: Api) -> None:
+    every = (
+        "DTSTART;VALUE=DATE:x DTEND:x RRULE:FREQ=YEARLY;BYHOUR=1 RRULE:FREQ=HOURLY "
+        "EXRULE:FREQ=DAILY RDATE:x EXDATE:x"
+    )
+    raw = feed("DTSTART:20261225", *WRONG_EVENTS.values(), every, zone="Nowhere")
+    errors = put(api, raw).problem["errors"]
+    assert [error["field"] for error in errors] == [
+        "timezone",
+        *(f"events.{place}" for place in range(1, len(WRONG_EVENTS) + 1)),
+        *["events.9"] * 7,
+    ]
+    assert [error["message"].split()[0] for error in errors[1:9]] == list(WRONG_EVENTS)
+    assert [error["message"].split()[0] for error in errors[9:]] == (
+        ["DTSTART", "RRULE", "RRULE", "DTEND", "EXRULE", "RDATE", "EXDATE"]
+    )
+
+
+def test_wrong_events_and_too_many_rules_are_told_at_once(api: Api) -> None:
+    rules = ["DTSTART;VALUE=DATE:20261225 RRULE:FREQ=YEARLY"] * 201
+    assert put(api, feed(WRONG_EVENTS["RDATE"], *rules)).fields == ["events", "events.0"]
+
+
+def test_what_is_told_of_a_feed_with_thousands_of_wrong_events_has_a_bound(api: Api) -> None:
+    problem = put(api, feed(*[WRONG_EVENTS["RRULE"]] * MOST_EVENTS)).problem
+    assert len(problem["errors"]) == MOST_ERRORS
+    assert problem["detail"].endswith(f"errors has the first {MOST_ERRORS}")
 
 
 def test_what_began_long_ago_or_is_counted_far_is_taken() -> None:
