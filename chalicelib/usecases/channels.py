@@ -1,26 +1,29 @@
-"""The use cases of channels: put one, and send a test notice to one."""
+"""The use cases of channels: check where one sends, and send a test notice to one."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
-from chalicelib.domain.channels import Channel
-from chalicelib.domain.errors import InvalidInput
+from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.messages import trial_body
 from chalicelib.domain.notices import trial
 from chalicelib.domain.request import Request
 from chalicelib.usecases.scheduling import Job, NewJob, Scheduling
 
 
-def put(scheduling: Scheduling, channel: Channel) -> Channel:
-    """Create or replace a channel. Raises QuotaExceeded, Unavailable, and InvalidInput if a secret
-    does not exist.
+def check_request(scheduling: Scheduling, tenant: str, request: Request) -> None:
+    """Check that a channel's request may be sent, and that the secrets that it names exist.
+
+    Raises Unavailable, and InvalidInput with every place that is wrong.
     """
-    try:
-        scheduling.secrets.check(channel.tenant, Request(channel.url, "POST", {}))
-    except InvalidInput as error:
-        raise InvalidInput(replace(one, field="url") for one in error.errors) from error
-    return scheduling.channels.put(channel)
+    wrong: list[FieldError] = []
+    for check in (scheduling.check_request, partial(scheduling.secrets.check, tenant)):
+        try:
+            check(request)
+        except InvalidInput as error:
+            wrong += error.errors
+    if wrong:
+        raise InvalidInput(wrong)
 
 
 def test(scheduling: Scheduling, tenant: str, name: str) -> Job:

@@ -112,6 +112,11 @@ def test_a_backward_range_is_refused_with_what_was_meant(api: Api) -> None:
 
 def test_a_wrong_name_is_refused(api: Api) -> None:
     assert api.put("/calendars/no%20name", {"days": []}).fields == ["name"]
+    assert api.put("/calendars/no%20name", {"days": 1, "Name": 2}).fields == [
+        "Name",
+        "days",
+        "name",
+    ]
     assert api.get("/calendars/no%20name").status == 404
     assert api.delete("/calendars/no%20name").status == 404
 

@@ -64,6 +64,19 @@ def test_a_caller_may_give_the_zone(api: Api) -> None:
     assert "?timezone=Europe/Berlin" in wrong.problem["detail"]
     answer = api.put("/calendars/off?timezone=UTC", {"days": []})
     assert answer.fields == ["timezone"]
+    assert api.get("/calendars/off").json["days"] == ["2026-12-25"]
+
+
+def test_what_is_wrong_with_name_and_zone_is_told_beside_what_is_wrong_with_the_body(
+    api: Api,
+) -> None:
+    wrong = {"weekdays": ["sunday"], "timezone": "Mars"}
+    answer = api.put("/calendars/no%20name?timezone=UTC", wrong)
+    assert answer.fields == ["name", "timezone", "timezone", "weekdays.0"]
+    wrong_feed = feed("DTSTART;VALUE=DATE:20260230")
+    headers = {"Content-Type": "text/calendar"}
+    answer = api.call("PUT", "/calendars/no%20name?timezone=Mars", raw=wrong_feed, headers=headers)
+    assert answer.fields == ["events.0", "name", "timezone"]
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "text/calendars", "application/xml", ""])

@@ -62,6 +62,7 @@ def test_a_channel_is_put_shown_listed_and_deleted(api: Api) -> None:
         ({"url": "ftp://example.com"}, ["url"]),
         ({"url": f"{URL}?a={{{{secret:no}}}}"}, ["url"]),
         ({"url": f"{URL}/{{{{run.id}}}}"}, ["url"]),
+        ({"url": "ftp://example.com/{{secret:no}}", "after": 0}, ["after", "url", "url"]),
         ({"url": URL, "digest": 9}, ["digest"]),
         ({"url": URL, "digest": 3601}, ["digest"]),
         ({"url": URL, "digest": 10.5}, ["digest"]),
@@ -136,6 +137,7 @@ def test_a_read_only_field_may_not_have_another_value(api: Api) -> None:
 def test_a_name_has_letters_and_digits(api: Api) -> None:
     for name in ("a.b", "a" * 65, "last%23a"):
         assert api.put(f"/notices/{name}", {"url": URL}).fields == ["name"]
+        assert api.put(f"/notices/{name}", {"format": "teams"}).fields == ["format", "name", "url"]
 
 
 def test_a_tenant_has_at_most_20_channels(api: Api) -> None:

@@ -81,6 +81,7 @@ def test_a_value_of_up_to_4096_bytes_is_kept(api: Api, value: str) -> None:
 @pytest.mark.parametrize("name", ["a.b", "a b", "x" * 65, "ä"])
 def test_a_name_of_another_form_is_refused(api: Api, name: str) -> None:
     assert api.call("PUT", f"/secrets/{name}", {"value": "x"}).fields == ["name"]
+    assert api.call("PUT", f"/secrets/{name}", {"value": 1}).fields == ["name", "value"]
     assert api.delete(f"/secrets/{name}").status == 404
 
 

@@ -222,7 +222,7 @@ def fire(env: Environment) -> None:
     channel = read_channel(
         "tenant", {"name": "mail"}, {"url": f"sns:{TOPIC}"}, env.now, ANY_HOST, {TOPIC}
     )
-    channels.put(env.scheduling, channel)
+    env.scheduling.channels.put(channel)
     channels.test(env.scheduling, "tenant", "mail")
     env.cloud.tables["jobs"].pop((orphaned, "state"))
 

@@ -22,7 +22,6 @@ from chalicelib.domain.run import AttemptResult, Response, RunStatus
 from chalicelib.domain.state import Status
 from chalicelib.domain.state_parts import FAILING
 from chalicelib.domain.trigger import OneTime
-from chalicelib.usecases import channels
 from chalicelib.usecases.job_runs import run_now
 from chalicelib.usecases.mending import cancel, retry
 from chalicelib.usecases.scheduling import Edit
@@ -435,7 +434,7 @@ def mail_channel(env: Environment) -> None:
     channel = read_channel(
         "tenant", {"name": "mail"}, {"url": f"sns:{TOPIC}"}, env.now, ANY_HOST, {TOPIC}
     )
-    channels.put(env.scheduling, channel)
+    env.scheduling.channels.put(channel)
 
 
 def test_a_failure_and_the_recovery_are_mailed(env: Environment) -> None:

@@ -152,7 +152,7 @@ def read_channel(
     check_request: RequestCheck,
     topics: AbstractSet[str],
 ) -> channels.Channel:
-    """Read a channel from the body of a PUT. Raises InvalidInput.
+    """Read a channel from the body of a PUT. Raises InvalidInput, also for a wrong name.
 
     `shown` is the channel as GET shows it, of a new one only the `name`. A read-only field may have
     the value that is shown: clients may send back what they read.
@@ -160,6 +160,8 @@ def read_channel(
     """
     errors = Errors()
     document = require_object(body)
+    if not CHANNEL_NAME.fullmatch(shown["name"]):
+        errors.add("name", "must be 1 to 64 of A-Z a-z 0-9 _ -")
     errors.forbid_read_only(document, shown, _READ_ONLY)
     sent = errors.validate(ChannelIn, document, _READ_ONLY)
     valid = sent or errors.valid_part(ChannelIn, document)

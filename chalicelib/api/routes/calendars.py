@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.models.calendar_models import calendar_view, read_calendar
+from chalicelib.api.models.validation import Errors
 from chalicelib.api.paging import NotACursor, cursor, limit_of, link_to, page_size, read_cursor
 from chalicelib.api.problems import Refusal
 from chalicelib.api.routing import Call, answer, any_text, raw_body, route
-from chalicelib.domain.calendars import CALENDAR_NAME
-from chalicelib.domain.errors import CalendarNotFound, InvalidInput
+from chalicelib.domain.calendars import CALENDAR_NAME, Calendar
+from chalicelib.domain.errors import CalendarNotFound
 from chalicelib.usecases import calendars
 
 log = logging.getLogger("resona")
@@ -66,17 +69,30 @@ def put_calendar(call: Call, name: str) -> Response:
     As text/calendar it takes the all-day events of a holiday feed (iCalendar), recurring ones for
     ten years. The feed's X-WR-TIMEZONE, or `timezone`, is the calendar's zone.
     """
-    if not CALENDAR_NAME.fullmatch(name):
-        raise InvalidInput.of("name", "must be 1 to 64 of A-Z a-z 0-9 _ -")
-    store, now = call.scheduling.calendars, call.scheduling.clock()
-    known = store.named(call.tenant, [name])
+    store, errors, known = call.scheduling.calendars, Errors(), list[Calendar]()
+    if CALENDAR_NAME.fullmatch(name):
+        known = store.named(call.tenant, [name])
+    else:
+        errors.add("name", "must be 1 to 64 of A-Z a-z 0-9 _ -")
     shown = calendar_view(known[0]) if known else {"name": name}
-    calendar = store.put(read_calendar(call.tenant, shown, _document(call, now), now))
+    sent = errors.collect(lambda: _read(call, shown, errors))
+    errors.raise_if_any()
+    assert sent  # noqa: S101  raise_if_any() has not raised
+    calendar = store.put(sent)
     log.info("calendar.put")
     return answer(200, calendar_view(calendar))
 
 
-def _document(call: Call, now: datetime) -> object:
+def _read(call: Call, shown: Mapping[str, Any], errors: Errors) -> Calendar:
+    """Read the calendar in the body, and collect what is wrong with the query.
+
+    Raises Refusal, and InvalidInput for what is wrong with the body.
+    """
+    now = call.scheduling.clock()
+    return read_calendar(call.tenant, shown, _document(call, now, errors), now)
+
+
+def _document(call: Call, now: datetime, errors: Errors) -> object:
     """Return the body, or what a feed in the body has. Raises Refusal, InvalidInput."""
     timezone = call.query.get("timezone")
     if call.media_type == FEED:
@@ -87,7 +103,7 @@ def _document(call: Call, now: datetime) -> object:
     if call.media_type != "application/json":
         raise Refusal(415, f"send the body as application/json or {FEED}")
     if timezone is not None:
-        raise InvalidInput.of("timezone", f"is for {FEED}; write it in the body")
+        errors.add("timezone", f"as a query parameter it is for {FEED}: write it in the body")
     return call.document()
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.models.channel_models import channel_view, read_channel
 from chalicelib.api.models.response_models import job_view
 from chalicelib.api.routing import Call, answer, route
-from chalicelib.domain.channels import CHANNEL_NAME
-from chalicelib.domain.errors import InvalidInput
 from chalicelib.usecases import channels
 
 log = logging.getLogger("resona")
@@ -41,8 +40,6 @@ def get_channel(call: Call, name: str) -> Response:
 def put_channel(call: Call, name: str) -> Response:
     """Create or replace a channel whole: it is told of events from now on."""
     scheduling = call.scheduling
-    if not CHANNEL_NAME.fullmatch(name):
-        raise InvalidInput.of("name", "must be 1 to 64 of A-Z a-z 0-9 _ -")
     known = {
         one.name: (one, last) for one, last in scheduling.channels.with_deliveries(call.tenant)
     }
@@ -51,10 +48,10 @@ def put_channel(call: Call, name: str) -> Response:
         channel_view(*known[name]) if name in known else {"name": name},
         call.document(),
         scheduling.clock(),
-        scheduling.check_request,
+        partial(channels.check_request, scheduling, call.tenant),
         scheduling.channels.topics,
     )
-    channel = channels.put(scheduling, sent)
+    channel = scheduling.channels.put(sent)
     log.info("channel.put")
     return answer(200, channel_view(channel, known[name][1] if name in known else None))
 

@@ -54,18 +54,21 @@ def list_secrets(call: Call) -> Response:
 @route(routes, "/secrets/{name}", "PUT", body="SecretIn", answers={204: None}, refuses=(429,))
 def put_secret(call: Call, name: str) -> Response:
     """Create or replace a secret. Jobs send the new value from their next attempt on."""
-    value = _read(call.document())
-    if not SECRET_NAME.fullmatch(name):
-        raise InvalidInput.of("name", "must be 1 to 64 of A-Z a-z 0-9 _ -")
+    value = _read(name, call.document())
     call.scheduling.secrets.put(call.tenant, name, value, call.scheduling.clock())
     log.info("secret.put")
     return answer(204, None)
 
 
-def _read(body: object) -> str:
-    """Return the value in a body. Raises InvalidInput, which never shows the value."""
+def _read(name: str, body: object) -> str:
+    """Return the value in a body, and check the name in the path.
+
+    Raises InvalidInput, which never shows the value.
+    """
     document = require_object(body)
     errors = unknown_fields(document, ("value",))
+    if not SECRET_NAME.fullmatch(name):
+        errors.append(FieldError("name", "must be 1 to 64 of A-Z a-z 0-9 _ -"))
     value = document.get("value")
     if not isinstance(value, str) or not 1 <= len(value.encode()) <= LARGEST_SECRET:
         errors.append(FieldError("value", f"must be a string of 1 to {LARGEST_SECRET} bytes"))
