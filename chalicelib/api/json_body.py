@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError, shortened
+from chalicelib.domain.errors import FieldError, ResonaError, shortened
 from chalicelib.domain.exact_json import Number, integer, real, write
 
 MAX_DEPTH = 32
@@ -54,20 +54,21 @@ def parse(raw: bytes) -> object:
     return document
 
 
-def refuse_body(raw: bytes, query: Iterable[str]) -> None:
-    """Refuse the body of a call that takes none, except `{}` and `null`: some clients send them.
+def forbidden_fields(raw: bytes, query: Iterable[str]) -> list[FieldError]:
+    """Return an error for each field in the body of a call that takes none.
 
-    `query` are the parameters that the call takes. Raises InvalidInput, which names every field.
+    `{}` and `null` are allowed: some clients send them. `query` are the parameters that the call
+    takes.
     """
     document = parse_if_any(raw)
     if document is None:
-        return
+        return []
     names = ", ".join(name for name in query if name != "cursor")
     instead = f"; give {names} in the query" if names else ""
     if not isinstance(document, dict):
-        raise InvalidInput.of("", f"this call takes no body{instead}")
+        return [FieldError("", f"this call takes no body{instead}")]
     why = f"unknown field; this call takes no body{instead}"
-    raise InvalidInput(FieldError(name, why) for name in document)
+    return [FieldError(name, why) for name in document]
 
 
 def parse_if_any(raw: bytes) -> object:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from urllib.parse import unquote
 
 from chalicelib.api.problems import Refusal
-from chalicelib.api.routing import Call, Rule, any_text
+from chalicelib.api.query import Rule, any_text
+from chalicelib.api.routing import Call
 
 MOST_SHOWN = 100
 # The digest in a cursor, in hexadecimal digits.
 _DIGEST = 16
+_NOT_OURS = "is not one of Resona's for this list; begin without a cursor"
 _SIZES = frozenset(map(str, range(1, MOST_SHOWN + 1)))
 
 
@@ -29,7 +32,17 @@ page_size = Rule(
         "description": "The largest number of entries on the page.",
     },
 )
-cursor = any_text("The start of the page, from the `next` Link of the previous page.")
+
+
+def _why_not_readable(value: str) -> str | None:
+    return None if _position(value) else _NOT_OURS
+
+
+# A cursor alone that cannot be read is refused with 400 by the view, as one of another list is.
+cursor = replace(
+    any_text("The start of the page, from the `next` Link of the previous page."),
+    judge_beside=_why_not_readable,
+)
 
 
 def limit_of(call: Call, default: int) -> int:
@@ -41,9 +54,7 @@ class NotACursor(Refusal):
     """A cursor that Resona did not give out for this list (400)."""
 
     def __init__(self) -> None:
-        super().__init__(
-            400, "the cursor is not one of Resona's for this list; begin without a cursor"
-        )
+        super().__init__(400, f"the cursor {_NOT_OURS}")
 
 
 def link_to(call: Call, position: str | None) -> dict[str, str]:
@@ -59,15 +70,20 @@ def read_cursor(call: Call) -> str | None:
     cursor = call.query.get("cursor")
     if cursor is None:
         return None
-    try:
-        # This ignores foreign characters; the comparison below does not.
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-    except ValueError:
-        text = ""
-    position = text[_DIGEST:]
+    position = _position(cursor)
     if not position or _cursor(call, position) != cursor:
         raise NotACursor
     return position
+
+
+def _position(cursor: str) -> str:
+    """Return the position in a cursor, an empty text if it has none."""
+    try:
+        # This ignores foreign characters.
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except ValueError:
+        return ""
+    return text[_DIGEST:]
 
 
 def _cursor(call: Call, position: str) -> str:

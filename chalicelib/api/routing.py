@@ -5,19 +5,18 @@ from __future__ import annotations
 import functools
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 from urllib.parse import unquote, urlencode
 
 from chalice.app import Blueprint, CaseInsensitiveMapping, Request, Response
 
 from chalicelib.api.cors_headers import shared
-from chalicelib.api.json_body import parse, refuse_body
-from chalicelib.api.models.validation import hint
+from chalicelib.api.json_body import forbidden_fields, parse
 from chalicelib.api.preconditions import Preconditions, read_preconditions
 from chalicelib.api.problems import LARGEST_PROBLEM, NoKey, Refusal, answer_to, problem
+from chalicelib.api.query import JudgeTogether, Rule, no_errors, read_query
 from chalicelib.config import read_origins
 from chalicelib.domain.api_keys import Scope
 from chalicelib.domain.errors import FieldError, InvalidInput, ResonaError, Unavailable
@@ -80,21 +79,6 @@ class Backend:
 backend = Backend()
 View = Callable[..., Response]
 
-# Returns why a query parameter's value is wrong, None if it is valid.
-Judge = Callable[[str], str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """The allowed values of a query parameter: as a check, and as a JSON schema with a description.
-
-    The view itself refuses a call without a parameter that `is_required`.
-    """
-
-    judge: Judge
-    schema: Mapping[str, Any]
-    is_required: bool = False
-
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -112,6 +96,7 @@ class Operation:
     view: View
     scope: Scope | None
     query: Mapping[str, Rule]
+    together: JudgeTogether
     body: str | None
     text_body: str | None
     answers: Mapping[int, str | None]
@@ -195,6 +180,7 @@ def route(
     body: str | None = None,
     text_body: str | None = None,
     query: Mapping[str, Rule] = MappingProxyType({}),
+    together: JudgeTogether = no_errors,
     takes: tuple[str, ...] = (),
     gives: tuple[str, ...] = (),
     refuses: tuple[int, ...] = (),
@@ -204,7 +190,8 @@ def route(
 ) -> Callable[[View], View]:
     """Serve a view at a path. It is given a Call and the path's parameters.
 
-    `query` has the rule of each parameter that the route knows. A key needs the scope `read` for a
+    `query` has the rule of each parameter that the route knows, `together` the rule of those that
+    were sent. A key needs the scope `read` for a
     GET and `write` for other methods, unless `scope` says otherwise; a route that is `open_to_all`
     needs no key. OpenAPI leaves out a route that is not `is_described`: a page's own files are no
     part of the API. `Operation` documents the other arguments.
@@ -213,7 +200,18 @@ def route(
 
     def decorate(view: View) -> View:
         operation = Operation(
-            method, path, view, needed, query, body, text_body, answers, takes, gives, refuses
+            method,
+            path,
+            view,
+            needed,
+            query,
+            together,
+            body,
+            text_body,
+            answers,
+            takes,
+            gives,
+            refuses,
         )
         if is_described:
             operations[method, path] = operation
@@ -265,9 +263,7 @@ def _answer_call(operation: Operation, request: Request, names: Mapping[str, str
         tenant = _tenant(request, operation.scope) if operation.scope else ""
         if len(raw_body(request)) > MAX_REQUEST:
             raise Refusal(413, "the request is larger than 256 KiB")
-        call = _call(request, tenant, operation.query, operation.takes)
-        if operation.body is None and operation.method != "GET":
-            refuse_body(raw_body(request), operation.query)
+        call = _call(request, tenant, operation)
         # API Gateway passes the parts of a path as they were sent, percent-encoded.
         return operation.view(call, **{name: unquote(value) for name, value in names.items()})
     except Exception as error:
@@ -321,16 +317,23 @@ def _tenant(request: Request, needed: Scope) -> str:
     return tenant
 
 
-def _call(request: Request, tenant: str, known: Mapping[str, Rule], taken: tuple[str, ...]) -> Call:
-    """Check the query and the conditional headers, and return the call.
+def _call(request: Request, tenant: str, operation: Operation) -> Call:
+    """Check the query, the conditional headers and whether there may be a body; return the call.
 
     Raises InvalidInput, which names every error.
     """
-    query, errors = _query(request, known)
+    query, errors = read_query(request.query_params, operation.query, operation.together)
     reads = request.method in ("GET", "HEAD")
-    preconditions, more = read_preconditions(_joined_headers(request), taken, reads=reads)
+    preconditions, more = read_preconditions(_joined_headers(request), operation.takes, reads=reads)
     errors += more
+    if operation.body is None and operation.method != "GET":
+        errors += forbidden_fields(raw_body(request), operation.query)
     if errors:
+        errors += [
+            FieldError(name, why)
+            for name, value in query.items()
+            if (why := operation.query[name].judge_beside(value))
+        ]
         raise InvalidInput(errors)
     return Call(request, tenant, query, preconditions)
 
@@ -344,25 +347,6 @@ def _joined_headers(request: Request) -> CaseInsensitiveMapping:
             **{name: ",".join(values) for name, values in lines.items()},
         }
     )
-
-
-def _query(request: Request, known: Mapping[str, Rule]) -> tuple[dict[str, str], list[FieldError]]:
-    given = request.query_params
-    errors: list[FieldError] = []
-    values: dict[str, str] = {}
-    if not given:
-        return values, errors
-    for name in given:
-        sent = given.getlist(name)
-        if name not in known:
-            errors.append(FieldError(name, f"unknown query parameter; {hint(name, known)}"))
-        elif len(sent) != 1:
-            errors.append(FieldError(name, "give it once"))
-        else:
-            values[name] = sent[0]
-            why = known[name].judge(sent[0])
-            errors += [FieldError(name, why)] if why else []
-    return values, errors
 
 
 def raw_body(request: Request) -> bytes:
@@ -380,19 +364,4 @@ def answer(status: int, body: object, headers: Mapping[str, str] | None = None) 
         body=text,
         status_code=status,
         headers={"Content-Type": "application/json", **(headers or {})},
-    )
-
-
-def any_text(description: str) -> Rule:
-    """Return a rule that allows every text, for parameters that the view checks."""
-    # A Judge must accept a value.
-    return Rule(lambda value: None, {"type": "string", "description": description})  # noqa: ARG005
-
-
-def one_of(values: Iterable[str], description: str) -> Rule:
-    """Return a rule that allows only these values."""
-    known = tuple(str(value) for value in values)
-    return Rule(
-        lambda value: None if value in known else f"must be one of {', '.join(known)}",
-        {"type": "string", "enum": list(known), "description": description},
     )

@@ -88,8 +88,6 @@ def _refused(refusal: Response) -> NotRegistered:
 
 def _act(call: Call, act: Callable[[Scheduling, Job], bool]) -> Response:
     """Act on up to 100 jobs with a label, and link to the rest."""
-    if "label" not in call.query:
-        raise InvalidInput.of("label", "is required: key:value")
     wanted = Filter(call)
     found: list[Job] = []
     following = None

@@ -13,7 +13,8 @@ from chalicelib.api.models.calendar_models import calendar_view, read_calendar
 from chalicelib.api.models.validation import Errors
 from chalicelib.api.paging import NotACursor, cursor, limit_of, link_to, page_size, read_cursor
 from chalicelib.api.problems import Refusal
-from chalicelib.api.routing import Call, answer, any_text, raw_body, route
+from chalicelib.api.query import any_text
+from chalicelib.api.routing import Call, answer, raw_body, route
 from chalicelib.domain.calendars import CALENDAR_NAME, Calendar
 from chalicelib.domain.errors import CalendarNotFound
 from chalicelib.usecases import calendars

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from chalicelib.api.paging import NotACursor, read_cursor
-from chalicelib.api.routing import Call, Rule
+from chalicelib.api.query import Rule
+from chalicelib.api.routing import Call
 from chalicelib.aws.job_items import Watched
-from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.ids import JOB_ID
 from chalicelib.domain.job import Kind
 from chalicelib.domain.state import State
@@ -93,8 +93,6 @@ def read_due_jobs(
     the index on `watch_at`: some may be up to WAKE_AHEAD and GRACE earlier than their due time
     says, and those with an unfinished run by more.
     """
-    if wanted.kind is Kind.NOTICE:
-        raise InvalidInput.of("kind", "notices are listed newest first: leave out sort")
     position = read_cursor(call)
     read, size = 0, min(size, _PAGE)
     for group in _groups_of_due(call, position, size):

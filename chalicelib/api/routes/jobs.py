@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +16,10 @@ from chalicelib.api.models.response_models import job_view, run_view
 from chalicelib.api.paging import cursor, limit_of, link_to, page_size
 from chalicelib.api.pausing import read_asked
 from chalicelib.api.problems import Refusal
+from chalicelib.api.query import any_text, one_of
 from chalicelib.api.routes.job_list import MOST_READ, Filter, label, read_due_jobs, read_jobs
-from chalicelib.api.routing import Call, answer, any_text, one_of, route
-from chalicelib.domain.errors import InvalidInput, NotCurrent
+from chalicelib.api.routing import Call, answer, route
+from chalicelib.domain.errors import FieldError, NotCurrent
 from chalicelib.domain.exact_json import write
 from chalicelib.domain.ids import RunKey, key_in
 from chalicelib.domain.job import Definition, Kind
@@ -35,6 +37,16 @@ routes = Blueprint(__name__)
 # A list without a limit ends at this size, or after reading MOST_READ jobs.
 MOST_BYTES = 2 * 1024 * 1024
 _include = one_of(["recent_runs"], "Show `recent_runs` too: how the last 20 runs ended.")
+
+
+def _sorted_alone(query: Mapping[str, str]) -> Iterator[FieldError]:
+    """Yield an error for each parameter that does not go with `sort`."""
+    if "sort" not in query:
+        return
+    if query.get("status", Status.ACTIVE) != Status.ACTIVE:
+        yield FieldError("status", "sort=next_run_time lists active jobs alone; leave status out")
+    if query.get("kind") == Kind.NOTICE:
+        yield FieldError("kind", "notices are listed newest first: leave out sort")
 
 
 @route(
@@ -87,6 +99,7 @@ def create_job(call: Call) -> Response:
             ["next_run_time"], "Only active jobs that are due again, soonest first, instead."
         ),
     },
+    together=_sorted_alone,
 )
 def list_jobs(call: Call) -> Response:
     """List jobs, newest first.
@@ -100,7 +113,7 @@ def list_jobs(call: Call) -> Response:
     size, following = 0, None
     # Without a filter, read one job more than is shown: it tells whether there is a next page.
     most = MOST_READ if wanted.filters else limit + 1
-    read = read_due_jobs if _is_sorted(call) else read_jobs
+    read = read_due_jobs if "sort" in call.query else read_jobs
     for job, position in read(call, most, wanted, results=limit):
         text = write(job_view(job, with_recent=with_recent)) if job else ""
         size += len(text.encode())
@@ -108,21 +121,10 @@ def list_jobs(call: Call) -> Response:
             following = position
             break
         shown.append((job, text))
-    if _is_sorted(call):
+    if "sort" in call.query:
         # A page of a list of more than 1,000 jobs is in nearly this order.
         shown.sort(key=lambda one: place(one[0].state))
     return answer(200, f"[{','.join(text for _, text in shown)}]", link_to(call, following))
-
-
-def _is_sorted(call: Call) -> bool:
-    """Return whether the call asks for jobs that are due again. Raises InvalidInput."""
-    if "sort" not in call.query:
-        return False
-    if call.query.get("status", Status.ACTIVE) != Status.ACTIVE:
-        raise InvalidInput.of(
-            "status", "sort=next_run_time lists active jobs alone; leave status out"
-        )
-    return True
 
 
 PRECONDITIONS = ("If-Match", "If-None-Match")

@@ -10,10 +10,11 @@ from chalicelib.api.idempotency import once, read_key
 from chalicelib.api.models.answer_models import Retried
 from chalicelib.api.models.response_models import run_view
 from chalicelib.api.paging import NotACursor, cursor, link_to, read_cursor
+from chalicelib.api.query import one_of
 from chalicelib.api.routes.job_list import label, label_of
 from chalicelib.api.routes.jobs import PRECONDITIONS, precondition
-from chalicelib.api.routes.runs import instant, span
-from chalicelib.api.routing import Call, answer, one_of, route
+from chalicelib.api.routes.runs import instant, span, wrong_span
+from chalicelib.api.routing import Call, answer, route
 from chalicelib.aws.ended_runs_index import WRONG, is_position
 from chalicelib.aws.job_items import Idempotency
 from chalicelib.aws.serialization import sortable
@@ -95,6 +96,7 @@ def _shown(job_id: str, run: Run) -> str:
         ),
         "cursor": cursor,
     },
+    together=wrong_span,
 )
 def retry_runs(call: Call) -> Response:
     """Retry the failed and missed runs of all jobs, up to 100 of them; a Link leads to the rest.
@@ -104,7 +106,7 @@ def retry_runs(call: Call) -> Response:
     """
     query = call.query
     statuses = [status for status in WRONG if query.get("status", status) == status]
-    wanted = Wanted(statuses, *span(call), label_of(call))
+    wanted = Wanted(statuses, *span(call.query), label_of(call))
     done = retry_failed(call.scheduling, call.tenant, wanted, _place(call))
     rest = done.following
     position = f"{sortable(rest.sent_at)}/{rest.before}" if rest and rest.sent_at else None

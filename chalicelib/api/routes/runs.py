@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from chalice.app import Blueprint, Response
@@ -17,10 +18,11 @@ from chalicelib.api.paging import (
     page_size,
     read_cursor,
 )
+from chalicelib.api.query import Rule, one_of
 from chalicelib.api.routes.job_list import label, label_of
-from chalicelib.api.routing import Call, Rule, answer, one_of, route
+from chalicelib.api.routing import Call, answer, route
 from chalicelib.aws.ended_runs_index import WRONG, is_position
-from chalicelib.domain.errors import InvalidInput
+from chalicelib.domain.errors import FieldError, InvalidInput
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.instant import read_instant
 from chalicelib.domain.run import ENDED, RunStatus
@@ -109,6 +111,21 @@ def _why_no_instant(value: str) -> str | None:
     return "must be an instant with its offset, such as 2026-12-01T10:00:00Z"
 
 
+def span(query: Mapping[str, str]) -> tuple[datetime | None, datetime | None]:
+    """Return the instants `since` and `until` of a query, None for one that is absent."""
+    since, until = (
+        read_instant(query[name]) if name in query else None for name in ("since", "until")
+    )
+    return since, until
+
+
+def wrong_span(query: Mapping[str, str]) -> Iterator[FieldError]:
+    """Yield an error if `since` is after `until`."""
+    since, until = span(query)
+    if since and until and since > until:
+        yield FieldError("since", "must not be after until")
+
+
 _ANY = "any"
 _MOST_COUNTED = timedelta(hours=168)
 
@@ -130,6 +147,7 @@ _MOST_COUNTED = timedelta(hours=168)
         "limit": page_size,
         "cursor": cursor,
     },
+    together=wrong_span,
 )
 def list_ended_runs(call: Call) -> Response:
     """List runs of all jobs that have ended, the last to end first, without their responses.
@@ -141,7 +159,7 @@ def list_ended_runs(call: Call) -> Response:
         raise NotACursor
     status = call.query.get("status")
     statuses = WRONG if status is None else ENDED if status == _ANY else (RunStatus(status),)
-    wanted = Wanted(statuses, *span(call), label_of(call))
+    wanted = Wanted(statuses, *span(call.query), label_of(call))
     shown, following = ended_runs(
         call.scheduling, call.tenant, wanted, before, limit_of(call, default=50)
     )
@@ -168,24 +186,10 @@ def count_runs(call: Call) -> Response:
     If there are too many for one call, the answer is not `complete`: repeat the request, and it
     goes on from there. Runs of deleted jobs are counted, too.
     """
-    since, until = span(call)
+    since, until = span(call.query)
     until = until or call.scheduling.clock()
     since = since or until - timedelta(hours=23)
     if not timedelta(0) < until - since <= _MOST_COUNTED:
         raise InvalidInput.of("since", "must be before until, by at most 168 hours")
     first = since.replace(minute=0, second=0, microsecond=0)
     return answer(200, hours_view(run_hours(call.scheduling, call.tenant, first, until)))
-
-
-def span(call: Call) -> tuple[datetime | None, datetime | None]:
-    """Return the instants that the call gives as `since` and `until`, None for one that is absent.
-
-    Raises InvalidInput if `since` is after `until`.
-    """
-    since, until = (
-        read_instant(call.query[name]) if name in call.query else None
-        for name in ("since", "until")
-    )
-    if since and until and since > until:
-        raise InvalidInput.of("since", "must not be after until")
-    return since, until

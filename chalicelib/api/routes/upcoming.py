@@ -9,8 +9,9 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api.models.overview_models import upcoming_view
 from chalicelib.api.paging import NotACursor, cursor, limit_of, link_to, page_size, read_cursor
+from chalicelib.api.query import Rule
 from chalicelib.api.routes.job_list import label, label_of
-from chalicelib.api.routing import Call, Rule, answer, route
+from chalicelib.api.routing import Call, answer, route
 from chalicelib.domain.ids import JOB_ID
 from chalicelib.domain.instant import format_instant, read_instant
 from chalicelib.domain.occurrences import Place
