@@ -108,14 +108,14 @@ export function PauseDialog({ jobs, word = "", does, onClose }) {
       errors,
     ) => html`<${Instant} label="Until (optional)" field="until" errors=${errors} value=${until} onChange=${setUntil} />
       <${Line} label="Reason (optional)" field="reason" errors=${errors} maxlength="200" spellcheck=${true} value=${reason} onChange=${setReason} />
-      <p class="note">${until ? "The pause ends by itself then." : "The pause ends when somebody resumes."} What is due meanwhile is not sent.</p>`}
+      <p class="note">${until ? "The pause ends by itself then." : "The pause lasts until somebody resumes the job."} Occurrences until then are not sent.</p>`}
   <//>`;
 }
 
 function SkipDialog({ job, onClose }) {
   const [count, set] = useState(String(job.skips || 1));
   const does = () => post(`/jobs/${job.id}/skip`, { count: number(count) });
-  return html`<${Ask} title="Skip the next occurrences?" action="Skip" word="It is noted." does=${does} onClose=${onClose}>
+  return html`<${Ask} title="Skip the next occurrences?" action="Skip" word="The next occurrences are skipped." does=${does} onClose=${onClose}>
     ${(
       errors,
     ) => html`<${Line} label="How many" field="count" errors=${errors} inputmode="numeric" value=${count} onChange=${set} />
@@ -133,7 +133,7 @@ function BackfillDialog({ job, onClose }) {
       errors,
     ) => html`<${Instant} label="From" field="from" errors=${errors} value=${from} onChange=${setFrom} />
       <${Instant} label="To" field="to" errors=${errors} value=${to} onChange=${setTo} />
-      <p class="note">Each occurrence in this range, also one that ran, is sent as the job is now: the oldest first, one after the other, at most 1,000.</p>`}
+      <p class="note">Sends the job's present request for each occurrence in this range, also for those that ran: oldest first, one after another, at most 1,000.</p>`}
   <//>`;
 }
 
@@ -151,7 +151,7 @@ export function Standing({ job, now }) {
       job.skips > 0 &&
       html`<p class="standing"><${Status} of="skipped" word="" />
         <span>${job.skips === 1 ? "The next occurrence is skipped." : `The next ${job.skips} occurrences are skipped.`}</span>
-        <${Change} kind="small" disabled=${isUnderWay} onClick=${takeBack}>Take back<//></p>`
+        <${Change} kind="small" disabled=${isUnderWay} onClick=${takeBack}>Undo<//></p>`
     }
     ${
       backfill &&
@@ -170,7 +170,7 @@ function Paused({ job, now }) {
     return html`<p class="failure"><${Status} of="failed" word="" /> ${when}, since it kept failing: ${job.pause_after} failed ${job.pause_after === 1 ? "run" : "runs in a row"}. Resume it when the cause is gone; the count begins anew.</p>`;
   const end = until
     ? html`It resumes by itself <b><${Relative} of=${until} now=${now} /></b>, <${Time} of=${until} now=${now} />.`
-    : "It stays so until it is resumed.";
+    : "It stays paused until somebody resumes it.";
   return html`<p class="standing"><${Status} of="paused" word="" />
     <span>${when}${by && html` by the key <code>${by}</code>`}${reason && html`: <${Text} of=${reason} />`}. ${end}</span></p>`;
 }

@@ -70,7 +70,7 @@ export function Channels() {
       <${Heading} title="Channels" />
       <${ChangeLink} kind="primary" href="#/channels/new">New channel<//>
     </div>
-    <p class="note">A channel tells a URL, such as a chat's webhook or your own API, when jobs fail and when they work again.</p>
+    <p class="note">A channel posts a notice to a URL, such as a chat's webhook or your own API, when a job fails and when it works again.</p>
     <${Failure} error=${error ?? sent.error} stale=${at} now=${now} />
     ${isLoading && html`<${Loading} />`}
     ${data && !channels.length && html`<p class="empty">Nobody is told when a job fails. <a href="#/channels/new">Make the first channel</a></p>`}
@@ -79,7 +79,7 @@ export function Channels() {
       ${
         (channels.length > 0 || notices.length > 0) &&
         html`<section aria-labelledby="told">
-        <div class="title"><h2 id="told">Told last</h2><a href="#/notices">All notices</a></div>
+        <div class="title"><h2 id="told">Latest notices</h2><a href="#/notices">All notices</a></div>
         ${notices.length ? html`<${List} notices=${notices} now=${now} />` : html`<p class="empty">${sent.data ? "Nothing yet." : "…"}</p>`}
       </section>`
       }
@@ -116,10 +116,10 @@ function Channel({ channel, now }) {
   <//>`;
 }
 
-/** Say what a channel tells of: failures from 3 in a row on, and recoveries. */
+/** Say what a channel tells of: failures (from 3 in a row on) and recoveries. */
 function tells({ events, after }) {
   const words = {
-    "run.failed": after > 1 ? `failures from ${after} in a row on` : "failures",
+    "run.failed": after > 1 ? `failures (from ${after} in a row on)` : "failures",
     "job.recovered": "recoveries",
     "run.missed": "missed runs",
     "job.paused": "pauses",
@@ -273,7 +273,7 @@ function Fields({ draft, set, errors, line }) {
         </div>
       </fieldset>
       <fieldset>
-        <legend>Of what</legend>
+        <legend>Events</legend>
         <div class="field" role="group" aria-label="Events" aria-describedby="events-error">
           ${Object.entries(EVENTS).map(
             ([
@@ -285,8 +285,8 @@ function Fields({ draft, set, errors, line }) {
           <p class="error" id="events-error">${wrong}</p>
         </div>
         <div class="pair">
-          ${line("Failed runs in a row before it is told", "after", { inputmode: "numeric" })}
-          ${line("Gather for, seconds (optional)", "digest", { inputmode: "numeric", note: "Comes as one notice." })}
+          ${line("Tell from so many failed runs in a row on", "after", { inputmode: "numeric" })}
+          ${line("Digest, s (optional)", "digest", { inputmode: "numeric", note: "Events within this time come as one notice." })}
           ${line("Only jobs with the label (optional)", "label", { placeholder: "key:value" })}
         </div>
       </fieldset>`;

@@ -118,7 +118,7 @@ function Key({ asksForKey }) {
       );
     }
   }
-  if (!asksForKey) return html`<p>No key is asked for here: this is a laptop.</p>`;
+  if (!asksForKey) return html`<p>This Resona asks for no key: it runs on a laptop.</p>`;
   if (keyring.key() && access !== "none")
     return html`<p>
       “Try it” uses the key of this tab, which may ${MAY[access] || "read"}.

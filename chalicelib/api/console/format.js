@@ -199,7 +199,7 @@ export function why(run, now, job = null) {
     case "running":
       return "It was sent; the target has not answered yet.";
     case "waiting":
-      return `The target ${last?.status_code ? `answered ${last.status_code} and ` : ""}is to call back until ${moment(run.deadline, now)}, ${relative(run.deadline, now)}.`;
+      return `The target ${last?.status_code ? `answered ${last.status_code} and ` : ""}must call back by ${moment(run.deadline, now)}, ${relative(run.deadline, now)}.`;
     default:
       return run.waits_for ? `It ${held(run, now)}` : "It waits to be sent.";
   }

@@ -48,8 +48,8 @@ export function Choice({ name, value, options, onChange, labelled }) {
 }
 
 /** A choice among `options`, which has the words of each value. */
-export function Options({ label, field, errors, value, options, onChange }) {
-  return html`<${Field} label=${label} field=${field} errors=${errors}>
+export function Options({ label, field, errors, value, options, onChange, note = null }) {
+  return html`<${Field} label=${label} field=${field} errors=${errors} note=${note}>
     ${(of) => html`<select ...${of} value=${value} onChange=${(event) => onChange(event.target.value)}>${Object.entries(options).map(([option, words]) => html`<option value=${option}>${words}</option>`)}</select>`}
   <//>`;
 }
@@ -131,16 +131,15 @@ export function How({ draft, set, errors }) {
   const optional = { inputmode: "url", placeholder: "URL (optional)" };
   return html`<fieldset>
     <legend>How</legend>
-    <div class="triple">
-      ${line("Timeout, seconds", "timeout", "timeout")}
-      ${line("Attempts", "retry.max_attempts", "max_attempts")}
-      ${!draft.delays.trim() && line("First retry after, s", "retry.initial_delay", "initial_delay")}
+    <div class="pair rows">
+      ${line("Timeout, s", "timeout", "timeout", { note: "Of each attempt." })}
+      ${line("Attempts", "retry.max_attempts", "max_attempts", { note: "The first one included." })}
+      ${!draft.delays.trim() && line("First retry after, s", "retry.initial_delay", "initial_delay", { note: "Each further delay is twice as long." })}
       ${!draft.delays.trim() && line("Longest delay, s", "retry.max_delay", "max_delay")}
-      ${line("Misfire grace, s", "misfire_grace", "misfire_grace")}
-      ${line("Pause after failures", "pause_after", "pause_after")}
-      <${Options} label="Overlap" field="overlap" errors=${errors} value=${draft.overlap} options=${{ allow: "allow", skip: "skip" }} onChange=${(overlap) => set({ overlap })} />
+      ${line("Misfire grace, s", "misfire_grace", "misfire_grace", { note: "How late a run may be and still be sent. Empty: one-time jobs always, others until the next occurrence." })}
+      ${line("Pause after failed runs", "pause_after", "pause_after", { note: "In a row. Empty: never." })}
+      <${Options} label="Overlap" field="overlap" errors=${errors} value=${draft.overlap} options=${{ allow: "allow: send it", skip: "skip it" }} note="When it is due while its previous run is unfinished." onChange=${(overlap) => set({ overlap })} />
     </div>
-    <p class="note">Misfire grace: how late a run may still be sent. Empty: a date always, a cron until its next occurrence.</p>
     ${line("Post a run that succeeded to", "callbacks.succeeded.url", "on_succeeded", optional)}
     ${line("Post a run that failed to", "callbacks.failed.url", "on_failed", optional)}
     <${Rules} draft=${draft} set=${set} errors=${errors} />
@@ -173,14 +172,14 @@ function Rules({ draft, set, errors }) {
     </div>
     <${Pairs} label="The answer's JSON has" one="JSON value" like=${["/state", "done"]} field="success.json" errors=${errors} pairs=${json} onChange=${(success_json) => set({ success_json })} />
     ${errors.map((error) => error.field === "success" && html`<p class="error">${error.message}</p>`)}
-    <p class="note">All that is given must hold; any other answer is retried. Pointers are JSON Pointers; a value that is no JSON is taken as text.</p>
+    <p class="note">All conditions given must hold; any other answer is retried. Names are JSON Pointers, such as /state; a value that is not JSON is taken as text.</p>
     <div class="pair">
-      ${line("Delays between attempts, s", "retry.delays", "delays", { placeholder: "5, 60, 600", onChange: setDelays, note: "The last one is repeated." })}
-      ${line("Never retried", "retry.never", "never", { placeholder: "timeout, 503", note: "Outcomes and statuses." })}
+      ${line("Delays between attempts, s", "retry.delays", "delays", { placeholder: "5, 60, 600", onChange: setDelays, note: "Separated by commas; the last one is repeated." })}
+      ${line("Never retried", "retry.never", "never", { placeholder: "timeout, 503", note: "Outcomes and statuses, separated by commas." })}
     </div>
     <div class="pair">
       <${Options} label="An attempt ends" field="completion" errors=${errors} value=${draft.completion} options=${{ response: "with the target's answer", callback: "when the target calls back" }} onChange=${(completion) => set({ completion })} />
-      ${isCalled && line("Calls back within, s", "deadline", "deadline", { inputmode: "numeric", note: html`To the URL in the header <code>Resona-Complete-Url</code>.` })}
+      ${isCalled && line("Must call back within, s", "deadline", "deadline", { inputmode: "numeric", note: html`To the URL in the header <code>Resona-Complete-Url</code>.` })}
       ${line("Flow", "flow", "flow", { placeholder: "that of its host", note: "Its limits hold for the job." })}
     </div>
   <//>`;

@@ -206,14 +206,17 @@ function Fields({ job, now }) {
     Completion:
       job.completion && `by callback, within ${seconds(job.deadline)} of each attempt's start`,
     Flow: job.flow && html`<a href="#/flows"><${Text} of=${job.flow} /></a>`,
-    Overlap: job.overlap === "skip" ? "skip, while its previous run is unfinished" : "allow",
+    Overlap:
+      job.overlap === "skip"
+        ? "skipped while its previous run is unfinished"
+        : "sent while its previous run is unfinished",
     "Pause after":
       job.pause_after &&
       `${job.pause_after} failed scheduled ${job.pause_after === 1 ? "run" : "runs in a row"}`,
     "Callback, succeeded":
       job.callbacks?.succeeded && html`<${Text} of=${job.callbacks.succeeded.url} />`,
     "Callback, failed": job.callbacks?.failed && html`<${Text} of=${job.callbacks.failed.url} />`,
-    "Misfire grace": job.misfire_grace === null ? "default" : seconds(job.misfire_grace),
+    "Misfire grace": graceWords(job),
     Key: job.key && html`<code><${Text} of=${job.key} /></code>`,
     Id: html`<code>${job.id}</code>`,
     Created: html`<${Time} of=${job.created_at} now=${now} />`,
@@ -227,6 +230,12 @@ function Fields({ job, now }) {
   </section>`;
 }
 
+/** Say how late a run may be and still be sent. */
+function graceWords({ misfire_grace: grace, trigger }) {
+  if (grace !== null) return seconds(grace);
+  return trigger.type === "one-time" ? "none: sent however late" : "until its next occurrence";
+}
+
 /** Show every attempt of a run, with what came back, and mend it; a notice's cannot be. */
 function Attempts({ job, run, now, isNotice }) {
   const isOver = ENDED.includes(run.status);
@@ -237,12 +246,12 @@ function Attempts({ job, run, now, isNotice }) {
   const shown = data?.data;
   return html`<div class="opened">
     <dl class="fields">
-      <div><dt>Planned</dt><dd title=${whole(run.scheduled_time)}>${whole(run.scheduled_time, ZONE)}</dd></div>
+      <div><dt>Due</dt><dd title=${whole(run.scheduled_time)}>${whole(run.scheduled_time, ZONE)}</dd></div>
       ${run.started_at && html`<div><dt>Sent</dt><dd>${exact(run.started_at)}${run.lateness_ms !== null && ` (${duration(run.lateness_ms)} after)`}</dd></div>`}
       ${run.waited_ms && html`<div><dt>Held</dt><dd>${duration(run.waited_ms)}</dd></div>`}
       ${run.finished_at && html`<div><dt>${run.attempts.length ? "Finished" : "Recorded"}</dt><dd>${exact(run.finished_at)}</dd></div>`}
       ${run.next_attempt_at && html`<div><dt>Next attempt</dt><dd>${exact(run.next_attempt_at)} (${relative(run.next_attempt_at, now)})</dd></div>`}
-      ${run.deadline && html`<div><dt>Calls back until</dt><dd>${exact(run.deadline)} (${relative(run.deadline, now)})</dd></div>`}
+      ${run.deadline && html`<div><dt>Must call back by</dt><dd>${exact(run.deadline)} (${relative(run.deadline, now)})</dd></div>`}
       <div><dt>Run</dt><dd><code>${run.id}</code></dd></div>
       ${["retry_of", "retried_by"].map((name) => run[name] && html`<div><dt>${name === "retry_of" ? "Retry of" : "Retried by"}</dt><dd><a href=${to(pathOf(job.id, run[name]))}>${run[name]}</a></dd></div>`)}
       ${!isNotice && isOver && html`<div><dt>Notices</dt><dd><a href=${to("/notices", { label: `run:${run.id}` })}>Who was told of it</a></dd></div>`}
@@ -261,7 +270,7 @@ function exact(iso) {
   return whole(iso).replace(/(:\d\d:\d\d)/, `$1${milliseconds}`);
 }
 
-/** The attempts on one line of time, from the planned time to the last answer. */
+/** The attempts on one line of time, from the due time to the last answer. */
 function Bars({ run }) {
   if (run.attempts.length < 2) return null;
   const starts = run.attempts.map((attempt) => new Date(attempt.started_at).getTime());

@@ -89,7 +89,7 @@ export function Overview({ query }) {
     <${Line} columns=${found} span=${drawn.current.span} now=${now} />
     <div class="columns">
       <section aria-labelledby="wrong">
-        <div class="title"><h2 id="wrong">Went wrong</h2><a href=${to("/runs", { status: "any" })}>All runs</a></div>
+        <div class="title"><h2 id="wrong">Last failed or missed</h2><a href=${to("/runs", { status: "any" })}>All runs</a></div>
         ${
           runs.length
             ? html`<${RunList} runs=${runs} now=${now} />`
@@ -169,7 +169,7 @@ function Verdict({ ended, span, sum, overdue, next, now }) {
     <//>
     <p class="facts">
       <span><b>${succeeded.toLocaleString("en")}</b> succeeded</span>
-      ${lateness && html`<span title="p50 and p99 of how late runs that succeeded were sent">half within <b>${duration(lateness.p50)}</b> of their time, 99 % within <b>${duration(lateness.p99)}</b></span>`}
+      ${lateness && html`<span title="How late the runs that succeeded were sent">late by <b>${duration(lateness.p50)}</b> at the median, <b>${duration(lateness.p99)}</b> at p99</span>`}
       ${overdue.length > 0 && html`<span class="is-late"><b>${overdue.length}</b> overdue</span>`}
       ${next && html`<span>next: <a href=${to(`/jobs/${next.id}`)}><${Text} of=${next.name} /></a>${" "}<b>${relative(next.next_run_time, now)}</b></span>`}
     </p>`;
@@ -181,6 +181,7 @@ function Line({ columns: found, span, now }) {
   return html`<section class="line" aria-label="Time axis">
     <div class="legend">
       ${["failed", "missed", "skipped", "succeeded", "due"].map((name) => html`<span><i class="swatch ${name}"></i>${name}</span>`)}
+      ${!found.every(({ isKnown }) => isKnown) && html`<span title=${`Only the next ${PAGES * 100} occurrences are counted`}><i class="swatch is-unknown"></i>not counted</span>`}
       <span class="grow"></span>
       <nav class="spans" aria-label="Span of the axis">
         ${Object.keys(SPANS).map((name) => html`<a href=${to("/", { span: name === "24h" ? "" : name })} aria-current=${name === span ? "true" : null} title=${SPANS[name].words}>${name}</a>`)}

@@ -64,7 +64,7 @@ function whyNot(run) {
   if (WRONG[run.status] || run.reason === "cancelled") return "";
   return run.finished_at
     ? "Only what failed, was missed or was cancelled can be retried."
-    : "It is not over yet.";
+    : "The run has not ended yet.";
 }
 
 /**
@@ -176,7 +176,7 @@ export function Runs({ query }) {
     ${runs.length > 0 && html`<${RunList} runs=${runs} now=${now} selected=${selected} toggle=${toggle} />`}
     ${data && !runs.length && html`<${Nothing} next=${data.next} />`}
     <${Pages} of="runs" path="/runs" filters=${filters} next=${data?.next} />
-    <p class="note">Runs that are not over yet are shown on the screens of their jobs.</p>
+    <p class="note">Runs that have not ended yet are shown on the pages of their jobs.</p>
   `;
 }
 

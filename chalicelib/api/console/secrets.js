@@ -60,7 +60,7 @@ function Named() {
         (secret) => html`<li key=${secret.name} data-row>
           <code>${secret.name}</code>
           <span class="note">changed <${Relative} of=${secret.updated_at} now=${now} /></span>
-          <${Copy} text=${`{{secret:${secret.name}}}`} what=${`the placeholder of ${secret.name}`} word="Copy" />
+          <${Copy} text=${`{{secret:${secret.name}}}`} what=${`the placeholder of ${secret.name}`} word="Copy placeholder" />
           <${Change} kind="quiet small" label=${`Delete ${secret.name}…`} onClick=${() => ask(secret.name)}>Delete…<//>
         </li>`,
       )}
@@ -127,7 +127,7 @@ function Signing({ job, language }) {
       <h2 id="signing">Signing secret</h2>
       <p class="note">
         Every request is signed as <a href="https://www.standardwebhooks.com" rel="noreferrer">Standard Webhooks</a> defines.
-        Your API verifies the signature by this secret.
+        Your API verifies the signature with this secret.
       </p>
       <${Secret} />
     </section>
@@ -189,20 +189,20 @@ function Verify({ job, language }) {
         ${Object.entries(LANGUAGES).map(([name, words]) => html`<a href=${to("/secrets", { job, language: name })} aria-current=${name === language ? "true" : null}>${words}</a>`)}
       </nav>
     </div>
-    <p class="note">The secret stands in the environment, as <code>${VARIABLE}</code>.</p>
+    <p class="note">The code reads the signing secret from the environment variable <code>${VARIABLE}</code>.</p>
     ${code && html`<${Block} text=${code} kind="code" what="a receiver that verifies" />`}
     <${Failure} error=${error} />
     ${
       jobs.length > 0 &&
       html`<div class="field">
-      <label for="verified">${code ? "The last request of" : "Send again, signed anew, the last request of"}</label>
+      <label for="verified">${code ? "The last request of" : "Send again, with a new signature, the last request of"}</label>
       <select id="verified" value=${chosen} onChange=${(event) => choose({ job: event.target.value })}>
         ${job && !jobs.some((each) => each.id === job) && html`<option value=${job}>${job}</option>`}
         ${jobs.map((each) => html`<option value=${each.id}>${each.name}</option>`)}
       </select>
     </div>`
     }
-    ${chosen ? html`<${Last} id=${chosen} language=${language} />` : data && html`<p class="empty">Once a job has run, its last request stands here.</p>`}
+    ${chosen ? html`<${Last} id=${chosen} language=${language} />` : data && html`<p class="empty">Once a job has run, its last request is shown here.</p>`}
   </section>`;
 }
 
@@ -221,9 +221,9 @@ function Last({ id, language }) {
   if (!sent) return html`<p class="empty"><${Text} of=${job.name} /> has sent no request yet.</p>`;
   return html`<${Block} text=${signed(language, job.request, sent)} kind="code" what="the signature of its last request" />
     <p class="note">
-      ${language === "curl" ? "Your API accepts it, and refuses it by another secret." : html`It prints the <code>webhook-signature</code> that your API received.`}
-      ${!isCertain(job.request) && " The request names secrets, or numbers as names: put in by hand what was sent."}
-      ${data.isChanged && " The job was changed since: this is its request of today."}
+      ${language === "curl" ? "Your API must accept it, and must refuse it with another secret." : html`It prints the <code>webhook-signature</code> that your API received.`}
+      ${!isCertain(job.request) && " The request has placeholders, or numbers as names: write what was sent in their place."}
+      ${data.isChanged && " The job was changed since then: this is its present request."}
     </p>`;
 }
 

@@ -92,10 +92,10 @@ function Bounds({ draft, set, errors, line, instant, zone }) {
     <div class="pair">${instant("Not before", "starts_at")}${instant("Not after", "ends_at")}</div>
     <div class="pair">
       ${line("Occurrences at most", "max_runs", { inputmode: "numeric" })}
-      ${isCron && line("Spread over, s", "spread", { inputmode: "numeric", note: "The job comes at its own second of it." })}
+      ${isCron && line("Spread over, s", "spread", { inputmode: "numeric", note: "Delays the job by a fixed number of seconds, less than this." })}
       ${!isCron && (starts_at || ends_at) && zone}
     </div>
-    ${line("Not on the days of calendars", "exclude", { placeholder: "holidays-de, weekends", note: "Their names." })}
+    ${line("Not on the days of calendars", "exclude", { placeholder: "holidays-de, weekends", note: "Names of calendars, separated by commas." })}
     ${
       isCron &&
       html`<div class="pair">

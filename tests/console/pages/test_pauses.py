@@ -34,7 +34,7 @@ def test_a_pause_has_an_end_and_a_reason_that_can_be_changed(
     expect(page.get_by_label("Reason (optional)")).to_have_value("holidays")
     until.fill("")
     button(page, "Save").click()
-    expect(page.locator(".standing")).to_contain_text("It stays so until it is resumed.")
+    expect(page.locator(".standing")).to_contain_text("It stays paused until somebody resumes it.")
     button(page, "Resume").click()
     expect(page.locator(".standing")).to_have_count(0)
 
@@ -53,7 +53,7 @@ def test_the_next_occurrences_are_skipped_and_that_is_taken_back(
     button(page, "Skip").click()
     expect(page.locator(".standing")).to_contain_text("The next 2 occurrences are skipped.")
     assert laptop.get(path)["skips"] == 2
-    button(page, "Take back").click()
+    button(page, "Undo").click()
     expect(page.locator(".standing")).to_have_count(0)
     assert laptop.get(path)["skips"] == 0
 

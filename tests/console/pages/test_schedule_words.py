@@ -210,12 +210,12 @@ def test_a_run_that_was_not_sent_or_waits_says_why(page: Page, laptop: Laptop) -
             "reason": "misfire",
             "finished_at": "2035-12-25T09:00:02.000Z",
         },
-        "The target answered 202 and is to call back until 09:00, in 1 h.": {
+        "The target answered 202 and must call back by 09:00, in 1 h.": {
             "status": "waiting",
             "attempts": [answered],
             "deadline": until,
         },
-        "The target is to call back until 09:00, in 1 h.": {"status": "waiting", "deadline": until},
+        "The target must call back by 09:00, in 1 h.": {"status": "waiting", "deadline": until},
         "It waits, since its flow sends only so many in a time; it is sent in 1 h.": {
             "status": "queued",
             "waits_for": "rate",
