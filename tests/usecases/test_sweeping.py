@@ -245,3 +245,19 @@ def test_a_watch_that_could_not_be_moved_is_looked_at_by_the_next_sweep(env: Env
     heal(env)
     assert sweep(env) == []
     assert env.state(job_id).watch_at == START + 20 * MINUTE + GRACE
+
+
+@pytest.mark.parametrize("lost", ["message", "wake"])
+def test_what_only_the_sweeper_notices_is_sent_30_to_90_s_late(lost: str) -> None:
+    """docs/alarms.md says so; at each second of a minute a job is due."""
+    late = []
+    for second in range(60):
+        env = Environment()
+        env.wakes = False
+        due = at(hours=1 if lost == "wake" else 0, minutes=2, seconds=second)
+        env.create(due)
+        env.cloud.messages.clear()
+        env.advance_to(due.date + 2 * MINUTE)
+        late.append((env.sent[0].at - due.date).total_seconds())
+    assert 30 <= min(late) <= 31
+    assert 89 <= max(late) < 90.5
