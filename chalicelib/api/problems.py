@@ -30,7 +30,7 @@ _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
 # The answer to an unknown path: from the local server, from API Gateway, and from a disabled route.
-NO_ROUTE = "there is no such route; GET /docs shows those that there are"
+NO_ROUTE = "there is no such route: GET /docs shows all; a key or a name in a path has no slash"
 
 # A body may have tens of thousands of wrong fields with long names; Lambda answers at most 6 MB.
 MOST_ERRORS = 50

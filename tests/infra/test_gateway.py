@@ -202,7 +202,7 @@ def test_a_path_that_is_not_there_is_told_where_the_routes_are_listed(gateway: G
     answer = gateway.send(b"GET /job HTTP/1.1" + HOST)
     assert (answer.status, answer.json["detail"]) == (
         404,
-        "there is no such route; GET /docs shows those that there are",
+        "there is no such route: GET /docs shows all; a key or a name in a path has no slash",
     )
     assert gateway.send(b"GET /docs HTTP/1.1" + HOST).status == 200
 
