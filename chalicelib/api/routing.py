@@ -30,6 +30,7 @@ log = logging.getLogger("resona")
 
 MAX_REQUEST = 256 * 1024
 LOCAL_TENANT = "local"
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 _HOST = re.compile(
     r"[A-Za-z0-9.\-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:]{2,45}\](:[0-9]{1,5})?", re.ASCII
 )
@@ -318,7 +319,7 @@ def _tenant(request: Request, needed: Scope) -> str:
 
 
 def _call(request: Request, tenant: str, operation: Operation) -> Call:
-    """Check the query, the conditional headers and whether there may be a body; return the call.
+    """Check the query, the headers and whether there may be a body; return the call.
 
     Raises InvalidInput, which names every error.
     """
@@ -326,6 +327,12 @@ def _call(request: Request, tenant: str, operation: Operation) -> Call:
     reads = request.method in ("GET", "HEAD")
     preconditions, more = read_preconditions(_joined_headers(request), operation.takes, reads=reads)
     errors += more
+    if "Idempotency-Key" in operation.takes:
+        key: str | None = request.headers.get("idempotency-key")
+        if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+            errors.append(
+                FieldError("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+            )
     if operation.body is None and operation.method != "GET":
         errors += forbidden_fields(raw_body(request), operation.query)
     if errors:

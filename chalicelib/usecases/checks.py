@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from chalicelib.aws.calendar_store import CalendarStore
 from chalicelib.aws.secret_store import SecretStore
 from chalicelib.domain.errors import FieldError, InvalidInput, IsNotice
 from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.state import State
+from chalicelib.domain.trigger import Trigger
+from chalicelib.usecases.excluding import checked
 
 # Raises if the state does not meet the caller's preconditions.
 Check = Callable[[State], None]
@@ -23,6 +26,29 @@ def refuse_notice(definition: Definition) -> None:
     """Raise IsNotice if the job is a notice."""
     if definition.kind is Kind.NOTICE:
         raise IsNotice
+
+
+def checked_names(
+    secrets: SecretStore | None, calendars: CalendarStore, definition: Definition
+) -> Trigger:
+    """Return the trigger of a job with the calendars that it names.
+
+    Checks that these and the job's secrets exist; `secrets` is None if they need no check. Raises
+    Unavailable, and InvalidInput with every place that is wrong.
+    """
+    wrong: list[FieldError] = []
+    if secrets is not None:
+        try:
+            check_secrets(secrets, definition)
+        except InvalidInput as error:
+            wrong += error.errors
+    try:
+        trigger = checked(calendars, definition.tenant, definition.trigger)
+    except InvalidInput as error:
+        raise InvalidInput([*wrong, *error.errors]) from error
+    if wrong:
+        raise InvalidInput(wrong)
+    return trigger
 
 
 def check_secrets(secrets: SecretStore, definition: Definition) -> None:

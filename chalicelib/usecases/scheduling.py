@@ -41,8 +41,14 @@ from chalicelib.domain.state import State, Transition
 from chalicelib.runtime.backoff import tries
 from chalicelib.runtime.concurrency import RunAll, in_threads
 from chalicelib.usecases.arming import Arming, schedule, unschedule
-from chalicelib.usecases.checks import Check, any_state, check_secrets, refuse_notice
-from chalicelib.usecases.excluding import checked, with_calendars
+from chalicelib.usecases.checks import (
+    Check,
+    any_state,
+    check_secrets,
+    checked_names,
+    refuse_notice,
+)
+from chalicelib.usecases.excluding import with_calendars
 from chalicelib.usecases.following import Following
 from chalicelib.usecases.telling import Telling
 
@@ -130,8 +136,7 @@ class Scheduling:
         `draft` is its definition without an id. Raises KeyIsTaken, QuotaExceeded, Unavailable, and
         InvalidInput if a secret or a calendar does not exist.
         """
-        check_secrets(self.secrets, draft)
-        trigger = checked(self.calendars, draft.tenant, draft.trigger)
+        trigger = checked_names(self.secrets, self.calendars, draft)
         now = self.clock()
         if self.quotas:
             # Check the key first: a repeated registration does not count against the quota.
@@ -219,11 +224,13 @@ class Scheduling:
         old, new, state = job.definition, edit.definition, job.state
         if new.says_the_same_as(old) and not edit.anew:
             return job
-        if (new.request, new.callbacks) != (old.request, old.callbacks):
-            check_secrets(self.secrets, new)
+        sends_the_same = (new.request, new.callbacks) == (old.request, old.callbacks)
+        secrets = None if sends_the_same else self.secrets
         if edit.anew or new.trigger != old.trigger:
-            new = replace(new, trigger=checked(self.calendars, new.tenant, new.trigger))
+            new = replace(new, trigger=checked_names(secrets, self.calendars, new))
         else:
+            if secrets is not None:
+                check_secrets(secrets, new)
             new = with_calendars(self.calendars, new)
         step = self._scheduled(
             new,

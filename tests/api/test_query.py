@@ -60,3 +60,15 @@ def test_a_body_that_is_not_wanted_is_told_beside_wrong_parameters(api: Api) -> 
         ("label", "is required, such as team:billing"),
         ("label", "unknown field; this call takes no body; give label in the query"),
     ]
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/jobs/key:a/run", "/jobs/key:a/backfill"])
+def test_a_wrong_idempotency_key_is_told_beside_wrong_parameters(api: Api, path: str) -> None:
+    headers = {"Idempotency-Key": "a b"}
+    answer = api.post(f"{path}?nonsense=1", headers=headers)
+    assert answer.fields == ["Idempotency-Key", "nonsense"]
+
+
+def test_a_key_of_a_batch_is_told_beside_what_is_wrong_with_its_body(api: Api) -> None:
+    answer = api.post("/jobs/batch", {"job": []}, headers={"Idempotency-Key": "a"})
+    assert answer.fields == ["Idempotency-Key", "job", "jobs"]

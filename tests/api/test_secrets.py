@@ -108,6 +108,16 @@ def test_a_job_that_names_a_secret_which_does_not_exist_is_refused_where_it_name
     assert api.post("/jobs", job(request=request)).fields == ["request.url"]
 
 
+def test_missing_secrets_and_calendars_are_told_at_once(api: Api) -> None:
+    cron = {"cron": "0 9 * * *", "exclude": ["off"]}
+    wrong = ["request.headers.Authorization", "trigger.exclude.0"]
+    assert api.post("/jobs", job(request=naming("token"), trigger=cron)).fields == wrong
+    made = api.register()
+    changes = {"request": naming("token"), "trigger": cron}
+    assert api.patch(f"/jobs/{made['id']}", changes).fields == wrong
+    assert api.patch(f"/jobs/{made['id']}", {"trigger": cron}).fields == wrong[1:]
+
+
 def test_an_update_that_names_a_missing_secret_is_refused_and_others_are_not(api: Api) -> None:
     put(api)
     made = api.register(request=naming("token"))

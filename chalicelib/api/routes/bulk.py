@@ -45,22 +45,24 @@ def create_jobs(call: Call) -> Response:
 
     It takes no Idempotency-Key: give each job a `key`, and a repeat registers only missing jobs.
     """
-    if call.header("idempotency-key") is not None:
-        # Refuse the header instead of ignoring it: a client that sends it relies on it.
-        raise InvalidInput.of(
-            "Idempotency-Key",
-            "is not for batches; give each job a key of its own, and a repeat is a 409 for it",
-        )
-    sent = _read_batch(call.document())
+    sent = _read_batch(call)
     results = bulk.run_in_time(call.scheduling, [partial(_register, call, one) for one in sent])
     return answer(
         200, BatchResults(results=[result or _refused(_OUT_OF_TIME) for result in results])
     )
 
 
-def _read_batch(body: object) -> list[Any]:
-    document = require_object(body)
+def _read_batch(call: Call) -> list[Any]:
+    document = require_object(call.document())
     errors = unknown_fields(document, ("jobs",))
+    if call.header("idempotency-key") is not None:
+        # Refuse the header instead of ignoring it: a client that sends it relies on it.
+        errors.append(
+            FieldError(
+                "Idempotency-Key",
+                "is not for batches; give each job a key of its own, and a repeat is a 409 for it",
+            )
+        )
     sent = document.get("jobs")
     if "jobs" not in document:
         errors.append(FieldError("jobs", "is required"))
