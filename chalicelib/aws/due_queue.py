@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-import zlib
+from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -24,10 +25,13 @@ _LONGEST_DELAY = 900
 # A message arrives at least this much before its time, in seconds: what a warm function takes to
 # receive it and to read the job and its secrets.
 _EARLY = 0.1
-# Messages of one job of so many come earlier by `_LEAD` seconds, and are sent without a pause. In a
-# burst they come before the others, and start the pollers and the functions for these.
-_VANGUARD, _LEAD = 7, 1.25
-# `pause_before_sending` ends this much before a whole second, because a pause may take longer.
+# In a burst messages are sent without a pause and come `_LEAD` seconds earlier, `_LEAD_AHEAD` if
+# they are sent before a claim: so pollers and functions start before the due time. A message
+# belongs to a burst if its process has sent `_BURST` for the same second, among the last
+# `_REMEMBERED`.
+_BURST, _REMEMBERED = 3, 20
+_LEAD, _LEAD_AHEAD = 1.0, 0.75
+# `send_in_time` pauses until this much before a whole second, because a pause may take longer.
 _SLACK = 0.05
 # The same for what is sent before a claim. Such a message comes closer to its time than the one
 # before it, by what lies between; when less than `_EARLY` is left, it comes a second earlier.
@@ -43,18 +47,51 @@ class DueQueue:
         self._client = client
         self._call = Caller(_PART, sleep)
         self._url = url
+        # The seconds for which this process has sent messages last.
+        self._sent = deque[int](maxlen=_REMEMBERED)
+        self._lock = Lock()
 
     def send(self, dues: Sequence[DueMessage], now: datetime) -> None:
         """Send messages that arrive 0.1 to 1.1 s before their times: SQS waits whole seconds.
 
-        Those of one job of seven arrive 1.25 s earlier, those that are due later than in 15 minutes
+        Those of a burst arrive up to a second earlier, those that are due later than in 15 minutes
         after 15. Idempotent. Raises Unavailable if any was not sent; the sweeper sends it again,
         from the state that was written before.
         """
         for start in range(0, len(dues), 10):
+            some = dues[start : start + 10]
             self._send(
-                [_entry(index, due, now) for index, due in enumerate(dues[start : start + 10])]
+                [
+                    _entry(index, due, now, is_burst=self._is_burst(due))
+                    for index, due in enumerate(some)
+                ]
             )
+
+    def send_in_time(
+        self,
+        due: DueMessage,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], None],
+        before: datetime | None = None,
+    ) -> None:
+        """Send a message after a pause of less than a second, so that it arrives shortly before its
+        time: 0.15 s, or 0.4 s if it is sent before a claim. In a burst, send it at once.
+
+        A pause that would end after `before` is left out. Raises Unavailable, as `send` does.
+        """
+        now, is_burst = clock(), self._is_burst(due)
+        pause = 0.0 if is_burst else _pause(due, now)
+        if before is None or now + timedelta(seconds=pause) < before:
+            sleep(pause)
+        self._send([_entry(0, due, clock(), is_burst=is_burst)])
+
+    def _is_burst(self, due: DueMessage) -> bool:
+        """Return whether a message belongs to a burst, and count it."""
+        second = int(due.at.timestamp())
+        with self._lock:
+            count = self._sent.count(second)
+            self._sent.append(second)
+        return count >= _BURST
 
     def _send(self, entries: list[SendMessageBatchRequestEntryTypeDef]) -> None:
         try:
@@ -69,25 +106,17 @@ class DueQueue:
             raise Unavailable(_PART, unknown=True)
 
 
-def pause_before_sending(due: DueMessage, now: datetime) -> float:
-    """Return for how many seconds to wait before sending, so that a message arrives shortly before
-    its time: 0.15 s, or 0.4 s if it is sent before a claim. 0 for one job of seven.
-    """
-    if _leads(due):
-        return 0.0
+def _pause(due: DueMessage, now: datetime) -> float:
+    """Return how many seconds to wait before sending."""
     ahead = (due.at - now).total_seconds() - _EARLY
     return max(0.0, ahead % 1 - (_SLACK_AHEAD if due.by else _SLACK)) if ahead > 0 else 0.0
 
 
-def _leads(due: DueMessage) -> bool:
-    """Return whether a message is to come before the others. None does that a claim sends: some of
-    these come a second before the others in any case.
-    """
-    return due.by is None and zlib.crc32(due.job_id.encode()) % _VANGUARD == 0
-
-
-def _entry(index: int, due: DueMessage, now: datetime) -> SendMessageBatchRequestEntryTypeDef:
-    delay = int((due.at - now).total_seconds() - _EARLY - (_LEAD if _leads(due) else 0))
+def _entry(
+    index: int, due: DueMessage, now: datetime, *, is_burst: bool
+) -> SendMessageBatchRequestEntryTypeDef:
+    lead = (_LEAD_AHEAD if due.by else _LEAD) if is_burst else 0.0
+    delay = int((due.at - now).total_seconds() - _EARLY - lead)
     return {
         "Id": str(index),
         "MessageBody": dump_due(due),

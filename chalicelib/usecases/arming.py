@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from chalicelib.aws.due_queue import DueQueue, pause_before_sending
+from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_store import JobStore, StateChanged
 from chalicelib.aws.schedules import Schedules
 from chalicelib.domain.errors import Unavailable
@@ -67,17 +67,13 @@ class Arming:
         would come almost a second early, and `deliver` would wait for the rest. Return it, None if
         none was sent. `owner` is the token of the claim to come, `loaded` the job.
         """
-        now = self._clock()
-        if due.by is None or loaded is None or now >= due.at:
+        if due.by is None or loaded is None or self._clock() >= due.at:
             return None
         ahead = armed_ahead(*loaded, due, owner)
         if ahead is None:
             return None
-        pause = pause_before_sending(ahead, now)
-        if now + timedelta(seconds=pause) < due.at:
-            sleep(pause)
         try:
-            self._queue.send([ahead], self._clock())
+            self._queue.send_in_time(ahead, self._clock, sleep, before=due.at)
         except Unavailable:
             # The claim sends it.
             log.warning("message.send_failed", extra={"job_id": due.job_id}, exc_info=True)

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from chalicelib.aws.calendar_store import CalendarStore
-from chalicelib.aws.due_queue import DueQueue, pause_before_sending
+from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_store import JobStore, StateChanged
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules
@@ -101,8 +101,7 @@ class Firing:
         if due is not None:
             # `wake` has less memory than `deliver`, so waiting for the fraction of a second costs
             # less here.
-            self.sleep(pause_before_sending(due, now))
-            self.queue.send([due], self.clock())
+            self.queue.send_in_time(due, self.clock, self.sleep)
 
     def read_ahead(self, dues: Sequence[DueMessage]) -> Ahead:
         """Read what these messages of one invocation need, for `fire`."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.aws.due_queue import DueQueue, pause_before_sending
+from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.serialization import load_due
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import RunKey
@@ -80,31 +80,63 @@ def test_a_message_comes_a_tenth_of_a_second_before_its_time_and_at_most_a_secon
     assert delays(cloud) == [delay]
 
 
+class Sleeper:
+    """A clock that goes on while somebody sleeps."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.now = now
+        self.slept = 0.0
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept = seconds
+        self.now += timedelta(seconds=seconds)
+
+
 @pytest.mark.parametrize("seconds", [120.0, 119.96, 77.4, 1.05, 0.45, 0.1, 0.0, -3.0])
 @pytest.mark.parametrize(("by", "most"), [(None, 0.15), ("owner", 0.4)])
 def test_a_message_that_is_sent_after_a_pause_comes_just_before_its_time(
     cloud: Cloud, seconds: float, by: str | None, most: float
 ) -> None:
-    message = replace(due(seconds), by=by)
-    pause = pause_before_sending(message, NOW)
-    assert 0 <= pause < 1
-    queue(cloud).send([message], NOW + timedelta(seconds=pause))
+    time = Sleeper()
+    queue(cloud).send_in_time(replace(due(seconds), by=by), time.clock, time.sleep)
+    assert 0 <= time.slept < 1
     (delay,) = delays(cloud)
-    early = seconds - pause - delay
-    assert 0.0999 <= early <= most + 0.0001 if seconds > most else pause == 0
+    early = seconds - time.slept - delay
+    assert 0.0999 <= early <= most + 0.0001 if seconds > most else time.slept == 0
 
 
-def test_those_of_one_job_of_seven_come_earlier_and_do_not_pause(cloud: Cloud) -> None:
-    """Unless a claim sends them: these come at different times before theirs in any case."""
-    messages = [replace(due(77.4), job_id=f"job_{number}") for number in range(700)]
-    leading = [message for message in messages if not pause_before_sending(message, NOW)]
-    assert 70 < len(leading) < 130
-    queue(cloud).send(leading[:1], NOW)
-    assert delays(cloud) == [76]
-    claims = [replace(message, by="owner") for message in messages]
-    assert {round(pause_before_sending(message, NOW), 3) for message in claims} == {0.0}
-    later = NOW - timedelta(seconds=0.5)
-    assert {round(pause_before_sending(message, later), 3) for message in claims} == {0.5}
+def test_a_pause_that_would_end_too_late_is_left_out(cloud: Cloud) -> None:
+    made, time = queue(cloud), Sleeper()
+    made.send_in_time(due(77.6), time.clock, time.sleep, before=NOW + timedelta(seconds=0.45))
+    assert time.slept == 0
+    made.send_in_time(due(77.6), time.clock, time.sleep, before=NOW + timedelta(seconds=0.46))
+    assert time.slept == pytest.approx(0.45)
+
+
+@pytest.mark.parametrize("by", [None, "owner"])
+def test_messages_of_a_burst_are_sent_at_once_and_come_earlier_from_the_fourth_on(
+    cloud: Cloud, by: str | None
+) -> None:
+    """Whichever way the process sends them."""
+    made, slept = queue(cloud), []
+    for _ in range(4):
+        time = Sleeper()
+        made.send_in_time(replace(due(77.6), by=by), time.clock, time.sleep)
+        made.send([replace(due(78.88), by=by)], NOW)
+        slept.append(time.slept)
+    pause = 0.2 if by else 0.45
+    assert slept == pytest.approx([pause] * 3 + [0])
+    assert delays(cloud) == [77, 78] * 3 + [76, 78 if by else 77]
+
+
+def test_messages_for_many_different_seconds_are_no_burst(cloud: Cloud) -> None:
+    made = queue(cloud)
+    for _ in range(10):
+        made.send([due(seconds + 0.5) for seconds in range(60)], NOW)
+    assert delays(cloud) == [*range(60)] * 10
 
 
 def test_messages_that_claims_send_ahead_wait_a_third_of_a_second_on_average(cloud: Cloud) -> None:
@@ -114,13 +146,11 @@ def test_messages_that_claims_send_ahead_wait_a_third_of_a_second_on_average(clo
         waited.append(early.total_seconds())
         at = NOW + timedelta(minutes=5 * number)
         message = replace(due(0), by="owner", at=at + timedelta(minutes=5))
-        now = at - early + timedelta(milliseconds=40)
-        pause = timedelta(seconds=pause_before_sending(message, now))
-        now += pause if now + pause < at else timedelta(0)
+        time = Sleeper(at - early + timedelta(milliseconds=40))
         cloud.messages.clear()
-        made.send([message], now)
+        made.send_in_time(message, time.clock, time.sleep, before=at)
         (seconds,) = delays(cloud)
-        early = message.at - now - timedelta(seconds=seconds)
+        early = message.at - time.now - timedelta(seconds=seconds)
         assert timedelta(seconds=0.0999) <= early <= timedelta(seconds=1.1001)
     assert 0.3 < sum(waited) / len(waited) < 0.42
 

@@ -64,17 +64,16 @@ class Assumed:
 
     target: int = 200
     aws_call: int = 5
-    waiting: int = 350
-    """A message comes 0.15 s early, and one of seven 1.1 to 2.35 s: SQS waits in whole seconds,
-    `deliver` for the rest. That is 0.39 s, of which 20 ms pass before it begins, and 20 ms with
-    what is counted as calls and CPU.
+    waiting: int = 110
+    """A message comes 0.15 s early, and `deliver` waits for the rest. 20 ms of it pass before it
+    begins, and 20 ms with what is counted as calls and CPU.
     """
     waiting_ahead: int = 330
     """The same for a message that was sent before a claim: 0.38 s (tests/aws/test_due_queue.py),
     and one call more.
     """
-    wake_waiting: int = 390
-    """`wake` waits for the fraction of a second before it sends six of seven messages."""
+    wake_waiting: int = 450
+    """`wake` waits for the fraction of a second before it sends: SQS waits in whole seconds."""
     access_line: int = 400
     init: int = 650
     """Of a cold start, which Lambda bills. It has a whole CPU, whatever the memory."""

@@ -7,7 +7,8 @@ documentation: so many batches at once, up to 300 more each minute (5 a second),
 MAXIMUM_CONCURRENCY; up to ten messages a batch, taken fairly from the tenants (message groups). A
 function that has not run before takes COLD_START_SECONDS more. The pollers at the start are an
 assumption: FROM_IDLE or WARM. A burst of crons comes every five minutes, so that each claim sends
-the next message.
+the next message. Wakes come evenly over a minute, as EventBridge Scheduler may. A process knows
+only what it has sent itself: each execution environment has a due queue of its own.
 """
 
 from __future__ import annotations
@@ -16,20 +17,25 @@ import random
 import sys
 from collections import deque
 from collections.abc import Callable, Container, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from statistics import quantiles
+from typing import Any
 
 from chalice.app import SQSEvent
 
+from chalicelib.aws.due_queue import DueQueue
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome, Response
 from chalicelib.domain.trigger import OneTime, Trigger
 from chalicelib.handlers import executor
+from chalicelib.usecases.arming import Arming
 from infra.local.clock import queue_event
 from tests.bench.bill import MEGABYTES_OF_A_CPU, memory
+from tests.cloud import SQS
 from tests.simulation.deployment import START, Deployment, deployed
 from tests.simulation.faults import FaultRates, Plan
 from tests.simulation.virtual_time import Process, VirtualTime
@@ -39,8 +45,9 @@ MORE_A_SECOND = 5
 COLD_START_SECONDS = 0.65
 FROM_IDLE, WARM = 5, 100
 DUE_AFTER_SECONDS = 1500
-# A burst of up to 100 jobs is repeated with other ids, times of calls and of wakes.
-ROUNDS = 8
+# A burst of up to 100 jobs is repeated with other ids, times of calls and of wakes. One of crons
+# comes seven times in each round.
+ROUNDS, ROUNDS_OF_CRONS = 8, 3
 OFTEN, OCCURRENCES = Cron("*/5 * * * *", "UTC"), range(3, 10)
 TARGET_SECONDS = 0.1
 # Of CPU, by tests.bench.cpu: a firing of five calls takes 9 ms, 2.5 of these for a request. A
@@ -69,6 +76,43 @@ class Cpu:
         begins = max(now, self._free_at.get(process, 0.0))
         self._free_at[process] = begins + milliseconds / 1000 / self._share
         self._virtual_time.wait(self._free_at[process] - now)
+
+
+class Environments:
+    """The execution environments of all functions, each with a due queue of its own, which counts
+    what it sends. An invocation gets one that is idle, by chance, or else a new one.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._virtual_time = deployment.virtual_time
+        self._chance = deployment.chance
+        self._sqs: Any = SQS(deployment.cloud)
+        self._idle: dict[str, list[DueQueue]] = {}
+        self._used: dict[Process, DueQueue] = {}
+        queue: Any = self
+        arming = Arming(deployment.firing.jobs, queue, deployment.virtual_time.clock)
+        deployment.firing = replace(deployment.firing, queue=queue, arming=arming)
+        deployment.scheduling.arming = arming
+        deployment.runs_in = self._runs_in
+
+    def _runs_in(self, kind: str, work: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            idle, process = self._idle.setdefault(kind, []), self._virtual_time.current
+            self._used[process] = (
+                idle.pop(self._chance.randrange(len(idle)))
+                if idle
+                else DueQueue(self._sqs, "due", self._virtual_time.wait)
+            )
+            work()
+            idle.append(self._used.pop(process))
+
+        return run
+
+    def send(self, *what: Any) -> None:
+        self._used[self._virtual_time.current].send(*what)
+
+    def send_in_time(self, *what: Any, **how: Any) -> None:
+        self._used[self._virtual_time.current].send_in_time(*what, **how)
 
 
 class EventSource:
@@ -166,6 +210,7 @@ class Burst:
         self._deployment, self._tenants = deployment, dict[str, str]()
         self.everybody = ["noisy"] * jobs + ["quiet"] * 10
         random.Random(jobs).shuffle(self.everybody)
+        Environments(deployment)
         deployment.cloud.works = partial(cpu.take, CALL_MILLISECONDS)
         deployment.target = partial(answer, cpu)
         deployment.arrives = source.arrives
@@ -246,7 +291,7 @@ def main(sizes: list[int]) -> None:
         ("crons, warm", again, WARM, WARM),
     ):
         for jobs in sizes:
-            rounds = ROUNDS if jobs <= 100 and make is once else 1
+            rounds = (ROUNDS if make is once else ROUNDS_OF_CRONS) if jobs <= 100 else 1
             late = pooled(partial(make, jobs, pollers, warm, memory("deliver")), rounds)
             print(
                 (

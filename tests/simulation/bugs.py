@@ -828,7 +828,7 @@ BUGS = (
         "messages come a second late",
         (
             QUEUE,
-            "    delay = int((due.at - now).total_seconds() - _EARLY - (_LEAD if _leads(due) else 0))",
+            "    delay = int((due.at - now).total_seconds() - _EARLY - lead)",
             "    delay = int((due.at - now).total_seconds()) + 2",
         ),
     ),

@@ -82,11 +82,15 @@ class Deployment:
         """What takes messages as they become visible, in the place of pollers that take some of
         them some time.
         """
+        self.runs_in: Callable[[str, Callable[[], None]], Callable[[], None]] = lambda kind, work: (
+            work
+        )
+        """What has a process of this kind do its work in an execution environment."""
         virtual_time.at(chance.uniform(0, 60), self._sweep)
 
     def begin(self, kind: str, work: Callable[[], None]) -> None:
         """Begin a process, with a clock of its own."""
-        self.virtual_time.begin(self._process(kind), work)
+        self.virtual_time.begin(self._process(kind), self.runs_in(kind, work))
 
     def _process(self, kind: str) -> Process:
         self.processes += 1
