@@ -222,7 +222,8 @@ export function Next({ job, now }) {
   const zone = job.trigger.fields.timezone;
   const there = zone && elsewhere(job.next_run_time, now, zone);
   const differs = zone && zone !== ZONE && !moment(job.next_run_time, now).endsWith(there);
-  return html`<b><${Relative} of=${job.next_run_time} now=${now} /></b>${" "}
+  const isPast = Date.parse(job.next_run_time) < now;
+  return html`<b>${isPast && "due "}<${Relative} of=${job.next_run_time} now=${now} /></b>${" "}
     <span class="note"><${Time} of=${job.next_run_time} now=${now} />${differs && html` · ${there} in ${city(zone)}`}${job.skips > 0 && " · skipped"}</span>`;
 }
 
