@@ -356,8 +356,10 @@ class DynamoDB:
                     "TransactWriteItems",
                     CancellationReasons=reasons,
                 )
-            for write in writes:
-                self._apply(self._updated(write) if "UpdateExpression" in write else write)
+            for item in request["TransactItems"]:
+                for kind, write in item.items():
+                    if kind != "ConditionCheck":
+                        self._apply(self._updated(write) if kind == "Update" else write)
             return {}
 
         return self._cloud.asked("TransactWriteItems", request, effect)

@@ -27,6 +27,8 @@ from chalicelib.usecases.admission import Admission
 from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Send
 from chalicelib.usecases.firing import Firing
+from chalicelib.usecases.lines import Lines
+from chalicelib.usecases.queueing import Queueing
 from chalicelib.usecases.scheduling import Scheduling
 from chalicelib.usecases.telling import Telling
 from tests.cloud import KMS, SNS, SQS, Cloud, DynamoDB, Scheduler
@@ -103,7 +105,7 @@ def compose(
             calendars,
             SweepStore(dynamodb, "jobs", sleep),
             AttemptSender(secrets, send, topics.publish, clock, sleep),
-            Admission(flows, sleep),
+            Admission(flows, Queueing(Lines(jobs, flows, arming, clock)), sleep),
             clock,
             sleep,
             run_all,

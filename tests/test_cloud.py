@@ -1615,7 +1615,7 @@ def fire_into_a_flow(env: Environment) -> None:
     for _ in range(3):
         env.create(OneTime(env.now.replace(microsecond=0) + timedelta(seconds=2)))
     env.advance(seconds=20)
-    env.scheduling.flows.delete("tenant", flow.name, changed(env))
+    env.scheduling.flows.delete("tenant", flow.name, changed(env), env.now)
 
 
 def changed(env: Environment) -> Update:

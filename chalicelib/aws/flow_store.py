@@ -27,10 +27,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from chalicelib.aws.job_items import FlowChanged
+from chalicelib.aws.line_store import LineStore
 from chalicelib.aws.table import Condition, Delete, Item, Put, Table, Update, Write
-from chalicelib.domain.errors import FlowNotFound, QuotaExceeded, ResonaError, Unavailable
+from chalicelib.domain.errors import FlowNotFound, QuotaExceeded, Unavailable
 from chalicelib.domain.exact_json import write
 from chalicelib.domain.flows import MOST_FLOWS, Flow, Rate, begun, places, waiting
+from chalicelib.domain.lines import line_id
 from chalicelib.runtime.backoff import tries
 
 if TYPE_CHECKING:
@@ -45,13 +48,6 @@ _FARTHEST = timedelta(days=36_500)
 _REMEMBERED = 1024
 
 
-class FlowChanged(ResonaError):
-    """The rate of a flow has changed since it was read: read it again."""
-
-    def __init__(self) -> None:
-        super().__init__("the flow has changed since it was read")
-
-
 class FlowStore:
     """Flows and their places. Remembers flows by their token, which changes with them."""
 
@@ -60,6 +56,7 @@ class FlowStore:
     ) -> None:
         self._table = Table(client, table, _PART, sleep)
         self._sleep = sleep
+        self.lines = LineStore(client, table, sleep)
         self._known: dict[tuple[str, str], Mapping[str, Flow]] = {}
         self._arrivals: dict[tuple[str, str, str], datetime] = {}
 
@@ -75,9 +72,22 @@ class FlowStore:
             raise FlowNotFound
         return _read(tenant, item)
 
-    def waiting(self, flows: Sequence[Flow], now: datetime) -> dict[str, int]:
-        """Return by the names of flows how many of their places are still to come."""
-        rates = {_places_id(flow.tenant, flow.name): flow for flow in flows if flow.rate}
+    def queues(self, flows: Sequence[Flow], now: datetime) -> dict[str, tuple[int, int]]:
+        """Return by the names of flows how many runs wait, in line or for a place to come, and how
+        many exchanges are out.
+        """
+        places = self._places_to_come(flows, now)
+        return {flow.name: self._queue(flow, places.get(flow.name, 0), now) for flow in flows}
+
+    def _queue(self, flow: Flow, places: int, now: datetime) -> tuple[int, int]:
+        if not flow.is_gated:
+            return places, 0
+        line = line_id(flow.tenant, flow.name)
+        out = sum(slot.is_live(now) for slot in self.lines.look(line).slots)
+        return places + self.lines.count(line), out
+
+    def _places_to_come(self, flows: Sequence[Flow], now: datetime) -> dict[str, int]:
+        rates = {line_id(flow.tenant, flow.name): flow for flow in flows if flow.rate}
         items = self._table.batch_get({"id": identifier, "part": "places"} for identifier in rates)
         arrivals = {item["id"]: _time(item["arrival"]) for item in items}
         return {
@@ -103,6 +113,9 @@ class FlowStore:
             else:
                 made = replace(made, series=uuid.uuid4().hex[:8] if new.rate else "")
                 places = [self._new_places(made, old)]
+            if made.is_gated or (old and old.is_gated):
+                watch_at = None if made.paused else made.updated_at
+                places.append(self.lines.renewed(line_id(new.tenant, new.name), watch_at))
             item = {
                 "id": _partition(new.tenant),
                 "part": new.name,
@@ -116,7 +129,7 @@ class FlowStore:
 
     def _new_places(self, new: Flow, old: Flow | None) -> Write:
         """Return the write with which a flow gives the places of a new rate, or of none."""
-        key = {"id": _places_id(new.tenant, new.name), "part": "places"}
+        key = {"id": line_id(new.tenant, new.name), "part": "places"}
         if new.rate is None:
             return Delete(self._table.name, key)
         before = self._table.get(**key) if old and old.rate else None
@@ -125,16 +138,18 @@ class FlowStore:
         item = {**key, "series": new.series, "arrival": _micros(begins)}
         return Put(self._table.name, item)
 
-    def delete(self, tenant: str, name: str, changes: Update) -> None:
+    def delete(self, tenant: str, name: str, changes: Update, now: datetime) -> None:
         """Delete a flow. `changes` is as in `put`. Raises FlowNotFound, Unavailable."""
         key = {"id": _partition(tenant), "part": name}
         for _ in tries(self._sleep):
             before = self._table.get(**key)
             if before is None:
                 raise FlowNotFound
-            table, places = self._table.name, {"id": _places_id(tenant, name), "part": "places"}
-            deleted = Delete(table, key, _unchanged(before))
-            if not self._table.write(deleted, changes, Delete(table, places)):
+            table, places = self._table.name, {"id": line_id(tenant, name), "part": "places"}
+            beside: list[Write] = [changes, Delete(table, places)]
+            if _read(tenant, before).is_gated:
+                beside.append(self.lines.renewed(line_id(tenant, name), now))
+            if not self._table.write(Delete(table, key, _unchanged(before)), *beside):
                 return
         raise Unavailable(_PART)
 
@@ -176,7 +191,7 @@ class FlowStore:
         moved = self._moved(flow, "SET arrival = arrival + :steps", is_busy)
         if moved is not None:
             return places(rate, moved - steps, arrival, count)
-        now = self._table.get(id=_places_id(flow.tenant, flow.name), part="places")
+        now = self._table.get(id=line_id(flow.tenant, flow.name), part="places")
         if now is None or now["series"] != flow.series:
             raise FlowChanged
         return None
@@ -184,7 +199,7 @@ class FlowStore:
     def _moved(self, flow: Flow, update: str, condition: Condition) -> datetime | None:
         """Move a flow's theoretical arrival time; return it, None if the condition fails."""
         condition = replace(condition, values={**condition.values, ":series": flow.series})
-        key = {"id": _places_id(flow.tenant, flow.name), "part": "places"}
+        key = {"id": line_id(flow.tenant, flow.name), "part": "places"}
         item = self._table.changed(key, update, condition)
         if item is None:
             return None
@@ -208,10 +223,6 @@ def _partition(tenant: str) -> str:
     return f"flows#{tenant}"
 
 
-def _places_id(tenant: str, name: str) -> str:
-    return f"flow#{tenant}#{name}"
-
-
 def _micros(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
@@ -228,6 +239,8 @@ def _dump(flow: Flow) -> str:
             "updated_at": flow.updated_at.isoformat(),
             "rate": [rate.requests, rate.seconds, rate.burst] if rate else None,
             "series": flow.series,
+            "concurrency": flow.concurrency,
+            "paused": flow.paused,
         }
     )
 
@@ -241,4 +254,6 @@ def _read(tenant: str, item: Item) -> Flow:
         updated_at=datetime.fromisoformat(raw["updated_at"]),
         rate=Rate(*raw["rate"]) if raw["rate"] else None,
         series=raw["series"],
+        concurrency=raw.get("concurrency"),
+        paused=raw.get("paused", False),
     )

@@ -32,6 +32,13 @@ class RecordChanged(ResonaError):
         super().__init__("the record of the attempt has changed since it was read")
 
 
+class FlowChanged(ResonaError):
+    """A flow has changed since it was read: read it again."""
+
+    def __init__(self) -> None:
+        super().__init__("the flow has changed since it was read")
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """The first answer to a request with an Idempotency-Key.

@@ -29,6 +29,7 @@ from chalicelib.aws.digest_store import changed, closing
 from chalicelib.aws.job_items import (
     ABSENT,
     Answered,
+    FlowChanged,
     Idempotency,
     RecordChanged,
     Watched,
@@ -41,7 +42,7 @@ from chalicelib.aws.job_items import (
     read_definition,
     read_state,
 )
-from chalicelib.aws.table import Condition, Delete, Item, Put, Table, Write
+from chalicelib.aws.table import Check, Condition, Delete, Item, Put, Table, Write
 from chalicelib.domain.digests import is_open
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, ResonaError, Unavailable
 from chalicelib.domain.ids import least_job_id
@@ -356,6 +357,8 @@ class JobStore:
             # A changed state is reported before a taken name.
             self._check_refusal(writes[0], refused[0])
             return
+        if any(isinstance(writes[position], Check) for position in refused):
+            raise FlowChanged
         if any(writes[position].table != self._table.name for position in refused):
             raise RecordChanged
         windows = changed([writes[position] for position in refused])

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.domain.completion import Awaited, Completion
+from chalicelib.domain.state_parts import InLine
 from chalicelib.domain.success import SuccessRule
 
 
@@ -42,3 +43,8 @@ def load_awaited(raw: list[str]) -> Awaited:
     """Read what `dump_awaited` returned."""
     digest, since, until = raw
     return Awaited(digest, datetime.fromisoformat(since), datetime.fromisoformat(until))
+
+
+def load_line(raw: list[str]) -> InLine:
+    """Read the place of a run in line."""
+    return InLine(raw[0], raw[1], datetime.fromisoformat(raw[2]))

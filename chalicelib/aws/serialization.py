@@ -250,6 +250,7 @@ def _dump_unfinished_run(run: UnfinishedRun) -> dict[str, Any]:
         "waits_for": run.waits_for,
         "waited": run.waited.total_seconds() or None,
         "series": run.series,
+        "line": [run.line.part, run.line.token, _time(run.line.since)] if run.line else None,
     }
     return {name: value for name, value in document.items() if value is not None}
 
@@ -269,6 +270,7 @@ def _load_unfinished_run(raw: dict[str, Any]) -> UnfinishedRun:
         waits_for=Wait(raw["waits_for"]) if "waits_for" in raw else None,
         waited=timedelta(seconds=raw.get("waited", 0)),
         series=raw.get("series"),
+        line=parts.load_line(raw["line"]) if "line" in raw else None,
     )
 
 

@@ -75,7 +75,16 @@ class Update:
     condition: Condition | None = None
 
 
-Write = Put | Delete | Update
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The condition of a transaction on an item that it does not write."""
+
+    table: str
+    key: Item
+    condition: Condition
+
+
+Write = Put | Delete | Update | Check
 
 
 class Table:
@@ -275,6 +284,8 @@ def _request(write: Write) -> dict[str, Any]:
         values = request.get("ExpressionAttributeValues", {}) | _typed(write.values)
         update = {"UpdateExpression": write.expression, "ExpressionAttributeValues": values}
         return {"Update": request | update | {"Key": _typed(write.key)}}
+    if isinstance(write, Check):
+        return {"ConditionCheck": request | {"Key": _typed(write.key)}}
     if write.returns_old:
         request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
     if isinstance(write, Put):

@@ -22,6 +22,8 @@ MOST_FLOWS = 50
 # Attempts a second. A place is at most two writes of one item, which takes 1,000 a second.
 FASTEST = 500
 LONGEST_SECONDS = 3600
+# Exchanges of a flow that may be out; an attempt reads who has them.
+MOST_OUT = 100
 # A place that has passed by more is lost: places that an outage let pass would be used all at once.
 LATEST = timedelta(seconds=2)
 OF_HOST = "host:"
@@ -41,6 +43,8 @@ class Wait(StrEnum):
     """What a run waits for that is due and not sent."""
 
     RATE = "rate"
+    CONCURRENCY = "concurrency"
+    PAUSE = "pause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,8 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A flow as the user wrote it. With `rate` None its attempts are not spaced.
+    """A flow as the user wrote it. With `rate` None its attempts are not spaced, with `concurrency`
+    None any number of exchanges may be out. Nothing is sent while it is `paused`.
 
     `series` names the places that it gives; a change of the rate begins a new one.
     """
@@ -78,6 +83,13 @@ class Flow:
     updated_at: datetime
     rate: Rate | None = None
     series: str = ""
+    concurrency: int | None = None
+    paused: bool = False
+
+    @property
+    def is_gated(self) -> bool:
+        """Return whether attempts may have to wait in line."""
+        return self.paused or self.concurrency is not None
 
 
 def flow_of(definition: Definition) -> str | None:

@@ -118,7 +118,7 @@ def unfinished(unfinished_run: UnfinishedRun, on_record: Run | None) -> Run:
     if unfinished_run.awaited is not None:
         until = unfinished_run.awaited.until
         return replace(run, status=RunStatus.WAITING, next_attempt_at=None, deadline=until)
-    next_at = unfinished_run.next_attempt_at
+    next_at = unfinished_run.next_attempt_at if unfinished_run.line is None else None
     if unfinished_run.attempt == 0:
         known = next_at if unfinished_run.waits_for else run.planned_at
         return replace(run, status=RunStatus.QUEUED, next_attempt_at=known)

@@ -142,6 +142,7 @@ def _claimed(run: UnfinishedRun, timeout: timedelta, owner: str, now: datetime) 
         covered=True,
         waits_for=None,
         series=None,
+        line=None,
     )
 
 

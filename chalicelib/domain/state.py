@@ -21,7 +21,7 @@ from chalicelib.domain.ids import RunKey, token_time
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run import Attempt, FinishedAttempt, RunEnd, RunStatus, RunUpdate
-from chalicelib.domain.state_parts import Failing, PassedOver, Pause
+from chalicelib.domain.state_parts import Failing, InLine, PassedOver, Pause
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 
 # SQS delays a message by at most 900 s; a schedule or the sweeper arms what is due later.
@@ -59,7 +59,7 @@ class UnfinishedRun:
     `awaited` is set while a callback may end the attempt that was claimed last.
 
     A run that its flow holds has `waits_for`, and the `series` that its place is of; `waited` is
-    how long its first attempt was held.
+    how long its first attempt was held. `line` is set while it waits in line.
     """
 
     key: RunKey
@@ -75,6 +75,7 @@ class UnfinishedRun:
     waits_for: Wait | None = None
     waited: timedelta = timedelta(0)
     series: str | None = None
+    line: InLine | None = None
 
     @property
     def asked_at(self) -> datetime:

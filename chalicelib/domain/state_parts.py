@@ -34,6 +34,15 @@ class PassedOver:
 
 
 @dataclass(frozen=True, slots=True)
+class InLine:
+    """The place of a run in its flow's line, the token of its hold, and since when it waits."""
+
+    part: str
+    token: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """A pause: since when, why, until when, and who made it or changed it last.
 

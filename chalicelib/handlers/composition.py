@@ -92,6 +92,8 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     from chalicelib.usecases.arming import Arming
     from chalicelib.usecases.attempt import AttemptSender
     from chalicelib.usecases.firing import Firing
+    from chalicelib.usecases.lines import Lines
+    from chalicelib.usecases.queueing import Queueing
     from chalicelib.usecases.telling import Telling
 
     settings = read_settings(function_arn=function_arn)
@@ -103,18 +105,19 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
         dynamodb, settings.secrets_table, clients.kms, settings.secrets_key, run_all=in_threads
     )
     outbound: Send = partial(send, guard=guard or PUBLIC, https_only=settings.require_https)
+    arming, flows = Arming(jobs, queue, utc_now), FlowStore(dynamodb, settings.jobs_table)
     publish = Topics(clients.sns, settings.notice_topics).publish
     return Firing(
         jobs=jobs,
         runs=runs,
         schedules=_schedules(settings),
         queue=queue,
-        arming=Arming(jobs, queue, utc_now),
+        arming=arming,
         telling=Telling(runs, ChannelStore(dynamodb, settings.jobs_table)),
         calendars=CalendarStore(dynamodb, settings.jobs_table),
         sweeps=SweepStore(dynamodb, settings.jobs_table),
         sender=AttemptSender(secrets, outbound, publish, utc_now, time.sleep),
-        admission=Admission(FlowStore(dynamodb, settings.jobs_table), time.sleep),
+        admission=Admission(flows, Queueing(Lines(jobs, flows, arming, utc_now)), time.sleep),
         clock=utc_now,
         sleep=time.sleep,
     )

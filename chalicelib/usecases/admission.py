@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chalicelib.aws.flow_store import FlowChanged, FlowStore
+from chalicelib.aws.flow_store import FlowStore
+from chalicelib.aws.job_items import FlowChanged
 from chalicelib.domain.admission import Place, held, missed, place_of, waited
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.flows import Flow, Wait, flow_of, is_kept
@@ -19,6 +20,7 @@ from chalicelib.domain.job import Definition
 from chalicelib.domain.state import DueMessage, State, Transition
 from chalicelib.usecases.ahead import Ahead
 from chalicelib.usecases.attempt import Tried
+from chalicelib.usecases.queueing import Queueing
 
 # The id of a job and the key of one of its runs.
 RunName = tuple[str, RunKey]
@@ -34,6 +36,7 @@ class Admission:
     """Decides whether an attempt may be sent now. `sleep` takes seconds."""
 
     flows: FlowStore
+    lines: Queueing
     sleep: Callable[[float], None]
 
     def admitted(
@@ -47,18 +50,38 @@ class Admission:
         """
         run = claim.send
         flow = self._flow(definition, tried.latest.flows if tried.latest else None)
-        if run is None or flow is None or flow.rate is None:
+        if run is None or flow is None:
+            return claim
+        try:
+            if flow.is_gated and (waits := self.lines.gated(definition, claim, flow, tried, now)):
+                return waits
+            return self._spaced(definition, state, claim, flow, tried, now)
+        except FlowChanged:
+            tried.prepared_for = None
+            return None
+
+    def _spaced(
+        self,
+        definition: Definition,
+        state: State,
+        claim: Transition,
+        flow: Flow,
+        tried: Tried,
+        now: datetime,
+    ) -> Transition | None:
+        """Return a claim as the rate of its flow allows it, None after a short wait.
+
+        Raises FlowChanged, Unavailable.
+        """
+        run = claim.send
+        if run is None or flow.rate is None:
             return claim
         for place in filter(None, (tried.place, place_of(state.find(run.key)))):
             if place.key == run.key and is_kept(place.series, place.at, flow, now):
                 break
         else:
             latest = latest_start(definition, claim.state, run.key) if run.attempt == 1 else None
-            try:
-                taken = self.flows.take(flow, flow.rate, 1, now, latest)
-            except FlowChanged:
-                tried.prepared_for = None
-                return None
+            taken = self.flows.take(flow, flow.rate, 1, now, latest)
             if taken is None:
                 return missed(definition, state, claim, now)
             place = tried.place = _place(flow, run.key, taken[0], now)
@@ -98,7 +121,9 @@ class Admission:
             return None
         definition, state = ahead.jobs[due.job_id]
         flow, run = self._flow(definition, prepared.flows), state.find(due.key)
-        return flow if flow and flow.rate and not (run and run.waits_for) else None
+        if flow is None or flow.is_gated or (run and run.waits_for):
+            return None
+        return flow if flow.rate else None
 
     def _together(
         self, flow: Flow, at: datetime, group: Mapping[RunName, DueMessage], ahead: Ahead

@@ -43,6 +43,13 @@ class Arming:
             return False
         return True
 
+    def arm_line(self, due: DueMessage) -> None:
+        """Queue the message that drains a line. If that fails, the sweeper does it."""
+        try:
+            self._queue.send([due], self._clock())
+        except Unavailable:
+            log.warning("message.send_failed", extra={"job_id": due.job_id})
+
     def arm_unconfirmed(self, *steps: Transition) -> None:
         """Send the messages of transitions whose write may or may not have taken effect.
 

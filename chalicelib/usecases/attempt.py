@@ -12,6 +12,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from chalicelib.aws.secret_store import SecretStore
+from chalicelib.aws.table import Write
 from chalicelib.domain.admission import Place
 from chalicelib.domain.completing import awaiting
 from chalicelib.domain.completion import (
@@ -22,9 +23,11 @@ from chalicelib.domain.completion import (
     url_of,
 )
 from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.flows import Flow
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.instant import format_instant
 from chalicelib.domain.job import Definition, Kind
+from chalicelib.domain.lines import Slot
 from chalicelib.domain.notices import is_of_channel, topic_of
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome
@@ -143,6 +146,9 @@ class Tried:
     If the response to a claim was lost, its owner token in the state shows that it succeeded. The
     attempt that was prepared for that claim is then sent. `ahead` is the claim's message, if that
     was sent before the claim, and `place` the place that was taken for the attempt.
+
+    `slot` is the slot of the flow that the attempt has, `gated` the flow if its line was looked at,
+    and `beside` what is written with a hold in line.
     """
 
     def __init__(self) -> None:
@@ -151,6 +157,9 @@ class Tried:
         self.by_owner: dict[str | None, PreparedAttempt] = {}
         self.ahead: DueMessage | None = None
         self.place: Place | None = None
+        self.slot: Slot | None = None
+        self.gated: Flow | None = None
+        self.beside: list[Write] = []
 
     def owner(self) -> str:
         """Return the owner token for a claim: first that of the message that was sent ahead."""

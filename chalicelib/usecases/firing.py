@@ -17,6 +17,7 @@ from functools import partial
 
 from chalicelib.aws.calendar_store import CalendarStore
 from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.job_items import FlowChanged
 from chalicelib.aws.job_store import JobStore, StateChanged
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules
@@ -28,6 +29,7 @@ from chalicelib.domain.completing import timed_out
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import RunKey, run_id, split_schedule_name, token_time
 from chalicelib.domain.job import Definition, Kind
+from chalicelib.domain.lines import is_line
 from chalicelib.domain.retry import MAX_JITTER
 from chalicelib.domain.run import (
     Attempt,
@@ -115,6 +117,9 @@ class Firing:
 
         Raises Unavailable; the queue then delivers the message again.
         """
+        if is_line(due.job_id):
+            self.admission.lines.lines.drain(due.job_id)
+            return
         wait = due.at - self.clock()
         if wait > _LONGEST_SLEEP:
             self.queue.send([due], self.clock())
@@ -130,9 +135,15 @@ class Firing:
         # is refused.
         while (wait := due.at - self.clock()) > timedelta(0):
             self.sleep(wait.total_seconds())
-        claimed = self._claim(due, loaded, tried)
-        if claimed is not None:
-            self._attempt(claimed)
+        try:
+            claimed = self._claim(due, loaded, tried)
+        except Unavailable:
+            self.admission.lines.leave(tried)
+            raise
+        if claimed is None:
+            self.admission.lines.leave(tried)
+        else:
+            self._attempt(claimed, tried)
 
     def _claim(
         self, due: DueMessage, loaded: tuple[Definition, State] | None, tried: Tried
@@ -152,7 +163,7 @@ class Firing:
             if run is None or asks_calendars(run):
                 # Calendars are read now that the occurrence is due: a change until then counts.
                 definition = with_calendars(self.calendars, definition)
-            now, owner = self.clock(), tried.owner()
+            now, owner, tried.beside = self.clock(), tried.owner(), []
             won = tried.won(state)
             if won is not None:
                 return won
@@ -164,7 +175,7 @@ class Firing:
                 if ready is None:
                     continue
                 decision = tried.claim_as(owner, ready, now)
-            written = self._save_claim(definition, state, decision, now, tries)
+            written = self._save_claim(definition, state, decision, tried, now, tries)
             if written is None:
                 loaded = self.jobs.load(due.job_id)
                 continue
@@ -214,6 +225,7 @@ class Firing:
         definition: Definition,
         state: State,
         decision: Transition,
+        tried: Tried,
         now: datetime,
         tries: int,
     ) -> Transition | None:
@@ -227,12 +239,15 @@ class Firing:
         ends = [self.runs.end_item(tenant, job_id, end) for end in decision.ended]
 
         def save(step: Transition, beside: list[Write]) -> None:
-            self.jobs.save(step.state, [*ends, *beside], now=now)
+            self.jobs.save(step.state, [*ends, *beside, *tried.beside], now=now)
 
         try:
             decision, notices = self._ends.write(definition, state, decision, None, now, save)
         except StateChanged:
             pause_after(tries, self.sleep)
+            return None
+        except FlowChanged:
+            tried.prepared_for = None
             return None
         except Unavailable as error:
             if not error.unknown:
@@ -247,9 +262,10 @@ class Firing:
         self._ends.arm(decision, notices)
         return decision
 
-    def _attempt(self, claimed: Claimed) -> None:
+    def _attempt(self, claimed: Claimed, tried: Tried) -> None:
         definition, run = claimed.prepared.definition, claimed.run
         sent = self.sender.attempt(claimed.prepared, run)
+        self.admission.lines.leave(tried)
         if sent is None:
             # Whoever settles this attempt records it as unknown, and the run is retried.
             log.warning("attempt.abandoned", extra=run_fields(definition.id, run))
@@ -364,7 +380,9 @@ class Firing:
 
     def sweep(self, until: datetime) -> int:
         """Arm overdue jobs until `until`; return how many were armed. Raises Unavailable."""
-        return Sweeping(self.jobs, self.sweeps, self.queue, self.clock, self.run_all).sweep(until)
+        lines = self.admission.lines.lines
+        sweeping = Sweeping(self.jobs, self.sweeps, self.queue, lines, self.clock, self.run_all)
+        return sweeping.sweep(until)
 
 
 def _log_ignored(job_id: str, key: RunKey, why: str) -> None:

@@ -50,6 +50,7 @@ from chalicelib.usecases.checks import (
 )
 from chalicelib.usecases.excluding import with_calendars
 from chalicelib.usecases.following import Following
+from chalicelib.usecases.lines import Lines
 from chalicelib.usecases.telling import Telling
 
 log = logging.getLogger("resona")
@@ -121,6 +122,11 @@ class Scheduling:
         """Return what writes transitions of runs."""
         telling = Telling(self.runs, self.channels)
         return Following(self.jobs, self._schedules, self.arming, telling)
+
+    @property
+    def lines(self) -> Lines:
+        """Return what drains the lines of flows."""
+        return Lines(self.jobs, self.flows, self.arming, self.clock)
 
     def tries(self) -> Iterator[int]:
         """Yield 0, 1, … for each try of a change, and pause before each but the first."""

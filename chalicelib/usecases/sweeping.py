@@ -15,10 +15,12 @@ from chalicelib.aws.sweep_store import SweepStore
 from chalicelib.aws.table import Item
 from chalicelib.domain import run_transitions
 from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.lines import is_line
 from chalicelib.domain.looks import Mark, Part, Place, is_read
 from chalicelib.domain.run_transitions import Look
 from chalicelib.domain.state import DueMessage, NoChange, State
 from chalicelib.runtime.concurrency import RunAll
+from chalicelib.usecases.lines import Lines
 
 log = logging.getLogger("resona")
 
@@ -32,6 +34,7 @@ class Sweeping:
     jobs: JobStore
     store: SweepStore
     queue: DueQueue
+    lines: Lines
     clock: Callable[[], datetime]
     run_all: RunAll
     page: int = 100
@@ -120,6 +123,9 @@ class _Shard:
         a look failed.
         """
         ids = [place.job_id for place in page if is_read(place.watch_at, since, until)]
+        lines = [one for one in ids if is_line(one)]
+        looked = [self._look_at_line(line) for line in lines]
+        ids = [one for one in ids if one not in lines]
         try:
             items = self.parts.store.states(ids) if ids else []
         except Unavailable as error:
@@ -131,7 +137,16 @@ class _Shard:
             self._log_armed(job_id, look.arm)
         sent, failed = self._send([due for _, look in looks for due in look.arm])
         moved = [self._move(look.moved) for _, look in looks if look.moved is not None]
-        return sent, failed or not all(moved)
+        return sent, failed or not all((*moved, *looked))
+
+    def _look_at_line(self, line: str) -> bool:
+        """Have an overdue line drained; return False if that failed."""
+        try:
+            self.parts.lines.look_again(line)
+        except Unavailable as error:
+            self.failures.append(error)
+            return False
+        return True
 
     def _send(self, dues: Sequence[DueMessage]) -> tuple[int, bool]:
         """Send messages; return how many were sent, and whether any may not have been."""

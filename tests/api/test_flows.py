@@ -21,6 +21,8 @@ def test_a_flow_is_put_shown_listed_and_deleted(api: Api) -> None:
         {
             "name": "host:example.com",
             "rate": TEN,
+            "concurrency": None,
+            "paused": False,
             "state": "closed",
             "waiting": 0,
             "out": None,
@@ -255,3 +257,78 @@ def test_a_rotation_of_the_signing_secret_keeps_the_flows(api: Api) -> None:
     api.post("/signing-secret/rotate")
     due_at_once(api, 2)
     assert len(api.env.sent) == 1
+
+
+def run_of(api: Api, path: str) -> Any:
+    (run,) = api.get(path).json
+    return run
+
+
+def test_a_paused_flow_holds_all_and_loses_none(api: Api) -> None:
+    shown = api.put("/flows/host:example.com", {"paused": True}).json
+    assert (shown["state"], shown["paused"], shown["waiting"]) == ("paused", True, 0)
+    paths = due_at_once(api, 3)
+    assert (api.env.sent, api.get("/flows/host:example.com").json["waiting"]) == ([], 3)
+    for path in paths:
+        run = run_of(api, path)
+        assert (run["status"], run["waits_for"]) == ("queued", "pause")
+        assert run["next_attempt_at"] is None
+        assert run["attempts"] == []
+    api.env.advance(seconds=3600)
+    assert api.env.sent == []
+    resumed = api.put("/flows/host:example.com", {}).json
+    assert resumed["state"] == "closed"
+    api.env.advance(seconds=3)
+    assert [run_of(api, path)["status"] for path in paths] == ["succeeded"] * 3
+    run = run_of(api, paths[0])
+    assert run["waited_ms"] > 3_590_000
+    assert run["lateness_ms"] < 3_000
+    assert api.get("/flows/host:example.com").json["waiting"] == 0
+
+
+def test_a_paused_flow_that_is_deleted_lets_its_runs_go(api: Api) -> None:
+    api.put("/flows/host:example.com", {"paused": True})
+    due_at_once(api, 2)
+    api.delete("/flows/host:example.com")
+    api.env.advance(seconds=3)
+    assert len(api.env.sent) == 2
+    left = [key for key in api.env.cloud.tables["jobs"] if key[0].startswith("flow#")]
+    assert left == []
+
+
+def test_what_waits_in_line_counts_its_grace(api: Api) -> None:
+    api.put("/flows/host:example.com", {"paused": True})
+    (path,) = due_at_once(api, 1, misfire_grace=60)
+    api.env.advance(seconds=70)
+    assert (run_of(api, path)["status"], run_of(api, path)["reason"]) == ("missed", "misfire")
+    api.put("/flows/host:example.com", {})
+    api.env.advance(seconds=5)
+    assert api.env.sent == []
+
+
+def test_a_run_in_line_can_be_cancelled_and_its_job_deleted(api: Api) -> None:
+    api.put("/flows/host:example.com", {"paused": True})
+    first, second, third = due_at_once(api, 3)
+    run = run_of(api, first)
+    assert api.delete(f"{first}/{run['id']}").json["status"] == "skipped"
+    assert api.delete(second.removesuffix("/runs")).status == 204
+    api.put("/flows/host:example.com", {})
+    api.env.advance(seconds=5)
+    assert len(api.env.sent) == 1
+    assert run_of(api, third)["status"] == "succeeded"
+    assert api.get("/flows/host:example.com").json["waiting"] == 0
+
+
+@pytest.mark.parametrize("value", [0, 101, 1.5, "3"])
+def test_a_concurrency_that_is_refused(api: Api, value: object) -> None:
+    assert api.put("/flows/a", {"concurrency": value}).fields == ["concurrency"]
+
+
+def test_a_concurrency_lets_each_run_go_when_one_is_over(api: Api) -> None:
+    shown = api.put("/flows/host:example.com", {"concurrency": 1}).json
+    assert (shown["concurrency"], shown["out"], shown["waiting"]) == (1, 0, 0)
+    paths = due_at_once(api, 3)
+    api.env.advance(seconds=5)
+    assert len(api.env.sent) == 3
+    assert {run_of(api, path)["status"] for path in paths} == {"succeeded"}
+    assert api.get("/flows/host:example.com").json["out"] == 0

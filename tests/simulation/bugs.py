@@ -97,7 +97,11 @@ BUGS = (
     ),
     bug(
         "a retry that asks for no place",
-        (ADMISSION, "flow is None or flow.rate is None:", "flow is None or state.find(run.key):"),
+        (
+            ADMISSION,
+            "if run is None or flow.rate is None:",
+            "if run is None or flow.rate is None or state.find(run.key):",
+        ),
         (ADMISSION, "flow.rate, 1, now", "flow.rate or run, 1, now"),
     ),
     bug(
@@ -204,13 +208,13 @@ BUGS = (
         ),
         (
             FIRING,
-            "now, owner = self.clock(), tried.owner()",
-            "now, owner = max(self.clock(), due.at), tried.owner()",
+            "now, owner, tried.beside = self.clock(), tried.owner(), []",
+            "now, owner, tried.beside = max(self.clock(), due.at), tried.owner(), []",
         ),
         (
             FIRING,
-            "        if claimed is not None:\n            self._attempt",
-            "        if claimed is not None:\n            self.sleep(max(0.0, wait.total_seconds()))\n            self._attempt",
+            "        else:\n            self._attempt(claimed, tried)",
+            "        else:\n            self.sleep(max(0.0, wait.total_seconds()))\n            self._attempt(claimed, tried)",
         ),
     ),
     bug(
@@ -517,8 +521,8 @@ BUGS = (
         "an ending written after its state",
         (
             FIRING,
-            "            self.jobs.save(step.state, [*ends, *beside], now=now)",
-            "            self.jobs.save(step.state, beside, now=now)\n            if ends:\n                self.jobs._table.write(*ends)",
+            "            self.jobs.save(step.state, [*ends, *beside, *tried.beside], now=now)",
+            "            self.jobs.save(step.state, [*beside, *tried.beside], now=now)\n            if ends:\n                self.jobs._table.write(*ends)",
         ),
     ),
     bug(
@@ -1337,7 +1341,7 @@ BUGS = (
     ),
     bug(
         "a superseded run that is not told",
-        (FIRING, "[*ends, *beside]", "ends"),
+        (FIRING, "[*ends, *beside, *tried.beside]", "[*ends, *tried.beside]"),
     ),
     bug(
         "a notice of an attempt that is to be retried",

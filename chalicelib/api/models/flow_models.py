@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
 from chalicelib.api.models.policy_requests import Seconds
 from chalicelib.api.models.response_fields import Due, described
-from chalicelib.api.models.validation import Errors, Strict, require_object
+from chalicelib.api.models.validation import Errors, Strict, require_object, whole
 from chalicelib.domain import flows
-from chalicelib.domain.flows import FASTEST, FLOW_NAME, LONGEST_SECONDS
+from chalicelib.domain.flows import FASTEST, FLOW_NAME, LONGEST_SECONDS, MOST_OUT
 from chalicelib.domain.instant import format_instant
 
 _SAME = ("name", "created_at", "updated_at")
@@ -42,6 +42,10 @@ class FlowIn(Strict):
     """Limits on how jobs, all together, call a target."""
 
     rate: RateIn | None = Field(None, description="null: as fast as they come due.")
+    concurrency: Annotated[int, Field(ge=1, le=MOST_OUT), BeforeValidator(whole)] | None = Field(
+        None, description="How many exchanges may be out at once; null: any number."
+    )
+    paused: bool = Field(False, description="Nothing is sent: runs that come due wait in line.")
 
 
 @described
@@ -64,12 +68,16 @@ class Flow(TypedDict):
     """The flow's name; `host:` and a host for all jobs that call it and name no other flow."""
     rate: Rate | None
     """null: as fast as they come due."""
-    state: Literal["closed"]
-    """Attempts are sent."""
+    concurrency: int | None
+    """How many exchanges may be out at once; null: any number."""
+    paused: bool
+    """Nothing is sent: runs that come due wait in line."""
+    state: Literal["closed", "paused"]
+    """closed: attempts are sent; paused: they wait."""
     waiting: int
-    """Places in time that were given to attempts and are still to come."""
+    """Runs in line, up to 1,000, and places in time that were given and are still to come."""
     out: int | None
-    """The exchanges that are under way; null: they are not counted."""
+    """The exchanges that are under way; null: they are not counted, without `concurrency`."""
     created_at: Due
     """When it was created."""
     updated_at: Due
@@ -79,15 +87,17 @@ class Flow(TypedDict):
 Flows = Annotated[list[Flow], Field(description="Flows, by name.")]
 
 
-def flow_view(flow: flows.Flow, waiting: int) -> Flow:
+def flow_view(flow: flows.Flow, waiting: int = 0, out: int = 0) -> Flow:
     """Return the flow object."""
     rate = flow.rate
     return Flow(
         name=flow.name,
         rate=Rate(requests=rate.requests, seconds=rate.seconds, burst=rate.burst) if rate else None,
-        state="closed",
+        concurrency=flow.concurrency,
+        paused=flow.paused,
+        state="paused" if flow.paused else "closed",
         waiting=waiting,
-        out=None,
+        out=out if flow.concurrency is not None else None,
         created_at=format_instant(flow.created_at),
         updated_at=format_instant(flow.updated_at),
     )
@@ -119,4 +129,6 @@ def read_flow(tenant: str, shown: Mapping[str, Any], body: object, now: datetime
         created_at=now,
         updated_at=now,
         rate=flows.Rate(rate.requests, rate.seconds, rate.burst) if rate else None,
+        concurrency=sent.concurrency if sent else None,
+        paused=bool(sent and sent.paused),
     )

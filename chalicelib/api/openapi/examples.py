@@ -111,9 +111,11 @@ _CHANNEL = {
 _FLOW = {
     "name": "host:api.example.com",
     "rate": {"requests": 10, "seconds": 1, "burst": 1},
+    "concurrency": 5,
+    "paused": False,
     "state": "closed",
     "waiting": 0,
-    "out": None,
+    "out": 2,
     "created_at": "2026-11-23T10:00:00Z",
     "updated_at": "2026-11-23T10:00:00Z",
 }

@@ -11,6 +11,7 @@ from chalicelib.api.routing import Call, answer, route
 from chalicelib.domain import flows
 from chalicelib.domain.errors import InvalidInput
 from chalicelib.domain.flows import NAME_RULE, is_name
+from chalicelib.domain.lines import line_id
 
 log = logging.getLogger("resona")
 routes = Blueprint(__name__)
@@ -20,8 +21,8 @@ routes = Blueprint(__name__)
 def list_flows(call: Call) -> Response:
     """List the flows, by name, each with what waits. There are at most 50."""
     found = call.scheduling.flows.all(call.tenant)
-    waiting = call.scheduling.flows.waiting(found, call.scheduling.clock())
-    return answer(200, [flow_view(flow, waiting.get(flow.name, 0)) for flow in found])
+    queues = call.scheduling.flows.queues(found, call.scheduling.clock())
+    return answer(200, [flow_view(flow, *queues[flow.name]) for flow in found])
 
 
 @route(routes, "/flows/{flow}", "GET", answers={200: "Flow"})
@@ -36,11 +37,12 @@ def put_flow(call: Call, flow: str) -> Response:
     scheduling = call.scheduling
     if not is_name(flow):
         raise InvalidInput.of("flow", NAME_RULE)
-    known = {one.name: flow_view(one, 0) for one in scheduling.flows.all(call.tenant)}
+    known = {one.name: flow_view(one) for one in scheduling.flows.all(call.tenant)}
     now = scheduling.clock()
     sent = read_flow(call.tenant, known.get(flow, {"name": flow}), call.document(), now)
     put = scheduling.flows.put(sent, scheduling.secrets.new_flows(call.tenant, now))
     log.info("flow.put")
+    _drain(call, flow)
     return answer(200, _view(call, put))
 
 
@@ -48,12 +50,22 @@ def put_flow(call: Call, flow: str) -> Response:
 def delete_flow(call: Call, flow: str) -> Response:
     """Delete a flow. Runs that wait for a place are sent then."""
     scheduling = call.scheduling
-    changes = scheduling.secrets.new_flows(call.tenant, scheduling.clock())
-    scheduling.flows.delete(call.tenant, flow, changes)
+    now = scheduling.clock()
+    changes = scheduling.secrets.new_flows(call.tenant, now)
+    scheduling.flows.delete(call.tenant, flow, changes, now)
     log.info("flow.deleted")
+    _drain(call, flow)
     return answer(204, None)
 
 
+def _drain(call: Call, flow: str) -> None:
+    """Have the runs that wait in line ask again, if the flow has a line."""
+    lines = call.scheduling.lines
+    line = line_id(call.tenant, flow)
+    if lines.store.gate(line) is not None:
+        lines.wake(line, call.scheduling.clock())
+
+
 def _view(call: Call, flow: flows.Flow) -> Flow:
-    waiting = call.scheduling.flows.waiting([flow], call.scheduling.clock())
-    return flow_view(flow, waiting.get(flow.name, 0))
+    queues = call.scheduling.flows.queues([flow], call.scheduling.clock())
+    return flow_view(flow, *queues[flow.name])

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.acceptance.laptop import Laptop
-from tests.console.conftest import button, go, registered
+from tests.console.conftest import button, go, registered, violations
 from tests.console.target import Target
 
 pytestmark = pytest.mark.xdist_group("console 2")
@@ -48,7 +48,27 @@ def test_a_flow_is_made_holds_runs_and_is_deleted(
     expect(page.locator(".runs [data-row]")).to_have_count(1)
     expect(page.get_by_role("button", name="Cancel… the run")).to_be_visible()
     go(page, laptop, "/flows")
-    expect(row).to_contain_text("1 waiting")
+    expect(row).to_contain_text("sends, 1 waits")
+    button(page, "Pause slow").click()
+    expect(row).to_contain_text("paused, 1 waits")
+    limits = {"rate": {"requests": 1, "seconds": 3600, "burst": 1}, "concurrency": None}
+    assert limits.items() <= laptop.get("/flows/slow").items()
+    go(page, laptop, f"/jobs/{job['id']}")
+    button(page, "Run now").click()
+    expect(said).to_contain_text("It waits, since its flow is paused.")
+    go(page, laptop, "/flows")
+    row.get_by_role("link", name="Edit slow").click()
+    page.get_by_label("Out at once at most").fill("0")
+    button(page, "Save flow").click()
+    expect(page.locator("#concurrency-error")).to_contain_text("at least 1")
+    page.get_by_label("Out at once at most").fill("5")
+    button(page, "Save flow").click()
+    expect(row).to_contain_text("evenly spaced; at most 5 out at once.")
+    # A change of its limits does not resume it.
+    expect(row).to_contain_text("paused, 2 wait, 0 out")
+    button(page, "Resume slow").click()
+    expect(row).to_contain_text("sends")
+    assert violations(page) == []
     row.get_by_role("button", name="Delete slow…").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete slow").click()
     expect(row).to_have_count(0)
