@@ -114,8 +114,8 @@ class FlowStore:
                 made = replace(made, series=uuid.uuid4().hex[:8] if new.rate else "")
                 places = [self._new_places(made, old)]
             if made.is_gated or (old and old.is_gated):
-                watch_at = None if made.paused else made.updated_at
-                places.append(self.lines.renewed(line_id(new.tenant, new.name), watch_at))
+                line = line_id(new.tenant, new.name)
+                places.append(self.lines.renewed(line, made.updated_at, paused=made.paused))
             item = {
                 "id": _partition(new.tenant),
                 "part": new.name,
@@ -148,7 +148,7 @@ class FlowStore:
             table, places = self._table.name, {"id": line_id(tenant, name), "part": "places"}
             beside: list[Write] = [changes, Delete(table, places)]
             if _read(tenant, before).is_gated:
-                beside.append(self.lines.renewed(line_id(tenant, name), now))
+                beside.append(self.lines.renewed(line_id(tenant, name), now, paused=False))
             if not self._table.write(Delete(table, key, _unchanged(before)), *beside):
                 return
         raise Unavailable(_PART)

@@ -3,7 +3,8 @@
     part                     range
     gate                     `version` changes with the flow. `watch_at` and `watch_shard`, as those
                              of a state: when the sweeper looks at the line, absent for never.
-                             `closing` is set while somebody makes sure that nobody waits
+                             `closing` is set while somebody makes sure that nobody waits,
+                             `paused` if the flow is
     out#<index>              a slot: `holder`, and `until`, in microseconds since 1970; both are
                              nobody's and 0 once it is free. `expires_at`, a day later
     places                   see `aws.flow_store`
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING
 from chalicelib.aws.job_items import WATCH_SHARDS
 from chalicelib.aws.serialization import sortable
 from chalicelib.aws.table import Check, Condition, Delete, Item, Put, Table, Write
+from chalicelib.domain.flows import MOST_OUT
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.lines import Entry, Slot, due_time
 from chalicelib.domain.state import UnfinishedRun
@@ -45,12 +47,17 @@ MOST_COUNTED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The gate of a line. `watch_at` is None if nothing has to be looked at."""
+    """The gate of a line. `watch_at` is None if nothing has to be looked at.
+
+    A run is put in line only if `paused` is as the executor has read it of the flow. Otherwise a
+    run could wait for the end of a pause that is over, and nobody would look at it.
+    """
 
     line: str
     version: str
     watch_at: datetime | None = None
     closing: bool = False
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ class LineStore:
         items, after = list[Item](), None
         while True:
             found, after = self._table.query(
-                Condition("id = :id", {":id": line}), after=after, limit=most + 8
+                Condition("id = :id", {":id": line}), after=after, limit=most + MOST_OUT + 2
             )
             items += found
             if after is None or sum(item["part"].startswith(_WAIT) for item in items) >= most:
@@ -101,9 +108,9 @@ class LineStore:
         )
         return len(self._table.query(condition, limit=MOST_COUNTED)[0])
 
-    def renewed(self, line: str, watch_at: datetime | None) -> Put:
+    def renewed(self, line: str, now: datetime, *, paused: bool) -> Put:
         """Return the write of a gate for the transaction that changes its flow."""
-        return self._put(Gate(line, _token(), watch_at))
+        return self._put(Gate(line, _token(), None if paused else now, paused=paused))
 
     def set(self, gate: Gate, before: Gate) -> bool:
         """Write a gate; return False if it is not as it was any more."""
@@ -170,12 +177,14 @@ class LineStore:
             item["watch_shard"] = str(zlib.crc32(gate.line.encode()) % WATCH_SHARDS)
         if gate.closing:
             item["closing"] = 1
+        if gate.paused:
+            item["paused"] = 1
         return Put(self._table.name, item)
 
 
 def changed(gate: Gate, watch_at: datetime | None, *, closing: bool = False) -> Gate:
     """Return a gate with another watch time, as a new version."""
-    return Gate(gate.line, _token(), watch_at, closing)
+    return replace(gate, version=_token(), watch_at=watch_at, closing=closing)
 
 
 def _token() -> str:
@@ -196,7 +205,7 @@ def _out(index: int) -> str:
 
 def _gate(item: Item) -> Gate:
     watch_at = datetime.fromisoformat(item["watch_at"]) if "watch_at" in item else None
-    return Gate(item["id"], item["version"], watch_at, "closing" in item)
+    return Gate(item["id"], item["version"], watch_at, "closing" in item, "paused" in item)
 
 
 def _slot(item: Item) -> Slot:

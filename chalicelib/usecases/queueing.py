@@ -50,6 +50,8 @@ class Queueing:
             gate, wait = look.gate, Wait.CONCURRENCY
             ends = [slot.until + SKEW for slot in look.slots if slot.is_live(now)]
             needed = min(ends, default=now + RESERVED)
+        if gate is None or gate.paused != flow.paused:
+            raise FlowChanged
         gate = self._watched(gate, needed)
         latest = latest_start(definition, claim.state, run.key) if run.attempt == 1 else None
         entry = self.lines.store.entry(definition.id, run)
@@ -78,31 +80,31 @@ class Queueing:
         name, holder = run_name(job_id, run.key), owner_token()
         for _ in range(_TRIES):
             look = self.lines.store.look(line, most=2)
-            own = look.reserved(name)
-            if tried.slot is not None:
-                own = look.reserved(tried.slot.holder)
+            own = look.reserved(tried.slot.holder if tried.slot is not None else name)
+            indices = free(limit, [slot for slot in look.slots if slot is not own], now)
             if own is None or not own.is_live(now):
                 others = [entry for entry in look.waiting if entry.name != name]
-                indices = free(limit, look.slots, now)
                 if others or not indices:
                     return look
                 index = random.choice(indices)
                 own = next((slot for slot in look.slots if slot.index == index), None)
-            else:
+            elif own.index in indices:
                 index = own.index
+            else:
+                # The limit was lowered after the slot was reserved.
+                self.lines.store.free(line, own)
+                continue
             slot = Slot(index, holder, until + _SPARE)
             if self.lines.store.take(line, own, slot):
                 tried.slot = slot
                 return None
         return look
 
-    def _watched(self, gate: Gate | None, needed: datetime | None) -> Gate:
+    def _watched(self, gate: Gate, needed: datetime | None) -> Gate:
         """Return a gate that somebody looks at by the time that is needed, None for no time.
 
         Raises FlowChanged if it is not as it was any more.
         """
-        if gate is None:
-            raise FlowChanged
         is_late = needed is not None and (gate.watch_at is None or gate.watch_at > needed)
         if not gate.closing and not is_late:
             return gate
@@ -123,8 +125,9 @@ class Queueing:
         try:
             if slot is not None:
                 self.lines.store.free(line, slot)
-            look = self.lines.store.look(line)
-            if look.waiting:
-                self.lines.pass_on(line, flow.concurrency, look)
+            while (look := self.lines.store.look(line)).waiting:
+                is_open = look.gate is not None and not look.gate.paused
+                if not is_open or not self.lines.pass_on(line, flow.concurrency, look):
+                    break
         except Unavailable:
             log.warning("line.failed", exc_info=True)

@@ -708,7 +708,12 @@ class Someone:
         else:
             rate = chance.choice(((1, 5), (1, 12), (1, 20), (2, 30, 2), (3, 40, 3), (20, 1)))
             fields = zip(("requests", "seconds", "burst"), rate, strict=False)
-            clients.deployment.ask("PUT", path, {"rate": dict(fields)})
+            limits: dict[str, Any] = {"rate": dict(fields)} if chance.random() < 0.6 else {}
+            if chance.random() < 0.5:
+                limits["concurrency"] = chance.choice((1, 1, 2, 3))
+            if chance.random() < 0.2:
+                limits["paused"] = True
+            clients.deployment.ask("PUT", path, limits)
 
     def _list(self) -> None:
         self._clients.list_all(self._chance.choice((1, 2, 100)))

@@ -42,6 +42,7 @@ from tests.simulation.backfills import BackfillWatch
 from tests.simulation.calendars import CalendarHistory
 from tests.simulation.cloud import Write
 from tests.simulation.flows import Flows
+from tests.simulation.lines import Lines
 from tests.simulation.looks import LookWatch
 from tests.simulation.pauses import PauseWatch
 from tests.simulation.virtual_time import Process, VirtualTime
@@ -194,6 +195,7 @@ class Observer:
         self.looks = LookWatch(virtual_time, self.hold)
         self.backfills = BackfillWatch(virtual_time, self.calendars, self.hold)
         self.flows = Flows(self.hold, virtual_time)
+        self.lines = Lines(self.hold, virtual_time)
         self.windows: dict[str, WindowHistory] = {}
         """The windows of digests by the ids of their notices."""
         self.words = Words(
@@ -232,6 +234,7 @@ class Observer:
     def _saw(self, writes: list[Write]) -> None:
         self.flows.saw(writes)
         self.looks.saw(writes)
+        self.lines.saw(writes, is_fine=self.is_fine)
         states: list[tuple[str, State | None]] = []
         notices: list[Definition] = []
         with_state = {key[0] for table, key, *_ in writes if table == "jobs" and key[1] == "state"}
@@ -956,6 +959,7 @@ class Observer:
             self._held(job_history, None, run, new)
         else:
             self.flows.claimed(job_history.definitions[-1][1], run)
+            self.lines.claimed(job_history.definitions[-1][1], run)
             self._claimed(job_history, run, run.key.due_at + run.waited, new)
 
     def _retried(self, job_history: JobHistory, key: RunKey, new: State) -> None:
@@ -1048,6 +1052,7 @@ class Observer:
             )
             assert wait is not None
             self.flows.claimed(job_history.definitions[-1][1], after)
+            self.lines.claimed(job_history.definitions[-1][1], after)
             self._within_grace(job_history, before, new)
             self._claimed(job_history, after, wait, new)
         elif after.waits_for is not None and not new.supersedes(after):
@@ -1156,6 +1161,14 @@ class Observer:
         """A run is held for a place that is not too late for it, and again if it lost that: by a
         change of the flow, or by an outage.
         """
+        job = job_history.definitions[-1][1]
+        if run.line is not None:
+            if before is None or before.line != run.line:
+                self.lines.held(job, before, run)
+            return
+        if before is not None and before.line is not None and not run.series:
+            self._released(before, run)
+            return
         was_held = before is not None and before.waits_for is not None
         if was_held and before and before.next_attempt_at == run.next_attempt_at:
             return
@@ -1167,6 +1180,14 @@ class Observer:
         is_in_time = run.attempt or too_late is None or run.next_attempt_at <= too_late
         self.hold(bool(is_in_time), "what is held is sent within its grace", run.key)
         self.hold(bool(run.attempt or run.waited), "a wait is counted", run.key)
+
+    def _released(self, before: UnfinishedRun, run: UnfinishedRun) -> None:
+        """A run that leaves its line is due at once, and nothing else of it changes."""
+        at, now = run.next_attempt_at, self.virtual_time.now
+        skew = timedelta(seconds=abs(self.virtual_time.current.skew) + 1)
+        is_at_once = at is not None and (at - now <= skew or self.virtual_time.current.was_slow)
+        self.hold(is_at_once, "who leaves a line is due at once", run.key, at)
+        self.hold(run.attempt == before.attempt, "no attempt is spent by waiting", run.key)
 
     def _within_grace(self, job_history: JobHistory, before: UnfinishedRun, new: State) -> None:
         if before.waits_for is None or before.attempt:
@@ -1277,13 +1298,14 @@ class Observer:
             )
         sent = Sent(job_id, key, attempt, self.virtual_time.time, until)
         self.sent[job_id, key, attempt] = sent
+        self.lines.sends(job_history.definitions[-1][1], sent)
         return sent
 
     def rest(self, now: datetime) -> list[str]:
         """Return what is still to be settled: empty when everything has come to rest, and for the
         next seconds stays so.
         """
-        found = []
+        found = self.lines.rest()
         for job_id, job_history in self.job_histories.items():
             if job_history.is_deleted or not job_history.states:
                 continue
@@ -1303,6 +1325,7 @@ class Observer:
         `jobs` are the keys of the job table.
         """
         there = {key[0] for key in jobs}
+        self.lines.ended(is_fine=self.is_fine)
         named = {key for key in jobs if key[0].startswith("calendar#")}
         naming = {
             (f"calendar#local#{name}", job_id)

@@ -95,8 +95,12 @@ class Stage:
 
     def flow(self, name: str, **rate: int) -> None:
         """Limit the rate of a flow, again if there was no answer."""
+        self.bounds(name, rate=rate)
+
+    def bounds(self, name: str, **limits: Any) -> None:
+        """Put a flow with these limits, again if there was no answer."""
         for _ in range(4):
-            answer, _process = self.deployment.ask("PUT", f"/flows/{name}", {"rate": rate})
+            answer, _process = self.deployment.ask("PUT", f"/flows/{name}", limits)
             if answer is not None and answer[0] != 503:
                 return
             self.wait(1)
@@ -1131,6 +1135,75 @@ def intervals_that_are_too_many_for_their_flow(stage: Stage) -> None:
     stage.ask("DELETE", jobs[1])
 
 
+def a_flow_with_one_out_at_once(stage: Stage) -> None:
+    """Five wait for one; the first is tried again, one is cancelled in the line."""
+    stage.bounds("host:example.com", concurrency=1)
+    stage.answers[:] = [503]
+    jobs = [stage.job(trigger={"date": "2026-11-23T10:00:07Z"}, retry=RETRY) for _ in range(5)]
+    stage.wait(max(0, 7.02 - stage.clients.virtual_time.time))
+    stage.mend(jobs[2], stage.clients.cancel)
+    stage.wait(20)
+
+
+def a_flow_with_two_out_at_once_whose_targets_never_answer(stage: Stage) -> None:
+    """The limit is lowered, then raised, while four wait."""
+    stage.answers[:] = [0, 0, 0]
+    stage.bounds("slow", concurrency=2)
+    for _ in range(6):
+        stage.job(trigger={"date": "2026-11-23T10:00:06Z"}, flow="slow", timeout=4)
+    stage.wait(max(0, 7 - stage.clients.virtual_time.time))
+    stage.bounds("slow", concurrency=1)
+    stage.wait(10)
+    stage.bounds("slow", concurrency=3)
+    stage.wait(30)
+
+
+def a_flow_that_is_paused(stage: Stage) -> None:
+    """While runs wait, one of their jobs is paused, one changed, one deleted."""
+    stage.bounds("host:example.com", paused=True)
+    jobs = [stage.job(trigger={"date": "2026-11-23T10:00:06Z"}) for _ in range(5)]
+    stage.wait(max(0, 6.5 - stage.clients.virtual_time.time))
+    stage.ask("POST", jobs[0], "/pause")
+    stage.ask("PATCH", jobs[1], body={"timeout": 7})
+    stage.ask("DELETE", jobs[2])
+    stage.bounds("host:example.com")
+    stage.wait(20)
+
+
+def a_flow_that_is_paused_as_runs_come_due(stage: Stage) -> None:
+    """It has a bound afterwards, and is paused once more; at last it is deleted."""
+    deployment = stage.deployment
+    stage.bounds("slow", concurrency=1)
+    for at in (6, 9, 12, 15):
+        for _ in range(2):
+            stage.job(trigger={"date": f"2026-11-23T10:00:{at:02}Z"}, flow="slow")
+    stage.wait(max(0, 5.9 - deployment.virtual_time.time))
+    for until, limits in (
+        (8.9, {"paused": True}),
+        (11.9, {"concurrency": 1}),
+        (14.9, {"paused": True}),
+    ):
+        stage.bounds("slow", **limits)
+        stage.wait(max(0, until - deployment.virtual_time.time))
+    stage.wait(5)
+    deployment.ask("DELETE", "/flows/slow")
+    stage.wait(20)
+
+
+def a_paused_flow_past_a_grace(stage: Stage) -> None:
+    """A cron and an interval go on; their runs that wait are missed."""
+    stage.bounds("slow", paused=True)
+    jobs = [
+        stage.job(trigger=MINUTELY, flow="slow"),
+        stage.job(trigger={"every": 25}, flow="slow", misfire_grace=10),
+    ]
+    stage.wait(130)
+    stage.bounds("slow", concurrency=1, rate={"requests": 1, "seconds": 2})
+    stage.wait(30)
+    for job_id in jobs:
+        stage.ask("DELETE", job_id)
+
+
 def a_channel_that_hears_of_missed_occurrences(stage: Stage) -> None:
     stage.channel("a")
     stage.job(trigger={"delay": 10}, misfire_grace=5)
@@ -1297,6 +1370,11 @@ SCRIPTS: tuple[Script, ...] = (
     a_rate_that_is_changed_while_runs_wait,
     a_rate_that_is_changed_as_runs_come_due,
     intervals_that_are_too_many_for_their_flow,
+    a_flow_with_one_out_at_once,
+    a_flow_with_two_out_at_once_whose_targets_never_answer,
+    a_flow_that_is_paused,
+    a_flow_that_is_paused_as_runs_come_due,
+    a_paused_flow_past_a_grace,
     a_channel_that_hears_of_missed_occurrences,
     a_channel_that_is_deleted_before_the_next_failure,
     a_channel_that_hears_of_a_pause,

@@ -1,0 +1,161 @@
+"""What the observer knows of lines: who waits, who looks at them, and whose exchanges are out."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from chalicelib.domain.flows import flow_of
+from chalicelib.domain.job import Definition
+from chalicelib.domain.state import UnfinishedRun
+from tests.cloud import Item
+from tests.simulation.cloud import Write
+from tests.simulation.virtual_time import VirtualTime
+
+_FLOWS, _LINE = "flows#local", "flow#local#"
+# In seconds: on a fine day a free slot has no longer a line before it.
+_SOON = 3.0
+Hold = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a flow allows: how many exchanges may be out, None for any number; none if paused."""
+
+    concurrency: int | None = None
+    paused: bool = False
+
+
+@dataclass
+class Line:
+    """A line as it is: its gate, the tokens of the runs in it, and the holders of its slots."""
+
+    gate: Item | None = None
+    waiting: dict[str, str] = field(default_factory=dict)
+    holders: dict[str, str] = field(default_factory=dict)
+    idle_since: float | None = None
+
+
+class Lines:
+    """Holds every write of a line, every claim and every request against the flows."""
+
+    def __init__(self, hold: Hold, virtual_time: VirtualTime) -> None:
+        self._hold = hold
+        self._virtual_time = virtual_time
+        self._bounds: list[tuple[float, dict[str, Bound]]] = [(0.0, {})]
+        self._lines: defaultdict[str, Line] = defaultdict(Line)
+        self._out: defaultdict[str, list[Any]] = defaultdict(list)
+
+    def saw(self, writes: list[Write], *, is_fine: bool) -> None:
+        """Take in changes of flows and of their lines."""
+        touched = set[str]()
+        for table, key, _, new in writes:
+            if table != "jobs":
+                continue
+            if key[0] == _FLOWS:
+                self._changed(key[1], new)
+                touched.add(key[1])
+            elif key[0].startswith(_LINE):
+                name = key[0].removeprefix(_LINE)
+                touched.add(name)
+                self._take_in(self._lines[name], key[1], new)
+        for name in touched:
+            self._is_watched(name)
+        if is_fine:
+            for name, line in self._lines.items():
+                self._is_busy(name, line)
+
+    def _changed(self, name: str, new: Item | None) -> None:
+        bounds = dict(self._bounds[-1][1])
+        bounds.pop(name, None)
+        flow = json.loads(new["flow"]["S"]) if new is not None else {}
+        if flow.get("paused") or flow.get("concurrency"):
+            bounds[name] = Bound(flow["concurrency"], flow["paused"])
+        self._bounds.append((self._virtual_time.time, bounds))
+
+    @staticmethod
+    def _take_in(line: Line, part: str, new: Item | None) -> None:
+        if part == "gate":
+            line.gate = new
+        elif part.startswith("out#"):
+            line.holders[part] = new["holder"]["S"] if new is not None else ""
+        elif part.startswith("wait#") and new is not None:
+            line.waiting[part] = new["token"]["S"]
+        elif part.startswith("wait#"):
+            line.waiting.pop(part, None)
+
+    def _is_watched(self, name: str) -> None:
+        """Whoever waits is let go when the pause ends, or by the sweeper at the latest."""
+        line, bound = self._lines[name], self._bounds[-1][1].get(name, Bound())
+        if line.waiting:
+            self._hold(line.gate is not None, "a line has a gate", name)
+            is_watched = line.gate is not None and "watch_at" in line.gate
+            self._hold(bound.paused or is_watched, "somebody looks at a line", name)
+
+    def _is_busy(self, name: str, line: Line) -> None:
+        """On a fine day no run waits for a slot that nobody has."""
+        now, bound = self._virtual_time.time, self._bounds[-1][1].get(name, Bound())
+        held = sum(holder != "" for holder in line.holders.values())
+        is_idle = bool(line.waiting) and not bound.paused and held < (bound.concurrency or 1_000)
+        if not is_idle:
+            line.idle_since = None
+        elif line.idle_since is None:
+            line.idle_since = now
+        else:
+            waits = now - line.idle_since
+            self._hold(waits < _SOON, "nobody waits for a slot that is free", name, waits)
+
+    def _possible(self, job: Definition) -> set[Bound]:
+        """Return what a job's flow allowed at each time since the current process began."""
+        name, since = flow_of(job), self._virtual_time.current.begun_at
+        begun = [at for at, _ in self._bounds if at <= since]
+        return {bounds.get(name or "", Bound()) for at, bounds in self._bounds if at >= begun[-1]}
+
+    def held(self, job: Definition, before: UnfinishedRun | None, run: UnfinishedRun) -> None:
+        """A run that waits in line is in it, and no attempt is spent."""
+        name = flow_of(job)
+        assert name is not None and run.line is not None
+        is_limited = any(one != Bound() for one in self._possible(job))
+        self._hold(is_limited, "only a flow with limits holds a run", run.key, name)
+        spent = run.attempt - (before.attempt if before else 0)
+        self._hold(not spent and run.owner is None, "no attempt is spent by waiting", run.key)
+        is_there = self._lines[name].waiting.get(run.line.part) == run.line.token
+        self._hold(is_there, "who waits in line is in it", run.key, run.line)
+
+    def claimed(self, job: Definition, run: UnfinishedRun) -> None:
+        """Nothing of a paused flow is claimed."""
+        is_paused = all(one.paused for one in self._possible(job))
+        self._hold(not is_paused, "nothing of a paused flow is sent", run.key, flow_of(job))
+
+    def sends(self, job: Definition, sent: Any) -> None:
+        """No more exchanges are out than the flow allows. One of a dead executor is out until its
+        timeout.
+        """
+        limits = [one.concurrency for one in self._possible(job)]
+        name, now = flow_of(job), self._virtual_time.time
+        most = [limit for limit in limits if limit is not None]
+        if name is None or len(most) < len(limits):
+            # Of a flow that has just got its limit one cannot tell who has to keep it.
+            return
+        out = [one for one in self._out[name] if one.result is None and now < one.until]
+        self._out[name] = [*out, sent]
+        self._hold(len(out) < max(most), "never more out than the concurrency", name, len(out) + 1)
+
+    def rest(self) -> list[str]:
+        """Return what is left of lines whose flows are gone."""
+        return [
+            f"{name} has {'a line' if line.waiting else 'a gate'}"
+            for name, line in self._lines.items()
+            if line.waiting or line.gate is not None
+        ]
+
+    def ended(self, *, is_fine: bool) -> None:
+        """On a fine day every exchange has given its slot back. Those of runs that were to come,
+        and did not, end by themselves.
+        """
+        for name, line in self._lines.items():
+            left = [holder for holder in line.holders.values() if holder and "/" not in holder]
+            self._hold(not is_fine or not left, "a slot is given back", name, left)
