@@ -51,6 +51,7 @@ from chalicelib.domain.errors import JobNotFound, KeyIsTaken, QuotaExceeded, Res
 from chalicelib.domain.flows import Flow, Rate
 from chalicelib.domain.ids import RunKey, new_job_id, new_token, run_id
 from chalicelib.domain.job import Definition, Overlap
+from chalicelib.domain.lines import line_id
 from chalicelib.domain.looks import Mark
 from chalicelib.domain.notices import Event
 from chalicelib.domain.quota import Quotas
@@ -1608,13 +1609,26 @@ def call_back(env: Environment) -> None:
 
 
 def fire_into_a_flow(env: Environment) -> None:
-    """Let three jobs be due at once on a flow of one in three seconds, which is then deleted."""
+    """Let jobs be due at once on a flow of one in three seconds, which is then paused, has a bound,
+    and is deleted. One of the jobs is deleted while it waits.
+    """
     flow = Flow("tenant", "host:example.com", env.now, env.now, Rate(1, 3))
     for change in (1, 2):
         env.scheduling.flows.put(replace(flow, rate=Rate(change, 3)), changed(env))
     for _ in range(3):
         env.create(OneTime(env.now.replace(microsecond=0) + timedelta(seconds=2)))
     env.advance(seconds=20)
+    jobs = list[str]()
+    for limits in ({"paused": True}, {"concurrency": 1}, {}):
+        env.scheduling.flows.put(replace(flow, rate=None, **limits), changed(env))
+        env.scheduling.lines.wake(line_id("tenant", flow.name), env.now)
+        for _ in range(2):
+            jobs.append(env.create(OneTime(env.now.replace(microsecond=0) + timedelta(seconds=2))))
+        if "paused" in limits:
+            env.advance(seconds=5)
+            assert env.scheduling.flows.queues([replace(flow, paused=True)], env.now)
+            env.scheduling.delete("tenant", jobs[0])
+        env.advance(seconds=5)
     env.scheduling.flows.delete("tenant", flow.name, changed(env), env.now)
 
 

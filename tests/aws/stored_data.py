@@ -194,6 +194,10 @@ def leave() -> dict[str, Any]:
         done(api.put("/flows/slow", slow))
         for delay in (80, 81, 82):
             done(api.post("/jobs", simple("/done", {"delay": delay}, flow="slow")))
+        done(api.put("/flows/narrow", {"concurrency": 1}))
+        done(api.post("/jobs", simple("/done", {"delay": 80}, flow="narrow")))
+        done(api.put("/flows/paused", {"paused": True}))
+        done(api.post("/jobs", simple("/done", {"delay": 80}, flow="paused")))
         missed = done(api.post("/jobs", simple("/missed", {"delay": 5}, misfire_grace=1)))
         lost = next(
             name for name, message in env.cloud.messages.items() if missed["id"] in message.body

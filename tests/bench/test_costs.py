@@ -67,6 +67,30 @@ def test_only_a_flow_with_a_rate_costs_something_and_waiting_for_it_more() -> No
         assert cost(3) == (plain + place) * 3 + held * 2
 
 
+def test_what_a_slot_costs_and_what_a_line_costs() -> None:
+    with bench(KB) as made:
+
+        def cost(jobs: int = 1) -> Usage:
+            """Return what is used when so many jobs come due in one second."""
+            for _ in range(jobs):
+                made.create(NEAR)
+            return made.used(lambda: made.advance(seconds=100))
+
+        def in_line(jobs: int) -> Usage:
+            """Return what is used when so many jobs come due in a paused flow, and afterwards."""
+            made.call("PUT", "/flows/host:api.example.com", {"paused": True})
+            waited = cost(jobs)
+            made.call("PUT", "/flows/host:api.example.com", {})
+            return waited + made.used(lambda: made.advance(seconds=100))
+
+        plain = cost()
+        made.call("PUT", "/flows/host:api.example.com", {"concurrency": 1})
+        cost()
+        assert cost() == plain + Usage(writes=2, reads=2)
+        line = Usage(writes=13, reads=4, sqs=3, lambdas=1)
+        assert in_line(4) == in_line(2) + (plain + line) * 2
+
+
 def test_the_size_of_the_request_changes_only_what_a_firing_reads(
     firings: dict[int, Costs],
 ) -> None:

@@ -29,6 +29,7 @@ from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
 from chalicelib.domain.flows import Flow, Rate
 from chalicelib.domain.ids import RunKey
+from chalicelib.domain.lines import line_id
 from chalicelib.domain.request import Request
 from chalicelib.domain.state import DueMessage
 from chalicelib.domain.trigger import OneTime
@@ -243,6 +244,12 @@ def fire(env: Environment) -> None:
     batch = [DueMessage(env.create(OneTime(at)), "tenant", RunKey(at, 1), at) for _ in "ab"]
     assert len(env.firing.read_ahead(batch).places) == 2
     env.advance(seconds=5)
+    for limits in ({"paused": True}, {"concurrency": 1}, {}):
+        put = Flow("tenant", flow.name, env.now, env.now, **limits)
+        env.scheduling.flows.put(put, env.secrets.new_flows("tenant", env.now))
+        env.scheduling.lines.wake(line_id("tenant", flow.name), env.now)
+        env.create(OneTime(env.now.replace(microsecond=0) + timedelta(seconds=2)))
+        env.advance(seconds=5)
 
 
 def admit() -> None:

@@ -36,6 +36,8 @@ TELLING, FAILURES = "usecases/telling.py", "domain/failures.py"
 CHANNELS, DIGESTS = "domain/channels.py", "domain/digests.py"
 FLOW_STORE, HOLDING = "aws/flow_store.py", "domain/admission.py"
 ADMISSION, FLOWS, HELD = "usecases/admission.py", "domain/flows.py", "domain/holding.py"
+LINES, LINE_STORE = "domain/lines.py", "aws/line_store.py"
+QUEUEING, DRAINING = "usecases/queueing.py", "usecases/lines.py"
 DIGEST_STORE = "aws/digest_store.py"
 INTERVAL, MISFIRES = "domain/interval.py", "domain/misfires.py"
 CRON, SPREAD = "domain/cron.py", "domain/spread.py"
@@ -163,6 +165,99 @@ BUGS = (
             FLOW_STORE,
             "        if (tenant, token) not in self._known:\n",
             '        token = ""\n        if (tenant, token) not in self._known:\n',
+        ),
+    ),
+    bug(
+        "a slot that is never freed",
+        (LINE_STORE, "return self.take(line, slot, slot.freed)", "return True"),
+    ),
+    bug(
+        "a slot that another one has",
+        (LINE_STORE, "return self._table.put(item, unchanged)", "return self._table.put(item)"),
+    ),
+    bug(
+        "a slot that ends before its attempt",
+        (QUEUEING, "slot = Slot(index, holder, until + _SPARE)", "slot = Slot(index, holder, now)"),
+    ),
+    bug(
+        "a slot that never ends by itself",
+        (LINES, "return now < self.until + SKEW", "return self.holder != ''"),
+    ),
+    bug(
+        "a slot too many",
+        (
+            LINES,
+            "index >= number for index in live) <= limit",
+            "index > number for index in live) <= limit",
+        ),
+    ),
+    bug(
+        "an attempt without a slot",
+        (QUEUEING, "if self.lines.store.take(line, own, slot):", "if slot:"),
+    ),
+    bug(
+        "a reserved slot beyond a limit that was lowered",
+        (QUEUEING, "elif own.index in indices:", "elif own is not None:"),
+    ),
+    bug(
+        "a slot that is kept while its run waits for a place",
+        (
+            FIRING,
+            "        if claimed is None:\n            self.admission.lines.leave(tried)\n",
+            "        if claimed is None:\n            return\n",
+        ),
+    ),
+    bug(
+        "a paused flow that sends",
+        (
+            QUEUEING,
+            "        if flow.paused:\n            gate",
+            "        if flow.paused and run.attempt > 1:\n            gate",
+        ),
+        (ADMISSION, "if flow.is_gated and (", "if flow.concurrency and ("),
+    ),
+    bug(
+        "a line that nobody looks at when its pause ends",
+        (LINE_STORE, "None if paused else now", "None"),
+    ),
+    bug(
+        "a line that nobody looks at while its slots are taken",
+        (QUEUEING, "needed = min(ends, default=now + RESERVED)", "needed = None"),
+    ),
+    bug(
+        "a line that nobody looks at after a run is put in it late",
+        (LINE_STORE, ", Check(self._table.name, key, _is(gate))]", "]"),
+    ),
+    bug(
+        "a run that waits for the end of a pause which is over",
+        (QUEUEING, "if gate is None or gate.paused != flow.paused:", "if gate is None:"),
+    ),
+    bug(
+        "a line that is closed as a run is put in it",
+        (DRAINING, "if self.store.look(gate.line).waiting:", "if gate is None:"),
+    ),
+    bug(
+        "a line that the sweeper passes over",
+        ("usecases/sweeping.py", "return self.lines.look_again(job_id)", "return False"),
+    ),
+    bug(
+        "a line whose head is gone and that stays",
+        (DRAINING, "                self.store.forget(line, entry)\n", ""),
+    ),
+    bug(
+        "a run that leaves its line and is due as before",
+        (
+            LINES,
+            "due = replace(run, next_attempt_at=now, covered=True,",
+            "due = replace(run, covered=True,",
+        ),
+    ),
+    bug(
+        "a run that leaves its line and stays in it",
+        (
+            DRAINING,
+            "self.jobs.save(step.state, [self.store.leave(line, entry)], now=now)",
+            "self.jobs.save(step.state, [], now=now)",
         ),
     ),
     bug(

@@ -743,15 +743,32 @@ def heal(deployment: Deployment, within: timedelta) -> None:
             setattr(fault_rates, name, 0)
     until = virtual_time.time + within.total_seconds()
 
+    lined = deployment.observer.lines.known()
+
     def lift() -> None:
         for name in FLOWS:
+            if name in lined:
+                # Slots that the dead have left do not hold a line for ever.
+                deployment.ask("PUT", f"/flows/{name}", {"concurrency": 1})
+            else:
+                deployment.ask("DELETE", f"/flows/{name}")
+
+    def delete() -> None:
+        for name in lined:
             deployment.ask("DELETE", f"/flows/{name}")
 
+    def rest() -> None:
+        # Half way between two minutes, when no cron is under way.
+        virtual_time.run_until(virtual_time.time - virtual_time.time % 60 + 90)
+        while left := deployment.observer.rest(virtual_time.now):
+            if virtual_time.time > until:
+                raise Violation(f"what was healed has not come to rest: {left}")
+            # Not at the same second of each minute, when an interval may have just been told of.
+            virtual_time.run_until(virtual_time.time + 63)
+
     deployment.begin("client", lift)
-    # Half way between two minutes, when no cron is under way.
-    virtual_time.run_until(virtual_time.time - virtual_time.time % 60 + 90)
-    while left := deployment.observer.rest(virtual_time.now):
-        if virtual_time.time > until:
-            raise Violation(f"what was healed has not come to rest: {left}")
-        # Not at the same second of each minute, when an interval may have just been told of.
-        virtual_time.run_until(virtual_time.time + 63)
+    rest()
+    if lined:
+        until += 180
+        deployment.begin("client", delete)
+        rest()

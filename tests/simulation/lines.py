@@ -144,12 +144,17 @@ class Lines:
         self._out[name] = [*out, sent]
         self._hold(len(out) < max(most), "never more out than the concurrency", name, len(out) + 1)
 
+    def known(self) -> list[str]:
+        """Return the names of flows that have, or had, lines."""
+        return [*self._lines]
+
     def rest(self) -> list[str]:
-        """Return what is left of lines whose flows are gone."""
+        """Return what is left of lines: runs, and gates of flows that are gone."""
+        bounds = self._bounds[-1][1]
         return [
             f"{name} has {'a line' if line.waiting else 'a gate'}"
             for name, line in self._lines.items()
-            if line.waiting or line.gate is not None
+            if line.waiting or (line.gate is not None and name not in bounds)
         ]
 
     def ended(self, *, is_fine: bool) -> None:
