@@ -122,7 +122,10 @@ class LineStore:
         return not self._table.write(Delete(self._table.name, key, _is(gate)))
 
     def take(self, line: str, before: Slot | None, after: Slot) -> bool:
-        """Write a slot; return False if it is not as it was any more. `before` None is no slot."""
+        """Write a slot; return False if it is not as it was any more. `before` None is no slot.
+
+        A write that the SDK repeats is refused the second time, and has been made.
+        """
         item = {
             "id": line,
             "part": _out(after.index),
@@ -138,7 +141,10 @@ class LineStore:
             unchanged = Condition(
                 "holder = :holder AND #until = :until", values, {"#until": "until"}
             )
-        return self._table.put(item, unchanged)
+        if self._table.put(item, unchanged):
+            return True
+        now = self._table.get(id=line, part=item["part"])
+        return now is not None and _slot(now) == after
 
     def free(self, line: str, slot: Slot) -> bool:
         """Free a slot; return False if it has another holder."""

@@ -13,6 +13,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from chalicelib.api.console.files import version
 from chalicelib.api.models.channel_models import read_channel
 from chalicelib.api.routing import backend, operations
 from chalicelib.aws.api_key_store import ApiKeyStore
+from chalicelib.aws.job_items import FlowChanged
 from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
 from chalicelib.domain.flows import Flow, Rate
 from chalicelib.domain.ids import RunKey
@@ -244,6 +246,8 @@ def fire(env: Environment) -> None:
     batch = [DueMessage(env.create(OneTime(at)), "tenant", RunKey(at, 1), at) for _ in "ab"]
     assert len(env.firing.read_ahead(batch).places) == 2
     env.advance(seconds=5)
+    with pytest.raises(FlowChanged):
+        env.scheduling.flows.take(replace(flow, series="past"), Rate(1, 1), 1, env.now, None)
     for limits in ({"paused": True}, {"concurrency": 1}, {}):
         put = Flow("tenant", flow.name, env.now, env.now, **limits)
         env.scheduling.flows.put(put, env.secrets.new_flows("tenant", env.now))

@@ -173,7 +173,11 @@ BUGS = (
     ),
     bug(
         "a slot that another one has",
-        (LINE_STORE, "return self._table.put(item, unchanged)", "return self._table.put(item)"),
+        (LINE_STORE, "if self._table.put(item, unchanged):", "if self._table.put(item):"),
+    ),
+    bug(
+        "a slot that is taken by a write which comes twice, and forgotten",
+        (LINE_STORE, "return now is not None and _slot(now) == after", "return now is None"),
     ),
     bug(
         "a slot that ends before its attempt",

@@ -1158,6 +1158,17 @@ def a_flow_with_two_out_at_once_whose_targets_never_answer(stage: Stage) -> None
     stage.wait(30)
 
 
+def a_flow_whose_target_takes_longer_than_clocks_differ(stage: Stage) -> None:
+    """The second comes while the first is out."""
+    stage.deployment.observer.is_fine = False
+    stage.answers[:] = [0]
+    stage.bounds("slow", concurrency=1)
+    for second in ("05", "20"):
+        date = {"date": f"2026-11-23T10:00:{second}Z"}
+        stage.job(trigger=date, flow="slow", timeout=17, retry={"max_attempts": 1})
+    stage.wait(30)
+
+
 def a_flow_that_is_paused(stage: Stage) -> None:
     """While runs wait, one of their jobs is paused, one changed, one deleted."""
     stage.bounds("host:example.com", paused=True)
@@ -1372,6 +1383,7 @@ SCRIPTS: tuple[Script, ...] = (
     intervals_that_are_too_many_for_their_flow,
     a_flow_with_one_out_at_once,
     a_flow_with_two_out_at_once_whose_targets_never_answer,
+    a_flow_whose_target_takes_longer_than_clocks_differ,
     a_flow_that_is_paused,
     a_flow_that_is_paused_as_runs_come_due,
     a_paused_flow_past_a_grace,
