@@ -1,0 +1,90 @@
+"""Flows on a laptop, by the clock: how many exchanges are out, also after `kill -9`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.laptop import Laptop
+from tests.acceptance.receivers import Got, Receiver
+
+# One laptop for all of them.
+pytestmark = [
+    pytest.mark.xdist_group("test_flows"),
+    pytest.mark.laptop("it kills a laptop of its own"),
+]
+
+COUNT, OUT = 10, 3
+ANSWERS_AFTER = 0.5
+
+
+@pytest.fixture
+def own_laptop(tmp_path: Path) -> Iterator[Laptop]:
+    made = Laptop(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def slow() -> Iterator[Receiver]:
+    made = Receiver(answers_after=ANSWERS_AFTER)
+    yield made
+    made.close()
+
+
+def due_at_once(laptop: Laptop, receiver: Receiver, seconds: int) -> list[Any]:
+    """Register jobs that are due at once in so many seconds."""
+    date = (laptop.now() + timedelta(seconds=seconds)).replace(microsecond=0).isoformat()
+    return [
+        laptop.register(receiver.address("/slow"), {"date": date}, flow="narrow", timeout=2)
+        for _ in range(COUNT)
+    ]
+
+
+def is_within(got: list[Got], most: int) -> bool:
+    """Return whether no more than so many exchanges were out at once, by when they began."""
+    times = sorted(one.at for one in got)
+    length = timedelta(seconds=ANSWERS_AFTER)
+    return all(last - first >= length for first, last in zip(times, times[most:], strict=False))
+
+
+def test_never_more_are_out_than_the_concurrency_also_after_a_kill(
+    own_laptop: Laptop, slow: Receiver
+) -> None:
+    own_laptop.start()
+    own_laptop.request("PUT", "/flows/narrow", {"concurrency": OUT})
+    jobs = due_at_once(own_laptop, slow, 4)
+    slow.wait_for(jobs, OUT + 1, 15)
+    own_laptop.kill()
+    own_laptop.start()
+    # The slots of the dead end 37 s after they were taken, then the sweeper looks within a minute.
+    until = time.monotonic() + 150
+    while len({one.headers["Resona-Run-Id"] for one in slow.came_of(jobs)}) < COUNT:
+        assert time.monotonic() < until, len(slow.came_of(jobs))
+        time.sleep(0.2)
+    assert is_within(slow.came_of(jobs), OUT)
+
+
+def test_a_paused_flow_holds_all_and_loses_none(own_laptop: Laptop, slow: Receiver) -> None:
+    own_laptop.start()
+    own_laptop.request("PUT", "/flows/narrow", {"paused": True})
+    jobs = due_at_once(own_laptop, slow, 2)
+    time.sleep(4)
+    own_laptop.kill()
+    own_laptop.start()
+    time.sleep(1)
+    flow = own_laptop.get("/flows/narrow")
+    assert (flow["state"], flow["waiting"], slow.came_of(jobs)) == ("paused", COUNT, [])
+    own_laptop.request("PUT", "/flows/narrow", {"concurrency": OUT})
+    got = slow.wait_for(jobs, COUNT, 30)
+    assert is_within(got, OUT)
+    time.sleep(1)
+    assert len(slow.came_of(jobs)) == COUNT
+    (run,) = own_laptop.get(f"/jobs/{jobs[0]['id']}/runs")
+    assert run["status"] == "succeeded"
+    assert run["waited_ms"] > 2000
