@@ -126,7 +126,7 @@ class LineStore:
 
         A write that the SDK repeats is refused the second time, and has been made.
         """
-        item = {
+        item: Item = {
             "id": line,
             "part": _out(after.index),
             "holder": after.holder,
