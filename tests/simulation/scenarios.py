@@ -1201,6 +1201,21 @@ def a_flow_that_is_paused_as_runs_come_due(stage: Stage) -> None:
     stage.wait(20)
 
 
+def a_pause_of_a_flow_that_ends_as_a_run_comes_due(stage: Stage) -> None:
+    """The run was prepared before, and its flow has an empty line with a bound when it claims.
+    Another job's run has made the executor read the flows.
+    """
+    time = stage.deployment.virtual_time
+    for number, ahead in enumerate((0.12, 0.25, 0.4, 0.7)):
+        stage.bounds("slow", paused=True)
+        at = 6 + 6 * number
+        stage.job(trigger={"date": f"2026-11-23T10:00:{at - 2:02}Z"})
+        stage.job(trigger={"date": f"2026-11-23T10:00:{at:02}Z"}, flow="slow")
+        stage.wait(max(0, at - ahead - time.time))
+        stage.bounds("slow", concurrency=1)
+        stage.wait(2)
+
+
 def a_paused_flow_past_a_grace(stage: Stage) -> None:
     """A cron and an interval go on; their runs that wait are missed."""
     stage.bounds("slow", paused=True)
@@ -1386,6 +1401,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_flow_whose_target_takes_longer_than_clocks_differ,
     a_flow_that_is_paused,
     a_flow_that_is_paused_as_runs_come_due,
+    a_pause_of_a_flow_that_ends_as_a_run_comes_due,
     a_paused_flow_past_a_grace,
     a_channel_that_hears_of_missed_occurrences,
     a_channel_that_is_deleted_before_the_next_failure,
