@@ -52,8 +52,8 @@ WORDS: dict[str, tuple[str, str, str]] = {
 # Events that a laptop does not print: nothing changed, or another line reports it.
 UNSHOWN = frozenset(
     "message.ignored schedule.orphan_deleted message.mark_failed schedule.delete_failed job.armed "
-    "sweep.ended attempt.ended run.held attempt.completed library.warned log_line.failed "
-    "metrics.failed".split()
+    "sweep.ended attempt.ended run.held line.failed attempt.completed library.warned "
+    "log_line.failed metrics.failed".split()
 )
 OF_RUN = frozenset({"run.ended", "run.retrying", "run.waiting"})
 SHOWN = frozenset(WORDS) | OF_RUN

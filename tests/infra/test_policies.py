@@ -13,7 +13,6 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +26,6 @@ from chalicelib.api.console.files import version
 from chalicelib.api.models.channel_models import read_channel
 from chalicelib.api.routing import backend, operations
 from chalicelib.aws.api_key_store import ApiKeyStore
-from chalicelib.aws.job_items import FlowChanged
 from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
 from chalicelib.domain.flows import Flow, Rate
 from chalicelib.domain.ids import RunKey
@@ -190,6 +188,8 @@ def serve_every_route(env: Environment) -> set[tuple[str, str]]:
     call("PUT", "/flows/{flow}", {"rate": {"requests": 2}}, flow="a")
     call("GET", "/flows")
     call("GET", "/flows/{flow}", flow="a")
+    call("PUT", "/flows/{flow}", {"concurrency": 2}, flow="a")
+    call("GET", "/flows")
     call("DELETE", "/flows/{flow}", flow="a")
     call("GET", "/notices")
     call("GET", "/notices/{name}", name="ops")
@@ -246,8 +246,6 @@ def fire(env: Environment) -> None:
     batch = [DueMessage(env.create(OneTime(at)), "tenant", RunKey(at, 1), at) for _ in "ab"]
     assert len(env.firing.read_ahead(batch).places) == 2
     env.advance(seconds=5)
-    with pytest.raises(FlowChanged):
-        env.scheduling.flows.take(replace(flow, series="past"), Rate(1, 1), 1, env.now, None)
     for limits in ({"paused": True}, {"concurrency": 1}, {}):
         put = Flow("tenant", flow.name, env.now, env.now, **limits)
         env.scheduling.flows.put(put, env.secrets.new_flows("tenant", env.now))
@@ -274,8 +272,10 @@ def seen() -> Iterator[Record]:
         serve_every_route(Environment())
         fire(Environment())
         admit()
-        for script in SCRIPTS[::3]:
-            play(script, {})
+        for script in SCRIPTS:
+            # All of flows: what they call depends on who comes first.
+            if "flow" in script.__name__ or "rate" in script.__name__ or script in SCRIPTS[::3]:
+                play(script, {})
         for seed in range(SEEDS):
             assert simulate(seed).violation is None
             if not any(unneeded(policy(each), of(each, record)) for each in FUNCTIONS):
