@@ -229,16 +229,8 @@ BUGS = (
         (QUEUEING, "needed = min(ends, default=now + RESERVED)", "needed = None"),
     ),
     bug(
-        "a line that nobody looks at after a run is put in it late",
-        (LINE_STORE, ", Check(self._table.name, key, _is(gate))]", "]"),
-    ),
-    bug(
         "a run that waits for the end of a pause which is over",
         (QUEUEING, "if gate is None or gate.paused != flow.paused:", "if gate is None:"),
-    ),
-    bug(
-        "a line that is closed as a run is put in it",
-        (DRAINING, "if self.store.look(gate.line).waiting:", "if gate is None:"),
     ),
     bug(
         "a line that the sweeper passes over",

@@ -125,6 +125,13 @@ class Lines:
         is_there = self._lines[name].waiting.get(run.line.part) == run.line.token
         self._hold(is_there, "who waits in line is in it", run.key, run.line)
 
+    def left(self, job: Definition, before: UnfinishedRun) -> None:
+        """A run that has left its line is in it no more."""
+        assert before.line is not None
+        waiting = self._lines[flow_of(job) or ""].waiting
+        is_gone = waiting.get(before.line.part) != before.line.token
+        self._hold(is_gone, "who leaves a line is in it no more", before.key)
+
     def claimed(self, job: Definition, run: UnfinishedRun) -> None:
         """Nothing of a paused flow is claimed."""
         is_paused = all(one.paused for one in self._possible(job))
