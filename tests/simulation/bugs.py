@@ -189,11 +189,8 @@ BUGS = (
     ),
     bug(
         "a slot too many",
-        (
-            LINES,
-            "index >= number for index in live) <= limit",
-            "index > number for index in live) <= limit",
-        ),
+        (LINES, "for number in range(limit + 1)", "for number in range(limit + 2)"),
+        (LINES, "for index in live) <= limit", "for index in live) <= limit + 1"),
     ),
     bug(
         "an attempt without a slot",

@@ -1149,8 +1149,9 @@ def a_flow_with_two_out_at_once_whose_targets_never_answer(stage: Stage) -> None
     """The limit is lowered, then raised, while four wait."""
     stage.answers[:] = [0, 0, 0]
     stage.bounds("slow", concurrency=2)
-    for _ in range(6):
-        stage.job(trigger={"date": "2026-11-23T10:00:06Z"}, flow="slow", timeout=4)
+    for number in range(6):
+        timeout = 4 + 2 * (number % 2)
+        stage.job(trigger={"date": "2026-11-23T10:00:06Z"}, flow="slow", timeout=timeout)
     stage.wait(max(0, 7 - stage.clients.virtual_time.time))
     stage.bounds("slow", concurrency=1)
     stage.wait(10)
