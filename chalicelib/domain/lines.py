@@ -120,7 +120,7 @@ def lined_up(
         line=InLine(entry.part, entry.token, now),
     )
     state = claim.state.with_run(waits)
-    state = written(replace(state, revision=state.revision - 1))
+    state = written(replace(state, revision=state.revision - 1), now)
     arm = (run_due(state, waits, until),) if waits.covered else ()
     return replace(claim, state=state, send=None, arm=(*claim.arm, *arm))
 
@@ -133,7 +133,7 @@ def released(state: State, entry: Entry, now: datetime) -> Transition | None:
     waited = max(now - run.line.since, timedelta(0)) if not run.attempt else timedelta(0)
     due = replace(run, next_attempt_at=now, covered=True, line=None, waited=run.waited + waited)
     state = state.with_run(due)
-    return Transition(written(state), arm=(run_due(state, due, now),))
+    return Transition(written(state, now), arm=(run_due(state, due, now),))
 
 
 def due_time(run: UnfinishedRun) -> datetime:

@@ -58,9 +58,11 @@ def sweep(env: Environment, page: int = 100) -> list[str]:
     before = len(env.cloud.messages)
     parts = env.firing
     with contextlib.suppress(Unavailable):
-        Sweeping(parts.jobs, parts.sweeps, parts.queue, env.clock, parts.run_all, page).sweep(
-            env.now + timedelta(seconds=45)
+        lines = parts.admission.lines.lines
+        sweeping = Sweeping(
+            parts.jobs, parts.sweeps, parts.queue, lines, env.clock, parts.run_all, page
         )
+        sweeping.sweep(env.now + timedelta(seconds=45))
     sent = [load_due(message.body).job_id for message in env.cloud.messages.values()]
     return sent[before:]
 
