@@ -13,6 +13,8 @@ Each flow with a rate has another item, in a partition of its own, which its pla
     arrival    the theoretical arrival time of GCRA, in microseconds since 1970; never decreases
                within a series
 
+A rate without a series limits nothing: it was stored before series were, and is put again to hold.
+
 A change of a flow changes a token beside the tenant's signing secrets in the same transaction. Each
 firing reads these, and with them the token, so it reads flows only if they have changed.
 """
@@ -252,8 +254,8 @@ def _read(tenant: str, item: Item) -> Flow:
         name=item["part"],
         created_at=datetime.fromisoformat(raw["created_at"]),
         updated_at=datetime.fromisoformat(raw["updated_at"]),
-        rate=Rate(*raw["rate"]) if raw["rate"] else None,
-        series=raw["series"],
+        rate=Rate(*raw["rate"]) if raw.get("series") else None,
+        series=raw.get("series", ""),
         concurrency=raw.get("concurrency"),
         paused=raw.get("paused", False),
     )

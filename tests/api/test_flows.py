@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -332,3 +333,21 @@ def test_a_concurrency_lets_each_run_go_when_one_is_over(api: Api) -> None:
     assert len(api.env.sent) == 3
     assert {run_of(api, path)["status"] for path in paths} == {"succeeded"}
     assert api.get("/flows/host:example.com").json["out"] == 0
+
+
+def test_a_flow_that_was_stored_before_series_limits_nothing_until_it_is_put_again(
+    api: Api,
+) -> None:
+    api.put("/flows/host:example.com", {"rate": TEN})
+    ((key, item),) = (
+        each for each in api.env.cloud.tables["jobs"].items() if each[0][0].startswith("flows#")
+    )
+    stored = json.loads(item["flow"]["S"])
+    for name in ("series", "concurrency", "paused"):
+        del stored[name]
+    api.env.cloud.tables["jobs"][key] = {**item, "flow": {"S": json.dumps(stored)}}
+    assert api.get("/flows/host:example.com").json["rate"] is None
+    due_at_once(api, 2)
+    assert len(api.env.sent) == 2
+    assert api.put("/flows/host:example.com", {"rate": TEN}).json["rate"] == TEN
+    assert api.get("/flows/host:example.com").json["rate"] == TEN
