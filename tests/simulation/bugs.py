@@ -231,7 +231,7 @@ BUGS = (
     ),
     bug(
         "a line that the sweeper passes over",
-        ("usecases/sweeping.py", "return self.lines.look_again(job_id)", "return False"),
+        (SWEEPING, "            self.parts.lines.look_again(line)\n", "            pass\n"),
     ),
     bug(
         "a line whose head is gone and that stays",
