@@ -38,9 +38,12 @@ class Queueing:
         """Return the transition that puts a claim's run in line; None if it has a slot, or the flow
         needs none. Raises FlowChanged, Unavailable.
         """
-        run, tried.gated = claim.send, flow
+        run, line = claim.send, line_id(flow.tenant, flow.name)
         assert run is not None  # noqa: S101  a claim sends
-        line = line_id(flow.tenant, flow.name)
+        if tried.gated is not None and tried.gated.name != flow.name:
+            # The job has changed its flow since: its slot is one of the other flow.
+            self.leave(tried)
+        tried.gated = flow
         if flow.paused:
             gate, wait, needed = self.lines.store.gate(line), Wait.PAUSE, None
         else:
@@ -118,13 +121,15 @@ class Queueing:
         have what is free. Never raises Unavailable: a slot ends by itself.
         """
         flow, slot = tried.gated, tried.slot
-        if flow is None or flow.paused or flow.concurrency is None:
+        if flow is None:
             return
         tried.gated = tried.slot = None
         line = line_id(flow.tenant, flow.name)
         try:
             if slot is not None:
                 self.lines.store.free(line, slot)
+            if flow.paused or flow.concurrency is None:
+                return
             while (look := self.lines.store.look(line)).waiting:
                 is_open = look.gate is not None and not look.gate.paused
                 if not is_open or not self.lines.pass_on(line, flow.concurrency, look):

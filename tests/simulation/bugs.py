@@ -197,6 +197,10 @@ BUGS = (
         (QUEUEING, "if self.lines.store.take(line, own, slot):", "if slot:"),
     ),
     bug(
+        "a slot of another flow",
+        (QUEUEING, "tried.gated.name != flow.name:", "tried.gated.name == '':"),
+    ),
+    bug(
         "a reserved slot beyond a limit that was lowered",
         (QUEUEING, "elif own.index in indices:", "elif own is not None:"),
     ),
@@ -232,6 +236,26 @@ BUGS = (
     bug(
         "a line that the sweeper passes over",
         (SWEEPING, "            self.parts.lines.look_again(line)\n", "            pass\n"),
+    ),
+    bug(
+        "an entry of a line that is gone",
+        (
+            LINE_STORE,
+            ", Check(self._table.name, key, _is(gate))]",
+            "]",
+        ),
+    ),
+    bug(
+        "a line that is closed without a second look",
+        (DRAINING, "if self.store.look(gate.line).waiting:", "if not gate:"),
+    ),
+    bug(
+        "a run that overtakes a line",
+        (QUEUEING, "if others or not indices:", "if not indices:"),
+    ),
+    bug(
+        "a line whose last run goes first",
+        (DRAINING, "for entry in look.waiting:", "for entry in reversed(look.waiting):"),
     ),
     bug(
         "a line whose head is gone and that stays",

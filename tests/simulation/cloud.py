@@ -48,6 +48,9 @@ class SimulatedCloud(Cloud):
         """What a call takes of its caller before it is made: nothing, unless CPU is modelled."""
         self.is_verbose = False
         self.remembers_calls = False
+        self.effects: dict[Fault, tuple[float, ...]] = {**_EFFECTS}
+        self.pauses = 30.0, LONG
+        """Between how many seconds an executor is held up."""
         self._writes: list[Write] = []
         self._past: list[tuple[float, Write]] = []
         self._watched: dict[str, set[tuple[str, ...]]] = {}
@@ -120,7 +123,7 @@ class SimulatedCloud(Cloud):
         process = self.virtual_time.current
         process.was_slow = True
         is_api = process.name.startswith("api")
-        self.virtual_time.wait(self.chance.uniform(*((2, 50) if is_api else (30, LONG))))
+        self.virtual_time.wait(self.chance.uniform(*((2, 50) if is_api else self.pauses)))
 
     def _go_wrong(
         self, fault: Fault, operation: str, request: dict[str, Any], effect: Callable[[], Answer]
@@ -141,9 +144,10 @@ class SimulatedCloud(Cloud):
             raise client_error("ThrottlingException", operation, 400)
         if fault is Fault.CONFLICT:
             raise _conflict(operation, request)
-        if fault in _EFFECTS:
+        if fault in self.effects:
             self.virtual_time.current.was_slow = True
-            after = self.chance.choice(_EFFECTS[fault]) if self.plan.rates else _EFFECTS[fault][0]
+            effects = self.effects[fault]
+            after = self.chance.choice(effects) if self.plan.rates else effects[0]
             self._later(operation, request, effect, after)
             self.virtual_time.wait(TIMEOUT)
             raise ReadTimeoutError(endpoint_url="https://cloud.example")

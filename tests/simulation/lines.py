@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.domain.flows import flow_of
+from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition
 from chalicelib.domain.state import UnfinishedRun
 from tests.cloud import Item
 from tests.simulation.cloud import Write
-from tests.simulation.virtual_time import VirtualTime
+from tests.simulation.virtual_time import Process, VirtualTime
 
 _FLOWS, _LINE = "flows#local", "flow#local#"
 # In seconds: on a fine day a free slot has no longer a line before it.
 _SOON = 3.0
+# In seconds: a slot is free so long after its end, whatever the clocks say.
+_FREE = 20.0
 Hold = Callable[..., None]
 
 
@@ -29,14 +32,36 @@ class Bound:
     paused: bool = False
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A run in line: the token of its hold, its name as the holder of a slot, and since when."""
+
+    token: str
+    name: str
+    since: float
+
+
 @dataclass
 class Line:
-    """A line as it is: its gate, the tokens of the runs in it, and the holders of its slots."""
+    """A line as it is: its gate, the runs in it, the holders of its slots, and who took them."""
 
     gate: Item | None = None
-    waiting: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, Waiting] = field(default_factory=dict)
     holders: dict[str, str] = field(default_factory=dict)
+    takers: dict[str, Process] = field(default_factory=dict)
     idle_since: float | None = None
+
+    def ahead(self, since: float, part: str | None = None) -> list[str]:
+        """Return who is in line since before a time, and before `part`, without a slot of its own:
+        None stands for the end of the line.
+        """
+        return [
+            one
+            for one, waits in self.waiting.items()
+            if (part is None or one < part)
+            and waits.since < since
+            and waits.name not in self.holders.values()
+        ]
 
 
 class Lines:
@@ -47,12 +72,13 @@ class Lines:
         self._virtual_time = virtual_time
         self._bounds: list[tuple[float, dict[str, Bound]]] = [(0.0, {})]
         self._lines: defaultdict[str, Line] = defaultdict(Line)
+        self._claimed_in: dict[tuple[str, RunKey, int], str | None] = {}
         self._out: defaultdict[str, list[Any]] = defaultdict(list)
 
     def saw(self, writes: list[Write], *, is_fine: bool) -> None:
         """Take in changes of flows and of their lines."""
         touched = set[str]()
-        for table, key, _, new in writes:
+        for table, key, old, new in writes:
             if table != "jobs":
                 continue
             if key[0] == _FLOWS:
@@ -61,7 +87,10 @@ class Lines:
             elif key[0].startswith(_LINE):
                 name = key[0].removeprefix(_LINE)
                 touched.add(name)
-                self._take_in(self._lines[name], key[1], new)
+                if key[1].startswith("out#") and new is not None:
+                    self._taken(name, key[1], old, new, is_fine=is_fine)
+                else:
+                    self._take_in(self._lines[name], key[1], new)
         for name in touched:
             self._is_watched(name)
         if is_fine:
@@ -76,16 +105,29 @@ class Lines:
             bounds[name] = Bound(flow["concurrency"], flow["paused"])
         self._bounds.append((self._virtual_time.time, bounds))
 
-    @staticmethod
-    def _take_in(line: Line, part: str, new: Item | None) -> None:
+    def _take_in(self, line: Line, part: str, new: Item | None) -> None:
         if part == "gate":
             line.gate = new
-        elif part.startswith("out#"):
-            line.holders[part] = new["holder"]["S"] if new is not None else ""
         elif part.startswith("wait#") and new is not None:
-            line.waiting[part] = new["token"]["S"]
+            name = f"{new['job_id']['S']}/{new['key']['S']}"
+            line.waiting[part] = Waiting(new["token"]["S"], name, self._virtual_time.time)
         elif part.startswith("wait#"):
             line.waiting.pop(part, None)
+
+    def _taken(self, name: str, part: str, old: Item | None, new: Item, *, is_fine: bool) -> None:
+        """An attempt takes no slot that another one has, and none while somebody waits for it."""
+        line, process = self._lines[name], self._virtual_time.current
+        holder, before = new["holder"]["S"], line.holders.get(part, "")
+        is_longer = _is_attempt(before) and line.takers.get(part) is process
+        if _is_attempt(holder) and not is_longer:
+            is_given_back = not is_fine or not _is_attempt(before)
+            self._hold(is_given_back, "a slot is given back", name, before)
+            until = int(old["until"]["N"]) / 1_000_000 if old is not None else 0.0
+            is_over = self._virtual_time.now.timestamp() > until + _FREE
+            if is_over or not _is_reserved(before):
+                ahead = line.ahead(process.begun_at)
+                self._hold(not ahead, "nobody overtakes a line", name, ahead)
+        line.holders[part], line.takers[part] = holder, process
 
     def _is_watched(self, name: str) -> None:
         """Whoever waits is let go when the pause ends, or by the sweeper at the latest."""
@@ -108,9 +150,9 @@ class Lines:
             waits = now - line.idle_since
             self._hold(waits < _SOON, "nobody waits for a slot that is free", name, waits)
 
-    def _possible(self, job: Definition) -> set[Bound]:
-        """Return what a job's flow allowed at each time since the current process began."""
-        name, since = flow_of(job), self._virtual_time.current.begun_at
+    def _possible(self, name: str | None) -> set[Bound]:
+        """Return what a flow allowed at each time since the current process began."""
+        since = self._virtual_time.current.begun_at
         begun = [at for at, _ in self._bounds if at <= since]
         return {bounds.get(name or "", Bound()) for at, bounds in self._bounds if at >= begun[-1]}
 
@@ -118,31 +160,38 @@ class Lines:
         """A run that waits in line is in it, and no attempt is spent."""
         name = flow_of(job)
         assert name is not None and run.line is not None
-        is_limited = any(one != Bound() for one in self._possible(job))
+        is_limited = any(one != Bound() for one in self._possible(name))
         self._hold(is_limited, "only a flow with limits holds a run", run.key, name)
         spent = run.attempt - (before.attempt if before else 0)
         self._hold(not spent and run.owner is None, "no attempt is spent by waiting", run.key)
-        is_there = self._lines[name].waiting.get(run.line.part) == run.line.token
+        waits = self._lines[name].waiting.get(run.line.part)
+        is_there = waits is not None and waits.token == run.line.token
         self._hold(is_there, "who waits in line is in it", run.key, run.line)
 
     def left(self, job: Definition, before: UnfinishedRun) -> None:
-        """A run that has left its line is in it no more."""
+        """A run that has left its line is in it no more, and left nobody behind who was there
+        before it.
+        """
         assert before.line is not None
-        waiting = self._lines[flow_of(job) or ""].waiting
-        is_gone = waiting.get(before.line.part) != before.line.token
+        line, part = self._lines[flow_of(job) or ""], before.line.part
+        waits = line.waiting.get(part)
+        is_gone = waits is None or waits.token != before.line.token
         self._hold(is_gone, "who leaves a line is in it no more", before.key)
+        ahead = line.ahead(self._virtual_time.current.begun_at, part)
+        self._hold(not ahead, "nobody overtakes a line", before.key, ahead)
 
     def claimed(self, job: Definition, run: UnfinishedRun) -> None:
         """Nothing of a paused flow is claimed."""
-        is_paused = all(one.paused for one in self._possible(job))
-        self._hold(not is_paused, "nothing of a paused flow is sent", run.key, flow_of(job))
+        name = self._claimed_in[job.id, run.key, run.attempt] = flow_of(job)
+        is_paused = all(one.paused for one in self._possible(name))
+        self._hold(not is_paused, "nothing of a paused flow is sent", run.key, name)
 
-    def sends(self, job: Definition, sent: Any) -> None:
-        """No more exchanges are out than the flow allows. One of a dead executor is out until its
-        timeout.
+    def sends(self, sent: Any) -> None:
+        """No more exchanges are out than the flow allows in which they were claimed. One of a dead
+        executor is out until its timeout.
         """
-        limits = [one.concurrency for one in self._possible(job)]
-        name, now = flow_of(job), self._virtual_time.time
+        name, now = self._claimed_in[sent.job_id, sent.key, sent.attempt], self._virtual_time.time
+        limits = [one.concurrency for one in self._possible(name)]
         most = [limit for limit in limits if limit is not None]
         if name is None or len(most) < len(limits):
             # Of a flow that has just got its limit one cannot tell who has to keep it.
@@ -169,5 +218,15 @@ class Lines:
         and did not, end by themselves.
         """
         for name, line in self._lines.items():
-            left = [holder for holder in line.holders.values() if holder and "/" not in holder]
+            left = [holder for holder in line.holders.values() if _is_attempt(holder)]
             self._hold(not is_fine or not left, "a slot is given back", name, left)
+
+
+def _is_reserved(holder: str) -> bool:
+    """Return whether a slot is reserved for a run: that is named after its job."""
+    return "/" in holder
+
+
+def _is_attempt(holder: str) -> bool:
+    """Return whether an attempt has a slot."""
+    return holder != "" and not _is_reserved(holder)

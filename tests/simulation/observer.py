@@ -1299,7 +1299,7 @@ class Observer:
             )
         sent = Sent(job_id, key, attempt, self.virtual_time.time, until)
         self.sent[job_id, key, attempt] = sent
-        self.lines.sends(job_history.definitions[-1][1], sent)
+        self.lines.sends(sent)
         return sent
 
     def rest(self, now: datetime) -> list[str]:

@@ -1217,6 +1217,49 @@ def a_pause_of_a_flow_that_ends_as_a_run_comes_due(stage: Stage) -> None:
         stage.wait(2)
 
 
+def a_pause_of_a_flow_that_ends_before_a_late_write(stage: Stage) -> None:
+    """A run's entry may take effect when its line is gone already."""
+    stage.deployment.cloud.effects[Fault.LATE_EFFECT] = (5,)
+    stage.bounds("slow", paused=True)
+    stage.job(trigger={"date": "2026-11-23T10:00:06Z"}, flow="slow")
+    stage.wait(max(0, 7 - stage.clients.virtual_time.time))
+    stage.bounds("slow")
+    stage.wait(20)
+
+
+def a_run_that_comes_as_its_line_is_closed(stage: Stage) -> None:
+    """A change of the flow has its line looked at, which is empty, while the only slot is taken.
+    Whoever looks may be held up.
+    """
+    stage.deployment.cloud.pauses = 2, 25
+    stage.deployment.observer.is_fine = False
+    stage.answers[:] = [0]
+    stage.bounds("slow", concurrency=1)
+    for second in ("06", "09"):
+        date = {"date": f"2026-11-23T10:00:{second}Z"}
+        stage.job(trigger=date, flow="slow", timeout=40, retry={"max_attempts": 1})
+    stage.wait(max(0, 8 - stage.clients.virtual_time.time))
+    stage.bounds("slow", concurrency=1)
+    stage.wait(50)
+
+
+def a_job_that_changes_its_flow_as_it_comes_due(stage: Stage) -> None:
+    """It may have a slot of the one, and the only slot of the other is taken. Who has its message
+    may be held up.
+    """
+    stage.deployment.cloud.pauses = 2, 4
+    stage.deployment.observer.is_fine = False
+    stage.answers[:] = [0]
+    for name in ("slow", "host:example.com"):
+        stage.bounds(name, concurrency=1)
+    date = {"date": "2026-11-23T10:00:05Z"}
+    stage.job(trigger=date, timeout=30, retry={"max_attempts": 1})
+    job_id = stage.job(trigger={"date": "2026-11-23T10:00:07Z"}, flow="slow")
+    stage.wait(max(0, 7.5 - stage.clients.virtual_time.time))
+    stage.ask("PATCH", job_id, body={"flow": None})
+    stage.wait(40)
+
+
 def a_paused_flow_past_a_grace(stage: Stage) -> None:
     """A cron and an interval go on; their runs that wait are missed."""
     stage.bounds("slow", paused=True)
@@ -1403,6 +1446,9 @@ SCRIPTS: tuple[Script, ...] = (
     a_flow_that_is_paused,
     a_flow_that_is_paused_as_runs_come_due,
     a_pause_of_a_flow_that_ends_as_a_run_comes_due,
+    a_pause_of_a_flow_that_ends_before_a_late_write,
+    a_run_that_comes_as_its_line_is_closed,
+    a_job_that_changes_its_flow_as_it_comes_due,
     a_paused_flow_past_a_grace,
     a_channel_that_hears_of_missed_occurrences,
     a_channel_that_is_deleted_before_the_next_failure,
