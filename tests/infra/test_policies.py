@@ -275,7 +275,7 @@ def seen() -> Iterator[Record]:
         for script in SCRIPTS:
             # All of flows: what they call depends on who comes first. A pause by `deliver` deletes
             # a schedule.
-            names = ("flow", "rate", "line", "hears_of_a_pause")
+            names = ("flow", "rate", "line", "slot", "hears_of_a_pause")
             if any(name in script.__name__ for name in names) or script in SCRIPTS[::3]:
                 play(script, {})
         for seed in range(SEEDS):

@@ -97,12 +97,14 @@ class Plan:
     """Which call meets which fault.
 
     `chosen` names calls by their number; `rates` lets chance decide. The operations that are `down`
-    fail before their effect.
+    fail before their effect. `coming` are faults of calls to come: each of the next call of its
+    operation that has a text in its request.
     """
 
     chosen: Mapping[int, Fault] = field(default_factory=dict)
     rates: Mapping[Fault, float] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
+    coming: list[tuple[Fault, str, str]] = field(default_factory=list)
 
     def is_fine(self, fault_rates: FaultRates) -> bool:
         """Say whether nothing is to go wrong that a user might notice."""
@@ -118,6 +120,10 @@ class Plan:
         """Return the fault of the call with this number, None if it goes well."""
         if operation in self.down:
             return Fault.ERROR_BEFORE
+        for one in self.coming:
+            if one[1] == operation and one[2] in str(request):
+                self.coming.remove(one)
+                return one[0]
         fault = self.chosen.get(number) or self._by_chance(chance)
         return fault if fault is not None and fault in possible(operation, request) else None
 

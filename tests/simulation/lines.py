@@ -115,13 +115,16 @@ class Lines:
             line.waiting.pop(part, None)
 
     def _taken(self, name: str, part: str, old: Item | None, new: Item, *, is_fine: bool) -> None:
-        """An attempt takes no slot that another one has, and none while somebody waits for it."""
+        """Nobody takes a slot that an attempt has not given back, and no attempt takes one while
+        somebody waits for it.
+        """
         line, process = self._lines[name], self._virtual_time.current
         holder, before = new["holder"]["S"], line.holders.get(part, "")
         is_longer = _is_attempt(before) and line.takers.get(part) is process
-        if _is_attempt(holder) and not is_longer:
+        if holder and not is_longer:
             is_given_back = not is_fine or not _is_attempt(before)
             self._hold(is_given_back, "a slot is given back", name, before)
+        if _is_attempt(holder) and not is_longer:
             until = int(old["until"]["N"]) / 1_000_000 if old is not None else 0.0
             is_over = self._virtual_time.now.timestamp() > until + _FREE
             if is_over or not _is_reserved(before):

@@ -1145,6 +1145,15 @@ def a_flow_with_one_out_at_once(stage: Stage) -> None:
     stage.wait(20)
 
 
+def a_slot_whose_write_comes_twice(stage: Stage) -> None:
+    """The SDK repeats it in silence: the slot is taken, and given back."""
+    stage.bounds("host:example.com", concurrency=1)
+    stage.deployment.cloud.plan.coming.append((Fault.SDK_RETRY, "PutItem", "out#"))
+    for second in ("05", "06"):
+        stage.job(trigger={"date": f"2026-11-23T10:00:{second}Z"})
+    stage.wait(70)
+
+
 def a_flow_with_two_out_at_once_whose_targets_never_answer(stage: Stage) -> None:
     """The limit is lowered, then raised, while four wait."""
     stage.answers[:] = [0, 0, 0]
@@ -1218,8 +1227,10 @@ def a_pause_of_a_flow_that_ends_as_a_run_comes_due(stage: Stage) -> None:
 
 
 def a_pause_of_a_flow_that_ends_before_a_late_write(stage: Stage) -> None:
-    """A run's entry may take effect when its line is gone already."""
+    """A run's entry takes effect when its line is gone already."""
+    stage.deployment.observer.is_fine = False
     stage.deployment.cloud.effects[Fault.LATE_EFFECT] = (5,)
+    stage.deployment.cloud.plan.coming.append((Fault.LATE_EFFECT, "TransactWriteItems", "wait#"))
     stage.bounds("slow", paused=True)
     stage.job(trigger={"date": "2026-11-23T10:00:06Z"}, flow="slow")
     stage.wait(max(0, 7 - stage.clients.virtual_time.time))
@@ -1229,33 +1240,36 @@ def a_pause_of_a_flow_that_ends_before_a_late_write(stage: Stage) -> None:
 
 def a_run_that_comes_as_its_line_is_closed(stage: Stage) -> None:
     """A change of the flow has its line looked at, which is empty, while the only slot is taken.
-    Whoever looks may be held up.
+    Whoever looks is held up.
     """
-    stage.deployment.cloud.pauses = 2, 25
     stage.deployment.observer.is_fine = False
+    stage.deployment.cloud.pauses = 2, 25
     stage.answers[:] = [0]
     stage.bounds("slow", concurrency=1)
     for second in ("06", "09"):
         date = {"date": f"2026-11-23T10:00:{second}Z"}
         stage.job(trigger=date, flow="slow", timeout=40, retry={"max_attempts": 1})
     stage.wait(max(0, 8 - stage.clients.virtual_time.time))
+    stage.deployment.cloud.plan.coming.append((Fault.PAUSE_BEFORE, "PutItem", "closing"))
     stage.bounds("slow", concurrency=1)
     stage.wait(50)
 
 
 def a_job_that_changes_its_flow_as_it_comes_due(stage: Stage) -> None:
-    """It may have a slot of the one, and the only slot of the other is taken. Who has its message
-    may be held up.
+    """It has a slot of the one, and the only slot of the other is taken. Who has its message is
+    held up before the claim.
     """
-    stage.deployment.cloud.pauses = 2, 4
     stage.deployment.observer.is_fine = False
+    stage.deployment.cloud.pauses = 2, 4
     stage.answers[:] = [0]
     for name in ("slow", "host:example.com"):
         stage.bounds(name, concurrency=1)
     date = {"date": "2026-11-23T10:00:05Z"}
     stage.job(trigger=date, timeout=30, retry={"max_attempts": 1})
     job_id = stage.job(trigger={"date": "2026-11-23T10:00:07Z"}, flow="slow")
-    stage.wait(max(0, 7.5 - stage.clients.virtual_time.time))
+    stage.wait(max(0, 6 - stage.clients.virtual_time.time))
+    stage.deployment.cloud.plan.coming.append((Fault.PAUSE_AFTER, "PutItem", "out#"))
+    stage.wait(1.5)
     stage.ask("PATCH", job_id, body={"flow": None})
     stage.wait(40)
 
@@ -1441,6 +1455,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_rate_that_is_changed_as_runs_come_due,
     intervals_that_are_too_many_for_their_flow,
     a_flow_with_one_out_at_once,
+    a_slot_whose_write_comes_twice,
     a_flow_with_two_out_at_once_whose_targets_never_answer,
     a_flow_whose_target_takes_longer_than_clocks_differ,
     a_flow_that_is_paused,
