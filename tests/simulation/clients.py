@@ -742,19 +742,18 @@ def heal(deployment: Deployment, within: timedelta) -> None:
         if name != "skew":
             setattr(fault_rates, name, 0)
     until = virtual_time.time + within.total_seconds()
-
-    lined = deployment.observer.lines.known()
+    lines = deployment.observer.lines
 
     def lift() -> None:
         for name in FLOWS:
-            if name in lined:
+            if name in lines.known():
                 # Slots that the dead have left do not hold a line for ever.
                 deployment.ask("PUT", f"/flows/{name}", {"concurrency": 1})
             else:
                 deployment.ask("DELETE", f"/flows/{name}")
 
     def delete() -> None:
-        for name in lined:
+        for name in lines.known():
             deployment.ask("DELETE", f"/flows/{name}")
 
     def rest() -> None:
@@ -763,12 +762,15 @@ def heal(deployment: Deployment, within: timedelta) -> None:
         while left := deployment.observer.rest(virtual_time.now):
             if virtual_time.time > until:
                 raise Violation(f"what was healed has not come to rest: {left}")
+            if lines.is_any_paused():
+                # By a client that was held up.
+                deployment.begin("client", lift)
             # Not at the same second of each minute, when an interval may have just been told of.
             virtual_time.run_until(virtual_time.time + 63)
 
     deployment.begin("client", lift)
     rest()
-    if lined:
+    if lines.known():
         until += 180
         deployment.begin("client", delete)
         rest()

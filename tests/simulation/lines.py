@@ -207,6 +207,10 @@ class Lines:
         """Return the names of flows that have, or had, lines."""
         return [*self._lines]
 
+    def is_any_paused(self) -> bool:
+        """Return whether a flow is paused now."""
+        return any(bound.paused for bound in self._bounds[-1][1].values())
+
     def rest(self) -> list[str]:
         """Return what is left of lines: runs, and gates of flows that are gone."""
         bounds = self._bounds[-1][1]
