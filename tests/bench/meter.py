@@ -11,9 +11,10 @@ SQS                 https://aws.amazon.com/sqs/pricing/: each action is a reques
 Scheduler           https://aws.amazon.com/eventbridge/pricing/: invocations are billed; making and
                     deleting schedules is not
 
-Two things the documentation leaves open. What a transaction does to an index is taken as one write
-of the index, not two: the doubling is the table's prepare and commit, and what is committed reaches
-the index later, as any write does. What a cancelled transaction consumes is taken as what it would
+Three things the documentation leaves open. What a transaction does to an index is taken as one
+write of the index, not two: the doubling is the table's prepare and commit, and what is committed
+reaches the index later, as any write does. A condition check is taken as a write of its item, which
+the transaction prepares too. What a cancelled transaction consumes is taken as what it would
 have consumed.
 """
 
@@ -178,8 +179,20 @@ class MeteredCloud(Cloud):
             )
             self.usage.writes += write.units + write.index_units
             self.writes.append(write)
+        for item in request.get("TransactItems", ()):
+            if check := item.get("ConditionCheck"):
+                self._checked(check)
         self._count(operation, request, answer)
         return answer
+
+    def _checked(self, check: dict[str, Any]) -> None:
+        """Count a condition check of a transaction."""
+        table = check["TableName"]
+        key = tuple(check["Key"][name]["S"] for name in KEYS[table])
+        bytes_ = size(self.tables[table][key])
+        write = Write(key[-1], bytes_, 2 * units(bytes_, WRITE_UNIT), 0)
+        self.usage.writes += write.units
+        self.writes.append(write)
 
     def _refused(self, operation: str, request: dict[str, Any]) -> Iterator[int]:
         """Yield what a refused write consumes: by the item that is there; in a transaction, by the

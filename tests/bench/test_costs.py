@@ -76,19 +76,31 @@ def test_what_a_slot_costs_and_what_a_line_costs() -> None:
                 made.create(NEAR)
             return made.used(lambda: made.advance(seconds=100))
 
-        def in_line(jobs: int) -> Usage:
-            """Return what is used when so many jobs come due in a paused flow, and afterwards."""
+        def in_line(jobs: int, **limits: int) -> tuple[Usage, int]:
+            """Return what is used when so many jobs come due in a paused flow, and afterwards with
+            these limits. How many write units are in the line's own partition?
+            """
             made.call("PUT", "/flows/host:api.example.com", {"paused": True})
+            made.env.cloud.writes.clear()
             waited = cost(jobs)
-            made.call("PUT", "/flows/host:api.example.com", {})
-            return waited + made.used(lambda: made.advance(seconds=100))
+            made.call("PUT", "/flows/host:api.example.com", limits)
+            used = waited + made.used(lambda: made.advance(seconds=100))
+            of_line = ("gate", "wait#", "out#")
+            writes = [one for one in made.env.cloud.writes if one.what.startswith(of_line)]
+            return used, sum(one.units for one in writes)
 
         plain = cost()
         made.call("PUT", "/flows/host:api.example.com", {"concurrency": 1})
         cost()
         assert cost() == plain + Usage(writes=2, reads=2)
-        line = Usage(writes=13, reads=4, sqs=3, lambdas=1)
-        assert in_line(4) == in_line(2) + (plain + line) * 2
+        for limits, line, in_partition in (
+            ({}, Usage(writes=15, reads=4, sqs=3, lambdas=1), 6),
+            ({"concurrency": 1}, Usage(writes=18, reads=7, sqs=3, lambdas=1), 9),
+        ):
+            (two, before), (four, after) = in_line(2, **limits), in_line(4, **limits)
+            assert four == two + (plain + line) * 2
+            # DynamoDB takes 1,000 a second of one partition.
+            assert after - before == in_partition * 2
 
 
 def test_the_size_of_the_request_changes_only_what_a_firing_reads(
