@@ -1154,6 +1154,23 @@ def a_slot_whose_write_comes_twice(stage: Stage) -> None:
     stage.wait(70)
 
 
+def a_slot_of_an_executor_that_has_died(stage: Stage) -> None:
+    """It ends by itself, and the sweeper has the line looked at."""
+    deployment = stage.deployment
+    deployment.observer.is_fine = False
+    deployment.fault_rates.killed_in_flight = 1.0
+    stage.bounds("slow", concurrency=1)
+    fields: dict[str, Any] = {"flow": "slow", "timeout": 5, "retry": {"max_attempts": 1}}
+    stage.job(trigger={"date": "2026-11-23T10:00:06Z"}, **fields)
+    job_id = stage.job(trigger={"date": "2026-11-23T10:00:07Z"}, **fields)
+    stage.wait(max(0, 10 - stage.clients.virtual_time.time))
+    deployment.fault_rates.killed_in_flight = 0
+    stage.wait(110)
+    is_sent = any(sent.job_id == job_id for sent in deployment.observer.sent.values())
+    has_fault = bool(deployment.cloud.plan.chosen)
+    stage.clients.hold(is_sent or has_fault, "a slot ends by itself, and the line goes on", job_id)
+
+
 def a_flow_with_two_out_at_once_whose_targets_never_answer(stage: Stage) -> None:
     """The limit is lowered, then raised, while four wait."""
     stage.answers[:] = [0, 0, 0]
@@ -1456,6 +1473,7 @@ SCRIPTS: tuple[Script, ...] = (
     intervals_that_are_too_many_for_their_flow,
     a_flow_with_one_out_at_once,
     a_slot_whose_write_comes_twice,
+    a_slot_of_an_executor_that_has_died,
     a_flow_with_two_out_at_once_whose_targets_never_answer,
     a_flow_whose_target_takes_longer_than_clocks_differ,
     a_flow_that_is_paused,
