@@ -351,3 +351,20 @@ def test_a_flow_that_was_stored_before_series_limits_nothing_until_it_is_put_aga
     assert len(api.env.sent) == 2
     assert api.put("/flows/host:example.com", {"rate": TEN}).json["rate"] == TEN
     assert api.get("/flows/host:example.com").json["rate"] == TEN
+
+
+def test_a_slot_is_given_back_if_the_flow_was_paused_before_the_claim(api: Api) -> None:
+    api.put("/flows/host:example.com", {"concurrency": 1})
+
+    def pause(operation: str, request: dict[str, Any]) -> None:
+        if operation == "PutItem" and request["Item"]["part"]["S"].startswith("out#"):
+            api.env.cloud.after = lambda operation, request: None
+            api.put("/flows/host:example.com", {"concurrency": 1, "paused": True})
+            (shown,) = api.get("/jobs").json
+            api.patch(f"/jobs/{shown['id']}", {"name": "other"})
+
+    api.env.cloud.after = pause
+    due_at_once(api, 1)
+    api.env.advance(seconds=10)
+    assert api.env.sent == []
+    assert api.get("/flows/host:example.com").json["out"] == 0
