@@ -210,7 +210,7 @@ def _clause(text: str) -> Clause:
         return "present", match[1], ""
     if match := re.fullmatch(r"begins_with\((#?\w+), (:\w+)\)", text):
         return "begins", match[1], match[2]
-    match = re.fullmatch(r"(#?\w+) (=|<|<=|>|>=) (:\w+)", text)
+    match = re.fullmatch(r"(#?\w+) (=|<>|<|<=|>|>=) (:\w+)", text)
     assert match, f"the cloud in memory does not know the condition {text!r}"
     return match[2], match[1], match[3]
 
@@ -223,8 +223,8 @@ def _holds(clause: Clause, item: Item, values: Item, names: dict[str, str]) -> b
     if attribute not in item or operator == "present":
         return attribute in item
     left, right = _value(item[attribute]), _value(values[value])
-    if operator == "=":
-        return bool(left == right)
+    if operator in ("=", "<>"):
+        return bool(left == right) is (operator == "=")
     if operator == "begins":
         return bool(left.startswith(right))
     if operator in (">", ">="):
@@ -240,6 +240,12 @@ _ACTIONS = {
     "SET": r"(?P<name>\w+) = (?:(?P<added>\w+) \+ )?(?P<value>:\w+)",
     "ADD": r"(?P<name>\w+) (?P<value>:\w+)",
 }
+
+
+def _actions(expression: str) -> list[tuple[str, str]]:
+    """Return the actions of an update expression, each with its kind."""
+    found = re.findall(r"(SET|ADD) (.+?)(?= ADD |$)", expression)
+    return [(kind, action) for kind, actions in found for action in actions.split(", ")]
 
 
 class DynamoDB:
@@ -286,8 +292,7 @@ class DynamoDB:
             request["ExpressionAttributeValues"],
             dict(self._cloud.tables[table].get(key, request["Key"])),
         )
-        kind, _, actions = request["UpdateExpression"].partition(" ")
-        for action in actions.split(", "):
+        for kind, action in _actions(request["UpdateExpression"]):
             match = re.fullmatch(_ACTIONS[kind], action)
             assert match, f"the cloud in memory does not know the update {action!r}"
             name, added, value = (

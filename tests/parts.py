@@ -26,6 +26,7 @@ from chalicelib.runtime.concurrency import RunAll
 from chalicelib.usecases.admission import Admission
 from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Send
+from chalicelib.usecases.breakers import Breakers
 from chalicelib.usecases.firing import Firing
 from chalicelib.usecases.lines import Lines
 from chalicelib.usecases.queueing import Queueing
@@ -73,6 +74,7 @@ def compose(
     channels = ChannelStore(dynamodb, "jobs", sleep, {TOPIC})
     calendars = CalendarStore(dynamodb, "jobs", sleep)
     flows = FlowStore(dynamodb, "jobs", sleep)
+    telling, lines = Telling(runs, channels), Lines(jobs, flows, arming, clock)
     topics = Topics(lambda region: SNS(cloud), {TOPIC})
     return Parts(
         jobs,
@@ -101,11 +103,12 @@ def compose(
             schedules,
             queue,
             arming,
-            Telling(runs, channels),
+            telling,
             calendars,
             SweepStore(dynamodb, "jobs", sleep),
             AttemptSender(secrets, send, topics.publish, clock, sleep),
-            Admission(flows, Queueing(Lines(jobs, flows, arming, clock)), sleep),
+            Admission(flows, Queueing(lines), sleep),
+            Breakers(lines, secrets, telling, clock),
             clock,
             sleep,
             run_all,

@@ -48,7 +48,7 @@ from chalicelib.domain.completing import Word
 from chalicelib.domain.completion import Completion
 from chalicelib.domain.cron import parse
 from chalicelib.domain.errors import JobNotFound, KeyIsTaken, QuotaExceeded, ResonaError
-from chalicelib.domain.flows import Flow, Rate
+from chalicelib.domain.flows import Breaker, Flow, Rate
 from chalicelib.domain.ids import RunKey, new_job_id, new_token, run_id
 from chalicelib.domain.job import Definition, Overlap
 from chalicelib.domain.lines import line_id
@@ -1618,6 +1618,13 @@ def fire_into_a_flow(env: Environment) -> None:
     for _ in range(3):
         env.create(OneTime(env.now.replace(microsecond=0) + timedelta(seconds=2)))
     env.advance(seconds=20)
+    env.scheduling.flows.put(replace(flow, breaker=Breaker(2, timedelta(seconds=3))), changed(env))
+    answers = [ok(), status(500), ok(), status(500), status(500), status(500)]
+    env.target = lambda sent: answers.pop(0) if answers else ok()
+    for seconds in range(2, 20, 2):
+        at = env.now.replace(microsecond=0) + timedelta(seconds=seconds)
+        env.create(OneTime(at), retry=RetryPolicy(1))
+    env.advance(seconds=60)
     jobs = list[str]()
     for limits in ({"paused": True}, {"concurrency": 1}, {}):
         env.scheduling.flows.put(replace(flow, rate=None, **limits), changed(env))
@@ -1851,7 +1858,7 @@ def test_no_expression_in_the_code_is_left_unasked(made: list[Requested]) -> Non
     written = {
         text
         for text in texts
-        if re.match(r"#?\w+ (=|<|<=) :\w|attribute_(not_)?exists\(|begins_with\(", text)
+        if re.match(r"#?\w+ (=|<|<=|>=) :\w|attribute_(not_)?exists\(|begins_with\(", text)
     }
     assert len(written) > 8
     assert asked == written

@@ -15,6 +15,12 @@ Each flow with a rate has another item, in a partition of its own, which its pla
 
 A rate without a series limits nothing: it was stored before series were, and is put again to hold.
 
+Each flow with a breaker that is closed may have a third item there, while its attempts fail:
+
+    part       range   breaker
+    failures   how many in a row
+    attempt    the last one of them
+
 A change of a flow changes a token beside the tenant's signing secrets in the same transaction. Each
 firing reads these, and with them the token, so it reads flows only if they have changed.
 """
@@ -29,12 +35,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from chalicelib.aws.digest_store import changed
 from chalicelib.aws.job_items import FlowChanged
 from chalicelib.aws.line_store import LineStore
 from chalicelib.aws.table import Condition, Delete, Item, Put, Table, Update, Write
 from chalicelib.domain.errors import FlowNotFound, QuotaExceeded, Unavailable
 from chalicelib.domain.exact_json import write
-from chalicelib.domain.flows import MOST_FLOWS, Flow, Rate, begun, places, waiting
+from chalicelib.domain.flows import MOST_FLOWS, Breaker, Flow, Rate, begun, places, waiting
 from chalicelib.domain.lines import line_id
 from chalicelib.runtime.backoff import tries
 
@@ -85,7 +92,7 @@ class FlowStore:
         if not flow.is_gated:
             return places, 0
         line = line_id(flow.tenant, flow.name)
-        out = sum(slot.is_live(now) for slot in self.lines.look(line).slots)
+        out = sum(slot.is_out and slot.is_live(now) for slot in self.lines.look(line).slots)
         return places + self.lines.count(line), out
 
     def _places_to_come(self, flows: Sequence[Flow], now: datetime) -> dict[str, int]:
@@ -101,8 +108,9 @@ class FlowStore:
     def put(self, new: Flow, changes: Update) -> Flow:
         """Create or replace the flow with this name, and return it as it is stored.
 
-        `changes` is the write of the token. A flow that is replaced keeps its time of creation, and
-        the places that it has given if its rate is the same. Raises QuotaExceeded, Unavailable.
+        `changes` is the write of the token. A flow that is replaced keeps its time of creation, the
+        places that it has given if its rate is the same, and stays open if its breaker is the same.
+        Raises QuotaExceeded, Unavailable.
         """
         for _ in tries(self._sleep):
             before = self._table.get(id=_partition(new.tenant), part=new.name)
@@ -115,18 +123,81 @@ class FlowStore:
             else:
                 made = replace(made, series=uuid.uuid4().hex[:8] if new.rate else "")
                 places = [self._new_places(made, old)]
+            if old is not None and old.breaker == new.breaker:
+                made = replace(made, opened_at=old.opened_at)
+            elif old is not None or new.breaker is not None:
+                places.append(Delete(self._table.name, _failures(new)))
             if made.is_gated or (old and old.is_gated):
                 line = line_id(new.tenant, new.name)
-                places.append(self.lines.renewed(line, made.updated_at, paused=made.paused))
-            item = {
-                "id": _partition(new.tenant),
-                "part": new.name,
-                "flow": _dump(made),
-                "revision": before["revision"] + 1 if before else 1,
-            }
-            put = Put(self._table.name, item, _unchanged(before))
-            if not self._table.write(put, changes, *places):
+                places.append(self.lines.renewed(line, made.updated_at, made))
+            if not self._table.write(self._replacing(before, made), changes, *places):
                 return made
+        raise Unavailable(_PART)
+
+    def _replacing(self, before: Item | None, flow: Flow) -> Put:
+        """Return the write of a flow in the place of what was read."""
+        item = {
+            "id": _partition(flow.tenant),
+            "part": flow.name,
+            "flow": _dump(flow),
+            "revision": before["revision"] + 1 if before else 1,
+        }
+        return Put(self._table.name, item, _unchanged(before))
+
+    def count_failure(self, flow: Flow, attempt: str) -> int:
+        """Count a failed attempt of a flow that is closed; return how many failed in a row.
+
+        A write that the SDK repeats is refused the second time, and has been made.
+        """
+        values = {":attempt": attempt, ":one": 1}
+        is_new = Condition("attribute_not_exists(attempt) OR attempt <> :attempt", values)
+        counted = "SET attempt = :attempt ADD failures :one"
+        self._table.update(_failures(flow), counted, is_new)
+        item = self._table.get(**_failures(flow))
+        return int(item["failures"]) if item else 0
+
+    def end_failures(self, flow: Flow) -> None:
+        """Count failures of a flow from 0 again. It is a read, and a write only if there are some.
+
+        A failure that is counted in between may be lost with those before it.
+        """
+        if self._table.get(**_failures(flow)) is not None:
+            self._table.delete(**_failures(flow))
+
+    def turn(
+        self,
+        flow: Flow,
+        opened_at: datetime | None,
+        now: datetime,
+        changes: Update,
+        beside: Sequence[Write],
+    ) -> bool:
+        """Open a flow at a time, None to close it. Return False, and write nothing, if it is not
+        open or closed as in `flow` any more, or if an attempt has ended its failures.
+
+        `changes` is as in `put`; `beside` is written in the same transaction. Raises WindowChanged,
+        Unavailable.
+        """
+        least = flow.breaker.failures if flow.breaker else 0
+        enough = Condition("failures >= :least", {":least": least}) if opened_at else None
+        forgotten = Delete(self._table.name, _failures(flow), enough)
+        for _ in tries(self._sleep):
+            before = self._table.get(id=_partition(flow.tenant), part=flow.name)
+            found = _read(flow.tenant, before) if before else None
+            if found is None or (found.breaker, found.opened_at) != (flow.breaker, flow.opened_at):
+                return False
+            made = replace(found, opened_at=opened_at)
+            line, watch_at = line_id(flow.tenant, flow.name), made.probed_from or now
+            gate = self.lines.renewed(line, watch_at, made)
+            put = self._replacing(before, made)
+            refused = self._table.write(forgotten, put, changes, gate, *beside)
+            if not refused:
+                return True
+            if 0 in refused:
+                return False
+            windows = changed([beside[position - 4] for position in refused if position >= 4])
+            if windows is not None:
+                raise windows
         raise Unavailable(_PART)
 
     def _new_places(self, new: Flow, old: Flow | None) -> Write:
@@ -147,10 +218,11 @@ class FlowStore:
             before = self._table.get(**key)
             if before is None:
                 raise FlowNotFound
-            table, places = self._table.name, {"id": line_id(tenant, name), "part": "places"}
-            beside: list[Write] = [changes, Delete(table, places)]
+            table, line = self._table.name, line_id(tenant, name)
+            places, failures = ({"id": line, "part": part} for part in ("places", "breaker"))
+            beside: list[Write] = [changes, Delete(table, places), Delete(table, failures)]
             if _read(tenant, before).is_gated:
-                beside.append(self.lines.renewed(line_id(tenant, name), now, paused=False))
+                beside.append(self.lines.renewed(line, now, None))
             if not self._table.write(Delete(table, key, _unchanged(before)), *beside):
                 return
         raise Unavailable(_PART)
@@ -215,6 +287,10 @@ def _series(flow: Flow) -> tuple[str, str, str]:
     return flow.tenant, flow.name, flow.series
 
 
+def _failures(flow: Flow) -> Item:
+    return {"id": line_id(flow.tenant, flow.name), "part": "breaker"}
+
+
 def _unchanged(before: Item | None) -> Condition:
     if before is None:
         return Condition("attribute_not_exists(id)")
@@ -234,7 +310,7 @@ def _time(micros: int) -> datetime:
 
 
 def _dump(flow: Flow) -> str:
-    rate = flow.rate
+    rate, breaker = flow.rate, flow.breaker
     return write(
         {
             "created_at": flow.created_at.isoformat(),
@@ -243,12 +319,15 @@ def _dump(flow: Flow) -> str:
             "series": flow.series,
             "concurrency": flow.concurrency,
             "paused": flow.paused,
+            "breaker": [breaker.failures, breaker.probe.total_seconds()] if breaker else None,
+            "opened_at": flow.opened_at.isoformat() if flow.opened_at else None,
         }
     )
 
 
 def _read(tenant: str, item: Item) -> Flow:
     raw: Any = json.loads(item["flow"])
+    breaker, opened_at = raw.get("breaker"), raw.get("opened_at")
     return Flow(
         tenant=tenant,
         name=item["part"],
@@ -258,4 +337,6 @@ def _read(tenant: str, item: Item) -> Flow:
         series=raw.get("series", ""),
         concurrency=raw.get("concurrency"),
         paused=raw.get("paused", False),
+        breaker=Breaker(breaker[0], timedelta(seconds=breaker[1])) if breaker else None,
+        opened_at=datetime.fromisoformat(opened_at) if opened_at else None,
     )

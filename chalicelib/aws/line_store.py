@@ -1,10 +1,11 @@
 """Lines of flows, in the table of jobs: items of a flow's own partition, `flow#<tenant>#<name>`.
 
     part                     range
+    breaker                  see `aws.flow_store`
     gate                     `version` changes with the flow. `watch_at` and `watch_shard`, as those
                              of a state: when the sweeper looks at the line, absent for never.
                              `closing` is set while somebody makes sure that nobody waits,
-                             `paused` if the flow is
+                             `paused` and `open` if the flow is
     out#<index>              a slot: `holder`, and `until`, in microseconds since 1970; both are
                              nobody's and 0 once it is free. `expires_at`, a day later
     places                   see `aws.flow_store`
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING
 from chalicelib.aws.job_items import WATCH_SHARDS
 from chalicelib.aws.serialization import sortable
 from chalicelib.aws.table import Check, Condition, Delete, Item, Put, Table, Write
-from chalicelib.domain.flows import MOST_OUT
+from chalicelib.domain.flows import MOST_OUT, Flow
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.lines import Entry, Slot, due_time
 from chalicelib.domain.state import UnfinishedRun
@@ -49,8 +50,8 @@ MOST_COUNTED = 1000
 class Gate:
     """The gate of a line. `watch_at` is None if nothing has to be looked at.
 
-    A run is put in line only if `paused` is as the executor has read it of the flow. Otherwise a
-    run could wait for the end of a pause that is over, and nobody would look at it.
+    A run is put in line only if `paused` and `open` are as the executor has read them of the flow.
+    Otherwise a run could wait for the end of a pause that is over, and nobody would look at it.
     """
 
     line: str
@@ -58,6 +59,11 @@ class Gate:
     watch_at: datetime | None = None
     closing: bool = False
     paused: bool = False
+    open: bool = False
+
+    def is_of(self, flow: Flow) -> bool:
+        """Return whether the flow, as it was read, is paused and open as the gate says."""
+        return (self.paused, self.open) == (flow.paused, flow.opened_at is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ class LineStore:
         items, after = list[Item](), None
         while True:
             found, after = self._table.query(
-                Condition("id = :id", {":id": line}), after=after, limit=most + MOST_OUT + 2
+                Condition("id = :id", {":id": line}), after=after, limit=most + MOST_OUT + 3
             )
             items += found
             if after is None or sum(item["part"].startswith(_WAIT) for item in items) >= most:
@@ -108,9 +114,14 @@ class LineStore:
         )
         return len(self._table.query(condition, limit=MOST_COUNTED)[0])
 
-    def renewed(self, line: str, now: datetime, *, paused: bool) -> Put:
-        """Return the write of a gate for the transaction that changes its flow."""
-        return self._put(Gate(line, _token(), None if paused else now, paused=paused))
+    def renewed(self, line: str, watch_at: datetime, flow: Flow | None) -> Put:
+        """Return the write of a gate for the transaction that changes its flow, or deletes it."""
+        gate = Gate(line, _token(), watch_at)
+        if flow is not None:
+            watched = None if flow.paused else watch_at
+            is_open = flow.opened_at is not None
+            gate = replace(gate, watch_at=watched, paused=flow.paused, open=is_open)
+        return self._put(gate)
 
     def set(self, gate: Gate, before: Gate) -> bool:
         """Write a gate; return False if it is not as it was any more."""
@@ -185,6 +196,8 @@ class LineStore:
             item["closing"] = 1
         if gate.paused:
             item["paused"] = 1
+        if gate.open:
+            item["open"] = 1
         return Put(self._table.name, item)
 
 
@@ -211,7 +224,8 @@ def _out(index: int) -> str:
 
 def _gate(item: Item) -> Gate:
     watch_at = datetime.fromisoformat(item["watch_at"]) if "watch_at" in item else None
-    return Gate(item["id"], item["version"], watch_at, "closing" in item, "paused" in item)
+    flags = {name: name in item for name in ("closing", "paused", "open")}
+    return Gate(item["id"], item["version"], watch_at, **flags)
 
 
 def _slot(item: Item) -> Slot:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.request import as_address, malformed_host
+from chalicelib.domain.run import AttemptResult, Outcome
 
 # One query of a firing reads them all.
 MOST_FLOWS = 50
@@ -27,6 +28,8 @@ MOST_OUT = 100
 # A place that has passed by more is lost: places that an outage let pass would be used all at once.
 LATEST = timedelta(seconds=2)
 OF_HOST = "host:"
+_DOWN = {Outcome.TIMEOUT, Outcome.CONNECTION_FAILED, Outcome.DNS_FAILED, Outcome.TLS_FAILED}
+_SHOWS_NOTHING = {Outcome.BLOCKED, Outcome.UNKNOWN}
 FLOW_NAME = re.compile(
     rf"(?!\.{{1,2}}$)[A-Za-z0-9._-]{{1,64}}|{OF_HOST}"
     r"(?:[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,126}|[0-9a-f:]{2,39})",
@@ -45,6 +48,7 @@ class Wait(StrEnum):
     RATE = "rate"
     CONCURRENCY = "concurrency"
     PAUSE = "pause"
+    BREAKER = "breaker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,22 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Breaker:
+    """After so many `failures` in a row a flow is open: its attempts wait. Every `probe` one is
+    sent, until one finds that the target works.
+    """
+
+    failures: int
+    probe: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
     """A flow as the user wrote it. With `rate` None its attempts are not spaced, with `concurrency`
     None any number of exchanges may be out. Nothing is sent while it is `paused`.
 
-    `series` names the places that it gives; a change of the rate begins a new one.
+    `series` names the places that it gives; a change of the rate begins a new one. `opened_at` is
+    when its breaker opened it, None while it is closed.
     """
 
     tenant: str
@@ -85,11 +100,37 @@ class Flow:
     series: str = ""
     concurrency: int | None = None
     paused: bool = False
+    breaker: Breaker | None = None
+    opened_at: datetime | None = None
 
     @property
     def is_gated(self) -> bool:
         """Return whether attempts may have to wait in line."""
-        return self.paused or self.concurrency is not None
+        return self.paused or self.concurrency is not None or self.opened_at is not None
+
+    @property
+    def probed_from(self) -> datetime | None:
+        """Return when the first attempt after the flow was opened may be sent; None if closed."""
+        if self.breaker is None or self.opened_at is None:
+            return None
+        return self.opened_at + self.breaker.probe
+
+    def most_out(self, now: datetime) -> int | None:
+        """Return how many exchanges may be out; None for any number. A pause does not count."""
+        if self.probed_from is None:
+            return self.concurrency
+        return 1 if now >= self.probed_from else 0
+
+
+def is_down(result: AttemptResult) -> bool | None:
+    """Return whether an attempt shows that its target does not work; None if it shows nothing.
+
+    An answer that the job counts as a success shows that it works, whatever its status.
+    """
+    if result.outcome in _SHOWS_NOTHING:
+        return None
+    is_error = result.outcome is not Outcome.SUCCESS and (result.status_code or 0) >= 500
+    return result.outcome in _DOWN or is_error
 
 
 def flow_of(definition: Definition) -> str | None:

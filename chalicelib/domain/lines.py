@@ -18,6 +18,8 @@ from chalicelib.domain.state_parts import InLine
 
 # A slot that was reserved for a run is given to another one if the run has not come by then.
 RESERVED = timedelta(seconds=60)
+# Who holds the slot of a probe that failed: nobody, until the next one.
+FAILED_PROBE = "probe"
 # A run that may be sent at any time waits in line for so long at most.
 _FAR = timedelta(days=3_650)
 _OF_FLOW = "flow#"
@@ -35,6 +37,15 @@ class Slot:
     def is_live(self, now: datetime) -> bool:
         """Return whether the slot may still be in use."""
         return now < self.until + SKEW
+
+    @property
+    def is_out(self) -> bool:
+        """Return whether it is, or was, that of an exchange, or reserved for one."""
+        return self.holder != FAILED_PROBE
+
+    def kept(self, until: datetime) -> Slot:
+        """Return the slot of a probe that failed, as nobody's before a time."""
+        return Slot(self.index, FAILED_PROBE, until - SKEW)
 
     @property
     def freed(self) -> Slot:

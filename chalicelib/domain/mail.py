@@ -21,10 +21,10 @@ _CUT = "..."
 def message(what: str, sentence: str, told: Told, channel: str) -> dict[str, str]:
     """Return the parameters of SNS's Publish for a notice.
 
-    `what` says in a few words what happened to the job, `sentence` says it whole; both follow the
-    job's name.
+    `what` says in a few words what happened to the job or the flow, `sentence` says it whole; both
+    follow its name.
     """
-    name = printable(told.job.name)
+    name = printable(told.name)
     facts = "\n".join(f"{label:<9}{text}" for label, text in _facts(told))
     answer = "".join(f"\n> {line}" for line in _answer(told))
     job = f"/jobs/{told.job.id}"
@@ -47,7 +47,7 @@ def paragraph(sentence: str, told: Told) -> str:
         f", status {code}" if code else f": {printable(last.error)}" if last and last.error else ""
     )
     run = f"/jobs/{told.job.id}/runs/{run_id(told.job.id, told.run.key)}"
-    return f"{printable(told.job.name)} {sentence}{end}\n  {run}"
+    return f"{printable(told.name)} {sentence}{end}\n  {run}"
 
 
 def digest(summary: str, paragraphs: Sequence[str], total: int, channel: str) -> dict[str, str]:
@@ -67,6 +67,8 @@ def trial(channel: str) -> dict[str, str]:
 
 def _facts(told: Told) -> Iterator[tuple[str, str]]:
     job, run = told.job, told.run
+    if told.flow is not None:
+        yield "Job", printable(job.name)
     yield "Request", f"{job.request.method} {printable(job.request.url)}"
     yield "Due", format_instant(run.key.due_at)
     count = len(run.attempts)

@@ -21,7 +21,8 @@ def body_of(told: Told, channel: Channel) -> object:
         return mail.message(_what(told), _headline(told), told, channel.name)
     last = told.run.attempts[-1] if told.run.attempts else None
     identifier = run_id(told.job.id, told.run.key)
-    return slack.message(_headline(told), told.job, last, told.response, identifier)
+    headline = slack.headline(told.name, _headline(told))
+    return slack.message(headline, told.job, last, told.response, identifier)
 
 
 def example_of(told: Told, channel: Channel) -> object:
@@ -31,7 +32,7 @@ def example_of(told: Told, channel: Channel) -> object:
     if channel.format is Format.TEXT:
         return mail.paragraph(_headline(told), told)
     last = told.run.attempts[-1] if told.run.attempts else None
-    return slack.line(told.job.name, _headline(told), last)
+    return slack.line(told.name, _headline(told), last)
 
 
 def digest_document(
@@ -70,7 +71,7 @@ def trial_body(channel: Channel, now: datetime) -> object:
 
 
 def _headline(told: Told) -> str:
-    """Return a sentence about the job, without its name and the full stop."""
+    """Return a sentence about the job, or the flow, without its name and the full stop."""
     what, count = _what(told), told.failing.count if told.failing else 0
     since = format_instant(told.failing.since if told.failing else told.at)
     row = f"failed {count} times in a row since {since}" if count > 1 else f"failed at {since}"
@@ -84,12 +85,20 @@ def _headline(told: Told) -> str:
             if (told.run.missed_count or 1) == 1:
                 return f"{what}: it was due at {due} and came too late to be sent"
             return f"{what}: the first was due at {due}, and they came too late to be sent"
+        case Event.FLOW_OPENED if told.flow and told.flow.breaker:
+            failures, probe = told.flow.breaker.failures, told.flow.breaker.probe
+            seconds = round(probe.total_seconds())
+            row = f"{failures} attempts in a row" if failures > 1 else "an attempt"
+            return f"{what}: {row} failed; they wait, and one is sent every {seconds} s"
+        case Event.FLOW_CLOSED if told.flow and told.flow.opened_at:
+            opened_at = format_instant(told.flow.opened_at)
+            return f"{what}: it was open since {opened_at}, and what waited is sent"
         case _:
             return row
 
 
 def _what(told: Told) -> str:
-    """Return in a few words what happened to the job."""
+    """Return in a few words what happened to the job, or the flow."""
     count = told.failing.count if told.failing else 0
     missed = told.run.missed_count or 1
     match told.event:
@@ -99,5 +108,9 @@ def _what(told: Told) -> str:
             return "is paused"
         case Event.RUN_MISSED:
             return "missed a run" if missed == 1 else f"missed {missed} runs"
+        case Event.FLOW_OPENED:
+            return "is open"
+        case Event.FLOW_CLOSED:
+            return "is closed again"
         case _:
             return f"failed {count} times in a row" if count > 1 else "failed"

@@ -17,6 +17,7 @@ from ulid import ULID
 
 from chalicelib.domain import job_transitions
 from chalicelib.domain.exact_json import write
+from chalicelib.domain.flows import Flow
 from chalicelib.domain.ids import RunKey, new_job_id, run_id
 from chalicelib.domain.instant import format_measured
 from chalicelib.domain.job import Definition, Kind
@@ -47,6 +48,8 @@ class Event(StrEnum):
     RUN_MISSED = "run.missed"
     JOB_RECOVERED = "job.recovered"
     JOB_PAUSED = "job.paused"
+    FLOW_OPENED = "flow.opened"
+    FLOW_CLOSED = "flow.closed"
     DIGEST = "digest"
     TEST = "test"
 
@@ -57,6 +60,9 @@ class Told:
 
     `response` is the answer to the run's last attempt, None if it is not known. `failing` is the
     row of failures that the event belongs to, None for other events.
+
+    `flow` is the flow that the run's last attempt has opened or closed, as it was before; None for
+    events of jobs.
     """
 
     event: Event
@@ -65,6 +71,12 @@ class Told:
     response: Response | None
     at: datetime
     failing: Failing | None = None
+    flow: Flow | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the name of what the event happened to."""
+        return f"Flow {self.flow.name}" if self.flow else self.job.name
 
 
 def callback(told: Told, url: str, now: datetime) -> Transition:
@@ -105,8 +117,9 @@ def _notice(told: Told, url: str, body: object, channel: str, now: datetime) -> 
     labels = {"event": told.event.value, "job": job.id, "run": run_id(job.id, key)}
     if channel:
         labels["channel"] = channel
-    identifier = notice_id(job.id, key, told.event, channel)
-    name = f"{told.event}: {job.name}"[:_LONGEST_NAME]
+    attempt = len(told.run.attempts) if told.flow else 0
+    identifier = notice_id(job.id, key, told.event, channel, attempt)
+    name = f"{told.event}: {told.flow.name if told.flow else job.name}"[:_LONGEST_NAME]
     return _created(identifier, job.tenant, name, url, body, labels, now)
 
 
@@ -134,11 +147,12 @@ def _created(
     return job_transitions.create(definition, None, now)
 
 
-def notice_id(job_id: str, key: RunKey, event: Event, channel: str = "") -> str:
+def notice_id(job_id: str, key: RunKey, event: Event, channel: str = "", attempt: int = 0) -> str:
     """Return the id of a notice; it sorts by the due time of the run. `channel` is empty for a
-    callback.
+    callback, `attempt` is that of an event which may happen at several attempts of a run, else 0.
     """
-    told = "\n".join((job_id, str(key), event, channel)).encode()
+    parts = (job_id, str(key), event, channel, *([str(attempt)] if attempt else []))
+    told = "\n".join(parts).encode()
     made = ULID.from_datetime(key.asked_at).bytes[:6] + sha256(told).digest()[:10]
     return f"job_{ULID.from_bytes(made)}"
 
@@ -158,6 +172,9 @@ def document(told: Told) -> dict[str, Any]:
     if told.failing is not None and told.failing.count:
         since = format_measured(told.failing.since)
         made["failures"] = {"count": told.failing.count, "since": since}
+    if told.flow is not None:
+        made["flow"] = told.flow.name
+        made["links"]["flow"] = f"/flows/{told.flow.name}"
     return made
 
 

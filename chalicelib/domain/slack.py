@@ -30,14 +30,19 @@ _ESCAPES = {
 _CUT = "…"
 
 
+def headline(name: str, sentence: str) -> str:
+    """Return a name in bold, and a sentence of Resona's about it."""
+    return f"*{quoted(name, 6 * _LONGEST_NAME)}* {sentence}"
+
+
 def message(
-    headline: str, job: Definition | None, last: Attempt | None, response: Response | None, run: str
+    text: str, job: Definition | None, last: Attempt | None, response: Response | None, run: str
 ) -> dict[str, str]:
-    """Return the body of a message about a job; `headline` is a sentence of Resona's about it.
+    """Return the body of a message about a job; `text` is its headline.
 
     `run` is the run's id. The answer's body is cut so that all of it fits.
     """
-    lines = [headline if job is None else f"*{quoted(job.name, 6 * _LONGEST_NAME)}* {headline}"]
+    lines = [text]
     if job is not None:
         url = quoted(job.request.url[:_LONGEST_URL], 5 * _LONGEST_URL // 2)
         lines.append(f"{job.request.method} {url}{_answered(last)}")
@@ -50,16 +55,16 @@ def message(
     return {"text": text}
 
 
-def line(name: str, headline: str, last: Attempt | None) -> str:
+def line(name: str, sentence: str, last: Attempt | None) -> str:
     """Return what `message` says of a job, in a line: 20 of them usually fit into a message."""
-    return f"*{quoted(name, _SHORT_NAME)}* {headline}{_answered(last, _SHORT_ERROR)}"
+    return f"*{quoted(name, _SHORT_NAME)}* {sentence}{_answered(last, _SHORT_ERROR)}"
 
 
-def listed(headline: str, lines: Iterable[str], total: int) -> dict[str, str]:
+def listed(summary: str, lines: Iterable[str], total: int) -> dict[str, str]:
     """Return the body of a message with as many of the lines as fit, and how many are left out of
     `total`.
     """
-    text, left = headline, total
+    text, left = summary, total
     for one in lines:
         longer = f"{text}\n• {one}"
         if _length(longer) > LONGEST - len(f"\nand {total} more"):

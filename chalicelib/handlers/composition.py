@@ -19,10 +19,11 @@ from chalicelib.runtime.clock import utc_now
 
 if TYPE_CHECKING:
     from chalicelib.aws.schedules import Schedules
+    from chalicelib.aws.secret_store import SecretStore
     from chalicelib.domain.request import HostRule
     from chalicelib.handlers.authorizer import Authenticator
     from chalicelib.outbound.address_guard import Guard
-    from chalicelib.usecases.attempt import Send
+    from chalicelib.usecases.attempt import AttemptSender
     from chalicelib.usecases.firing import Firing
     from chalicelib.usecases.scheduling import Scheduling
 
@@ -84,13 +85,10 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     from chalicelib.aws.run_store import RunStore
     from chalicelib.aws.secret_store import SecretStore
     from chalicelib.aws.sweep_store import SweepStore
-    from chalicelib.aws.topics import Topics
-    from chalicelib.outbound.address_guard import PUBLIC
-    from chalicelib.outbound.send import send
     from chalicelib.runtime.concurrency import in_threads
     from chalicelib.usecases.admission import Admission
     from chalicelib.usecases.arming import Arming
-    from chalicelib.usecases.attempt import AttemptSender
+    from chalicelib.usecases.breakers import Breakers
     from chalicelib.usecases.firing import Firing
     from chalicelib.usecases.lines import Lines
     from chalicelib.usecases.queueing import Queueing
@@ -104,23 +102,35 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     secrets = SecretStore(
         dynamodb, settings.secrets_table, clients.kms, settings.secrets_key, run_all=in_threads
     )
-    outbound: Send = partial(send, guard=guard or PUBLIC, https_only=settings.require_https)
     arming, flows = Arming(jobs, queue, utc_now), FlowStore(dynamodb, settings.jobs_table)
-    publish = Topics(clients.sns, settings.notice_topics).publish
+    lines = Lines(jobs, flows, arming, utc_now)
+    telling = Telling(runs, ChannelStore(dynamodb, settings.jobs_table))
     return Firing(
         jobs=jobs,
         runs=runs,
         schedules=_schedules(settings),
         queue=queue,
         arming=arming,
-        telling=Telling(runs, ChannelStore(dynamodb, settings.jobs_table)),
+        telling=telling,
         calendars=CalendarStore(dynamodb, settings.jobs_table),
         sweeps=SweepStore(dynamodb, settings.jobs_table),
-        sender=AttemptSender(secrets, outbound, publish, utc_now, time.sleep),
-        admission=Admission(flows, Queueing(Lines(jobs, flows, arming, utc_now)), time.sleep),
+        sender=_sender(settings, secrets, guard),
+        admission=Admission(flows, Queueing(lines), time.sleep),
+        breakers=Breakers(lines, secrets, telling, utc_now),
         clock=utc_now,
         sleep=time.sleep,
     )
+
+
+def _sender(settings: Settings, secrets: SecretStore, guard: Guard | None) -> AttemptSender:
+    from chalicelib.aws.topics import Topics
+    from chalicelib.outbound.address_guard import PUBLIC
+    from chalicelib.outbound.send import send
+    from chalicelib.usecases.attempt import AttemptSender
+
+    outbound = partial(send, guard=guard or PUBLIC, https_only=settings.require_https)
+    publish = Topics(clients.sns, settings.notice_topics).publish
+    return AttemptSender(secrets, outbound, publish, utc_now, time.sleep)
 
 
 def prepare(function: str, batch: int) -> None:

@@ -50,6 +50,7 @@ class Admission:
         """
         run = claim.send
         flow = self._flow(definition, tried.latest.flows if tried.latest else None)
+        tried.flow = flow
         if run is None or flow is None:
             return claim
         try:

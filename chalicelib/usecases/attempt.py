@@ -147,7 +147,8 @@ class Tried:
     attempt that was prepared for that claim is then sent. `ahead` is the claim's message, if that
     was sent before the claim, and `place` the place that was taken for the attempt.
 
-    `slot` is the slot of the flow that the attempt has, `gated` the flow if its line was looked at,
+    `flow` is the job's flow as it was read last, None without one. `slot` is the slot of it that
+    the attempt has, `gated` the flow if its line was looked at,
     and `beside` what is written with a hold in line.
     """
 
@@ -157,6 +158,7 @@ class Tried:
         self.by_owner: dict[str | None, PreparedAttempt] = {}
         self.ahead: DueMessage | None = None
         self.place: Place | None = None
+        self.flow: Flow | None = None
         self.slot: Slot | None = None
         self.gated: Flow | None = None
         self.beside: list[Write] = []

@@ -47,6 +47,7 @@ from chalicelib.usecases.admission import Admission
 from chalicelib.usecases.ahead import NOTHING, Ahead, read_ahead
 from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Claimed, Tried, owner_token, run_fields
+from chalicelib.usecases.breakers import Breakers
 from chalicelib.usecases.excluding import with_calendars
 from chalicelib.usecases.following import Following, log_end, log_finish
 from chalicelib.usecases.sweeping import Sweeping
@@ -77,6 +78,7 @@ class Firing:
     sweeps: SweepStore
     sender: AttemptSender
     admission: Admission
+    breakers: Breakers
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
     run_all: RunAll = in_threads
@@ -117,12 +119,13 @@ class Firing:
 
         Raises Unavailable; the queue then delivers the message again.
         """
-        if is_line(due.job_id):
-            self.admission.lines.lines.drain(due.job_id)
-            return
         wait = due.at - self.clock()
         if wait > _LONGEST_SLEEP:
             self.queue.send([due], self.clock())
+            return
+        if is_line(due.job_id):
+            self.sleep(max(wait.total_seconds(), 0))
+            self.admission.lines.lines.drain(due.job_id)
             return
         # Read before the due time: the claim is refused if the job has changed since.
         loaded, tried = ahead.jobs.get(due.job_id) or self.jobs.load(due.job_id), Tried()
@@ -265,12 +268,15 @@ class Firing:
     def _attempt(self, claimed: Claimed, tried: Tried) -> None:
         definition, run = claimed.prepared.definition, claimed.run
         sent = self.sender.attempt(claimed.prepared, run)
-        self.admission.lines.leave(tried)
+        self.admission.lines.leave(tried, sent)
         if sent is None:
             # Whoever settles this attempt records it as unknown, and the run is retried.
             log.warning("attempt.abandoned", extra=run_fields(definition.id, run))
             return
-        self._finish(definition, claimed.state, run, FinishedAttempt(str(run.owner), *sent))
+        attempt = FinishedAttempt(str(run.owner), *sent)
+        record = self._finish(definition, claimed.state, run, attempt)
+        if tried.flow is not None and record is not None:
+            self.breakers.learn(tried.flow, definition, record)
 
     def _settle(self, definition: Definition, state: State, run: UnfinishedRun) -> None:
         """Finish an attempt whose lease or deadline is over.
@@ -294,8 +300,9 @@ class Firing:
 
     def _finish(
         self, definition: Definition, state: State, run: UnfinishedRun, attempt: FinishedAttempt
-    ) -> None:
+    ) -> Attempt | None:
         """Record the attempt, then finish the state; again if another writer changed the state.
+        Return the record, None if another executor finished the state or the job is gone.
 
         If a table does not answer, retry until the lease is over; no other executor settles the
         attempt before. Without its record the attempt would become `unknown` and be sent again.
@@ -307,17 +314,17 @@ class Firing:
                 # Callbacks and `pause_after` are those of the definition in force.
                 loaded = self.jobs.load(definition.id)
                 if loaded is None:
-                    return
+                    return None
                 definition, state = loaded
             now = self.clock()
             decision = run_transitions.finish(definition, state, run, attempt, jitter, now)
             if isinstance(decision, NoChange) or decision.update is None:
-                return
+                return None
             record = run.record(definition.id, attempt, decision.update)
             save = partial(self._save_finish, definition, record, now)
             try:
                 if not self._record(definition, attempt, record, state, now):
-                    return
+                    return None
                 attempt = replace(attempt, recorded=record)
                 decision, notices = self._ends.write(definition, state, decision, record, now, save)
             except StateChanged as changed:
@@ -325,7 +332,7 @@ class Firing:
                 # Read again: the state returned with the refusal may be stale after the pause.
                 current = self.jobs.state(definition.id) if changed.current is not None else None
                 if current is None:
-                    return
+                    return None
                 state = current
                 continue
             except Unavailable:
@@ -336,7 +343,7 @@ class Firing:
             log_finish(definition.id, run, attempt, record.update)
             self._ends.after_pause(state, decision.state)
             self._ends.arm(decision, notices)
-            return
+            return record
         raise Unavailable("the job")
 
     def _for_following(self, definition: Definition, run: UnfinishedRun) -> Definition:

@@ -14,7 +14,7 @@ from chalicelib.domain.errors import FlowNotFound, Unavailable
 from chalicelib.domain.flows import Flow
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.lines import RESERVED, Entry, Slot, flow_in, free, released
-from chalicelib.domain.state import SKEW, DueMessage
+from chalicelib.domain.state import NEAR, SKEW, DueMessage
 from chalicelib.runtime.backoff import TRIES
 from chalicelib.usecases.arming import Arming
 
@@ -51,10 +51,14 @@ class Lines:
             self.wake(line, now)
         return True
 
-    def wake(self, line: str, now: datetime) -> None:
-        """Send the message that drains a line. If it is lost, the sweeper sends it."""
-        tenant, _ = flow_in(line)
-        self.arming.arm_line(DueMessage(line, tenant, RunKey(now.replace(microsecond=0), 1), now))
+    def wake(self, line: str, at: datetime) -> None:
+        """Send the message that drains a line at a time. If it is lost, or the time is too far away
+        for one, the sweeper does it.
+        """
+        if at - self.clock() <= NEAR:
+            tenant, _ = flow_in(line)
+            key = RunKey(at.replace(microsecond=0), 1)
+            self.arming.arm_line(DueMessage(line, tenant, key, at))
 
     def drain(self, line: str) -> None:
         """Release runs as their flow allows; if some are left, say when to look again.
@@ -72,11 +76,14 @@ class Lines:
             if not look.waiting:
                 self._close(gate, flow)
                 return
-            count = self.pass_on(line, flow.concurrency if flow else None, look)
+            now = self.clock()
+            count = self.pass_on(line, flow.most_out(now) if flow else None, look)
             if count and self.clock() - began < _TIME:
                 continue
             now = self.clock()
             ends = [slot.until + SKEW for slot in look.slots if slot.is_live(now)]
+            if flow is not None and flow.probed_from is not None and now < flow.probed_from:
+                ends = [flow.probed_from]
             later = now if count else max(now, min(ends, default=now + RESERVED))
             if self.store.set(changed(gate, later), gate) and count:
                 self.wake(line, now)

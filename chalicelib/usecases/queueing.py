@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from chalicelib.aws.job_items import FlowChanged
 from chalicelib.aws.line_store import Gate, Look, changed
 from chalicelib.domain.errors import Unavailable
-from chalicelib.domain.flows import Flow, Wait
+from chalicelib.domain.flows import Flow, Wait, is_down
 from chalicelib.domain.holding import latest_start
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.job import Definition
 from chalicelib.domain.lines import RESERVED, Slot, free, line_id, lined_up, run_name
+from chalicelib.domain.run import AttemptResult
 from chalicelib.domain.state import SKEW, Transition, UnfinishedRun
 from chalicelib.usecases.attempt import Tried, owner_token
 from chalicelib.usecases.lines import Lines
@@ -50,12 +51,16 @@ class Queueing:
             look = self._take(line, definition.id, run, flow, tried, now)
             if look is None:
                 return None
-            gate, wait = look.gate, Wait.CONCURRENCY
+            gate, wait = look.gate, Wait.BREAKER if flow.opened_at else Wait.CONCURRENCY
             ends = [slot.until + SKEW for slot in look.slots if slot.is_live(now)]
             needed = min(ends, default=now + RESERVED)
-        if gate is None or gate.paused != flow.paused:
+            if flow.probed_from is not None and now < flow.probed_from:
+                needed = flow.probed_from
+        if gate is None or not gate.is_of(flow):
             raise FlowChanged
-        gate = self._watched(gate, needed)
+        gate, before = self._watched(gate, needed), gate
+        if flow.opened_at is not None and needed is not None and gate != before:
+            self.lines.wake(line, needed)
         latest = latest_start(definition, claim.state, run.key) if run.attempt == 1 else None
         entry = self.lines.store.entry(definition.id, run)
         tried.beside = self.lines.store.enter(entry, gate)
@@ -76,7 +81,7 @@ class Queueing:
 
         Nobody overtakes a run that waits in line, except the one for which a slot is reserved.
         """
-        limit, until = flow.concurrency, run.lease_until
+        limit, until = flow.most_out(now), run.lease_until
         assert limit is not None and until is not None  # noqa: S101  a claim has a lease
         if tried.slot is not None and until <= tried.slot.until:
             return None
@@ -116,9 +121,12 @@ class Queueing:
             raise FlowChanged
         return watched
 
-    def leave(self, tried: Tried) -> None:
+    def leave(self, tried: Tried, sent: tuple[datetime, AttemptResult] | None = None) -> None:
         """Free the slot of an attempt that is over, or was not made, and let runs that wait in line
         have what is free. Never raises Unavailable: a slot ends by itself.
+
+        `sent` is when it was sent, and its result. The slot of a probe that failed is free when it
+        is time for the next one.
         """
         flow, slot = tried.gated, tried.slot
         if flow is None:
@@ -126,13 +134,19 @@ class Queueing:
         tried.gated = tried.slot = None
         line = line_id(flow.tenant, flow.name)
         try:
+            if slot and flow.opened_at and flow.breaker and sent and is_down(sent[1]):
+                next_at = sent[0] + flow.breaker.probe
+                if self.lines.store.take(line, slot, slot.kept(next_at)):
+                    self.lines.wake(line, next_at)
+                return
             if slot is not None:
                 self.lines.store.free(line, slot)
-            if flow.paused or flow.concurrency is None:
+            most = flow.most_out(self.lines.clock())
+            if flow.paused or most is None:
                 return
             while (look := self.lines.store.look(line)).waiting:
                 is_open = look.gate is not None and not look.gate.paused
-                if not is_open or not self.lines.pass_on(line, flow.concurrency, look):
+                if not is_open or not self.lines.pass_on(line, most, look):
                     break
         except Unavailable:
             log.warning("line.failed", exc_info=True)

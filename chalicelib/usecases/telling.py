@@ -14,6 +14,7 @@ from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.table import Write
 from chalicelib.domain.channels import Channel, may_tell, tell
 from chalicelib.domain.digests import Window, composed, is_open, opened
+from chalicelib.domain.flows import Flow
 from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.messages import body_of, example_of
@@ -97,12 +98,37 @@ class Telling:
                 for event in dict.fromkeys(event for event, _ in found)
             }
             for channel, window in channels:
-                if window is not None and window.notice_id in closed:
-                    window = replace(window, ends_at=now)
                 events = [told[event] for event, one in found if one == channel]
                 if events:
-                    notices += self._to(channel, window, events, now)
+                    notices += self._to(channel, _open(window, closed, now), events, now)
         return step, notices
+
+    def of_flow(
+        self,
+        event: Event,
+        flow: Flow,
+        definition: Definition,
+        record: Attempt,
+        now: datetime,
+        closed: Collection[str] = (),
+    ) -> Notices:
+        """Return the notices of a flow that an attempt of this job has opened or closed, to all
+        channels that ask for the event, whatever label they ask for.
+
+        `flow` is as it was before; `closed` is as in `notices`. Raises Unavailable.
+        """
+        wanting = [
+            (channel, window)
+            for channel, window in self.channels.with_windows(definition.tenant)
+            if event in channel.events
+        ]
+        if not wanting:
+            return Notices()
+        run, notices = self._run(definition.id, record.key, record, None, now), Notices()
+        told = replace(_told(event, definition, run, now), at=record.finished_at, flow=flow)
+        for channel, window in wanting:
+            notices += self._to(channel, _open(window, closed, now), [told], now)
+        return notices
 
     def _callbacks(
         self, definition: Definition, step: Transition, record: Attempt | None, now: datetime
@@ -142,6 +168,9 @@ class Telling:
             return Notices(tuple(_usual(one, channel, now) for one in told))
         first, digests = told[0], self.channels.digests
         identifier = run_id(first.job.id, first.run.key)
+        if first.flow is not None:
+            # The end of this run may be an event of its own.
+            identifier = f"{first.event}#{identifier}"
         ended = Ended(identifier, first.at, [(one.event, example_of(one, channel)) for one in told])
         if before is not None and before.takes(channel, now):
             added = tuple((before.notice_id, one.event) for one in told)
@@ -191,6 +220,12 @@ class Telling:
         )
         expires_at = record.finished_at + self.runs.retention
         self.channels.delivered(notice.tenant, channel, delivery, expires_at)
+
+
+def _open(window: Window | None, closed: Collection[str], now: datetime) -> Window | None:
+    """Return a window, as one that has ended if it is known that it was closed."""
+    is_closed = window is not None and window.notice_id in closed
+    return replace(window, ends_at=now) if window and is_closed else window
 
 
 def _told(event: Event, definition: Definition, run: Run, now: datetime) -> Told:

@@ -24,6 +24,8 @@ WORDS: dict[str, tuple[str, str, str]] = {
     "calendar.deleted": ("·", DIM, "a calendar was deleted"),
     "flow.put": ("·", DIM, "a flow was put"),
     "flow.deleted": ("·", DIM, "a flow was deleted"),
+    "flow.opened": ("!", RED, "the flow {flow} stops, as its target kept failing"),
+    "flow.closed": ("·", DIM, "the flow {flow} goes on, as its target works again"),
     "secret.put": ("·", DIM, "a secret was put"),
     "secret.deleted": ("·", DIM, "a secret was deleted"),
     "signing_secret.rotated": ("·", DIM, "the signing secret was rotated"),
@@ -52,7 +54,7 @@ WORDS: dict[str, tuple[str, str, str]] = {
 # Events that a laptop does not print: nothing changed, or another line reports it.
 UNSHOWN = frozenset(
     "message.ignored schedule.orphan_deleted message.mark_failed schedule.delete_failed job.armed "
-    "sweep.ended attempt.ended run.held line.failed attempt.completed library.warned "
+    "sweep.ended attempt.ended run.held line.failed flow.failed attempt.completed library.warned "
     "log_line.failed metrics.failed".split()
 )
 OF_RUN = frozenset({"run.ended", "run.retrying", "run.waiting"})

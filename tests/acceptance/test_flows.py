@@ -88,3 +88,36 @@ def test_a_paused_flow_holds_all_and_loses_none(own_laptop: Laptop, slow: Receiv
     (run,) = own_laptop.get(f"/jobs/{jobs[0]['id']}/runs")
     assert run["status"] == "succeeded"
     assert run["waited_ms"] > 2000
+
+
+def test_a_dead_target_is_left_alone_and_gets_the_rest_when_it_is_back(
+    own_laptop: Laptop, slow: Receiver
+) -> None:
+    slow.answers["/slow"] = [503] * 4
+    own_laptop.start()
+    own_laptop.request("PUT", "/flows/narrow", {"breaker": {"failures": 3, "probe_seconds": 3}})
+    # One after the other: the first three open the flow.
+    jobs = []
+    for seconds in (3, 5, 7, 9, 9, 9, 9, 9):
+        date = (own_laptop.now() + timedelta(seconds=seconds)).replace(microsecond=0).isoformat()
+        jobs.append(
+            own_laptop.register(
+                slow.address("/slow"),
+                {"date": date},
+                flow="narrow",
+                timeout=2,
+                retry={"max_attempts": 1},
+            )
+        )
+    got = slow.wait_for(jobs[:3], 3, 20)
+    opened_at = max(one.at for one in got) + timedelta(seconds=ANSWERS_AFTER)
+    got = sorted(slow.wait_for(jobs, 8, 40), key=lambda one: one.at)
+    first, second = got[3].at - opened_at, got[4].at - got[3].at
+    assert timedelta(seconds=2.9) < first < timedelta(seconds=6)
+    assert timedelta(seconds=2.9) < second < timedelta(seconds=6)
+    assert got[7].at - got[4].at < timedelta(seconds=4)
+    time.sleep(2)
+    assert own_laptop.get("/flows/narrow")["state"] == "closed"
+    runs = [own_laptop.get(f"/jobs/{job['id']}/runs")[0] for job in jobs]
+    assert [run["status"] for run in runs].count("succeeded") == 4
+    assert all(len(run["attempts"]) == 1 for run in runs)

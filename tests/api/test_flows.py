@@ -11,6 +11,7 @@ import pytest
 
 from chalicelib.domain.flows import FASTEST, MOST_FLOWS
 from tests.api.conftest import Api, job
+from tests.environment import ok, status
 
 TEN = {"requests": 10, "seconds": 1, "burst": 1}
 
@@ -24,7 +25,9 @@ def test_a_flow_is_put_shown_listed_and_deleted(api: Api) -> None:
             "rate": TEN,
             "concurrency": None,
             "paused": False,
+            "breaker": None,
             "state": "closed",
+            "opened_at": None,
             "waiting": 0,
             "out": None,
             "created_at": "2026-11-23T10:00:00Z",
@@ -368,3 +371,67 @@ def test_a_slot_is_given_back_if_the_flow_was_paused_before_the_claim(api: Api) 
     api.env.advance(seconds=10)
     assert api.env.sent == []
     assert api.get("/flows/host:example.com").json["out"] == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"breaker": 3}, ["breaker"]),
+        ({"breaker": {}}, ["breaker.failures"]),
+        ({"breaker": {"failures": 0}}, ["breaker.failures"]),
+        (
+            {"breaker": {"failures": 1001, "probe_seconds": 0}},
+            ["breaker.failures", "breaker.probe_seconds"],
+        ),
+        ({"breaker": {"failures": 1, "probe_seconds": 3601}}, ["breaker.probe_seconds"]),
+        ({"breaker": {"failures": True}}, ["breaker.failures"]),
+        ({"breaker": {"failures": 1, "after": 2}}, ["breaker.after"]),
+    ],
+)
+def test_a_breaker_that_is_refused(api: Api, body: object, fields: list[str]) -> None:
+    assert api.put("/flows/a", body).fields == fields
+
+
+def test_a_flow_that_is_open_is_shown_and_what_waits_for_it_too(api: Api) -> None:
+    host = "/flows/host:example.com"
+    made = api.put(host, {"breaker": {"failures": 1}}).json
+    assert made["breaker"] == {"failures": 1, "probe_seconds": 60}
+    api.env.target = lambda sent: status(503)
+    once = {"max_attempts": 1}
+    created = [api.post("/jobs", job(trigger={"delay": n}, retry=once)).json for n in (5, 8, 9)]
+    api.env.advance(seconds=20)
+    shown = api.get(host).json
+    assert (shown["state"], shown["waiting"], shown["out"]) == ("open", 2, None)
+    assert shown["opened_at"] == "2026-11-23T10:00:06Z"
+    (run,) = api.get(f"/jobs/{created[1]['id']}/runs").json
+    assert (run["status"], run["waits_for"], run["attempts"]) == ("queued", "breaker", [])
+    assert api.put(host, {**shown, "waiting": 9}).json["state"] == "open"
+    api.env.target = lambda sent: ok()
+    api.env.advance(minutes=1)
+    shown = api.get(host).json
+    assert (shown["state"], shown["opened_at"], shown["waiting"]) == ("closed", None, 0)
+    (run,) = api.get(f"/jobs/{created[1]['id']}/runs").json
+    assert run["status"] == "succeeded"
+    assert run["waited_ms"] > 50_000
+    assert run["lateness_ms"] < 2_000
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_an_open_flow_that_is_put_without_its_breaker_or_deleted_lets_all_go(
+    api: Api, is_deleted: bool
+) -> None:
+    host = "/flows/host:example.com"
+    api.put(host, {"breaker": {"failures": 1, "probe_seconds": 3600}})
+    api.env.target = lambda sent: status(503)
+    api.post("/jobs", job(trigger={"delay": 5}, retry={"max_attempts": 1}))
+    api.env.advance(seconds=7)
+    api.env.target = lambda sent: ok()
+    api.post("/jobs", job(trigger={"delay": 1}))
+    api.env.advance(minutes=2)
+    assert len(api.env.sent) == 1
+    if is_deleted:
+        api.delete(host)
+    else:
+        api.put(host, {})
+    api.env.advance(seconds=2)
+    assert len(api.env.sent) == 2

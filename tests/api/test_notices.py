@@ -15,7 +15,14 @@ from tests.permissions import TOPIC
 
 URL = "https://example.com/told"
 MAIL = f"sns:{TOPIC}"
-TOLD = ["run.failed", "run.missed", "job.recovered", "job.paused"]
+TOLD = [
+    "run.failed",
+    "run.missed",
+    "job.recovered",
+    "job.paused",
+    "flow.opened",
+    "flow.closed",
+]
 
 
 def test_a_channel_is_put_shown_listed_and_deleted(api: Api) -> None:

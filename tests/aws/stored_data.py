@@ -198,6 +198,10 @@ def leave() -> dict[str, Any]:
         done(api.post("/jobs", simple("/done", {"delay": 80}, flow="narrow")))
         done(api.put("/flows/paused", {"paused": True}))
         done(api.post("/jobs", simple("/done", {"delay": 80}, flow="paused")))
+        done(api.put("/flows/open", {"breaker": {"failures": 1, "probe_seconds": 3600}}))
+        once = {"flow": "open", "retry": {"max_attempts": 1}}
+        for path, delay in (("/retried", 80), ("/done", 90)):
+            done(api.post("/jobs", simple(path, {"delay": delay}, **once)))
         missed = done(api.post("/jobs", simple("/missed", {"delay": 5}, misfire_grace=1)))
         lost = next(
             name for name, message in env.cloud.messages.items() if missed["id"] in message.body

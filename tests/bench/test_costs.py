@@ -103,6 +103,19 @@ def test_what_a_slot_costs_and_what_a_line_costs() -> None:
             assert after - before == in_partition * 2
 
 
+def test_a_breaker_costs_a_read_while_the_target_works() -> None:
+    with bench(KB) as made:
+
+        def cost() -> Usage:
+            made.create(NEAR)
+            return made.used(lambda: made.advance(seconds=100))
+
+        plain = cost()
+        made.call("PUT", "/flows/host:api.example.com", {"breaker": {"failures": 3}})
+        cost()
+        assert cost() == plain + Usage(reads=1)
+
+
 def test_the_size_of_the_request_changes_only_what_a_firing_reads(
     firings: dict[int, Costs],
 ) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.domain.run import AttemptResult, Outcome, Response
-from chalicelib.domain.slack import LONGEST, message, quoted
+from chalicelib.domain.slack import LONGEST, headline, message, quoted
 from tests.domain.test_notices import JOB, told
 
 # What notifies or links in Slack (documented forms), and in Mattermost and Discord.
@@ -30,7 +30,7 @@ def test_no_foreign_text_notifies_anybody(text: str) -> None:
     job = replace(JOB, name=text, request=replace(JOB.request, url=f"https://example.com/{text}"))
     response = Response({}, text, truncated=False)
     last = told(job, 1, response).run.attempts[-1]
-    made = message("failed", job, last, response, "run_x")["text"]
+    made = message(headline(text, "failed"), job, last, response, "run_x")["text"]
     assert not MENTIONS.search(made)
     assert made.count("```") == 2
     assert made.replace("\u200b", "").count("everyone") == 3 * text.count("everyone")
@@ -44,7 +44,8 @@ def test_the_longest_message_is_taken_by_discord(sign: str) -> None:
     response = Response({}, sign * 16_384, truncated=True)
     error = AttemptResult(Outcome.TIMEOUT, timedelta(0), error="<" * 500)
     last = replace(told(job, 1, response).run.attempts[-1], result=error)
-    made = message("failed " + "x" * 100, job, last, response, "run_" + "x" * 60)["text"]
+    first = headline(job.name, "failed " + "x" * 100)
+    made = message(first, job, last, response, "run_" + "x" * 60)["text"]
     assert LONGEST - 10 < len(made.encode("utf-16-le")) // 2 <= LONGEST
     assert made.endswith("…\n```")
 

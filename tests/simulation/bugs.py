@@ -38,6 +38,7 @@ FLOW_STORE, HOLDING = "aws/flow_store.py", "domain/admission.py"
 ADMISSION, FLOWS, HELD = "usecases/admission.py", "domain/flows.py", "domain/holding.py"
 LINES, LINE_STORE = "domain/lines.py", "aws/line_store.py"
 QUEUEING, DRAINING = "usecases/queueing.py", "usecases/lines.py"
+BREAKERS = "usecases/breakers.py"
 DIGEST_STORE = "aws/digest_store.py"
 INTERVAL, MISFIRES = "domain/interval.py", "domain/misfires.py"
 CRON, SPREAD = "domain/cron.py", "domain/spread.py"
@@ -223,7 +224,7 @@ BUGS = (
     ),
     bug(
         "a line that nobody looks at when its pause ends",
-        (LINE_STORE, "None if paused else now", "None"),
+        (LINE_STORE, "None if flow.paused else watch_at", "None"),
     ),
     bug(
         "a line that nobody looks at while its slots are taken",
@@ -231,7 +232,7 @@ BUGS = (
     ),
     bug(
         "a run that waits for the end of a pause which is over",
-        (QUEUEING, "if gate is None or gate.paused != flow.paused:", "if gate is None:"),
+        (QUEUEING, "if gate is None or not gate.is_of(flow):", "if gate is None:"),
     ),
     bug(
         "a line that the sweeper passes over",
@@ -577,7 +578,7 @@ BUGS = (
         (
             FIRING,
             "                if not self._record(definition, attempt, record, state, now):\n"
-            "                    return\n"
+            "                    return None\n"
             "                attempt = replace(attempt, recorded=record)\n"
             "                decision, notices = self._ends.write(definition, state, decision, record, now, save)\n",
             "                decision, notices = self._ends.write(definition, state, decision, record, now, save)\n"
@@ -1711,6 +1712,103 @@ BUGS = (
     bug(
         "an interval that nobody arms",
         (STATE, "return replace(waits, covered=False), ()", "return waits, ()"),
+    ),
+    bug(
+        "a success that ends no row of failures",
+        (BREAKERS, "                flows.end_failures(flow)", "                pass"),
+    ),
+    bug(
+        "a failure that is counted again when the SDK repeats it",
+        (
+            FLOW_STORE,
+            "attribute_not_exists(attempt) OR attempt <> :attempt",
+            "attribute_not_exists(id) OR attempt <> :one OR failures >= :one",
+        ),
+    ),
+    bug(
+        "a flow that opens after one failure less",
+        (
+            BREAKERS,
+            "count >= flow.breaker.failures",
+            "count >= flow.breaker.failures - 1",
+        ),
+        (FLOW_STORE, "flow.breaker.failures if", "flow.breaker.failures - 1 if"),
+    ),
+    bug(
+        "a flow that opens after a success came between",
+        (
+            FLOW_STORE,
+            '{":least": least}) if opened_at else None',
+            '{":least": least}) if least > 999 else None',
+        ),
+    ),
+    bug(
+        "a flow that never opens",
+        (BREAKERS, ">= flow.breaker.failures\n", "> 999\n"),
+    ),
+    bug(
+        "a probe at once",
+        (FLOWS, "return 1 if now >= self.probed_from else 0", "return 1"),
+    ),
+    bug(
+        "no probe at all",
+        (FLOWS, "return 1 if now >= self.probed_from else 0", "return 0"),
+    ),
+    bug(
+        "one probe after the other",
+        (QUEUEING, "if slot and flow.opened_at and", "if slot and not flow.opened_at and"),
+    ),
+    bug(
+        "a flow that stays open",
+        (BREAKERS, "if not down and", "if down is None and"),
+    ),
+    bug(
+        "a flow that closes though its probe failed",
+        (BREAKERS, "if not down and", "if down is not None and"),
+    ),
+    bug(
+        "a flow that opens untold",
+        (
+            BREAKERS,
+            "beside = notices.writes(self.lines.jobs)",
+            "beside = notices.writes(self.lines.jobs)[:0]",
+        ),
+    ),
+    bug(
+        "executors that do not learn that a flow is open",
+        (
+            FLOW_STORE,
+            "write(forgotten, put, changes, gate, *beside)",
+            "write(forgotten, put, gate, *beside)",
+        ),
+    ),
+    bug(
+        "a run that waits for a flow which is closed",
+        (
+            LINE_STORE,
+            "(self.paused, self.open) == (flow.paused, flow.opened_at is not None)",
+            "self.paused == flow.paused",
+        ),
+    ),
+    bug(
+        "a line whose flow closes and nobody looks",
+        (
+            FLOW_STORE,
+            "line_id(flow.tenant, flow.name), made.probed_from or now",
+            "line_id(flow.tenant, flow.name), now + timedelta(days=1)",
+        ),
+    ),
+    bug(
+        "a flow that opens by an error that is not the target's",
+        (
+            FLOWS,
+            "is_error = result.outcome is not Outcome.SUCCESS and (result.status_code or 0) >= 500",
+            "is_error = result.outcome is not Outcome.SUCCESS",
+        ),
+    ),
+    bug(
+        "an error that does not open a flow",
+        (FLOWS, "(result.status_code or 0) >= 500", "(result.status_code or 0) >= 600"),
     ),
 )
 

@@ -678,9 +678,10 @@ class Someone:
             self._clients.deployment.ask("DELETE", path)
             return
         events = ["run.failed", "job.recovered", "run.missed", "job.paused"]
+        of_flows = ["flow.opened", "flow.closed"][: chance.choice((0, 1, 2))]
         channel = {
             "url": "https://example.com/channel",
-            "events": events[: chance.choice((1, 2, 4, 4))],
+            "events": events[: chance.choice((1, 2, 4, 4))] + of_flows,
             "after": chance.choice((1, 1, 2)),
             "label": chance.choice((None, None, "team:billing")),
             "format": chance.choice(("resona", "slack")),
@@ -713,6 +714,9 @@ class Someone:
                 limits["concurrency"] = chance.choice((1, 1, 2, 3))
             if chance.random() < 0.2:
                 limits["paused"] = True
+            if chance.random() < 0.3:
+                failures, seconds = chance.choice(((1, 3), (1, 20), (2, 8), (3, 30)))
+                limits["breaker"] = {"failures": failures, "probe_seconds": seconds}
             clients.deployment.ask("PUT", path, limits)
 
     def _list(self) -> None:

@@ -6,12 +6,14 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from chalicelib.domain.flows import flow_of
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition
-from chalicelib.domain.state import UnfinishedRun
+from chalicelib.domain.lines import FAILED_PROBE
+from chalicelib.domain.state import SKEW, UnfinishedRun
 from tests.cloud import Item
 from tests.simulation.cloud import Write
 from tests.simulation.virtual_time import Process, VirtualTime
@@ -30,6 +32,15 @@ class Bound:
 
     concurrency: int | None = None
     paused: bool = False
+    opened_at: str = ""
+    """When its breaker opened it; empty while it is closed."""
+    probed_from: float = 0.0
+    """When the first attempt may be sent while it is open, in seconds of the simulation."""
+
+    def most_out(self, now: float) -> int | None:
+        if not self.opened_at:
+            return self.concurrency
+        return 1 if now >= self.probed_from else 0
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,7 @@ class Line:
     waiting: dict[str, Waiting] = field(default_factory=dict)
     holders: dict[str, str] = field(default_factory=dict)
     takers: dict[str, Process] = field(default_factory=dict)
+    ends: dict[str, int] = field(default_factory=dict)
     idle_since: float | None = None
 
     def ahead(self, since: float, part: str | None = None) -> list[str]:
@@ -101,8 +113,12 @@ class Lines:
         bounds = dict(self._bounds[-1][1])
         bounds.pop(name, None)
         flow = json.loads(new["flow"]["S"]) if new is not None else {}
-        if flow.get("paused") or flow.get("concurrency"):
-            bounds[name] = Bound(flow["concurrency"], flow["paused"])
+        opened_at, probed_from = flow.get("opened_at") or "", 0.0
+        if opened_at:
+            seconds = self._virtual_time.seconds(datetime.fromisoformat(opened_at))
+            probed_from = seconds + flow["breaker"][1]
+        if flow.get("paused") or flow.get("concurrency") or opened_at:
+            bounds[name] = Bound(flow["concurrency"], flow["paused"], opened_at, probed_from)
         self._bounds.append((self._virtual_time.time, bounds))
 
     def _take_in(self, line: Line, part: str, new: Item | None) -> None:
@@ -131,6 +147,7 @@ class Lines:
                 ahead = line.ahead(process.begun_at)
                 self._hold(not ahead, "nobody overtakes a line", name, ahead)
         line.holders[part], line.takers[part] = holder, process
+        line.ends[part] = int(new["until"]["N"])
 
     def _is_watched(self, name: str) -> None:
         """Whoever waits is let go when the pause ends, or by the sweeper at the latest."""
@@ -143,8 +160,14 @@ class Lines:
     def _is_busy(self, name: str, line: Line) -> None:
         """On a fine day no run waits for a slot that nobody has."""
         now, bound = self._virtual_time.time, self._bounds[-1][1].get(name, Bound())
-        held = sum(holder != "" for holder in line.holders.values())
-        is_idle = bool(line.waiting) and not bound.paused and held < (bound.concurrency or 1_000)
+        held = sum(
+            holder != "" and (holder != FAILED_PROBE or not self._is_over(line.ends[part]))
+            for part, holder in line.holders.items()
+        )
+        most = bound.most_out(now)
+        is_idle = (
+            bool(line.waiting) and not bound.paused and held < (1_000 if most is None else most)
+        )
         if not is_idle:
             line.idle_since = None
         elif line.idle_since is None:
@@ -152,6 +175,10 @@ class Lines:
         else:
             waits = now - line.idle_since
             self._hold(waits < _SOON, "nobody waits for a slot that is free", name, waits)
+
+    def _is_over(self, until: int) -> bool:
+        """Return whether a slot ends by itself before now. `until` is as it is stored."""
+        return until / 1e6 + SKEW.total_seconds() <= self._virtual_time.now.timestamp()
 
     def _possible(self, name: str | None) -> set[Bound]:
         """Return what a flow allowed at each time since the current process began."""
@@ -236,4 +263,4 @@ def _is_reserved(holder: str) -> bool:
 
 def _is_attempt(holder: str) -> bool:
     """Return whether an attempt has a slot."""
-    return holder != "" and not _is_reserved(holder)
+    return holder not in ("", FAILED_PROBE) and not _is_reserved(holder)

@@ -39,6 +39,7 @@ from chalicelib.domain.state_parts import FAILING, RESONA
 from chalicelib.domain.trigger import WAKE_AHEAD, OneTime, Trigger
 from tests.cloud import Item
 from tests.simulation.backfills import BackfillWatch
+from tests.simulation.breakers import Breakers
 from tests.simulation.calendars import CalendarHistory
 from tests.simulation.cloud import Write
 from tests.simulation.flows import Flows
@@ -196,6 +197,7 @@ class Observer:
         self.backfills = BackfillWatch(virtual_time, self.calendars, self.hold)
         self.flows = Flows(self.hold, virtual_time)
         self.lines = Lines(self.hold, virtual_time)
+        self.breakers = Breakers(self.hold, virtual_time)
         self.windows: dict[str, WindowHistory] = {}
         """The windows of digests by the ids of their notices."""
         self.words = Words(
@@ -284,6 +286,10 @@ class Observer:
             if table == "jobs" and key[0].startswith("digest#") and new is not None
             for one in self._added(key, new)
         ]
+        of_flows = [one for one in told if one[0].startswith("flow.")]
+        told = [one for one in told if one not in of_flows]
+        possible = self._possible_channels()
+        self.breakers.saw(writes, of_flows, possible, is_fine=self.is_fine)
         for job_id, state in states:
             if state is None:
                 self.job_history(job_id).is_deleted = True
@@ -1300,6 +1306,8 @@ class Observer:
         sent = Sent(job_id, key, attempt, self.virtual_time.time, until)
         self.sent[job_id, key, attempt] = sent
         self.lines.sends(sent)
+        job = job_history.definitions[-1][1]
+        self.breakers.sends(job, str(claim.run.owner), sent, is_fine=self.is_fine)
         return sent
 
     def rest(self, now: datetime) -> list[str]:

@@ -1291,6 +1291,53 @@ def a_job_that_changes_its_flow_as_it_comes_due(stage: Stage) -> None:
     stage.wait(40)
 
 
+def a_flow_whose_target_does_not_work(stage: Stage) -> None:
+    """Two open it, one probes it in vain; then all goes out. Channels are told of it."""
+    stage.channel("ops", events=["flow.opened", "flow.closed"])
+    stage.channel("late", events=["run.failed", "flow.opened", "flow.closed"], digest=10)
+    stage.bounds("slow", breaker={"failures": 2, "probe_seconds": 6})
+    stage.answers[:] = [503, 503, 503]
+    for at in (6, 7, 8, 9, 10):
+        date = {"date": f"2026-11-23T10:00:{at:02}Z"}
+        stage.job(trigger=date, flow="slow", retry={"max_attempts": 1})
+    stage.wait(40)
+
+
+def a_breaker_of_a_flow_with_two_out_at_once(stage: Stage) -> None:
+    """Its target does not answer. It is put as it is, and with another breaker."""
+    stage.answers[:] = [0, 0, 0, 0]
+    limits = {"concurrency": 2, "breaker": {"failures": 1, "probe_seconds": 5}}
+    stage.bounds("slow", **limits)
+    for _ in range(6):
+        stage.job(trigger={"date": "2026-11-23T10:00:06Z"}, flow="slow", timeout=4)
+    stage.wait(max(0, 12 - stage.clients.virtual_time.time))
+    stage.bounds("slow", **limits)
+    stage.wait(15)
+    stage.bounds("slow", concurrency=1, breaker={"failures": 3, "probe_seconds": 8})
+    stage.wait(30)
+
+
+def a_success_between_failures_of_a_flow(stage: Stage) -> None:
+    """It begins the count anew. Two in a row open the flow, and the last three wait."""
+    stage.bounds("slow", breaker={"failures": 2, "probe_seconds": 6})
+    stage.answers[:] = [503, 200, 503, 503, 503]
+    for at in (6, 7, 11, 15, 18, 19, 21):
+        date = {"date": f"2026-11-23T10:00:{at:02}Z"}
+        stage.job(trigger=date, flow="slow", retry={"max_attempts": 1})
+    stage.wait(35)
+
+
+def a_flow_that_works_and_fails_in_turn(stage: Stage) -> None:
+    """A success begins the count anew; a retry waits while the flow is open; it is deleted."""
+    stage.bounds("host:example.com", breaker={"failures": 2, "probe_seconds": 4})
+    stage.answers[:] = [503, 200, 503, 503, 503, 404, 503, 503]
+    for at in range(6, 14):
+        stage.job(trigger={"date": f"2026-11-23T10:00:{at:02}Z"}, retry=RETRY)
+    stage.wait(25)
+    stage.deployment.ask("DELETE", "/flows/host:example.com")
+    stage.wait(20)
+
+
 def a_paused_flow_past_a_grace(stage: Stage) -> None:
     """A cron and an interval go on; their runs that wait are missed."""
     stage.bounds("slow", paused=True)
@@ -1482,6 +1529,10 @@ SCRIPTS: tuple[Script, ...] = (
     a_pause_of_a_flow_that_ends_before_a_late_write,
     a_run_that_comes_as_its_line_is_closed,
     a_job_that_changes_its_flow_as_it_comes_due,
+    a_flow_whose_target_does_not_work,
+    a_breaker_of_a_flow_with_two_out_at_once,
+    a_success_between_failures_of_a_flow,
+    a_flow_that_works_and_fails_in_turn,
     a_paused_flow_past_a_grace,
     a_channel_that_hears_of_missed_occurrences,
     a_channel_that_is_deleted_before_the_next_failure,

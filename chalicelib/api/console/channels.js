@@ -43,6 +43,8 @@ const WORDS = {
   "job.recovered": "the job works again",
   "run.missed": "runs were missed",
   "job.paused": "the job was paused, as it kept failing",
+  "flow.opened": "a flow was stopped, as its target kept failing",
+  "flow.closed": "a flow goes on, as its target works again",
   "run.succeeded": "a run succeeded",
   digest: "a digest",
   test: "a test",
@@ -53,6 +55,8 @@ const EVENTS = {
   "job.recovered": "The job works again after a failure that was told",
   "run.missed": "Runs were missed",
   "job.paused": "The job was paused, as it kept failing",
+  "flow.opened": "A flow was stopped, as its target kept failing",
+  "flow.closed": "A flow goes on, as its target works again",
 };
 /** How far a notice is, by its status as a job. */
 export const DELIVERY = { active: "on its way", completed: "delivered", failed: "not delivered" };
@@ -123,6 +127,8 @@ function tells({ events, after }) {
     "job.recovered": "recoveries",
     "run.missed": "missed runs",
     "job.paused": "pauses",
+    "flow.opened": "flows that are stopped",
+    "flow.closed": "flows that go on",
   };
   const all = events.map((event) => words[event] ?? event).join(", ");
   return all.replace(/, ([^,]*)$/, " and $1");

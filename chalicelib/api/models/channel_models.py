@@ -27,7 +27,14 @@ from chalicelib.domain.request import Request, RequestCheck
 from chalicelib.domain.run_values import OF_RUN
 
 _READ_ONLY = ("name", "created_at", "updated_at", "last_delivery")
-TOLD = (Event.RUN_FAILED, Event.RUN_MISSED, Event.JOB_RECOVERED, Event.JOB_PAUSED)
+TOLD = (
+    Event.RUN_FAILED,
+    Event.RUN_MISSED,
+    Event.JOB_RECOVERED,
+    Event.JOB_PAUSED,
+    Event.FLOW_OPENED,
+    Event.FLOW_CLOSED,
+)
 EventName = Annotated[str, Field(json_schema_extra={"enum": list(TOLD)})]
 FormatName = Annotated[str, Field(json_schema_extra={"enum": list(Format)})]
 _TARGET: JsonDict = {"anyOf": [URL, {"maxLength": 2048, "pattern": "^sns:arn:aws[!-~]+$"}]}

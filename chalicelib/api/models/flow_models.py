@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -18,7 +18,7 @@ from chalicelib.domain.instant import format_instant
 
 _SAME = ("name", "created_at", "updated_at")
 # They may have changed since they were read.
-_PASSING = ("state", "waiting", "out")
+_PASSING = ("state", "opened_at", "waiting", "out")
 
 
 class RateIn(Strict):
@@ -38,6 +38,24 @@ class RateIn(Strict):
     )
 
 
+class BreakerIn(Strict):
+    """When attempts wait because the target does not work, and how often one is sent then."""
+
+    failures: Seconds = Field(
+        ge=1,
+        le=1_000,
+        description="After so many attempts in a row, over all jobs of the flow, that got no "
+        "answer or a status of 500 or more, the flow is `open`: attempts wait.",
+    )
+    probe_seconds: Seconds = Field(
+        60,
+        ge=1,
+        le=3_600,
+        description="So often one attempt is sent while the flow is open, until one shows that "
+        "the target works.",
+    )
+
+
 class FlowIn(Strict):
     """Limits on how jobs, all together, call a target."""
 
@@ -46,6 +64,7 @@ class FlowIn(Strict):
         None, description="How many exchanges may be out at once; null: any number."
     )
     paused: bool = Field(False, description="Nothing is sent: runs that come due wait in line.")
+    breaker: BreakerIn | None = Field(None, description="null: a failing target is called on.")
 
 
 @described
@@ -61,6 +80,16 @@ class Rate(TypedDict):
 
 
 @described
+class Breaker(TypedDict):
+    """When attempts wait because the target does not work, and how often one is sent then."""
+
+    failures: int
+    """So many attempts in a row that got no answer, or a status of 500 or more, open the flow."""
+    probe_seconds: int
+    """So often one attempt is sent while it is open."""
+
+
+@described
 class Flow(TypedDict):
     """A flow: its limits, and what waits for it."""
 
@@ -72,8 +101,12 @@ class Flow(TypedDict):
     """How many exchanges may be out at once; null: any number."""
     paused: bool
     """Nothing is sent: runs that come due wait in line."""
-    state: Literal["closed", "paused"]
-    """closed: attempts are sent; paused: they wait."""
+    breaker: Breaker | None
+    """null: a target that does not work is called on."""
+    state: Literal["closed", "open", "paused"]
+    """closed: attempts are sent; open: the breaker has them wait; paused: they wait."""
+    opened_at: Due | None
+    """Since when the breaker has attempts wait; null: it does not."""
     waiting: int
     """Runs in line, up to 1,000, and places in time that were given and are still to come."""
     out: int | None
@@ -89,13 +122,19 @@ Flows = Annotated[list[Flow], Field(description="Flows, by name.")]
 
 def flow_view(flow: flows.Flow, waiting: int = 0, out: int = 0) -> Flow:
     """Return the flow object."""
-    rate = flow.rate
+    rate, breaker = flow.rate, flow.breaker
     return Flow(
         name=flow.name,
         rate=Rate(requests=rate.requests, seconds=rate.seconds, burst=rate.burst) if rate else None,
         concurrency=flow.concurrency,
         paused=flow.paused,
-        state="paused" if flow.paused else "closed",
+        breaker=Breaker(
+            failures=breaker.failures, probe_seconds=round(breaker.probe.total_seconds())
+        )
+        if breaker
+        else None,
+        state="paused" if flow.paused else "open" if flow.opened_at else "closed",
+        opened_at=format_instant(flow.opened_at) if flow.opened_at else None,
         waiting=waiting,
         out=out if flow.concurrency is not None else None,
         created_at=format_instant(flow.created_at),
@@ -113,7 +152,7 @@ def read_flow(tenant: str, shown: Mapping[str, Any], body: object, now: datetime
     document = require_object(body)
     errors.forbid_read_only(document, shown, _SAME)
     sent = errors.validate(FlowIn, document, (*_SAME, *_PASSING))
-    rate = sent.rate if sent else None
+    rate, breaker = (sent.rate, sent.breaker) if sent else (None, None)
     if rate and rate.requests > FASTEST * rate.seconds:
         errors.add(
             "rate.requests",
@@ -131,4 +170,7 @@ def read_flow(tenant: str, shown: Mapping[str, Any], body: object, now: datetime
         rate=flows.Rate(rate.requests, rate.seconds, rate.burst) if rate else None,
         concurrency=sent.concurrency if sent else None,
         paused=bool(sent and sent.paused),
+        breaker=flows.Breaker(breaker.failures, timedelta(seconds=breaker.probe_seconds))
+        if breaker
+        else None,
     )

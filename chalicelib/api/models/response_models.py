@@ -253,7 +253,7 @@ class Run(TypedDict):
     """Why the run ended, if its attempts do not show it."""
     waits_for: NotRequired[Wait]
     """Of a run that its flow holds: rate: for its place in time; concurrency: for an exchange that
-    is over; pause: for the end of the flow's pause."""
+    is over; pause: for the end of the flow's pause; breaker: for a target that works again."""
     waited_ms: NotRequired[int]
     """Of a run that its flow has held: how long, in milliseconds, before its first attempt."""
     job_name: NotRequired[str]

@@ -73,3 +73,39 @@ def test_a_flow_is_made_holds_runs_and_is_deleted(
     page.get_by_role("dialog").get_by_role("button", name="Delete slow").click()
     expect(row).to_have_count(0)
     laptop.request("DELETE", f"/jobs/{job['id']}")
+
+
+def test_a_flow_stops_when_its_target_keeps_failing_and_goes_on(
+    page: Page, laptop: Laptop, target: Target
+) -> None:
+    go(page, laptop, "/flows/new")
+    page.get_by_label("Name", exact=True).fill("dead")
+    page.get_by_label("Stop after so many failures in a row").fill("1001")
+    button(page, "Save flow").click()
+    expect(page.locator("#breaker-failures-error")).to_contain_text("1000")
+    page.get_by_label("Stop after so many failures in a row").fill("1")
+    page.get_by_label("Then try one every so many seconds").fill("600")
+    assert violations(page) == []
+    button(page, "Save flow").click()
+    row = page.locator(".flows li", has_text="dead")
+    expect(row).to_contain_text("Stops after a failure and then tries one every 10 min.")
+    expect(row).to_contain_text("sends")
+    once = {"retry": {"max_attempts": 1}, "flow": "dead"}
+    job = registered(laptop, f"{target}/fails", name="Dead", trigger={"cron": "0 3 * * *"}, **once)
+    go(page, laptop, f"/jobs/{job['id']}")
+    button(page, "Run now").click()
+    expect(page.locator(".runs")).to_contain_text("500")
+    go(page, laptop, "/flows")
+    expect(row).to_contain_text("stopped, as its target kept failing")
+    go(page, laptop, f"/jobs/{job['id']}")
+    button(page, "Run now").click()
+    waits = "It waits, since its flow is stopped, as its target kept failing."
+    expect(page.locator(".said")).to_contain_text(waits)
+    go(page, laptop, "/flows/dead")
+    page.get_by_label("Stop after so many failures in a row").fill("")
+    button(page, "Save flow").click()
+    expect(row).to_contain_text("No limits.")
+    expect(row).to_contain_text("sends")
+    assert laptop.get("/flows/dead")["breaker"] is None
+    laptop.request("DELETE", "/flows/dead")
+    laptop.request("DELETE", f"/jobs/{job['id']}")
