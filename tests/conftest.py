@@ -6,8 +6,12 @@ import gc
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadGroupScheduling
 
+# How long an example takes says more of what else the machine does.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 HERE = Path(__file__).parent
 # Real sockets, processes and clocks: on a busy machine one of these may miss its time without a
 # fault. One that fails twice has one.

@@ -953,7 +953,7 @@ EVERYTHING = [
 
 # The items at one place of an index come in the order of their keys, here as in moto; AWS promises
 # none, and the code asks for none.
-@settings(derandomize=True, database=None, deadline=None, max_examples=900 if IS_SOAK else 40)
+@settings(derandomize=True, database=None, max_examples=900 if IS_SOAK else 40)
 @given(asked=st.lists(requests, min_size=4, max_size=16))
 def test_any_requests_in_any_order_get_the_same_answers(
     aws: tuple[Any, Any, Any, Any], asked: list[Requested]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.aws.job_items import put_state, read_state
@@ -235,28 +235,22 @@ ends = st.builds(
 ).map(with_its_reason)
 dues = st.builds(DueMessage, ids, texts, keys, instants)
 
-unhurried = settings(deadline=None)
 
-
-@unhurried
 @given(definitions)
 def test_a_definition_is_read_back_as_it_was_written(definition: Definition) -> None:
     assert load_definition(dump_definition(definition)) == definition
 
 
-@unhurried
 @given(states)
 def test_a_state_is_read_back_as_it_was_written(state: State) -> None:
     assert load_state(state.job_id, state.revision, state.watch_at, dump_state(state)) == state
 
 
-@unhurried
 @given(states)
 def test_a_state_goes_through_its_item_unchanged(state: State) -> None:
     assert read_state(put_state("jobs", state).item) == state
 
 
-@unhurried
 @given(attempts)
 def test_an_attempt_is_read_back_as_it_was_written(record: Attempt) -> None:
     assert (
@@ -265,7 +259,6 @@ def test_an_attempt_is_read_back_as_it_was_written(record: Attempt) -> None:
     )
 
 
-@unhurried
 @given(ends)
 def test_an_ending_is_read_back_as_it_was_written(end: RunEnd) -> None:
     assert load_ending(end.key, dump_ending(end)) == end
@@ -287,13 +280,11 @@ def test_a_pause_that_was_stored_before_pauses_had_an_end_is_one_of_resona_s() -
     assert pause == Pause(NOW, FAILING, None, RESONA)
 
 
-@unhurried
 @given(dues)
 def test_a_message_is_read_back_as_it_was_written(due: DueMessage) -> None:
     assert load_due(dump_due(due)) == due
 
 
-@unhurried
 @given(st.lists(instants, min_size=2, max_size=2))
 def test_a_sortable_text_sorts_as_the_instants_do(pair: list[datetime]) -> None:
     first, second = pair

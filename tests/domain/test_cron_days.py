@@ -81,7 +81,7 @@ weekdays = listed(
 months = st.sampled_from(("*", "*", "2", "2,4", "6-9", "1,3,12"))
 
 
-@settings(max_examples=20_000 if IS_SOAK else 30, deadline=None, database=None)
+@settings(max_examples=20_000 if IS_SOAK else 30, database=None)
 @given(
     st.builds("0 9 {} {} {}".format, days, months, weekdays),
     # 2100 is no leap year.

@@ -125,7 +125,7 @@ def test_a_secret_that_is_base64_of_a_text_is_hidden_but_for_its_padding(writer:
 
 # The same values each time: of thousands one has fewer than four bytes once its own escapes are
 # undone, and is not found either.
-@settings(derandomize=True, database=None, deadline=None)
+@settings(derandomize=True, database=None)
 @given(
     # Signs that begin escapes, and what may follow them.
     st.text("abAB01%u\\\"'<>&;+=/\nöx4# lt", min_size=6, max_size=20),
@@ -306,7 +306,7 @@ MANY_VALUES = {
 
 
 @pytest.mark.parametrize("values", MANY_VALUES)
-@settings(deadline=None, max_examples=10 if IS_SOAK else 1)
+@settings(max_examples=10 if IS_SOAK else 1)
 @given(
     st.lists(
         st.tuples(st.sampled_from([*TEXTS, None]), st.integers(1, 1024)), min_size=1, max_size=6

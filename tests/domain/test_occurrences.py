@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.cron import Cron
@@ -43,7 +43,6 @@ def of_one(trigger: Trigger, due_at: datetime) -> list[datetime]:
     return times
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(triggers, st.none() | minutes), max_size=5), st.data())
 def test_they_are_what_each_job_has_in_one_order_from_every_place_on(
     made: list[tuple[Trigger, timedelta | None]], data: st.DataObject

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.retry import (
@@ -141,13 +141,11 @@ def test_a_retry_after_is_seconds_or_a_date_or_nothing(
         assert found == timedelta(seconds=seconds)
 
 
-@settings(deadline=None)
 @given(st.text() | headers)
 def test_whatever_a_target_sends_is_a_pause(value: str | None) -> None:
     assert parse_retry_after(value, NOW) >= timedelta(0)
 
 
-@settings(deadline=None)
 @given(policies, st.integers(1, 20), headers, jitters)
 def test_whatever_a_target_sends_the_policy_bounds_it(
     policy: RetryPolicy, attempt: int, value: str | None, jitter: float
@@ -183,7 +181,6 @@ def test_the_longest_delay_also_bounds_the_first() -> None:
     assert pause(RetryPolicy(3, HOUR, timedelta(seconds=5)), 1) == timedelta(seconds=5)
 
 
-@settings(deadline=None)
 @given(policies, st.integers(1, 19), jitters)
 def test_delays_never_shrink(policy: RetryPolicy, attempt: int, jitter: float) -> None:
     assert pause(policy, attempt, None, jitter) <= pause(policy, attempt + 1, None, jitter)
@@ -215,7 +212,6 @@ def test_a_retry_after_counts_from_the_end_of_the_attempt() -> None:
     assert next_attempt_at(policy, 1, NOW, "60", 0) == NOW + timedelta(seconds=60)
 
 
-@settings(deadline=None)
 @given(policies, st.integers(1, 20), jitters)
 def test_jitter_lengthens_a_delay_by_its_share(
     policy: RetryPolicy, attempt: int, jitter: float

@@ -116,7 +116,7 @@ def places(document: object, pointer: str = "") -> list[tuple[str, object]]:
     return found
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(documents)
 def test_every_place_of_a_document_is_found_and_no_other_has_its_value(document: object) -> None:
     body = json.dumps(document)

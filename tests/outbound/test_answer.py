@@ -70,7 +70,7 @@ def test_it_makes_no_difference_that_an_answer_comes_byte_by_byte() -> None:
         assert result(coming(data, lambda: 1), method) == whole, answer["name"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_it_makes_no_difference_in_which_pieces_an_answer_comes(data: st.DataObject) -> None:
     answer = data.draw(st.sampled_from(CLOSED))
@@ -86,7 +86,7 @@ def test_it_makes_no_difference_in_which_pieces_an_answer_comes(data: st.DataObj
     assert result(coming(sent, next_size), method) == result(coming(sent), method)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=400), st.sampled_from(["GET", "HEAD"]))
 def test_whatever_comes_is_an_answer_or_a_failure(data: bytes, method: str) -> None:
     for head in (b"", b"HTTP/1.1 ", OK, OK + b"Transfer-Encoding: chunked\r\n\r\n"):
