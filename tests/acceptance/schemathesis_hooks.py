@@ -90,7 +90,8 @@ _REASONS = re.compile(
     "|must have at most 4096 bytes as JSON"
     "|does not occur again; .*|must be in 1970 or later|an interval has no time zone: .*"
     "|is before the first occurrence.*|must not be before from"
-    "|is for text/calendar; write it in the body"
+    "|as a query parameter it is for text/calendar: write it in the body"
+    "|is not one of Resona's for this list; begin without a cursor"
     "|give days, weekdays or both; .*|notices are listed newest first: leave out sort"
 )
 
