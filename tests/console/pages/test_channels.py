@@ -33,13 +33,13 @@ def test_a_channel_is_made_tested_changed_and_deleted(
     page.get_by_label("Digest, s").fill("120")
     button(page, "Save channel").click()
     row = page.locator(".channels li", has_text="ops")
-    expect(row).to_contain_text("failures (from 3 in a row on), recoveries and pauses, as a chat")
+    expect(row).to_contain_text("failures (from 3 in a row on), recoveries, pauses, flows that are")
     expect(row).to_contain_text("gathered for 2 min.")
     expect(row).to_contain_text("Only jobs with team:crm")
     made = laptop.get("/notices/ops")
     assert {name: made[name] for name in ("format", "events", "label", "after", "digest")} == {
         "format": "slack",
-        "events": ["run.failed", "job.recovered", "job.paused"],
+        "events": ["run.failed", "job.recovered", "job.paused", "flow.opened", "flow.closed"],
         "label": "team:crm",
         "after": 3,
         "digest": 120,
