@@ -197,6 +197,10 @@ class Lines:
         waits = self._lines[name].waiting.get(run.line.part)
         is_there = waits is not None and waits.token == run.line.token
         self._hold(is_there, "who waits in line is in it", run.key, run.line)
+        bound = self._bounds[-1][1].get(name, Bound())
+        is_so = {"pause": bound.paused, "breaker": bound.opened_at != ""}
+        is_held = is_so.get(str(run.waits_for), True)
+        self._hold(is_held, "a run waits for what is so", run.key, run.waits_for, bound)
 
     def left(self, job: Definition, before: UnfinishedRun) -> None:
         """A run that has left its line is in it no more, and left nobody behind who was there

@@ -1327,6 +1327,59 @@ def a_success_between_failures_of_a_flow(stage: Stage) -> None:
     stage.wait(35)
 
 
+def a_failure_of_a_flow_whose_count_comes_twice(stage: Stage) -> None:
+    """The SDK repeats it in silence: two more open the flow."""
+    stage.bounds("slow", breaker={"failures": 3, "probe_seconds": 6})
+    stage.answers[:] = [503, 503, 503]
+    stage.deployment.cloud.plan.coming.append((Fault.SDK_RETRY, "UpdateItem", "failures"))
+    for at in (6, 7, 8, 9):
+        date = {"date": f"2026-11-23T10:00:{at:02}Z"}
+        stage.job(trigger=date, flow="slow", retry={"max_attempts": 1})
+    stage.wait(30)
+
+
+def a_success_as_a_flow_is_opened(stage: Stage) -> None:
+    """The executor that opens the flow is held up, and the next attempt succeeds meanwhile."""
+    stage.deployment.observer.is_fine = False
+    stage.bounds("slow", breaker={"failures": 1, "probe_seconds": 300})
+    stage.answers[:] = [503]
+    cloud = stage.deployment.cloud
+    cloud.pauses = 30.0, 60.0
+    cloud.plan.coming.append((Fault.PAUSE_BEFORE, "TransactWriteItems", "opened_at"))
+    for at in (6, 8):
+        date = {"date": f"2026-11-23T10:00:{at:02}Z"}
+        stage.job(trigger=date, flow="slow", retry={"max_attempts": 1})
+    stage.wait(150)
+
+
+def a_flow_that_closes_as_runs_come_due(stage: Stage) -> None:
+    """They were prepared while it was open; the first of them fails."""
+    stage.bounds("slow", concurrency=3, breaker={"failures": 1, "probe_seconds": 6})
+    stage.answers[:] = [503, 200, 503]
+    for at in (6, 7, *8 * (13,)):
+        date = {"date": f"2026-11-23T10:00:{at:02}Z"}
+        stage.job(trigger=date, flow="slow", retry={"max_attempts": 1})
+    stage.wait(30)
+
+
+def a_flow_that_closes_and_a_message_that_is_lost(stage: Stage) -> None:
+    """The sweeper has the line looked at."""
+    deployment = stage.deployment
+    deployment.observer.is_fine = False
+    stage.bounds("slow", breaker={"failures": 1, "probe_seconds": 5})
+    stage.answers[:] = [503]
+    jobs = [
+        stage.job(trigger={"date": f"2026-11-23T10:00:{at:02}Z"}, flow="slow", timeout=5)
+        for at in (6, *5 * (8,))
+    ]
+    stage.wait(max(0, 11 - deployment.virtual_time.time))
+    deployment.cloud.plan.coming.append((Fault.ERROR_BEFORE, "SendMessageBatch", "flow#"))
+    stage.wait(110)
+    sent = {one.job_id for one in deployment.observer.sent.values()}
+    is_done = sent.issuperset(jobs) or bool(deployment.cloud.plan.chosen)
+    stage.clients.hold(is_done, "a flow closes, and its line goes on", len(sent))
+
+
 def a_flow_that_works_and_fails_in_turn(stage: Stage) -> None:
     """A success begins the count anew; a retry waits while the flow is open; it is deleted."""
     stage.bounds("host:example.com", breaker={"failures": 2, "probe_seconds": 4})
@@ -1532,6 +1585,10 @@ SCRIPTS: tuple[Script, ...] = (
     a_flow_whose_target_does_not_work,
     a_breaker_of_a_flow_with_two_out_at_once,
     a_success_between_failures_of_a_flow,
+    a_failure_of_a_flow_whose_count_comes_twice,
+    a_success_as_a_flow_is_opened,
+    a_flow_that_closes_as_runs_come_due,
+    a_flow_that_closes_and_a_message_that_is_lost,
     a_flow_that_works_and_fails_in_turn,
     a_paused_flow_past_a_grace,
     a_channel_that_hears_of_missed_occurrences,
