@@ -49,13 +49,13 @@ const KIND = {
 const STATES = {
   closed: ["active", "sends"],
   paused: ["paused", "paused"],
-  open: ["failed", "stopped, as its target kept failing"],
+  open: ["failed", "stopped"],
 };
 
 /** Show the flows, and what waits for each. */
 export function Flows({ query }) {
   return html`<${NamedList} kind=${KIND} query=${query} every=${EVERY} none="There are no flows yet: jobs are sent as they come due."
-    about="A flow limits how fast its jobs, all together, call their target; a paused one holds their runs.">
+    about="A flow limits how fast its jobs, all together, call their target; one that is paused or stopped holds their runs.">
     ${(flow) => html`<${Flow} key=${flow.name} flow=${flow} />`}
   <//>`;
 }
@@ -76,7 +76,7 @@ function Flow({ flow }) {
   const more = html`<${Change} kind="small" label=${`${verb} ${name}`} disabled=${isUnderWay} onClick=${turn}>${verb}<//>`;
   return html`<${Card} kind=${KIND} name=${name} more=${more} below=${html`<${Failure} error=${refused} />`} warning="Its jobs are then sent as they come due.">
     <p>${limitWords(flow)}.</p>
-    <p><${Status} of=${shape} word=${word} />${since && html` <${Relative} of=${since} now=${Date.now()} />`}, ${waiting || "nothing"} ${waiting === 1 || !waiting ? "waits" : "wait"}${out !== null && `, ${out} out`}</p>
+    <p><${Status} of=${shape} word=${word} />${since ? html` <${Relative} of=${since} now=${Date.now()} />, as its target kept failing; ` : ", "}${waiting || "nothing"} ${waiting === 1 || !waiting ? "waits" : "wait"}${out !== null && `, ${out} out`}</p>
   <//>`;
 }
 
