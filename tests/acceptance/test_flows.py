@@ -96,9 +96,10 @@ def test_a_dead_target_is_left_alone_and_gets_the_rest_when_it_is_back(
     slow.answers["/slow"] = [503] * 4
     own_laptop.start()
     own_laptop.request("PUT", "/flows/narrow", {"breaker": {"failures": 3, "probe_seconds": 3}})
-    # One after the other: the first three open the flow.
+    # One after the other: the first three open the flow, and those of the fourth time are not
+    # prepared before it is open.
     jobs = []
-    for seconds in (3, 5, 7, 9, 9, 9, 9, 9):
+    for seconds in (3, 5, 7, 12, 12, 12, 12, 12):
         date = (own_laptop.now() + timedelta(seconds=seconds)).replace(microsecond=0).isoformat()
         jobs.append(
             own_laptop.register(
