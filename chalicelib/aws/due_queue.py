@@ -69,21 +69,29 @@ class DueQueue:
 
     def send_in_time(
         self,
-        due: DueMessage,
+        dues: Sequence[DueMessage],
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
         before: datetime | None = None,
     ) -> None:
-        """Send a message after a pause of less than a second, so that it arrives shortly before its
-        time: 0.15 s, or 0.4 s if it is sent before a claim. In a burst, send it at once.
+        """Send up to ten messages after a pause of less than a second, so that they arrive shortly
+        before their times: 0.15 s, or 0.4 s if sent before a claim. In a burst, send them at once.
 
-        A pause that would end after `before` is left out. Raises Unavailable, as `send` does.
+        If their fractions of a second differ, the shortest pause counts. A pause that would end
+        after `before` is left out. Raises Unavailable, as `send` does.
         """
-        now, is_burst = clock(), self._is_burst(due)
-        pause = 0.0 if is_burst else _pause(due, now)
+        now = clock()
+        in_burst = [self._is_burst(due) for due in dues]
+        pause = 0.0 if any(in_burst) else min(_pause(due, now) for due in dues)
         if before is None or now + timedelta(seconds=pause) < before:
             sleep(pause)
-        self._send([_entry(0, due, clock(), is_burst=is_burst)])
+        now = clock()
+        self._send(
+            [
+                _entry(index, due, now, is_burst=is_burst)
+                for index, (due, is_burst) in enumerate(zip(dues, in_burst, strict=True))
+            ]
+        )
 
     def _is_burst(self, due: DueMessage) -> bool:
         """Return whether a message belongs to a burst, and count it."""
