@@ -139,6 +139,16 @@ def test_messages_of_a_burst_are_sent_at_once_and_come_earlier_from_the_fourth_o
     assert delays(cloud) == [77, 78] * 3 + [76, 78 if by else 77]
 
 
+def test_one_of_three_messages_of_a_burst_comes_another_second_earlier(cloud: Cloud) -> None:
+    """Unless a claim sends them."""
+    made = queue(cloud)
+    made.send([due(78.95)] * 12, NOW)
+    assert delays(cloud) == [78] * 3 + [77, 77, 76] * 3
+    cloud.messages.clear()
+    made.send([replace(due(78.95), by="owner")] * 12, NOW)
+    assert delays(cloud) == [78] * 12
+
+
 def test_messages_for_many_different_seconds_are_no_burst(cloud: Cloud) -> None:
     made = queue(cloud)
     for _ in range(10):
