@@ -25,12 +25,12 @@ _LONGEST_DELAY = 900
 # A message arrives at least this much before its time, in seconds: what a warm function takes to
 # receive it and to read the job and its secrets.
 _EARLY = 0.1
-# In a burst messages are sent without a pause and come `_LEAD` seconds earlier, `_LEAD_AHEAD` if
-# they are sent before a claim: so pollers and functions start before the due time. A message
-# belongs to a burst if its process has sent `_BURST` for the same second, among the last
-# `_REMEMBERED`.
+# In a burst messages are sent without a pause and come `_LEAD` seconds earlier, one of `_VANGUARD`
+# another second, or `_LEAD_AHEAD` if they are sent before a claim: so pollers and functions start
+# before the due time. A message belongs to a burst if its process has sent `_BURST` for the same
+# second, among the last `_REMEMBERED`.
 _BURST, _REMEMBERED = 3, 20
-_LEAD, _LEAD_AHEAD = 1.0, 0.75
+_LEAD, _LEAD_AHEAD, _VANGUARD = 1.0, 0.75, 3
 # `send_in_time` pauses until this much before a whole second, because a pause may take longer.
 _SLACK = 0.05
 # The same for what is sent before a claim. Such a message comes closer to its time than the one
@@ -49,49 +49,59 @@ class DueQueue:
         self._url = url
         # The seconds for which this process has sent messages last.
         self._sent = deque[int](maxlen=_REMEMBERED)
+        self._total = 0
         self._lock = Lock()
 
     def send(self, dues: Sequence[DueMessage], now: datetime) -> None:
         """Send messages that arrive 0.1 to 1.1 s before their times: SQS waits whole seconds.
 
-        Those of a burst arrive up to a second earlier, those that are due later than in 15 minutes
-        after 15. Idempotent. Raises Unavailable if any was not sent; the sweeper sends it again,
-        from the state that was written before.
+        Those of a burst arrive up to two seconds earlier, those that are due later than in 15
+        minutes after 15. Idempotent. Raises Unavailable if any was not sent; the sweeper sends it
+        again, from the state that was written before.
         """
         for start in range(0, len(dues), 10):
             some = dues[start : start + 10]
-            self._send(
-                [
-                    _entry(index, due, now, is_burst=self._is_burst(due))
-                    for index, due in enumerate(some)
-                ]
-            )
+            self._send([_entry(index, due, now, self._lead(due)) for index, due in enumerate(some)])
 
     def send_in_time(
         self,
-        due: DueMessage,
+        dues: Sequence[DueMessage],
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
         before: datetime | None = None,
     ) -> None:
-        """Send a message after a pause of less than a second, so that it arrives shortly before its
-        time: 0.15 s, or 0.4 s if it is sent before a claim. In a burst, send it at once.
+        """Send up to ten messages after a pause of less than a second, so that they arrive shortly
+        before their times: 0.15 s, or 0.4 s if sent before a claim. In a burst, send them at once.
 
-        A pause that would end after `before` is left out. Raises Unavailable, as `send` does.
+        If their fractions of a second differ, the shortest pause counts. A pause that would end
+        after `before` is left out. Raises Unavailable, as `send` does.
         """
-        now, is_burst = clock(), self._is_burst(due)
-        pause = 0.0 if is_burst else _pause(due, now)
+        now = clock()
+        leads = [self._lead(due) for due in dues]
+        pause = 0.0 if any(leads) else min(_pause(due, now) for due in dues)
         if before is None or now + timedelta(seconds=pause) < before:
             sleep(pause)
-        self._send([_entry(0, due, clock(), is_burst=is_burst)])
+        now = clock()
+        self._send(
+            [
+                _entry(index, due, now, lead)
+                for index, (due, lead) in enumerate(zip(dues, leads, strict=True))
+            ]
+        )
 
-    def _is_burst(self, due: DueMessage) -> bool:
-        """Return whether a message belongs to a burst, and count it."""
+    def _lead(self, due: DueMessage) -> float:
+        """Return how many seconds earlier a message comes than by itself, 0 unless it belongs to a
+        burst. Call it once for each message: it counts.
+        """
         second = int(due.at.timestamp())
         with self._lock:
-            count = self._sent.count(second)
+            before = self._sent.count(second)
             self._sent.append(second)
-        return count >= _BURST
+            self._total += 1
+            is_first = self._total % _VANGUARD == 0
+        if before < _BURST:
+            return 0.0
+        return _LEAD_AHEAD if due.by else _LEAD + is_first
 
     def _send(self, entries: list[SendMessageBatchRequestEntryTypeDef]) -> None:
         try:
@@ -113,9 +123,8 @@ def _pause(due: DueMessage, now: datetime) -> float:
 
 
 def _entry(
-    index: int, due: DueMessage, now: datetime, *, is_burst: bool
+    index: int, due: DueMessage, now: datetime, lead: float
 ) -> SendMessageBatchRequestEntryTypeDef:
-    lead = (_LEAD_AHEAD if due.by else _LEAD) if is_burst else 0.0
     delay = int((due.at - now).total_seconds() - _EARLY - lead)
     return {
         "Id": str(index),

@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise, takewhile
+from itertools import takewhile
 from typing import Literal
 
 from chalicelib.domain import time_zones
@@ -75,16 +75,13 @@ class Cron:
         """Whether repeated times occur at both passings."""
         return self.dst.fold == "both" or self.fields.every_hour
 
-    def recurs_within(self, gap: timedelta) -> bool:
-        """Return whether each occurrence is followed by another within `gap`, at most an hour.
+    @property
+    def recurs_hourly(self) -> bool:
+        """Whether each occurrence is followed by another within an hour.
 
         Leaves aside what a clock change does, and the limits.
         """
-        fields = self.fields
-        gaps = (
-            after - before for before, after in pairwise((*fields.minutes, fields.minutes[0] + 60))
-        )
-        return fields.every_hour and fields.every_day and max(gaps) * _MINUTE <= gap
+        return self.fields.every_hour and self.fields.every_day
 
     def next_after(self, after: datetime) -> datetime | None:
         """Return the first occurrence strictly after an instant, in UTC.

@@ -33,6 +33,9 @@ GRACE = timedelta(seconds=30)
 SKEW = timedelta(seconds=10)
 # A new schedule may miss its first minute: do not rely on wakes within this time.
 SETTLING = timedelta(minutes=1)
+# A claim leaves a `watch_at` that passed less than this long ago. It is well below `looks.YOUNG`:
+# so every sweep reads the state, also if the claim's write takes some time.
+STAYS = timedelta(minutes=10)
 
 MAX_UNFINISHED_RUNS = 32
 # How many of a job's ended runs its state remembers.
@@ -280,16 +283,18 @@ def written(state: State, now: datetime) -> State:
 
 
 def written_by_claim(state: State, now: datetime) -> State:
-    """Return the state as the next revision after a claim, with `watch_at` left where it is if it
-    is still to come and not too late for any step.
+    """Return the state as the next revision after a claim, with `watch_at` left where it is if that
+    is not too late for any step.
 
     To move it would rewrite its index, and the finish moves it again. A sweeper that finds nothing
-    overdue writes nothing.
+    overdue writes nothing. Every sweep reads a state whose `watch_at` passed a short time ago, as
+    that of an occurrence which the sweeper has armed.
     """
     step, left = written(state, now), state.watch_at
-    if left is None or step.watch_at is None or not now < left <= step.watch_at:
+    if left is None or step.watch_at is None or not now - STAYS < left <= step.watch_at:
         return step
-    return replace(step, watch_at=left)
+    # A step that is overdue already has its first look now, which the sweeper's marks have passed.
+    return step if step.watch_at <= now else replace(step, watch_at=left)
 
 
 def _watch_times(state: State) -> Iterator[datetime]:
@@ -307,13 +312,10 @@ def occurrence_watch_at(due_at: datetime, *, covered: bool) -> datetime:
 def arms_itself(trigger: Trigger) -> bool:
     """Return whether a trigger takes no schedule, because each claim arms the next occurrence.
 
-    An interval does, and a cron that always comes again before SQS has delayed a message for long
-    enough. A cron with a longer gap keeps its schedule: the sweeper alone would arm what follows
-    the gap, and it arms some thousand jobs a minute.
+    An interval does, and a cron that always comes again within an hour. If that is later than SQS
+    can delay a message, the sweeper sends it. Other crons do not depend on the sweeper.
     """
-    return isinstance(trigger, Interval) or (
-        isinstance(trigger, Cron) and trigger.recurs_within(NEAR)
-    )
+    return isinstance(trigger, Interval) or (isinstance(trigger, Cron) and trigger.recurs_hourly)
 
 
 def await_occurrence(

@@ -80,7 +80,7 @@ class Arming:
         if ahead is None:
             return None
         try:
-            self._queue.send_in_time(ahead, self._clock, sleep, before=due.at)
+            self._queue.send_in_time([ahead], self._clock, sleep, before=due.at)
         except Unavailable:
             # The claim sends it.
             log.warning("message.send_failed", extra={"job_id": due.job_id}, exc_info=True)

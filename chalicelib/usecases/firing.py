@@ -105,7 +105,7 @@ class Firing:
         if due is not None:
             # `wake` has less memory than `deliver`, so waiting for the fraction of a second costs
             # less here.
-            self.queue.send_in_time(due, self.clock, self.sleep)
+            self.queue.send_in_time([due], self.clock, self.sleep)
 
     def read_ahead(self, dues: Sequence[DueMessage]) -> Ahead:
         """Read what these messages of one invocation need, for `fire`."""
@@ -388,8 +388,8 @@ class Firing:
     def sweep(self, until: datetime) -> int:
         """Arm overdue jobs until `until`; return how many were armed. Raises Unavailable."""
         lines = self.admission.lines.lines
-        sweeping = Sweeping(self.jobs, self.sweeps, self.queue, lines, self.clock, self.run_all)
-        return sweeping.sweep(until)
+        parts = self.jobs, self.sweeps, self.queue, lines, self.clock, self.sleep, self.run_all
+        return Sweeping(*parts).sweep(until)
 
 
 def _log_ignored(job_id: str, key: RunKey, why: str) -> None:

@@ -29,13 +29,16 @@ _MESSAGES = 10
 
 @dataclass(frozen=True, slots=True)
 class Sweeping:
-    """Arms overdue jobs. `clock` returns aware UTC; `page` jobs are read at once."""
+    """Arms overdue jobs. `clock` returns aware UTC, `sleep` takes seconds; `page` jobs are read at
+    once.
+    """
 
     jobs: JobStore
     store: SweepStore
     queue: DueQueue
     lines: Lines
     clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
     run_all: RunAll
     page: int = 100
 
@@ -108,7 +111,7 @@ class _Shard:
             page = first if part == Part(self.now) else self.page(part)
             if page is None:
                 return mark
-            sent, failed = self._look(page[0], mark.since, part.until)
+            sent, failed = self._look(page, mark.since, part.until)
             mark = mark.after(part, page[1], failed=failed)
             is_over = mark.part is None and part.until == self.now
             # If nothing was sent, the queue or the table is down.
@@ -117,12 +120,16 @@ class _Shard:
         return mark
 
     def _look(
-        self, page: Sequence[Place], since: datetime | None, until: datetime
+        self,
+        page: tuple[Sequence[Place], Place | None],
+        since: datetime | None,
+        until: datetime,
     ) -> tuple[int, bool]:
         """Make the looks at a page of overdue jobs. Return how many messages were sent, and whether
         a look failed.
         """
-        ids = [place.job_id for place in page if is_read(place.watch_at, since, until)]
+        places, following = page
+        ids = [place.job_id for place in places if is_read(place.watch_at, since, until)]
         lines = [one for one in ids if is_line(one)]
         looked = [self._look_at_line(line) for line in lines]
         ids = [one for one in ids if one not in lines]
@@ -135,7 +142,8 @@ class _Shard:
         looks = [one for one in decided if one is not None]
         for job_id, look in looks:
             self._log_armed(job_id, look.arm)
-        sent, failed = self._send([due for _, look in looks for due in look.arm])
+        dues = [due for _, look in looks for due in look.arm]
+        sent, failed = self._send(dues, is_last=following is None)
         moved = [self._move(look.moved) for _, look in looks if look.moved is not None]
         return sent, failed or not all((*moved, *looked))
 
@@ -148,15 +156,22 @@ class _Shard:
             return False
         return True
 
-    def _send(self, dues: Sequence[DueMessage]) -> tuple[int, bool]:
-        """Send messages; return how many were sent, and whether any may not have been."""
+    def _send(self, dues: Sequence[DueMessage], *, is_last: bool) -> tuple[int, bool]:
+        """Send the messages of a page; return how many were sent, and whether any may be lost.
+
+        Those of the last page are sent in time, if they are few: a pause costs less here than
+        waiting in `deliver`. So a sweep pauses once for each shard at most.
+        """
         sent = 0
         for start in range(0, len(dues), _MESSAGES):
             if not self._has_time():
                 break
             some = dues[start : start + _MESSAGES]
             try:
-                self.parts.queue.send(some, self.parts.clock())
+                if is_last and len(dues) <= _MESSAGES:
+                    self.parts.queue.send_in_time(some, self.parts.clock, self.parts.sleep)
+                else:
+                    self.parts.queue.send(some, self.parts.clock())
                 sent += len(some)
             except Unavailable as error:
                 self.failures.append(error)

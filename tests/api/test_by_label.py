@@ -13,7 +13,7 @@ from tests.api.conftest import Answer, Api
 from tests.api.test_list_jobs import next_path
 from tests.cloud import client_error
 
-CRON = {"cron": "0-40 * * * *"}
+CRON = {"cron": "0-40 0-22 * * *"}
 
 
 def register(api: Api, count: int, **labels: str) -> list[str]:

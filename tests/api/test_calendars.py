@@ -217,7 +217,7 @@ def test_a_job_of_two_calendars_is_skipped_by_the_first_that_excludes(api: Api) 
     made = api.register(trigger=excluding("a", "b", "c", every=3600))
     put(api, "c", weekdays=["mon"])
     put(api, "b", weekdays=["mon"])
-    api.env.advance(hours=1)
+    api.env.advance(hours=1, seconds=2)
     (run,) = api.get(f"/jobs/{made['id']}/runs").json
     assert run["reason"] == "calendar:b"
 

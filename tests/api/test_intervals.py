@@ -279,7 +279,7 @@ def test_upcoming_counts_from_page_to_page(api: Api) -> None:
 
 
 def test_the_schedule_of_a_cron_that_has_ended_is_deleted(api: Api) -> None:
-    job = api.register(trigger={"cron": "0-40/5 * * * *", "max_runs": 2})
+    job = api.register(trigger={"cron": "0-40/5 0-22 * * *", "max_runs": 2})
     assert len(api.env.cloud.schedules) == 1
     api.env.advance(minutes=20)
     assert len(api.env.sent) == 2

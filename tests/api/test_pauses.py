@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.conftest import Api
 
-HOURLY = {"cron": "0 * * * *"}
+HOURLY = {"cron": "0 0-22 * * *"}
 NOON = "2026-11-23T12:00:00Z"
 
 

@@ -132,7 +132,9 @@ def leave() -> dict[str, Any]:
             api.post(
                 "/jobs",
                 simple(
-                    "/hourly", {"cron": "0 * * * *", "timezone": "Europe/Berlin"}, labels={"a": "b"}
+                    "/hourly",
+                    {"cron": "0 0-22 * * *", "timezone": "Europe/Berlin"},
+                    labels={"a": "b"},
                 ),
             )
         )
@@ -143,7 +145,7 @@ def leave() -> dict[str, Any]:
                 "/jobs",
                 simple(
                     "/retried",
-                    {"cron": "*/20 * * * *"},
+                    {"cron": "*/20 0-22 * * *"},
                     overlap="skip",
                     retry={"max_attempts": 9, "max_delay": 3600},
                 ),

@@ -101,7 +101,7 @@ def test_a_message_that_is_sent_after_a_pause_comes_just_before_its_time(
     cloud: Cloud, seconds: float, by: str | None, most: float
 ) -> None:
     time = Sleeper()
-    queue(cloud).send_in_time(replace(due(seconds), by=by), time.clock, time.sleep)
+    queue(cloud).send_in_time([replace(due(seconds), by=by)], time.clock, time.sleep)
     assert 0 <= time.slept < 1
     (delay,) = delays(cloud)
     early = seconds - time.slept - delay
@@ -110,10 +110,17 @@ def test_a_message_that_is_sent_after_a_pause_comes_just_before_its_time(
 
 def test_a_pause_that_would_end_too_late_is_left_out(cloud: Cloud) -> None:
     made, time = queue(cloud), Sleeper()
-    made.send_in_time(due(77.6), time.clock, time.sleep, before=NOW + timedelta(seconds=0.45))
+    made.send_in_time([due(77.6)], time.clock, time.sleep, before=NOW + timedelta(seconds=0.45))
     assert time.slept == 0
-    made.send_in_time(due(77.6), time.clock, time.sleep, before=NOW + timedelta(seconds=0.46))
+    made.send_in_time([due(77.6)], time.clock, time.sleep, before=NOW + timedelta(seconds=0.46))
     assert time.slept == pytest.approx(0.45)
+
+
+def test_the_shortest_pause_counts_for_several(cloud: Cloud) -> None:
+    time = Sleeper()
+    queue(cloud).send_in_time([due(77.6), due(30.4), due(50.75)], time.clock, time.sleep)
+    assert time.slept == pytest.approx(0.25)
+    assert delays(cloud) == [77, 30, 50]
 
 
 @pytest.mark.parametrize("by", [None, "owner"])
@@ -124,12 +131,22 @@ def test_messages_of_a_burst_are_sent_at_once_and_come_earlier_from_the_fourth_o
     made, slept = queue(cloud), []
     for _ in range(4):
         time = Sleeper()
-        made.send_in_time(replace(due(77.6), by=by), time.clock, time.sleep)
+        made.send_in_time([replace(due(77.6), by=by)], time.clock, time.sleep)
         made.send([replace(due(78.88), by=by)], NOW)
         slept.append(time.slept)
     pause = 0.2 if by else 0.45
     assert slept == pytest.approx([pause] * 3 + [0])
     assert delays(cloud) == [77, 78] * 3 + [76, 78 if by else 77]
+
+
+def test_one_of_three_messages_of_a_burst_comes_another_second_earlier(cloud: Cloud) -> None:
+    """Unless a claim sends them."""
+    made = queue(cloud)
+    made.send([due(78.95)] * 12, NOW)
+    assert delays(cloud) == [78] * 3 + [77, 77, 76] * 3
+    cloud.messages.clear()
+    made.send([replace(due(78.95), by="owner")] * 12, NOW)
+    assert delays(cloud) == [78] * 12
 
 
 def test_messages_for_many_different_seconds_are_no_burst(cloud: Cloud) -> None:
@@ -148,7 +165,7 @@ def test_messages_that_claims_send_ahead_wait_a_third_of_a_second_on_average(clo
         message = replace(due(0), by="owner", at=at + timedelta(minutes=5))
         time = Sleeper(at - early + timedelta(milliseconds=40))
         cloud.messages.clear()
-        made.send_in_time(message, time.clock, time.sleep, before=at)
+        made.send_in_time([message], time.clock, time.sleep, before=at)
         (seconds,) = delays(cloud)
         early = message.at - time.now - timedelta(seconds=seconds)
         assert timedelta(seconds=0.0999) <= early <= timedelta(seconds=1.1001)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from tests.bench.costs import (
     SWEEPS_A_DAY,
 )
 from tests.bench.meter import Usage, entries, size
-from tests.bench.operations import FAR, KB, Bench, CrowdedCloud, bench
+from tests.bench.operations import EVERY_HOUR, FAR, KB, MARK, Bench, CrowdedCloud, bench, swept
 from tests.invocations import Context
 from tests.telemetry.process import lambda_process
 
@@ -73,7 +73,9 @@ class Assumed:
     and one call more.
     """
     wake_waiting: int = 450
-    """`wake` waits for the fraction of a second before it sends: SQS waits in whole seconds."""
+    """`wake` and `sweep` wait for the fraction of a second before they send: SQS waits in whole
+    seconds.
+    """
     access_line: int = 400
     init: int = 650
     """Of a cold start, which Lambda bills. It has a whole CPU, whatever the memory."""
@@ -88,6 +90,8 @@ CPU = {"api_handler": 6.5, "wake": 2.6, "deliver": 9.0, "sweep": 20.5}
 # The same for one call of AWS more, and for a call that registers a hundred jobs.
 CALL = 1.3
 BATCH_CPU = 550
+# The same for a job that the sweeper arms: three calls as if for it alone, its state read twice.
+SWEEP_CPU = 5
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 MEGABYTES_OF_A_CPU = 1769
 # https://docs.aws.amazon.com/kms/latest/developerguide/services-dynamodb.html: DynamoDB asks KMS
@@ -115,6 +119,8 @@ class Step:
     """CPU milliseconds; None for those of `CPU`."""
     lanes: int = 1
     """How many calls are made at once."""
+    most: float = inf
+    """How often it happens in a month at most: a sweep may arm many jobs."""
 
     @property
     def seconds(self) -> float:
@@ -134,7 +140,7 @@ class Step:
 
     def gb_seconds_at(self, megabytes: int) -> float:
         """Return what Lambda would bill with so much memory."""
-        init = ASSUMED.cold * ASSUMED.init / 1000
+        init = ASSUMED.cold * ASSUMED.init / 1000 * self.usage.lambdas
         return (self.seconds_at(megabytes) + init) * megabytes / 1024
 
 
@@ -239,8 +245,27 @@ def batched(jobs: int) -> Bill:
     return bill([registered], jobs / MOST_JOBS) + bill(fired, jobs) + by_month([registered, *fired])
 
 
+def hourly() -> list[Step]:
+    """Count one firing of an hourly cron, which the sweeper arms: what it adds to two sweeps, and
+    what a sweep uses more that finds something, at most once a minute.
+    """
+    (empty,) = sweep()
+    with bench(KB) as made:
+        made.env.sweeps = True
+        made.create(EVERY_HOUR)
+        made.advance(minutes=117)
+        used = swept(made) + (empty.usage + MARK) * -2
+        fired = step(made, "deliver", lambda: made.advance(minutes=3), FIRING)
+    most = SWEEPS_A_DAY * MONTH_DAYS
+    return [
+        Step("sweep", MARK, calls=2, waits=ASSUMED.wake_waiting, work=0, most=most),
+        Step("sweep", used, calls=3, work=SWEEP_CPU),
+        fired,
+    ]
+
+
 def cron() -> list[Step]:
-    """Count one firing of a cron."""
+    """Count one firing of a cron that has a schedule."""
     with bench(KB) as made:
         made.settled()
         return [
@@ -280,31 +305,36 @@ class Bill(dict[str, float]):
 
 
 def bill(steps: Iterable[Step], times: float = 1) -> Bill:
-    """Return what so many of these cost, by service. What is kept is paid for a month."""
-    million, kept = PRICES["dollars_per_million"], PRICES["dollars_per_gb_month"]
+    """Return what so many of these cost in a month, by service. What is kept is kept for one."""
     total = Bill()
     for each in steps:
-        used = each.usage
-        total["DynamoDB"] += (
-            used.writes * _price(million, "write_units")
-            + used.reads * _price(million, "read_units")
-        ) / MILLION
-        total["DynamoDB, kept for a month, with backups"] += each.kept / GB * (
-            _price(kept, "tables") + _price(kept, "backups")
-        ) + each.indexed / GB * _price(kept, "tables")
-        total["Lambda"] += used.lambdas * _price(million, "lambda_requests") / MILLION
-        total["Lambda"] += each.gb_seconds * _price(million, "lambda_gb_seconds") / MILLION
-        total["SQS"] += used.sqs * _price(million, "sqs_requests") / MILLION
-        total["EventBridge Scheduler"] += (
-            used.schedules_woken * _price(million, "scheduler_invocations") / MILLION
+        often = min(times, each.most)
+        total += Bill({service: dollars * often for service, dollars in _bill(each).items()})
+    return total
+
+
+def _bill(one: Step) -> Bill:
+    million, kept = PRICES["dollars_per_million"], PRICES["dollars_per_gb_month"]
+    total, used = Bill(), one.usage
+    total["DynamoDB"] += (
+        used.writes * _price(million, "write_units") + used.reads * _price(million, "read_units")
+    ) / MILLION
+    total["DynamoDB, kept for a month, with backups"] += one.kept / GB * (
+        _price(kept, "tables") + _price(kept, "backups")
+    ) + one.indexed / GB * _price(kept, "tables")
+    total["Lambda"] += used.lambdas * _price(million, "lambda_requests") / MILLION
+    total["Lambda"] += one.gb_seconds * _price(million, "lambda_gb_seconds") / MILLION
+    total["SQS"] += used.sqs * _price(million, "sqs_requests") / MILLION
+    total["EventBridge Scheduler"] += (
+        used.schedules_woken * _price(million, "scheduler_invocations") / MILLION
+    )
+    total["CloudWatch, logs"] += one.logged / GB * _price(PRICES["dollars_per_gb"], "logs")
+    if one.function == "api_handler":
+        total["API Gateway"] += _price(million, "api_requests") / MILLION
+        total["CloudWatch, logs"] += (
+            ASSUMED.access_line / GB * _price(PRICES["dollars_per_gb"], "logs")
         )
-        total["CloudWatch, logs"] += each.logged / GB * _price(PRICES["dollars_per_gb"], "logs")
-        if each.function == "api_handler":
-            total["API Gateway"] += _price(million, "api_requests") / MILLION
-            total["CloudWatch, logs"] += (
-                ASSUMED.access_line / GB * _price(PRICES["dollars_per_gb"], "logs")
-            )
-    return Bill({service: dollars * times for service, dollars in total.items()})
+    return total
 
 
 def _price(group: dict[str, Any], name: str) -> float:
@@ -326,7 +356,7 @@ def at_rest() -> Bill:
 
 def by_month(steps: Iterable[Step]) -> Bill:
     """Return what a month costs in which these happen all the time, however often."""
-    functions = {each.function for each in steps}
+    functions = {each.function for each in steps if each.usage.lambdas}
     names = {name for each in steps for name in each.metrics}
     asked = MONTH_DAYS * DAY_SECONDS / KEY_CACHED_SECONDS * sum(TABLES[name] for name in functions)
     return Bill(
@@ -364,7 +394,7 @@ def slower() -> float:
 
 def months() -> Iterator[str]:
     """Yield the table of months."""
-    counted = one_time(), cron(), often()
+    counted = one_time(), hourly(), often()
     yield (
         "| firings a month | Resona, one-time | Resona, hourly crons | Resona, crons of up to 15 "
         "minutes | QStash | Cloud Tasks | Cloud Scheduler | EventBridge Scheduler |"
@@ -377,19 +407,20 @@ def months() -> Iterator[str]:
 
 def services() -> Iterator[str]:
     """Yield the table of services."""
-    once, again, soon, rest = one_time(), cron(), often(), at_rest()
+    once, rarely, again, soon = one_time(), cron(), hourly(), often()
     columns = [
         bill(once, MILLION) + by_month(once),
         batched(MILLION),
+        bill(rarely, MILLION) + by_month(rarely),
         bill(again, MILLION) + by_month(again),
         bill(soon, MILLION) + by_month(soon),
-        rest,
+        at_rest(),
     ]
     yield (
-        "| | a million one-time jobs | … registered by the batch | a million firings of hourly "
-        "crons | … of crons of up to 15 minutes | a month at rest |"
+        "| | a million one-time jobs | … registered by the batch | a million firings of daily "
+        "crons | … of hourly crons | … of crons of up to 15 minutes | a month at rest |"
     )
-    yield "|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|"
     for service in sorted({name for column in columns for name in column}):
         dollars = [_dollars(column[service]) if column[service] else "" for column in columns]
         yield f"| {service} | {' | '.join(dollars)} |"

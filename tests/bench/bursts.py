@@ -7,8 +7,9 @@ documentation: so many batches at once, up to 300 more each minute (5 a second),
 MAXIMUM_CONCURRENCY; up to ten messages a batch, taken fairly from the tenants (message groups). A
 function that has not run before takes COLD_START_SECONDS more. The pollers at the start are an
 assumption: FROM_IDLE or WARM. A burst of crons comes every five minutes, so that each claim sends
-the next message. Wakes come evenly over a minute, as EventBridge Scheduler may. A process knows
-only what it has sent itself: each execution environment has a due queue of its own.
+the next message; in one of hourly crons the sweeper sends them. Wakes come evenly over a minute, as
+EventBridge Scheduler may. A process knows only what it has sent itself: each execution environment
+has a due queue of its own.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ DUE_AFTER_SECONDS = 1500
 # A burst of up to 100 jobs is repeated with other ids, times of calls and of wakes. One of crons
 # comes seven times in each round.
 ROUNDS, ROUNDS_OF_CRONS = 8, 3
-OFTEN, OCCURRENCES = Cron("*/5 * * * *", "UTC"), range(3, 10)
+OFTEN, HOURLY, OCCURRENCES = Cron("*/5 * * * *", "UTC"), Cron("0 * * * *", "UTC"), range(3, 10)
 TARGET_SECONDS = 0.1
 # Of CPU, by tests.bench.cpu: a firing of five calls takes 9 ms, 2.5 of these for a request. A
 # connection to AWS takes 3 ms; a cold function opens as many as a batch has messages while it is
@@ -253,18 +254,20 @@ def once(jobs: int, pollers: int, warm: int, megabytes: float, number: int) -> L
         return made.late((DUE_AFTER_SECONDS,))
 
 
-def again(jobs: int, pollers: int, warm: int, megabytes: float, number: int) -> Late:
-    """Return how late the bursts of crons are that arm themselves."""
+def again(
+    cron: Cron, seconds: int, jobs: int, pollers: int, warm: int, megabytes: float, number: int
+) -> Late:
+    """Return how late the bursts of crons are that come every so many seconds."""
     with deployed(Plan(), FaultRates(), f"crons {jobs} {number}") as deployment:
         virtual_time = deployment.virtual_time
         cpu = Cpu(virtual_time, megabytes)
         source = EventSource(deployment, cpu, pollers, warm)
         made = Burst(deployment, jobs, source, cpu)
-        made.register(OFTEN, 250)
+        made.register(cron, 250)
         for occurrence in range(1, OCCURRENCES.stop):
-            virtual_time.at(300 * occurrence - 30, source.rest)
-        virtual_time.run_until(300 * OCCURRENCES.stop - 60)
-        return made.late([300 * occurrence for occurrence in OCCURRENCES])
+            virtual_time.at(seconds * occurrence - 30, source.rest)
+        virtual_time.run_until(seconds * OCCURRENCES.stop - 60)
+        return made.late([seconds * occurrence for occurrence in OCCURRENCES])
 
 
 def pooled(one: Callable[[int], Late], rounds: int) -> Late:
@@ -283,19 +286,23 @@ def main(sizes: list[int]) -> None:
         f"seconds late, with targets of {TARGET_SECONDS * 1000:.0f} ms and batches of {BATCH} sent "
         "side by side"
     )
-    for name, make, pollers, warm in (
+    often, hourly = partial(again, OFTEN, 300), partial(again, HOURLY, 3600)
+    made: Callable[..., Late]
+    for name, made, pollers, warm in (
         ("from idle", once, FROM_IDLE, 0),
         ("warm", once, WARM, WARM),
-        ("crons, from idle", again, FROM_IDLE, 0),
-        ("crons, warm functions", again, FROM_IDLE, WARM),
-        ("crons, warm", again, WARM, WARM),
+        ("crons, from idle", often, FROM_IDLE, 0),
+        ("crons, warm functions", often, FROM_IDLE, WARM),
+        ("crons, warm", often, WARM, WARM),
+        ("hourly crons, from idle", hourly, FROM_IDLE, 0),
+        ("hourly crons, warm", hourly, WARM, WARM),
     ):
         for jobs in sizes:
-            rounds = (ROUNDS if make is once else ROUNDS_OF_CRONS) if jobs <= 100 else 1
-            late = pooled(partial(make, jobs, pollers, warm, memory("deliver")), rounds)
+            rounds = (ROUNDS if made is once else ROUNDS_OF_CRONS) if jobs <= 100 else 1
+            late = pooled(partial(made, jobs, pollers, warm, memory("deliver")), rounds)
             print(
                 (
-                    f"{name:21} {jobs:7} of one tenant: {shown(late['noisy'])}   10 of another: "
+                    f"{name:23} {jobs:7} of one tenant: {shown(late['noisy'])}   10 of another: "
                     f"{shown(late['quiet'])}"
                 ),
                 flush=True,

@@ -58,6 +58,10 @@ FIRINGS = {
         "one-time firing, due later",
     ),
     "cron: wake, firing": ("cron: its wake", "cron firing"),
+    "cron of every hour: sweeps, firing": (
+        "cron of every hour: its sweeps",
+        "cron of every hour: firing",
+    ),
     "cron, first attempt fails: wake, both attempts": (
         "cron: its wake",
         "cron firing whose attempt fails",

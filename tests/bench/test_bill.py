@@ -20,6 +20,7 @@ from tests.bench.bill import (
     cron,
     memory,
     month,
+    often,
     one_time,
     others,
     slower,
@@ -55,7 +56,7 @@ def test_less_memory_takes_longer_and_costs_less() -> None:
     assert deliver.seconds_at(MEGABYTES_OF_A_CPU) == deliver.seconds_at(2 * MEGABYTES_OF_A_CPU)
 
 
-@pytest.mark.parametrize("counted", [one_time, cron])
+@pytest.mark.parametrize("counted", [one_time, cron, often])
 def test_a_month_is_rest_and_so_many_firings(counted: Callable[[], list[Step]]) -> None:
     steps = counted()
     assert month(steps, 2 * MILLION) - month(steps, MILLION) == pytest.approx(

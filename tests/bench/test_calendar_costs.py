@@ -23,7 +23,7 @@ def used(trigger: dict[str, Any], weekdays: list[str]) -> Usage:
 
 
 @pytest.mark.parametrize(
-    ("trigger", "occurrences"), [({"cron": "10 * * * *"}, 2), ({"every": 600}, 12)]
+    ("trigger", "occurrences"), [({"cron": "10 0-22 * * *"}, 2), ({"every": 600}, 12)]
 )
 def test_a_calendar_costs_a_read_and_an_excluded_occurrence_half_a_firing(
     trigger: dict[str, Any], occurrences: int

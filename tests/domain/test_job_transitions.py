@@ -34,9 +34,9 @@ NOW = datetime(2026, 11, 23, 10, 0, 30, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 # A token that is an hour old: every wake of its schedule can be counted on.
 TOKEN, NEW_TOKEN = new_token(NOW - HOUR), new_token(NOW)
-MINUTELY, HOURLY = Cron("* * * * *", "UTC"), Cron("0 * * * *", "UTC")
+MINUTELY, HOURLY = Cron("* * * * *", "UTC"), Cron("0 0-22 * * *", "UTC")
 # Minutely for forty minutes, and then for twenty not.
-FORTY = Cron("0-40 * * * *", "UTC")
+FORTY = Cron("0-40 0-22 * * *", "UTC")
 SOON, FAR = OneTime(NOW + MINUTE), OneTime(NOW + HOUR)
 MANUAL = RunKey.for_manual(NOW)
 
@@ -284,7 +284,7 @@ def test_a_cron_that_was_due_and_gets_a_new_trigger_has_nothing_due_before_now()
 
 
 def test_a_new_trigger_that_its_new_schedule_is_sure_to_wake_gets_no_message() -> None:
-    old, new = definition(FAR), definition(Cron("10 * * * *", "UTC"))
+    old, new = definition(FAR), definition(Cron("10 0-22 * * *", "UTC"))
     _, step = change(old, new, fresh(old, TOKEN), NEW_TOKEN)
     assert step.state.next_due_at is not None
     assert step.state.next_due_at - NOW < NEAR

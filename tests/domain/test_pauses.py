@@ -42,7 +42,7 @@ NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 TICK, SECOND, MINUTE, HOUR = (timedelta(seconds=seconds) for seconds in (0.25, 1, 60, 3600))
 MINUTELY = Cron("* * * * *", "UTC")
 # They take a schedule: a cron that always comes again within 15 minutes arms itself.
-DAILY, TWICE = Cron("0 9 * * *", "UTC"), Cron("1,2 * * * *", "UTC")
+DAILY, TWICE = Cron("0 9 * * *", "UTC"), Cron("1,2 0-22 * * *", "UTC")
 TOKEN, NEW_TOKEN = new_token(NOW - HOUR), new_token(NOW)
 
 
@@ -275,7 +275,7 @@ def test_a_change_during_a_pause_arms_its_end_again(trigger: Trigger) -> None:
     renamed = replace(definition, name="other")
     step = job_transitions.change(definition, renamed, state, None, NOW, anew=False)
     assert (step.arm, step.state.watch_at) == ((), until + GRACE)
-    cron = replace(definition, trigger=Cron("0 * * * *", "UTC"))
+    cron = replace(definition, trigger=Cron("0 0-22 * * *", "UTC"))
     step = job_transitions.change(definition, cron, state, NEW_TOKEN, NOW, anew=True)
     assert (step.state.status, step.state.token) == (Status.PAUSED, NEW_TOKEN)
 

@@ -213,7 +213,7 @@ def test_a_later_message_never_overtakes_an_occurrence_that_is_still_open() -> N
 def test_a_schedule_whose_wake_did_not_come_is_not_counted_on_for_an_hour(
     late: timedelta, token: bool, covered: bool, is_doubted: bool
 ) -> None:
-    job = definition(Cron("0-40/10 * * * *", "UTC"))
+    job = definition(Cron("0-40/10 0-22 * * *", "UTC"))
     state = fresh(job, token=new_token(MADE - HOUR) if token else None, covered=covered)
     step = claim(job, state, DUE + late)
     sent(step)
@@ -224,7 +224,7 @@ def test_a_schedule_whose_wake_did_not_come_is_not_counted_on_for_an_hour(
 
 
 def test_a_doubt_ends() -> None:
-    job = definition(Cron("0-40/10 * * * *", "UTC"))
+    job = definition(Cron("0-40/10 0-22 * * *", "UTC"))
     doubted = fresh(job, token=new_token(MADE - HOUR), doubted_until=DUE + SECOND)
     assert claim(job, doubted, DUE).arm
     assert not claim(job, doubted, DUE + SECOND).arm

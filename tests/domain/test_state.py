@@ -17,6 +17,7 @@ from chalicelib.domain.state import (
     NEAR,
     SETTLING,
     SKEW,
+    STAYS,
     DueMessage,
     State,
     Status,
@@ -38,7 +39,7 @@ TICK, SECOND, MINUTE, HOUR = (
     timedelta(hours=1),
 )
 OLD_TOKEN, FRESH_TOKEN = new_token(NOW - HOUR), new_token(NOW)
-CRON = Cron("0-40/5 * * * *", "UTC")
+CRON = Cron("0-40/5 0-22 * * *", "UTC")
 MANUAL = RunKey.for_manual(NOW)
 
 
@@ -100,7 +101,7 @@ def test_no_schedule_wakes_for_what_is_due_already() -> None:
 
 def test_a_schedule_is_sure_to_wake_only_later_than_the_minute_in_which_it_was_made() -> None:
     first = NOW + SETTLING + WAKE_AHEAD
-    for trigger in (OneTime(first), CRON):
+    for trigger in (OneTime(first), Cron("0-40 0-22 * * *", "UTC")):
         assert schedule_wakes_for(FRESH_TOKEN, trigger, first, NOW)
         assert not schedule_wakes_for(FRESH_TOKEN, trigger, first - TICK, NOW)
 
@@ -133,17 +134,31 @@ def test_what_is_overdue_when_it_is_written_is_watched_from_then_on() -> None:
         (NOW + 30 * SECOND, NOW + 30 * SECOND),
         (NOW + MINUTE + SKEW, NOW + MINUTE + SKEW),
         (NOW + 8 * MINUTE, NOW + MINUTE + SKEW),
-        (NOW, NOW + MINUTE + SKEW),
+        (NOW, NOW),
+        (NOW - STAYS + TICK, NOW - STAYS + TICK),
+        (NOW - STAYS, NOW + MINUTE + SKEW),
         (None, NOW + MINUTE + SKEW),
     ],
-    ids=["grace", "the lease's end", "later than the lease", "past", "none"],
+    ids=["grace", "the lease's end", "later than the lease", "now", "past", "long ago", "none"],
 )
-def test_a_claim_leaves_the_watch_where_it_is_unless_it_is_past_or_after_the_lease(
+def test_a_claim_leaves_the_watch_where_it_is_unless_it_is_long_past_or_after_the_lease(
     left: datetime | None, watch_at: datetime
 ) -> None:
     run = waiting(0, owner="me", lease_until=NOW + MINUTE, next_attempt_at=None)
     claimed = written_by_claim(state(next_due_at=NOW + HOUR, runs=(run,), watch_at=left), NOW)
     assert (claimed.revision, claimed.watch_at) == (2, watch_at)
+
+
+def test_a_claim_does_not_leave_a_watch_that_has_passed_if_a_step_is_overdue() -> None:
+    """Its first look is then now, and a sweep has made the looks before."""
+    run = waiting(0, owner="me", lease_until=NOW + MINUTE, next_attempt_at=None)
+    for next_due_at, covered, watch_at in (
+        (NOW - GRACE, True, NOW),
+        (NOW + WAKE_AHEAD, False, NOW),
+        (NOW + WAKE_AHEAD + TICK, False, NOW - MINUTE),
+    ):
+        claims = state(next_due_at=next_due_at, covered=covered, runs=(run,), watch_at=NOW - MINUTE)
+        assert written_by_claim(claims, NOW).watch_at == watch_at
 
 
 def test_a_state_that_waits_for_nothing_is_not_watched() -> None:

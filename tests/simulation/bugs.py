@@ -504,8 +504,8 @@ BUGS = (
         "a claim that leaves a watch too late",
         (
             STATE,
-            "    return replace(step, watch_at=left)\n",
-            "    return replace(step, watch_at=left + 4 * GRACE)\n",
+            "else replace(step, watch_at=left)\n",
+            "else replace(step, watch_at=left + 4 * GRACE)\n",
         ),
     ),
     bug(
@@ -938,8 +938,28 @@ BUGS = (
         ),
     ),
     bug(
-        "a cron whose shortest gap decides",
-        ("domain/cron.py", "max(gaps) * _MINUTE <= gap", "min(gaps) * _MINUTE <= gap"),
+        "a cron that rests at night and takes no schedule",
+        (
+            CRON,
+            "return self.fields.every_hour and self.fields.every_day",
+            "return self.fields.every_day",
+        ),
+    ),
+    bug(
+        "a cron of every hour that takes a schedule",
+        (
+            STATE,
+            "isinstance(trigger, Interval) or (isinstance(trigger, Cron) and trigger.recurs_hourly)",
+            "isinstance(trigger, Interval)",
+        ),
+    ),
+    bug(
+        "a sweeper that waits for too long before it sends",
+        (
+            SWEEPING,
+            "self.parts.queue.send_in_time(some, self.parts.clock, self.parts.sleep)",
+            "self.parts.sleep(130)\n                    self.parts.queue.send(some, self.parts.clock())",
+        ),
     ),
     bug(
         "messages come a second late",

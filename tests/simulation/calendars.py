@@ -115,7 +115,7 @@ def a_calendar_and_a_schedule(stage: Stage) -> None:
     """A cron that is woken, and an interval; both are excluded when they are made."""
     _put(stage, "a", NOTHING)
     _put(stage, "b", MONDAYS)
-    first = stage.job(trigger={"cron": "0-40/2 * * * *", "spread": 60, "exclude": ["a", "b"]})
+    first = stage.job(trigger={"cron": "0-40/2 0-22 * * *", "spread": 60, "exclude": ["a", "b"]})
     second = stage.job(trigger={"every": 25, "max_runs": 3, "exclude": ["b"]})
     stage.wait(130)
     _put(stage, "b", NOTHING)

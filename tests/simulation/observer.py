@@ -155,14 +155,14 @@ def first_watch_at(state: State) -> datetime | None:
 
 @cache
 def comes_again_soon(expression: str) -> bool:
-    """Return whether SQS can delay a message from each occurrence to the next, by a walk over two
-    hours: the simulation has no cron of some days only.
+    """Return whether each occurrence is followed by another within an hour, by a walk over a day:
+    the simulation has no cron of some days only.
     """
     at = begun = datetime(2026, 11, 23, tzinfo=UTC)
     cron = Cron(expression, "UTC")
-    while at < begun + timedelta(hours=2):
+    while at < begun + timedelta(hours=25):
         following = cron.next_after(at)
-        if following is None or following - at > timedelta(seconds=900):
+        if following is None or following - at > timedelta(hours=1):
             return False
         at = following
     return True
@@ -609,6 +609,14 @@ class Observer:
             self.hold(not self.is_fine, "on a fine day the sweeper writes no state", new.job_id)
             self.looks.moved(old, new)
             return
+        # Every sweep reads what became overdue in the last 15 minutes. A write may take a while.
+        age = self.virtual_time.now - new.watch_at
+        self.hold(
+            age < timedelta(minutes=12) or self.virtual_time.current.was_slow,
+            "no watch is left where it passed long ago",
+            new.job_id,
+            age,
+        )
         # What is overdue when it is written is watched from then on.
         self.hold(
             new.watch_at <= max(needed, self.virtual_time.now + _SKEWS),
@@ -618,7 +626,7 @@ class Observer:
         )
 
     def _scheduled(self, trigger: Trigger, new: State) -> None:
-        """A cron has a schedule if no message can wait for all of its occurrences."""
+        """A cron has a schedule if it does not always come again within an hour."""
         if not isinstance(trigger, Cron) or new.next_run_time is None:
             return
         if comes_again_soon(trigger.expression):

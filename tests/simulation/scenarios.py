@@ -23,8 +23,10 @@ from tests.simulation.words import Said
 Script = Callable[["Stage"], None]
 RETRY = {"max_attempts": 3, "initial_delay": 5, "max_delay": 5}
 FAR = 1000
-# A cron that comes again within 15 minutes arms itself; one with a longer gap has a schedule.
-SELF_ARMING, MINUTELY = {"cron": "* * * * *"}, {"cron": "0-40 * * * *"}
+# A cron that always comes again within an hour arms itself: its claims send the next message, or
+# the sweeper does if that is due later than in 15 minutes. One with a longer gap has a schedule.
+SWEPT = {"cron": "1,17 * * * *"}
+SELF_ARMING, MINUTELY = {"cron": "* * * * *"}, {"cron": "0-40 0-22 * * *"}
 
 
 @dataclass
@@ -287,7 +289,7 @@ def a_minutely_cron(stage: Stage) -> None:
 
 
 def a_cron_that_keeps_firing(stage: Stage) -> None:
-    stage.job(trigger={"cron": "0-40/2 * * * *"})
+    stage.job(trigger={"cron": "0-40/2 0-22 * * *"})
     stage.wait(260)
 
 
@@ -309,7 +311,7 @@ def a_self_arming_cron(stage: Stage) -> None:
     stage.ask("DELETE", job_id)
 
 
-def a_cron_across_the_fifteen_minutes(stage: Stage) -> None:
+def a_cron_across_the_hour(stage: Stage) -> None:
     """It loses its schedule, and gets one again."""
     job_id = stage.job(trigger=MINUTELY)
     stage.wait(130)
@@ -317,6 +319,77 @@ def a_cron_across_the_fifteen_minutes(stage: Stage) -> None:
     stage.wait(130)
     stage.ask("PATCH", job_id, body={"trigger": MINUTELY})
     stage.wait(250)
+    stage.ask("DELETE", job_id)
+
+
+def a_cron_of_sixteen_minutes(stage: Stage) -> None:
+    """A claim arms nothing, and the sweeper sends the next message two minutes ahead."""
+    stage.answers[:] = [200, 503]
+    job_id = stage.job(trigger=SWEPT, retry=RETRY)
+    stage.wait(1050)
+    stage.few_messages(job_id)
+    stage.ask("DELETE", job_id)
+
+
+def a_swept_cron_across_the_hour(stage: Stage) -> None:
+    """It gets a schedule while the sweeper's message is on its way, and loses it again."""
+    job_id = stage.job(trigger=SWEPT)
+    stage.wait(1000)
+    stage.ask("PATCH", job_id, body={"trigger": MINUTELY})
+    stage.wait(130)
+    stage.ask("PATCH", job_id, body={"trigger": {"cron": "7,25 * * * *"}})
+    stage.wait(430)
+    stage.ask("DELETE", job_id)
+
+
+def a_swept_cron_whose_message_is_lost(stage: Stage) -> None:
+    """The sweeper sends it again once it is overdue."""
+    job_id = stage.job(trigger=SWEPT)
+    stage.wait(1005)
+    stage.deployment.observer.is_fine = False
+    stage.deployment.cloud.messages.clear()
+    stage.wait(150)
+    stage.ask("DELETE", job_id)
+
+
+def a_swept_cron_whose_message_is_late_and_comes_twice(stage: Stage) -> None:
+    """Neither begets another."""
+    deployment, held = stage.deployment, list[str]()
+    deployment.fault_rates.doubled_message = 1.0
+    job_id = stage.job(trigger=SWEPT)
+    stage.wait(900)
+    deployment.observer.is_fine = False
+    deployment.arrives = held.append
+    stage.wait(130)
+    deployment.arrives = None
+    for name in held * 2:
+        deployment.virtual_time.at(
+            deployment.virtual_time.time + 45, partial(deployment.deliver, [name])
+        )
+    stage.wait(150)
+    stage.few_messages(job_id)
+    stage.ask("DELETE", job_id)
+
+
+def a_swept_cron_that_is_paused_after_its_sweep(stage: Stage) -> None:
+    """The sweeper's message is of an older generation than the job that is resumed."""
+    job_id = stage.job(trigger=SWEPT)
+    stage.wait(970)
+    stage.ask("POST", job_id, "/pause")
+    stage.ask("POST", job_id, "/resume")
+    stage.wait(80)
+    stage.ask("DELETE", job_id)
+
+
+def a_swept_cron_while_no_sweep_comes(stage: Stage) -> None:
+    """It is late, and is made up for when the sweeper is back, a quarter of an hour later."""
+    job_id = stage.job(trigger=SWEPT)
+    stage.wait(800)
+    stage.deployment.observer.is_fine = False
+    stage.deployment.fault_rates.lost_sweep = 1.0
+    stage.wait(1100)
+    stage.deployment.fault_rates.lost_sweep = 0.0
+    stage.wait(100)
     stage.ask("DELETE", job_id)
 
 
@@ -362,10 +435,10 @@ def a_self_arming_cron_whose_messages_come_twice(stage: Stage) -> None:
 
 def crons_that_are_spread(stage: Stage) -> None:
     """Each job has its own offset, and its schedule wakes in the minute before it."""
-    jobs = [stage.job(trigger={"cron": "0-40/2 * * * *", "spread": 120}) for _ in range(3)]
+    jobs = [stage.job(trigger={"cron": "0-40/2 0-22 * * *", "spread": 120}) for _ in range(3)]
     stage.wait(400)
     for job_id in jobs:
-        stage.ask("PATCH", job_id, body={"trigger": {"cron": "0-40/2 * * * *"}})
+        stage.ask("PATCH", job_id, body={"trigger": {"cron": "0-40/2 0-22 * * *"}})
     stage.wait(60)
 
 
@@ -554,7 +627,7 @@ def a_date_that_has_passed_while_the_request_is_on_the_wire(stage: Stage) -> Non
 
 
 def two_minutes_in_a_row(stage: Stage) -> None:
-    stage.job(trigger={"cron": "4,5 * * * *"})
+    stage.job(trigger={"cron": "4,5 0-22 * * *"})
     stage.wait(320)
 
 
@@ -603,7 +676,7 @@ def a_pause_until_an_occurrence(stage: Stage) -> None:
 
 def a_pause_whose_end_is_far(stage: Stage) -> None:
     """The sweeper arms it. The cron keeps its schedule; the date has none left."""
-    cron = stage.job(trigger={"cron": "0-40 * * * *"})
+    cron = stage.job(trigger={"cron": "0-40 0-22 * * *"})
     stage.pause(cron, FAR)
     date = stage.job(trigger={"delay": FAR + 40})
     stage.pause(date, FAR + 20)
@@ -750,7 +823,7 @@ def a_key_that_comes_twice_at_once(stage: Stage) -> None:
 def two_changes_at_once(stage: Stage) -> None:
     job_id = stage.job(trigger=MINUTELY)
     stage.run_all(
-        lambda: stage.ask("POST", job_id, body={"trigger": {"cron": "0-40/2 * * * *"}}),
+        lambda: stage.ask("POST", job_id, body={"trigger": {"cron": "0-40/2 0-22 * * *"}}),
         lambda: stage.ask(
             "PATCH",
             job_id,
@@ -1484,7 +1557,13 @@ SCRIPTS: tuple[Script, ...] = (
     a_minutely_cron,
     a_cron_that_keeps_firing,
     a_self_arming_cron,
-    a_cron_across_the_fifteen_minutes,
+    a_cron_across_the_hour,
+    a_cron_of_sixteen_minutes,
+    a_swept_cron_across_the_hour,
+    a_swept_cron_whose_message_is_lost,
+    a_swept_cron_whose_message_is_late_and_comes_twice,
+    a_swept_cron_that_is_paused_after_its_sweep,
+    a_swept_cron_while_no_sweep_comes,
     a_self_arming_cron_whose_message_is_lost,
     a_self_arming_cron_whose_message_is_late,
     a_self_arming_cron_whose_messages_come_twice,

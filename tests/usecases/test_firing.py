@@ -76,7 +76,7 @@ def test_without_schedules_the_sweeper_arms_on_time(env: Environment) -> None:
 
     env.cloud.before = refuse
     env.create(at(hours=1))
-    env.create(parse("0 * * * *"))
+    env.create(parse("0 0-22 * * *"))
     env.advance(hours=3, minutes=1)
     assert lateness(env) == pytest.approx([0] * 4, abs=0.1)
 
@@ -418,7 +418,7 @@ def test_a_finished_one_time_job_takes_a_new_request_only_with_a_new_trigger(
 def test_an_edit_that_leaves_the_trigger_alone_keeps_the_schedule(
     env: Environment, changes: dict[str, Any]
 ) -> None:
-    job_id = env.create(parse("0 * * * *"))
+    job_id = env.create(parse("0 0-22 * * *"))
     token, schedules = env.state(job_id).token, dict(env.cloud.schedules)
     env.cloud.calls.clear()
     edited = env.scheduling.change(
@@ -437,7 +437,7 @@ def test_an_edit_that_leaves_the_trigger_alone_makes_the_schedule_that_could_not
             raise client_error("InternalServerException", operation, 500)
 
     env.cloud.before = refuse
-    job_id = env.create(parse("0 * * * *"))
+    job_id = env.create(parse("0 0-22 * * *"))
     assert env.state(job_id).token is None
     env.cloud.before = lambda operation, request: None
     env.scheduling.change(
@@ -452,7 +452,7 @@ def test_an_edit_makes_no_schedule_for_a_job_that_needs_none(
     env: Environment, status: Status
 ) -> None:
     """One that is due within minutes is armed by a message, and a paused one by nothing."""
-    job_id = env.create(at(seconds=20) if status == Status.ACTIVE else parse("0 * * * *"))
+    job_id = env.create(at(seconds=20) if status == Status.ACTIVE else parse("0 0-22 * * *"))
     if status == Status.PAUSED:
         env.scheduling.pause("tenant", job_id)
     env.cloud.calls.clear()
@@ -464,12 +464,12 @@ def test_an_edit_makes_no_schedule_for_a_job_that_needs_none(
 
 
 def test_a_new_trigger_replaces_the_schedule(env: Environment) -> None:
-    job_id = env.create(parse("0 * * * *"))
+    job_id = env.create(parse("0 0-22 * * *"))
     (old,) = env.cloud.schedules
     env.scheduling.change(
         "tenant",
         job_id,
-        lambda job, now: Edit(replace(job.definition, trigger=parse("30 * * * *"))),
+        lambda job, now: Edit(replace(job.definition, trigger=parse("30 0-22 * * *"))),
     )
     (new,) = env.cloud.schedules
     assert new != old
@@ -498,7 +498,7 @@ def test_a_new_trigger_replaces_the_schedule(env: Environment) -> None:
 def test_a_write_that_somebody_else_is_first_to_every_time_is_given_up_and_not_acknowledged(
     env: Environment, act: Callable[[Any, str], object]
 ) -> None:
-    job_id = env.create(parse("0 * * * *"), key="nightly")
+    job_id = env.create(parse("0 0-22 * * *"), key="nightly")
     others = itertools.count(1)
 
     def before(operation: str, request: dict[str, Any]) -> None:
@@ -531,7 +531,7 @@ def test_a_put_whose_job_comes_and_goes_every_time_is_given_up(env: Environment)
         if theirs:
             env.scheduling.delete("tenant", theirs.pop())
         elif operation == "TransactWriteItems":
-            theirs.append(env.create(parse("0 * * * *"), key="nightly"))
+            theirs.append(env.create(parse("0 0-22 * * *"), key="nightly"))
         env.cloud.before = before
 
     waits: list[float] = []
@@ -542,7 +542,7 @@ def test_a_put_whose_job_comes_and_goes_every_time_is_given_up(env: Environment)
         1,
         "mine",
         env.now,
-        parse("0 * * * *"),
+        parse("0 0-22 * * *"),
         Request("https://example.com/", "GET", {}),
         key="nightly",
     )
@@ -557,7 +557,7 @@ def test_a_put_whose_job_comes_and_goes_every_time_is_given_up(env: Environment)
 
 
 def test_an_orphaned_schedule_deletes_itself(env: Environment) -> None:
-    job_id = env.create(parse("0 * * * *"))
+    job_id = env.create(parse("0 0-22 * * *"))
     (name,) = env.cloud.schedules
     schedule = dict(env.cloud.schedules[name])
     env.scheduling.pause("tenant", job_id)
@@ -572,7 +572,7 @@ def test_an_orphaned_schedule_is_deleted_once_no_commit_can_still_be_on_its_way_
     env: Environment, caplog: pytest.LogCaptureFixture, is_gone: bool
 ) -> None:
     """A schedule is created before the state that names it: for 15 minutes a wake keeps it."""
-    job_id = env.create(parse("0 * * * *"))
+    job_id = env.create(parse("0 0-22 * * *"))
     (name,) = env.cloud.schedules
     schedule = dict(env.cloud.schedules[name])
     made_at = token_time(split_schedule_name(name)[1])
@@ -595,7 +595,7 @@ def test_an_orphaned_schedule_is_deleted_once_no_commit_can_still_be_on_its_way_
 def test_when_wakes_stop_coming_one_occurrence_is_late_and_the_next_are_on_time(
     env: Environment,
 ) -> None:
-    env.create(parse("0-40/10 * * * *"))
+    env.create(parse("0-40/10 0-22 * * *"))
     env.advance(minutes=15)
     env.wakes = False
     env.advance(minutes=55)
@@ -711,7 +711,7 @@ def test_a_create_whose_answer_was_lost_is_acknowledged_although_the_sweeper_was
 def test_a_resume_whose_answer_was_lost_and_written_over_keeps_its_schedule(
     env: Environment,
 ) -> None:
-    job_id = env.create(parse("0 * * * *"))
+    job_id = env.create(parse("0 0-22 * * *"))
     env.scheduling.pause("tenant", job_id)
     lost: list[str] = []
 

@@ -58,9 +58,15 @@ def sweep(env: Environment, page: int = 100) -> list[str]:
     before = len(env.cloud.messages)
     parts = env.firing
     with contextlib.suppress(Unavailable):
-        lines = parts.admission.lines.lines
         sweeping = Sweeping(
-            parts.jobs, parts.sweeps, parts.queue, lines, env.clock, parts.run_all, page
+            parts.jobs,
+            parts.sweeps,
+            parts.queue,
+            parts.admission.lines.lines,
+            env.clock,
+            parts.sleep,
+            parts.run_all,
+            page,
         )
         sweeping.sweep(env.now + timedelta(seconds=45))
     sent = [load_due(message.body).job_id for message in env.cloud.messages.values()]
