@@ -55,9 +55,9 @@ from chalicelib.usecases.telling import Telling
 
 log = logging.getLogger("resona")
 
-# SQS delays messages by whole seconds, and the executor sleeps the rest, up to 2.35 s. One that
+# SQS delays messages by whole seconds, and the executor sleeps the rest, up to 3.1 s. One that
 # is early by more than this goes back to the queue.
-_LONGEST_SLEEP = timedelta(seconds=2.5)
+_LONGEST_SLEEP = timedelta(seconds=3.2)
 # A schedule that no state names is deleted only after this age: a younger one may belong to a job
 # that is just being written.
 _ORPHAN_AGE = timedelta(minutes=15)

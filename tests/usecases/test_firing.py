@@ -980,7 +980,7 @@ def test_a_lost_attempt_that_cannot_be_settled_is_given_back_to_the_queue_at_onc
     assert env.now == began
 
 
-@pytest.mark.parametrize(("ahead", "is_put_off"), [(2.5, False), (2.501, True)])
+@pytest.mark.parametrize(("ahead", "is_put_off"), [(3.2, False), (3.201, True)])
 def test_a_message_that_comes_too_early_goes_back_to_the_queue_unless_it_is_due_at_once(
     env: Environment, ahead: float, is_put_off: bool
 ) -> None:
