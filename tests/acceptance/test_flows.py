@@ -66,6 +66,7 @@ def test_never_more_are_out_than_the_concurrency_also_after_a_kill(
     until = time.monotonic() + 150
     while len({one.headers["Resona-Run-Id"] for one in slow.came_of(jobs)}) < COUNT:
         assert time.monotonic() < until, len(slow.came_of(jobs))
+        # Between two looks.
         time.sleep(0.2)
     assert is_within(slow.came_of(jobs), OUT)
 
@@ -74,15 +75,18 @@ def test_a_paused_flow_holds_all_and_loses_none(own_laptop: Laptop, slow: Receiv
     own_laptop.start()
     own_laptop.request("PUT", "/flows/narrow", {"paused": True})
     jobs = due_at_once(own_laptop, slow, 2)
+    # All come due, and none is sent: there is nothing to wait for.
     time.sleep(4)
     own_laptop.kill()
     own_laptop.start()
+    # Longer than what was sent too soon would take to arrive.
     time.sleep(1)
     flow = own_laptop.get("/flows/narrow")
     assert (flow["state"], flow["waiting"], slow.came_of(jobs)) == ("paused", COUNT, [])
     own_laptop.request("PUT", "/flows/narrow", {"concurrency": OUT})
     got = slow.wait_for(jobs, COUNT, 30)
     assert is_within(got, OUT)
+    # One that is sent twice would have come by then.
     time.sleep(1)
     assert len(slow.came_of(jobs)) == COUNT
     (run,) = own_laptop.get(f"/jobs/{jobs[0]['id']}/runs")
@@ -117,6 +121,7 @@ def test_a_dead_target_is_left_alone_and_gets_the_rest_when_it_is_back(
     assert timedelta(seconds=2.9) < first < timedelta(seconds=6)
     assert timedelta(seconds=2.9) < second < timedelta(seconds=6)
     assert got[7].at - got[4].at < timedelta(seconds=4)
+    # The last attempts have been answered and recorded by then.
     time.sleep(2)
     assert own_laptop.get("/flows/narrow")["state"] == "closed"
     runs = [own_laptop.get(f"/jobs/{job['id']}/runs")[0] for job in jobs]
