@@ -256,12 +256,13 @@ def finish(
 ) -> Transition | NoChange:
     """Decide whether an attempt's run succeeds, fails, or waits for its next attempt or a callback.
 
-    `owned` is the run as it was claimed. `definition` is the one it was claimed with, or a later
-    one if another executor settles the attempt. `jitter` is in [0, 0.1]. Returns `NoChange` if the
-    state no longer has the owner token.
+    `owned` is the run as it was claimed, or as it waited for a callback. `definition` is the one it
+    was claimed with, or a later one if another executor settles the attempt. `jitter` is in
+    [0, 0.1]. Returns `NoChange` if the state no longer has this attempt with its owner token, or
+    its deadline was moved.
     """
     run = state.find(owned.key)
-    if run is None or run.owner != owned.owner:
+    if run is None or not _is_same(run, owned):
         return NoChange("the attempt has another owner")
     retry, result = definition.retry, attempt.result
     end = partial(_end, definition, state, run, attempt.finished_at, now)
@@ -284,6 +285,14 @@ def finish(
     next_at = next_attempt_at(retry, run.attempt, attempt.finished_at, result.retry_after, jitter)
     update = RunUpdate(RunStatus.RETRYING, next_attempt_at=next_at)
     return _wait(state, replace(run, awaited=None), next_at, update, now)
+
+
+def _is_same(run: UnfinishedRun, owned: UnfinishedRun) -> bool:
+    """Return whether a run is at the attempt that it was at, with the same owner. One that waits
+    for a callback has no owner, so its deadline must be the same.
+    """
+    is_at = (run.attempt, run.owner) == (owned.attempt, owned.owner)
+    return is_at and (run.owner is not None or run.awaited == owned.awaited)
 
 
 def _wait(

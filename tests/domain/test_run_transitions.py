@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain import job_transitions, run_transitions
+from chalicelib.domain.completion import Awaited
 from chalicelib.domain.cron import Cron
 from chalicelib.domain.ids import RunKey, new_token
 from chalicelib.domain.job import Definition, Overlap
@@ -464,6 +465,23 @@ def test_a_finish_that_finds_its_owner_gone_changes_nothing(
     assert (
         left(finish(job, fresh(job, runs=found), out(), outcome)) == "the attempt has another owner"
     ), why
+
+
+@pytest.mark.parametrize(
+    ("attempt", "until"), [(2, DUE + MINUTE), (1, DUE + 2 * MINUTE), (2, DUE + 2 * MINUTE)]
+)
+def test_a_deadline_that_another_has_settled_or_moved_changes_nothing(
+    attempt: int, until: datetime
+) -> None:
+    job = definition()
+
+    def awaiting(attempt: int, until: datetime) -> UnfinishedRun:
+        awaited = Awaited("digest", DUE, until)
+        return out(owner=None, lease_until=None, attempt=attempt, awaited=awaited)
+
+    found = fresh(job, runs=(awaiting(attempt, until),))
+    settled = finish(job, found, awaiting(1, DUE + MINUTE), Outcome.TIMEOUT)
+    assert left(settled) == "the attempt has another owner"
 
 
 @pytest.mark.parametrize("trigger", [DATE, MINUTELY])

@@ -586,6 +586,14 @@ BUGS = (
         ),
     ),
     bug(
+        "an attempt that waits as the one before it did",
+        (
+            RUN_TRANSITIONS,
+            "    if run is None or not _is_same(run, owned):",
+            "    if run is None or run.owner != owned.owner:",
+        ),
+    ),
+    bug(
         "no compare and swap",
         (
             ITEMS,

@@ -84,6 +84,7 @@ class Lines:
         self._virtual_time = virtual_time
         self._bounds: list[tuple[float, dict[str, Bound]]] = [(0.0, {})]
         self._lines: defaultdict[str, Line] = defaultdict(Line)
+        self._entered: dict[str, str] = {}
         self._claimed_in: dict[tuple[str, RunKey, int], str | None] = {}
         self._out: defaultdict[str, list[Any]] = defaultdict(list)
 
@@ -103,6 +104,8 @@ class Lines:
                     self._taken(name, key[1], old, new, is_fine=is_fine)
                 else:
                     self._take_in(self._lines[name], key[1], new)
+                if key[1].startswith("wait#") and new is not None:
+                    self._entered[new["token"]["S"]] = name
         for name in touched:
             self._is_watched(name)
         if is_fine:
@@ -202,12 +205,13 @@ class Lines:
         is_held = is_so.get(str(run.waits_for), True)
         self._hold(is_held, "a run waits for what is so", run.key, run.waits_for, bound)
 
-    def left(self, job: Definition, before: UnfinishedRun) -> None:
+    def left(self, before: UnfinishedRun) -> None:
         """A run that has left its line is in it no more, and left nobody behind who was there
         before it.
         """
         assert before.line is not None
-        line, part = self._lines[flow_of(job) or ""], before.line.part
+        # The job may have another flow since.
+        line, part = self._lines[self._entered[before.line.token]], before.line.part
         waits = line.waiting.get(part)
         is_gone = waits is None or waits.token != before.line.token
         self._hold(is_gone, "who leaves a line is in it no more", before.key)

@@ -1181,7 +1181,7 @@ class Observer:
                 self.lines.held(job, before, run)
             return
         if before is not None and before.line is not None and not run.series:
-            self.lines.left(job, before)
+            self.lines.left(before)
             self._released(before, run)
             return
         was_held = before is not None and before.waits_for is not None

@@ -196,6 +196,18 @@ def a_word_that_never_comes(stage: Stage) -> None:
     stage.wait(110)
 
 
+def a_deadline_that_two_notice(stage: Stage) -> None:
+    """The first is held up until the second attempt waits for its callback."""
+    stage.deployment.observer.is_fine = False
+    words(stage, [], [(55, DONE)])
+    stage.job(**CALLBACK, retry=RETRY)
+    stage.wait(63 - stage.clients.virtual_time.time)
+    cloud = stage.deployment.cloud
+    cloud.pauses = 100.0, 110.0
+    cloud.plan.coming.append((Fault.PAUSE_BEFORE, "PutItem", "'TableName': 'jobs'"))
+    stage.wait(150)
+
+
 def a_word_at_the_deadline(stage: Stage) -> None:
     words(stage, [(59.95, DONE)], [(60.0, BROKEN)], [(60.05, DONE)])
     stage.job(**CALLBACK, retry=RETRY)
@@ -1633,6 +1645,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_word_as_an_error_is_stored,
     a_failure_by_word,
     a_word_that_never_comes,
+    a_deadline_that_two_notice,
     a_word_at_the_deadline,
     a_deadline_that_no_message_can_wait_for,
     a_cancel_and_a_word_at_once,
