@@ -603,7 +603,7 @@ BUGS = (
     ),
     bug(
         "no owner check in the finish",
-        (RUN_TRANSITIONS, "run is None or run.owner != owned.owner", "run is None"),
+        (RUN_TRANSITIONS, "(run.attempt, run.owner) == (owned.attempt, owned.owner)", "True"),
     ),
     bug(
         "a record without an owner",
