@@ -18,7 +18,6 @@ from chalicelib.domain.run import (
     FinishedAttempt,
     Outcome,
     Response,
-    RunStatus,
 )
 from chalicelib.domain.state import State, Transition, UnfinishedRun, run_due, written
 
@@ -73,11 +72,9 @@ def ended_by(
 def timed_out(run: UnfinishedRun, recorded: Attempt | None, owner: str) -> FinishedAttempt:
     """Return the attempt of a run whose deadline is over.
 
-    It is `recorded` if another executor has recorded its end. `owner` is used without a record.
+    The arguments are as in `ended_by`.
     """
     assert run.awaited is not None  # noqa: S101  only such a run has a deadline
-    if recorded is not None and recorded.update.status is not RunStatus.WAITING:
-        return FinishedAttempt(recorded.owner, recorded.started_at, recorded.result, recorded)
     started_at, answered = _begun(run, recorded)
     until = run.awaited.until
     result = replace(
@@ -86,8 +83,7 @@ def timed_out(run: UnfinishedRun, recorded: Attempt | None, owner: str) -> Finis
         duration=max(until - started_at, timedelta(0)),
         error=f"the target did not call back until {format_measured(until)}",
     )
-    recorder = recorded.owner if recorded else owner
-    return FinishedAttempt(recorder, started_at, result, recorded, is_final=True)
+    return FinishedAttempt(owner, started_at, result, is_final=True)
 
 
 def _begun(run: UnfinishedRun, recorded: Attempt | None) -> tuple[datetime, AttemptResult]:

@@ -7,26 +7,22 @@ taken half done. Whoever is in flight with the request finds the attempt ended.
 from __future__ import annotations
 
 import logging
-import random
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from chalicelib.aws.job_items import RecordChanged
 from chalicelib.aws.job_store import StateChanged
-from chalicelib.aws.table import Condition, Write
-from chalicelib.domain import run_transitions
+from chalicelib.aws.table import Condition
 from chalicelib.domain.completing import Word, ended_by, extended
 from chalicelib.domain.completion import Token, read_token
 from chalicelib.domain.errors import CompletionNotFound, CompletionOver, Unavailable
 from chalicelib.domain.ids import run_id
 from chalicelib.domain.job import Definition
-from chalicelib.domain.retry import MAX_JITTER
 from chalicelib.domain.run import Attempt, RunStatus
-from chalicelib.domain.state import NoChange, State, Transition, UnfinishedRun
+from chalicelib.domain.state import State, UnfinishedRun
 from chalicelib.usecases.attempt import owner_token
 from chalicelib.usecases.excluding import with_calendars
-from chalicelib.usecases.following import log_finish
 from chalicelib.usecases.scheduling import Scheduling
 
 log = logging.getLogger("resona")
@@ -51,25 +47,15 @@ def complete(scheduling: Scheduling, text: str, word: Word) -> None:
 
     Raises CompletionNotFound, CompletionOver, Unavailable.
     """
-    jitter, token = random.uniform(0, MAX_JITTER), _read(text)
+    token = _read(text)
     for _ in scheduling.tries():
         found = _find(scheduling, token)
         run, now = found.run, scheduling.clock()
         attempt = ended_by(word, run, found.recorded, owner_token(), now)
-        step = run_transitions.finish(found.definition, found.state, run, attempt, jitter, now)
-        if isinstance(step, NoChange) or step.update is None:
-            continue
-        record = run.record(token.job_id, attempt, step.update)
-        following = scheduling.following
-        try:
-            save = partial(_save, scheduling, found, record, now)
-            step, notices = following.write(found.definition, found.state, step, record, now, save)
-        except (StateChanged, RecordChanged):
-            continue
-        log_finish(token.job_id, run, attempt, record.update)
-        following.after_pause(found.state, step.state)
-        following.arm(step, notices)
-        return
+        parts = found.definition, found.state, run, attempt, found.unchanged, now
+        with suppress(StateChanged, RecordChanged):
+            if scheduling.following.end_awaited(*parts):
+                return
     raise Unavailable("the job")
 
 
@@ -127,17 +113,3 @@ def _find(scheduling: Scheduling, token: Token) -> _Found:
     if scheduling.clock() >= awaited.until:
         raise CompletionOver(f"the deadline of attempt {token.attempt} of this run is over")
     return _Found(definition, state, run, recorded, unchanged)
-
-
-def _save(
-    scheduling: Scheduling,
-    found: _Found,
-    record: Attempt,
-    now: datetime,
-    step: Transition,
-    beside: list[Write],
-) -> None:
-    put = scheduling.runs.record_put(
-        found.state.tenant, record, step.state.revision, found.unchanged, now
-    )
-    scheduling.jobs.save(step.state, [put, *beside], now=now)

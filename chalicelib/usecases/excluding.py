@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from chalicelib.aws.calendar_store import CalendarStore
-from chalicelib.domain.errors import FieldError, InvalidInput
+from chalicelib.domain.errors import FieldError, InvalidInput, Unavailable
 from chalicelib.domain.exclusion import bound
 from chalicelib.domain.job import Definition
+from chalicelib.domain.state import UnfinishedRun
 from chalicelib.domain.trigger import Trigger
 
 
@@ -23,6 +25,19 @@ def with_calendars(calendars: CalendarStore, definition: Definition) -> Definiti
         return definition
     found = calendars.named(definition.tenant, names)
     return replace(definition, trigger=bound(definition.trigger, found))
+
+
+def for_following(
+    calendars: CalendarStore, definition: Definition, run: UnfinishedRun
+) -> Definition:
+    """Return a job with its calendars, if a run of a backfill ends: they decide which one follows.
+
+    Without them if they cannot be read: then the claim of the one that follows asks them.
+    """
+    if run.key.is_backfilled:
+        with suppress(Unavailable):
+            return with_calendars(calendars, definition)
+    return definition
 
 
 def all_with_calendars(

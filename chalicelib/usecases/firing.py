@@ -2,7 +2,8 @@
 
 To fire is to sleep until the due time, claim the attempt, send it, record it, and finish the state.
 Claim and finish are compare-and-swap writes of the state. The record is written between them, so
-that whoever settles an attempt later knows its result.
+that whoever settles an attempt later knows its result; or with the finish, if the attempt awaited a
+callback.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from functools import partial
 
 from chalicelib.aws.calendar_store import CalendarStore
 from chalicelib.aws.due_queue import DueQueue
-from chalicelib.aws.job_items import FlowChanged
+from chalicelib.aws.job_items import FlowChanged, RecordChanged
 from chalicelib.aws.job_store import JobStore, StateChanged
 from chalicelib.aws.run_store import RunStore
 from chalicelib.aws.schedules import Schedules
@@ -48,7 +49,7 @@ from chalicelib.usecases.ahead import NOTHING, Ahead, read_ahead
 from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Claimed, Tried, owner_token, run_fields
 from chalicelib.usecases.breakers import Breakers
-from chalicelib.usecases.excluding import with_calendars
+from chalicelib.usecases.excluding import for_following, with_calendars
 from chalicelib.usecases.following import Following, log_end, log_finish
 from chalicelib.usecases.sweeping import Sweeping
 from chalicelib.usecases.telling import Telling
@@ -219,7 +220,8 @@ class Firing:
             _log_ignored(state.job_id, key, decision.why)
             return None
         if isinstance(decision, Settle):
-            self._settle(definition, state, decision.run)
+            end = self._time_out if decision.run.is_waiting else self._settle
+            end(definition, state, decision.run)
             return None
         return decision
 
@@ -279,14 +281,9 @@ class Firing:
             self.breakers.learn(tried.flow, definition, record)
 
     def _settle(self, definition: Definition, state: State, run: UnfinishedRun) -> None:
-        """Finish an attempt whose lease or deadline is over.
-
-        After a lease, by its record if there is one, else as unknown.
-        """
+        """Finish an attempt whose lease is over, by its record if there is one, else as unknown."""
         found = self.runs.attempt(definition.id, run.key, run.attempt)
-        if run.is_waiting:
-            attempt = timed_out(run, found, owner_token())
-        elif found is None:
+        if found is None:
             unknown = AttemptResult(
                 Outcome.UNKNOWN,
                 timedelta(0),
@@ -298,6 +295,22 @@ class Firing:
             attempt = FinishedAttempt(found.owner, found.started_at, found.result, found)
         self._finish(definition, state, run, attempt)
 
+    def _time_out(self, definition: Definition, state: State, run: UnfinishedRun) -> None:
+        """Finish an attempt whose deadline is over; again if another writer changed the state."""
+        loaded: tuple[Definition, State] | None = (definition, state)
+        for tries in range(1, TRIES + 1):
+            if loaded is None:
+                return
+            known = for_following(self.calendars, loaded[0], run)
+            found, unchanged = self.runs.attempt_as_read(known.id, run.key, run.attempt)
+            attempt = timed_out(run, found, owner_token())
+            with suppress(StateChanged, RecordChanged):
+                self._ends.end_awaited(known, loaded[1], run, attempt, unchanged, self.clock())
+                return
+            pause_after(tries, self.sleep)
+            loaded = self.jobs.load(definition.id)
+        raise Unavailable("the job")
+
     def _finish(
         self, definition: Definition, state: State, run: UnfinishedRun, attempt: FinishedAttempt
     ) -> Attempt | None:
@@ -308,7 +321,7 @@ class Firing:
         attempt before. Without its record the attempt would become `unknown` and be sent again.
         """
         jitter = random.uniform(0, MAX_JITTER)
-        definition = self._for_following(definition, run)
+        definition = for_following(self.calendars, definition, run)
         for tries in range(1, TRIES + 1):
             if state.edition != definition.edition:
                 # Callbacks and `pause_after` are those of the definition in force.
@@ -345,17 +358,6 @@ class Firing:
             self._ends.arm(decision, notices)
             return record
         raise Unavailable("the job")
-
-    def _for_following(self, definition: Definition, run: UnfinishedRun) -> Definition:
-        """Return the definition with the calendars, if a run of a backfill ends: they decide which
-        one follows.
-
-        Without them if they cannot be read: then the claim of the one that follows asks them.
-        """
-        if run.key.is_backfilled:
-            with suppress(Unavailable):
-                return with_calendars(self.calendars, definition)
-        return definition
 
     def _record(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,12 +11,14 @@ from datetime import datetime
 from chalicelib.aws.digest_store import WindowChanged
 from chalicelib.aws.job_store import JobStore
 from chalicelib.aws.schedules import Schedules
-from chalicelib.aws.table import Write
+from chalicelib.aws.table import Condition, Write
+from chalicelib.domain import run_transitions
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.job import Definition
+from chalicelib.domain.retry import MAX_JITTER
 from chalicelib.domain.run import Attempt, FinishedAttempt, Outcome, RunEnd, RunStatus, RunUpdate
-from chalicelib.domain.state import State, Transition, UnfinishedRun
+from chalicelib.domain.state import NoChange, State, Transition, UnfinishedRun
 from chalicelib.runtime.backoff import TRIES
 from chalicelib.usecases.arming import Arming, unschedule
 from chalicelib.usecases.attempt import run_fields
@@ -60,6 +63,39 @@ class Following:
                 raise
             return told, notices
         raise Unavailable("the windows of digests")
+
+    def end_awaited(
+        self,
+        definition: Definition,
+        state: State,
+        run: UnfinishedRun,
+        attempt: FinishedAttempt,
+        unchanged: Condition,
+        now: datetime,
+    ) -> bool:
+        """Record an attempt that awaited a callback, and finish the state, in one transaction: the
+        run may be cancelled at any time.
+
+        The arguments are those of `run_transitions.finish`; `unchanged` is the condition of the
+        record as it was read. Return False if there is nothing to finish. Raises StateChanged,
+        RecordChanged, Unavailable.
+        """
+        jitter = random.uniform(0, MAX_JITTER)
+        step = run_transitions.finish(definition, state, run, attempt, jitter, now)
+        if isinstance(step, NoChange) or step.update is None:
+            return False
+        record = run.record(definition.id, attempt, step.update)
+
+        def save(told: Transition, beside: list[Write]) -> None:
+            revision = told.state.revision
+            put = self.telling.runs.record_put(state.tenant, record, revision, unchanged, now)
+            self.jobs.save(told.state, [put, *beside], now=now)
+
+        step, notices = self.write(definition, state, step, record, now, save)
+        log_finish(definition.id, run, attempt, record.update)
+        self.after_pause(state, step.state)
+        self.arm(step, notices)
+        return True
 
     def arm(self, step: Transition, notices: Notices) -> None:
         """Send the messages of a transition and of the notices that were written with it."""

@@ -37,7 +37,6 @@ from chalicelib.domain.run import (
     Outcome,
     Response,
     RunStatus,
-    RunUpdate,
 )
 from chalicelib.domain.run_history import unfinished
 from chalicelib.domain.run_transitions import Look, Settle
@@ -290,17 +289,6 @@ def test_a_pause_leaves_a_waiting_run_alone() -> None:
     paused = job_transitions.pause(definition, state, NOTHING_ASKED, None, DUE)
     assert paused is not None
     assert (paused.state.runs, paused.arm) == (state.runs, ())
-
-
-def test_an_attempt_whose_end_is_on_record_keeps_it() -> None:
-    """An executor has recorded the timeout, and died before it wrote the state."""
-    _, state = waiting_state()
-    (run,) = state.runs
-    first = timed_out(run, None, "first")
-    failed = run.record(JOB_ID, first, RunUpdate(RunStatus.FAILED))
-    assert timed_out(run, failed, "second") == FinishedAttempt(
-        "first", failed.started_at, failed.result, failed
-    )
 
 
 def test_a_change_of_the_deadline_begins_a_generation_and_one_of_the_url_does_not() -> None:

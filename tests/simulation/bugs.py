@@ -1121,31 +1121,22 @@ BUGS = (
             "ended_by(word, run, found.recorded, owner_token(), now)",
             "ended_by(word, run, found.recorded, run.owner or owner_token(), now)",
         ),
-        (
-            COMPLETING,
-            "record, step.state.revision, found.unchanged",
-            "record, found.state.revision, found.unchanged",
-        ),
+        (FOLLOWING, "revision = told.state.revision", "revision = state.revision"),
     ),
     bug(
         "a word that is not told",
         (
-            COMPLETING,
-            "following.write(found.definition, found.state, step, record, now, save)",
+            FOLLOWING,
+            "self.write(definition, state, step, record, now, save)",
             "(save(step, []), (step, Notices()))[1]",
-        ),
-        (
-            COMPLETING,
-            "from chalicelib.usecases.scheduling import Scheduling",
-            "from chalicelib.usecases.scheduling import Scheduling\nfrom chalicelib.usecases.telling import Notices",
         ),
     ),
     bug(
         "a record beside its word",
         (
-            COMPLETING,
-            "    scheduling.jobs.save(step.state, [put, *beside], now=now)",
-            "    scheduling.runs._table.write(put)\n    scheduling.jobs.save(step.state, beside, now=now)",
+            FOLLOWING,
+            "            self.jobs.save(told.state, [put, *beside], now=now)",
+            "            self.jobs._table.write(put)\n            self.jobs.save(told.state, beside, now=now)",
         ),
     ),
     bug(
@@ -1194,7 +1185,7 @@ BUGS = (
     ),
     bug(
         "a word whose retry nobody sends",
-        (COMPLETING, "        following.arm(step, notices)\n", ""),
+        (FOLLOWING, "        self.arm(step, notices)\n", ""),
     ),
     bug(
         "a retry of what is retried",

@@ -204,8 +204,21 @@ def a_deadline_that_two_notice(stage: Stage) -> None:
     stage.wait(63 - stage.clients.virtual_time.time)
     cloud = stage.deployment.cloud
     cloud.pauses = 100.0, 110.0
-    cloud.plan.coming.append((Fault.PAUSE_BEFORE, "PutItem", "'TableName': 'jobs'"))
+    cloud.plan.coming.append((Fault.PAUSE_BEFORE, "TransactWriteItems", "'TableName': 'runs'"))
     stage.wait(150)
+
+
+def a_cancel_as_a_deadline_is_noticed(stage: Stage) -> None:
+    """The executor is held up before it writes what it has decided."""
+    job_id = stage.job(**CALLBACK, retry={"max_attempts": 1})
+    stage.wait(63 - stage.clients.virtual_time.time)
+    cloud = stage.deployment.cloud
+    cloud.pauses = 5.0, 6.0
+    for operation, table in (("TransactWriteItems", "runs"), ("PutItem", "jobs")):
+        cloud.plan.coming.append((Fault.PAUSE_BEFORE, operation, f"'TableName': '{table}'"))
+    stage.wait(5)
+    stage.mend(job_id, stage.clients.cancel)
+    stage.wait(60)
 
 
 def a_word_at_the_deadline(stage: Stage) -> None:
@@ -1646,6 +1659,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_failure_by_word,
     a_word_that_never_comes,
     a_deadline_that_two_notice,
+    a_cancel_as_a_deadline_is_noticed,
     a_word_at_the_deadline,
     a_deadline_that_no_message_can_wait_for,
     a_cancel_and_a_word_at_once,
