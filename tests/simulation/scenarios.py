@@ -217,6 +217,7 @@ def a_cancel_as_a_deadline_is_noticed(stage: Stage) -> None:
     for operation, table in (("TransactWriteItems", "runs"), ("PutItem", "jobs")):
         cloud.plan.coming.append((Fault.PAUSE_BEFORE, operation, f"'TableName': '{table}'"))
     stage.wait(5)
+    cloud.plan.coming.clear()
     stage.mend(job_id, stage.clients.cancel)
     stage.wait(60)
 
