@@ -45,6 +45,8 @@ class Terminal:
         self.text, self._is_open = "", True
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
+            # Tests under `nohup` ignore it, and so would the command.
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
             os.chdir(ROOT)
             os.execve(command[0], list(command), environment)
 

@@ -318,6 +318,10 @@ def test_a_wrong_token_is_not_there_and_nothing_happens(api: Api) -> None:
         ({"extend": 1.5}, ["extend"]),
         ({"extend": 86_401}, ["extend"]),
         ({"extend": 60, "status": "failed"}, ["status"]),
+        (
+            {"extend": 0, "status": "done", "retry": "no", "reply": 1},
+            ["extend", "reply", "retry", "status"],
+        ),
         ([], [""]),
     ],
 )

@@ -86,6 +86,11 @@ def test_a_rate_beyond_what_an_item_takes_says_what_to_do(api: Api) -> None:
 )
 def test_a_name_that_is_refused(api: Api, name: str) -> None:
     assert api.put(f"/flows/{name}", {}).fields == ["flow"]
+    assert api.put(f"/flows/{name}", {"burst": 1, "paused": 1}).fields == [
+        "burst",
+        "flow",
+        "paused",
+    ]
     assert api.get(f"/flows/{name}").status == 404
     assert api.post("/jobs", job(flow=name)).fields == ["flow"]
 

@@ -118,6 +118,9 @@ def read_word(body: object, token: str) -> Word | int:
     errors, document = Errors(), require_object(body)
     if "extend" in document and "status" in document:
         errors.add("status", "give either extend or status: a status ends the attempt")
+        word = {**document, "status": "failed"}
+        errors.validate(ExtendIn, {"extend": word.pop("extend")}, read_only=())
+        errors.validate(WordIn, word, read_only=())
         errors.raise_if_any()
     if "extend" in document:
         extension = errors.validate(ExtendIn, document, read_only=())

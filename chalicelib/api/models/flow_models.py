@@ -150,6 +150,8 @@ def read_flow(tenant: str, shown: Mapping[str, Any], body: object, now: datetime
     """
     errors = Errors()
     document = require_object(body)
+    if not flows.is_name(shown["name"]):
+        errors.add("flow", flows.NAME_RULE)
     errors.forbid_read_only(document, shown, _SAME)
     sent = errors.validate(FlowIn, document, (*_SAME, *_PASSING))
     rate, breaker = (sent.rate, sent.breaker) if sent else (None, None)

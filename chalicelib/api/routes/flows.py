@@ -9,8 +9,6 @@ from chalice.app import Blueprint, Response
 from chalicelib.api.models.flow_models import Flow, flow_view, read_flow
 from chalicelib.api.routing import Call, answer, route
 from chalicelib.domain import flows
-from chalicelib.domain.errors import InvalidInput
-from chalicelib.domain.flows import NAME_RULE, is_name
 from chalicelib.domain.lines import line_id
 
 log = logging.getLogger("resona")
@@ -35,8 +33,6 @@ def get_flow(call: Call, flow: str) -> Response:
 def put_flow(call: Call, flow: str) -> Response:
     """Create or replace a flow whole: attempts that are claimed from now on keep to it."""
     scheduling = call.scheduling
-    if not is_name(flow):
-        raise InvalidInput.of("flow", NAME_RULE)
     known = {one.name: flow_view(one) for one in scheduling.flows.all(call.tenant)}
     now = scheduling.clock()
     sent = read_flow(call.tenant, known.get(flow, {"name": flow}), call.document(), now)
