@@ -77,7 +77,8 @@ class Admission:
         run = claim.send
         if run is None or flow.rate is None:
             return claim
-        for place in filter(None, (tried.place, place_of(state.find(run.key)))):
+        # That of the run is first: another executor may have held it since this one took its own.
+        for place in filter(None, (place_of(state.find(run.key)), tried.place)):
             if place.key == run.key and is_kept(place.series, place.at, flow, now):
                 break
         else:

@@ -109,7 +109,15 @@ BUGS = (
     ),
     bug(
         "a held run that asks again",
-        (ADMISSION, "(tried.place, place_of(state.find(run.key)))", "(tried.place,)"),
+        (ADMISSION, "(place_of(state.find(run.key)), tried.place)", "(tried.place,)"),
+    ),
+    bug(
+        "a held run that loses its place to one taken meanwhile",
+        (
+            ADMISSION,
+            "(place_of(state.find(run.key)), tried.place)",
+            "(tried.place, place_of(state.find(run.key)))",
+        ),
     ),
     bug(
         "places that an outage let pass and that are used at once",

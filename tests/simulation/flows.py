@@ -54,6 +54,10 @@ class Flows:
     def saw(self, writes: list[Write]) -> None:
         """Take in changes of flows."""
         for table, key, _, new in writes:
+            if table == "jobs" and key[0].startswith(_PLACES) and key[1] == "places" and new:
+                # A new rate begins behind the places that have come.
+                series = key[0].removeprefix(_PLACES), new["series"]["S"]
+                self._arrivals[series] = int(new["arrival"]["N"])
             if table != "jobs" or key[0] != "flows#local":
                 continue
             limits = dict(self._limits[-1][1])

@@ -1194,6 +1194,26 @@ def an_outage_while_runs_wait_for_their_flow(stage: Stage) -> None:
     stage.wait(20)
 
 
+def a_held_run_whose_message_comes_twice(stage: Stage) -> None:
+    """Both take a place. Who is held up claims when the place of the other has come."""
+    deployment, held = stage.deployment, list[str]()
+    deployment.observer.is_fine = False
+    deployment.cloud.pauses = 4.2, 4.8
+    stage.flow("slow", requests=1, seconds=4)
+    deployment.arrives = held.append
+    for _ in range(2):
+        stage.job(trigger={"date": "2026-11-23T10:00:12Z"}, flow="slow")
+
+    def deliver_one_twice() -> None:
+        for name in (*held, held[-1]):
+            deployment.deliver([name])
+
+    deployment.virtual_time.at(11.9, deliver_one_twice)
+    stage.wait(max(0, 13 - deployment.virtual_time.time))
+    deployment.arrives = None
+    stage.wait(30)
+
+
 def a_rate_that_is_changed_while_runs_wait(stage: Stage) -> None:
     """It becomes slower, is lifted, and is there again. One of the waiting jobs is changed, one
     paused.
@@ -1675,6 +1695,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_flow_of_one_in_five_seconds,
     a_flow_that_takes_its_places_together,
     an_outage_while_runs_wait_for_their_flow,
+    a_held_run_whose_message_comes_twice,
     a_rate_that_is_changed_while_runs_wait,
     a_rate_that_is_changed_as_runs_come_due,
     intervals_that_are_too_many_for_their_flow,

@@ -157,6 +157,24 @@ def test_a_place_is_taken_once_though_the_state_changes_meanwhile(env: Environme
     assert sent(env) == [0, 10, 20]
 
 
+def test_a_run_is_sent_in_its_place_though_another_is_taken_for_it(env: Environment) -> None:
+    limit(env, 1, 4)
+    env.create(AT)
+    env.create(AT)
+    second = load_due(list(env.cloud.messages.values())[1].body)
+
+    def hold_in_another_process(operation: str, request: dict[str, Any]) -> None:
+        if operation == "UpdateItem" and len(env.sent) == 1:
+            env.cloud.before = lambda operation, request: None
+            env.parts().firing.fire(second)
+            env.now = AT.date + timedelta(seconds=4)
+
+    env.cloud.before = hold_in_another_process
+    env.advance(minutes=1)
+    assert sent(env)[0] == 0
+    assert sent(env)[1] == pytest.approx(4, abs=0.5)
+
+
 def test_a_run_whose_place_would_come_after_its_grace_is_missed_and_takes_none(
     env: Environment,
 ) -> None:
