@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from chalicelib.aws.clients import Caller
 from chalicelib.aws.serialization import dump_due
 from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.ids import RunKey
 from chalicelib.domain.state import DueMessage
 
 if TYPE_CHECKING:
@@ -52,16 +53,20 @@ class DueQueue:
         self._total = 0
         self._lock = Lock()
 
-    def send(self, dues: Sequence[DueMessage], now: datetime) -> None:
+    def send(
+        self, dues: Sequence[DueMessage], now: datetime, spaced: Container[RunKey] = ()
+    ) -> None:
         """Send messages that arrive 0.1 to 1.1 s before their times: SQS waits whole seconds.
 
-        Those of a burst arrive up to two seconds earlier, those that are due later than in 15
-        minutes after 15. Idempotent. Raises Unavailable if any was not sent; the sweeper sends it
-        again, from the state that was written before.
+        Those of a burst arrive up to two seconds earlier, but not those of `spaced` runs, which a
+        flow keeps apart. Those that are due later than in 15 minutes arrive after 15. Idempotent.
+        Raises Unavailable if any was not sent; the sweeper sends it again, from the state that was
+        written before.
         """
         for start in range(0, len(dues), 10):
             some = dues[start : start + 10]
-            self._send([_entry(index, due, now, self._lead(due)) for index, due in enumerate(some)])
+            leads = [0.0 if due.key in spaced else self._lead(due) for due in some]
+            self._send([_entry(index, due, now, leads[index]) for index, due in enumerate(some)])
 
     def send_in_time(
         self,

@@ -25,6 +25,8 @@ from chalicelib.domain.state import (
     written,
 )
 
+_SECOND = timedelta(seconds=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -41,6 +43,16 @@ def place_of(before: UnfinishedRun | None) -> Place | None:
     if before is None or before.waits_for is None or before.next_attempt_at is None:
         return None
     return Place(before.series or "", before.key, before.next_attempt_at)
+
+
+def claimed_from(due_at: datetime, place: Place | None) -> datetime:
+    """Return from when on a run is claimed that is due, given its place, None without one.
+
+    A run that will be held is claimed up to a second later, those with nearer places first, so that
+    their writes do not delay the attempts that are sent meanwhile.
+    """
+    wait = place.at - due_at if place else timedelta(0)
+    return due_at + min(wait / 10, _SECOND) if wait > _SECOND else due_at
 
 
 def waited(claim: Transition, place: Place) -> Transition:

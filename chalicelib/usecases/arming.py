@@ -10,6 +10,7 @@ from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.job_store import JobStore, StateChanged
 from chalicelib.aws.schedules import Schedules
 from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.flows import Wait
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run_transitions import armed_ahead
 from chalicelib.domain.state import DueMessage, State, Transition, uncovered
@@ -35,8 +36,9 @@ class Arming:
         if not dues:
             return True
         now = self._clock()
+        spaced = {run.key for run in state.runs if run.waits_for is Wait.RATE}
         try:
-            self._queue.send(dues, now)
+            self._queue.send(dues, now, spaced)
         except Unavailable:
             log.warning("message.send_failed", extra={"job_id": state.job_id}, exc_info=True)
             self._uncover(state, dues, now)

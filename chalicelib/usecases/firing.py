@@ -25,6 +25,7 @@ from chalicelib.aws.schedules import Schedules
 from chalicelib.aws.sweep_store import SweepStore
 from chalicelib.aws.table import Write
 from chalicelib.domain import run_transitions
+from chalicelib.domain.admission import claimed_from
 from chalicelib.domain.backfill_transitions import asks_calendars
 from chalicelib.domain.completing import timed_out
 from chalicelib.domain.errors import Unavailable
@@ -32,13 +33,7 @@ from chalicelib.domain.ids import RunKey, run_id, split_schedule_name, token_tim
 from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.lines import is_line
 from chalicelib.domain.retry import MAX_JITTER
-from chalicelib.domain.run import (
-    Attempt,
-    AttemptResult,
-    FinishedAttempt,
-    Outcome,
-    RunStatus,
-)
+from chalicelib.domain.run import Attempt, AttemptResult, FinishedAttempt, Outcome, RunStatus
 from chalicelib.domain.run_transitions import Settle
 from chalicelib.domain.state import DueMessage, NoChange, State, Transition, UnfinishedRun
 from chalicelib.domain.wakes import wake
@@ -137,7 +132,8 @@ class Firing:
             tried.prepared_for, tried.place = loaded[0], ahead.places.get((due.job_id, due.key))
         # Check again after sleeping, because the clock may be adjusted: a claim before the due time
         # is refused.
-        while (wait := due.at - self.clock()) > timedelta(0):
+        at = claimed_from(due.at, tried.place)
+        while (wait := at - self.clock()) > timedelta(0):
             self.sleep(wait.total_seconds())
         try:
             claimed = self._claim(due, loaded, tried)

@@ -149,6 +149,13 @@ def test_one_of_three_messages_of_a_burst_comes_another_second_earlier(cloud: Cl
     assert delays(cloud) == [78] * 12
 
 
+def test_messages_of_runs_that_a_flow_spaces_come_no_earlier_in_a_burst(cloud: Cloud) -> None:
+    made, spaced = queue(cloud), due(78.95)
+    for _ in range(8):
+        made.send([spaced], NOW, {spaced.key})
+    assert delays(cloud) == [78] * 8
+
+
 def test_messages_for_many_different_seconds_are_no_burst(cloud: Cloud) -> None:
     made = queue(cloud)
     for _ in range(10):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.domain.admission import Place, held, missed, waited
+from chalicelib.domain.admission import Place, claimed_from, held, missed, waited
 from chalicelib.domain.cron import parse
 from chalicelib.domain.flows import Wait
 from chalicelib.domain.holding import latest_start
@@ -41,6 +41,16 @@ def claimed(trigger: Trigger) -> tuple[Definition, State, Transition]:
 def place(seconds: float) -> Place:
     wait = timedelta(seconds=seconds)
     return Place("host:example.com", RunKey(DUE, 1), DUE + wait, wait)
+
+
+@pytest.mark.parametrize(
+    ("wait", "later"), [(0, 0), (1, 0), (2, 0.2), (2.5, 0.25), (10, 1), (11, 1), (9000, 1)]
+)
+def test_a_run_that_will_be_held_is_claimed_after_those_with_nearer_places(
+    wait: float, later: float
+) -> None:
+    assert claimed_from(DUE, place(wait)) == DUE + timedelta(seconds=later)
+    assert claimed_from(DUE, None) == DUE
 
 
 @pytest.mark.parametrize("trigger", [ONCE, EVERY, CRON])

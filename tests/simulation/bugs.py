@@ -324,7 +324,7 @@ BUGS = (
         "claim before the sleep",
         (
             FIRING,
-            "        while (wait := due.at - self.clock()) > timedelta(0):\n            self.sleep(wait.total_seconds())\n",
+            "        while (wait := at - self.clock()) > timedelta(0):\n            self.sleep(wait.total_seconds())\n",
             "",
         ),
         (

@@ -109,6 +109,27 @@ def test_messages_of_one_invocation_take_their_places_in_one_write(env: Environm
     assert sent(env) == [0, 10, 20, 30, 40]
 
 
+def test_messages_of_held_runs_do_not_come_early(env: Environment) -> None:
+    """However many are due in the same second, and are sent by the same process."""
+    limit(env, 20, 1)
+    for _ in range(60):
+        env.create(AT)
+    env.advance_to(AT.date - timedelta(seconds=3.5))
+    dues = [load_due(message.body) for message in env.cloud.messages.values()]
+    env.cloud.messages.clear()
+    env.advance(seconds=3)
+    ahead = env.firing.read_ahead(dues)
+    for due in reversed(dues):
+        env.firing.fire(due, ahead)
+    early = [
+        (load_due(message.body).at - message.visible_at).total_seconds()
+        for message in env.cloud.messages.values()
+    ]
+    assert len(early) > 30
+    assert min(early) >= 0.1
+    assert max(early) < 1.1
+
+
 def test_each_place_of_a_busy_flow_is_one_write(env: Environment) -> None:
     limit(env, 1, 10)
     for _ in range(8):
