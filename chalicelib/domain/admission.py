@@ -48,11 +48,11 @@ def place_of(before: UnfinishedRun | None) -> Place | None:
 def claimed_from(due_at: datetime, place: Place | None) -> datetime:
     """Return from when on a run is claimed that is due, given its place, None without one.
 
-    A run that will be held is claimed up to a second later, those with nearer places first, so that
-    their writes do not delay the attempts that are sent meanwhile.
+    A run that will be held is claimed up to two seconds later, those with nearer places first, so
+    that their writes do not delay the attempts that are sent meanwhile.
     """
     wait = place.at - due_at if place else timedelta(0)
-    return due_at + min(wait / 10, _SECOND) if wait > _SECOND else due_at
+    return due_at + min(wait / 5, 2 * _SECOND) if wait > _SECOND else due_at
 
 
 def waited(claim: Transition, place: Place) -> Transition:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,17 +19,19 @@ from chalicelib.domain.holding import latest_start
 from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.job import Definition
 from chalicelib.domain.state import DueMessage, State, Transition
-from chalicelib.usecases.ahead import Ahead
+from chalicelib.usecases.ahead import Ahead, Alike, RunName
 from chalicelib.usecases.attempt import Tried
 from chalicelib.usecases.queueing import Queueing
-
-# The id of a job and the key of one of its runs.
-RunName = tuple[str, RunKey]
 
 log = logging.getLogger("resona")
 
 # To wait so long for a place costs less than to hold the run: two writes and a message.
 _SHORT = timedelta(seconds=1)
+# In seconds before the due time: when places are taken together, and when the other runs look. Not
+# all at once: each taking is a write of the same item.
+_TAKES, _LOOKS = (0.2, 0.5), (0.0, 0.2)
+# After how many seconds they look again.
+_LOOKS_AGAIN = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +99,44 @@ class Admission:
         log.debug("run.held", extra={**fields, "waits_for": Wait.RATE})
         return held(claim, place, now)
 
-    def places_ahead(
-        self, dues: Sequence[DueMessage], ahead: Ahead, now: datetime
-    ) -> Mapping[RunName, Place]:
-        """Take places for messages of one invocation whose runs are due at the same time, in one
-        write for each flow and time. `ahead` is what was read for them.
-
-        Never raises Unavailable. What is missing is asked for by its message alone.
+    def alike(self, dues: Sequence[DueMessage], ahead: Ahead) -> Mapping[RunName, Alike]:
+        """Return which messages of one invocation need places of the same flow at the same time,
+        for each of their runs. `ahead` is what was read for them. Never raises Unavailable.
         """
-        alike: defaultdict[tuple[Flow, datetime], dict[RunName, DueMessage]] = defaultdict(dict)
-        found: dict[RunName, Place] = {}
-        with contextlib.suppress(FlowChanged, Unavailable):
+        groups: defaultdict[tuple[Flow, datetime], dict[RunName, None]] = defaultdict(dict)
+        with contextlib.suppress(Unavailable):
             for due in dues:
                 flow = self._asked(due, ahead)
                 if flow is not None:
-                    alike[flow, due.at][due.job_id, due.key] = due
-            for (flow, at), group in alike.items():
-                if len(group) > 1:
-                    found |= self._together(flow, max(now, at), group, ahead)
-        return found
+                    groups[flow, due.at][due.job_id, due.key] = None
+        alike = [Alike(flow, at, tuple(names)) for (flow, at), names in groups.items()]
+        return {name: group for group in alike if len(group.runs) > 1 for name in group.runs}
+
+    def place_ahead(
+        self, due: DueMessage, ahead: Ahead, clock: Callable[[], datetime]
+    ) -> Place | None:
+        """Return the place of a message's run, if others of the invocation need places as it does.
+
+        The first of them takes places for all, in one write, shortly before they are due: taken
+        earlier, they would come before those of runs that are due earlier. Never raises
+        Unavailable. A run that gets none here asks for one by itself.
+        """
+        name = due.job_id, due.key
+        group = ahead.alike.get(name)
+        if group is None:
+            return None
+        takes = name == group.runs[0]
+        before = random.uniform(*(_TAKES if takes else _LOOKS))
+        self.sleep(max((group.at - clock()).total_seconds() - before, 0))
+        if takes:
+            places: Mapping[RunName, Place] = {}
+            with contextlib.suppress(FlowChanged, Unavailable):
+                places = self._together(group, max(clock(), group.at), ahead)
+            group.taken.append(places)
+        until = max(clock(), group.at) + _SHORT
+        while not group.taken and clock() < until:
+            self.sleep(_LOOKS_AGAIN)
+        return next((places[name] for places in group.taken if name in places), None)
 
     def _asked(self, due: DueMessage, ahead: Ahead) -> Flow | None:
         """Return the flow that a message needs a place of, None if it needs none."""
@@ -127,21 +149,19 @@ class Admission:
             return None
         return flow if flow.rate else None
 
-    def _together(
-        self, flow: Flow, at: datetime, group: Mapping[RunName, DueMessage], ahead: Ahead
-    ) -> dict[RunName, Place]:
+    def _together(self, group: Alike, at: datetime, ahead: Ahead) -> Mapping[RunName, Place]:
         """Take places for some runs, all or none: none if one would come too late."""
+        flow, latest = group.flow, None
         assert flow.rate  # noqa: S101  only then places are asked for
-        latest = None
-        for job_id, key in group:
+        for job_id, key in group.runs:
             definition, state = ahead.jobs[job_id]
             run = state.find(key)
             until = latest_start(definition, state, key) if not (run and run.attempt) else None
             latest = min(latest or until, until) if until else latest
-        taken = self.flows.take(flow, flow.rate, len(group), at, latest)
+        taken = self.flows.take(flow, flow.rate, len(group.runs), at, latest)
         return {
             name: _place(flow, name[1], place, at)
-            for name, place in zip(group, taken or (), strict=False)
+            for name, place in zip(group.runs, taken or (), strict=False)
         }
 
     def _flow(self, definition: Definition, token: str | None) -> Flow | None:

@@ -16,24 +16,40 @@ from chalicelib.aws.job_store import JobStore
 from chalicelib.domain import run_transitions
 from chalicelib.domain.admission import Place
 from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.flows import Flow
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.job import Definition
 from chalicelib.domain.state import DueMessage, State
 from chalicelib.usecases.attempt import AttemptSender, PreparedAttempt
 from chalicelib.usecases.attempt import prepared as prepare
 
+# The id of a job and the key of one of its runs.
+RunName = tuple[str, RunKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Runs that need places of the same flow at the same time. `taken` is empty until these are
+    taken, then has the places of runs, or none if they could not be taken.
+    """
+
+    flow: Flow
+    at: datetime
+    runs: Sequence[RunName]
+    taken: list[Mapping[RunName, Place]] = field(default_factory=list)
+
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """The jobs of a batch, and the attempts that are prepared, by the ids of jobs; and the places
-    that were taken for runs.
+    """The jobs of a batch, and the attempts that are prepared, by the ids of jobs.
 
-    What is missing here is read for its message alone.
+    `alike` are runs that take their places together, for each of them. What is missing here is read
+    for its message alone.
     """
 
     jobs: Mapping[str, tuple[Definition, State]] = field(default_factory=dict)
     prepared: Mapping[str, PreparedAttempt] = field(default_factory=dict)
-    places: Mapping[tuple[str, RunKey], Place] = field(default_factory=dict)
+    alike: Mapping[RunName, Alike] = field(default_factory=dict)
 
 
 NOTHING = Ahead()

@@ -108,7 +108,7 @@ class Firing:
         now = self.clock()
         soon = [due for due in dues if due.at - now <= _LONGEST_SLEEP]
         ahead = read_ahead(self.jobs, self.sender, soon, now)
-        return replace(ahead, places=self.admission.places_ahead(soon, ahead, now))
+        return replace(ahead, alike=self.admission.alike(soon, ahead))
 
     def fire(self, due: DueMessage, ahead: Ahead = NOTHING) -> None:
         """Make the attempt that a message is for, unless it was made already.
@@ -129,12 +129,9 @@ class Firing:
         tried.ahead = self.arming.arm_ahead(due, loaded, owner_token(), self.sleep)
         if loaded is not None and run_transitions.leads_to_attempt(*loaded, due, self.clock()):
             tried.latest = ahead.prepared.get(due.job_id) or self.sender.prepare(loaded[0])
-            tried.prepared_for, tried.place = loaded[0], ahead.places.get((due.job_id, due.key))
-        # Check again after sleeping, because the clock may be adjusted: a claim before the due time
-        # is refused.
-        at = claimed_from(due.at, tried.place)
-        while (wait := at - self.clock()) > timedelta(0):
-            self.sleep(wait.total_seconds())
+            tried.prepared_for = loaded[0]
+        tried.place = self.admission.place_ahead(due, ahead, self.clock)
+        self._sleep_until(claimed_from(due.at, tried.place))
         try:
             claimed = self._claim(due, loaded, tried)
         except Unavailable:
@@ -144,6 +141,12 @@ class Firing:
             self.admission.lines.leave(tried)
         else:
             self._attempt(claimed, tried)
+
+    def _sleep_until(self, at: datetime) -> None:
+        # Check again after sleeping, because the clock may be adjusted: a claim before the due time
+        # is refused.
+        while (wait := at - self.clock()) > timedelta(0):
+            self.sleep(wait.total_seconds())
 
     def _claim(
         self, due: DueMessage, loaded: tuple[Definition, State] | None, tried: Tried

@@ -29,7 +29,7 @@ log = logging.getLogger("resona.laptop")
 
 # How many batches are delivered at the same time. Lambda would start with about five and add more;
 # here the number is fixed.
-POLLERS = 16
+POLLERS = 24
 # Longest wait before the system's clock is read again: after the machine slept, or its clock was
 # set, wakes are late by at most this.
 _LONGEST_WAIT_SECONDS = 5

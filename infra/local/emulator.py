@@ -9,6 +9,7 @@ process ends when its standard input is closed, and therefore with its parent.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import secrets
@@ -145,6 +146,8 @@ def main(folder: str, stage: str) -> int:
     except StateUnusable as error:
         print(f"failed {error}", flush=True)
         return 1
+    # What is restored is left out of each later collection, which stops all answers.
+    gc.freeze()
     server = Server(cloud.answer)
     server.start()
     print(f"ready {server.server_port} {token}", flush=True)

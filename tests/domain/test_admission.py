@@ -44,7 +44,7 @@ def place(seconds: float) -> Place:
 
 
 @pytest.mark.parametrize(
-    ("wait", "later"), [(0, 0), (1, 0), (2, 0.2), (2.5, 0.25), (10, 1), (11, 1), (9000, 1)]
+    ("wait", "later"), [(0, 0), (1, 0), (2, 0.4), (2.5, 0.5), (10, 2), (11, 2), (9000, 2)]
 )
 def test_a_run_that_will_be_held_is_claimed_after_those_with_nearer_places(
     wait: float, later: float

@@ -244,7 +244,8 @@ def fire(env: Environment) -> None:
     flow = Flow("tenant", "host:example.com", env.now, env.now, Rate(1, 1))
     env.scheduling.flows.put(flow, env.secrets.new_flows("tenant", env.now))
     batch = [DueMessage(env.create(OneTime(at)), "tenant", RunKey(at, 1), at) for _ in "ab"]
-    assert len(env.firing.read_ahead(batch).places) == 2
+    assert len(env.firing.read_ahead(batch).alike) == 2
+    env.firing.fire(batch[0], env.firing.read_ahead(batch))
     env.advance(seconds=5)
     for limits in ({"paused": True}, {"concurrency": 1}, {}):
         put = Flow("tenant", flow.name, env.now, env.now, **limits)

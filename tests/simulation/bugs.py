@@ -325,7 +325,7 @@ BUGS = (
         (
             FIRING,
             "        while (wait := at - self.clock()) > timedelta(0):\n            self.sleep(wait.total_seconds())\n",
-            "",
+            "        return\n",
         ),
         (
             FIRING,
