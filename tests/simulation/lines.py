@@ -85,6 +85,8 @@ class Lines:
         self._bounds: list[tuple[float, dict[str, Bound]]] = [(0.0, {})]
         self._lines: defaultdict[str, Line] = defaultdict(Line)
         self._entered: dict[str, str] = {}
+        # The runs that waited when a process took a slot of a flow, by the holder of the slot.
+        self._passed: defaultdict[tuple[Process, str], dict[str, list[str]]] = defaultdict(dict)
         self._claimed_in: dict[tuple[str, RunKey, int], str | None] = {}
         self._out: defaultdict[str, list[Any]] = defaultdict(list)
 
@@ -134,9 +136,7 @@ class Lines:
             line.waiting.pop(part, None)
 
     def _taken(self, name: str, part: str, old: Item | None, new: Item, *, is_fine: bool) -> None:
-        """Nobody takes a slot that an attempt has not given back, and no attempt takes one while
-        somebody waits for it.
-        """
+        """Nobody takes a slot that an attempt has not given back."""
         line, process = self._lines[name], self._virtual_time.current
         holder, before = new["holder"]["S"], line.holders.get(part, "")
         is_longer = _is_attempt(before) and line.takers.get(part) is process
@@ -147,8 +147,10 @@ class Lines:
             until = int(old["until"]["N"]) / 1_000_000 if old is not None else 0.0
             is_over = self._virtual_time.now.timestamp() > until + _FREE
             if is_over or not _is_reserved(before):
-                ahead = line.ahead(process.begun_at)
-                self._hold(not ahead, "nobody overtakes a line", name, ahead)
+                ahead = [line.waiting[one].name for one in line.ahead(process.begun_at)]
+                if ahead:
+                    self._passed[process, name][holder] = ahead
+        self._passed[process, name].pop(before, None)
         line.holders[part], line.takers[part] = holder, process
         line.ends[part] = int(new["until"]["N"])
 
@@ -219,8 +221,12 @@ class Lines:
         self._hold(not ahead, "nobody overtakes a line", before.key, ahead)
 
     def claimed(self, job: Definition, run: UnfinishedRun) -> None:
-        """Nothing of a paused flow is claimed."""
+        """Nothing of a paused flow is claimed, and no run by a slot for which another waited."""
         name = self._claimed_in[job.id, run.key, run.attempt] = flow_of(job)
+        passed = self._passed[self._virtual_time.current, name or ""]
+        own = next((one for one, runs in passed.items() if f"{job.id}/{run.key}" in runs), None)
+        is_own = own is not None and passed.pop(own)
+        self._hold(is_own or not passed, "nobody overtakes a line", run.key, passed)
         is_paused = all(one.paused for one in self._possible(name))
         self._hold(not is_paused, "nothing of a paused flow is sent", run.key, name)
 
