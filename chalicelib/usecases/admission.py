@@ -128,7 +128,8 @@ class Admission:
         takes = name == group.runs[0]
         before = random.uniform(*(_TAKES if takes else _LOOKS))
         self.sleep(max((group.at - clock()).total_seconds() - before, 0))
-        if takes:
+        if takes and not group.taken:
+            # Its message may have come twice.
             places: Mapping[RunName, Place] = {}
             with contextlib.suppress(FlowChanged, Unavailable):
                 places = self._together(group, max(clock(), group.at), ahead)

@@ -40,11 +40,13 @@ class Known:
 @dataclass
 class Flow:
     """The attempts of a flow, in the order in which they were sent, those that were sent while it
-    was open, and the owners of those that were counted since the count began, and before.
+    was open, those of a process that may have known it open, and the owners of those that were
+    counted since the count began, and before.
     """
 
     sent: list[Any] = field(default_factory=list)
     probes: list[tuple[str, Any]] = field(default_factory=list)
+    perhaps: list[tuple[str, Any]] = field(default_factory=list)
     counted: list[str] = field(default_factory=list)
     row: list[str] = field(default_factory=list)
 
@@ -156,7 +158,7 @@ class Breakers:
             return [("flow.opened", after.opened_at)]
         shows = [
             sent
-            for opened_at, sent in self._flows[name].probes
+            for opened_at, sent in self._flows[name].probes + self._flows[name].perhaps
             if opened_at == before.opened_at and sent.result and _is_down(sent.result) is False
         ]
         self._hold(bool(shows), "a flow closes after a success", name)
@@ -177,7 +179,8 @@ class Breakers:
             self._is_open_in_time(name, flow)
         flow.sent.append(sent)
         if not all(one is not None and one.opened_at for one in possible):
-            # It may have been prepared before the flow was opened.
+            # It may have been prepared before the flow was opened, or as a probe.
+            flow.perhaps += [(one.opened_at, sent) for one in possible if one and one.opened_at]
             return
         skew = 0.05 if is_fine else _SKEW
         for one in possible:

@@ -102,8 +102,17 @@ def test_messages_of_one_invocation_take_their_places_in_one_write(env: Environm
     runs = [(due.job_id, due.key) for due in dues]
     assert list(ahead.alike) == runs
     assert places_written(env) == before
-    env.firing.fire(dues[0], ahead)
+    early = list[float]()
+
+    def note(operation: str, request: dict[str, Any]) -> None:
+        if operation == "UpdateItem":
+            early.append((AT.date - env.now).total_seconds())
+
+    env.cloud.before = note
+    for _ in range(2):
+        env.firing.fire(dues[0], ahead)
     assert places_written(env) == before + 1
+    assert 0.2 <= early[0] <= 0.5
     (places,) = ahead.alike[runs[0]].taken
     assert [places[run].at for run in runs] == [
         AT.date + timedelta(seconds=10 * n) for n in range(5)
