@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import chalice.cli
 import click
 from botocore.exceptions import BotoCoreError, ClientError
-from chalice.config import DeployedResources
+from chalice.config import Config, DeployedResources
 from chalice.deploy.deployer import PolicyGenerator
 from chalice.deploy.swagger import SwaggerGenerator
 
@@ -42,7 +43,7 @@ def before_deploy(context: click.Context) -> None:
         os.environ.setdefault("RESONA_CONCURRENCY", str(concurrency(limit_of(cloud))))
         find_by_name(cloud, names)
     try:
-        read_concurrency()
+        tell_functions({"RESONA_CONCURRENCY": str(read_concurrency())})
         answer_as_the_api(read_origins())
         allow_topics(read_topics())
     except SettingMissing as error:
@@ -63,6 +64,16 @@ def concurrency(limit: int) -> int:
     messages are invisible for 12 minutes, and after five times are in the dead-letter queue.
     """
     return max(2, min(800, limit * 4 // 5))
+
+
+def tell_functions(variables: Mapping[str, str]) -> None:
+    """Make Chalice set environment variables of the functions beside those of config.json.
+
+    `deliver` shares its executors between tenants, and must know how many there are.
+    """
+    config: Any = Config
+    read = config.environment_variables.fget
+    config.environment_variables = property(lambda self: {**variables, **read(self)})
 
 
 def find_by_name(cloud: Cloud, names: Names) -> None:

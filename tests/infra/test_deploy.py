@@ -104,9 +104,10 @@ def test_three_commands_make_all_of_a_stage_and_a_second_time_they_change_nothin
     # A run may have 20 attempts, each sent again by the one before it; Lambda would take the 16th
     # for a loop.
     assert found["loops"] == {"resona-dev-deliver": "Allow"}
-    # One setting, from which the functions know all names.
+    # One setting, from which the functions know all names, and how many executors there are.
     environments = [function["Environment"]["Variables"] for function in found["functions"]]
-    assert environments == [{"RESONA_STAGE": "dev", **allowed}] * 5
+    known = {"RESONA_STAGE": "dev", "RESONA_CONCURRENCY": "800", **allowed}
+    assert environments == [known] * 5
     assert policy_of(account, "wake") == written_policy(account, "wake")
     # And the right to what a setting names.
     publish = {"Effect": "Allow", "Action": ["sns:Publish"], "Resource": [TOPIC]}
