@@ -69,6 +69,12 @@ class Settings:
     """
     notice_topics: frozenset[str] = frozenset()
     """`RESONA_NOTICE_TOPICS`, separated by commas: ARNs of SNS topics that channels may name."""
+    tenant_share: int = 50
+    """How many percent of the executors that other tenants leave a tenant may use, 5 to 100; with
+    100 nothing is counted.
+    """
+    tenant_least: int = 20
+    """How many executors a tenant may use in any case, 1 to 1,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,8 @@ def read_settings(environ: Mapping[str, str] = os.environ, function_arn: str = "
         ),
         require_https=_flag(environ, "RESONA_REQUIRE_HTTPS"),
         notice_topics=read_topics(environ),
+        tenant_share=_number(environ, "RESONA_TENANT_SHARE", default=50, least=5, most=100),
+        tenant_least=_number(environ, "RESONA_TENANT_LEAST", default=20, least=1, most=1000),
     )
 
 

@@ -239,12 +239,13 @@ def _value(attribute: dict[str, Any]) -> Any:
 _ACTIONS = {
     "SET": r"(?P<name>\w+) = (?:(?P<added>\w+) \+ )?(?P<value>:\w+)",
     "ADD": r"(?P<name>\w+) (?P<value>:\w+)",
+    "REMOVE": r"(?P<name>\w+)",
 }
 
 
 def _actions(expression: str) -> list[tuple[str, str]]:
     """Return the actions of an update expression, each with its kind."""
-    found = re.findall(r"(SET|ADD) (.+?)(?= ADD |$)", expression)
+    found = re.findall(r"(SET|ADD|REMOVE) (.+?)(?= ADD |$)", expression)
     return [(kind, action) for kind, actions in found for action in actions.split(", ")]
 
 
@@ -289,12 +290,15 @@ class DynamoDB:
         """Return the put of an item as an update leaves it."""
         table, key = self._place(request)
         values, item = (
-            request["ExpressionAttributeValues"],
+            request.get("ExpressionAttributeValues", {}),
             dict(self._cloud.tables[table].get(key, request["Key"])),
         )
         for kind, action in _actions(request["UpdateExpression"]):
             match = re.fullmatch(_ACTIONS[kind], action)
             assert match, f"the cloud in memory does not know the update {action!r}"
+            if kind == "REMOVE":
+                item.pop(match["name"], None)
+                continue
             name, added, value = (
                 match["name"],
                 match.groupdict().get("added"),

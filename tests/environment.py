@@ -13,8 +13,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import Any
 
-from chalicelib.aws.serialization import load_due, sortable
+from chalicelib.aws.due_queue import load_dues
+from chalicelib.aws.serialization import sortable
 from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.fairness import Sharing
 from chalicelib.domain.job import Definition
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome, Response
@@ -23,7 +25,7 @@ from chalicelib.domain.trigger import Trigger
 from chalicelib.usecases.job_runs import runs_page
 from infra.local import eventbridge
 from tests.cloud import Cloud
-from tests.parts import Parts, compose
+from tests.parts import ALONE, Parts, compose
 
 START = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
 VISIBILITY = timedelta(seconds=720)
@@ -76,8 +78,12 @@ class Environment:
     """
 
     def __init__(
-        self, start: datetime = START, make_cloud: Callable[[Callable[[], datetime]], Cloud] = Cloud
+        self,
+        start: datetime = START,
+        make_cloud: Callable[[Callable[[], datetime]], Cloud] = Cloud,
+        sharing: Sharing = ALONE,
     ) -> None:
+        self._sharing = sharing
         self.now = start
         self.sent: list[Sent] = []
         self.target: Callable[[Sent], AttemptResult] = lambda sent: ok()
@@ -92,9 +98,14 @@ class Environment:
         self._swept_at = start
         self._woken: dict[str, datetime] = {}
 
-    def parts(self, sleep: Callable[[float], None] | None = None) -> Parts:
+    def parts(
+        self, sleep: Callable[[float], None] | None = None, sharing: Sharing | None = None
+    ) -> Parts:
         """Return new parts on this cloud, as another process has. `sleep` None moves the clock."""
-        return compose(self.cloud, self._send, self.clock, sleep or self._sleep, in_turn)
+        sleep = sleep or self._sleep
+        return compose(
+            self.cloud, self._send, self.clock, sleep, in_turn, sharing=sharing or self._sharing
+        )
 
     def clock(self) -> datetime:
         return self.now
@@ -174,7 +185,8 @@ class Environment:
         message.visible_at = self.now + VISIBILITY
         message.count += 1
         try:
-            self.firing.fire(load_due(message.body))
+            for due in load_dues(message.body):
+                self.firing.fire(due)
         except Unavailable:
             return
         self.cloud.messages.pop(name, None)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from chalicelib.aws.busy_store import BusyStore
 from chalicelib.aws.calendar_store import CalendarStore
 from chalicelib.aws.channel_store import ChannelStore
 from chalicelib.aws.due_queue import DueQueue
@@ -20,6 +21,7 @@ from chalicelib.aws.schedules import Schedules, Target
 from chalicelib.aws.secret_store import SecretStore
 from chalicelib.aws.sweep_store import SweepStore
 from chalicelib.aws.topics import Topics
+from chalicelib.domain.fairness import Sharing
 from chalicelib.domain.quota import Quotas
 from chalicelib.domain.request import check
 from chalicelib.runtime.concurrency import RunAll
@@ -27,6 +29,7 @@ from chalicelib.usecases.admission import Admission
 from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Send
 from chalicelib.usecases.breakers import Breakers
+from chalicelib.usecases.fairness import Fairness
 from chalicelib.usecases.firing import Firing
 from chalicelib.usecases.lines import Lines
 from chalicelib.usecases.queueing import Queueing
@@ -37,6 +40,8 @@ from tests.permissions import TOPIC
 
 # The check of requests, without the check of hosts.
 ANY_HOST = partial(check, refuse_host=lambda host: None)
+# With it no executors are counted.
+ALONE = Sharing(share=1)
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ def compose(
     sleep: Callable[[float], None],
     run_all: RunAll,
     run_retention: timedelta = timedelta(days=30),
+    sharing: Sharing = ALONE,
 ) -> Parts:
     """Put the parts together. `send` stands for the network; `sleep` takes seconds."""
     dynamodb: Any = DynamoDB(cloud)
@@ -111,6 +117,9 @@ def compose(
             Breakers(lines, secrets, telling, clock),
             clock,
             sleep,
+            Fairness(
+                BusyStore(dynamodb, "jobs", "secrets", sleep), secrets, queue, sharing, clock, sleep
+            ),
             run_all,
         ),
     )

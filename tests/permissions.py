@@ -158,6 +158,7 @@ _HANDLERS = {
     ("chalicelib.handlers.executor", "_fire"): "deliver",
     ("chalicelib.usecases.firing", "fire"): "deliver",
     ("chalicelib.usecases.firing", "read_ahead"): "deliver",
+    ("chalicelib.usecases.firing", "end"): "deliver",
     ("chalicelib.usecases.firing", "sweep"): "sweep",
     ("chalicelib.usecases.sweeping", "page"): "sweep",
     ("chalicelib.usecases.sweeping", "sweep"): "sweep",

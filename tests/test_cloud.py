@@ -32,6 +32,7 @@ from moto.sqs.models import sqs_backends
 
 from chalicelib.aws import clients
 from chalicelib.aws.api_key_store import ApiKeyStore
+from chalicelib.aws.busy_store import BusyStore
 from chalicelib.aws.due_queue import DueQueue
 from chalicelib.aws.ended_runs_index import WRONG
 from chalicelib.aws.job_items import WATCH_SHARDS, Answered, Idempotency, RecordChanged, Watched
@@ -744,6 +745,15 @@ def test_an_update_answers_with_the_item_as_it_is_then(cloud: Side) -> None:
     assert answered(*move, f=n(5), m=n(5), t=n(3)) == job("a", arrival=n(8))
     assert answered(*move, f=n(5), m=n(7), t=n(3)) == refused
     assert answered(*move, f=n(9), m=n(10), t=n(3)) == refused
+
+
+def test_an_update_removes_an_attribute_that_may_be_gone(cloud: Side) -> None:
+    cloud.dynamodb.put_item(**put(job("a", busy_1=n(5), busy_2=n(7))))
+    for _ in range(2):
+        request = update("a", "REMOVE busy_1", "attribute_exists(id)")
+        request.pop("ExpressionAttributeValues", None)
+        cloud.dynamodb.update_item(**request)
+        assert stored(cloud, "a") == job("a", busy_2=n(7))
 
 
 def test_an_update_of_what_is_absent_is_refused_by_its_condition(cloud: Side) -> None:
@@ -1537,6 +1547,16 @@ def made() -> list[Requested]:
 
 def tour(env: Environment) -> None:
     """Meet on purpose what chance may have left out."""
+    client: Any = memory.DynamoDB(env.cloud)
+    busy = BusyStore(client, "jobs", "secrets")
+    env.secrets.signing("tenant", env.now)
+    assert busy.enter("tenant", "busy_1", env.now)
+    busy.enter_all("tenant", "busy_1", env.now)
+    assert len(busy.all()) == 1
+    busy.leave("tenant", ["busy_1"])
+    busy.leave_all(["busy_1", "busy_2"])
+    for _ in "ab":
+        assert busy.take("tenant", timedelta(seconds=1), env.now, DAY)
     now = env.now.replace(microsecond=0)
     draft = Definition(
         "",
@@ -1798,6 +1818,7 @@ def test_the_code_gives_every_name_and_value_that_it_uses_and_uses_no_reserved_w
             "AND",
             "BETWEEN",
             "OR",
+            "REMOVE",
             "SET",
             "attribute_exists",
             "attribute_not_exists",

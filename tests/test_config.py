@@ -41,6 +41,8 @@ OTHERS = {
     "RESONA_REGISTRATIONS_PER_MINUTE": "60000",
     "RESONA_REQUIRE_HTTPS": "true",
     "RESONA_NOTICE_TOPICS": TOPIC,
+    "RESONA_TENANT_SHARE": "25",
+    "RESONA_TENANT_LEAST": "4",
 }
 
 
@@ -51,6 +53,7 @@ def test_each_field_is_the_variable_of_its_name() -> None:
     assert settings.pop("secrets_quota") == 7
     assert settings.pop("require_https") is True
     assert settings.pop("notice_topics") == {TOPIC}
+    assert (settings.pop("tenant_share"), settings.pop("tenant_least")) == (25, 4)
     assert {f"RESONA_{name.upper()}": value for name, value in settings.items()} == ENVIRON
 
 

@@ -141,6 +141,7 @@ def test_no_environment_makes_a_packaged_executor_call_what_is_not_public(
         "1",
     )
     numbers["RESONA_CONCURRENCY"] = "2"
+    numbers["RESONA_TENANT_SHARE"] = numbers["RESONA_TENANT_LEAST"] = "5"
     numbers["RESONA_NOTICE_TOPICS"] = ""
     # Botocore takes no hopes in these.
     numbers["RESONA_REQUIRE_HTTPS"] = "false"

@@ -9,6 +9,7 @@
     replaced    earlier values, newest first, each with the time until which it is hidden, JSON
     revision, write_token    on `signing` only
     flows    on `signing` only: a token that changes with the tenant's flows (`aws.flow_store`)
+    busy_*   on `signing` only: tickets of invocations (`aws.busy_store`)
 
 KMS's encryption context names tenant, purpose and name: a ciphertext that is moved to another item
 cannot be decrypted. A process decrypts a ciphertext once; its plaintext never changes, so the cache
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from chalicelib.aws.busy_store import tickets_in
 from chalicelib.aws.clients import Caller
 from chalicelib.aws.table import Condition, Item, Table, Update
 from chalicelib.domain.errors import InvalidInput, QuotaExceeded, SecretNotFound, Unavailable
@@ -194,10 +196,11 @@ class SecretStore:
 
     def unsealed(
         self, tenant: str, names: Iterable[str], now: datetime
-    ) -> tuple[SigningSecrets, dict[str, str], tuple[str, ...], str | None]:
+    ) -> tuple[SigningSecrets, dict[str, str], tuple[str, ...], str | None, dict[str, datetime]]:
         """Return signing secrets, values by name, and the values replaced within 24 hours.
 
-        Also return the token of the tenant's flows, None if it has never had one.
+        Also return the token of the tenant's flows, None if it has never had one, and the tickets
+        that are beside it.
 
         Names without a secret are left out. The signing secrets are created if the tenant has none
         yet. Replaced values must be hidden too: a target may answer with the value that an earlier
@@ -212,7 +215,8 @@ class SecretStore:
             for item, texts in zip(found, opened, strict=True)
         }
         replaced = tuple(text for texts in opened for text in texts[1:])
-        return signing, values, replaced, items.get(_SIGNING, {}).get("flows")
+        beside = items.get(_SIGNING, {})
+        return signing, values, replaced, beside.get("flows"), tickets_in(beside)
 
     def _opened(self, item: Item, now: datetime) -> list[str]:
         """Return the value of a secret, followed by the values it replaced within 24 hours."""

@@ -173,6 +173,8 @@ class Table:
         """Update an item; return False if the condition fails. `update` uses its values too."""
         request = {"TableName": self.name, "Key": _typed(key), "UpdateExpression": update}
         request |= _expression("ConditionExpression", condition)
+        if not condition.expression:
+            del request["ConditionExpression"]
         return not self._refused(lambda: self._client.update_item(**request))
 
     def changed(self, key: Item, update: str, condition: Condition) -> Item | None:

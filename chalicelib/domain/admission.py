@@ -64,7 +64,7 @@ def waited(claim: Transition, place: Place) -> Transition:
     return replace(claim, state=claim.state.with_run(run), send=run)
 
 
-def held(claim: Transition, place: Place, now: datetime) -> Transition:
+def held(claim: Transition, place: Place, now: datetime, waits_for: Wait = Wait.RATE) -> Transition:
     """Return a claim as the transition that holds its run until its place, without an attempt."""
     run = claim.send
     assert run is not None  # noqa: S101  a claim sends
@@ -77,9 +77,9 @@ def held(claim: Transition, place: Place, now: datetime) -> Transition:
         next_attempt_at=place.at,
         started_at=None if is_first else run.started_at,
         covered=is_near,
-        waits_for=Wait.RATE,
+        waits_for=waits_for,
         waited=run.waited + place.wait if is_first else run.waited,
-        series=place.series,
+        series=place.series or None,
     )
     state = _anew(claim.state.with_run(held_run), now)
     arm = (run_due(state, held_run, place.at),) if is_near else ()

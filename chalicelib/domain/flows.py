@@ -49,6 +49,7 @@ class Wait(StrEnum):
     CONCURRENCY = "concurrency"
     PAUSE = "pause"
     BREAKER = "breaker"
+    SHARE = "share"
 
 
 @dataclass(frozen=True, slots=True)

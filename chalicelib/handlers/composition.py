@@ -14,12 +14,19 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chalicelib.aws import clients
-from chalicelib.config import Settings, read_api_key_settings, read_jobs_table, read_settings
+from chalicelib.config import (
+    Settings,
+    read_api_key_settings,
+    read_concurrency,
+    read_jobs_table,
+    read_settings,
+)
 from chalicelib.runtime.clock import utc_now
 
 if TYPE_CHECKING:
     from chalicelib.aws.schedules import Schedules
     from chalicelib.aws.secret_store import SecretStore
+    from chalicelib.domain.fairness import Sharing
     from chalicelib.domain.request import HostRule
     from chalicelib.handlers.authorizer import Authenticator
     from chalicelib.outbound.address_guard import Guard
@@ -75,8 +82,17 @@ def scheduling(function_arn: str = "", refuse_host: HostRule | None = None) -> S
     )
 
 
+def _sharing(settings: Settings) -> Sharing:
+    """Return how executors are shared: not at all on a laptop, which has one tenant."""
+    from chalicelib.domain.fairness import Sharing
+
+    share = 1 if settings.stage == "local" else settings.tenant_share / 100
+    return Sharing(read_concurrency(), share, settings.tenant_least)
+
+
 def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     """Return the use cases of the executor. With `guard` None, it calls only public addresses."""
+    from chalicelib.aws.busy_store import BusyStore
     from chalicelib.aws.calendar_store import CalendarStore
     from chalicelib.aws.channel_store import ChannelStore
     from chalicelib.aws.due_queue import DueQueue
@@ -89,6 +105,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     from chalicelib.usecases.admission import Admission
     from chalicelib.usecases.arming import Arming
     from chalicelib.usecases.breakers import Breakers
+    from chalicelib.usecases.fairness import Fairness
     from chalicelib.usecases.firing import Firing
     from chalicelib.usecases.lines import Lines
     from chalicelib.usecases.queueing import Queueing
@@ -105,6 +122,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
     arming, flows = Arming(jobs, queue, utc_now), FlowStore(dynamodb, settings.jobs_table)
     lines = Lines(jobs, flows, arming, utc_now)
     telling = Telling(runs, ChannelStore(dynamodb, settings.jobs_table))
+    busy = BusyStore(dynamodb, settings.jobs_table, settings.secrets_table)
     return Firing(
         jobs=jobs,
         runs=runs,
@@ -119,6 +137,7 @@ def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:
         breakers=Breakers(lines, secrets, telling, utc_now),
         clock=utc_now,
         sleep=time.sleep,
+        fairness=Fairness(busy, secrets, queue, _sharing(settings), utc_now, time.sleep),
     )
 
 

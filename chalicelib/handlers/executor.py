@@ -13,7 +13,7 @@ from functools import partial
 from chalice.app import Blueprint, CloudWatchEvent, Rate, SQSEvent, SQSRecord
 
 from chalicelib.aws import clients
-from chalicelib.aws.serialization import load_due
+from chalicelib.aws.due_queue import load_dues
 from chalicelib.config import due_queue_name, read_concurrency
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import run_id, split_schedule_name
@@ -82,18 +82,29 @@ def on_messages(event: SQSEvent, use_cases: Firing) -> None:
     If one fails, raise at the end: the queue delivers the whole batch again, and messages whose
     work is done are ignored.
     """
-    dues = [due for due in map(_read, event) if due is not None]
-    ahead = use_cases.read_ahead(dues)
-    use_cases.run_all([partial(_fire, due, ahead, use_cases) for due in dues])
-
-
-def _read(record: SQSRecord) -> DueMessage | None:
-    """Return the due message of a record, None if it cannot be read."""
+    # Those that come alone first: the others have waited.
+    read = sorted(map(_read, event), key=len)
+    dues = [due for together in read for due in together]
+    now, later = dues[:_BATCH], dues[_BATCH:]
+    ahead = use_cases.read_ahead(now)
     try:
-        return load_due(record.body)
+        use_cases.run_all(
+            [
+                *([partial(use_cases.put_back, later)] if later else ()),
+                *(partial(_fire, due, ahead, use_cases) for due in now),
+            ]
+        )
+    finally:
+        use_cases.end(ahead)
+
+
+def _read(record: SQSRecord) -> list[DueMessage]:
+    """Return the due messages of a record, none if it cannot be read."""
+    try:
+        return load_dues(record.body)
     except (ValueError, KeyError, TypeError):
         log.error("message.invalid", extra={"message_id": record.to_dict().get("messageId")})
-        return None
+        return []
 
 
 def _fire(due: DueMessage, ahead: Ahead, use_cases: Firing) -> None:

@@ -142,7 +142,8 @@ class Admission:
     def _asked(self, due: DueMessage, ahead: Ahead) -> Flow | None:
         """Return the flow that a message needs a place of, None if it needs none."""
         prepared = ahead.prepared.get(due.job_id)
-        if prepared is None or prepared.flows is None:
+        is_held = ahead.turn is not None and ahead.turn.places.get(due.tenant) is not None
+        if prepared is None or prepared.flows is None or is_held:
             return None
         definition, state = ahead.jobs[due.job_id]
         flow, run = self._flow(definition, prepared.flows), state.find(due.key)

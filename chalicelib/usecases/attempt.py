@@ -6,7 +6,7 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -42,6 +42,7 @@ from chalicelib.domain.secrets import (
 )
 from chalicelib.domain.state import DueMessage, State, Transition, UnfinishedRun
 from chalicelib.domain.success import judged
+from chalicelib.usecases.fairness import Turn
 
 log = logging.getLogger("resona")
 
@@ -98,8 +99,9 @@ class PreparedAttempt:
     """A definition, its signing secrets, and the values of its secrets.
 
     Secrets that do not exist have no value. `replaced` are earlier values, which are hidden in
-    answers too. `flows` is the token of the tenant's flows, None if it has none. `random` is the
-    random part of the token with which the target calls back, empty if it does not.
+    answers too. `flows` is the token of the tenant's flows, None if it has none; `tickets`
+    says when those of its invocations began that count for its share. `random` is the random part
+    of the token with which the target calls back, empty if it does not.
     """
 
     definition: Definition
@@ -107,6 +109,7 @@ class PreparedAttempt:
     values: Mapping[str, str]
     replaced: tuple[str, ...] = ()
     flows: str | None = None
+    tickets: Mapping[str, datetime] = field(default_factory=dict)
     random: str = ""
 
     def token(self, run: UnfinishedRun) -> str:
@@ -116,7 +119,9 @@ class PreparedAttempt:
 
 def prepared(
     definition: Definition,
-    read: tuple[SigningSecrets, Mapping[str, str], tuple[str, ...], str | None],
+    read: tuple[
+        SigningSecrets, Mapping[str, str], tuple[str, ...], str | None, Mapping[str, datetime]
+    ],
 ) -> PreparedAttempt:
     """Return a prepared attempt with what was read for it."""
     random = random_part(os.urandom(TOKEN_BYTES)) if definition.completion else ""
@@ -145,14 +150,15 @@ class Tried:
 
     If the response to a claim was lost, its owner token in the state shows that it succeeded. The
     attempt that was prepared for that claim is then sent. `ahead` is the claim's message, if that
-    was sent before the claim, and `place` the place that was taken for the attempt.
+    was sent before the claim, `place` the place that was taken for the attempt, and `turn` the
+    invocation.
 
     `flow` is the job's flow as it was read last, None without one. `slot` is the slot of it that
     the attempt has, `gated` the flow if its line was looked at,
     and `beside` what is written with a hold in line.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Turn | None) -> None:
         self.latest: PreparedAttempt | None = None
         self.prepared_for: Definition | None = None
         self.by_owner: dict[str | None, PreparedAttempt] = {}
@@ -162,6 +168,7 @@ class Tried:
         self.slot: Slot | None = None
         self.gated: Flow | None = None
         self.beside: list[Write] = []
+        self.turn = turn
 
     def owner(self) -> str:
         """Return the owner token for a claim: first that of the message that was sent ahead."""

@@ -29,14 +29,13 @@ from chalicelib.domain.admission import claimed_from
 from chalicelib.domain.backfill_transitions import asks_calendars
 from chalicelib.domain.completing import timed_out
 from chalicelib.domain.errors import Unavailable
-from chalicelib.domain.ids import RunKey, run_id, split_schedule_name, token_time
+from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.lines import is_line
 from chalicelib.domain.retry import MAX_JITTER
 from chalicelib.domain.run import Attempt, AttemptResult, FinishedAttempt, Outcome, RunStatus
 from chalicelib.domain.run_transitions import Settle
 from chalicelib.domain.state import DueMessage, NoChange, State, Transition, UnfinishedRun
-from chalicelib.domain.wakes import wake
 from chalicelib.runtime.backoff import TRIES, pause_after
 from chalicelib.runtime.concurrency import RunAll, in_threads
 from chalicelib.usecases.admission import Admission
@@ -45,18 +44,17 @@ from chalicelib.usecases.arming import Arming
 from chalicelib.usecases.attempt import AttemptSender, Claimed, Tried, owner_token, run_fields
 from chalicelib.usecases.breakers import Breakers
 from chalicelib.usecases.excluding import for_following, with_calendars
+from chalicelib.usecases.fairness import Fairness
 from chalicelib.usecases.following import Following, log_end, log_finish
 from chalicelib.usecases.sweeping import Sweeping
 from chalicelib.usecases.telling import Telling
+from chalicelib.usecases.waking import Waking
 
 log = logging.getLogger("resona")
 
 # SQS delays messages by whole seconds, and the executor sleeps the rest, up to 3.1 s. One that
 # is early by more than this goes back to the queue.
 _LONGEST_SLEEP = timedelta(seconds=3.2)
-# A schedule that no state names is deleted only after this age: a younger one may belong to a job
-# that is just being written.
-_ORPHAN_AGE = timedelta(minutes=15)
 _PAUSE_SECONDS = 1
 
 
@@ -77,6 +75,7 @@ class Firing:
     breakers: Breakers
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
+    fairness: Fairness
     run_all: RunAll = in_threads
 
     @property
@@ -84,69 +83,68 @@ class Firing:
         return Following(self.jobs, self.schedules, self.arming, self.telling)
 
     def wake(self, schedule: str, scheduled_at: datetime) -> None:
-        """Send the message for the occurrence that a schedule wakes for.
-
-        Deletes the schedule if it is orphaned: no state has its token. Raises Unavailable; Lambda
-        then retries the invocation.
-        """
-        job_id, token = split_schedule_name(schedule)
-        loaded = self.jobs.load(job_id)
-        now = self.clock()
-        if loaded is None or loaded[1].token != token:
-            if now - token_time(token) > _ORPHAN_AGE:
-                log.info("schedule.orphan_deleted", extra={"job_id": job_id})
-                self.schedules.delete(job_id, token)
-            return
-        due = wake(*loaded, scheduled_at)
-        if due is not None:
-            # `wake` has less memory than `deliver`, so waiting for the fraction of a second costs
-            # less here.
-            self.queue.send_in_time([due], self.clock, self.sleep)
+        """Send the message for the occurrence that a schedule wakes for. Raises Unavailable."""
+        waking = Waking(self.jobs, self.schedules, self.queue, self.clock, self.sleep)
+        waking.wake(schedule, scheduled_at)
 
     def read_ahead(self, dues: Sequence[DueMessage]) -> Ahead:
         """Read what these messages of one invocation need, for `fire`."""
         now = self.clock()
         soon = [due for due in dues if due.at - now <= _LONGEST_SLEEP]
-        ahead = read_ahead(self.jobs, self.sender, soon, now)
+        ahead = read_ahead(self.jobs, self.sender, self.fairness, soon, now)
         return replace(ahead, alike=self.admission.alike(soon, ahead))
+
+    def put_back(self, dues: Sequence[DueMessage]) -> None:
+        """Send messages again that this invocation does not handle. Raises Unavailable."""
+        self.queue.send_together(dues, self.clock())
+
+    def end(self, ahead: Ahead) -> None:
+        """End the invocation that `read_ahead` began."""
+        self.fairness.leave(ahead.turn)
 
     def fire(self, due: DueMessage, ahead: Ahead = NOTHING) -> None:
         """Make the attempt that a message is for, unless it was made already.
 
         Raises Unavailable; the queue then delivers the message again.
         """
+        claimed, tried = None, Tried(ahead.turn)
+        try:
+            claimed = self._claimed(due, ahead, tried)
+        finally:
+            self.fairness.decided(ahead.turn, due)
+            if claimed is None:
+                self.admission.lines.leave(tried)
+        if claimed is not None:
+            self._attempt(claimed, tried)
+
+    def _claimed(self, due: DueMessage, ahead: Ahead, tried: Tried) -> Claimed | None:
+        """Sleep until a message is due, and claim its attempt; None if there is nothing to send."""
         wait = due.at - self.clock()
         if wait > _LONGEST_SLEEP:
             self.queue.send([due], self.clock())
-            return
+            return None
         if is_line(due.job_id):
             self.sleep(max(wait.total_seconds(), 0))
             self.admission.lines.lines.drain(due.job_id)
-            return
+            return None
         # Read before the due time: the claim is refused if the job has changed since.
-        loaded, tried = ahead.jobs.get(due.job_id) or self.jobs.load(due.job_id), Tried()
+        loaded = ahead.jobs.get(due.job_id) or self.jobs.load(due.job_id)
         # At once: how late it is sent, so much later before its time it comes.
         tried.ahead = self.arming.arm_ahead(due, loaded, owner_token(), self.sleep)
         if loaded is not None and run_transitions.leads_to_attempt(*loaded, due, self.clock()):
-            tried.latest = ahead.prepared.get(due.job_id) or self.sender.prepare(loaded[0])
+            tried.latest = ahead.prepared.get(due.job_id)
+            if tried.latest is None:
+                self.fairness.await_others(ahead.turn, due.at)
+                tried.latest = self.sender.prepare(loaded[0])
             tried.prepared_for = loaded[0]
+            self.fairness.ask(ahead.turn, loaded[0], tried.latest.tickets)
         tried.place = self.admission.place_ahead(due, ahead, self.clock)
-        self._sleep_until(claimed_from(due.at, tried.place))
-        try:
-            claimed = self._claim(due, loaded, tried)
-        except Unavailable:
-            self.admission.lines.leave(tried)
-            raise
-        if claimed is None:
-            self.admission.lines.leave(tried)
-        else:
-            self._attempt(claimed, tried)
-
-    def _sleep_until(self, at: datetime) -> None:
+        at = claimed_from(due.at, tried.place)
         # Check again after sleeping, because the clock may be adjusted: a claim before the due time
         # is refused.
         while (wait := at - self.clock()) > timedelta(0):
             self.sleep(wait.total_seconds())
+        return self._claim(due, loaded, tried)
 
     def _claim(
         self, due: DueMessage, loaded: tuple[Definition, State] | None, tried: Tried
@@ -204,7 +202,9 @@ class Firing:
         if tried.prepared_for != definition:
             sent = self.telling.composed(definition, now, is_closed=bool(state.runs))
             tried.latest, tried.prepared_for = self.sender.prepare(sent), definition
+            self.fairness.ask(tried.turn, definition, tried.latest.tickets)
             return None
+        claim = self.fairness.held(tried.turn, definition, state, claim)
         return self.admission.admitted(definition, state, claim, tried, now)
 
     def _decide(
@@ -394,5 +394,4 @@ class Firing:
 
 
 def _log_ignored(job_id: str, key: RunKey, why: str) -> None:
-    fields = {"job_id": job_id, "run_id": run_id(job_id, key), "why": why}
-    log.info("message.ignored", extra=fields)
+    log.info("message.ignored", extra={"job_id": job_id, "run_id": run_id(job_id, key), "why": why})

@@ -19,11 +19,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from chalice.app import SQSEvent
+
 from chalicelib.api.routing import LOCAL_TENANT, backend
 from chalicelib.aws.api_key_store import ApiKeyStore
+from chalicelib.aws.busy_store import BusyStore
 from chalicelib.domain.api_keys import Key, Scope, StoredApiKey
+from chalicelib.domain.fairness import Sharing
 from chalicelib.domain.run import AttemptResult, Outcome, Response
+from chalicelib.handlers.executor import on_messages
 from chalicelib.version import VERSION
+from infra.local.clock import queue_event
 from tests.api.conftest import Api
 from tests.cloud import Cloud, DynamoDB, Message
 from tests.environment import START, Environment, Sent
@@ -214,9 +220,29 @@ def leave() -> dict[str, Any]:
         env.wakes = False
         env.advance(minutes=5)
         env.wakes = True
+        hold(env, done(api.post("/jobs", simple("/done", {"delay": 2}, timeout=600)))["id"])
         done(api.post("/jobs", simple("/dying", {"delay": 150})))
         env.advance(minutes=3)
     return left
+
+
+def hold(env: Environment, job_id: str) -> None:
+    """Hold the run of a job for five minutes: another invocation uses all that its tenant may."""
+    dynamodb: Any = DynamoDB(env.cloud)
+    busy, began = BusyStore(dynamodb, "jobs", "secrets"), env.now - timedelta(seconds=100)
+    for ticket in ("busy_00000001", "busy_00000002"):
+        busy.enter("local", ticket, began)
+        busy.enter_all("local", ticket, began)
+    busy.take("local", timedelta(minutes=5), env.now, timedelta(minutes=5))
+    sharing = Sharing(executors=4, share=0.5, least=1, one_in=1)
+    name, message = next(
+        (name, message) for name, message in env.cloud.messages.items() if job_id in message.body
+    )
+    env.now = message.visible_at
+    event = {"MessageId": name, "ReceiptHandle": name, "Body": message.body}
+    firing = env.parts(sharing=sharing).firing
+    on_messages(SQSEvent(queue_event([event], "arn:queue"), None), firing)
+    del env.cloud.messages[name]
 
 
 def done(answer: Any) -> Any:

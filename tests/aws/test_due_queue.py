@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.aws.due_queue import DueQueue
+from chalicelib.aws.due_queue import DueQueue, load_dues
 from chalicelib.aws.serialization import load_due
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.ids import RunKey
@@ -184,6 +184,17 @@ def test_a_message_says_what_is_due_and_is_fair_by_tenant(cloud: Cloud) -> None:
     queue(cloud).send(sent, NOW)
     assert [load_due(message.body) for message in cloud.messages.values()] == sent
     assert [message.group for message in cloud.messages.values()] == ["one", "other"]
+
+
+def test_up_to_ten_of_a_tenant_are_sent_as_one_message(cloud: Cloud) -> None:
+    of_one = [replace(due(number, "one"), at=NOW + timedelta(seconds=60)) for number in range(12)]
+    other = due(90, "other")
+    queue(cloud).send_together([*of_one[:6], other, *of_one[6:]], NOW)
+    messages = list(cloud.messages.values())
+    assert [message.group for message in messages] == ["one", "one", "other"]
+    assert [load_dues(message.body) for message in messages] == [of_one[:10], of_one[10:], [other]]
+    assert len(delays(cloud)) == 3
+    assert max(delays(cloud)[:2]) <= 59
 
 
 def test_nothing_to_send_asks_for_nothing(cloud: Cloud) -> None:

@@ -68,9 +68,16 @@ class Parts:
     def __init__(self, do: Callable[[DueMessage], None] = lambda due: None) -> None:
         self._do = do
         self.fired: list[DueMessage] = []
+        self.back: list[DueMessage] = []
 
     def read_ahead(self, dues: list[DueMessage]) -> Ahead:
         return Ahead()
+
+    def end(self, ahead: Ahead) -> None:
+        pass
+
+    def put_back(self, dues: list[DueMessage]) -> None:
+        self.back += dues
 
     def fire(self, due: DueMessage, ahead: Ahead) -> None:
         self._do(due)
@@ -112,6 +119,20 @@ def test_a_message_fires_its_job() -> None:
     executor.on_messages(event_of(sent.body), env.firing)
     assert [one.headers["Resona-Job-Id"] for one in env.sent] == [job_id]
     assert [one.at for one in env.sent] == [START.replace(microsecond=0) + timedelta(seconds=6)]
+
+
+def test_a_message_may_stand_for_several() -> None:
+    parts, several = Parts(), dues(4)
+    deliver(parts, "\n".join(map(dump_due, several[:3])), dump_due(several[3]))
+    assert sorted(due.job_id for due in parts.fired) == [due.job_id for due in several]
+    assert parts.back == []
+
+
+def test_what_is_more_than_ten_is_put_back_and_what_comes_alone_is_not() -> None:
+    parts, several = Parts(), dues(13)
+    deliver(parts, "\n".join(map(dump_due, several[:12])), dump_due(several[12]))
+    assert several[12] in parts.fired
+    assert (len(parts.fired), parts.back) == (10, several[9:12])
 
 
 def test_a_sweep_arms_what_is_overdue_and_says_how_much() -> None:

@@ -27,6 +27,7 @@ from chalicelib.api.models.channel_models import read_channel
 from chalicelib.api.routing import backend, operations
 from chalicelib.aws.api_key_store import ApiKeyStore
 from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
+from chalicelib.domain.fairness import Sharing
 from chalicelib.domain.flows import Flow, Rate
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.lines import line_id
@@ -255,6 +256,23 @@ def fire(env: Environment) -> None:
         env.advance(seconds=5)
 
 
+def share(env: Environment) -> None:
+    """Use more than a tenant's share of the executors."""
+    turns = []
+    for _ in range(4):
+        at = env.now.replace(microsecond=0) + timedelta(seconds=2)
+        batch = [DueMessage(env.create(OneTime(at)), "tenant", RunKey(at, 1), at) for _ in "ab"]
+        turns.append(env.firing.read_ahead(batch))
+    assert [bool(ahead.turn and ahead.turn.places["tenant"]) for ahead in turns] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    for ahead in turns:
+        env.firing.end(ahead)
+
+
 def admit() -> None:
     """Have a key checked."""
     env = Environment()
@@ -272,6 +290,7 @@ def seen() -> Iterator[Record]:
     with recorded() as record:
         serve_every_route(Environment())
         fire(Environment())
+        share(Environment(sharing=Sharing(executors=4, share=0.5, least=1, one_in=1)))
         admit()
         for script in SCRIPTS:
             # All of flows: what they call depends on who comes first. A pause by `deliver` deletes

@@ -1,6 +1,7 @@
 """Replay a run of the simulation, or go on with the long exploration.
 
 python -m tests.simulation replay 1234                      a seed, with its timeline
+python -m tests.simulation replay 1234 shared               with few executors, which are shared
 python -m tests.simulation replay a_retry 17=KILL_AFTER     a script, with faults at calls
 python -m tests.simulation soak [seconds] [seeds]           what `soak.json` has not seen yet
     python -m tests.simulation bugs [name ...]                  planted bugs, and what catches each
@@ -20,7 +21,7 @@ from tests.simulation.soak import SEEDS, soak
 def replay(what: str, chosen: list[str]) -> int:
     """Print a run's timeline and how it ended. Return 1 when a promise was broken."""
     if what.isdigit():
-        run = simulate(int(what), is_verbose=True)
+        run = simulate(int(what), is_verbose=True, is_shared=chosen == ["shared"])
     else:
         script = next(script for script in SCRIPTS if script.__name__ == what)
         faults = {

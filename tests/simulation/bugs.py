@@ -22,7 +22,7 @@ from tests.simulation.scenarios import SCRIPTS, play
 from tests.simulation.simulation import simulate
 
 ROOT = Path(__file__).parent.parent.parent
-FIRST_SEEDS, SEEDS = 200, 5000
+FIRST_SEEDS, SHARED_SEEDS, SEEDS = 200, 100, 5000
 RUN_TRANSITIONS, JOB_TRANSITIONS = "domain/run_transitions.py", "domain/job_transitions.py"
 STATE, RUN_ENDS = "domain/state.py", "domain/run_ends.py"
 MENDING, RETRY_FAILED = "usecases/mending.py", "usecases/retry_failed.py"
@@ -34,6 +34,8 @@ LOOKS, SWEEPING = "domain/looks.py", "usecases/sweeping.py"
 ATTEMPT, ARMING = "usecases/attempt.py", "usecases/arming.py"
 TELLING, FAILURES = "usecases/telling.py", "domain/failures.py"
 CHANNELS, DIGESTS = "domain/channels.py", "domain/digests.py"
+WAKING = "usecases/waking.py"
+FAIRNESS, SHARES = "domain/fairness.py", "usecases/fairness.py"
 FLOW_STORE, HOLDING = "aws/flow_store.py", "domain/admission.py"
 ADMISSION, FLOWS, HELD = "usecases/admission.py", "domain/flows.py", "domain/holding.py"
 LINES, LINE_STORE = "domain/lines.py", "aws/line_store.py"
@@ -61,6 +63,62 @@ def bug(name: str, *patches: tuple[str, str, str]) -> Bug:
 
 
 BUGS = (
+    bug(
+        "a share that is as many as are there",
+        (FAIRNESS, "self.share * (self.executors - others)", "self.executors - others"),
+    ),
+    bug(
+        "invocations that all count one another",
+        (FAIRNESS, "one < (began, ticket) for one in before", "bool(one) for one in before"),
+    ),
+    bug(
+        "invocations of the same microsecond that are all the first",
+        (FAIRNESS, "one < (began, ticket) for one in before", "one[0] < began for one in before"),
+    ),
+    bug(
+        "a ticket that counts for ever",
+        (FAIRNESS, "return now < ticket + LIFETIME", "return bool(now)"),
+    ),
+    bug(
+        "a ticket that nobody removes",
+        (SHARES, "[turn.ticket, *turn.over.get(tenant, ())]", '["busy_0"]'),
+    ),
+    bug(
+        "a share that is not asked for a job that has changed",
+        (
+            FIRING,
+            "self.fairness.ask(tried.turn, definition, tried.latest.tickets)",
+            "pass",
+        ),
+    ),
+    bug(
+        "a batch beyond the share that is sent",
+        (
+            "usecases/ahead.py",
+            "fairness.ask(turn, definitions[0], prepared[definitions[0].id].tickets)",
+            "turn and turn.places.setdefault(tenant, None)",
+        ),
+    ),
+    bug(
+        "a run that is held and that nobody sends",
+        (SHARES, "send_together(list(held.values())", "send_together(list(held.values())[:0]"),
+    ),
+    bug(
+        "messages of held runs that are forgotten",
+        (
+            SHARES,
+            "of_tenant[definition.id, run.key] = step.arm[-1]",
+            "of_tenant.setdefault((definition.tenant, run.key), step.arm[-1])",
+        ),
+    ),
+    bug(
+        "a run that is held beyond its grace",
+        (SHARES, "at = last_asked(latest, at, now)", "last_asked(latest, at, now)"),
+    ),
+    bug(
+        "a run that is held beyond its share and spends an attempt",
+        (SHARES, "return replace(step, arm=step.arm[:-1])", "return replace(claim, arm=step.arm)"),
+    ),
     bug(
         "a place of a flow that is not idle",
         (
@@ -334,8 +392,8 @@ BUGS = (
         ),
         (
             FIRING,
-            "        else:\n            self._attempt(claimed, tried)",
-            "        else:\n            self.sleep(max(0.0, wait.total_seconds()))\n            self._attempt(claimed, tried)",
+            "        if claimed is not None:\n            self._attempt(claimed, tried)",
+            "        if claimed is not None:\n            self.sleep(max(0.0, (due.at - self.clock()).total_seconds()))\n            self._attempt(claimed, tried)",
         ),
     ),
     bug(
@@ -423,7 +481,7 @@ BUGS = (
     bug(
         "an orphaned schedule that deletes the live schedule",
         (
-            FIRING,
+            WAKING,
             "self.schedules.delete(job_id, token)",
             "self.schedules.delete(job_id, (loaded[1].token if loaded else None) or token)",
         ),
@@ -431,7 +489,7 @@ BUGS = (
     bug(
         "an orphaned schedule that stays",
         (
-            FIRING,
+            WAKING,
             "                self.schedules.delete(job_id, token)\n",
             "                pass\n",
         ),
@@ -1889,6 +1947,8 @@ def runs() -> Iterator[tuple[str, str | None]]:
         yield script.__name__, play(script, {})[0].violation
     for seed in range(FIRST_SEEDS):
         yield str(seed), simulate(seed).violation
+    for seed in range(SHARED_SEEDS):
+        yield f"{seed} shared", simulate(seed, is_shared=True).violation
     for script in SCRIPTS:
         for number, fault in play(script, {})[1]:
             violation = play(script, {number: fault})[0].violation

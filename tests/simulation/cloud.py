@@ -94,6 +94,7 @@ class SimulatedCloud(Cloud):
             self.told.append((number, operation, request))
         if fault is not None:
             self.met.append((number, fault))
+            self.virtual_time.current.met_fault = True
         self.tell(f"{number} {operation}{f' [{fault}]' if fault else ''}")
         self._wait()
         if fault is not None:

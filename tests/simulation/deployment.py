@@ -24,7 +24,9 @@ from chalice.app import SQSEvent
 
 from app import app
 from chalicelib.api.routing import backend
+from chalicelib.aws.due_queue import load_dues
 from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.fairness import Sharing
 from chalicelib.domain.ids import run_key
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome, Response
@@ -32,10 +34,11 @@ from chalicelib.domain.secrets import Credentials
 from chalicelib.handlers import executor
 from infra.local import eventbridge
 from infra.local.clock import queue_event, wake_event
-from tests.parts import compose
+from tests.parts import ALONE, compose
 from tests.simulation.cloud import SimulatedCloud, Write
 from tests.simulation.faults import Fault, FaultRates, Plan
 from tests.simulation.observer import Observer, Violation
+from tests.simulation.sharing import reads_at
 from tests.simulation.virtual_time import Killed, Process, VirtualTime
 from tests.simulation.words import Said, random_plan
 
@@ -52,13 +55,15 @@ Answer = tuple[int, dict[str, str], Any]
 class Deployment:
     """Everything that runs. `answer` is None where the client got none."""
 
-    def __init__(self, plan: Plan, fault_rates: FaultRates, chance: random.Random) -> None:
+    def __init__(
+        self, plan: Plan, fault_rates: FaultRates, chance: random.Random, sharing: Sharing
+    ) -> None:
         self.chance = chance
         self.fault_rates = fault_rates
         self.virtual_time = virtual_time = VirtualTime(START)
         self.cloud = SimulatedCloud(virtual_time, chance, plan, fault_rates)
         self.cloud.observe = self._observe
-        self.observer = Observer(virtual_time)
+        self.observer = Observer(virtual_time, sharing)
         stale = {*plan.rates, *plan.chosen.values()} & {Fault.STALE_INDEX}
         self.observer.looks.lags = bool(stale)
         self.target: Callable[[Request, Mapping[str, str]], tuple[float, AttemptResult]] = (
@@ -70,6 +75,7 @@ class Deployment:
             virtual_time.clock,
             virtual_time.wait,
             virtual_time.run_all,
+            sharing=sharing,
         )
         self.scheduling, self.firing = parts.scheduling, parts.firing
         self.skew = 0.0
@@ -164,7 +170,7 @@ class Deployment:
 
     def _observe(self, operation: str, writes: list[Write], request: dict[str, Any]) -> None:
         self.observer.saw(writes)
-        if operation == "UpdateItem" and request["Key"]["part"]["S"] == "places":
+        if operation == "UpdateItem" and _has_places(request["Key"]):
             ((_, _, old, new),) = writes
             assert new is not None
             self.observer.flows.took(request, old, new)
@@ -236,6 +242,10 @@ class Deployment:
 
         def deliver() -> None:
             process = self.virtual_time.current
+            dues = [due for one in messages for due in load_dues(one["Body"])]
+            process.reads_at = reads_at(
+                process.begun_at, process.skew, [due.at for due in dues], self.virtual_time.start
+            )
             self.virtual_time.at(
                 self.virtual_time.time + DELIVER_TIMEOUT, lambda: setattr(process, "is_dead", True)
             )
@@ -246,6 +256,7 @@ class Deployment:
             except Unavailable:
                 self.cloud.tell("the batch will come again")
                 return
+            self.observer.executors.left()
             for name in names:
                 self.cloud.messages.pop(name, None)
 
@@ -393,6 +404,11 @@ class Deployment:
         return status, flat, json.loads(text) if text else None
 
 
+def _has_places(key: dict[str, Any]) -> bool:
+    """Return whether an item has the places of a flow."""
+    return "id" in key and key["id"]["S"].startswith("flow#") and key["part"]["S"] == "places"
+
+
 _RESOURCES = {
     1: "/jobs",
     2: "/jobs/{job_id}",
@@ -441,7 +457,9 @@ def gateway_event(
 
 
 @contextlib.contextmanager
-def deployed(plan: Plan, fault_rates: FaultRates, seed: object) -> Iterator[Deployment]:
+def deployed(
+    plan: Plan, fault_rates: FaultRates, seed: object, sharing: Sharing = ALONE
+) -> Iterator[Deployment]:
     """Deploy, with every source of chance seeded: owner tokens and ids come from `os.urandom`,
     jitter from `random`.
     """
@@ -456,7 +474,7 @@ def deployed(plan: Plan, fault_rates: FaultRates, seed: object) -> Iterator[Depl
     ulid.default_generator = ulid.ULIDGenerator(policy=ulid.LaxMonotonicPolicy())
     random.seed(str(seed))
     log.disabled = True
-    deployment = Deployment(plan, fault_rates, chance)
+    deployment = Deployment(plan, fault_rates, chance, sharing)
     backend.use(deployment.scheduling, stage="local")
     try:
         yield deployment

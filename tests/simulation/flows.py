@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.domain.flows import flow_of
+from chalicelib.domain.flows import Wait, flow_of
 from chalicelib.domain.job import Definition
 from chalicelib.domain.run_transitions import LEASE_MARGIN
 from chalicelib.domain.state import UnfinishedRun
@@ -114,9 +114,11 @@ class Flows:
         """A run is held until a place that its flow has given, and no attempt is spent."""
         name = flow_of(job)
         assert name is not None and run.next_attempt_at is not None
-        self._hold(any(self._possible(name)), "only a flow with limits holds a run", run.key, name)
         spent = run.attempt - (before.attempt if before else 0)
         self._hold(not spent and run.owner is None, "no attempt is spent by waiting", run.key)
+        if run.waits_for is Wait.SHARE:
+            return
+        self._hold(any(self._possible(name)), "only a flow with limits holds a run", run.key, name)
         is_given = _micros(run.next_attempt_at) in self._given[name, run.series or ""]
         self._hold(is_given, "a held run has a place", run.key, run.next_attempt_at)
 

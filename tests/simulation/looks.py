@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from chalicelib.aws.due_queue import load_dues
 from chalicelib.aws.job_items import read_state
-from chalicelib.aws.serialization import load_due
 from chalicelib.aws.table import plain
 from chalicelib.domain.ids import RunKey
 from chalicelib.domain.state import State
@@ -55,8 +55,8 @@ class LookWatch:
     def sends(self, request: dict[str, Any]) -> None:
         """Take in which steps a process arms."""
         for entry in request["Entries"]:
-            due = load_due(entry["MessageBody"])
-            self.sent[self.virtual_time.current.name].add((due.job_id, due.key))
+            for due in load_dues(entry["MessageBody"]):
+                self.sent[self.virtual_time.current.name].add((due.job_id, due.key))
 
     def saw(self, writes: list[Write]) -> None:
         """Take writes in."""

@@ -21,6 +21,8 @@ from chalicelib.aws.packing import load_response, unpacked
 from chalicelib.aws.serialization import load_attempt, load_ending
 from chalicelib.aws.table import plain
 from chalicelib.domain.cron import Cron
+from chalicelib.domain.fairness import Sharing
+from chalicelib.domain.flows import Wait
 from chalicelib.domain.ids import RunKey, run_id
 from chalicelib.domain.interval import Interval
 from chalicelib.domain.job import Definition, Kind, Overlap
@@ -46,6 +48,7 @@ from tests.simulation.flows import Flows
 from tests.simulation.lines import Lines
 from tests.simulation.looks import LookWatch
 from tests.simulation.pauses import PauseWatch
+from tests.simulation.sharing import Executors
 from tests.simulation.virtual_time import Process, VirtualTime
 from tests.simulation.words import Words
 
@@ -179,7 +182,7 @@ def next_occurrence(trigger: Trigger, at: datetime) -> datetime | None:
 class Observer:
     """Raises Violation."""
 
-    def __init__(self, virtual_time: VirtualTime) -> None:
+    def __init__(self, virtual_time: VirtualTime, sharing: Sharing) -> None:
         self.virtual_time = virtual_time
         self.job_histories: dict[str, JobHistory] = {}
         self.begun: dict[str, Definition] = {}
@@ -198,6 +201,7 @@ class Observer:
         self.flows = Flows(self.hold, virtual_time)
         self.lines = Lines(self.hold, virtual_time)
         self.breakers = Breakers(self.hold, virtual_time)
+        self.executors = Executors(self.hold, virtual_time, sharing)
         self.windows: dict[str, WindowHistory] = {}
         """The windows of digests by the ids of their notices."""
         self.words = Words(
@@ -235,6 +239,7 @@ class Observer:
 
     def _saw(self, writes: list[Write]) -> None:
         self.flows.saw(writes)
+        self.executors.saw(writes)
         self.looks.saw(writes)
         self.lines.saw(writes, is_fine=self.is_fine)
         states: list[tuple[str, State | None]] = []
@@ -999,6 +1004,7 @@ class Observer:
         self.hold(
             job_history.end_of(run.key) is None, "a run that has ended is not claimed", run.key
         )
+        self.executors.claimed(job_history.definitions[-1][1], run)
         policy = job_history.defined(run.generation).retry
         self.hold(
             run.attempt <= policy.max_attempts,
@@ -1187,9 +1193,15 @@ class Observer:
         was_held = before is not None and before.waits_for is not None
         if was_held and before and before.next_attempt_at == run.next_attempt_at:
             return
-        is_lost = before is None or self.flows.is_lost(before, job_history.definitions[-1][1])
+        is_lost = (
+            before is None
+            or Wait.SHARE in (before.waits_for, run.waits_for)
+            or self.flows.is_lost(before, job_history.definitions[-1][1])
+        )
         self.hold(not was_held or is_lost, "what has its place is sent then", run.key)
         self.flows.held(job_history.definitions[-1][1], before, run)
+        if run.waits_for is Wait.SHARE:
+            self.executors.held(run)
         too_late = self._too_late(job_history, run, new)
         assert run.next_attempt_at is not None
         is_in_time = run.attempt or too_late is None or run.next_attempt_at <= too_late

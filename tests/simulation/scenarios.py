@@ -12,7 +12,8 @@ from typing import Any
 from chalicelib.domain.ids import run_key
 from chalicelib.domain.request import Request
 from chalicelib.domain.run import AttemptResult, Outcome, Response
-from tests.simulation import calendars
+from tests.parts import ALONE
+from tests.simulation import calendars, sharing
 from tests.simulation.clients import CALLBACKS, WAITING, WRONG, Clients
 from tests.simulation.deployment import Answer, Deployment, deployed
 from tests.simulation.faults import Fault, FaultRates, Plan, possible
@@ -1727,6 +1728,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_digest_that_is_deleted_while_it_waits,
     an_interval_whose_sweeper_s_message_is_lost,
     a_long_attempt_whose_executor_dies,
+    *sharing.SCRIPTS,
 )
 
 
@@ -1737,7 +1739,9 @@ def play(
 
     Return also every fault that its calls could have met.
     """
-    with deployed(Plan(chosen=dict(chosen)), FaultRates(), script.__name__) as deployment:
+    plan = Plan(chosen=dict(chosen))
+    few = sharing.FEW if script in sharing.SCRIPTS else ALONE
+    with deployed(plan, FaultRates(), script.__name__, few) as deployment:
         clients = Clients(deployment)
         stage = Stage(clients, deployment, [])
         deployment.target, deployment.says = stage.answer, list

@@ -6,10 +6,12 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 
+from tests.parts import ALONE
 from tests.simulation.clients import Clients, heal, run_clients
 from tests.simulation.deployment import Deployment, deployed
 from tests.simulation.faults import FaultRates, Plan, of_seed
 from tests.simulation.observer import Violation
+from tests.simulation.sharing import FEW
 
 # A lease, the longest pause of a process, a retry, a deadline that was extended, and two looks of a
 # sweeper that has doubled its step to the full.
@@ -31,10 +33,12 @@ class SimulationRun:
     trace: tuple[str, ...] = ()
 
 
-def simulate(seed: int, *, is_verbose: bool = False) -> SimulationRun:
-    """Simulate a deployment with the clients and faults of a seed."""
+def simulate(seed: int, *, is_verbose: bool = False, is_shared: bool = False) -> SimulationRun:
+    """Simulate a deployment with the clients and faults of a seed. If it `is_shared`, its tenant
+    may use only some of its few executors.
+    """
     plan, fault_rates = of_seed(seed)
-    with deployed(plan, fault_rates, seed) as deployment:
+    with deployed(plan, fault_rates, seed, FEW if is_shared else ALONE) as deployment:
         deployment.cloud.is_verbose = is_verbose
         clients = Clients(deployment)
         violation = None

@@ -20,7 +20,7 @@ from tests.simulation.simulation import simulate
 from tests.soak import IS_SOAK
 
 ROOT = Path(__file__).parent.parent.parent
-SEEDS = 5_000 if IS_SOAK else 44
+SEEDS, SHARED_SEEDS = (5_000, 5_000) if IS_SOAK else (44, 20)
 # Every so manieth fault of a script is played; a soak plays them all.
 STEP = 1 if IS_SOAK else 120
 SHARDS = 4
@@ -31,6 +31,17 @@ def test_no_seed_breaks_a_promise(shard: int) -> None:
     runs = (simulate(seed) for seed in range(shard, SEEDS, SHARDS))
     broken = [
         f"python -m tests.simulation replay {run.seed}: {run.violation}"
+        for run in runs
+        if run.violation
+    ]
+    assert broken == []
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_no_seed_breaks_a_promise_where_executors_are_few_and_shared(shard: int) -> None:
+    runs = (simulate(seed, is_shared=True) for seed in range(shard, SHARED_SEEDS, SHARDS))
+    broken = [
+        f"python -m tests.simulation replay {run.seed} shared: {run.violation}"
         for run in runs
         if run.violation
     ]

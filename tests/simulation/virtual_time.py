@@ -39,6 +39,10 @@ class Process:
     """It has been held up: what it decides may be late by then."""
     begun_at: float = 0.0
     """When it began, in seconds of the simulation."""
+    met_fault: bool = False
+    """A call of the cloud has gone wrong for it."""
+    reads_at: float = 0.0
+    """Of an executor: from when on it may read who else uses some."""
     asked: str = ""
     """Of the API: what it was called with, method and path."""
     owns: set[tuple[str, str, int]] = field(default_factory=set)

@@ -206,6 +206,7 @@ export function why(run, now, job = null) {
 }
 
 const WAITS = {
+  share: "its tenant uses its share of the executors",
   rate: "its flow sends only so many in a time",
   concurrency: "as many requests of its flow are out as may be",
   pause: "its flow is paused",

@@ -252,8 +252,9 @@ class Run(TypedDict):
     reason: ReasonText | None
     """Why the run ended, if its attempts do not show it."""
     waits_for: NotRequired[Wait]
-    """Of a run that its flow holds: rate: for its place in time; concurrency: for an exchange that
-    is over; pause: for the end of the flow's pause; breaker: for a target that works again."""
+    """Of a run that is held: rate: for its place in time; concurrency: for an exchange that is
+    over; pause: for the end of the flow's pause; breaker: for a target that works again; share: for
+    its tenant's share of the executors."""
     waited_ms: NotRequired[int]
     """Of a run that its flow has held: how long, in milliseconds, before its first attempt."""
     job_name: NotRequired[str]
