@@ -93,6 +93,8 @@ def _read(text: str) -> Token:
 
 def _find(scheduling: Scheduling, token: Token) -> _Found:
     """Return the attempt that a token opens. Raises CompletionNotFound, CompletionOver."""
+    # Before the state is read: its deadline may be moved while this process is held up.
+    now = scheduling.clock()
     loaded = scheduling.jobs.load(token.job_id)
     if loaded is None:
         raise CompletionNotFound
@@ -110,6 +112,6 @@ def _find(scheduling: Scheduling, token: Token) -> _Found:
     has_ended = recorded is not None and recorded.update.status is not RunStatus.WAITING
     if run is None or awaited is None or has_ended:
         raise CompletionOver(f"attempt {token.attempt} of this run has ended")
-    if scheduling.clock() >= awaited.until:
+    if now >= awaited.until:
         raise CompletionOver(f"the deadline of attempt {token.attempt} of this run is over")
     return _Found(definition, state, run, recorded, unchanged)

@@ -1144,7 +1144,11 @@ BUGS = (
     ),
     bug(
         "a word that counts after the deadline",
-        (COMPLETING, "scheduling.clock() >= awaited.until", "False"),
+        (COMPLETING, "now >= awaited.until", "False"),
+    ),
+    bug(
+        "a deadline that is read before the clock",
+        (COMPLETING, "now >= awaited.until", "scheduling.clock() >= awaited.until"),
     ),
     bug(
         "a word for an older attempt",

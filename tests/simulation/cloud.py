@@ -51,6 +51,7 @@ class SimulatedCloud(Cloud):
         self.effects: dict[Fault, tuple[float, ...]] = {**_EFFECTS}
         self.pauses = 30.0, LONG
         """Between how many seconds an executor is held up."""
+        self.api_pauses = 2.0, 50.0
         self._writes: list[Write] = []
         self._past: list[tuple[float, Write]] = []
         self._watched: dict[str, set[tuple[str, ...]]] = {}
@@ -124,7 +125,7 @@ class SimulatedCloud(Cloud):
         process = self.virtual_time.current
         process.was_slow = True
         is_api = process.name.startswith("api")
-        self.virtual_time.wait(self.chance.uniform(*((2, 50) if is_api else self.pauses)))
+        self.virtual_time.wait(self.chance.uniform(*(self.api_pauses if is_api else self.pauses)))
 
     def _go_wrong(
         self, fault: Fault, operation: str, request: dict[str, Any], effect: Callable[[], Answer]

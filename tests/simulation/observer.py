@@ -111,6 +111,11 @@ class JobHistory:
         waits = record is None or record.update.status is RunStatus.WAITING
         return not waits or self.end_of(key) is not None
 
+    def has_dropped(self, key: RunKey) -> bool:
+        """Return whether nothing is known of a run."""
+        is_recorded = any(of == key for of, _ in self.records)
+        return self.states[-1].find(key) is None and self.end_of(key) is None and not is_recorded
+
     def end_of(self, key: RunKey) -> RunStatus | None:
         """Return how a run has ended, None if it has not."""
         if key in self.ends:

@@ -223,6 +223,16 @@ def a_cancel_as_a_deadline_is_noticed(stage: Stage) -> None:
     stage.wait(60)
 
 
+def a_word_held_up_as_its_deadline_moves(stage: Stage) -> None:
+    """It was said in time, and by the deadline that is read afterwards it still is."""
+    words(stage, [(40, DONE), (41, {"extend": 90})])
+    stage.job(**CALLBACK, retry=RETRY)
+    stage.wait(44.5 - stage.clients.virtual_time.time)
+    stage.deployment.cloud.api_pauses = 25.0, 26.0
+    stage.deployment.cloud.plan.coming.append((Fault.PAUSE_BEFORE, "GetItem", "runs"))
+    stage.wait(120)
+
+
 def a_word_at_the_deadline(stage: Stage) -> None:
     words(stage, [(59.95, DONE)], [(60.0, BROKEN)], [(60.05, DONE)])
     stage.job(**CALLBACK, retry=RETRY)
@@ -1682,6 +1692,7 @@ SCRIPTS: tuple[Script, ...] = (
     a_word_that_never_comes,
     a_deadline_that_two_notice,
     a_cancel_as_a_deadline_is_noticed,
+    a_word_held_up_as_its_deadline_moves,
     a_word_at_the_deadline,
     a_deadline_that_no_message_can_wait_for,
     a_cancel_and_a_word_at_once,
