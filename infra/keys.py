@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,19 +25,23 @@ from chalicelib.domain.instant import format_instant, parse_instant
 from chalicelib.handlers.authorizer import REMEMBERED_SECONDS
 from chalicelib.runtime.clock import utc_now
 from infra.deploy.cloud import CliError, Names, in_words, reach
+from infra.deploy.tenants import tell_of_tenants
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 _DAYS = re.compile(r"([1-9][0-9]{0,3})d", re.ASCII)
 _COLUMNS = ("KEY ID", "TENANT", "SCOPES", "CREATED", "EXPIRES", "STATUS")
 
 
-def open_store(stage: str) -> ApiKeyStore:
-    """Return the stage's table of keys.
+def connect(stage: str) -> DynamoDBClient:
+    """Return a client of the stage's tables.
 
     Raises CliError if no Resona runs here for the stage local, BotoCoreError, ClientError.
     """
-    table = Names(stage).of("keys")
     if stage != "local":
-        return ApiKeyStore(reach().client("dynamodb"), table)
+        client: DynamoDBClient = reach().client("dynamodb")
+        return client
     from infra.local import access, run
 
     endpoint = access.noted_endpoint(run.home())
@@ -46,7 +51,12 @@ def open_store(stage: str) -> ApiKeyStore:
             "RESONA_HOME to the folder of the one that runs"
         )
     run.use(endpoint)
-    return ApiKeyStore(clients.dynamodb(), table)
+    return clients.dynamodb()
+
+
+def open_store(stage: str) -> ApiKeyStore:
+    """Return the stage's table of keys. Raises what `connect` raises."""
+    return ApiKeyStore(connect(stage), Names(stage).of("keys"))
 
 
 def expiry(text: str, now: datetime | None = None) -> datetime | None:
@@ -103,7 +113,9 @@ def create(stage: str, tenant: str, scopes: str, expires: datetime | None) -> No
     key = new_key(stage)
     allowed = frozenset(map(Scope, scopes.split(",")))
     record = StoredApiKey(key.id, key.digest, tenant, allowed, utc_now(), expires)
-    open_store(stage).add(record)
+    client, names = connect(stage), Names(stage)
+    tell_of_tenants(client, names, tenant)
+    ApiKeyStore(client, names.of("keys")).add(record)
     click.echo(key.text)
     what = f"This is key {key.id} of {tenant}, for {_scopes(record)}; it is shown this once."
     click.echo(what, err=True)

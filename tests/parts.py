@@ -82,6 +82,10 @@ def compose(
     flows = FlowStore(dynamodb, "jobs", sleep)
     telling, lines = Telling(runs, channels), Lines(jobs, flows, arming, clock)
     topics = Topics(lambda region: SNS(cloud), {TOPIC})
+    if sharing.is_limited:
+        # What `BusyStore.share` writes.
+        new = {"id": {"S": "busy"}, "part": {"S": "all"}}
+        cloud.tables["jobs"].setdefault(("busy", "all"), new)["is_shared"] = {"N": "1"}
     return Parts(
         jobs,
         runs,

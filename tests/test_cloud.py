@@ -1552,7 +1552,10 @@ def tour(env: Environment) -> None:
     env.secrets.signing("tenant", env.now)
     assert busy.enter("tenant", "busy_1", env.now)
     busy.enter_all("tenant", "busy_1", env.now)
-    assert len(busy.all()) == 1
+    busy.share()
+    is_shared, tickets = busy.all()
+    assert is_shared
+    assert len(tickets) == 1
     busy.leave("tenant", ["busy_1"])
     busy.leave_all(["busy_1", "busy_2"])
     for _ in "ab":

@@ -33,6 +33,7 @@ from infra.local.template import read_template
 from tests.api.conftest import Api, job
 from tests.handlers.test_executor import event_of
 from tests.infra.sessions import new_core
+from tests.infra.tables import make_tables
 from tests.test_config import ENVIRON
 
 REGION = "us-east-1"
@@ -53,10 +54,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     with mock_aws():
         boto3.setup_default_session(botocore_session=new_core())
-        made = {"TableName", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes"}
-        for table in TEMPLATE.tables:
-            given = {name: value for name, value in table.items() if name in made}
-            clients.dynamodb().create_table(**given, BillingMode="PAY_PER_REQUEST")
+        make_tables(clients.dynamodb(), "dev")
         queue = clients.sqs().create_queue(QueueName="resona-dev-due")["QueueUrl"]
         monkeypatch.setenv("RESONA_DUE_QUEUE_URL", queue)
         clients.scheduler().create_schedule_group(Name="resona-dev")

@@ -1,9 +1,8 @@
 """Rules of how many executors a tenant may use at once, so that the others find some free.
 
-Executors in use are counted by samples: an invocation draws with a fixed probability whether it
-leaves a ticket for a tenant, and removes it at its end. Each live ticket stands for as many
-executors as one in so many leaves one. The estimate has no bias for short or for long attempts; of
-`n` executors it deviates by sqrt(n * one_in) in the standard deviation.
+Executors in use are counted by samples: one invocation in 20, by chance, leaves a ticket for its
+tenant and removes it at its end, so that a ticket counts for 20 executors. The estimate has no bias
+for short or for long attempts; of `n` executors its standard deviation is sqrt(n * one_in).
 
 Who is beyond the share follows from the order in which invocations began, and not from their
 number: of 800 that begin at once the first ones are admitted and the rest is held, whatever each
@@ -16,6 +15,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+# One invocation of 20 leaves a ticket on a stage of 800 executors or more; one of 19 on one of 760,
+# and so on.
+_ONE_IN, _EXECUTORS = 20, 40
 # A ticket whose executor died counts until Lambda would have ended it.
 LIFETIME = timedelta(seconds=660)
 # A held run comes again after this time at least, and at most: what was known when it was held may
@@ -29,14 +31,20 @@ ATTEMPTS = 10
 class Sharing:
     """How executors are shared.
 
-    A tenant may use up to `share` of those that the other tenants leave, and `least` in any case.
-    One invocation in `one_in` leaves a ticket.
+    A tenant may use up to `share` of those that the other tenants leave, and `least` on average in
+    any case. One invocation in `one_in` leaves a ticket.
     """
 
     executors: int = 800
     share: float = 0.5
     least: int = 20
     one_in: int = 20
+
+    @classmethod
+    def of_stage(cls, executors: int, share: float, least: int) -> Sharing:
+        """Return how a stage with so many executors shares them: `least` is at most a quarter."""
+        one_in = max(1, min(_ONE_IN, executors // _EXECUTORS))
+        return cls(executors, share, min(least, max(1, executors // 4)), one_in)
 
     @property
     def is_limited(self) -> bool:
@@ -52,11 +60,17 @@ class Sharing:
         """
         return max(self.least, self.share * (self.executors - others))
 
+    def allowed_in_turn(self, others: int) -> float:
+        """Return how many executors a tenant may use for runs that a flow has already held: half
+        way from `allowed` to all. Held once more they would lose their places.
+        """
+        return max(self.least, (1 + self.share) / 2 * (self.executors - others))
+
     def in_use(self, tickets: Collection[datetime], now: datetime) -> int:
         """Return the estimate of executors in use, from when the ticketed ones began."""
         return self.one_in * sum(_is_live(at, now) for at in tickets)
 
-    def over(self, tickets: Mapping[str, datetime], now: datetime) -> list[str]:
+    def dead(self, tickets: Mapping[str, datetime], now: datetime) -> list[str]:
         """Return the names of the tickets whose executors died."""
         return [name for name, at in tickets.items() if not _is_live(at, now)]
 

@@ -87,7 +87,7 @@ def _sharing(settings: Settings) -> Sharing:
     from chalicelib.domain.fairness import Sharing
 
     share = 1 if settings.stage == "local" else settings.tenant_share / 100
-    return Sharing(read_concurrency(), share, settings.tenant_least)
+    return Sharing.of_stage(read_concurrency(), share, settings.tenant_least)
 
 
 def firing(function_arn: str = "", guard: Guard | None = None) -> Firing:

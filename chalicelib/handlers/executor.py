@@ -83,9 +83,13 @@ def on_messages(event: SQSEvent, use_cases: Firing) -> None:
     work is done are ignored.
     """
     # Those that come alone first: the others have waited.
-    read = sorted(map(_read, event), key=len)
-    dues = [due for together in read for due in together]
-    now, later = dues[:_BATCH], dues[_BATCH:]
+    read = sorted(
+        ((_read(record), _is_first(record)) for record in event), key=lambda one: len(one[0])
+    )
+    dues = [(due, is_first) for together, is_first in read for due in together]
+    now = [due for due, _ in dues[:_BATCH]]
+    # What comes again was put back the first time; the sweeper has what was lost then.
+    later = [due for due, is_first in dues[_BATCH:] if is_first]
     ahead = use_cases.read_ahead(now)
     try:
         use_cases.run_all(
@@ -105,6 +109,12 @@ def _read(record: SQSRecord) -> list[DueMessage]:
     except (ValueError, KeyError, TypeError):
         log.error("message.invalid", extra={"message_id": record.to_dict().get("messageId")})
         return []
+
+
+def _is_first(record: SQSRecord) -> bool:
+    """Return whether the queue delivers a message for the first time."""
+    attributes: dict[str, str] = record.to_dict().get("attributes", {})
+    return attributes.get("ApproximateReceiveCount", "1") == "1"
 
 
 def _fire(due: DueMessage, ahead: Ahead, use_cases: Firing) -> None:

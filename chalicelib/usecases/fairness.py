@@ -33,18 +33,24 @@ _READ = timedelta(seconds=0.03)
 # A message for a place comes so long before it.
 _BEFORE_PLACE = timedelta(seconds=0.15)
 _REMEMBERED = timedelta(seconds=1)
+# It is looked up so often whether a stage that had one tenant has several.
+_ALONE_REMEMBERED = timedelta(seconds=60)
+# Who gets no place because too many ask at once, asks again within this time.
+_CROWDED = timedelta(seconds=60)
 _NONE = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An invocation that uses an executor.
+    """One invocation of the executor, and what it knows of its tenants.
 
     `messages` counts its messages by tenant, `undecided` are those of which it is not decided yet
-    whether they are sent. `ticket` is the name of its tickets: it leaves one for the tenants that
-    are `ticketed`, and those that are `of_all` have it among those of all tenants. `over` are the
-    tickets that it has seen whose executors died. `places` has the tenants that were asked: None
-    for one within its share. `held` are the messages of the runs that it holds.
+    whether they are sent. `ticket` is the name of its tickets: it leaves one for each tenant in
+    `ticketed`, and a second one, among those of all tenants, for each in `listed`. `dead` are the
+    tickets, by tenant, that it has seen whose executors died. `places` has the tenants that were
+    asked, with the time at which what they hold comes again: None for one within its share. Those
+    in `full` hold also what a flow has held before. `held` are the messages of the runs that it
+    holds, by tenant.
     """
 
     began: datetime
@@ -52,16 +58,18 @@ class Turn:
     messages: Counter[str]
     undecided: set[tuple[str, str, RunKey]]
     ticketed: set[str] = field(default_factory=set)
-    of_all: set[str] = field(default_factory=set)
-    over: dict[str, Sequence[str]] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)
+    dead: dict[str, Sequence[str]] = field(default_factory=dict)
     places: dict[str, datetime | None] = field(default_factory=dict)
+    full: set[str] = field(default_factory=set)
     held: dict[str, dict[tuple[str, RunKey], DueMessage]] = field(default_factory=dict)
 
 
 class Fairness:
     """Counts the executors of each tenant by samples, and holds what is beyond its share.
 
-    Never raises Unavailable: what cannot be asked is sent. `draw` returns numbers in [0, 1).
+    It counts nothing on a stage with one tenant. Never raises Unavailable: what cannot be asked is
+    sent. `draw` returns numbers in [0, 1).
     """
 
     def __init__(
@@ -82,6 +90,7 @@ class Fairness:
         self._sleep = sleep
         self._draw = draw
         self._all: Mapping[str, tuple[datetime, str]] = {}
+        self._has_several = False
         self._read_at: datetime | None = None
 
     def enter(self, dues: Sequence[DueMessage]) -> Turn | None:
@@ -96,10 +105,17 @@ class Fairness:
         turn = Turn(now, new_ticket(), Counter(due.tenant for due in dues), messages)
         for tenant in turn.messages:
             if self._draw() * self._sharing.one_in < 1:
-                turn.ticketed.add(tenant)
                 with suppress(Unavailable):
-                    self._enter(tenant, turn.ticket, now)
+                    if self._is_shared(now):
+                        turn.ticketed.add(tenant)
+                        self._enter(tenant, turn.ticket, now)
         return turn
+
+    def _is_shared(self, now: datetime) -> bool:
+        """Return whether the stage has several tenants."""
+        if not self._has_several:
+            self._read_all(now, _ALONE_REMEMBERED)
+        return self._has_several
 
     def _enter(self, tenant: str, ticket: str, now: datetime) -> None:
         if not self._store.enter(tenant, ticket, now):
@@ -113,13 +129,13 @@ class Fairness:
             return
         for tenant in turn.ticketed:
             with suppress(Unavailable):
-                self._store.leave(tenant, [turn.ticket, *turn.over.get(tenant, ())])
-            if tenant in turn.of_all:
-                over = self._sharing.over(
+                self._store.leave(tenant, [turn.ticket, *turn.dead.get(tenant, ())])
+            if tenant in turn.listed:
+                dead = self._sharing.dead(
                     {name: at for name, (at, _) in self._all.items()}, self._clock()
                 )
                 with suppress(Unavailable):
-                    self._store.leave_all([turn.ticket, *over])
+                    self._store.leave_all([turn.ticket, *dead])
 
     def await_others(self, turn: Turn | None, until: datetime) -> None:
         """Sleep until the tickets of those that began before are written, or until shortly before
@@ -135,12 +151,12 @@ class Fairness:
     ) -> None:
         """Decide whether an invocation is within a job's tenant's share, once for all its messages.
 
-        `tickets` are those that were read with the signing secrets.
+        `tickets` are those that were read with the signing secrets. Notices need no share.
         """
         tenant = definition.tenant
-        if turn is None or tenant in turn.places:
+        if turn is None or tenant in turn.places or definition.kind is Kind.NOTICE:
             return
-        turn.over[tenant] = self._sharing.over(tickets, self._clock())
+        turn.dead[tenant] = self._sharing.dead(tickets, self._clock())
         place = None
         with suppress(Unavailable):
             place = self._place(turn, definition, tickets)
@@ -153,21 +169,31 @@ class Fairness:
         ahead = sharing.ahead(tickets, turn.began, turn.ticket, now)
         if ahead < sharing.least:
             return None
-        allowed = sharing.allowed(self._in_use_by_others(tenant, now))
+        others = self._in_use_by_others(tenant, now)
+        allowed = sharing.allowed(others)
         if ahead < allowed:
             if tenant in turn.ticketed:
-                turn.of_all.add(tenant)
+                turn.listed.add(tenant)
                 self._store.enter_all(tenant, turn.ticket, turn.began)
             return None
+        if ahead >= sharing.allowed_in_turn(others):
+            turn.full.add(tenant)
         lasts = expected(tickets.values(), definition.timeout, now)
         steps = step(lasts, allowed) * turn.messages[tenant]
-        place = self._store.take(tenant, steps, now + SOONEST, FARTHEST)
+        try:
+            place = self._store.take(tenant, steps, now + SOONEST, FARTHEST)
+        except Unavailable:
+            return now + SOONEST + random.random() * _CROWDED
         return place or now + random.uniform(0.5, 1) * FARTHEST
 
     def _in_use_by_others(self, tenant: str, now: datetime) -> int:
-        if self._read_at is None or now - self._read_at > _REMEMBERED:
-            self._all, self._read_at = self._store.all(), now
+        self._read_all(now, _REMEMBERED)
         return self._sharing.in_use([at for at, of in self._all.values() if of != tenant], now)
+
+    def _read_all(self, now: datetime, remembered: timedelta) -> None:
+        if self._read_at is None or now - self._read_at > remembered:
+            self._has_several, self._all = self._store.all()
+            self._read_at = now
 
     def held(
         self, turn: Turn | None, definition: Definition, state: State, claim: Transition
@@ -178,6 +204,10 @@ class Fairness:
         run, now = claim.send, self._clock()
         at = turn.places.get(definition.tenant) if turn else None
         if turn is None or run is None or at is None or definition.kind is Kind.NOTICE:
+            return claim
+        before = state.find(run.key)
+        has_waited = before is not None and before.waits_for not in (None, Wait.SHARE)
+        if has_waited and definition.tenant not in turn.full:
             return claim
         # A message whose delay SQS need not round comes shortly before the place.
         whole = max(SOONEST, -((_BEFORE_PLACE - (at - now)) // SOONEST) * SOONEST)

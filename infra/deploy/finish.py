@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from chalicelib.aws.clients import code_of
 from infra.deploy.cloud import GATEWAY_STAGE, CliError, Cloud, Names
 from infra.deploy.hook import limit_of
+from infra.deploy.tenants import tell_of_tenants
 
 # Lambda retries a wake after one and two minutes. Drop it after five: the sweeper has armed the job
 # by then. Do not retry a sweep: the next one starts within a minute.
@@ -71,6 +72,7 @@ def finish(cloud: Cloud, names: Names, outputs: Mapping[str, str]) -> str:
             f"request-service-quota-increase --region {cloud.region} --service-code lambda "
             f"--quota-code L-B99A9384 --desired-value {_USUAL_EXECUTIONS}`"
         )
+    tell_of_tenants(cloud.client("dynamodb"), names)
     _give_logs_role(cloud, outputs["GatewayLogsRoleArn"])
     group = cloud.arn("logs", f"log-group:/aws/apigateway/{names.stack}")
     wanted = {

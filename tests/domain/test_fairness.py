@@ -48,6 +48,18 @@ def test_a_tenant_may_use_less_as_others_use_more_and_never_less_than_the_least(
     assert before <= max(sharing.least, sharing.share * sharing.executors)
 
 
+@given(st.integers(2, 1000), st.floats(0.05, 0.95), st.integers(1, 1000), st.integers(0, 1000))
+def test_a_stage_of_any_size_leaves_some_to_others(
+    executors: int, share: float, least: int, others: int
+) -> None:
+    sharing = Sharing.of_stage(executors, share, least)
+    assert 1 <= sharing.least <= max(1, executors // 4)
+    assert sharing.allowed(others) <= sharing.allowed_in_turn(others) < executors
+    # The standard deviation of the estimate of half of them is at most a quarter of that half.
+    half = executors / 2
+    assert executors < 8 or math.sqrt(half * (sharing.one_in - 1)) <= half / 4
+
+
 @given(SHARINGS, st.integers(1, 12))
 def test_greedy_tenants_settle_where_each_has_as_much_and_some_are_left(
     sharing: Sharing, tenants: int
@@ -60,7 +72,7 @@ def test_greedy_tenants_settle_where_each_has_as_much_and_some_are_left(
 
 
 @given(SHARINGS, TICKETS)
-def test_only_those_that_began_before_and_are_not_over_stand_ahead(
+def test_only_those_that_began_before_and_are_not_dead_stand_ahead(
     sharing: Sharing, tickets: dict[str, datetime]
 ) -> None:
     began = START - timedelta(seconds=1)
@@ -68,8 +80,8 @@ def test_only_those_that_began_before_and_are_not_over_stand_ahead(
     in_use = sharing.in_use(tickets.values(), START)
     assert 0 <= ahead <= in_use <= sharing.one_in * len(tickets)
     assert sharing.ahead(tickets, began, "b", START + LIFETIME) == 0
-    over = sharing.over(tickets, START)
-    assert in_use == sharing.one_in * (len(tickets) - len(over))
+    dead = sharing.dead(tickets, START)
+    assert in_use == sharing.one_in * (len(tickets) - len(dead))
     of_same_time = {"a": began, "b": began, "c": began}
     assert sharing.ahead(of_same_time, began, "b", START) == sharing.one_in
 

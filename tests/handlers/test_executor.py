@@ -135,6 +135,15 @@ def test_what_is_more_than_ten_is_put_back_and_what_comes_alone_is_not() -> None
     assert (len(parts.fired), parts.back) == (10, several[9:12])
 
 
+def test_a_message_that_comes_again_puts_nothing_back_again() -> None:
+    parts, several = Parts(), dues(12)
+    again = message("\n".join(map(dump_due, several)))
+    again["Attributes"] = {"ApproximateReceiveCount": "2"}
+    use_cases: Any = parts
+    executor.on_messages(SQSEvent(queue_event([again], QUEUE), None), use_cases)
+    assert (len(parts.fired), parts.back) == (10, [])
+
+
 def test_a_sweep_arms_what_is_overdue_and_says_how_much() -> None:
     env = Environment()
     for seconds in (6, 7, 3600):

@@ -16,6 +16,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from tests.infra.sessions import shared_client
+from tests.infra.tables import make_table
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 _PSEUDO = {
@@ -215,16 +216,7 @@ class CloudFormation:
     def _made(self, logical: str, kind: str, properties: dict[str, Any]) -> str:
         match kind:
             case "AWS::DynamoDB::Table":
-                names = (
-                    "TableName",
-                    "AttributeDefinitions",
-                    "KeySchema",
-                    "BillingMode",
-                    "GlobalSecondaryIndexes",
-                )
-                self.client("dynamodb").create_table(
-                    **{name: properties[name] for name in names if name in properties}
-                )
+                make_table(self.client("dynamodb"), properties)
                 return str(properties["TableName"])
             case "AWS::KMS::Key":
                 return str(

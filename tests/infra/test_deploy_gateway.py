@@ -13,12 +13,17 @@ from chalice.deploy.swagger import SwaggerGenerator, TemplatedSwaggerGenerator
 
 from app import app
 from chalicelib.api.openapi.gateway_responses import gateway_responses
+from chalicelib.aws.api_key_store import ApiKeyStore
+from chalicelib.aws.busy_store import BusyStore
+from chalicelib.domain.api_keys import Scope, StoredApiKey, new_key
+from chalicelib.runtime.clock import utc_now
 from infra.deploy import finish, hook
 from infra.deploy.cloud import CliError, Cloud, Names
 from tests.cloud import client_error
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
 from tests.infra.loops import Loops
+from tests.infra.tables import make_tables
 
 APP = "https://app.example.com"
 NAMES = Names("dev")
@@ -93,6 +98,7 @@ def make_function(client: Any, name: str, **environment: str) -> None:
 def deployer(account: Account, capsys: pytest.CaptureFixture[str]) -> Iterator[Deployer]:
     for name in NAMES.functions.values():
         make_function(account.client, name)
+    make_tables(account.client("dynamodb"), "dev")
     yield Deployer(account.client, make_api(account.client), account.loops, capsys)
 
 
@@ -123,6 +129,17 @@ def test_what_chalice_leaves_is_finished_and_a_second_time_it_changes_nothing(
     deployer.finish()
     assert {**deployer.stage, "ResponseMetadata": 0} == {**found, "ResponseMetadata": 0}
     assert [line.partition(" had ")[0] for line in deployer.told] == ["API Gateway"]
+
+
+def test_a_stage_is_told_if_it_has_several_tenants(deployer: Deployer) -> None:
+    client = deployer.client("dynamodb")
+    busy = BusyStore(client, NAMES.of("jobs"), NAMES.of("secrets"))
+    for tenant, several in (("a", False), ("b", True)):
+        key = new_key("dev")
+        record = StoredApiKey(key.id, key.digest, tenant, frozenset(Scope), utc_now(), None)
+        ApiKeyStore(client, NAMES.of("keys")).add(record)
+        deployer.finish()
+        assert busy.all() == (several, {})
 
 
 def test_lambda_writes_no_lines_of_its_own_into_the_logs_of_a_firing(deployer: Deployer) -> None:

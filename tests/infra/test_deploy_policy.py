@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.aws.api_key_store import ApiKeyStore
+from infra.deploy.cloud import Names
+from infra.deploy.tenants import tell_of_tenants
 from infra.template import load
 from tests.infra.account import Account
 from tests.infra.cloudformation import ACCOUNT, REGION
@@ -140,6 +142,7 @@ def asked_of_aws(account: Account) -> Iterator[tuple[str, str]]:
     account.deploys("stack --stage dev --parameter AlarmEmail=you@example.com")
     # What `python -m infra.keys` asks for beside what a smoke test's own key takes.
     assert list(ApiKeyStore(account.client("dynamodb"), "resona-dev-keys").all())
+    tell_of_tenants(account.client("dynamodb"), Names("dev"), "a", "b")
     # A stack that fails, too.
     account.cloudformation.fails = {"AlarmsSubscription": "no"}
     assert account.types(

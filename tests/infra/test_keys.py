@@ -15,10 +15,11 @@ from moto import mock_aws
 
 from chalicelib.aws import clients
 from chalicelib.aws.api_key_store import ApiKeyStore
+from chalicelib.aws.busy_store import BusyStore
 from chalicelib.domain.api_keys import ApiKeyStatus, Scope, new_key, read_key, verify
 from infra import keys
-from infra.local.template import read_template
 from tests.infra.sessions import new_core
+from tests.infra.tables import make_tables
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
@@ -45,16 +46,7 @@ def operator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
         boto3.setup_default_session(botocore_session=new_core())
-        (table,) = [
-            table
-            for table in read_template("prod").tables
-            if table["TableName"] == "resona-prod-keys"
-        ]
-        made = {
-            name: table[name]
-            for name in ("TableName", "AttributeDefinitions", "KeySchema", "BillingMode")
-        }
-        clients.dynamodb().create_table(**made)
+        make_tables(clients.dynamodb(), "prod")
         yield Operator()
 
 
@@ -75,6 +67,15 @@ def test_a_key_is_made_and_shown_once_alone_on_standard_output(operator: Operato
     assert key.id in operator.out
     assert key.secret not in operator.out + operator.err
     assert key.digest not in operator.out + operator.err
+
+
+def test_the_stage_is_told_once_it_has_several_tenants(operator: Operator) -> None:
+    busy = BusyStore(clients.dynamodb(), "resona-prod-jobs", "resona-prod-secrets")
+    told = []
+    for tenant in ("acme", "acme", "other"):
+        assert operator.types(f"create --stage prod --tenant {tenant}") == 0
+        told.append(busy.all())
+    assert told == [(False, {}), (False, {}), (True, {})]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from tests import smoke
 from tests.environment import ok, status
 from tests.infra.account import Account, Stage, reply
 from tests.infra.cloudformation import ACCOUNT, REGION
+from tests.infra.tables import make_tables
 
 NAMES = Names("dev")
 URL = f"https://abc.execute-api.{REGION}.amazonaws.com/api"
@@ -56,12 +57,7 @@ class SmokeTester:
 
 @pytest.fixture
 def tester(account: Account, capsys: pytest.CaptureFixture[str]) -> Iterator[SmokeTester]:
-    account.client("dynamodb").create_table(
-        TableName="resona-dev-keys",
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    make_tables(account.client("dynamodb"), "dev")
     yield SmokeTester(account.stage, account.connect(), capsys)
 
 

@@ -81,7 +81,7 @@ BUGS = (
     ),
     bug(
         "a ticket that nobody removes",
-        (SHARES, "[turn.ticket, *turn.over.get(tenant, ())]", '["busy_0"]'),
+        (SHARES, "[turn.ticket, *turn.dead.get(tenant, ())]", '["busy_0"]'),
     ),
     bug(
         "a share that is not asked for a job that has changed",
@@ -110,6 +110,14 @@ BUGS = (
             "of_tenant[definition.id, run.key] = step.arm[-1]",
             "of_tenant.setdefault((definition.tenant, run.key), step.arm[-1])",
         ),
+    ),
+    bug(
+        "a run of a flow that loses its place to the share",
+        (SHARES, "definition.tenant not in turn.full", "False"),
+    ),
+    bug(
+        "runs of flows that no share holds",
+        (SHARES, "definition.tenant not in turn.full", "True"),
     ),
     bug(
         "a run that is held beyond its grace",

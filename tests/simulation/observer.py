@@ -984,6 +984,7 @@ class Observer:
         else:
             self.flows.claimed(job_history.definitions[-1][1], run)
             self.lines.claimed(job_history.definitions[-1][1], run)
+            self.executors.claimed(job_history.definitions[-1][1], None, run)
             self._claimed(job_history, run, run.key.due_at + run.waited, new)
 
     def _retried(self, job_history: JobHistory, key: RunKey, new: State) -> None:
@@ -1009,7 +1010,6 @@ class Observer:
         self.hold(
             job_history.end_of(run.key) is None, "a run that has ended is not claimed", run.key
         )
-        self.executors.claimed(job_history.definitions[-1][1], run)
         policy = job_history.defined(run.generation).retry
         self.hold(
             run.attempt <= policy.max_attempts,
@@ -1079,6 +1079,7 @@ class Observer:
             self.flows.claimed(job_history.definitions[-1][1], after)
             self.lines.claimed(job_history.definitions[-1][1], after)
             self._within_grace(job_history, before, new)
+            self.executors.claimed(job_history.definitions[-1][1], before, after)
             self._claimed(job_history, after, wait, new)
         elif after.waits_for is not None and not new.supersedes(after):
             self._held(job_history, before, after, new)
@@ -1206,7 +1207,7 @@ class Observer:
         self.hold(not was_held or is_lost, "what has its place is sent then", run.key)
         self.flows.held(job_history.definitions[-1][1], before, run)
         if run.waits_for is Wait.SHARE:
-            self.executors.held(run)
+            self.executors.held(before, run)
         too_late = self._too_late(job_history, run, new)
         assert run.next_attempt_at is not None
         is_in_time = run.attempt or too_late is None or run.next_attempt_at <= too_late

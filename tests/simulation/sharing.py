@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.aws.busy_store import tickets_in
 from chalicelib.aws.table import plain
 from chalicelib.domain.fairness import FARTHEST, SOONEST, Sharing
+from chalicelib.domain.flows import Wait
 from chalicelib.domain.job import Definition, Kind
 from chalicelib.domain.state import UnfinishedRun
 from tests.simulation.cloud import Write
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 FEW = Sharing(executors=4, share=0.5, least=1, one_in=1)
 """Every invocation leaves a ticket."""
-_ALLOWED = 2
+# Of four, half; and of runs that a flow has held before, three quarters.
+_ALLOWED, _ALLOWED_IN_TURN = 2, 3
 # A ticket counts for so long.
 _LIFETIME = timedelta(seconds=660)
 _SIGNING = ("local", "signing")
@@ -75,25 +77,25 @@ class Executors:
         tickets = next(tickets for at, tickets in reversed(self._tickets) if at <= time)
         return [(began, name) for name, began in tickets.items()]
 
-    def held(self, run: UnfinishedRun) -> None:
+    def held(self, before: UnfinishedRun | None, run: UnfinishedRun) -> None:
         """A run is held only beyond the share, and not for long without another look."""
         if not self._is_exact:
             return
         ahead = self._ahead(unknown="~")
-        is_beyond = any(count >= _ALLOWED for count in ahead)
+        is_beyond = any(count >= _allowed(before) for count in ahead)
         self._hold(is_beyond, "nothing is held within the share", run.key, ahead)
         assert run.next_attempt_at is not None
         now = self._virtual_time.now + timedelta(seconds=self._virtual_time.current.skew)
         is_soon = run.next_attempt_at <= now + SOONEST + FARTHEST + _ROUNDED
         self._hold(is_soon, "what is held asks again", run.key, run.next_attempt_at)
 
-    def claimed(self, job: Definition, run: UnfinishedRun) -> None:
+    def claimed(self, job: Definition, before: UnfinishedRun | None, run: UnfinishedRun) -> None:
         """Nothing is sent beyond the share, if it could be asked."""
         process = self._virtual_time.current
         if not self._is_exact or job.kind is Kind.NOTICE or process.met_fault:
             return
         ahead = self._ahead(unknown="")
-        is_within = any(count < _ALLOWED for count in ahead)
+        is_within = any(count < _allowed(before) for count in ahead)
         self._hold(is_within, "nothing is sent beyond the share", run.key, ahead)
 
     def left(self) -> None:
@@ -102,6 +104,11 @@ class Executors:
         left = [name for name in self._tickets[-1][1] if self._owners[name] is process]
         is_gone = not left or process.met_fault or not self._is_exact
         self._hold(is_gone, "no ticket is left", *left)
+
+
+def _allowed(before: UnfinishedRun | None) -> int:
+    has_waited = before is not None and before.waits_for not in (None, Wait.SHARE)
+    return _ALLOWED_IN_TURN if has_waited else _ALLOWED
 
 
 def _together(stage: Stage, batches: list[list[str]], before: float) -> None:
@@ -168,11 +175,26 @@ def a_flow_beyond_the_share(stage: Stage) -> None:
     stage.wait(40)
 
 
+def a_flow_whose_places_come_beyond_the_share(stage: Stage) -> None:
+    """Two invocations use the share. Of the runs that have their places the next one is sent, and
+    the one after that is held.
+    """
+    stage.flow("slow", requests=1, seconds=2)
+    date = {"date": "2026-11-23T10:00:11Z"}
+    for _ in range(3):
+        stage.job(flow="slow", trigger=date, retry={"max_attempts": 1})
+    stage.answers[:] = [200, 200, 0, 0, 0]
+    _, held = _jobs(stage, 2, retry={"max_attempts": 1})
+    _together(stage, [[name] for name in held], 0.3)
+    stage.wait(60)
+
+
 SCRIPTS: tuple[Callable[[Stage], None], ...] = (
     more_than_the_share_at_once,
     batches_beyond_the_share,
     a_grace_that_ends_beyond_the_share,
     a_flow_beyond_the_share,
+    a_flow_whose_places_come_beyond_the_share,
 )
 
 

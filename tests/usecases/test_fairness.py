@@ -14,6 +14,7 @@ from chalicelib.aws.busy_store import BusyStore
 from chalicelib.aws.due_queue import load_dues
 from chalicelib.domain.fairness import LIFETIME, Sharing
 from chalicelib.domain.flows import Flow, Rate, Wait
+from chalicelib.domain.job import Kind
 from chalicelib.domain.run import RunStatus
 from chalicelib.domain.state import occurrence_due
 from chalicelib.domain.trigger import OneTime
@@ -35,6 +36,7 @@ class Fair(Environment):
         dynamodb: Any = DynamoDB(self.cloud)
         sleep: Callable[[float], None] = self._sleep
         self.busy = BusyStore(dynamodb, "jobs", "secrets", sleep)
+        self.busy.share()
         sharing = Sharing(executors=4, share=0.5, least=1, one_in=1)
         self.fairness = Fairness(
             self.busy, self.secrets, self.queue, sharing, self.clock, sleep, draw=lambda: draw
@@ -188,10 +190,108 @@ def test_what_cannot_be_asked_is_sent(env: Fair) -> None:
     assert [run.status for run in env.run_list(job)] == [RunStatus.SUCCEEDED]
 
 
+@pytest.mark.parametrize("error", ["AccessDeniedException", "ValidationException"])
+def test_what_may_not_be_counted_is_sent(env: Fair, error: str) -> None:
+    job = env.create(AT)
+
+    def refuse(operation: str, request: dict[str, Any]) -> None:
+        if "busy" in str(request):
+            raise client_error(error, operation, 400)
+
+    env.cloud.before = refuse
+    env.advance(seconds=20)
+    assert [run.status for run in env.run_list(job)] == [RunStatus.SUCCEEDED]
+
+
+def test_who_finds_no_place_because_too_many_ask_is_held_for_up_to_a_minute(env: Fair) -> None:
+    turns = env.hold(2)
+    job = env.create(AT)
+
+    def refuse(operation: str, request: dict[str, Any]) -> None:
+        if "busy#" in str(request):
+            raise client_error("ThrottlingException", operation, 400)
+
+    env.cloud.before = refuse
+    env.advance(seconds=10)
+    (run,) = env.state(job).runs
+    assert (run.waits_for, len(env.sent)) == (Wait.SHARE, 0)
+    for turn in turns:
+        env.fairness.leave(turn)
+    env.advance(seconds=65)
+    assert [run.status for run in env.run_list(job)] == [RunStatus.SUCCEEDED]
+
+
+def test_a_place_takes_one_write_while_a_tenant_is_busy(env: Fair) -> None:
+    step, farthest = timedelta(minutes=3), timedelta(minutes=14)
+    writes, places = [], []
+    for _ in range(7):
+        before = len(env.cloud.calls)
+        places.append(env.busy.take("tenant", step, env.now, farthest))
+        writes.append(len(env.cloud.calls) - before)
+    assert places == [*(env.now + n * step for n in range(5)), None, None]
+    assert writes == [1, 1, 1, 1, 1, 0, 0]
+    fresh: Any = DynamoDB(env.cloud)
+    before = len(env.cloud.calls)
+    assert BusyStore(fresh, "jobs", "secrets").take("tenant", step, env.now, farthest) is None
+    assert len(env.cloud.calls) - before == 2
+
+
+def test_more_tickets_of_the_dead_are_removed_than_one_update_takes(env: Fair) -> None:
+    env.hold(1)
+    for number in range(300):
+        env.busy.enter("tenant", f"busy_{number:08x}", env.now)
+    env.now += LIFETIME
+    for _ in range(4):
+        env.fairness.leave(env.hold(1)[0])
+    assert env.tickets("tenant") == {}
+
+
+def test_a_stage_with_one_tenant_counts_nothing_until_it_is_told_of_a_second(env: Fair) -> None:
+    del env.cloud.tables["jobs"]["busy", "all"]
+    for turn in env.hold(30):
+        assert turn.places == {"tenant": None}
+    assert env.tickets("tenant") == {}
+    env.busy.share()
+    env.now += timedelta(seconds=61)
+    assert [turn.places["tenant"] is None for turn in env.hold(3)] == [True, True, False]
+
+
+def test_a_run_that_has_its_place_in_a_flow_keeps_it_up_to_a_second_limit(env: Fair) -> None:
+    flow = Flow("tenant", "host:example.com", env.now, env.now, Rate(1, 10))
+    env.secrets.signing("tenant", env.now)
+    env.scheduling.flows.put(flow, env.secrets.new_flows("tenant", env.now))
+    for _ in range(3):
+        env.create(AT)
+    env.advance(seconds=8)
+    assert len(env.sent) == 1
+    messages = dict(env.cloud.messages)
+    env.hold(2)
+    env.cloud.messages.update(messages)
+    env.advance(seconds=10)
+    assert len(env.sent) == 2
+    env.hold(1)
+    env.cloud.messages.update(messages)
+    env.advance(seconds=10)
+    assert len(env.sent) == 2
+
+
+def test_a_notice_takes_no_place(env: Fair) -> None:
+    env.hold(2)
+    due = replace(occurrence_due(env.state(env.create(AT)), AT.date), tenant="tenant")
+    turn = env.fairness.enter([due])
+    notice = replace(env.job(due.job_id).definition, tenant="tenant", kind=Kind.NOTICE)
+    env.fairness.ask(turn, notice, env.tickets("tenant"))
+    assert turn and turn.places == {}
+
+
 def test_one_firing_of_twenty_makes_two_writes_more(env: Fair) -> None:
     made = []
     for one in (Fair(ALWAYS), Fair(NEVER), Environment()):
         one.secrets.signing("tenant", one.now)
+        one.secrets.unsealed("tenant", [], one.now)
+        if isinstance(one, Fair):
+            # The process knows that there are several tenants.
+            one.fairness.leave(one.hold(1)[0])
         one.create(AT)
         before = len(one.cloud.calls)
         one.advance(seconds=10)
