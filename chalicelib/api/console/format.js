@@ -211,7 +211,6 @@ const WAITS = {
   concurrency: "as many requests of its flow are out as may be",
   pause: "its flow is paused",
   breaker: "its flow is stopped, as its target kept failing",
-  share: "other tenants have runs to send, too",
 };
 
 /** Say what a run waits for that is due and not sent. */
